@@ -1,0 +1,1 @@
+"""The experiment, its validation, events, journal, fold and run folder. Knows neither Qt nor torch."""

@@ -1,0 +1,236 @@
+"""What happened in a run: past-tense frozen dataclasses in one tagged union, one JSON line each.
+
+The journal of these is the only channel from the engine to any reader. Unknown tags and unknown fields are skipped, so an
+older window reads a newer journal.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from dataclasses import dataclass
+from typing import Any
+
+
+@dataclass(frozen=True, kw_only=True)
+class Event:
+    seq: int = 0  # position in the journal, from 0; set by the writer
+    t: float = 0.0  # seconds of running time since the run's first start, monotonic over resumes; set by the writer
+
+
+@dataclass(frozen=True, kw_only=True)
+class RunStarted(Event):
+    """First line of every engine session of this run."""
+
+    wall_time: float  # seconds since the Unix epoch
+    pid: int
+    session: int  # 0 for the first start, 1 for the first resume, ...
+    resumed_step: int | None = None  # steps done in the checkpoint that was loaded
+
+
+@dataclass(frozen=True, kw_only=True)
+class PhaseStarted(Event):
+    """phase: loading torch, scanning images, loading weights, first batch, training, validating, saving, testing, waiting for disk."""
+
+    phase: str
+    detail: str = ""
+
+
+@dataclass(frozen=True, kw_only=True)
+class StageDescribed:
+    """A group of layers that is frozen or trained together, in execution order."""
+
+    name: str
+    num_parameters: int
+    is_frozen: bool
+    lr_factor: float = 1.0
+
+
+@dataclass(frozen=True, kw_only=True)
+class RunDescribed(Event):
+    """Everything a reader needs for axes and captions; once per session, before the first step."""
+
+    device: str  # "cpu", "cuda:0"
+    device_name: str
+    precision: str  # "fp32", "bf16", "fp16"
+    channels_last: bool
+    classes: tuple[str, ...]
+    num_train: int
+    num_validation: int
+    num_test: int
+    batch_size: int
+    epochs: int
+    steps_per_epoch: int
+    num_parameters: int
+    num_trainable: int
+    stages: tuple[StageDescribed, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
+class StepsReported(Event):
+    """A batch of consecutive steps: element i belongs to step first_step + i (0-based). At most 10 of these a second."""
+
+    first_step: int
+    losses: tuple[float, ...]  # mean training loss of each step
+    top1s: tuple[float, ...]  # training accuracy of each step, fraction in [0, 1]
+    lrs: tuple[float, ...]  # learning rate of the head that was applied
+    grad_norms: tuple[float, ...] = ()  # before clipping
+    images_per_s: float = 0.0
+    data_wait_fraction: float = 0.0  # share of the time the device waited for images
+
+
+@dataclass(frozen=True, kw_only=True)
+class EpochFinished(Event):
+    epoch: int  # 0-based
+    step: int  # steps done when it finished
+    train_loss: float
+    train_top1: float
+    validation_loss: float
+    validation_top1: float
+    validation_top5: float
+    macro_f1: float
+    class_recalls: tuple[float | None, ...]  # per class, None without validation images
+    is_best: bool
+    seconds: float  # of this epoch, validation included
+
+
+@dataclass(frozen=True, kw_only=True)
+class CheckpointSaved(Event):
+    step: int
+    path: str  # relative to the run folder
+    num_bytes: int
+    is_best: bool
+    seconds: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class SamplesReported(Event):
+    """Some images of a recent training batch as the network saw them: tiles left to right in one PNG in the run folder."""
+
+    step: int
+    image: str  # path relative to the run folder
+    tile_px: int
+    ids: tuple[str, ...]
+    labels: tuple[str, ...]
+    predictions: tuple[str, ...]
+    losses: tuple[float, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
+class SystemReported(Event):
+    """About once a second."""
+
+    process_bytes: int  # resident memory of the engine and its workers
+    peak_bytes: int
+    device_bytes: int | None = None  # allocated on the device; None without one
+    device_total_bytes: int | None = None
+    device_load_fraction: float | None = None
+    cpu_fraction: float = 0.0  # of all cores
+    memory_bytes: int = 0  # in use on the machine
+    memory_total_bytes: int = 0
+
+
+@dataclass(frozen=True, kw_only=True)
+class WarningRaised(Event):
+    code: str  # stable word for programs: "unreadable-image", "disk-full", "checkpoint-damaged", ...
+    sentence: str
+    fix: str = ""
+
+
+@dataclass(frozen=True, kw_only=True)
+class PauseChanged(Event):
+    is_paused: bool
+    step: int
+    reason: str = ""  # "" for the user's wish, "disk full", ...
+
+
+@dataclass(frozen=True, kw_only=True)
+class TestScored(Event):
+    num_images: int
+    top1: float
+    top5: float
+    macro_f1: float
+    loss: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class RunFinished(Event):
+    """The run reached its end. Epochs and steps as in EpochFinished; scores are those of the best epoch on validation."""
+
+    step: int
+    epochs: int
+    best_epoch: int
+    top1: float
+    top5: float
+    loss: float
+    macro_f1: float
+    images_per_s: float  # over all training phases
+    seconds: float
+    stopped_early: bool = False
+
+
+@dataclass(frozen=True, kw_only=True)
+class RunStopped(Event):
+    """Stopped by the user before the end; can be resumed from `checkpoint` ("" when nothing was saved)."""
+
+    step: int
+    checkpoint: str = ""
+
+
+@dataclass(frozen=True, kw_only=True)
+class RunFailed(Event):
+    step: int
+    sentence: str
+    fix: str = ""
+    trace: str = ""
+    can_resume: bool = False
+
+
+EVENTS: tuple[type[Event], ...] = (
+    RunStarted, PhaseStarted, RunDescribed, StepsReported, EpochFinished, CheckpointSaved, SamplesReported, SystemReported,
+    WarningRaised, PauseChanged, TestScored, RunFinished, RunStopped, RunFailed,
+)  # fmt: skip
+_BY_TAG = {kind.__name__: kind for kind in EVENTS}
+
+
+def encode(event: Event) -> bytes:
+    """One JSON line, with its newline. Not-a-number and infinities are written as null."""
+    raw = {"event": type(event).__name__} | dataclasses.asdict(event)
+    try:
+        return json.dumps(raw, separators=(",", ":"), allow_nan=False).encode() + b"\n"
+    except ValueError:
+        return json.dumps(_without_nan(raw), separators=(",", ":")).encode() + b"\n"
+
+
+def decode(line: bytes) -> Event | None:
+    """The event of one line; None for an unknown tag or a line that is not an event."""
+    try:
+        raw = json.loads(line)
+        kind = _BY_TAG.get(raw.pop("event", None))
+        if kind is None:
+            return None
+        known = {f.name for f in dataclasses.fields(kind)}
+        return kind(**{k: _tuples(v) for k, v in raw.items() if k in known}) if kind is not RunDescribed else _described(raw, known)
+    except (ValueError, TypeError, AttributeError):
+        return None
+
+
+def _described(raw: dict[str, Any], known: set[str]) -> RunDescribed:
+    stages = tuple(
+        StageDescribed(**{k: s[k] for k in ("name", "num_parameters", "is_frozen", "lr_factor") if k in s}) for s in raw["stages"]
+    )
+    return RunDescribed(**{k: _tuples(v) for k, v in raw.items() if k in known and k != "stages"}, stages=stages)
+
+
+def _tuples(value: Any) -> Any:
+    return tuple(value) if isinstance(value, list) else value
+
+
+def _without_nan(value: Any) -> Any:
+    if isinstance(value, float) and (value != value or value in (float("inf"), float("-inf"))):
+        return None
+    if isinstance(value, dict):
+        return {k: _without_nan(v) for k, v in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_without_nan(v) for v in value]
+    return value

@@ -1,0 +1,122 @@
+"""Experiments on disk: commented TOML with a schema version, and the migrations that read older files."""
+
+from __future__ import annotations
+
+import os
+import tomllib
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import tomlkit
+
+from studio.core.experiment import SCHEMA_VERSION, SECTIONS, Experiment, bounds, choices, field_info, parse_experiment
+from studio.core.file import write_atomically
+from studio.core.problem import BadInput, error
+
+MAX_BYTES = 16 * 2**20  # a project with a million relabelled files stays below; anything larger is not an experiment
+
+# MIGRATIONS[n] turns the plain data of schema n into that of schema n + 1.
+MIGRATIONS: dict[int, Callable[[dict[str, Any]], dict[str, Any]]] = {}
+
+
+def read_experiment(path: str | os.PathLike) -> Experiment:
+    """Read and validate. Raises BadInput with every problem; nothing is half-loaded."""
+    path = Path(path)
+    try:
+        if path.stat().st_size > MAX_BYTES:
+            raise BadInput(f"{path} is larger than 16 MB: this is not an experiment file.")
+        text = path.read_bytes().decode("utf-8-sig")
+    except FileNotFoundError:
+        raise BadInput(f"There is no file {path}.") from None
+    except IsADirectoryError:
+        raise BadInput(f"{path} is a folder. Give an experiment file, or use --data for a folder of images.") from None
+    except UnicodeDecodeError as exc:
+        raise BadInput(f"{path} is not a text file (byte {exc.start} is not UTF-8).") from None
+    except OSError as exc:
+        raise BadInput(f"{path} cannot be read: {exc.strerror}.") from None
+    try:
+        return experiment_from_toml(text)
+    except BadInput as exc:
+        raise BadInput(*(error(p.field, f"{p.sentence} ({path.name}{_line_of(text, p.field)})") for p in exc.problems)) from None
+
+
+def experiment_from_toml(text: str) -> Experiment:
+    """Parse TOML text. Raises BadInput with line or field."""
+    try:
+        raw = tomllib.loads(text)
+    except (tomllib.TOMLDecodeError, ValueError, RecursionError) as exc:
+        raise BadInput(f"The file is not valid TOML: {exc}.") from None
+    version = raw.get("schema_version", SCHEMA_VERSION)
+    if not isinstance(version, int) or version < 1:
+        raise BadInput(error("schema_version", f"{version!r} is not a version number."))
+    if version > SCHEMA_VERSION:
+        raise BadInput(
+            error("schema_version", f"the file was written by a newer Studio (schema {version}, this one reads {SCHEMA_VERSION}).")
+        )
+    for step in range(version, SCHEMA_VERSION):
+        raw = MIGRATIONS[step](raw)
+    return parse_experiment(raw)
+
+
+def experiment_to_toml(experiment: Experiment) -> str:
+    """TOML in which every setting carries its help, choices, bounds and unit as a comment."""
+    doc = tomlkit.document()
+    doc.add("schema_version", tomlkit.item(experiment.schema_version))
+    doc.add("name", tomlkit.item(experiment.name))
+    for section in SECTIONS:
+        table = tomlkit.table()
+        spec = getattr(experiment, section)
+        table.add(tomlkit.comment(type(spec).__doc__.strip().splitlines()[0]))
+        for name in type(spec).model_fields:
+            table.add(tomlkit.nl())
+            for line in _comment_lines(f"{section}.{name}"):
+                table.add(tomlkit.comment(line))
+            table.add(name, _item(getattr(spec, name)))
+        doc.add(tomlkit.nl())
+        doc.add(section, table)
+    return tomlkit.dumps(doc)
+
+
+def write_experiment(experiment: Experiment, path: str | os.PathLike) -> None:
+    """Write atomically: a reader sees the old file or the new one."""
+    write_atomically(path, experiment_to_toml(experiment).encode())
+
+
+def _item(value: Any):
+    if isinstance(value, dict):
+        table = tomlkit.inline_table()
+        table.update(value)
+        return table
+    if isinstance(value, tuple):
+        return tomlkit.item(list(value))
+    return tomlkit.item(value)
+
+
+def _comment_lines(path: str) -> list[str]:
+    info = field_info(path)
+    facts = []
+    if options := choices(path):
+        facts.append("one of " + ", ".join(str(o) for o in options))
+    low, high = bounds(path)
+    if low is not None or high is not None:
+        facts.append(f"{'' if low is None else format(low, 'g')} to {'' if high is None else format(high, 'g')}")
+    if unit := info.json_schema_extra["unit"]:
+        facts.append(unit)
+    return [info.description + (f" [{'; '.join(facts)}]" if facts else "")]
+
+
+def _line_of(text: str, field: str) -> str:
+    """ ", line 12" for a field that stands in the text; empty when it cannot be found."""
+    section, _, name = field.partition(".")
+    current = ""
+    for number, line in enumerate(text.splitlines(), 1):
+        stripped = line.strip()
+        if stripped.startswith("["):
+            current = stripped.strip("[] ")
+            if not name and current == section:
+                return f", line {number}"
+        key = stripped.partition("=")[0].strip().strip("\"'")
+        if (current == section and name and key == name.split(".")[0]) or (not current and not name and key == section):
+            return f", line {number}"
+    return ""

@@ -1,0 +1,182 @@
+"""One pure fold from events to the state of a run: live, finished and picked-up-again runs are read by the same code."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+
+from studio.core import event as ev
+from studio.core.curve import Curve
+from studio.core.outcome import Status
+
+MAX_NOTICES = 2000
+
+
+@dataclass(frozen=True)
+class Notice:
+    """A line of the event list. kind: start, phase, epoch, best, checkpoint, warning, pause, end, failure."""
+
+    t: float
+    step: int
+    kind: str
+    sentence: str
+    fix: str = ""
+
+
+@dataclass(frozen=True)
+class RunState:
+    """All that views show of a run. Steps are 0-based; curves over steps have x = step, curves over epochs x = steps done."""
+
+    status: Status = Status.QUEUED
+    phase: str = ""
+    phase_detail: str = ""
+    t: float = 0.0  # running time of the last event, s
+    wall_time: float = 0.0  # of the last start, s since the Unix epoch
+    pid: int | None = None
+    description: ev.RunDescribed | None = None
+    step: int = 0  # steps done
+    train_loss: Curve = Curve()
+    train_top1: Curve = Curve()
+    lr: Curve = Curve()
+    grad_norm: Curve = Curve()
+    step_time: Curve = Curve()  # running time at step, s
+    validation_loss: Curve = Curve()
+    validation_top1: Curve = Curve()
+    validation_top5: Curve = Curve()
+    epochs: tuple[ev.EpochFinished, ...] = ()
+    images_per_s: float = 0.0
+    data_wait_fraction: float = 0.0
+    system: ev.SystemReported | None = None
+    system_history: tuple[ev.SystemReported, ...] = ()  # the last 60
+    samples: ev.SamplesReported | None = None
+    checkpoints: tuple[ev.CheckpointSaved, ...] = ()
+    warnings: tuple[ev.WarningRaised, ...] = ()
+    notices: tuple[Notice, ...] = ()
+    test: ev.TestScored | None = None
+    finished: ev.RunFinished | None = None
+    failed: ev.RunFailed | None = None
+    stopped: ev.RunStopped | None = None
+
+    @property
+    def best(self) -> ev.EpochFinished | None:
+        return next((e for e in reversed(self.epochs) if e.is_best), None)
+
+    @property
+    def num_steps(self) -> int:
+        d = self.description
+        return d.epochs * d.steps_per_epoch if d else 0
+
+    @property
+    def seconds_left(self) -> float | None:
+        """Estimate from the running time per step so far, validation included; None before it can be known."""
+        if not self.num_steps or self.step < 2 or not len(self.step_time) or not self.status.is_active:
+            return None
+        first_x, first_t = self.step_time.x[0], self.step_time.y[0]
+        done = self.step - first_x
+        return (self.t - first_t) / done * (self.num_steps - self.step) if done > 0 else None
+
+
+def fold(state: RunState, events: Iterable[ev.Event]) -> RunState:
+    """The state after `events`. Pure: the old state stays valid."""
+    for event in events:
+        state = replace(_after(state, event), t=max(state.t, event.t))
+    return state
+
+
+def _noted(state: RunState, event: ev.Event, kind: str, sentence: str, fix: str = "") -> RunState:
+    return replace(state, notices=(*state.notices, Notice(event.t, state.step, kind, sentence, fix))[-MAX_NOTICES:])
+
+
+def _after(state: RunState, event: ev.Event) -> RunState:
+    match event:
+        case ev.StepsReported():
+            return _with_steps(state, event)
+        case ev.SystemReported():
+            return replace(state, system=event, system_history=(*state.system_history, event)[-60:])
+        case ev.RunStarted():
+            state = replace(
+                state, status=Status.STARTING, pid=event.pid, wall_time=event.wall_time, failed=None, stopped=None, finished=None
+            )
+            if event.resumed_step is not None:
+                state = _rewound(state, event.resumed_step)
+            resumed = "" if event.session == 0 else f", resumed at step {event.resumed_step or 0}"
+            return _noted(state, event, "start", f"Started{resumed}")
+        case ev.PhaseStarted():
+            status = Status.RUNNING if event.phase in ("training", "validating", "testing") else state.status
+            return replace(state, phase=event.phase, phase_detail=event.detail, status=status)
+        case ev.RunDescribed():
+            frozen = sum(s.is_frozen for s in event.stages)
+            state = replace(state, description=event)
+            return _noted(
+                state, event, "start", f"On {event.device_name}, {event.precision}. {frozen} of {len(event.stages)} stages frozen"
+            )
+        case ev.EpochFinished():
+            return _with_epoch(state, event)
+        case ev.CheckpointSaved():
+            kept = tuple(c for c in state.checkpoints if c.path != event.path)
+            return replace(state, checkpoints=(*kept, event))
+        case ev.SamplesReported():
+            return replace(state, samples=event)
+        case ev.WarningRaised():
+            return _noted(replace(state, warnings=(*state.warnings, event)), event, "warning", event.sentence, event.fix)
+        case ev.PauseChanged():
+            status = Status.PAUSED if event.is_paused else Status.RUNNING
+            why = f": {event.reason}" if event.reason else ""
+            words = f"Paused{why}, safe at step {event.step:,}" if event.is_paused else "Going on"
+            return _noted(replace(state, status=status), event, "pause", words)
+        case ev.TestScored():
+            return _noted(replace(state, test=event), event, "end", f"Test set: top-1 {event.top1:.1%} on {event.num_images:,} images")
+        case ev.RunFinished():
+            words = f"Finished: top-1 {event.top1:.1%} at epoch {event.best_epoch + 1}" + (", stopped early" if event.stopped_early else "")
+            return _noted(replace(state, status=Status.FINISHED, finished=event, step=event.step, phase=""), event, "end", words)
+        case ev.RunStopped():
+            return _noted(replace(state, status=Status.STOPPED, stopped=event, phase=""), event, "end", f"Stopped at step {event.step:,}")
+        case ev.RunFailed():
+            return _noted(replace(state, status=Status.FAILED, failed=event, phase=""), event, "failure", event.sentence, event.fix)
+    return state
+
+
+def _with_steps(state: RunState, event: ev.StepsReported) -> RunState:
+    n = len(event.losses)
+    steps = range(event.first_step, event.first_step + n)
+    if event.first_step < state.step:
+        state = _rewound(state, event.first_step)
+    last_t = state.step_time.y[-1] if len(state.step_time) else event.t
+    times = [last_t + (event.t - last_t) * (i + 1) / n for i in range(n)]
+    nan = float("nan")
+    return replace(
+        state,
+        step=event.first_step + n,
+        train_loss=state.train_loss.extended(steps, [nan if v is None else v for v in event.losses]),
+        train_top1=state.train_top1.extended(steps, event.top1s),
+        lr=state.lr.extended(steps, event.lrs),
+        grad_norm=state.grad_norm.extended(steps, [nan if v is None else v for v in event.grad_norms])
+        if event.grad_norms
+        else state.grad_norm,
+        step_time=state.step_time.extended(steps, times),
+        images_per_s=event.images_per_s,
+        data_wait_fraction=event.data_wait_fraction,
+    )
+
+
+def _with_epoch(state: RunState, event: ev.EpochFinished) -> RunState:
+    state = replace(
+        state,
+        epochs=(*(e for e in state.epochs if e.epoch < event.epoch), event),
+        validation_loss=state.validation_loss.before(event.step).extended(event.step, event.validation_loss),
+        validation_top1=state.validation_top1.before(event.step).extended(event.step, event.validation_top1),
+        validation_top5=state.validation_top5.before(event.step).extended(event.step, event.validation_top5),
+    )
+    words = f"Epoch {event.epoch + 1}: top-1 {event.validation_top1:.1%}" + (", best so far" if event.is_best else "")
+    return _noted(state, event, "best" if event.is_best else "epoch", words)
+
+
+def _rewound(state: RunState, step: int) -> RunState:
+    """The state with everything after `step` steps taken back: a resume repeats those steps."""
+    return replace(
+        state,
+        step=step,
+        **{name: getattr(state, name).before(step) for name in ("train_loss", "train_top1", "lr", "grad_norm", "step_time")},
+        **{name: getattr(state, name).before(step + 1) for name in ("validation_loss", "validation_top1", "validation_top5")},
+        epochs=tuple(e for e in state.epochs if e.step <= step),
+    )

@@ -1,0 +1,75 @@
+"""The append-only journal: one line per event, one write per line, whole lines only are read."""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+import time
+from pathlib import Path
+
+from studio.core.event import Event, RunStarted, decode, encode
+
+
+class JournalWriter:
+    """Appends events. One writer per run (the engine, holding the run's lock); safe from one thread only.
+
+    A torn last line left by a crash is ended with a newline first, so that it can never swallow the next event.
+    OSError (full disk) leaves the event unwritten; the caller pauses and tries again.
+    """
+
+    def __init__(self, path: str | os.PathLike):
+        self._fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
+        earlier = list(JournalReader(path).read())
+        self._seq = earlier[-1].seq + 1 if earlier else 0
+        self.num_sessions = sum(isinstance(event, RunStarted) for event in earlier)
+        self._offset_s = (earlier[-1].t if earlier else 0.0) - time.monotonic()
+        self._torn = _ends_torn(path)
+
+    def append(self, event: Event) -> Event:
+        """Write one event, stamped with its position and time; returns the stamped event."""
+        event = dataclasses.replace(event, seq=self._seq, t=round(self._offset_s + time.monotonic(), 4))
+        line = encode(event)
+        if self._torn:
+            line = b"\n" + line
+        written = os.write(self._fd, line)
+        if written != len(line):  # a disk that filled in mid-line: end the fragment before the next line
+            self._torn = True
+            raise OSError(28, "No space left on device")
+        self._torn = False
+        self._seq += 1
+        return event
+
+    def sync(self) -> None:
+        """Make everything written so far durable."""
+        os.fsync(self._fd)
+
+    def close(self) -> None:
+        os.close(self._fd)
+
+
+class JournalReader:
+    """Reads a journal from a byte offset on. Cheap to poll; never blocks the writer. A missing file reads as empty."""
+
+    def __init__(self, path: str | os.PathLike):
+        self._path = Path(path)
+        self._offset = 0
+
+    def read(self, max_bytes: int = 1 << 30) -> list[Event]:
+        """Events completed since the last call, in order. `max_bytes` bounds the work of one call."""
+        try:
+            with open(self._path, "rb") as f:
+                f.seek(self._offset)
+                data = f.read(max_bytes)
+        except FileNotFoundError:
+            return []
+        end = data.rfind(b"\n") + 1
+        self._offset += end
+        return [event for line in data[:end].splitlines() if line and (event := decode(line)) is not None]
+
+
+def _ends_torn(path: str | os.PathLike) -> bool:
+    with open(path, "rb") as f:
+        if f.seek(0, os.SEEK_END) == 0:
+            return False
+        f.seek(-1, os.SEEK_END)
+        return f.read(1) != b"\n"

@@ -1,0 +1,35 @@
+"""Where Studio keeps its own files. `STUDIO_HOME` moves all of it into one folder (tests, portable installs)."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import platformdirs
+
+APP = "finetune-studio"
+
+
+def _home(kind: str, default: str) -> Path:
+    root = os.environ.get("STUDIO_HOME")
+    return Path(root) / kind if root else Path(default)
+
+
+def cache_dir() -> Path:
+    """Files that can be made again: thumbnails, sample sets, the list of backbones."""
+    return _home("cache", platformdirs.user_cache_dir(APP))
+
+
+def state_dir() -> Path:
+    """Drafts, window geometry, recent projects."""
+    return _home("state", platformdirs.user_state_dir(APP))
+
+
+def weights_dir() -> Path:
+    """Downloaded weights, verified."""
+    return _home("weights", str(Path(platformdirs.user_data_dir(APP)) / "weights"))
+
+
+def runs_dir() -> Path:
+    """Where runs go unless the user says otherwise."""
+    return _home("runs", str(Path(platformdirs.user_data_dir(APP)) / "runs"))

@@ -1,0 +1,35 @@
+"""Counter-based randomness: every draw is a function of what it is for, never of what was drawn before.
+
+So the result does not depend on the number of loader workers, and a resume in mid-epoch is exact.
+Philox: Salmon et al., "Parallel random numbers: as easy as 1, 2, 3", SC 2011.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+_ORDER, _SAMPLE, _STEP, _INIT = range(4)  # separate streams, so that equal counters never share draws
+
+
+def _generator(*key: int) -> np.random.Generator:
+    return np.random.Generator(np.random.Philox(np.random.SeedSequence(key)))
+
+
+def epoch_order(seed: int, epoch: int, num_samples: int) -> np.ndarray:
+    """The order in which an epoch visits the samples: int64[num_samples], a permutation, f(seed, epoch)."""
+    return _generator(_ORDER, seed, epoch).permutation(num_samples)
+
+
+def sample_seed(seed: int, epoch: int, sample_index: int) -> int:
+    """The seed of one sample's augmentation: 32 bits, f(seed, epoch, sample index)."""
+    return int(np.random.SeedSequence((_SAMPLE, seed, epoch, sample_index)).generate_state(1)[0])
+
+
+def step_seed(seed: int, step: int) -> int:
+    """The seed of what is random inside one step (dropout, drop-path, batch mixing): 32 bits, f(seed, step)."""
+    return int(np.random.SeedSequence((_STEP, seed, step)).generate_state(1)[0])
+
+
+def init_seed(seed: int) -> int:
+    """The seed of the new layers' initialisation: 32 bits, f(seed)."""
+    return int(np.random.SeedSequence((_INIT, seed)).generate_state(1)[0])

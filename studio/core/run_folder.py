@@ -1,0 +1,251 @@
+"""A run is a folder. Creating, finding, commanding and judging one; see the architecture page for the files in it."""
+
+from __future__ import annotations
+
+import json
+import os
+import secrets
+import time
+from dataclasses import replace
+from datetime import datetime
+from pathlib import Path
+from typing import Literal
+
+from studio.core.experiment import Experiment
+from studio.core.experiment_file import experiment_to_toml, read_experiment
+from studio.core.file import write_atomically
+from studio.core.fold import RunState, fold
+from studio.core.journal import JournalReader
+from studio.core.outcome import Outcome, Status, describe_exit_code
+from studio.core.problem import BadInput
+
+if os.name == "nt":
+    import msvcrt
+else:
+    import fcntl
+
+CommandKind = Literal["pause", "resume", "stop", "stop_after_epoch", "discard", "save"]
+
+_ADJECTIVES = "amber brave bright calm clear clever cosy daring eager early fair fleet gentle glad golden happy keen kind light lively lucky mellow merry neat nimble noble patient proud quick quiet rapid sage sharp silver smart snug steady sunny swift tidy vivid warm wise witty".split()
+_ANIMALS = "badger bat bear beaver bee bison crane crow deer dove eagle elk falcon ferret finch fox gecko goose hare hawk heron horse ibis jay koala lark lemur lion lynx marten mole moose newt otter owl panda puffin quail raven robin seal stork swan tern tiger toad trout viper vole whale wolf wren yak".split()
+
+
+class RunFolder:
+    """One run on disk. Cheap to construct; every property reads the files anew."""
+
+    def __init__(self, path: str | os.PathLike):
+        self.path = Path(path).absolute()
+
+    def __repr__(self) -> str:
+        return f"RunFolder({str(self.path)!r})"
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, RunFolder) and self.path == other.path
+
+    def __hash__(self) -> int:
+        return hash(self.path)
+
+    @property
+    def name(self) -> str:
+        return self.path.name
+
+    @property
+    def nickname(self) -> str:
+        """The part people say: "calm-otter"."""
+        return self.name.rpartition("_")[2]
+
+    @property
+    def experiment_path(self) -> Path:
+        return self.path / "experiment.toml"
+
+    @property
+    def dataset_path(self) -> Path:
+        return self.path / "dataset.json"
+
+    @property
+    def journal_path(self) -> Path:
+        return self.path / "journal.jsonl"
+
+    @property
+    def commands_path(self) -> Path:
+        return self.path / "commands.jsonl"
+
+    @property
+    def engine_path(self) -> Path:
+        return self.path / "engine.json"
+
+    @property
+    def lock_path(self) -> Path:
+        return self.path / "engine.lock"
+
+    @property
+    def log_path(self) -> Path:
+        return self.path / "engine.log"
+
+    @property
+    def checkpoints_path(self) -> Path:
+        return self.path / "checkpoints"
+
+    @property
+    def results_path(self) -> Path:
+        return self.path / "results"
+
+    def experiment(self) -> Experiment:
+        return read_experiment(self.experiment_path)
+
+    def is_alive(self) -> bool:
+        """True while an engine holds the lock. Never call from the process that holds it."""
+        return is_locked(self.lock_path)
+
+    def command(self, kind: CommandKind) -> None:
+        """Append one command; the engine acts on it between two steps."""
+        line = json.dumps({"command": kind, "wall_time": time.time()}) + "\n"
+        fd = os.open(self.commands_path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
+        try:
+            os.write(fd, line.encode())
+        finally:
+            os.close(fd)
+
+    def read_state(self) -> RunState:
+        """The whole journal folded, with the status corrected when the engine is gone without a word."""
+        return settled(fold(RunState(), JournalReader(self.journal_path).read()), is_alive=self.is_alive())
+
+    def log_tail(self, num_bytes: int = 4000) -> str:
+        try:
+            with open(self.log_path, "rb") as f:
+                f.seek(max(0, f.seek(0, os.SEEK_END) - num_bytes))
+                return f.read().decode(errors="replace")
+        except OSError:
+            return ""
+
+    def has_checkpoint(self) -> bool:
+        return any(self.checkpoints_path.glob("*/manifest.json"))
+
+    def outcome(self, state: RunState, exit_code: int | None = None) -> Outcome | None:
+        """How the run ended, in words; None while it is active or queued."""
+        at = f"step {state.checkpoints[-1].step:,}" if state.checkpoints else "the beginning"
+        resume = f"Resume goes on from {at}."
+        match state.status:
+            case Status.FINISHED if state.finished:
+                return Outcome(state.status, f"Finished, top-1 {state.finished.top1:.1%}")
+            case Status.STOPPED if state.stopped:
+                return Outcome(state.status, f"Stopped at step {state.stopped.step:,}", resume, can_resume=self.has_checkpoint())
+            case Status.FAILED if state.failed:
+                return Outcome(
+                    state.status, state.failed.sentence, state.failed.fix, state.failed.trace or self.log_tail(), state.failed.can_resume
+                )
+            case Status.CRASHED:
+                words = f"The training process {describe_exit_code(exit_code)} at step {state.step:,}."
+                return Outcome(state.status, words, resume, self.log_tail(), can_resume=True)
+        return None
+
+
+def settled(state: RunState, *, is_alive: bool) -> RunState:
+    """`state` with "crashed" concluded where the journal says active and no engine is alive."""
+    return replace(state, status=Status.CRASHED) if state.status.is_active and not is_alive else state
+
+
+def create_run(runs: str | os.PathLike, experiment: Experiment, dataset_json: bytes | None = None) -> RunFolder:
+    """A new run folder under `runs`, ready to be started. Raises BadInput when it cannot be written."""
+    runs = Path(runs)
+    try:
+        runs.mkdir(parents=True, exist_ok=True)
+        for _ in range(100):
+            nickname = f"{secrets.choice(_ADJECTIVES)}-{secrets.choice(_ANIMALS)}"
+            folder = RunFolder(runs / f"{datetime.now():%Y-%m-%d_%H%M%S}_{nickname}")
+            try:
+                folder.path.mkdir()
+                break
+            except FileExistsError:
+                continue
+        folder.checkpoints_path.mkdir()
+        folder.results_path.mkdir()
+        if dataset_json is not None:
+            write_atomically(folder.dataset_path, dataset_json)
+        write_atomically(folder.experiment_path, experiment_to_toml(experiment).encode())  # last: a folder with it is a run
+    except OSError as exc:
+        raise BadInput(
+            f"The run folder cannot be made in {runs}: {exc.strerror}. Choose another place with --runs or free some space."
+        ) from None
+    return folder
+
+
+def find_runs(runs: str | os.PathLike) -> list[RunFolder]:
+    """All runs under `runs`, oldest first."""
+    try:
+        with os.scandir(runs) as entries:
+            found = [RunFolder(e.path) for e in entries if e.is_dir() and not e.name.startswith(".")]
+    except OSError:
+        return []
+    return sorted((f for f in found if f.experiment_path.is_file()), key=lambda f: f.name)
+
+
+def find_run(runs: str | os.PathLike, name: str | os.PathLike) -> RunFolder:
+    """A run by path, folder name, nickname or "last". Raises BadInput naming what there is."""
+    direct = RunFolder(name)
+    if direct.experiment_path.is_file():
+        return direct
+    all_runs = find_runs(runs)
+    if str(name) == "last" and all_runs:
+        return all_runs[-1]
+    matches = [f for f in all_runs if str(name) in (f.name, f.nickname)]
+    if matches:
+        return matches[-1]
+    known = ", ".join(f.nickname for f in all_runs[-5:])
+    raise BadInput(f"There is no run “{name}” in {runs}." + (f" The latest are: {known}." if known else " There are no runs there yet."))
+
+
+def read_commands(path: Path, offset: int) -> tuple[list[str], int]:
+    """Commands appended after byte `offset`, and the new offset. Lines that are not commands are skipped."""
+    try:
+        with open(path, "rb") as f:
+            f.seek(offset)
+            data = f.read()
+    except FileNotFoundError:
+        return [], offset
+    end = data.rfind(b"\n") + 1
+    kinds = []
+    for line in data[:end].splitlines():
+        try:
+            kinds.append(json.loads(line)["command"])
+        except (ValueError, TypeError, KeyError):
+            continue
+    return kinds, offset + end
+
+
+class EngineLock:
+    """The lock an engine holds while alive. Opened once: closing any descriptor of the file would drop it."""
+
+    def __init__(self, path: str | os.PathLike):
+        self._file = open(path, "a+b")  # noqa: SIM115 - held for the life of the process
+
+    def acquire(self, tries: int = 20) -> bool:
+        """True when the lock is ours. A reader holds it for microseconds while it looks, hence the tries."""
+        for _ in range(tries):
+            if _try_lock(self._file.fileno()):
+                return True
+            time.sleep(0.05)
+        return False
+
+
+def is_locked(path: str | os.PathLike) -> bool:
+    """True when another process holds the lock on `path`."""
+    try:
+        fd = os.open(path, os.O_RDWR)
+    except OSError:
+        return False
+    try:
+        return not _try_lock(fd)
+    finally:
+        os.close(fd)
+
+
+def _try_lock(fd: int) -> bool:
+    try:
+        if os.name == "nt":
+            msvcrt.locking(fd, msvcrt.LK_NBLCK, 1)
+        else:
+            fcntl.lockf(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        return True
+    except OSError:
+        return False

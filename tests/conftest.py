@@ -1,0 +1,28 @@
+"""Fixtures for the whole suite. Every test gets its own home, so nothing of the user's is read or written."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+os.environ.setdefault("QT_QPA_PLATFORM", "offscreen")
+os.environ.setdefault("NO_ALBUMENTATIONS_UPDATE", "1")
+
+
+@pytest.fixture(autouse=True)
+def studio_home(tmp_path_factory, monkeypatch) -> Path:
+    """An empty STUDIO_HOME for this test and every process it starts."""
+    home = tmp_path_factory.mktemp("home")
+    monkeypatch.setenv("STUDIO_HOME", str(home))
+    return home
+
+
+@pytest.fixture(scope="session")
+def shared_data() -> Path:
+    """The folder with the two development data sets; a test that needs it says so when it is not there."""
+    folder = Path(__file__).parents[2] / "shared" / "data"
+    if not folder.is_dir():
+        pytest.skip(f"needs the development data sets in {folder}")
+    return folder
