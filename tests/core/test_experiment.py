@@ -1,0 +1,124 @@
+"""An experiment says everything a run needs, refuses what it cannot mean, and comes back from disk as it was."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from studio.core.experiment import Experiment, bounds, choices, differences, field_info, parse_experiment
+from studio.core.experiment_file import experiment_from_toml, experiment_to_toml, read_experiment, write_experiment
+from studio.core.path_text import path_to_text, shown, text_to_path
+from studio.core.problem import BadInput
+
+
+def test_it_comes_back_from_toml_as_it_was():
+    experiment = Experiment().changed(
+        {
+            "name": 'quotes " and \\ and <b>',
+            "data.source": "/photos/über uns",
+            "data.left_out": ("a/b.jpg", "c\\xE9.png"),
+            "data.relabelled": {"a b/ü.jpg": "new = class", "x.y": "[z]"},
+            "schedule.peak_lr": 3e-4,
+        }
+    )
+    assert experiment_from_toml(experiment_to_toml(experiment)) == experiment
+
+
+def test_every_setting_in_the_file_is_explained():
+    text = experiment_to_toml(Experiment())
+    for section in ("data", "model", "augment", "schedule", "optimiser", "training"):
+        for name in type(getattr(Experiment(), section)).model_fields:
+            assert field_info(f"{section}.{name}").description in text
+
+
+def test_every_problem_is_reported_at_once_with_its_field():
+    with pytest.raises(BadInput) as caught:
+        parse_experiment({"schedule": {"epochs": 0, "speed": 3}, "training": {"batch_size": 10**9, "device": "gpu"}, "nonsense": {}})
+    fields = {p.field for p in caught.value.problems}
+    assert fields == {"schedule.epochs", "schedule.speed", "training.batch_size", "training.device", "nonsense"}
+    assert "at least 1" in str(caught.value)
+
+
+def test_a_problem_in_a_file_names_its_line(tmp_path):
+    path = tmp_path / "e.toml"
+    path.write_text("schema_version = 1\n[schedule]\nepochs = 3\nspeed = 1\n\n[optimiser]\nbeta1 = 7\n")
+    with pytest.raises(BadInput) as caught:
+        read_experiment(path)
+    text = str(caught.value)
+    assert "schedule.speed" in text and "line 4" in text and "line 7" in text
+
+
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [
+        (b"schema_version = 1\n[schedule\n", "line 2"),
+        (b"\xff\xfe\x00", "not a text file"),
+        (b"schema_version = 99\n", "newer Studio"),
+        (b"schema_version = 1\n[schedule]\npeak_lr = nan\n", "finite"),
+        (b"schema_version = 1\n[schedule]\npeak_lr = 1e400\n", "finite"),
+        (b"schema_version = 1\n[schedule]\nepochs = " + b"9" * 5000 + b"\n", "TOML"),
+        (b"a = " + b"[" * 100_000, "TOML"),
+        (b"\x00" * 100, "TOML"),
+    ],
+)
+def test_a_broken_file_gives_one_clear_sentence(tmp_path, content, words):
+    path = tmp_path / "e.toml"
+    path.write_bytes(content)
+    with pytest.raises(BadInput, match=words):
+        read_experiment(path)
+
+
+def test_a_missing_file_a_folder_and_a_huge_file_are_refused(tmp_path):
+    with pytest.raises(BadInput, match="no file"):
+        read_experiment(tmp_path / "none.toml")
+    with pytest.raises(BadInput, match="folder"):
+        read_experiment(tmp_path)
+    big = tmp_path / "big.toml"
+    with big.open("wb") as f:
+        f.truncate(17 * 2**20)
+    with pytest.raises(BadInput, match="16 MB"):
+        read_experiment(big)
+
+
+def test_changing_an_unknown_setting_is_refused_and_changes_nothing():
+    experiment = Experiment()
+    with pytest.raises(BadInput, match=r"schedule\.epoch"):
+        experiment.changed({"schedule.epoch": 3})
+    with pytest.raises(BadInput):
+        experiment.changed({"schedule": 3})
+    assert experiment == Experiment()
+
+
+def test_differences_name_only_what_changed():
+    old = Experiment()
+    assert differences(old, old.changed({"schedule.epochs": 20, "name": "b"})) == {
+        "name": ("Untitled", "b"),
+        "schedule.epochs": (old.schedule.epochs, 20),
+    }
+
+
+def test_forms_can_ask_for_bounds_and_choices():
+    assert bounds("data.validation_fraction") == (0.01, 0.5)
+    assert "adamw" in choices("optimiser.kind")
+    assert choices("schedule.epochs") == ()
+
+
+def test_writing_replaces_the_file_whole(tmp_path):
+    path = tmp_path / "sub" / "e.toml"
+    write_experiment(Experiment(), path)
+    write_experiment(Experiment(name="second"), path)
+    assert read_experiment(path).name == "second"
+    assert [p.name for p in path.parent.iterdir()] == ["e.toml"]
+
+
+@given(st.binary(min_size=1, max_size=60).filter(lambda b: b"\0" not in b))
+def test_any_file_name_survives_as_text(name):
+    import os
+
+    text = path_to_text(name)
+    text.encode("utf-8")  # valid Unicode: fits JSON, TOML, SQLite, Qt
+    assert os.fsencode(text_to_path(text)) == name
+
+
+def test_names_are_shown_without_control_characters():
+    assert shown("a\n\u202eb") == "a\\u000A\\u202Eb"
+    assert path_to_text(b"caf\xe9.jpg") == "caf\\xE9.jpg"

@@ -1,0 +1,215 @@
+"""The journal never loses a line or shows half of one; one fold reads live, finished and resumed runs alike."""
+
+import json
+import os
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from studio.core import event as ev
+from studio.core.curve import Curve, decimated, smoothed
+from studio.core.experiment import Experiment
+from studio.core.fold import RunState, fold
+from studio.core.journal import JournalReader, JournalWriter
+from studio.core.outcome import Status, describe_exit_code
+from studio.core.problem import BadInput
+from studio.core.rng import epoch_order, sample_seed
+from studio.core.run_folder import EngineLock, create_run, find_run, find_runs, is_locked, read_commands, settled
+
+
+def steps(first, losses):
+    n = len(losses)
+    return ev.StepsReported(first_step=first, losses=tuple(losses), top1s=(0.5,) * n, lrs=(1e-3,) * n, images_per_s=10.0)
+
+
+def epoch(number, step, top1=0.5, is_best=True):
+    return ev.EpochFinished(
+        epoch=number, step=step, train_loss=1.0, train_top1=0.5, validation_loss=1.0, validation_top1=top1, validation_top5=1.0, macro_f1=0.5,
+        class_recalls=(0.5, None), is_best=is_best, seconds=1.0,
+    )  # fmt: skip
+
+
+DESCRIBED = ev.RunDescribed(
+    device="cpu", device_name="CPU", precision="fp32", channels_last=True, classes=("a", "b"), num_train=8, num_validation=2, num_test=0, batch_size=2,
+    epochs=2, steps_per_epoch=4, num_parameters=10, num_trainable=4,
+    stages=(ev.StageDescribed(name="stem", num_parameters=6, is_frozen=True), ev.StageDescribed(name="head", num_parameters=4, is_frozen=False)),
+)  # fmt: skip
+
+
+def test_every_event_survives_its_line():
+    for event in (DESCRIBED, steps(3, [1.0, 2.0]), epoch(0, 4), ev.RunStarted(wall_time=1.0, pid=2, session=0)):
+        assert ev.decode(ev.encode(event)) == event
+
+
+def test_lines_from_a_newer_version_are_skipped_not_fatal():
+    assert ev.decode(b'{"event":"TeaMade","cups":2}') is None
+    assert ev.decode(b'{"event":"PauseChanged","is_paused":true,"step":3,"mood":"calm"}') == ev.PauseChanged(is_paused=True, step=3)
+    for junk in (b"", b"{", b"[]", b"3", b'{"event":["x"]}', b'{"event":"PauseChanged"}', b"\xff"):
+        assert ev.decode(junk) is None
+
+
+def test_a_loss_that_is_not_a_number_is_still_valid_json():
+    line = ev.encode(steps(0, [float("nan"), 1.0]))
+    json.loads(line, parse_constant=lambda c: pytest.fail(f"{c} is not JSON"))
+    assert np.isnan(fold(RunState(), [ev.decode(line)]).train_loss.y[0])
+
+
+def test_only_whole_lines_are_read_and_a_torn_one_never_swallows_the_next(tmp_path):
+    path = tmp_path / "journal.jsonl"
+    writer = JournalWriter(path)
+    writer.append(steps(0, [1.0]))
+    writer.close()
+    with path.open("ab") as f:
+        f.write(b'{"event":"StepsRep')
+    reader = JournalReader(path)
+    assert len(reader.read()) == 1 and reader.read() == []
+    writer = JournalWriter(path)
+    writer.append(steps(1, [2.0]))
+    [event] = reader.read()
+    assert event.first_step == 1 and event.seq == 1
+
+
+def test_time_goes_on_over_a_resume(tmp_path):
+    path = tmp_path / "j"
+    first = JournalWriter(path)
+    first.append(ev.RunStarted(wall_time=0.0, pid=1, session=0))
+    last = first.append(steps(0, [1.0]))
+    first.close()
+    second = JournalWriter(path)
+    assert second.num_sessions == 1
+    assert second.append(steps(1, [1.0])).t >= last.t
+
+
+def test_a_missing_journal_reads_as_empty(tmp_path):
+    assert JournalReader(tmp_path / "none").read() == []
+
+
+@given(st.lists(st.integers(1, 7), max_size=30))
+def test_the_fold_does_not_depend_on_how_the_events_are_batched(sizes):
+    events = [DESCRIBED]
+    for i, n in enumerate(sizes):
+        events.append(steps(sum(sizes[:i]), [float(i)] * n))
+        if i % 3 == 2:
+            events.append(epoch(i // 3, sum(sizes[: i + 1])))
+    whole = fold(RunState(), events)
+    one_by_one = RunState()
+    for event in events:
+        one_by_one = fold(one_by_one, [event])
+    np.testing.assert_array_equal(whole.train_loss.y, one_by_one.train_loss.y)
+    assert whole.epochs == one_by_one.epochs and whole.step == one_by_one.step == sum(sizes)
+
+
+def test_a_resume_takes_back_what_will_be_repeated():
+    state = fold(RunState(), [DESCRIBED, steps(0, [1.0] * 6), epoch(0, 4)])
+    before = state
+    state = fold(state, [ev.RunStarted(wall_time=0.0, pid=2, session=1, resumed_step=5), steps(5, [2.0])])
+    assert state.train_loss.y.tolist() == [1.0] * 5 + [2.0]
+    assert len(state.epochs) == 1 and state.step == 6
+    assert before.train_loss.y.tolist() == [1.0] * 6  # the old state stays as it was
+
+
+def test_status_follows_the_events():
+    state = fold(RunState(), [ev.RunStarted(wall_time=0.0, pid=1, session=0), DESCRIBED, ev.PhaseStarted(phase="training")])
+    assert state.status is Status.RUNNING
+    assert fold(state, [ev.PauseChanged(is_paused=True, step=3)]).status is Status.PAUSED
+    assert settled(state, is_alive=False).status is Status.CRASHED
+    assert fold(state, [ev.RunStopped(step=3)]).status is Status.STOPPED
+    failed = fold(state, [ev.RunFailed(step=3, sentence="The loss is not finite.")])
+    assert failed.status is Status.FAILED and settled(failed, is_alive=False).status is Status.FAILED
+
+
+def test_exit_codes_are_said_in_words():
+    assert "SIGKILL" in describe_exit_code(-9) and "memory" in describe_exit_code(-9)
+    assert describe_exit_code(3) == "ended with exit code 3"
+
+
+def test_runs_are_found_by_name_nickname_path_and_last(tmp_path):
+    a, b = create_run(tmp_path, Experiment()), create_run(tmp_path, Experiment(name="b"))
+    assert {r.name for r in find_runs(tmp_path)} == {a.name, b.name}
+    assert find_run(tmp_path, a.nickname) == a or a.nickname == b.nickname
+    assert find_run(tmp_path, str(b.path)) == b
+    assert b.experiment().name == "b" and b.read_state().status is Status.QUEUED
+    with pytest.raises(BadInput, match="no run"):
+        find_run(tmp_path, "nobody")
+
+
+def test_a_run_folder_that_cannot_be_made_is_said(tmp_path):
+    blocked = tmp_path / "file"
+    blocked.write_text("")
+    with pytest.raises(BadInput, match="cannot be made"):
+        create_run(blocked / "runs", Experiment())
+
+
+def test_commands_are_read_once_and_junk_is_skipped(tmp_path):
+    run = create_run(tmp_path, Experiment())
+    run.command("pause")
+    with run.commands_path.open("a") as f:
+        f.write("junk\n")
+    run.command("stop")
+    kinds, offset = read_commands(run.commands_path, 0)
+    assert kinds == ["pause", "stop"]
+    assert read_commands(run.commands_path, offset) == ([], offset)
+
+
+def test_a_run_is_alive_exactly_while_a_process_holds_its_lock(tmp_path):
+    path = tmp_path / "engine.lock"
+    assert not is_locked(path)
+    code = f"from studio.core.run_folder import EngineLock\nlock = EngineLock({str(path)!r})\nassert lock.acquire()\nprint('held', flush=True)\ninput()"
+    holder = subprocess.Popen([sys.executable, "-c", code], stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+    assert holder.stdout.readline() == b"held\n"
+    assert is_locked(path) and not EngineLock(path).acquire(tries=1)
+    holder.kill()
+    holder.communicate()
+    assert not is_locked(path)
+
+
+def test_draws_depend_on_their_counters_alone():
+    assert sorted(epoch_order(3, 2, 50)) == list(range(50))
+    np.testing.assert_array_equal(epoch_order(3, 2, 50), epoch_order(3, 2, 50))
+    assert not np.array_equal(epoch_order(3, 2, 50), epoch_order(3, 3, 50))
+    assert len({sample_seed(0, e, i) for e in range(20) for i in range(50)}) == 1000
+
+
+def test_a_curve_can_be_extended_twice_from_the_same_point():
+    base = Curve().extended(range(3), [1, 2, 3])
+    a, b = base.extended(3, 4), base.extended(3, 5)
+    assert a.y.tolist() == [1, 2, 3, 4] and b.y.tolist() == [1, 2, 3, 5] and base.y.tolist() == [1, 2, 3]
+    with pytest.raises(ValueError):
+        a.y[0] = 9
+
+
+@given(st.integers(1, 20_000), st.integers(4, 300))
+def test_decimation_keeps_order_and_extremes(n, limit):
+    y = np.random.default_rng(n).normal(size=n)
+    x, small = decimated(np.arange(n), y, limit)
+    assert len(x) <= max(limit, 4) and (np.diff(x) >= 0).all()
+    assert small.max() == y.max() and small.min() == y.min()
+
+
+def test_smoothing_starts_at_the_first_value():
+    y = smoothed(np.array([2.0, 2.0, 2.0]), 0.9)
+    np.testing.assert_allclose(y, 2.0)
+
+
+def test_the_journal_says_when_the_disk_is_full(tmp_path):
+    code = (
+        "import resource, sys\n"
+        "from studio.core.journal import JournalWriter, JournalReader\n"
+        "from studio.core.event import PhaseStarted\n"
+        "import signal; signal.signal(signal.SIGXFSZ, signal.SIG_IGN)\n"
+        "w = JournalWriter(sys.argv[1]); w.append(PhaseStarted(phase='a'))\n"
+        "resource.setrlimit(resource.RLIMIT_FSIZE, (100, resource.RLIM_INFINITY))\n"
+        "try:\n    w.append(PhaseStarted(phase='b' * 200)); sys.exit('no error')\n"
+        "except OSError: pass\n"
+        "resource.setrlimit(resource.RLIMIT_FSIZE, (resource.RLIM_INFINITY, resource.RLIM_INFINITY))\n"
+        "w.append(PhaseStarted(phase='c'))\n"
+        "print([e.phase for e in JournalReader(sys.argv[1]).read()], [e.seq for e in JournalReader(sys.argv[1]).read()])\n"
+    )
+    if os.name == "nt":
+        pytest.skip("needs resource limits")
+    out = subprocess.run([sys.executable, "-c", code, str(tmp_path / "j")], capture_output=True, text=True, check=True)
+    assert out.stdout.strip() == "['a', 'c'] [0, 1]"
