@@ -217,12 +217,12 @@ class EngineLock:
     """The lock an engine holds while alive. Opened once: closing any descriptor of the file would drop it."""
 
     def __init__(self, path: str | os.PathLike):
-        self._file = open(path, "a+b")  # noqa: SIM115 - held for the life of the process
+        self._fd = os.open(path, os.O_RDWR | os.O_CREAT, 0o644)  # held for the life of the process
 
     def acquire(self, tries: int = 20) -> bool:
         """True when the lock is ours. A reader holds it for microseconds while it looks, hence the tries."""
         for _ in range(tries):
-            if _try_lock(self._file.fileno()):
+            if _try_lock(self._fd):
                 return True
             time.sleep(0.05)
         return False
