@@ -1,0 +1,46 @@
+# make demo    set everything up, train on the sample images, open the window on the result
+# make test    set everything up, run the whole test suite
+# make check   linters and import rules
+# make run     open the window
+# make bench   the benchmarks; writes docs/measurements.md
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+STAMP := $(VENV)/.installed
+export PIP_DISABLE_PIP_VERSION_CHECK = 1
+
+.PHONY: demo test check run bench setup system clean
+
+demo: setup
+	bash packaging/demo.sh $(BIN)
+
+test: setup
+	$(BIN)/python -m pytest
+
+check: setup
+	$(BIN)/ruff format --check studio tests benchmarks resources
+	$(BIN)/ruff check studio tests benchmarks resources
+	$(BIN)/lint-imports
+
+run: setup
+	$(BIN)/studio
+
+bench: setup
+	$(BIN)/python -m pip install --quiet '.[bench]'
+	$(BIN)/python -m benchmarks
+
+setup: $(STAMP)
+
+system:
+	bash packaging/install-system-libraries.sh
+
+$(STAMP): pyproject.toml packaging/install-system-libraries.sh
+	bash packaging/install-system-libraries.sh
+	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --upgrade pip
+	$(BIN)/python -m pip install --quiet --editable '.[dev]'
+	touch $(STAMP)
+
+clean:
+	rm -rf $(VENV) build demo-output *.egg-info
