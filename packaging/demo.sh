@@ -1,0 +1,21 @@
+#!/usr/bin/env bash
+# The main job on the embedded default: bundled weights, sample images, a short real run, an export, then the window on it.
+# Without a display the window is drawn offscreen into pictures. Everything goes into demo-output/.
+set -euo pipefail
+bin=${1:-.venv/bin}
+out=demo-output
+mkdir -p "$out"
+
+sample=$("$bin/studio" sample digits-small | tail -n 1)
+echo "Sample images: $sample"
+"$bin/studio" train --data "$sample" --runs "$out/runs" --set schedule.epochs=3 --set model.train_stages=2
+"$bin/studio" export last --runs "$out/runs" --format onnx --overwrite
+"$bin/studio" predict last --runs "$out/runs" "$sample/7" | head -n 5
+
+if [ -n "${DISPLAY:-}${WAYLAND_DISPLAY:-}" ]; then
+  echo "Opening the window. Close it when you have seen enough."
+  "$bin/studio" --data "$sample" --runs "$out/runs"
+else
+  "$bin/studio" screenshots "$out/pictures" --data "$sample" --runs "$out/runs"
+  echo "No display: the pictures of every page are in $PWD/$out/pictures"
+fi
