@@ -15,6 +15,8 @@ _ESCAPE = re.compile(r"\\(\\|x[0-9A-Fa-f]{2})")
 def path_to_text(path: str | bytes | os.PathLike) -> str:
     """The text form of a path as the operating system gives it (str with surrogate escapes, or bytes)."""
     text = os.fsdecode(path).replace("\\", "\\\\")
+    if text.isascii():  # nearly all names: a scan of 100,000 files spends its time elsewhere
+        return text
     return "".join(f"\\x{ord(c) - 0xDC00:02X}" if "\udc80" <= c <= "\udcff" else c for c in text)
 
 

@@ -1,0 +1,229 @@
+"""Format and size of an image from its first bytes, without decoding. JPEG, PNG, GIF, BMP and WebP by hand, the rest by Pillow.
+
+Reading 100,000 headers this way takes a fraction of the time Pillow needs to open as many files.
+"""
+
+from __future__ import annotations
+
+import errno
+import io
+import os
+import stat
+import struct
+from dataclasses import dataclass
+from typing import BinaryIO
+
+# The only decoders Pillow may use: EPS would start Ghostscript, others are rarely fuzzed.
+FORMATS = ("JPEG", "MPO", "PNG", "WEBP", "BMP", "TIFF", "GIF", "AVIF")
+
+_HEAD = 512  # holds the size of a PNG, GIF, BMP, WebP and of a JPEG without metadata
+_OPEN_FLAGS = os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_CLOEXEC", 0) | getattr(os, "O_BINARY", 0)
+
+
+class ImageRefused(Exception):
+    """The file is not used. `reason` starts in lower case and fits after a file name and a colon."""
+
+    def __init__(self, reason: str):
+        self.reason = reason
+        super().__init__(reason)
+
+
+@dataclass(frozen=True, slots=True)
+class Header:
+    format: str
+    width: int  # as stored, before an EXIF turn
+    height: int
+    num_bytes: int = 0
+    mtime_ns: int = 0
+
+
+def open_regular(path: str) -> tuple[BinaryIO, os.stat_result]:
+    """An unbuffered binary file and its status. Raises ImageRefused; never waits on a pipe or a device."""
+    try:
+        fd = os.open(path, _OPEN_FLAGS)
+    except OSError as exc:
+        raise ImageRefused(_os_reason(exc)) from None
+    info = os.fstat(fd)
+    if not stat.S_ISREG(info.st_mode):
+        os.close(fd)
+        raise ImageRefused("not a regular file")
+    return os.fdopen(fd, "rb", buffering=0), info
+
+
+def read_header(path: str, *, max_megapixels: float = 80.0) -> Header:
+    """Format, size and file status of the image at `path`. Raises ImageRefused with the reason."""
+    file, info = open_regular(path)
+    with file:
+        try:
+            found = parse_header(file, info.st_size)
+        except OSError as exc:
+            raise ImageRefused(_os_reason(exc)) from None
+    check_size(found, max_megapixels)
+    return Header(found.format, found.width, found.height, info.st_size, info.st_mtime_ns)
+
+
+def check_size(header: Header, max_megapixels: float) -> None:
+    """Raises ImageRefused for an image without pixels or with more than the limit."""
+    if header.width < 1 or header.height < 1:
+        raise ImageRefused("width or height is 0")
+    megapixels = header.width * header.height / 1e6
+    if megapixels > max_megapixels:
+        raise ImageRefused(f"too large: {header.width} × {header.height} is {megapixels:,.0f} MP, the limit is {max_megapixels:g} MP")
+
+
+def parse_header(file: BinaryIO, num_bytes: int) -> Header:
+    """Format and size from an open file at its start. Raises ImageRefused for what is no image of a known format."""
+    head = file.read(_HEAD)
+    if not head:
+        raise ImageRefused("empty file")
+    try:
+        if head[:2] == b"\xff\xd8":
+            return _jpeg(file, head)
+        if head[:8] == b"\x89PNG\r\n\x1a\n":
+            width, height = struct.unpack(">II", head[16:24])
+            return Header("PNG", width, height)
+        if head[:6] in (b"GIF87a", b"GIF89a"):
+            return Header("GIF", *struct.unpack("<HH", head[6:10]))
+        if head[:4] == b"RIFF" and head[8:12] == b"WEBP":
+            return Header("WEBP", *_webp(head))
+        if head[:2] == b"BM" and num_bytes >= 26:
+            return Header("BMP", *_bmp(head))
+        if head[:4] in (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+") or head[4:12] in (b"ftypavif", b"ftypavis"):
+            return _by_pillow(file)
+    except struct.error:
+        raise ImageRefused("truncated: the file ends in its header") from None
+    raise ImageRefused(_what_it_is(file, head, num_bytes))
+
+
+_SOF = frozenset({0xC0, 0xC1, 0xC2, 0xC3, 0xC5, 0xC6, 0xC7, 0xC9, 0xCA, 0xCB, 0xCD, 0xCE, 0xCF})
+
+
+def _jpeg(file: BinaryIO, head: bytes) -> Header:
+    """Walk the markers to the frame header. ITU T.81, B.2.2."""
+    base, at = 0, 2  # file offset of `head`, offset in the file
+    while True:
+        if at - base + 10 > len(head):
+            file.seek(at)
+            base, head = at, file.read(_HEAD)
+        i = at - base
+        if i + 4 > len(head):
+            raise ImageRefused("truncated: the file ends in its header")
+        if head[i] != 0xFF:
+            raise ImageRefused("damaged: no JPEG marker where one should be")
+        marker = head[i + 1]
+        if marker == 0xFF:  # fill byte
+            at += 1
+            continue
+        if marker in _SOF:
+            if i + 9 > len(head):
+                raise ImageRefused("truncated: the file ends in its header")
+            bits, height, width = struct.unpack(">BHH", head[i + 4 : i + 9])
+            if bits != 8 or marker not in (0xC0, 0xC1, 0xC2):
+                kind = f"{bits}-bit" if bits != 8 else "lossless or arithmetic-coded"
+                raise ImageRefused(f"unsupported JPEG kind ({kind})")
+            return Header("JPEG", width, height)
+        if marker == 0xD9 or marker == 0xDA:
+            raise ImageRefused("damaged: no size before the image data")
+        if marker == 0x01 or 0xD0 <= marker <= 0xD8:
+            at += 2
+        else:
+            at += 2 + struct.unpack(">H", head[i + 2 : i + 4])[0]
+
+
+def _webp(head: bytes) -> tuple[int, int]:
+    """RFC 9649, sections 2.5 to 2.7."""
+    kind = head[12:16]
+    if kind == b"VP8X":
+        return int.from_bytes(head[24:27], "little") + 1, int.from_bytes(head[27:30], "little") + 1
+    if kind == b"VP8L":
+        bits = struct.unpack("<I", head[21:25])[0]
+        return (bits & 0x3FFF) + 1, (bits >> 14 & 0x3FFF) + 1
+    width, height = struct.unpack("<HH", head[26:30])
+    return width & 0x3FFF, height & 0x3FFF
+
+
+def _bmp(head: bytes) -> tuple[int, int]:
+    if struct.unpack("<I", head[14:18])[0] == 12:
+        return struct.unpack("<HH", head[18:22])
+    width, height = struct.unpack("<ii", head[18:26])
+    return abs(width), abs(height)  # a negative height means rows from top to bottom
+
+
+def _by_pillow(file: BinaryIO) -> Header:
+    from studio.dataset.image import open_image
+
+    file.seek(0)
+    with open_image(io.BufferedReader(_Unclosed(file))) as im:
+        return Header(im.format, *im.size)
+
+
+class _Unclosed(io.RawIOBase):
+    """A view of a raw file that does not close it when a reader on top is collected."""
+
+    def __init__(self, raw):
+        self._raw = raw
+
+    def readable(self):
+        return True
+
+    def seekable(self):
+        return True
+
+    def readinto(self, buffer):
+        return self._raw.readinto(buffer)
+
+    def seek(self, offset, whence=0):
+        return self._raw.seek(offset, whence)
+
+    def tell(self):
+        return self._raw.tell()
+
+
+_MAGIC = (
+    (b"%PDF", "a PDF document, not an image"),
+    (b"%!PS", "EPS or PostScript, which is not read; save it as PNG"),
+    (b"\xc5\xd0\xd3\xc6", "EPS, which is not read; save it as PNG"),
+    (b"8BPS", "a Photoshop file, which is not read; save it as PNG"),
+    (b"\x00\x00\x00\x0cjP  ", "JPEG 2000, which is not read; save it as PNG"),
+    (b"\xff\x4f\xff\x51", "JPEG 2000, which is not read; save it as PNG"),
+    (b"\x00\x00\x00\x0cJXL ", "JPEG XL, which is not read; save it as PNG"),
+    (b"\xff\x0a", "JPEG XL, which is not read; save it as PNG"),
+    (b"DDS ", "a DDS texture, which is not read; save it as PNG"),
+    (b"icns", "an icon file, which is not read; save it as PNG"),
+    (b"SIMPLE  =", "a FITS file, which is not read; save it as PNG or TIFF"),
+    (b"\xd0\xcf\x11\xe0", "an Office or FlashPix file, not an image"),
+    (b"PK\x03\x04", "a ZIP archive, not an image"),
+    (b"version https://git-lfs", "a Git LFS pointer; fetch the real file with `git lfs pull`"),
+)
+_HEIC = (b"heic", b"heix", b"hevc", b"heim", b"heis", b"mif1", b"msf1")
+
+
+def _what_it_is(file: BinaryIO, head: bytes, num_bytes: int) -> str:
+    """Why this is not an image, in words."""
+    for magic, reason in _MAGIC:
+        if head.startswith(magic):
+            return reason
+    if head[4:8] == b"ftyp" and head[8:12] in _HEIC:
+        return "HEIC, which is not read; convert it to JPEG"
+    text = head.lstrip(b"\xef\xbb\xbf \t\r\n").lower()
+    if b"<svg" in text:
+        return "SVG, which is not read; save it as PNG"
+    if text.startswith((b"<!doctype html", b"<html", b"<head", b"<body")):
+        return "a web page, not an image"
+    if not head.strip(b"\0"):
+        return "zero-filled: the content is lost"
+    if num_bytes < 16:
+        return f"too short to be an image ({num_bytes} bytes)"
+    return "not an image of a known format"
+
+
+def _os_reason(exc: OSError) -> str:
+    if isinstance(exc, PermissionError):
+        return "no permission to read it"
+    if isinstance(exc, FileNotFoundError):
+        return "there is no such file"
+    if exc.errno in (errno.ENXIO, errno.EOPNOTSUPP):
+        return "not a regular file"
+    if isinstance(exc, IsADirectoryError):
+        return "a folder, not a file"
+    return f"cannot be read ({exc.strerror or exc})"

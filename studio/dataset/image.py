@@ -1,0 +1,229 @@
+"""From file bytes to pixels: the one decoder for training, validation, prediction, previews and checks.
+
+The result is always uint8 RGB. The conversions, all fixed:
+
+- EXIF orientation 1 to 8 is applied; other values are ignored.
+- 16 bits per channel are scaled to 8 (÷ 257, rounded), never clipped.
+- Transparency is laid over white.
+- Palette, grey, 1-bit and CMYK images become RGB as Pillow converts them; embedded colour profiles are ignored.
+- Of several frames or pages the first is used.
+- Floating-point and 32-bit pixels are used only if the file declares their range (TIFF tags 280/281 or 340/341).
+"""
+
+from __future__ import annotations
+
+import io
+import struct
+import zlib
+from dataclasses import dataclass
+from typing import BinaryIO
+
+import numpy as np
+from PIL import Image
+
+from studio.dataset.header import FORMATS, Header, ImageRefused, check_size, open_regular, parse_header
+
+__all__ = ["BACKGROUND", "Decoded", "ImageRefused", "decode", "decode_noted", "open_image", "read_bytes", "read_image"]
+
+BACKGROUND = (255, 255, 255)  # what shows through transparent pixels; the exporters say the same
+_LONGEST_FILE = 1 << 30  # bytes; no photograph is larger, and the file is read whole
+_MISSING_ROWS_ALLOWED = 0.01
+_ZERO_TAIL = 1024
+
+# The size is checked before decoding, per call and with the user's own limit; Pillow's global one would interfere.
+Image.MAX_IMAGE_PIXELS = None
+
+_TURN = {
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Decoded:
+    """Pixels and what was done to get them."""
+
+    pixels: np.ndarray  # uint8 HWC RGB, contiguous
+    mode: str  # Pillow's name of the stored kind: "RGB", "L", "I;16", "CMYK", ...
+    notes: tuple[str, ...]  # in words, for instance "missing end marker"
+
+
+def read_bytes(path: str) -> bytes:
+    """The whole file. Raises ImageRefused; regular files only."""
+    file, info = open_regular(path)
+    with file:
+        if info.st_size > _LONGEST_FILE:
+            raise ImageRefused(f"too large: {info.st_size / 1e9:.1f} GB")
+        try:
+            return file.read()
+        except OSError as exc:
+            raise ImageRefused(f"cannot be read ({exc.strerror or exc})") from None
+
+
+def read_image(path: str, *, max_megapixels: float = 80.0) -> np.ndarray:
+    """uint8 HWC RGB of the file at `path`, upright. Raises ImageRefused."""
+    return decode(read_bytes(path), max_megapixels=max_megapixels)
+
+
+def decode(data: bytes, *, max_megapixels: float = 80.0) -> np.ndarray:
+    """uint8 HWC RGB, contiguous, upright. Raises ImageRefused; memory stays below about 10 bytes per allowed pixel."""
+    return decode_noted(data, max_megapixels=max_megapixels).pixels
+
+
+def decode_noted(data: bytes, *, max_megapixels: float = 80.0) -> Decoded:
+    """Like `decode`, and says what was unusual."""
+    header = parse_header(io.BytesIO(data), len(data))
+    check_size(header, max_megapixels)
+    notes: list[str] = []
+    if header.format == "PNG":
+        _check_png(data)
+    if header.format == "JPEG":
+        _check_jpeg(data)
+    with open_image(io.BytesIO(data)) as im:
+        check_size(Header(im.format, *im.size), max_megapixels)
+        try:
+            frames = getattr(im, "n_frames", 1) if im.format not in ("JPEG", "MPO") else 1
+        except Exception:  # a damaged list of frames; the first one may be whole
+            frames = 1
+        if frames > 1:
+            notes.append(f"{'page' if im.format == 'TIFF' else 'frame'} 1 of {frames}")
+        try:
+            im.load()
+        except Exception as exc:  # any damage can surface as any error in a decoder
+            if header.format != "JPEG":
+                raise ImageRefused(_reason(exc)) from None
+            rgb = _without_end(data)
+            notes.append("missing end marker")
+        else:
+            rgb = _to_rgb(im, notes)
+        rgb = _upright(im, rgb)
+        pixels = np.ascontiguousarray(np.asarray(rgb, np.uint8))
+        return Decoded(pixels, im.mode, tuple(notes))
+
+
+def open_image(file: BinaryIO) -> Image.Image:
+    """Pillow's lazy image from an open file, allowed formats only. Raises ImageRefused."""
+    try:
+        return Image.open(file, formats=FORMATS)
+    except Exception as exc:
+        raise ImageRefused(_reason(exc)) from None
+
+
+def _reason(exc: Exception) -> str:
+    text = str(exc).split("\n")[0]
+    if isinstance(exc, MemoryError):
+        return "too large for the memory of this computer"
+    if "truncated" in text.lower() or isinstance(exc, EOFError):
+        return "truncated: the file ends early"
+    if isinstance(exc, Image.UnidentifiedImageError):
+        return "damaged, or a kind of image that is not read"
+    return f"damaged ({text[:80] or type(exc).__name__})"
+
+
+def _upright(im: Image.Image, rgb: Image.Image) -> Image.Image:
+    try:
+        turn = _TURN.get(im.getexif().get(0x0112))
+    except Exception:  # broken metadata says nothing about the pixels
+        return rgb
+    return rgb if turn is None else rgb.transpose(turn)
+
+
+# --- to 8-bit RGB --------------------------------------------------------------------------------
+
+
+def _to_rgb(im: Image.Image, notes: list[str]) -> Image.Image:
+    mode = im.mode
+    if mode == "RGB" and "transparency" not in im.info:
+        return im
+    if mode.startswith("I;16"):
+        return _from_16_bit(np.asarray(im), notes)
+    if mode in ("I", "F"):
+        return _from_declared_range(im)
+    if mode in ("RGBA", "LA", "PA", "RGBa", "La") or "transparency" in im.info:
+        rgba = im.convert("RGBA")
+        alpha = rgba.getchannel("A")
+        if alpha.getextrema()[1] == 0:
+            notes.append("fully transparent")
+        ground = Image.new("RGB", im.size, BACKGROUND)
+        ground.paste(rgba, mask=alpha)
+        return ground
+    return im.convert("RGB")
+
+
+def _from_16_bit(values: np.ndarray, notes: list[str]) -> Image.Image:
+    top = int(values.max())
+    if 255 < top < 4096 * 2:
+        notes.append(f"uses {100 * top / 65535:.0f} % of the 16-bit range")
+    grey = ((values.astype(np.uint32) + 128) // 257).astype(np.uint8)
+    return Image.fromarray(grey).convert("RGB")
+
+
+def _from_declared_range(im: Image.Image) -> Image.Image:
+    values = np.asarray(im, np.float64)
+    if not np.isfinite(values).all():
+        raise ImageRefused("NaN pixels: some values are not finite numbers")
+    tags = getattr(im, "tag_v2", {})
+    for low_tag, high_tag in ((340, 341), (280, 281)):
+        try:
+            low, high = (float(np.ravel(tags[tag])[0]) for tag in (low_tag, high_tag))
+        except (KeyError, ValueError, IndexError, TypeError):
+            continue
+        if np.isfinite([low, high]).all() and high > low:
+            grey = np.rint(np.clip((values - low) / (high - low), 0, 1) * 255).astype(np.uint8)
+            return Image.fromarray(grey).convert("RGB")
+    kind = "floating-point" if im.mode == "F" else "32-bit"
+    raise ImageRefused(f"{kind} pixels without a declared range; save it with 8 or 16 bits per channel")
+
+
+# --- damage that Pillow does not report -----------------------------------------------------------
+
+
+def _check_png(data: bytes) -> None:
+    """Length and CRC of each critical chunk up to IEND. PNG specification, section 5.3."""
+    at = 8
+    while at + 12 <= len(data):
+        length, kind = struct.unpack(">I4s", data[at : at + 8])
+        end = at + 12 + length
+        if end > len(data):
+            raise ImageRefused("truncated: the file ends early")
+        if not kind[0] & 0x20 and zlib.crc32(memoryview(data)[at + 4 : end - 4]) != int.from_bytes(data[end - 4 : end]):
+            raise ImageRefused("checksum: the content was changed or damaged")
+        if kind == b"IEND":
+            return
+        at = end
+    raise ImageRefused("truncated: the file ends early")
+
+
+def _check_jpeg(data: bytes) -> None:
+    """Decoders fill a scan of zeros with plausible grey; files get such a tail when power fails while they are written."""
+    if data[-_ZERO_TAIL:].count(0) == _ZERO_TAIL and not data.rstrip(b"\0").endswith(b"\xff\xd9"):
+        zeros = len(data) - len(data.rstrip(b"\0"))
+        raise ImageRefused(f"zero-filled tail: the last {100 * zeros / len(data):.0f} % of the file are lost")
+
+
+def _without_end(data: bytes) -> Image.Image:
+    """A JPEG whose end marker is missing, if at most 1 % of its rows are. Raises ImageRefused otherwise.
+
+    The decoder fills missing blocks with mid grey, so the rows that are missing are the grey ones at the bottom. In a
+    progressive JPEG a cut costs detail everywhere instead, and cannot be measured this way.
+    """
+    whole = data + (b"\xd9" if data.endswith(b"\xff") else b"\xff\xd9")
+    try:
+        with Image.open(io.BytesIO(whole), formats=FORMATS) as im:
+            if im.info.get("progressive"):
+                raise ImageRefused("truncated: the file ends early")
+            rgb = im.convert("RGB")
+    except ImageRefused:
+        raise
+    except Exception as exc:
+        raise ImageRefused(_reason(exc)) from None
+    is_grey = (np.abs(np.asarray(rgb, np.int16) - 128) <= 1).all(axis=(1, 2))
+    missing = int(np.argmin(is_grey[::-1])) if not is_grey.all() else len(is_grey)
+    if missing > _MISSING_ROWS_ALLOWED * len(is_grey):
+        raise ImageRefused(f"truncated: {100 * missing / len(is_grey):.0f} % of the rows are missing")
+    return rgb

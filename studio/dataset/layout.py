@@ -1,0 +1,205 @@
+"""Finds labels and parts from folder names: one folder per class, or train, validation and test folders with those inside."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass, field
+
+from studio.core.path_text import shown
+from studio.core.problem import BadInput, Problem, error, note, warning
+from studio.dataset.dataset import Split
+from studio.dataset.walk import Listing
+from studio.dataset.words import counted, listed
+
+SPLIT_NAMES: dict[str, Split] = {
+    "train": "train",
+    "training": "train",
+    "val": "validation",
+    "valid": "validation",
+    "validation": "validation",
+    "test": "test",
+    "testing": "test",
+}
+IMAGE_SUFFIXES = frozenset(
+    ".jpg .jpeg .jpe .jfif .png .apng .webp .bmp .dib .tif .tiff .gif .mpo .avif "
+    ".heic .heif .jp2 .j2k .jxl .svg .psd .eps .dds .tga .ico .icns .fits .fpx .wmf .emf".split()
+)
+# Never opened: they cannot be images and often lie beside them.
+OTHER_SUFFIXES = frozenset(
+    ".txt .csv .tsv .json .jsonl .xml .yaml .yml .toml .md .rst .html .htm .py .ipynb .sh .log .ini .cfg .sql .db .sqlite "
+    ".zip .tar .gz .7z .rar .bz2 .xz .npy .npz .pkl .pickle .pt .pth .onnx .h5 .hdf5 .mat .parquet .safetensors "
+    ".mp3 .wav .mp4 .avi .mov .mkv .pdf .doc .docx .xls .xlsx .ppt .pptx .exe .dll .so .lnk .url".split()
+)
+
+THREE_LAYOUTS = "Use one sub-folder per class (cat/, dog/), or train/ and val/ folders with those inside, or a CSV file with the columns path and label."
+
+
+@dataclass
+class Labelled:
+    """Files with what their place says about them. `splits` holds only ids whose part is given."""
+
+    layout: str
+    labels: dict[str, str] = field(default_factory=dict)  # id -> class, in order of ids
+    paths: dict[str, str] = field(default_factory=dict)  # id -> path to open
+    splits: dict[str, Split] = field(default_factory=dict)
+    reasons: dict[str, str] = field(default_factory=dict)  # id -> why it is set aside already
+    named: dict[str, set[Split]] = field(default_factory=dict)  # class -> parts in which it was named, with or without images
+    unlabelled: dict[str, str] = field(default_factory=dict)  # id -> path of files that lie where no class is
+    problems: list[Problem] = field(default_factory=list)
+
+
+def suffix_of(id_: str) -> str:
+    return os.path.splitext(id_)[1].lower()
+
+
+def is_named_like_an_image(id_: str) -> bool:
+    return suffix_of(id_) in IMAGE_SUFFIXES
+
+
+def may_be_image(id_: str) -> bool:
+    """By its name; the content decides later."""
+    return suffix_of(id_) not in OTHER_SUFFIXES
+
+
+def decide_layout(listing: Listing) -> str:
+    """Which layout a folder has, by names alone: "class folders", "split folders" or "csv"."""
+    with_images = _tops_with_images(listing)
+    splits = {SPLIT_NAMES[top.casefold()] for top in with_images if top.casefold() in SPLIT_NAMES}
+    others = [top for top in with_images if top.casefold() not in SPLIT_NAMES]
+    if "train" in splits and _has_class_folders(listing, "train") and (len(splits) > 1 or not others):
+        return "split folders"
+    if len(with_images) < 2 and len(tables_in(listing)) == 1:
+        return "csv"
+    return "class folders"
+
+
+def tables_in(listing: Listing) -> list[tuple[str, str]]:
+    """The CSV files directly in the folder: (id, path)."""
+    return [(id_, path) for id_, path in listing.files if "/" not in id_ and suffix_of(id_) in (".csv", ".tsv")]
+
+
+def class_folders(listing: Listing) -> Labelled:
+    found = Labelled("class folders")
+    for folder in listing.folders:
+        if "/" not in folder:
+            found.named[folder] = set()
+    nested: dict[str, set[str]] = {}
+    for id_, path in listing.files:
+        if not may_be_image(id_):
+            continue
+        label, _, rest = id_.partition("/")
+        if not rest:
+            found.unlabelled[id_] = path
+            continue
+        found.labels[id_], found.paths[id_] = label, path
+        if "/" in rest and is_named_like_an_image(id_):
+            nested.setdefault(label, set()).add(rest.partition("/")[0])
+    _note_nested(found, nested)
+    return found
+
+
+def split_folders(listing: Listing) -> Labelled:
+    found = Labelled("split folders")
+    nested: dict[str, set[str]] = {}
+    ignored: dict[str, int] = {}
+    for folder in listing.folders:
+        parts = folder.split("/")
+        split = SPLIT_NAMES.get(parts[0].casefold())
+        if len(parts) == 2 and split:
+            found.named.setdefault(parts[1], set()).add(split)
+    for id_, path in listing.files:
+        if not may_be_image(id_):
+            continue
+        top, *rest = id_.split("/")
+        split = SPLIT_NAMES.get(top.casefold()) if rest else None
+        if split is None:
+            if is_named_like_an_image(id_):
+                ignored[top if rest else ""] = ignored.get(top if rest else "", 0) + 1
+        elif len(rest) == 1:
+            found.unlabelled[id_] = path
+        else:
+            found.labels[id_], found.paths[id_], found.splits[id_] = rest[0], path, split
+            if len(rest) > 2:
+                nested.setdefault(rest[0], set()).add(rest[1])
+    if not found.labels and found.unlabelled:
+        raise BadInput(
+            error(
+                "data.source", "The train and validation folders hold images but no class folders. Make one sub-folder per class in each."
+            )
+        )
+    if ignored:
+        where = listed([f"“{top}”" if top else "the folder itself" for top in sorted(ignored)])
+        found.problems.append(
+            note(
+                "data.source",
+                f"{counted(sum(ignored.values()), 'image')} outside the train, validation and test folders, in {where}, not used.",
+            )
+        )
+    _note_nested(found, nested)
+    return found
+
+
+def no_images(listing: Listing, root: str) -> BadInput:
+    """Why a folder holds nothing to train on, and what to do."""
+    if listing.runs and not listing.files:
+        return BadInput(error("data.source", "This is a run folder of Studio, not a folder of images. Choose the folder with the images."))
+    holds = []
+    if listing.folders:
+        holds.append(counted(len(listing.folders), "folder") + " without images")
+    if listing.files:
+        holds.append(counted(len(listing.files), "other file"))
+    if listing.denied:
+        return BadInput(
+            error("data.source", f"No images in this folder that may be read. There is no permission to read {listed(listing.denied)}.")
+        )
+    what = f"It holds {' and '.join(holds)}." if holds else "It is empty."
+    return BadInput(error("data.source", f"No images in this folder. {what} {THREE_LAYOUTS}"))
+
+
+def only_loose_images(num_images: int) -> BadInput:
+    lie = "The one image lies" if num_images == 1 else f"All {num_images:,} images lie"
+    return BadInput(error("data.source", f"{lie} directly in the folder, so the classes are not known. {THREE_LAYOUTS}"))
+
+
+def listing_problems(listing: Listing, root: str) -> list[Problem]:
+    """What was skipped while walking."""
+    found = []
+    if listing.denied:
+        found.append(warning("data.source", f"There is no permission to read {listed(listing.denied)}; what is inside is not used."))
+    if listing.too_deep:
+        found.append(note("data.source", f"Folders more than 64 levels deep are not read: {listed(listing.too_deep, 2)}."))
+    if listing.repeated:
+        found.append(note("data.source", f"Links to folders that are read already are skipped: {listed(listing.repeated)}."))
+    if listing.runs:
+        found.append(note("data.source", f"Run folders of Studio are skipped: {listed(listing.runs)}."))
+    return found
+
+
+def _tops_with_images(listing: Listing) -> list[str]:
+    return sorted({id_.partition("/")[0] for id_, _ in listing.files if "/" in id_ and is_named_like_an_image(id_)})
+
+
+def _has_class_folders(listing: Listing, split: Split) -> bool:
+    for id_, _ in listing.files:
+        top, *rest = id_.split("/")
+        if len(rest) > 1 and SPLIT_NAMES.get(top.casefold()) == split and is_named_like_an_image(id_):
+            return True
+    return False
+
+
+def _note_nested(found: Labelled, nested: dict[str, set[str]]) -> None:
+    if not nested:
+        return
+    label = min(nested)
+    if len(set(found.labels.values())) == 1:
+        found.problems.append(
+            note("data.source", f"If {listed(sorted(nested[label]), 3)} are the classes, choose the folder “{shown(label)}” itself.")
+        )
+    else:
+        found.problems.append(
+            note(
+                "data.source",
+                f"{counted(len(nested), 'class has', 'classes have')} folders inside; their images count for the class. "
+                f"“{shown(label)}” holds {listed(sorted(nested[label]), 3)}.",
+            )
+        )

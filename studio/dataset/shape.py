@@ -1,0 +1,128 @@
+"""What is wrong with the shape of a data set: too few classes, parts that do not fit together, counts that mislead."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from studio.core.path_text import shown
+from studio.core.problem import Problem, error, note, warning
+from studio.dataset.dataset import Dataset, Split
+from studio.dataset.words import counted, listed, look_alikes
+
+FEW_VALIDATION_IMAGES = 5
+IMBALANCE = 10  # largest to smallest class
+_MANY_BROKEN = 0.05
+
+
+def shape_problems(dataset: Dataset, named: Mapping[str, set[Split]], *, has_given_parts: bool) -> list[Problem]:
+    """`named` maps the classes that the folder or table names, with or without images, to the parts it names them in."""
+    counts = dataset.counts()
+    found: list[Problem] = []
+    empty = sorted(name for name in named if name not in counts)
+    if len(dataset.classes) == 1:
+        only = shown(dataset.classes[0])
+        found.append(
+            error("data.source", f"There is only one class, “{only}”. A classifier needs at least two. Add a folder with another class.")
+        )
+    if empty:
+        found.append(
+            warning(
+                "data.source",
+                f"{counted(len(empty), 'class has', 'classes have')} no usable image and {'is' if len(empty) == 1 else 'are'} left out: {listed(empty)}.",
+            )
+        )
+    found += _part_problems(dataset, counts, has_given_parts)
+    found += _balance_problems(counts)
+    for group in look_alikes(dataset.classes):
+        names = " and ".join(f"“{shown(name)}”" for name in group)
+        found.append(
+            warning(
+                "data.source", f"The classes {names} look alike. If they are the same, relabel one or put their images into one folder."
+            )
+        )
+    found += _set_aside_problems(dataset)
+    return found
+
+
+def _part_problems(dataset: Dataset, counts: dict[str, dict[str, int]], has_given_parts: bool) -> list[Problem]:
+    found = []
+    several = len(counts) > 1
+    if several and all(sum(n.values()) == 1 for n in counts.values()):
+        return [
+            error(
+                "data.source",
+                "Each class has one image, so none is left to measure progress with. Add at least one more image to each class.",
+            )
+        ]
+    untrained = [name for name, n in counts.items() if not n["train"]]
+    unmeasured = [name for name, n in counts.items() if n["train"] and not n["validation"]]
+    if untrained:
+        found.append(
+            error(
+                "data.source",
+                f"{counted(len(untrained), 'class has', 'classes have')} no training images: {listed(untrained)}. "
+                "Add training images, or leave the class out.",
+            )
+        )
+    if unmeasured and has_given_parts:
+        found.append(
+            error(
+                "data.source",
+                f"{counted(len(unmeasured), 'class of', 'classes of')} the training images {'is' if len(unmeasured) == 1 else 'are'} missing "
+                f"in validation: {listed(unmeasured)}. Add validation images, move some there, or leave the class out.",
+            )
+        )
+    elif unmeasured:
+        make = error if len(unmeasured) == len(counts) else warning
+        found.append(
+            make(
+                "data.validation_fraction",
+                f"{counted(len(unmeasured), 'class has', 'classes have')} no validation images, so no accuracy: {listed(unmeasured)}. "
+                "Add images, or move one to validation.",
+            )
+        )
+    if any(n["test"] for n in counts.values()):
+        untested = [name for name, n in counts.items() if n["train"] and not n["test"]]
+        if untested:
+            found.append(note("data.source", f"{counted(len(untested), 'class has', 'classes have')} no test images: {listed(untested)}."))
+    few = [(n["validation"], name) for name, n in counts.items() if 0 < n["validation"] < FEW_VALIDATION_IMAGES]
+    if few:
+        words = listed([f"{name} ({n})" for n, name in sorted(few)])
+        found.append(
+            warning(
+                "data.validation_fraction",
+                f"{counted(len(few), 'class has', 'classes have')} fewer than {FEW_VALIDATION_IMAGES} validation images: {words}. "
+                f"{'Its' if len(few) == 1 else 'Their'} accuracy will jump. Add images, or raise the validation share.",
+            )
+        )
+    return found
+
+
+def _balance_problems(counts: dict[str, dict[str, int]]) -> list[Problem]:
+    trained = sorted((n["train"], name) for name, n in counts.items() if n["train"])
+    if len(trained) < 2 or trained[-1][0] < IMBALANCE * trained[0][0]:
+        return []
+    (least, rare), (most, common) = trained[0], trained[-1]
+    return [
+        warning(
+            "data.source",
+            f"Classes are 1 : {most / least:,.0f}. “{shown(rare)}” has {counted(least, 'training image')}, “{shown(common)}” {most:,}. "
+            "Rare classes are learned less; add images of them.",
+        )
+    ]
+
+
+def _set_aside_problems(dataset: Dataset) -> list[Problem]:
+    aside = dataset.set_aside
+    if not aside:
+        return []
+    total = len(aside) + len(dataset.samples)
+    words = "; ".join(f"{shown(a.id)}: {a.reason}" for a in aside[:2])
+    more = f"; and {len(aside) - 2:,} more" if len(aside) > 2 else ""
+    make = warning if len(aside) > _MANY_BROKEN * total else note
+    return [
+        make(
+            "data.source",
+            f"{counted(len(aside), 'file')} of {total:,} cannot be used and {'is' if len(aside) == 1 else 'are'} set aside. {words}{more}.",
+        )
+    ]

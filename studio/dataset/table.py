@@ -1,0 +1,210 @@
+"""Labels from a CSV file: one row per image with its path, its class and, if wanted, its part. No cell is ever fetched or run."""
+
+from __future__ import annotations
+
+import csv
+import io
+import os
+import posixpath
+import re
+from dataclasses import dataclass
+
+from studio.core.path_text import path_to_text, shown
+from studio.core.problem import BadInput, error, note, warning
+from studio.dataset.dataset import Split
+from studio.dataset.header import ImageRefused
+from studio.dataset.image import read_bytes
+from studio.dataset.layout import SPLIT_NAMES, Labelled
+from studio.dataset.words import counted, listed
+
+_PATH_NAMES = (
+    "path file filename file_name filepath file_path image image_path image_name image_file imagename imagepath img img_path name id image_id"
+).split()
+_LABEL_NAMES = "label labels class class_name classname class_label category category_name target y".split()
+_SPLIT_NAMES = "split set subset partition part data_set dataset".split()
+_PARTS: dict[str, Split] = SPLIT_NAMES | {"dev": "validation"}
+_MAX_CELL = 1 << 20  # characters; a longer cell is no path
+
+
+@dataclass(frozen=True)
+class Table:
+    """A parsed file: header names and rows of cells with their line numbers."""
+
+    columns: tuple[str, ...]
+    rows: list[tuple[int, list[str]]]  # (line number from 1, cells)
+    separator: str
+    encoding: str
+
+
+def read_table(path: str) -> Table:
+    """Encoding by byte order mark, else UTF-8, else Latin-1; separator by the first line. Raises BadInput."""
+    try:
+        data = read_bytes(path)
+    except ImageRefused as exc:
+        raise _bad(f"The CSV file cannot be used: {exc.reason}.") from None
+    text, encoding = _decode(data)
+    first = next((line for line in text.splitlines() if line.strip()), "")
+    separator = max(",;\t", key=lambda c: _outside_quotes(first).count(c))
+    reader = csv.reader(io.StringIO(text.replace("\0", "\ufffd"), newline=""), delimiter=separator)
+    csv.field_size_limit(_MAX_CELL)
+    rows: list[tuple[int, list[str]]] = []
+    start = 1
+    try:
+        for cells in reader:
+            if any(cell.strip() for cell in cells):
+                rows.append((start, cells))
+            start = reader.line_num + 1
+    except csv.Error as exc:
+        raise _bad(f"The CSV file cannot be read from line {start:,} on: {exc}. Check the quotation marks there.") from None
+    if not rows:
+        raise _bad("The CSV file is empty. Its first line names the columns, each further line an image.")
+    columns = tuple(cell.strip() for cell in rows[0][1])
+    return Table(columns, rows[1:], separator, encoding)
+
+
+def labels_from_table(path: str, *, path_column: str = "", label_column: str = "", split_column: str = "") -> Labelled:
+    """Read the table at `path`; ids are relative to its folder. Raises BadInput when a column is missing or no row is usable."""
+    table = read_table(path)
+    missing = []
+    at_path = _find(table, path_column, _PATH_NAMES, "path", missing)
+    at_label = _find(table, label_column, _LABEL_NAMES, "label", missing)
+    at_split = _find(table, split_column, _SPLIT_NAMES, "split", missing, optional=True)
+    if missing:
+        raise BadInput(*missing)
+    if not table.rows:
+        raise _bad("The CSV file names its columns but holds no rows.")
+    found = Labelled("csv")
+    reading = _Reading(found, os.path.dirname(os.path.abspath(path)), at_path, at_label, at_split)
+    for line, cells in table.rows:
+        reading.add(line, cells)
+    reading.finish(len(table.rows))
+    if table.encoding == "latin-1":
+        found.problems.append(note("data.source", "The CSV file is not UTF-8 and was read as Latin-1; check names with accents."))
+    return found
+
+
+class _Reading:
+    """Turns rows into labelled files, and collects by kind what is wrong with rows."""
+
+    def __init__(self, found: Labelled, root: str, at_path: int, at_label: int, at_split: int | None):
+        self._found, self._root = found, root
+        self._at = at_path, at_label, at_split
+        self._refused: dict[str, list[int]] = {}
+        self._line_of: dict[str, int] = {}
+
+    def add(self, line: int, cells: list[str]) -> None:
+        at_path, at_label, at_split = self._at
+        cell = [cells[at].strip() if at is not None and at < len(cells) else "" for at in (at_path, at_label, at_split)]
+        name, label, part = cell
+        split = _PARTS.get(part.casefold())
+        reason = (
+            _refuse(name)
+            or ("no class is given" if not label else "")
+            or ("the part is not train, val or test" if part and not split else "")
+        )
+        if reason:
+            self._refused.setdefault(reason, []).append(line)
+            return
+        id_, path = self._resolve(name)
+        if not os.path.exists(path):
+            self._refused.setdefault("there is no such file", []).append(line)
+            self._found.reasons[id_] = f"there is no such file (row {line})"
+            return
+        found = self._found
+        if id_ in found.reasons:
+            return
+        if id_ in found.labels:
+            if found.labels[id_] != label or found.splits.get(id_) != split:
+                del found.labels[id_], found.paths[id_]
+                found.splits.pop(id_, None)
+                found.reasons[id_] = f"rows {self._line_of[id_]} and {line} say different things about it"
+                self._refused.setdefault("the file has another row that says something else", []).append(line)
+            else:
+                self._refused.setdefault("the file is named twice", []).append(line)
+            return
+        self._line_of[id_] = line
+        found.labels[id_], found.paths[id_] = label, path
+        if split:
+            found.splits[id_] = split
+        found.named.setdefault(label, set())
+        if split:
+            found.named[label].add(split)
+
+    def _resolve(self, name: str) -> tuple[str, str]:
+        """Id and path of a relative name; a backslash is a folder separator unless a file has just this name."""
+        relative = posixpath.normpath(name)
+        path = os.path.join(self._root, relative)
+        if "\\" in name and not os.path.lexists(path):
+            relative = posixpath.normpath(name.replace("\\", "/"))
+            path = os.path.join(self._root, relative)
+        return "/".join(path_to_text(part) for part in relative.split("/")), path
+
+    def finish(self, num_rows: int) -> None:
+        found = self._found
+        for reason, lines in self._refused.items():
+            found.problems.append(
+                warning(
+                    "data.source",
+                    f"{counted(len(lines), 'row is', 'rows are')} not used because {reason}: "
+                    f"{'row' if len(lines) == 1 else 'rows'} {listed([f'{line:,}' for line in lines], 8)}.",
+                )
+            )
+        if not found.labels:
+            reasons = " ".join(p.sentence for p in found.problems)
+            raise _bad(f"None of the {counted(num_rows, 'row')} of the CSV file can be used. {reasons} Paths are relative to the CSV file.")
+        found.labels = dict(sorted(found.labels.items()))
+
+
+def _refuse(name: str) -> str:
+    """Why a path cell is not followed, or ""."""
+    if not name:
+        return "no path is given"
+    if re.match(r"[A-Za-z][A-Za-z0-9+.-]+://", name) or name.lower().startswith(("data:", "file:")):
+        return "the path is a web address, which is never fetched"
+    if name.startswith(("/", "\\\\", "~")) or re.match(r"[A-Za-z]:[\\/]", name):
+        return "the path is absolute; use paths relative to the CSV file"
+    for variant in (name, name.replace("\\", "/")):
+        if posixpath.normpath(variant).split("/")[0] == "..":
+            return "the path leads out of the folder of the CSV file"
+    if "\ufffd" in name or len(name) > 4096:
+        return "the path holds characters that no file name has"
+    if posixpath.normpath(name) == ".":
+        return "the path is a folder"
+    return ""
+
+
+def _find(table: Table, wanted: str, usual: list[str], role: str, missing: list, *, optional: bool = False) -> int | None:
+    names = [name.casefold() for name in table.columns]
+    there = f"The columns are: {listed([c or '(no name)' for c in table.columns], 12)}."
+    field = f"data.{role}_column"
+    candidates = [wanted.casefold()] if wanted else usual
+    for candidate in candidates:
+        if names.count(candidate) > 1:
+            missing.append(error(field, f"Two columns of the CSV file are called “{shown(candidate)}”. Rename one."))
+            return None
+        if candidate in names:
+            return names.index(candidate)
+    if wanted:
+        missing.append(error(field, f"The CSV file has no column “{shown(wanted)}”. {there}"))
+    elif not optional:
+        missing.append(error(field, f"The CSV file has no {role} column. {there} Name one “{role}”, or say which one it is."))
+    return None
+
+
+def _decode(data: bytes) -> tuple[str, str]:
+    if data.startswith((b"\xff\xfe", b"\xfe\xff")):
+        return data.decode("utf-16", "replace"), "utf-16"
+    if len(data) >= 4 and data[1:2] == b"\0" and data[3:4] == b"\0":
+        return data.decode("utf-16-le", "replace"), "utf-16"
+    try:
+        return data.decode("utf-8-sig"), "utf-8"
+    except UnicodeDecodeError:
+        return data.decode("latin-1"), "latin-1"
+
+
+def _outside_quotes(line: str) -> str:
+    return re.sub(r'"[^"]*"?', "", line)
+
+
+def _bad(sentence: str) -> BadInput:
+    return BadInput(error("data.source", sentence))

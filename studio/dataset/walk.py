@@ -1,0 +1,90 @@
+"""Lists the regular files under a folder: each real folder once, nothing hidden, nothing but files opened later."""
+
+from __future__ import annotations
+
+import errno
+import os
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from studio.core.path_text import path_to_text
+from studio.dataset.dataset import Cancelled
+
+MAX_DEPTH = 64
+_IGNORED = frozenset(
+    ["Thumbs.db", "ehthumbs.db", "desktop.ini", "__MACOSX", "__pycache__", "@eaDir", "$RECYCLE.BIN", "System Volume Information"]
+)
+
+
+@dataclass
+class Listing:
+    """What lies under a folder. Ids are text forms relative to it; lists are sorted."""
+
+    files: list[tuple[str, str]] = field(default_factory=list)  # (id, path to open)
+    folders: list[str] = field(default_factory=list)
+    denied: list[str] = field(default_factory=list)  # folders that may not be read
+    too_deep: list[str] = field(default_factory=list)
+    repeated: list[str] = field(default_factory=list)  # links to folders that were read already
+    broken_links: list[str] = field(default_factory=list)
+    runs: list[str] = field(default_factory=list)  # run folders of Studio
+    num_ignored: int = 0  # hidden and system files, pipes, sockets, devices
+
+
+def list_files(root: str, *, on_found: Callable[[int], None] | None = None, is_cancelled: Callable[[], bool] | None = None) -> Listing:
+    """Walk `root` (a path, not its text form). Raises PermissionError or other OSError for the root itself, and Cancelled."""
+    found = Listing()
+    folders = [("", root, 0)]
+    links: list[tuple[str, str, int]] = []  # read last, so that a folder is found under its real name
+    seen: set[tuple[int, int]] = set()
+    while folders or links:
+        if is_cancelled and is_cancelled():
+            raise Cancelled
+        prefix, path, depth = folders.pop() if folders else links.pop(0)
+        try:
+            info = os.stat(path)
+            key = (info.st_dev, info.st_ino)
+            if key in seen and os.name != "nt":
+                found.repeated.append(prefix[:-1])
+                continue
+            seen.add(key)
+            with os.scandir(path) as entries:
+                entries = list(entries)
+        except OSError:
+            if not prefix:
+                raise
+            found.denied.append(prefix[:-1])
+            continue
+        if {"journal.jsonl", "experiment.toml"} <= {entry.name for entry in entries}:
+            found.runs.append(prefix[:-1])
+            continue
+        if prefix:
+            found.folders.append(prefix[:-1])
+        for entry in entries:
+            _sort_in(entry, prefix, depth, found, folders, links)
+        if on_found:
+            on_found(len(found.files))
+    for each in (found.files, found.folders, found.denied, found.too_deep, found.repeated, found.broken_links):
+        each.sort()
+    return found
+
+
+def _sort_in(entry: os.DirEntry, prefix: str, depth: int, found: Listing, folders: list, links: list) -> None:
+    name = entry.name
+    if name[0] == "." or name in _IGNORED:
+        found.num_ignored += 1
+        return
+    id_ = prefix + path_to_text(name)
+    try:
+        if entry.is_file():
+            found.files.append((id_, entry.path))
+        elif entry.is_dir():
+            if depth + 1 >= MAX_DEPTH:
+                found.too_deep.append(id_)
+            else:
+                (links if entry.is_symlink() else folders).append((id_ + "/", entry.path, depth + 1))
+        elif entry.is_symlink() and not os.path.exists(entry.path):
+            found.broken_links.append(id_)
+        else:
+            found.num_ignored += 1
+    except OSError as exc:
+        (found.broken_links if exc.errno == errno.ELOOP else found.denied).append(id_)
