@@ -54,6 +54,7 @@ class Dataset:
     samples: tuple[Sample, ...]
     set_aside: tuple[SetAside, ...] = ()
     problems: tuple[Problem, ...] = ()
+    has_given_parts: bool = False  # the folder or table says which image is in which part
 
     def part(self, split: Split) -> tuple[Sample, ...]:
         return self._parts[split]
@@ -105,6 +106,7 @@ class Dataset:
             "version": 1,
             "root": self.root,
             "layout": self.layout,
+            "has_given_parts": self.has_given_parts,
             "classes": self.classes,
             "samples": columns,
             "set_aside": [[s.id, s.reason] for s in self.set_aside],
@@ -123,6 +125,7 @@ class Dataset:
             return cls(
                 root=raw["root"],
                 layout=raw["layout"],
+                has_given_parts=bool(raw["has_given_parts"]),
                 classes=classes,
                 samples=tuple(Sample(id_, classes[label], SPLITS[split], *rest) for id_, label, split, *rest in rows),
                 set_aside=tuple(SetAside(*pair) for pair in raw["set_aside"]),

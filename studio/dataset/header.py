@@ -13,8 +13,8 @@ import struct
 from dataclasses import dataclass
 from typing import BinaryIO
 
-# The only decoders Pillow may use: EPS would start Ghostscript, others are rarely fuzzed.
-FORMATS = ("JPEG", "MPO", "PNG", "WEBP", "BMP", "TIFF", "GIF", "AVIF")
+# The only decoders Pillow may use: EPS would start Ghostscript, others are rarely fuzzed. JPEG includes MPO (stereo pairs).
+FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "TIFF", "GIF", "AVIF")
 
 _HEAD = 512  # holds the size of a PNG, GIF, BMP, WebP and of a JPEG without metadata
 _OPEN_FLAGS = os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_CLOEXEC", 0) | getattr(os, "O_BINARY", 0)

@@ -6,7 +6,7 @@ import os
 
 from studio.core.experiment import Experiment
 from studio.core.path_text import text_to_path
-from studio.core.problem import Problem, error, note, warning
+from studio.core.problem import Problem, error, errors_in, note, warning
 from studio.dataset.dataset import Dataset
 from studio.dataset.words import counted
 
@@ -22,11 +22,8 @@ def check_run(experiment: Experiment, dataset: Dataset) -> list[Problem]:
 
 
 def _parts(dataset: Dataset) -> list[Problem]:
-    said = any(
-        "no training images" in p.sentence or "validation images" in p.sentence or "validation:" in p.sentence for p in dataset.problems
-    )
-    if said:
-        return []
+    if errors_in(dataset.problems):
+        return []  # the scan has said it, class by class
     if not dataset.part("train"):
         return [error("data.source", "There are no training images. Move images to train, or choose another folder.")]
     if not dataset.part("validation"):

@@ -49,9 +49,10 @@ def scan(data: Data, *, progress: Progress | None = None, is_cancelled: Callable
         classes=classes,
         samples=samples,
         set_aside=tuple(SetAside(id_, reason) for id_, reason in sorted(labelled.reasons.items())),
+        has_given_parts=bool(labelled.splits),
     )
     named = {name: parts for name, parts in labelled.named.items() if name not in left_out}
-    return dataset.changed(problems=(*labelled.problems, *shape_problems(dataset, named, has_given_parts=bool(labelled.splits))))
+    return dataset.changed(problems=(*labelled.problems, *shape_problems(dataset, named)))
 
 
 def _source_path(data: Data) -> str:

@@ -10,11 +10,11 @@ from studio.dataset.dataset import Dataset, Split
 from studio.dataset.words import counted, listed, look_alikes
 
 FEW_VALIDATION_IMAGES = 5
-IMBALANCE = 10  # largest to smallest class
+IMBALANCE = 5  # largest to smallest class
 _MANY_BROKEN = 0.05
 
 
-def shape_problems(dataset: Dataset, named: Mapping[str, set[Split]], *, has_given_parts: bool) -> list[Problem]:
+def shape_problems(dataset: Dataset, named: Mapping[str, set[Split]]) -> list[Problem]:
     """`named` maps the classes that the folder or table names, with or without images, to the parts it names them in."""
     counts = dataset.counts()
     found: list[Problem] = []
@@ -31,7 +31,7 @@ def shape_problems(dataset: Dataset, named: Mapping[str, set[Split]], *, has_giv
                 f"{counted(len(empty), 'class has', 'classes have')} no usable image and {'is' if len(empty) == 1 else 'are'} left out: {listed(empty)}.",
             )
         )
-    found += _part_problems(dataset, counts, has_given_parts)
+    found += _part_problems(counts, dataset.has_given_parts)
     found += _balance_problems(counts)
     for group in look_alikes(dataset.classes):
         names = " and ".join(f"“{shown(name)}”" for name in group)
@@ -44,7 +44,7 @@ def shape_problems(dataset: Dataset, named: Mapping[str, set[Split]], *, has_giv
     return found
 
 
-def _part_problems(dataset: Dataset, counts: dict[str, dict[str, int]], has_given_parts: bool) -> list[Problem]:
+def _part_problems(counts: dict[str, dict[str, int]], has_given_parts: bool) -> list[Problem]:
     found = []
     several = len(counts) > 1
     if several and all(sum(n.values()) == 1 for n in counts.values()):

@@ -76,11 +76,10 @@ def verify(
         samples=tuple(s for s in dataset.samples if s.id not in gone),
         set_aside=tuple(sorted((*dataset.set_aside, *refused), key=lambda each: each.id)),
     )
-    given = dataset.layout == "split folders"
     # The problems of counts are found anew; those of the scan that do not depend on them stay.
-    before = set(shape_problems(dataset, {}, has_given_parts=given))
+    before = set(shape_problems(dataset, {}))
     kept = tuple(p for p in dataset.problems if p not in before)
-    return checked.changed(problems=_joined(kept, (*shape_problems(checked, {}, has_given_parts=given), *_note_problems(notes))))
+    return checked.changed(problems=_joined(kept, (*shape_problems(checked, {}), *_note_problems(notes))))
 
 
 def _joined(old: Sequence[Problem], new: Sequence[Problem]) -> tuple[Problem, ...]:

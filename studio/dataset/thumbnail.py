@@ -1,0 +1,95 @@
+"""Small pictures, kept on disk between sessions. The cache may vanish, be damaged or be on a full disk: then they are made again."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import os
+import secrets
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+from studio.core.place import cache_dir
+from studio.dataset.header import ImageRefused, open_regular
+from studio.dataset.image import decode, decode_noted, read_bytes
+
+_VERSION = b"1"  # of what is kept; a change makes all old files useless
+_MAX_CACHE_BYTES = 512 << 20
+
+
+def thumbnail(path: str, size_px: int, *, is_square: bool = False, max_megapixels: float = 80.0) -> np.ndarray:
+    """uint8 HWC RGB, upright. The longer side has at most `size_px`; small images are not enlarged.
+
+    With `is_square` the centre is cut out and is size_px x size_px, enlarged if need be. Thread-safe. Raises ImageRefused.
+    """
+    kept = _kept_path(path, size_px, is_square)
+    try:
+        return decode(kept.read_bytes())
+    except (OSError, ImageRefused):
+        pass
+    pixels = decode_noted(read_bytes(path), max_megapixels=max_megapixels, least_px=size_px).pixels
+    small = _shrink(pixels, size_px, is_square)
+    _keep(kept, small)
+    return np.asarray(small)
+
+
+def _shrink(pixels: np.ndarray, size_px: int, is_square: bool) -> Image.Image:
+    height, width = pixels.shape[:2]
+    im = Image.fromarray(pixels)
+    if is_square:
+        side = min(width, height)
+        left, top = (width - side) // 2, (height - side) // 2
+        return im.resize((size_px, size_px), Image.Resampling.BICUBIC, (left, top, left + side, top + side), reducing_gap=2.0)
+    scale = min(1.0, size_px / max(width, height))
+    size = max(1, round(width * scale)), max(1, round(height * scale))
+    return im.resize(size, Image.Resampling.BICUBIC, reducing_gap=2.0)
+
+
+def _kept_path(path: str, size_px: int, is_square: bool) -> Path:
+    """Named after the file's place, size and time of change, so that a changed file gets a new thumbnail. Raises ImageRefused."""
+    file, info = open_regular(path)
+    file.close()
+    stamp = f"{info.st_dev} {info.st_ino} {info.st_size} {info.st_mtime_ns} {size_px} {is_square}".encode()
+    name = hashlib.sha256(b"\0".join([_VERSION, os.fsencode(os.path.abspath(path)), stamp])).hexdigest()
+    return _folder() / name[:2] / f"{name[2:40]}.jpg"
+
+
+def _folder() -> Path:
+    return cache_dir() / "thumbnails"
+
+
+def _keep(kept: Path, small: Image.Image) -> None:
+    temporary = kept.with_name(f".{secrets.token_hex(8)}.tmp")
+    out = io.BytesIO()
+    small.save(out, "JPEG", quality=92, subsampling=0)
+    try:
+        kept.parent.mkdir(parents=True, exist_ok=True)
+        temporary.write_bytes(out.getvalue())
+        os.replace(temporary, kept)
+        if kept.name.startswith("00"):  # once in some 256 new thumbnails
+            trim(_MAX_CACHE_BYTES)
+    except OSError:  # a full or read-only disk: go on without the cache
+        try:
+            temporary.unlink(missing_ok=True)
+        except OSError:
+            return
+
+
+def trim(max_bytes: int) -> int:
+    """Remove the oldest thumbnails until at most `max_bytes` are left; returns how many bytes remain."""
+    files = []
+    for path in _folder().glob("*/*"):
+        try:
+            info = path.stat()
+        except OSError:
+            continue
+        files.append((info.st_mtime_ns, info.st_size, path))
+    left = sum(size for _, size, _ in files)
+    for _, size, path in sorted(files, key=lambda f: f[0]):
+        if left <= max_bytes:
+            break
+        path.unlink(missing_ok=True)
+        left -= size
+    return left
