@@ -1,0 +1,9 @@
+"""Only what pyproject.toml cannot say: the folder resources/ is installed as the package studio.resources."""
+
+from setuptools import find_packages, setup
+
+setup(
+    packages=[*find_packages(include=["studio", "studio.*"]), "studio.resources"],
+    package_dir={"studio.resources": "resources"},
+    package_data={"studio.resources": ["*.json", "*.qss", "*.svg", "fonts/*"]},
+)

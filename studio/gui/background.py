@@ -1,0 +1,88 @@
+"""Work off the GUI thread, its result back on it."""
+
+from __future__ import annotations
+
+import traceback
+from collections.abc import Callable
+from contextlib import suppress
+
+from PySide6.QtCore import QObject, QRunnable, QThreadPool, Signal
+
+
+class Task(QObject):
+    """A function that runs on a pool thread. `is_cancelled()` may be asked by the function; results of a cancelled task are dropped."""
+
+    _finished = Signal(object, object)  # result, error
+
+    def __init__(self, on_done: Callable[[object], object] | None, on_error: Callable[[Exception], object] | None, parent: QObject):
+        super().__init__(parent)
+        self._on_done, self._on_error = on_done, on_error
+        self._cancelled = False
+        self._finished.connect(self._on_finished)
+
+    def cancel(self) -> None:
+        self._cancelled = True
+
+    def is_cancelled(self) -> bool:
+        return self._cancelled
+
+    def _on_finished(self, result: object, error: Exception | None) -> None:
+        self.deleteLater()
+        if self._cancelled:
+            return
+        if error is None:
+            if self._on_done is not None:
+                self._on_done(result)
+        elif self._on_error is not None:
+            self._on_error(error)
+        else:
+            traceback.print_exception(error)
+
+
+class _Job(QRunnable):
+    def __init__(self, task: Task, function: Callable[[], object]):
+        super().__init__()
+        self._task, self._function = task, function
+
+    def run(self) -> None:
+        if self._task.is_cancelled():
+            self._report(None, None)
+            return
+        try:
+            self._report(self._function(), None)
+        except Exception as exc:
+            self._report(None, exc)
+
+    def _report(self, result: object, error: Exception | None) -> None:
+        with suppress(RuntimeError):  # the window closed while the function ran
+            self._task._finished.emit(result, error)
+
+
+class Background(QObject):
+    """A small pool. Functions must not touch widgets."""
+
+    def __init__(self, max_threads: int = 2, parent: QObject | None = None):
+        super().__init__(parent)
+        self._pool = QThreadPool(self)
+        self._pool.setMaxThreadCount(max_threads)
+        self._tasks: set[Task] = set()
+
+    def run(
+        self,
+        function: Callable[[], object],
+        on_done: Callable[[object], object] | None = None,
+        on_error: Callable[[Exception], object] | None = None,
+    ) -> Task:
+        """Run `function` on a pool thread; `on_done(result)` or `on_error(exception)` follow on the GUI thread."""
+        task = Task(on_done, on_error, self)
+        self._tasks.add(task)
+        task.destroyed.connect(lambda *_, task=task: self._tasks.discard(task))
+        self._pool.start(_Job(task, function))
+        return task
+
+    def close(self) -> None:
+        """Cancel what has not begun and wait for what runs."""
+        for task in list(self._tasks):
+            task.cancel()
+        self._pool.clear()
+        self._pool.waitForDone()

@@ -1,0 +1,50 @@
+"""What a page is given: the draft, the runs, the workers and the few things it may ask of the window."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from PySide6.QtCore import QObject, Signal
+
+if TYPE_CHECKING:
+    from studio.gui.background import Background
+    from studio.gui.project import Projects
+    from studio.gui.runs import RunsController
+    from studio.gui.scan import ScanController
+    from studio.gui.setting import Settings
+    from studio.gui.store import ExperimentStore
+    from studio.gui.workers import WorkerClient
+
+
+class Shell(QObject):
+    """Requests to the window. Pages call the methods; the window listens to the signals."""
+
+    toast_requested = Signal(str, str, object)  # sentence, action label, what the action does
+    page_requested = Signal(str, object)  # page key, argument
+    notice_added = Signal(str)  # sentence, for the list behind the bell
+
+    def toast(self, sentence: str, action: str = "", on_action: Callable[[], object] | None = None) -> None:
+        """One sentence at the lower right for 6 s, with an action such as Undo."""
+        self.toast_requested.emit(sentence, action, on_action)
+        self.notice_added.emit(sentence)
+
+    def go_to(self, page: str, argument: object = None) -> None:
+        """Show a page: data, model, augment, schedule, train, results, use. `argument` goes to its show_argument."""
+        self.page_requested.emit(page, argument)
+
+
+@dataclass(frozen=True)
+class Context:
+    """Handed to every page. Every part lives as long as the window; all of them belong to the GUI thread."""
+
+    shell: Shell
+    settings: Settings
+    store: ExperimentStore
+    projects: Projects
+    scan: ScanController
+    runs: RunsController
+    preview: WorkerClient
+    probe: WorkerClient
+    background: Background

@@ -1,0 +1,76 @@
+"""What every page is. The guide for authors stands in the package's docstring."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from PySide6.QtCore import Qt
+from PySide6.QtWidgets import QHBoxLayout, QVBoxLayout, QWidget
+
+from studio.gui.context import Context
+from studio.gui.theme import px
+from studio.gui.widgets.label import PlainLabel
+
+
+class Page(QWidget):
+    """A step of the pipeline. Subclasses fill `head` (right part of the title row) and `body` (below it) in their constructor.
+
+    Made on the first visit, then kept. `activate` and `deactivate` are called when it comes to the front and leaves it: views that
+    follow a run or a worker listen only in between.
+    """
+
+    key = ""  # "data"
+    title = ""  # "Data"
+
+    def __init__(self, context: Context, parent: QWidget | None = None):
+        super().__init__(parent)
+        self.context = context
+        self.store = context.store
+        self.setObjectName(f"page.{self.key}")
+        self.setAccessibleName(f"{self.title} page")
+        column = QVBoxLayout(self)
+        column.setContentsMargins(px(16), px(10), px(16), px(12))
+        column.setSpacing(px(10))
+        self.head_widget = QWidget()
+        self.head_widget.setFixedHeight(px(32))
+        self.head = QHBoxLayout(self.head_widget)
+        self.head.setContentsMargins(0, 0, 0, 0)
+        self.head.setSpacing(px(10))
+        self.title_label = PlainLabel(self.title, "page")
+        self.subtitle_label = PlainLabel("", "label", "muted", elide=Qt.TextElideMode.ElideRight)
+        self.head.addWidget(self.title_label)
+        self.head.addWidget(self.subtitle_label, 1)
+        column.addWidget(self.head_widget)
+        self.body = QVBoxLayout()
+        self.body.setContentsMargins(0, 0, 0, 0)
+        self.body.setSpacing(px(12))
+        column.addLayout(self.body, 1)
+
+    def set_subtitle(self, text: str) -> None:
+        self.subtitle_label.setText(text)
+
+    def activate(self) -> None:
+        """The page came to the front."""
+
+    def deactivate(self) -> None:
+        """The page left the front: stop timers, disconnect from what is costly."""
+
+    def focus_search(self) -> bool:
+        """Ctrl F: focus the page's search field. False when there is none."""
+        return False
+
+    def accept_drop(self, paths: list[str]) -> bool:
+        """Files or folders dropped on the page. False leaves them to the window, which opens them as data or as an experiment."""
+        return False
+
+    def show_argument(self, argument: object) -> None:
+        """Shell.go_to("results", run) hands its argument over here."""
+
+    def shortcuts(self) -> tuple[tuple[str, str, Callable[[], object]], ...]:
+        """Keys that work while the page is in front: ("Space", "Large preview", function). The window binds and lists them (F1)."""
+        return ()
+
+    @classmethod
+    def screenshot_states(cls) -> dict[str, Callable[[Page], None]]:
+        """More states for the screenshots, by name; each function brings the page into it. See studio.gui.screenshot."""
+        return {}

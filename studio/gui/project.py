@@ -1,0 +1,205 @@
+"""Projects: drafts on disk. The one being edited is saved by itself and is there again at the next start."""
+
+from __future__ import annotations
+
+import re
+import secrets
+import time
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+
+from PySide6.QtCore import QObject, QTimer, Signal
+
+from studio.core.experiment import Experiment
+from studio.core.experiment_file import experiment_to_toml, read_experiment
+from studio.core.file import write_atomically
+from studio.core.path_text import path_to_text, text_to_path
+from studio.core.place import state_dir
+from studio.core.problem import BadInput
+from studio.gui.background import Background
+from studio.gui.setting import Settings
+from studio.gui.store import ExperimentStore
+
+SAVE_AFTER_MS = 500
+_CURRENT = "project/current"
+
+
+@dataclass(frozen=True)
+class Project:
+    """A draft on disk."""
+
+    path: Path
+    name: str
+    source: str  # text form of the folder or CSV
+    changed_at: float  # seconds since the Unix epoch
+
+    @property
+    def is_source_there(self) -> bool:
+        return bool(self.source) and Path(text_to_path(self.source)).exists()
+
+
+class Projects(QObject):
+    """Opens, saves and lists projects. Each is one experiment file in state_dir()/drafts."""
+
+    changed = Signal()  # the current project, its name or its save state
+
+    def __init__(self, store: ExperimentStore, settings: Settings, background: Background, parent: QObject | None = None):
+        super().__init__(parent)
+        self._store, self._settings, self._background = store, settings, background
+        self.folder = state_dir() / "drafts"
+        self._path = self._new_path("untitled")
+        self._saved: Experiment | None = None
+        self._saved_at: datetime | None = None
+        self._problem = ""
+        self._writing = 0
+        self._timer = QTimer(self, singleShot=True, interval=SAVE_AFTER_MS)
+        self._timer.timeout.connect(self.save)
+        store.experiment_changed.connect(self._on_store_experiment_changed)
+
+    @property
+    def path(self) -> Path:
+        """The file of the project being edited; it need not exist yet."""
+        return self._path
+
+    @property
+    def saved_text(self) -> str:
+        """ "Saved 14:32", "Saving…", "Nothing to save yet", or why it could not be saved."""
+        if self._problem:
+            return self._problem
+        if self._timer.isActive() or self._writing:
+            return "Saving…"
+        return f"Saved {self._saved_at:%H:%M}" if self._saved_at else "Nothing to save yet"
+
+    def recover(self) -> bool:
+        """Open what was being edited when the window was last open. False when there is nothing or it cannot be read."""
+        name = self._settings.text(_CURRENT)
+        path = self.folder / name
+        if not name or not path.is_file():
+            return False
+        try:
+            self._open(path)
+        except BadInput:
+            return False
+        return True
+
+    def recent(self, limit: int = 8) -> list[Project]:
+        """Projects by last change, newest first; files that cannot be read are passed over."""
+        found = []
+        files = sorted(self.folder.glob("*.toml"), key=_changed_at, reverse=True) if self.folder.is_dir() else []
+        for path in files[: 2 * limit]:
+            try:
+                experiment = read_experiment(path)
+            except BadInput:
+                continue
+            if experiment.data.source:
+                found.append(Project(path, experiment.name, experiment.data.source, _changed_at(path)))
+        return found[:limit]
+
+    def create(self) -> None:
+        """A new, empty project."""
+        self._start(self._new_path("untitled"), Experiment(), None)
+
+    def open(self, project: Project | Path) -> None:
+        """Open a project of this list. Raises BadInput when the file cannot be read."""
+        self._open(project.path if isinstance(project, Project) else project)
+
+    def open_data(self, source: str) -> None:
+        """A folder or CSV (path as the system gives it): into the empty project, or as a new one where another data set is in use."""
+        path = Path(source)
+        text = path_to_text(path.absolute())
+        current = self._store.experiment
+        if not current.data.source or text == current.data.source:
+            name = _title_of(path) if current.name == "Untitled" else current.name
+            self._store.set({"data.source": text, "name": name}, "open images")
+            return
+        self._start(self._new_path(path.stem), Experiment(name=_title_of(path)).changed({"data.source": text}), None)
+
+    def open_experiment(self, source: str) -> None:
+        """An experiment file from anywhere, as a new project; the file itself is only read. Raises BadInput."""
+        experiment = read_experiment(source)
+        self._start(self._new_path(experiment.name), experiment, None)
+
+    def rename(self, name: str) -> None:
+        if name.strip():
+            self._store.set({"name": name.strip()[:200]}, "rename")
+
+    def duplicate(self) -> None:
+        copy = self._store.experiment.changed({"name": f"{self._store.experiment.name} copy"[:200]})
+        self._start(self._new_path(copy.name), copy, None)
+
+    def save(self) -> None:
+        """Write the draft now, off the GUI thread."""
+        self._timer.stop()
+        experiment = self._store.experiment
+        if experiment == self._saved:
+            self.changed.emit()
+            return
+        self._writing += 1
+        path = self._path
+        self._background.run(
+            lambda: write_atomically(path, experiment_to_toml(experiment).encode()),
+            lambda _: self._on_written(experiment, path),
+            self._on_write_failed,
+        )
+        self.changed.emit()
+
+    def save_now(self) -> None:
+        """Write the draft before this call returns: the window is closing."""
+        self._timer.stop()
+        experiment = self._store.experiment
+        if experiment != self._saved and (experiment != Experiment() or self._path.exists()):
+            try:
+                write_atomically(self._path, experiment_to_toml(experiment).encode())
+            except OSError:
+                return
+            self._settings.set(_CURRENT, self._path.name)
+
+    def _open(self, path: Path) -> None:
+        self._start(path, read_experiment(path), datetime.fromtimestamp(_changed_at(path)))
+
+    def _start(self, path: Path, experiment: Experiment, saved_at: datetime | None) -> None:
+        self.save_now()
+        self._path = path
+        self._saved = experiment if saved_at else None
+        self._saved_at, self._problem = saved_at, ""
+        self._store.reset_to(experiment)
+        self._timer.stop()
+        if saved_at:
+            self._settings.set(_CURRENT, path.name)
+        elif experiment != Experiment():
+            self._timer.start()
+        self.changed.emit()
+
+    def _on_store_experiment_changed(self, old: Experiment, new: Experiment) -> None:
+        self._timer.start()
+        self.changed.emit()
+
+    def _on_written(self, experiment: Experiment, path: Path) -> None:
+        self._writing -= 1
+        if path == self._path:
+            self._saved, self._saved_at, self._problem = experiment, datetime.now(), ""
+            self._settings.set(_CURRENT, path.name)
+        self.changed.emit()
+
+    def _on_write_failed(self, error: Exception) -> None:
+        self._writing -= 1
+        why = getattr(error, "strerror", None) or str(error)
+        self._problem = f"Not saved: {why}"
+        self.changed.emit()
+
+    def _new_path(self, name: str) -> Path:
+        slug = re.sub(r"[^a-z0-9]+", "-", name.lower()).strip("-")[:40] or "project"
+        return self.folder / f"{slug}-{secrets.token_hex(4)}.toml"
+
+
+def _title_of(path: Path) -> str:
+    name = path_to_text(path.stem if path.suffix.lower() == ".csv" else path.name)
+    return (name.replace("_", " ").replace("-", " ").strip() or "Untitled")[:200].capitalize()
+
+
+def _changed_at(path: Path) -> float:
+    try:
+        return path.stat().st_mtime
+    except OSError:
+        return time.time()

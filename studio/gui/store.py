@@ -1,0 +1,164 @@
+"""The draft that all pages edit: one immutable experiment, its undo history, and the data set it leads to."""
+
+from __future__ import annotations
+
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+from PySide6.QtCore import QObject, Signal
+
+from studio.core.experiment import Experiment, differences, field_info
+from studio.core.problem import Problem
+
+if TYPE_CHECKING:
+    from studio.dataset.dataset import Dataset
+
+
+class ExperimentStore(QObject):
+    """Owns the draft. Editing replaces the experiment; undo is the experiment before. GUI thread only."""
+
+    experiment_changed = Signal(object, object)  # old, new
+    history_changed = Signal()  # undo and redo: what they would do
+    dataset_changed = Signal(object)  # Dataset | None
+    problems_changed = Signal()
+
+    def __init__(self, experiment: Experiment | None = None, parent: QObject | None = None):
+        super().__init__(parent)
+        self._experiment = experiment or Experiment()
+        self._dataset: Dataset | None = None
+        self._problems: tuple[Problem, ...] = ()
+        self._undo: list[tuple[str, Experiment]] = []  # label of the step, experiment before it
+        self._redo: list[tuple[str, Experiment]] = []  # label of the step, experiment after it
+        self._drag_depth = 0
+        self._is_drag_recorded = False
+
+    @property
+    def experiment(self) -> Experiment:
+        return self._experiment
+
+    @property
+    def dataset(self) -> Dataset | None:
+        """What the scan of experiment.data found; None before one succeeded."""
+        return self._dataset
+
+    @property
+    def problems(self) -> tuple[Problem, ...]:
+        """What is wrong with the draft's data, errors first as the scan gave them."""
+        return self._problems
+
+    def value(self, path: str) -> Any:
+        """The value of a setting: value("schedule.epochs")."""
+        target: Any = self._experiment
+        for part in path.split("."):
+            target = getattr(target, part)
+        return target
+
+    def set(self, values: dict[str, Any], label: str = "") -> None:
+        """Change settings: set({"schedule.epochs": 12}). One undo step, named `label` or after the settings.
+
+        Raises BadInput with every problem; the draft is then as it was. Within a drag all calls make one step.
+        """
+        self._replace(self._experiment.changed(values), label)
+
+    def replace(self, experiment: Experiment, label: str) -> None:
+        """Take a whole experiment as the draft (restored from a run); can be undone."""
+        self._replace(experiment, label)
+
+    def reset_to(self, experiment: Experiment) -> None:
+        """Another project: the history starts anew."""
+        self._undo.clear()
+        self._redo.clear()
+        self._drag_depth = 0
+        old, self._experiment = self._experiment, experiment
+        self.history_changed.emit()
+        self.experiment_changed.emit(old, experiment)
+
+    def begin_drag(self) -> None:
+        """From here to `end_drag` all changes are one undo step."""
+        if self._drag_depth == 0:
+            self._is_drag_recorded = False
+        self._drag_depth += 1
+
+    def end_drag(self) -> None:
+        self._drag_depth = max(0, self._drag_depth - 1)
+
+    @contextmanager
+    def one_step(self):
+        """`with store.one_step():` as begin_drag and end_drag."""
+        self.begin_drag()
+        try:
+            yield
+        finally:
+            self.end_drag()
+
+    @property
+    def undo_label(self) -> str:
+        """What undo would take back; empty when there is nothing."""
+        return self._undo[-1][0] if self._undo else ""
+
+    @property
+    def redo_label(self) -> str:
+        return self._redo[-1][0] if self._redo else ""
+
+    def undo(self) -> None:
+        self._travel(self._undo, self._redo)
+
+    def redo(self) -> None:
+        self._travel(self._redo, self._undo)
+
+    def set_dataset(self, dataset: Dataset | None, problems: tuple[Problem, ...] = ()) -> None:
+        """For the scan: what it found, or None and why."""
+        self._problems = problems
+        if dataset is not self._dataset:
+            self._dataset = dataset
+            self.dataset_changed.emit(dataset)
+        self.problems_changed.emit()
+
+    def _replace(self, new: Experiment, label: str) -> None:
+        old = self._experiment
+        if new == old:
+            return
+        if not (self._drag_depth and self._is_drag_recorded):
+            self._undo.append((label or describe_change(old, new), old))
+            self._is_drag_recorded = True
+        elif label or self._undo:
+            self._undo[-1] = (label or describe_change(self._undo[-1][1], new), self._undo[-1][1])
+        self._redo.clear()
+        self._experiment = new
+        self.history_changed.emit()
+        self.experiment_changed.emit(old, new)
+
+    def _travel(self, source: list, target: list) -> None:
+        if not source:
+            return
+        label, experiment = source.pop()
+        old, self._experiment = self._experiment, experiment
+        target.append((label, old))
+        self._drag_depth = 0
+        self.history_changed.emit()
+        self.experiment_changed.emit(old, experiment)
+
+
+def describe_change(old: Experiment, new: Experiment) -> str:
+    """The step in words: "epochs to 12", "3 settings"."""
+    changes = differences(old, new)
+    if not changes:
+        return "nothing"
+    if len(changes) > 1:
+        return f"{len(changes)} settings"
+    (path, (_, value)) = next(iter(changes.items()))
+    name = field_info(path).json_schema_extra["label"].lower()
+    return f"{name} to {show_value(value)}" if isinstance(value, (str, int, float, bool)) else name
+
+
+def show_value(value: Any) -> str:
+    """A setting's value in words."""
+    from studio.gui.widgets.number import format_number
+
+    if isinstance(value, bool):
+        return "on" if value else "off"
+    if isinstance(value, (int, float)):
+        return format_number(value)
+    if isinstance(value, str):
+        return value.replace("_", " ") if value else "none"
+    return f"{len(value):,}" if hasattr(value, "__len__") else str(value)

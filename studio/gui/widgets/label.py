@@ -1,0 +1,108 @@
+"""Text that comes from anywhere, shown as plain text: Qt guesses rich text, and a class name may be `<img src=file://...>`."""
+
+from __future__ import annotations
+
+from PySide6.QtCore import QSize, Qt
+from PySide6.QtGui import QPainter, QPaintEvent, QResizeEvent
+from PySide6.QtWidgets import QLabel, QSizePolicy, QWidget
+
+from studio.core.path_text import shown
+
+
+class PlainLabel(QLabel):
+    """Plain text in one of the styles of theme.STYLES; `tone` is a token for its colour: text, text2, muted, good, bad, ...
+
+    With `elide` the text is cut with "…" where it does not fit (the whole stands in the tooltip) and the label may shrink.
+    """
+
+    def __init__(
+        self, text: str = "", style: str = "body", tone: str = "", *, elide: Qt.TextElideMode | None = None, wrap: bool = False,
+        parent: QWidget | None = None,
+    ):  # fmt: skip
+        super().__init__(parent)
+        self._elide = elide
+        self.setTextFormat(Qt.TextFormat.PlainText)
+        self.setProperty("type", style)
+        if tone:
+            self.setProperty("tone", tone)
+        self.setWordWrap(wrap)
+        if elide is not None:
+            self.setSizePolicy(QSizePolicy.Policy.Ignored if elide is not None else QSizePolicy.Policy.Preferred, QSizePolicy.Policy.Fixed)
+        self.setText(text)
+
+    def setText(self, text: str) -> None:
+        if text != self.text():
+            super().setText(text)
+            self._update_tooltip()
+
+    def set_tone(self, tone: str) -> None:
+        if self.property("tone") != tone:
+            self.setProperty("tone", tone)
+            restyle(self)
+
+    def minimumSizeHint(self) -> QSize:
+        hint = super().minimumSizeHint()
+        return QSize(0, hint.height()) if self._elide is not None else hint
+
+    def resizeEvent(self, event: QResizeEvent) -> None:
+        super().resizeEvent(event)
+        self._update_tooltip()
+
+    def _update_tooltip(self) -> None:
+        if self._elide is not None:
+            set_plain_tooltip(self, self.text() if self.fontMetrics().horizontalAdvance(self.text()) > self.width() else "")
+
+    def paintEvent(self, event: QPaintEvent) -> None:
+        if self._elide is None:
+            super().paintEvent(event)
+            return
+        painter = QPainter(self)
+        painter.setPen(self.palette().color(self.foregroundRole()))
+        rect = self.contentsRect()
+        text = self.fontMetrics().elidedText(self.text().replace("\n", " "), self._elide, rect.width())
+        painter.drawText(rect, int(self.alignment() | Qt.AlignmentFlag.AlignVCenter), text)
+        painter.end()
+
+
+class Tag(PlainLabel):
+    """A small word on a ground of its meaning: live, run, good, warn, bad, frozen, trains, key or plain."""
+
+    def __init__(self, text: str = "", kind: str = "plain", parent: QWidget | None = None):
+        super().__init__(shown(text), "caption", parent=parent)
+        self.setProperty("tag", kind)
+        self.setSizePolicy(QSizePolicy.Policy.Fixed, QSizePolicy.Policy.Fixed)
+        self.setAlignment(Qt.AlignmentFlag.AlignCenter)
+
+    def set_kind(self, kind: str) -> None:
+        self.setProperty("tag", kind)
+        restyle(self)
+
+
+TAKES_TAG = {"live": "live", "next epoch": "good", "new run": "run"}
+
+
+def takes_tag(takes: str) -> Tag:
+    """The tag of a setting: when a change of it reaches a run."""
+    return Tag(takes, TAKES_TAG.get(takes, "plain"))
+
+
+def set_plain_tooltip(widget: QWidget, text: str) -> None:
+    """A tooltip that is never read as rich text."""
+    widget.setToolTip(plain_tooltip(text))
+
+
+def plain_tooltip(text: str) -> str:
+    """`text` in a form that a tooltip shows as it stands."""
+    if not text:
+        return ""
+    from html import escape
+
+    return f"<span>{escape(text).replace(chr(10), '<br>')}</span>"
+
+
+def restyle(widget: QWidget) -> None:
+    """Look the style sheet up again after a dynamic property changed."""
+    style = widget.style()
+    style.unpolish(widget)
+    style.polish(widget)
+    widget.update()

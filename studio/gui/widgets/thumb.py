@@ -1,0 +1,169 @@
+"""Small pictures of files, read beside the window: newest request first, kept in memory up to a limit."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Callable
+
+import numpy as np
+from PySide6.QtCore import QObject, QRectF, QRunnable, QSize, Qt, QThreadPool, Signal
+from PySide6.QtGui import QImage, QPainter, QPainterPath, QPixmap
+
+from studio.gui.theme import colour
+
+_MAX_PIXMAPS = 3000  # at 160 px about 300 MB would be the worst case; at the usual 112 px it is 150 MB
+_MAX_WAITING = 600  # more than fits a screen: what was scrolled past is not read any more
+
+
+def read_thumbnail(path: str, side_px: int) -> np.ndarray:
+    """uint8 HWC RGB with its longer side at most `side_px`. Raises ImageRefused or OSError. Called in a pool thread."""
+    from studio.dataset.thumbnail import thumbnail
+
+    return thumbnail(path, side_px)
+
+
+def read_whole(path: str, side_px: int) -> np.ndarray:
+    """uint8 HWC RGB of the whole image, shrunk so that no side is longer than `side_px`; not kept on disk."""
+    from PIL import Image
+
+    from studio.dataset.image import read_image
+
+    pixels = read_image(path)
+    if max(pixels.shape[:2]) <= side_px:
+        return pixels
+    small = Image.fromarray(pixels)
+    small.thumbnail((side_px, side_px), Image.Resampling.LANCZOS, reducing_gap=2.0)
+    return np.asarray(small)
+
+
+def image_of(pixels: np.ndarray) -> QImage:
+    """A QImage that owns its memory, from uint8 HWC RGB."""
+    pixels = np.ascontiguousarray(pixels, np.uint8)
+    height, width = pixels.shape[:2]
+    return QImage(pixels.data, width, height, 3 * width, QImage.Format.Format_RGB888).copy()
+
+
+class ThumbLoader(QObject):
+    """Hands out pixmaps at once when it has them, and reads them in the background when it has not.
+
+    Keys are paths as the operating system wants them. Lives in the GUI thread; call `close` before it goes.
+    """
+
+    loaded = Signal(str)  # path; also for a file that cannot be read, which then is in `failed`
+    _read = Signal(str, int, object, str)
+
+    def __init__(self, parent: QObject | None = None, *, read: Callable[[str, int], np.ndarray] = read_thumbnail, threads: int = 2):
+        super().__init__(parent)
+        self._read_pixels = read
+        self._pixmaps: OrderedDict[tuple[str, int], QPixmap] = OrderedDict()
+        self.failed: dict[str, str] = {}
+        self._waiting: OrderedDict[tuple[str, int], None] = OrderedDict()
+        self._running: set[tuple[str, int]] = set()
+        self._threads = threads
+        self._num_active = 0
+        self._is_closed = False
+        self._pool = QThreadPool(self)
+        self._pool.setMaxThreadCount(threads)
+        self._pool.setExpiryTimeout(5000)
+        self._read.connect(self._on_read, Qt.ConnectionType.QueuedConnection)
+
+    def pixmap(self, path: str, side_px: int) -> QPixmap | None:
+        """The picture, or None: then it is read and `loaded` says when it is there."""
+        key = (path, side_px)
+        found = self._pixmaps.get(key)
+        if found is not None:
+            self._pixmaps.move_to_end(key)
+            return found
+        if path not in self.failed and key not in self._running and not self._is_closed:
+            self._waiting[key] = None
+            self._waiting.move_to_end(key)
+            while len(self._waiting) > _MAX_WAITING:
+                self._waiting.popitem(last=False)
+            self._start()
+        return None
+
+    def clear(self) -> None:
+        """Forget everything, for instance when the files may have changed."""
+        self._pixmaps.clear()
+        self._waiting.clear()
+        self.failed.clear()
+
+    def close(self) -> None:
+        """Give up what waits and wait for the at most `threads` files that are being read."""
+        self._is_closed = True
+        self._waiting.clear()
+        self._pool.waitForDone(2000)
+
+    def _start(self) -> None:
+        while self._waiting and self._num_active < self._threads:
+            key, _ = self._waiting.popitem(last=True)
+            self._running.add(key)
+            self._num_active += 1
+            self._pool.start(_Job(self._read_pixels, key, self._read))
+
+    def _on_read(self, path: str, side_px: int, image: object, reason: str) -> None:
+        self._num_active -= 1
+        self._running.discard((path, side_px))
+        if self._is_closed:
+            return
+        if isinstance(image, QImage):
+            self._pixmaps[(path, side_px)] = QPixmap.fromImage(image)
+            while len(self._pixmaps) > _MAX_PIXMAPS:
+                self._pixmaps.popitem(last=False)
+        else:
+            self.failed[path] = reason
+        self._start()
+        self.loaded.emit(path)
+
+
+class _Job(QRunnable):
+    """Reads one file in a pool thread and reports by a queued signal."""
+
+    def __init__(self, read: Callable[[str, int], np.ndarray], key: tuple[str, int], done):
+        super().__init__()
+        self._read, self._key, self._done = read, key, done
+
+    def run(self) -> None:
+        from studio.dataset.header import ImageRefused
+
+        try:
+            self._done.emit(*self._key, image_of(self._read(*self._key)), "")
+        except ImageRefused as exc:
+            self._done.emit(*self._key, None, exc.reason)
+        except (OSError, MemoryError) as exc:
+            self._done.emit(*self._key, None, str(exc) or type(exc).__name__)
+        except RuntimeError:  # the loader is gone: the window was closed
+            pass
+
+
+def paint_cover(painter: QPainter, rect: QRectF, pixmap: QPixmap | None, radius: float = 4.0, *, opacity: float = 1.0) -> None:
+    """Fill a rounded rectangle with the middle of a picture; with a quiet ground while there is none."""
+    path = QPainterPath()
+    path.addRoundedRect(rect, radius, radius)
+    painter.save()
+    painter.setRenderHint(QPainter.RenderHint.Antialiasing)
+    painter.setRenderHint(QPainter.RenderHint.SmoothPixmapTransform)
+    if pixmap is None or pixmap.isNull():
+        painter.fillPath(path, colour("raised"))
+    else:
+        painter.setClipPath(path)
+        painter.setOpacity(opacity)
+        size = QSize(pixmap.width(), pixmap.height())
+        scale = max(rect.width() / size.width(), rect.height() / size.height())
+        source = QRectF(0, 0, rect.width() / scale, rect.height() / scale)
+        source.moveCenter(QRectF(pixmap.rect()).center())
+        painter.drawPixmap(rect, pixmap, source)
+    painter.restore()
+
+
+def paint_whole(painter: QPainter, rect: QRectF, pixmap: QPixmap, *, opacity: float = 1.0) -> QRectF:
+    """Draw a picture as large as it fits, its shape kept; returns where it lies."""
+    scale = min(rect.width() / pixmap.width(), rect.height() / pixmap.height())
+    place = QRectF(0, 0, pixmap.width() * scale, pixmap.height() * scale)
+    place.moveCenter(rect.center())
+    painter.save()
+    painter.setRenderHint(QPainter.RenderHint.SmoothPixmapTransform)
+    painter.setOpacity(opacity)
+    painter.drawPixmap(place, pixmap, QRectF(pixmap.rect()))
+    painter.restore()
+    return place

@@ -1,0 +1,72 @@
+"""A worker process as the window sees it: calls go out, callbacks come back on the GUI thread."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from contextlib import suppress
+from typing import Any
+
+from PySide6.QtCore import QObject, Signal
+from PySide6.QtGui import QImage
+
+from studio.supervise.worker import Worker, WorkerError, WorkerKind, take_file
+
+
+class WorkerClient(QObject):
+    """Wraps supervise.worker.Worker. The process starts with the first call."""
+
+    _answered = Signal(object)  # a function to call on the GUI thread
+
+    def __init__(self, kind: WorkerKind, parent: QObject | None = None):
+        super().__init__(parent)
+        self._worker = Worker(kind)
+        self._is_closed = False
+        self._answered.connect(self._on_answered)
+
+    def call(
+        self,
+        method: str,
+        params: dict[str, Any],
+        on_result: Callable[[dict], object],
+        on_error: Callable[[WorkerError], object] | None = None,
+        on_progress: Callable[[int, int | None, str], object] | None = None,
+        *,
+        key: str | None = None,
+    ) -> int:
+        """Send a request; it replaces the unanswered one of the same `key` (the method's name unless given)."""
+        return self._worker.call(
+            method,
+            params,
+            lambda result: self._post(lambda: on_result(result)),
+            lambda error: self._post(lambda: on_error(error)) if on_error else None,
+            (lambda done, total, what: self._post(lambda: on_progress(done, total, what))) if on_progress else None,
+            key=key,
+        )
+
+    def cancel(self, request: int) -> None:
+        self._worker.cancel(request)
+
+    def warm_up(self) -> None:
+        self._worker.warm_up()
+
+    def close(self) -> None:
+        self._is_closed = True
+        self._worker.close(2.0)
+
+    def _post(self, function: Callable[[], object]) -> None:
+        """Called from the worker's reader thread; a queued signal carries the function over."""
+        with suppress(RuntimeError):  # the window is gone
+            self._answered.emit(function)
+
+    def _on_answered(self, function: Callable[[], object]) -> None:
+        if not self._is_closed:
+            function()
+
+
+def take_image(reference: dict[str, Any]) -> QImage:
+    """The picture {"path", "width", "height"} of a result; its file is deleted. Raises OSError when it is gone."""
+    width, height = int(reference["width"]), int(reference["height"])
+    content = take_file(reference)
+    if len(content) != width * height * 3:
+        raise OSError(f"the picture {reference['path']} is not whole")
+    return QImage(content, width, height, 3 * width, QImage.Format.Format_RGB888).copy()
