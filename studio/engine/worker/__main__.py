@@ -1,0 +1,38 @@
+"""`python -m studio.engine.worker preview|probe --scratch DIR`: answers requests until its stdin closes."""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import os
+import shutil
+import signal
+import sys
+from pathlib import Path
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(prog="studio worker")
+    parser.add_argument("kind", choices=["preview", "probe"])
+    parser.add_argument("--scratch", required=True, type=Path)
+    args = parser.parse_args()
+    os.environ.setdefault("NO_ALBUMENTATIONS_UPDATE", "1")
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    with contextlib.suppress(AttributeError, OSError):
+        os.nice(5)  # a running training goes first
+    stdout = os.fdopen(os.dup(1), "wb")
+    os.dup2(2, 1)  # what libraries print goes to the log, not between the answers
+    if args.kind == "preview":
+        from studio.engine.worker.preview import METHODS
+    else:
+        from studio.engine.worker.probe import METHODS
+    from studio.engine.worker.service import serve
+
+    try:
+        serve(METHODS, sys.stdin.buffer, stdout, args.scratch)
+    finally:
+        shutil.rmtree(args.scratch, ignore_errors=True)
+        os._exit(0)  # threads deep in a library call do not hold the exit
+
+
+main()

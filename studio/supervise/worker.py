@@ -1,0 +1,303 @@
+"""The window's line to a worker process: requests go out, results come back by callbacks, the window never waits.
+
+A worker (`python -m studio.engine.worker preview|probe`) holds torch and its friends; this side is standard library only.
+Requests and answers are JSON lines over the worker's stdin and stdout. The worker ends when its stdin closes, so it dies with
+the window; unlike a run, nothing of it needs to live on.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import itertools
+import json
+import os
+import queue
+import shutil
+import subprocess
+import sys
+import tempfile
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, BinaryIO, Literal
+
+from studio.core.outcome import describe_exit_code
+from studio.core.place import state_dir
+
+WorkerKind = Literal["preview", "probe"]
+MAX_LOG_BYTES = 1 << 20
+MAX_TRIES = 2  # a request whose worker died is sent once more: the death may have been another's fault
+
+
+@dataclass(frozen=True)
+class WorkerError:
+    """Why a request failed: plain text for people, `trace` for the details view."""
+
+    sentence: str
+    fix: str = ""
+    trace: str = ""
+
+
+OnResult = Callable[[dict[str, Any]], None]
+OnError = Callable[[WorkerError], None]
+OnProgress = Callable[[int, int | None, str], None]
+
+
+@dataclass
+class _Request:
+    id: int
+    key: str
+    line: bytes
+    on_result: OnResult
+    on_error: OnError
+    on_progress: OnProgress | None
+    tries: int = 0
+
+
+@dataclass
+class _Process:
+    """One life of the worker."""
+
+    popen: subprocess.Popen
+    sent: set[int] = field(default_factory=set)
+
+
+class Worker:
+    """One worker process, started by the first call and started again when it dies.
+
+    Callbacks run in a thread of this object; a Qt caller emits a signal from them. A request that was cancelled or replaced by a
+    newer one of the same key is never heard of again. All methods may be called from any thread and return at once.
+    """
+
+    def __init__(self, kind: WorkerKind, command: list[str] | None = None):
+        """`command` replaces the program to run; it is given `kind --scratch DIR` as its last arguments."""
+        self.kind = kind
+        self._command = command or [sys.executable, "-m", "studio.engine.worker"]
+        self._scratch: str | None = None
+        self._ids = itertools.count(1)
+        self._requests: dict[int, _Request] = {}  # not yet answered
+        self._newest: dict[str, int] = {}
+        self._outbox: queue.SimpleQueue[tuple[str, int]] = queue.SimpleQueue()
+        self._lock = threading.Lock()
+        self._process: _Process | None = None
+        self._is_closed = False
+        self._sender: threading.Thread | None = None
+        self._readers: list[threading.Thread] = []
+
+    @property
+    def pid(self) -> int | None:
+        """Of the living process; None before the first call and after a death."""
+        process = self._process
+        return process.popen.pid if process and process.popen.poll() is None else None
+
+    def call(
+        self,
+        method: str,
+        params: dict[str, Any],
+        on_result: OnResult,
+        on_error: OnError,
+        on_progress: OnProgress | None = None,
+        *,
+        key: str | None = None,
+    ) -> int:
+        """Send a request; returns its id. It replaces the unanswered one of the same `key` (by default the method's name)."""
+        key = method if key is None else key
+        with self._lock:
+            if self._is_closed:
+                raise RuntimeError("the worker is closed")
+            number = next(self._ids)
+            line = json.dumps({"id": number, "method": method, "params": params, "key": key}).encode() + b"\n"
+            older = self._newest.get(key)
+            self._newest[key] = number
+            self._requests[number] = _Request(number, key, line, on_result, on_error, on_progress)
+            if older is not None and self._requests.pop(older, None):
+                self._outbox.put(("cancel", older))
+            self._outbox.put(("send", number))
+            if self._sender is None:
+                self._sender = threading.Thread(target=self._send, name=f"{self.kind}-sender", daemon=True)
+                self._sender.start()
+        return number
+
+    def cancel(self, number: int) -> None:
+        """Give a request up; none of its callbacks is called from now on, but for one that is running already."""
+        with self._lock:
+            if self._requests.pop(number, None) and self._sender:
+                self._outbox.put(("cancel", number))
+
+    def warm_up(self) -> None:
+        """Start the process and let it load what it needs, so that the first real request is quick."""
+        self.call("warm_up", {}, lambda result: None, lambda error: None)
+
+    def close(self, timeout_s: float = 0.0) -> None:
+        """End the process and forget every request. Returns at once, or after at most `timeout_s` when that is given."""
+        with self._lock:
+            if self._is_closed:
+                return
+            self._is_closed = True
+            self._requests.clear()
+            self._outbox.put(("close", 0))
+            threads = [t for t in (self._sender, *self._readers) if t]
+        for thread in threads if timeout_s > 0 else ():
+            if thread is not threading.current_thread():
+                thread.join(timeout_s)
+        if self._sender is None:
+            self._remove_scratch()
+
+    # The sender's thread: it alone starts processes and writes to them.
+
+    def _send(self) -> None:
+        while True:
+            kind, number = self._outbox.get()
+            if kind == "close":
+                self._end()
+                return
+            if kind == "cancel":
+                process = self._process
+                if process and number in process.sent:
+                    self._write(process, json.dumps({"cancel": number}).encode() + b"\n")
+                continue
+            with self._lock:
+                request = self._requests.get(number)
+                process = self._process
+                if request and process:  # under the lock: whoever buries the process sees what was sent to it
+                    process.sent.add(number)
+            if request is None:
+                continue
+            try:
+                process = process or self._start(number)
+            except OSError as exc:
+                words = f"A helper process could not be started: {exc.strerror}."
+                self._fail(number, WorkerError(words, "Close other programs and try again."))
+                continue
+            request.tries += 1
+            self._write(process, request.line)
+
+    def _start(self, first: int) -> _Process:
+        if self._scratch is None:
+            self._scratch = tempfile.mkdtemp(prefix="studio-")
+        os.makedirs(self._scratch, mode=0o700, exist_ok=True)
+        with _open_log(self.kind) as log:
+            popen = subprocess.Popen(
+                [*self._command, self.kind, "--scratch", self._scratch],
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=log,
+                start_new_session=os.name != "nt",  # Ctrl-C in the terminal is the window's to answer
+                creationflags=getattr(subprocess, "CREATE_NO_WINDOW", 0),
+                env=os.environ | {"NO_ALBUMENTATIONS_UPDATE": "1", "PYTHONUTF8": "1"},
+            )
+        process = _Process(popen, {first})
+        with self._lock:
+            self._process = process
+        reader = threading.Thread(target=self._read, args=(process,), name=f"{self.kind}-reader", daemon=True)
+        self._readers = [t for t in self._readers if t.is_alive()] + [reader]
+        reader.start()
+        return process
+
+    def _write(self, process: _Process, line: bytes) -> None:
+        with contextlib.suppress(OSError, ValueError):  # a dead worker: its reader notices and sends again
+            process.popen.stdin.write(line)
+            process.popen.stdin.flush()
+
+    def _end(self) -> None:
+        process, self._process = self._process, None
+        if process:
+            with contextlib.suppress(OSError, ValueError):
+                process.popen.stdin.close()
+            try:
+                process.popen.wait(1.0)
+            except subprocess.TimeoutExpired:  # deep inside a library call
+                process.popen.kill()
+                process.popen.wait()
+        self._remove_scratch()
+
+    def _remove_scratch(self) -> None:
+        if self._scratch:
+            shutil.rmtree(self._scratch, ignore_errors=True)
+
+    # The reader's thread: one per life of the worker.
+
+    def _read(self, process: _Process) -> None:
+        with process.popen.stdout as answers:
+            for line in answers:
+                self._answer(line)
+        with contextlib.suppress(OSError, ValueError):
+            process.popen.stdin.close()
+        code = process.popen.wait()
+        self._bury(process, code)
+
+    def _answer(self, line: bytes) -> None:
+        try:
+            answer = json.loads(line)
+            number = answer["id"]
+        except (ValueError, TypeError, KeyError):
+            return
+        progress = answer.get("progress")
+        with self._lock:
+            request = self._requests.get(number) if progress else self._requests.pop(number, None)
+        if request is None:
+            return
+        if progress:
+            if request.on_progress:
+                request.on_progress(progress.get("done", 0), progress.get("total"), progress.get("what", ""))
+        elif "error" in answer:
+            error = answer["error"]
+            request.on_error(WorkerError(error.get("sentence", ""), error.get("fix", ""), error.get("trace", "")))
+        elif "result" in answer:
+            request.on_result(answer["result"])
+
+    def _bury(self, process: _Process, code: int) -> None:
+        """The worker is dead: send what it left unanswered to a new one, once."""
+        with self._lock:
+            if self._process is process:
+                self._process = None
+            if self._is_closed:
+                return
+            left = [r for r in self._requests.values() if r.id in process.sent]
+            for request in left:
+                if request.tries < MAX_TRIES:
+                    self._outbox.put(("send", request.id))
+        for request in left:
+            if request.tries >= MAX_TRIES:
+                log = log_path(self.kind)
+                sentence = f"A helper process {describe_exit_code(code)}."
+                self._fail(request.id, WorkerError(sentence, f"Try again; details are in {log}.", _tail(log)))
+
+    def _fail(self, number: int, error: WorkerError) -> None:
+        with self._lock:
+            request = self._requests.pop(number, None)
+        if request:
+            request.on_error(error)
+
+
+def take_file(reference: dict[str, Any]) -> bytes:
+    """The content of a scratch file named in a result, which is then deleted: raw uint8 RGB rows for an "image", float32 for a
+    "heat". Raises OSError when it is gone."""
+    path = Path(reference["path"])
+    content = path.read_bytes()
+    path.unlink(missing_ok=True)
+    return content
+
+
+def log_path(kind: WorkerKind) -> Path:
+    return state_dir() / "logs" / f"worker-{kind}.log"
+
+
+def _open_log(kind: WorkerKind) -> BinaryIO:
+    path = log_path(kind)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        mode = "ab" if path.exists() and path.stat().st_size < MAX_LOG_BYTES else "wb"
+        return open(path, mode)
+    except OSError:  # a log is not worth a failure
+        return open(os.devnull, "wb")
+
+
+def _tail(path: Path, num_bytes: int = 4000) -> str:
+    try:
+        with open(path, "rb") as f:
+            f.seek(max(0, f.seek(0, os.SEEK_END) - num_bytes))
+            return f.read().decode(errors="replace")
+    except OSError:
+        return ""

@@ -1,0 +1,132 @@
+"""The line between the window and its helpers."""
+
+from __future__ import annotations
+
+import os
+import queue
+import time
+
+import pytest
+
+from studio.supervise.worker import Worker, log_path, take_file
+
+
+def wait_until(condition, timeout_s=10.0):
+    end = time.monotonic() + timeout_s
+    while not condition():
+        assert time.monotonic() < end, "it did not happen in time"
+        time.sleep(0.01)
+
+
+def test_a_call_is_answered(toy):
+    assert toy.ask("echo", value="grün")["value"] == "grün"
+
+
+def test_the_newest_request_of_a_method_wins_and_the_older_one_is_never_heard_of_again(toy):
+    toy.ask("echo", value=0)
+    _, first = toy.start("slow", value=1)
+    wait_until(lambda: toy.progress)
+    _, second = toy.start("slow", value=2)
+    _, third = toy.start("slow", value=3, steps=2)
+    assert third.get(timeout=10) == ("result", {"value": 3})
+    assert toy.ask("seen")["values"] == [1, 3], "the one in the middle was never begun"
+    with pytest.raises(queue.Empty):
+        first.get(timeout=0.05)
+    with pytest.raises(queue.Empty):
+        second.get(timeout=0.05)
+
+
+def test_requests_with_keys_of_their_own_do_not_replace_each_other(toy):
+    _, first = toy.start("slow", value=1, steps=2, key="a")
+    _, second = toy.start("slow", value=2, steps=2, key="b")
+    assert first.get(timeout=10) == ("result", {"value": 1})
+    assert second.get(timeout=10) == ("result", {"value": 2})
+
+
+def test_a_cancelled_request_stops_working_and_stays_silent(toy):
+    number, answers = toy.start("slow", value=1, steps=100_000)
+    wait_until(lambda: toy.progress)
+    toy.worker.cancel(number)
+    _, after = toy.start("slow", value=2, steps=1, key="other")
+    assert after.get(timeout=10) == ("result", {"value": 2}), "the lane is free again"
+    assert answers.empty()
+
+
+def test_a_quick_request_does_not_wait_behind_a_long_one(toy):
+    toy.start("slow", value=1, steps=1000)
+    assert toy.ask("echo", timeout_s=5, value=7)["value"] == 7
+
+
+def test_progress_arrives_with_its_words(toy):
+    toy.ask("slow", value=1, steps=5)
+    assert toy.progress[0] == (0, 5, "counting")
+
+
+def test_bad_input_comes_back_as_its_sentence(toy):
+    error = toy.fail("bad")
+    assert (error.sentence, error.trace) == ("The folder is empty.", "")
+
+
+def test_an_unforeseen_failure_comes_back_with_its_trace_and_the_worker_lives_on(toy):
+    error = toy.fail("broken")
+    assert "division by zero" in error.sentence
+    assert "ZeroDivisionError" in error.trace
+    assert toy.ask("echo", value=1)["value"] == 1
+
+
+def test_an_unknown_method_is_an_error(toy):
+    assert "no method" in toy.fail("nonsense").sentence
+
+
+def test_a_picture_comes_through_a_scratch_file_that_is_then_gone(toy):
+    image = toy.ask("picture")["image"]
+    assert (image["width"], image["height"]) == (4, 2)
+    assert take_file(image) == bytes(range(24))
+    assert not os.path.exists(image["path"])
+
+
+def test_a_killed_worker_is_started_again_by_the_next_call(toy):
+    pid = toy.ask("echo", value=1)["pid"]
+    os.kill(pid, 9)
+    answer = toy.ask("echo", value=2)
+    assert answer["value"] == 2 and answer["pid"] != pid
+
+
+def test_a_request_in_the_air_when_the_worker_dies_is_sent_again(toy, tmp_path):
+    assert toy.ask("die_once", marker=str(tmp_path / "died"))["value"] == "second life"
+
+
+def test_a_request_that_kills_the_worker_twice_fails_with_a_sentence(toy):
+    error = toy.fail("die")
+    assert "SIGKILL" in error.sentence and "worker-probe.log" in error.fix
+
+
+def test_a_program_that_cannot_start_is_an_error_and_not_an_exception():
+    worker = Worker("probe", ["/nonexistent/python"])
+    answers = queue.SimpleQueue()
+    worker.call("echo", {}, answers.put, answers.put)
+    assert "could not be started" in answers.get(timeout=10).sentence
+    worker.close(5)
+
+
+def test_closing_ends_the_process_and_removes_the_scratch_folder(toy):
+    pid = toy.ask("echo", value=1)["pid"]
+    scratch = os.path.dirname(toy.ask("picture")["image"]["path"])
+    toy.worker.close(5)
+    wait_until(lambda: not os.path.exists(f"/proc/{pid}"))
+    assert not os.path.exists(scratch)
+    with pytest.raises(RuntimeError):
+        toy.worker.call("echo", {"value": 1}, print, print)
+
+
+def test_closing_does_not_wait(toy):
+    toy.start("slow", value=1, steps=1000)
+    wait_until(lambda: toy.progress)
+    start = time.monotonic()
+    toy.worker.close()
+    assert time.monotonic() - start < 0.05
+
+
+def test_the_log_is_kept_in_the_state_folder(toy, studio_home):
+    toy.ask("echo", value=1)
+    assert log_path("probe").is_file() and studio_home in log_path("probe").parents

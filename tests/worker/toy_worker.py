@@ -1,0 +1,59 @@
+"""A worker with toy methods on the real request loop, without torch."""
+
+import os
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+
+from studio.core.problem import BadInput
+from studio.engine.worker.service import Method, serve
+
+_seen = []
+
+
+def echo(call, value):
+    return {"value": value, "pid": os.getpid()}
+
+
+def slow(call, value, steps=200):
+    _seen.append(value)
+    for i in range(steps):
+        call.progress(i, steps, "counting")
+        time.sleep(0.01)
+    return {"value": value}
+
+
+def seen(call):
+    return {"values": list(_seen)}
+
+
+def bad(call):
+    raise BadInput("The folder is empty.")
+
+
+def broken(call):
+    return {"value": 1 / 0}
+
+
+def picture(call):
+    return {"image": call.image(np.arange(24, dtype=np.uint8).reshape(2, 4, 3))}
+
+
+def die(call):
+    os.kill(os.getpid(), 9)
+
+
+def die_once(call, marker):
+    if not Path(marker).exists():
+        Path(marker).touch()
+        os.kill(os.getpid(), 9)
+    return {"value": "second life"}
+
+
+METHODS = {f.__name__: Method(f) for f in (echo, bad, broken, picture, die, die_once)} | {"slow": Method(slow, "long"), "seen": Method(seen)}
+
+if __name__ == "__main__":
+    serve(METHODS, sys.stdin.buffer, sys.stdout.buffer, Path(sys.argv[-1]))
+    os._exit(0)
