@@ -10,6 +10,7 @@ from studio.core.curve import Curve
 from studio.core.outcome import Status
 
 MAX_NOTICES = 2000
+MAX_PHASES = 32
 
 
 @dataclass(frozen=True)
@@ -30,6 +31,8 @@ class RunState:
     status: Status = Status.QUEUED
     phase: str = ""
     phase_detail: str = ""
+    phases: tuple[ev.PhaseStarted, ...] = ()  # of this session, the last MAX_PHASES
+    session_t: float = 0.0  # running time when this session started, s
     t: float = 0.0  # running time of the last event, s
     wall_time: float = 0.0  # of the last start, s since the Unix epoch
     pid: int | None = None
@@ -95,15 +98,17 @@ def _after(state: RunState, event: ev.Event) -> RunState:
             return replace(state, system=event, system_history=(*state.system_history, event)[-60:])
         case ev.RunStarted():
             state = replace(
-                state, status=Status.STARTING, pid=event.pid, wall_time=event.wall_time, failed=None, stopped=None, finished=None
-            )
+                state, status=Status.STARTING, pid=event.pid, wall_time=event.wall_time, failed=None, stopped=None, finished=None,
+                phases=(), session_t=event.t,
+            )  # fmt: skip
             if event.resumed_step is not None:
                 state = _rewound(state, event.resumed_step)
             resumed = "" if event.session == 0 else f", resumed at step {event.resumed_step or 0}"
             return _noted(state, event, "start", f"Started{resumed}")
         case ev.PhaseStarted():
             status = Status.RUNNING if event.phase in ("training", "validating", "testing") else state.status
-            return replace(state, phase=event.phase, phase_detail=event.detail, status=status)
+            phases = (*state.phases, event)[-MAX_PHASES:]
+            return replace(state, phase=event.phase, phase_detail=event.detail, phases=phases, status=status)
         case ev.RunDescribed():
             frozen = sum(s.is_frozen for s in event.stages)
             state = replace(state, description=event)
