@@ -1,0 +1,24 @@
+"""Pretrained image networks of three sources behind one door. Importing this package imports no library.
+
+- `list_backbones()`, `cached_backbones()`, `backbone_info(source, name)`: what there is
+- `build_backbone(source, name, num_classes=…, pretrained=…)`: a network with a new head, cut into stages
+- `describe(built)`: what each stage holds and gives
+- `download_weights(info, progress, is_cancelled)`: the only function that uses the network
+"""
+
+from studio.catalog.backbones.backbone import BackboneInfo, Built, Stage, WeightsReport
+from studio.catalog.backbones.build import accepted_input_sizes, build_backbone, takes_input_size
+from studio.catalog.backbones.listing import backbone_info, cached_backbones, list_backbones
+
+__all__ = [
+    "BackboneInfo",
+    "Built",
+    "Stage",
+    "WeightsReport",
+    "accepted_input_sizes",
+    "backbone_info",
+    "build_backbone",
+    "cached_backbones",
+    "list_backbones",
+    "takes_input_size",
+]

@@ -1,0 +1,136 @@
+"""timm's networks with pretrained weights, with the metadata of their configurations."""
+
+from __future__ import annotations
+
+import sys
+from dataclasses import replace
+from functools import lru_cache, partial
+from importlib.metadata import version as version_of
+from pathlib import Path
+
+from studio.catalog.backbones import installed
+from studio.catalog.backbones.backbone import BackboneInfo
+from studio.catalog.backbones.body import Body, Tensors, unknown_name
+from studio.catalog.backbones.stage import group_by_size, merge_same_size
+
+KEY = "timm"
+TITLE = "timm"
+
+
+def version() -> str:
+    return version_of("timm")
+
+
+def infos() -> tuple[BackboneInfo, ...]:
+    """Every network with pretrained weights that takes square colour images and whose weights are plain tensor files."""
+    from timm.models import get_pretrained_cfg, list_models
+
+    found = []
+    for name in list_models(pretrained=True):
+        cfg = get_pretrained_cfg(name)
+        channels, height, width = cfg.input_size
+        if channels == 3 and height == width and not cfg.custom_load and _weights_url(cfg):
+            found.append(_info(name, cfg))
+    return tuple(found)
+
+
+def info(name: str) -> BackboneInfo:
+    """`name` is "architecture.tag", or an architecture, which means its usual weights."""
+    found = _info_of(name)
+    return replace(found, is_installed=weights_path(found) is not None)
+
+
+@lru_cache(maxsize=64)
+def _info_of(name: str) -> BackboneInfo:
+    from timm.models import get_pretrained_cfg, is_model, list_models
+
+    if not is_model(name):
+        raise unknown_name(TITLE, name, list_models() + list_models(pretrained=True))
+    try:
+        cfg = get_pretrained_cfg(name)
+    except RuntimeError:  # the architecture is known, its tag is not
+        architecture = name.partition(".")[0]
+        raise unknown_name(TITLE, name, list_models(f"{architecture}*", pretrained=True)) from None
+    return _info(name, cfg)
+
+
+def weights_path(info: BackboneInfo) -> Path | None:
+    return installed.find(info)
+
+
+def build(name: str, input_size: int, weights: Path | None = None) -> Body:
+    import timm
+    from timm.models import group_parameters, model_entrypoint
+
+    cfg = timm.get_pretrained_cfg(name)
+    options: dict = {"num_classes": 0}
+    if cfg.fixed_input_size and input_size != cfg.input_size[-1]:
+        options["img_size"] = input_size
+    if weights is not None:
+        options |= {"pretrained": True, "pretrained_cfg_overlay": {"file": str(weights), "source": "", "hf_hub_filename": None}}
+    network = timm.create_model(name, **options)
+    if hasattr(network, "group_matcher"):
+        by_layer: dict[int, list[str]] = {}
+        for parameter, layer in group_parameters(network, network.group_matcher(coarse=True), reverse=True).items():
+            by_layer.setdefault(layer, []).append(parameter)
+        groups = merge_same_size(network, [by_layer[layer] for layer in sorted(by_layer)])
+        blocks = "block" if type(network).__name__.endswith("VisionTransformer") else "stage"
+        named = [(f"{blocks} {i}" if i else "stem", members) for i, members in enumerate(groups)]
+    else:
+        named = group_by_size(network)
+    classifier = cfg.classifier or ()
+    entry = sys.modules[model_entrypoint(name).__module__]
+    return Body(
+        network,
+        network.head_hidden_size if hasattr(network, "head_hidden_size") else network.num_features,
+        named,
+        (classifier,) if isinstance(classifier, str) else tuple(classifier),
+        partial(_translate, network, getattr(entry, "checkpoint_filter_fn", None)),
+    )
+
+
+def _translate(network, filter_weights, tensors: Tensors) -> Tensors:
+    """timm's own conversion of other libraries' names and of position embeddings for another input size."""
+    if filter_weights is None:
+        return tensors
+    try:
+        return filter_weights(dict(tensors), network)
+    except (KeyError, RuntimeError, AttributeError, ValueError, IndexError, TypeError):
+        return tensors  # not a file this conversion is for; the report will name what does not fit
+
+
+def _info(name: str, cfg) -> BackboneInfo:
+    return BackboneInfo(
+        source=KEY,
+        name=name,
+        title=name,
+        family=_family(name),
+        num_parameters=None,
+        gflops=None,
+        input_size=cfg.input_size[-1],
+        top1=None,
+        top5=None,
+        mean=tuple(cfg.mean),
+        std=tuple(cfg.std),
+        interpolation="bilinear" if cfg.interpolation == "bilinear" else "bicubic",
+        crop_fraction=cfg.crop_pct,
+        weights_bytes=None,
+        weights_url=_weights_url(cfg),
+        weights_sha256=None,
+        licence=cfg.license or None,
+        year=None,
+        has_batch_norm=None,
+        is_installed=False,
+    )
+
+
+def _family(name: str) -> str:
+    from timm.models import model_entrypoint
+
+    return model_entrypoint(name).__module__.rpartition(".")[2].replace("_", " ")
+
+
+def _weights_url(cfg) -> str | None:
+    if cfg.hf_hub_id:
+        return f"https://huggingface.co/{cfg.hf_hub_id}/resolve/main/{cfg.hf_hub_filename or 'model.safetensors'}"
+    return cfg.url or None
