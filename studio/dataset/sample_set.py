@@ -32,10 +32,14 @@ class SampleSet:
 SAMPLE_SETS = (
     SampleSet("digits", "Handwritten digits", "1,797 small grey images of the digits 0 to 9. Trains in a few minutes.", 1797, 10),
     SampleSet(
-        "digits-small", "Handwritten digits, small", "20 images of each digit. Trains in seconds, to see how everything works.", 200, 10
+        "digits-small",
+        "Handwritten digits, small",
+        "20 images of each digit in train and val folders, to see quickly how everything works.",
+        200,
+        10,
     ),
 )
-_PER_CLASS = {"digits": 10_000, "digits-small": 20}
+_PER_CLASS = 20, 15  # of the small set: all, and how many of them train; enough to validate without a warning
 
 
 def prepare_sample_set(key: str, progress: Callable[[int, int | None, str], None] | None = None) -> Path:
@@ -48,7 +52,7 @@ def prepare_sample_set(key: str, progress: Callable[[int, int | None, str], None
         return folder
     temporary = folder.with_name(f".{key}-{secrets.token_hex(4)}.tmp")
     try:
-        _write(temporary, _PER_CLASS[key], wanted.num_images, progress)
+        _write(temporary, wanted, progress)
         if folder.exists():  # somebody removed files from it
             shutil.rmtree(folder)
         os.rename(temporary, folder)
@@ -64,24 +68,26 @@ def prepare_sample_set(key: str, progress: Callable[[int, int | None, str], None
 
 
 def _is_whole(folder: Path, wanted: SampleSet) -> bool:
-    return sum(1 for _ in folder.glob("*/*.png")) == wanted.num_images
+    return sum(1 for _ in folder.rglob("*.png")) == wanted.num_images
 
 
-def _write(folder: Path, per_class: int, total: int, progress) -> None:
-    images_NHW, labels_N = _digits()
+def _write(folder: Path, wanted: SampleSet, progress) -> None:
+    per_class, num_train = _PER_CLASS
+    is_small = wanted.key == "digits-small"
     written = [0] * 10
-    for label in range(10):
-        (folder / str(label)).mkdir(parents=True)
     done = 0
-    for index, (image, label) in enumerate(zip(images_NHW, labels_N, strict=True)):
-        if written[label] == per_class:
+    for index, (image, label) in enumerate(zip(*_digits(), strict=True)):
+        if is_small and written[label] == per_class:
             continue
-        written[label] += 1
+        part = ("train" if written[label] < num_train else "val") if is_small else "."
+        target = folder / part / str(label)
+        target.mkdir(parents=True, exist_ok=True)
         large = Image.fromarray(image).resize((_SIDE_PX, _SIDE_PX), Image.Resampling.BICUBIC)
-        large.save(folder / str(label) / f"{index:04}.png", compress_level=1)
+        large.save(target / f"{index:04}.png", compress_level=1)
+        written[label] += 1
         done += 1
-        if progress and (done % 100 == 0 or done == total):
-            progress(done, total, "Writing sample images")
+        if progress and (done % 100 == 0 or done == wanted.num_images):
+            progress(done, wanted.num_images, "Writing sample images")
 
 
 def _digits() -> tuple[np.ndarray, np.ndarray]:
