@@ -1,0 +1,99 @@
+"""The `studio` command: alone it opens the window, with a word it does the same work without one.
+
+Exit codes: 0 done, 1 failed, 2 bad input, 3 stopped before the end. An error is a sentence with a way out, never a traceback.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from importlib import import_module
+from typing import NoReturn
+
+DONE, FAILED, BAD_INPUT, STOPPED = range(4)
+
+# Each is a module of studio.command with `add_arguments(parser)` and `run(args) -> exit code`; only the chosen one is imported.
+COMMANDS = {
+    "train": "train a classifier on a folder of images",
+    "init": "write an experiment file with all settings and their meaning",
+    "evaluate": "score a trained run on labelled images",
+    "predict": "say what is in new images",
+    "export": "write a trained network as ONNX or safetensors",
+    "runs": "list the runs",
+    "doctor": "look at this computer: device, versions, disk, weights",
+    "weights": "list and download pretrained weights",
+    "sample": "write a sample data set and say where it is",
+    "screenshots": "draw every page of the window into a folder",
+}
+
+
+def main(argv: list[str] | None = None) -> int:
+    argv = sys.argv[1:] if argv is None else argv
+    if not argv:
+        from studio.gui.app import main as open_window
+
+        return open_window()
+    from studio.command import terminal
+
+    terminal.prepare()
+    name, *rest = argv
+    if name in ("-h", "--help", "help"):
+        terminal.say(_overview())
+        return DONE
+    if name == "--version":
+        from studio import __version__
+
+        terminal.say(f"studio {__version__}")
+        return DONE
+    if name not in COMMANDS:
+        terminal.complain(f"“{terminal.safe(name)}” is not a command. There are: {', '.join(COMMANDS)}; `studio` alone opens the window.")
+        return BAD_INPUT
+    return _run(name, rest)
+
+
+def _run(name: str, argv: list[str]) -> int:
+    from studio.command import terminal
+    from studio.core.problem import BadInput
+
+    wants_json = "--json" in argv
+    try:
+        command = import_module(f"studio.command.{name}")
+        parser = _Parser(prog=f"studio {name}", description=command.__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+        command.add_arguments(parser)
+        return command.run(parser.parse_args(argv))
+    except BadInput as exc:
+        terminal.complain_all(exc.problems)
+        if wants_json:
+            found = [{"field": p.field, "sentence": p.sentence} for p in exc.problems]
+            terminal.say_json({"status": "bad input", "problems": found})
+        return BAD_INPUT
+    except terminal.Failed as exc:
+        terminal.complain(str(exc))
+        if wants_json:
+            terminal.say_json({"status": "failed", "problems": [{"field": "", "sentence": str(exc)}]})
+        return FAILED
+    except KeyboardInterrupt:
+        terminal.complain("Stopped.")
+        return STOPPED
+    except Exception as exc:  # the outermost layer: the trace goes to a file, a sentence to the person
+        terminal.complain(terminal.unexpected(exc))
+        if wants_json:
+            terminal.say_json({"status": "failed", "problems": [{"field": "", "sentence": f"{type(exc).__name__}: {exc}"}]})
+        return FAILED
+    finally:
+        terminal.finish()
+
+
+class _Parser(argparse.ArgumentParser):
+    def error(self, message: str) -> NoReturn:
+        from studio.core.problem import BadInput
+
+        raise BadInput(f"{message[0].upper()}{message[1:]}. `{self.prog} --help` shows how it is used.")
+
+
+def _overview() -> str:
+    width = max(map(len, COMMANDS))
+    lines = [f"  studio {name:<{width}}  {help_}" for name, help_ in COMMANDS.items()]
+    return "\n".join(
+        ["Fine-tune pretrained image classifiers.", "", f"  studio {'':<{width}}  open the window", *lines, "", "`studio COMMAND --help` says more."]
+    )

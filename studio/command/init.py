@@ -1,0 +1,39 @@
+"""Write an experiment file: every setting with its default, its meaning, its choices and bounds."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+from studio.cli import DONE
+from studio.command import terminal
+from studio.command.train import planned
+from studio.core.experiment_file import experiment_to_toml, write_experiment
+from studio.core.problem import BadInput
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--data", metavar="DIR", required=True, help="the images: a folder or a CSV file")
+    parser.add_argument("-o", "--output", metavar="FILE", type=Path, default=Path("experiment.toml"), help="where to write; - prints it")
+    parser.add_argument("--set", metavar="SECTION.FIELD=VALUE", action="append", default=[], help="change one setting; can be repeated")
+    parser.add_argument("--force", action="store_true", help="write over an existing file")
+
+
+def run(args: argparse.Namespace) -> int:
+    from studio.dataset.scan import scan
+
+    experiment = planned(None, args.data, args.set)
+    with terminal.Progress("files") as progress:
+        dataset = scan(experiment.data, progress=progress)
+    terminal.complain_all(dataset.problems)
+    if str(args.output) == "-":
+        terminal.say(experiment_to_toml(experiment).rstrip("\n"))
+        return DONE
+    if args.output.exists() and not args.force:
+        raise BadInput(f"{args.output} exists already. Choose another name with -o, or write over it with --force.")
+    try:
+        write_experiment(experiment, args.output)
+    except OSError as exc:
+        raise BadInput(f"{args.output} cannot be written: {exc.strerror}. Choose another place with -o.") from None
+    terminal.say(f"Wrote {args.output}: {len(dataset.classes):,} classes, {len(dataset.samples):,} images. Train with: studio train {args.output}")
+    return DONE

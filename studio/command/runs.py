@@ -1,0 +1,52 @@
+"""List the runs, the latest last."""
+
+from __future__ import annotations
+
+import argparse
+
+from studio.cli import DONE
+from studio.command import terminal
+from studio.command.chosen import add_runs_argument, chosen_runs
+from studio.command.follow import summary
+from studio.core.problem import BadInput
+from studio.core.run_folder import find_runs
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    add_runs_argument(parser)
+    parser.add_argument("--json", action="store_true", help="print one line of JSON: a list with the figures of every run")
+
+
+def run(args: argparse.Namespace) -> int:
+    place = chosen_runs(args)
+    found = []
+    for folder in find_runs(place):
+        try:
+            found.append((folder, folder.experiment(), folder.read_state()))
+        except (BadInput, OSError) as exc:
+            terminal.note(f"Warning: {terminal.safe(folder.name)} cannot be read: {exc}")
+    if args.json:
+        terminal.say_json([summary(folder, state) for folder, _, state in found])
+        return DONE
+    if not found:
+        terminal.say(f"There are no runs in {terminal.safe(str(place))} yet. Start one with: studio train --data DIR")
+        return DONE
+    rows = [("run", "started", "status", "epochs", "top-1", "backbone", "name")]
+    for folder, experiment, state in found:
+        best = state.best
+        rows.append(
+            (
+                folder.nickname,
+                folder.name[:16].replace("_", " ") if folder.name[:4].isdigit() else "",
+                str(state.status),
+                f"{len(state.epochs)}/{experiment.schedule.epochs}",
+                f"{best.validation_top1:.1%}" if best else "",
+                experiment.model.backbone,
+                terminal.safe(experiment.name)[:40],
+            )
+        )
+    widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]))]
+    for row in rows:
+        if not terminal.say("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()):
+            break
+    return DONE

@@ -1,0 +1,113 @@
+"""Train a classifier: `studio train --data DIR` with all defaults, or `studio train experiment.toml`.
+
+The training process is one of its own: closing this terminal does not end it. Ctrl-C asks it to save and stop; twice ends it at once.
+"""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+from typing import Any
+
+from studio.cli import BAD_INPUT
+from studio.command import terminal
+from studio.command.chosen import add_runs_argument, chosen_runs, parse_settings, source_text
+from studio.command.follow import follow
+from studio.core.device import device_problem
+from studio.core.experiment import Experiment
+from studio.core.experiment_file import read_experiment
+from studio.core.outcome import Status
+from studio.core.problem import BadInput, Problem, errors_in
+from studio.core.run_folder import RunFolder, create_run, find_run
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("experiment", nargs="?", type=Path, help="an experiment file; `studio init` writes one")
+    parser.add_argument("--data", metavar="DIR", help="a folder with one sub-folder per class, with train/val folders, or a CSV file")
+    parser.add_argument("--set", metavar="SECTION.FIELD=VALUE", action="append", default=[], help="change one setting; can be repeated")
+    parser.add_argument("--resume", metavar="RUN", help="go on with a run from its last checkpoint")
+    parser.add_argument("--json", action="store_true", help="end standard output with one line of JSON")
+    add_runs_argument(parser)
+
+
+def run(args: argparse.Namespace) -> int:
+    if args.resume is not None:
+        folder = _resumable(args)
+    else:
+        folder = _new_run(args)
+    if folder is None:
+        return BAD_INPUT
+    from studio.supervise.engine import start_engine
+
+    terminal.say(f"Run {folder.nickname}: {terminal.safe(str(folder.path))}")
+    process = start_engine(folder, resume=args.resume is not None)
+    return follow(folder, process, wants_json=args.json)
+
+
+def _new_run(args: argparse.Namespace) -> RunFolder | None:
+    """A run folder ready to start. Raises BadInput with every problem; nothing is written before all is checked."""
+    from studio.dataset.plan_check import check_run
+    from studio.dataset.scan import scan
+
+    experiment = planned(args.experiment, args.data, args.set)
+    problems = [p for p in [device_problem(experiment.training.device)] if p]
+    dataset = None
+    try:
+        with terminal.Progress("files") as progress:
+            dataset = scan(experiment.data, progress=progress)
+        problems += check_run(experiment, dataset)
+    except BadInput as exc:
+        problems += exc.problems
+    if dataset is not None and not errors_in(problems):
+        problems += model_problems(experiment, len(dataset.classes))
+    if errors_in(problems):
+        raise BadInput(*problems)
+    terminal.complain_all(problems)
+    if dataset.set_aside:
+        first = dataset.set_aside[0]
+        terminal.note(f"Warning: {len(dataset.set_aside):,} files were set aside, the first is {terminal.safe(first.id)}: {first.reason}")
+    parts = {part: len(dataset.part(part)) for part in ("train", "validation", "test")}
+    terminal.say(f"{len(dataset.classes):,} classes; " + ", ".join(f"{n:,} {part} images" for part, n in parts.items() if n))
+    return create_run(chosen_runs(args), experiment, dataset.to_json())
+
+
+def planned(file: Path | None, data: str | None, assignments: list[str]) -> Experiment:
+    """The experiment of the command line: the file or the defaults, then --data, then --set. The source becomes absolute."""
+    if file is None and data is None:
+        raise BadInput("Nothing to train on. Give a folder with --data DIR, or an experiment file.")
+    experiment = read_experiment(file) if file is not None else Experiment()
+    values: dict[str, Any] = {} if data is None else {"data.source": source_text(data)}
+    if file is not None and data is None and experiment.data.source:
+        values["data.source"] = source_text(experiment.data.source, file.absolute().parent)
+    if file is not None and experiment.model.weights_file:
+        values["model.weights_file"] = source_text(experiment.model.weights_file, file.absolute().parent)
+    settings = parse_settings(assignments)
+    for path in ("data.source", "model.weights_file"):
+        if isinstance(settings.get(path), str) and settings[path]:
+            settings[path] = source_text(settings[path])
+    if experiment.name == Experiment().name and (source := settings.get("data.source", values.get("data.source", experiment.data.source))):
+        values["name"] = str(source).rstrip("/").rpartition("/")[2][:200] or experiment.name
+    return experiment.changed(values | settings)
+
+
+def model_problems(experiment: Experiment, num_classes: int) -> list[Problem]:
+    """What is wrong with backbone, weights and input size. The bundled backbone at its own size is known to be fine and costs nothing."""
+    model, default = experiment.model, Experiment().model
+    if (model.source, model.backbone, model.input_size, model.weights_file) == (default.source, default.backbone, default.input_size, ""):
+        return []
+    from studio.engine.preflight import check_model
+
+    with terminal.Progress() as progress:
+        progress(0, None, "Checking the network")
+        return check_model(model, num_classes)
+
+
+def _resumable(args: argparse.Namespace) -> RunFolder:
+    if args.experiment or args.data or args.set:
+        raise BadInput("A run goes on as it was begun: --resume takes no experiment, --data or --set. Start a new run to change something.")
+    folder = find_run(chosen_runs(args), args.resume)
+    if folder.is_alive():
+        raise BadInput(f"{folder.nickname} is running already. Stop it first, or watch it in the window.")
+    if folder.read_state().status is Status.FINISHED:
+        raise BadInput(f"{folder.nickname} is finished: there is nothing left to resume. Start a new run with more epochs to train longer.")
+    return folder

@@ -1,0 +1,83 @@
+"""Which graphics processors there are, asked of the driver itself: milliseconds, and no torch."""
+
+from __future__ import annotations
+
+import ctypes
+import platform
+import sys
+from dataclasses import dataclass
+from importlib import metadata
+
+from studio.core.problem import Problem, error
+
+_DRIVER = {"win32": "nvcuda.dll"}.get(sys.platform, "libcuda.so.1")
+
+
+@dataclass(frozen=True)
+class Gpu:
+    name: str
+    memory_bytes: int
+
+
+@dataclass(frozen=True)
+class CudaState:
+    """What the NVIDIA driver says. `driver_version` is the newest CUDA it runs ("12.8"), "" without a driver."""
+
+    driver_version: str
+    gpus: tuple[Gpu, ...]
+
+
+def cuda_state() -> CudaState:
+    """Driver and GPUs this process may use (CUDA_VISIBLE_DEVICES applies). Never raises; no memory of the GPU is taken."""
+    try:
+        driver = ctypes.CDLL(_DRIVER)
+        number = ctypes.c_int(0)
+        driver.cuDriverGetVersion(ctypes.byref(number))
+        version = f"{number.value // 1000}.{number.value % 1000 // 10}"
+        if driver.cuInit(0) != 0 or driver.cuDeviceGetCount(ctypes.byref(number)) != 0:
+            return CudaState(version, ())
+        return CudaState(version, tuple(_gpu(driver, i) for i in range(number.value)))
+    except (OSError, AttributeError):
+        return CudaState("", ())
+
+
+def _gpu(driver: ctypes.CDLL, index: int) -> Gpu:
+    device, memory, name = ctypes.c_int(0), ctypes.c_size_t(0), ctypes.create_string_buffer(256)
+    driver.cuDeviceGet(ctypes.byref(device), index)
+    driver.cuDeviceGetName(name, len(name), device)
+    driver.cuDeviceTotalMem_v2(ctypes.byref(memory), device)
+    return Gpu(name.value.decode(errors="replace"), memory.value)
+
+
+def has_mps() -> bool:
+    return sys.platform == "darwin" and platform.machine() == "arm64"
+
+
+def torch_is_cpu_only() -> bool:
+    try:
+        return metadata.version("torch").endswith("+cpu")
+    except metadata.PackageNotFoundError:
+        return False
+
+
+def device_problem(device: str) -> Problem | None:
+    """Why a run cannot have the device it asks for; None when it can. "auto" and "cpu" always can."""
+    if device == "mps" and not has_mps():
+        return _missing("There is no Apple GPU on this computer.")
+    if not device.startswith("cuda"):
+        return None
+    state = cuda_state()
+    if state.gpus and torch_is_cpu_only():
+        return _missing("There is a GPU, but the installed torch is a CPU-only build; `studio doctor` says how to change that.")
+    if not state.gpus:
+        why = "there is a driver, but it offers none" if state.driver_version else "there is no NVIDIA driver"
+        return _missing(f"A GPU was asked for and none was found ({why}).")
+    index = int(device.partition(":")[2] or 0)
+    if index >= len(state.gpus):
+        last = len(state.gpus) - 1
+        return error("training.device", f"“{device}” does not exist; the last GPU here is cuda:{last}. Use --set training.device=cuda:{last}.")
+    return None
+
+
+def _missing(why: str) -> Problem:
+    return error("training.device", f"{why} Train on the processor with --set training.device=cpu, or on what there is with auto.")
