@@ -10,6 +10,8 @@ from PySide6.QtCore import QObject, Signal
 
 if TYPE_CHECKING:
     from studio.gui.background import Background
+    from studio.gui.engine import Engines
+    from studio.gui.estimate import Estimates
     from studio.gui.project import Projects
     from studio.gui.runs import RunsController
     from studio.gui.scan import ScanController
@@ -23,12 +25,17 @@ class Shell(QObject):
 
     toast_requested = Signal(str, str, object)  # sentence, action label, what the action does
     page_requested = Signal(str, object)  # page key, argument
+    folder_requested = Signal()  # open the folder dialog
     notice_added = Signal(str)  # sentence, for the list behind the bell
 
     def toast(self, sentence: str, action: str = "", on_action: Callable[[], object] | None = None) -> None:
         """One sentence at the lower right for 6 s, with an action such as Undo."""
         self.toast_requested.emit(sentence, action, on_action)
         self.notice_added.emit(sentence)
+
+    def open_folder_dialog(self) -> None:
+        """The system's folder picker; what is chosen becomes the data (Ctrl O)."""
+        self.folder_requested.emit()
 
     def go_to(self, page: str, argument: object = None) -> None:
         """Show a page: data, model, augment, schedule, train, results, use. `argument` goes to its show_argument."""
@@ -47,4 +54,48 @@ class Context:
     runs: RunsController
     preview: WorkerClient
     probe: WorkerClient
+    estimates: Estimates
+    engines: Engines
     background: Background
+
+    def close(self) -> None:
+        """Save the draft, end threads and workers. Runs go on."""
+        self.projects.save_now()
+        self.scan.close()
+        self.runs.close()
+        self.engines.close()
+        self.preview.close()
+        self.probe.close()
+        self.background.close()
+        self.settings.sync()
+
+
+def make_context(*, preview: WorkerClient | None = None, probe: WorkerClient | None = None, engines: Engines | None = None) -> Context:
+    """Everything a window needs, on the folders of core.place. Nothing is started or read yet."""
+    from studio.gui.background import Background
+    from studio.gui.engine import Engines
+    from studio.gui.estimate import Estimates
+    from studio.gui.project import Projects
+    from studio.gui.runs import RunsController
+    from studio.gui.scan import ScanController
+    from studio.gui.setting import Settings
+    from studio.gui.store import ExperimentStore
+    from studio.gui.workers import WorkerClient
+
+    settings, store, background = Settings(), ExperimentStore(), Background()
+    probe = probe or WorkerClient("probe")
+    engines = engines or Engines(background)
+    runs = RunsController(store, settings, background, engines)
+    return Context(
+        shell=Shell(),
+        settings=settings,
+        store=store,
+        projects=Projects(store, settings, background),
+        scan=ScanController(store),
+        runs=runs,
+        preview=preview or WorkerClient("preview"),
+        probe=probe,
+        estimates=Estimates(store, runs, probe),
+        engines=engines,
+        background=background,
+    )

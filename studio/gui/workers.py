@@ -43,6 +43,11 @@ class WorkerClient(QObject):
             key=key,
         )
 
+    @property
+    def is_busy(self) -> bool:
+        """True while an answer is outstanding."""
+        return self._worker.is_busy
+
     def cancel(self, request: int) -> None:
         self._worker.cancel(request)
 

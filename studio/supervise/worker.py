@@ -91,6 +91,12 @@ class Worker:
         process = self._process
         return process.popen.pid if process and process.popen.poll() is None else None
 
+    @property
+    def is_busy(self) -> bool:
+        """True while a request is unanswered."""
+        with self._lock:
+            return bool(self._requests)
+
     def call(
         self,
         method: str,

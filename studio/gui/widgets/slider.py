@@ -94,9 +94,9 @@ class Slider(QSlider):
         if self.isEnabled():
             painter.setBrush(colour(self._token))
             painter.drawRoundedRect(QRectF(0, middle - 2, x, 4), 2, 2)
-        painter.setPen(pen("focus", 2) if self.hasFocus() else pen("surface", 1.5))
-        painter.setBrush(colour("text" if self.isEnabled() else "disabled"))
-        radius = side / 2 - (0 if self.hasFocus() else -0.5)
+        painter.setPen(pen("focus", 2) if self.hasFocus() else pen("outline"))
+        painter.setBrush(colour("onAccent" if self.isEnabled() else "disabled"))
+        radius = side / 2 - 0.5
         painter.drawEllipse(QRectF(x - radius, middle - radius, 2 * radius, 2 * radius))
         painter.end()
 
@@ -248,7 +248,7 @@ class RangeSlider(QWidget):
         painter.drawRoundedRect(QRectF(left, middle - 2, right - left, 4), 2, 2)
         for index, x in enumerate((left, right)):
             has_ring = self.hasFocus() and index == self._active
-            painter.setPen(pen("focus", 2) if has_ring else Qt.PenStyle.NoPen)
-            painter.setBrush(colour("text" if self.isEnabled() else "disabled"))
-            painter.drawEllipse(QRectF(x - px(7), middle - px(7), px(14), px(14)))
+            painter.setPen(pen("focus", 2) if has_ring else pen("outline"))
+            painter.setBrush(colour("onAccent" if self.isEnabled() else "disabled"))
+            painter.drawEllipse(QRectF(x - px(7) + 0.5, middle - px(7) + 0.5, px(14) - 1, px(14) - 1))
         painter.end()

@@ -1,0 +1,111 @@
+"""What a run of the draft would cost: parameters from the probe, time from runs that were measured."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from PySide6.QtCore import QObject, QTimer, Signal
+
+from studio.gui.runs import RunsController
+from studio.gui.store import ExperimentStore
+from studio.gui.workers import WorkerClient
+
+ASK_AFTER_MS = 150
+
+
+@dataclass(frozen=True)
+class TimeEstimate:
+    """Seconds of one epoch of the draft, and where the figure comes from ("measured on run 4")."""
+
+    seconds_per_epoch: float
+    source: str
+
+
+class Estimates(QObject):
+    """Follows the draft. A figure that is being asked for anew stays, marked as stale, until the new one is there."""
+
+    changed = Signal()
+
+    def __init__(self, store: ExperimentStore, runs: RunsController, probe: WorkerClient, parent: QObject | None = None):
+        super().__init__(parent)
+        self._store, self._runs, self._probe = store, runs, probe
+        self.model: dict | None = None
+        self.problem = ""
+        self.is_stale = False
+        self._asked: tuple | None = None
+        self._timer = QTimer(self, singleShot=True, interval=ASK_AFTER_MS)
+        self._timer.timeout.connect(self._ask)
+        store.experiment_changed.connect(lambda old, new: self.refresh())
+        store.dataset_changed.connect(lambda _: self.refresh())
+        runs.active_changed.connect(lambda _: self.changed.emit())
+        runs.ended.connect(lambda _: self.changed.emit())
+
+    def refresh(self) -> None:
+        """Ask the probe when the network has changed."""
+        if self._question() != self._asked:
+            self.is_stale = True
+            self._timer.start()
+        self.changed.emit()
+
+    @property
+    def num_parameters(self) -> int | None:
+        return self.model.get("num_parameters") if self.model else None
+
+    @property
+    def num_trainable(self) -> int | None:
+        return self.model.get("num_trainable") if self.model else None
+
+    @property
+    def stages(self) -> list[dict]:
+        """In execution order: name, num_parameters, is_frozen, ... as the probe's describe_model gives them."""
+        return self.model.get("stages", []) if self.model else []
+
+    @property
+    def memory_bytes(self) -> dict[str, int] | None:
+        """Estimated memory of the device by use; None while not known."""
+        found = self.model.get("memory") if self.model else None
+        return found if isinstance(found, dict) else None
+
+    @property
+    def time(self) -> TimeEstimate | None:
+        """From the newest run of the same network and batch, scaled by the number of images; None without one."""
+        draft, dataset = self._store.experiment, self._store.dataset
+        num_train = len(dataset.part("train")) if dataset else 0
+        for entry in reversed(self._runs.entries):
+            described = entry.state.description
+            if not described or not entry.state.epochs or entry.experiment.model != draft.model:
+                continue
+            if entry.experiment.training.batch_size != draft.training.batch_size or not described.num_train:
+                continue
+            seconds = sorted(e.seconds for e in entry.state.epochs)[len(entry.state.epochs) // 2]
+            scale = num_train / described.num_train if num_train else 1.0
+            return TimeEstimate(seconds * scale, f"measured on {entry.name}")
+        return None
+
+    def _question(self) -> tuple:
+        experiment, dataset = self._store.experiment, self._store.dataset
+        num_classes = len(dataset.classes) if dataset else 0
+        return experiment.model.model_dump_json(), num_classes or 10, experiment.training.batch_size, experiment.training.precision
+
+    def _ask(self) -> None:
+        question = self._question()
+        if question == self._asked:
+            self.is_stale = False
+            self.changed.emit()
+            return
+        self._asked = question
+        experiment = self._store.experiment
+        params = {
+            "model": experiment.model.model_dump(mode="json"),
+            "num_classes": question[1],
+            "training": experiment.training.model_dump(mode="json"),
+        }
+        self._probe.call("describe_model", params, self._on_described, self._on_failed)
+
+    def _on_described(self, result: dict) -> None:
+        self.model, self.problem, self.is_stale = result, "", False
+        self.changed.emit()
+
+    def _on_failed(self, error) -> None:
+        self.model, self.problem, self.is_stale = None, error.sentence, False
+        self.changed.emit()

@@ -1,0 +1,398 @@
+"""All runs as the window knows them, the one that is active, and what can be done with them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from PySide6.QtCore import QFile, QObject, QTimer, Signal
+
+from studio.core.event import RunFailed
+from studio.core.experiment import Experiment, differences
+from studio.core.fold import RunState
+from studio.core.outcome import Outcome, Status, describe_exit_code
+from studio.core.place import runs_dir
+from studio.core.problem import BadInput, errors_in
+from studio.core.run_folder import CommandKind, RunFolder, create_run
+from studio.gui.background import Background
+from studio.gui.monitor import RunMonitor, RunUpdate
+from studio.gui.setting import Settings
+from studio.gui.store import ExperimentStore, describe_change
+
+if TYPE_CHECKING:
+    from studio.dataset.dataset import Dataset
+    from studio.gui.engine import Engines
+
+_QUEUE = "runs/queue"
+QUICK_TEST_IMAGES = 20
+
+
+@dataclass(eq=False)
+class RunEntry:
+    """One run. The object stays the same while the window is open; `state` is replaced as the run goes on."""
+
+    folder: RunFolder
+    number: int
+    experiment: Experiment
+    state: RunState = RunState()
+    is_alive: bool = False
+    is_launching: bool = False  # asked for; no word from the engine yet
+    exit_code: int | None = None
+
+    @property
+    def name(self) -> str:
+        """ "run 4"."""
+        return f"run {self.number}"
+
+    @property
+    def title(self) -> str:
+        """ "Run 4 · calm-otter"."""
+        return f"Run {self.number} · {self.folder.nickname}"
+
+    @property
+    def status(self) -> Status:
+        return Status.STARTING if self.is_launching else self.state.status
+
+    @property
+    def is_active(self) -> bool:
+        return self.is_launching or self.state.status.is_active
+
+    @property
+    def outcome(self) -> Outcome | None:
+        """How it ended, in words; None while active or queued. Reads the end of the log of a crashed run."""
+        return None if self.is_active else self.folder.outcome(self.state, self.exit_code)
+
+
+class RunsController(QObject):
+    """Knows the runs of runs_dir() and starts, steers and queues them. GUI thread only; files are written in the background."""
+
+    entries_changed = Signal()  # runs came, went, or the queue changed
+    state_changed = Signal(object)  # RunEntry
+    active_changed = Signal(object)  # RunEntry | None
+    started = Signal(object)  # RunEntry: the user's Train reached the engine
+    ended = Signal(object)  # RunEntry: was active while this window was open
+    failed_to_start = Signal(str)  # sentence
+
+    def __init__(
+        self, store: ExperimentStore, settings: Settings, background: Background, engines: Engines, parent: QObject | None = None,
+        folder: Path | None = None,
+    ):  # fmt: skip
+        super().__init__(parent)
+        self._store, self._settings, self._background, self._engines = store, settings, background, engines
+        self._folder = folder or runs_dir()
+        self._entries: dict[Path, RunEntry] = {}
+        self._num_seen = 0
+        self._queue: list[str] = settings.names(_QUEUE)  # folder names
+        self._active: RunEntry | None = None
+        self._is_creating = False
+        self.is_loaded = False
+        self.monitor = RunMonitor(self._folder, self)
+        self.monitor.updated.connect(self.take)
+        self.monitor.removed.connect(self._on_monitor_removed)
+        self._exit_timer = QTimer(self, interval=250)
+        self._exit_timer.timeout.connect(self._on_exit_timer_timeout)
+
+    # What there is
+
+    @property
+    def entries(self) -> tuple[RunEntry, ...]:
+        """All runs, oldest first, queued ones included."""
+        return tuple(self._entries.values())
+
+    @property
+    def active(self) -> RunEntry | None:
+        """The run that is going on; the newest one should there be several."""
+        return self._active
+
+    @property
+    def latest(self) -> RunEntry | None:
+        """The newest run that was started."""
+        return next((e for e in reversed(self.entries) if e.state.status is not Status.QUEUED or e.is_launching), None)
+
+    @property
+    def finished(self) -> tuple[RunEntry, ...]:
+        """Runs with at least one finished epoch."""
+        return tuple(e for e in self.entries if e.state.epochs)
+
+    @property
+    def best(self) -> RunEntry | None:
+        """The run with the highest validation top-1."""
+        scored = [e for e in self.finished if e.state.best]
+        return max(scored, key=lambda e: e.state.best.validation_top1, default=None)
+
+    @property
+    def queued(self) -> tuple[RunEntry, ...]:
+        """Waiting runs in the order in which they will start."""
+        by_name = {e.folder.name: e for e in self.entries if e.status is Status.QUEUED}
+        return tuple(by_name[name] for name in self._queue if name in by_name)
+
+    def entry(self, which: RunFolder | Path | str) -> RunEntry | None:
+        """A run by folder, path, folder name or nickname."""
+        path = which.path if isinstance(which, RunFolder) else Path(which)
+        found = self._entries.get(path)
+        return found or next((e for e in self.entries if str(which) in (e.folder.name, e.folder.nickname)), None)
+
+    def dataset_of(self, entry: RunEntry) -> Dataset | None:
+        """The data set that a run was given; reads its file, so call it in the background for large ones."""
+        from studio.dataset.dataset import Dataset
+
+        try:
+            return Dataset.from_json(entry.folder.dataset_path.read_bytes())
+        except (OSError, ValueError, KeyError, TypeError):
+            return None
+
+    def edits_since(self, entry: RunEntry) -> dict[str, tuple]:
+        """What the draft has changed against a run: {"schedule.epochs": (old, new)}."""
+        changes = differences(entry.experiment, self._store.experiment)
+        changes.pop("name", None)
+        return changes
+
+    def reason_not_to_train(self) -> str:
+        """Why Train cannot work now, and what to do; empty when it can."""
+        experiment, dataset = self._store.experiment, self._store.dataset
+        if not experiment.data.source:
+            return "Open a folder of images first (Ctrl O)."
+        if errors := errors_in(self._store.problems):
+            return errors[0].sentence
+        if dataset is None:
+            return "The images are still being read."
+        if self._is_creating:
+            return "A run is being prepared."
+        return ""
+
+    # What can be done
+
+    def start(self) -> None:
+        """Begin to watch the run folders."""
+        self.monitor.start()
+
+    def train(self) -> None:
+        """Start the draft as a run, or queue it while another one is active."""
+        self._create(self._store.experiment, start=self._active is None)
+
+    def train_now(self) -> None:
+        """Start the draft at once, beside whatever is active."""
+        self._create(self._store.experiment, start=True)
+
+    def queue(self) -> None:
+        """Put the draft at the end of the queue."""
+        self._create(self._store.experiment, start=False)
+
+    def quick_test(self) -> None:
+        """One epoch on few images: does everything hold together?"""
+        self._create(self._store.experiment.changed({"schedule.epochs": 1}), start=True, max_images=QUICK_TEST_IMAGES)
+
+    def train_seeds(self, count: int = 5) -> None:
+        """The same draft with several seeds, one after the other, to see how much is chance."""
+        first = self._store.experiment.training.seed
+        for offset in range(count):
+            experiment = self._store.experiment.changed({"training.seed": (first + offset) % 2**31})
+            self._create(experiment, start=offset == 0 and self._active is None)
+
+    def pause(self, entry: RunEntry) -> None:
+        self._command(entry, "pause")
+
+    def resume(self, entry: RunEntry) -> None:
+        """Go on after a pause."""
+        self._command(entry, "resume")
+
+    def stop(self, entry: RunEntry, kind: CommandKind = "stop") -> None:
+        """kind: stop (saves a checkpoint first), stop_after_epoch, discard."""
+        if entry.is_active and not entry.is_alive and not entry.is_launching:
+            return
+        self._command(entry, kind)
+
+    def end_by_force(self, entry: RunEntry) -> None:
+        """Kill an engine that does not answer. Everything up to the last checkpoint is kept."""
+        self._engines.end_by_force(entry.folder)
+
+    def continue_run(self, entry: RunEntry) -> None:
+        """Go on from the last checkpoint of a stopped, failed or crashed run."""
+        if not entry.is_active:
+            self._launch(entry, resume=True)
+
+    def start_now(self, entry: RunEntry) -> None:
+        """Start a queued run out of turn."""
+        self._set_queue([name for name in self._queue if name != entry.folder.name])
+        self._launch(entry, resume=False)
+
+    def unqueue(self, entry: RunEntry) -> None:
+        """Take a waiting run out of the queue; its folder goes to the bin."""
+        self._set_queue([name for name in self._queue if name != entry.folder.name])
+        self.delete(entry)
+
+    def delete(self, entry: RunEntry, on_error: Callable[[str], object] | None = None) -> None:
+        """Move a run's folder to the bin. An active run is left alone."""
+        if entry.is_active:
+            return
+
+        def move() -> None:
+            if not QFile.moveToTrash(str(entry.folder.path)):
+                raise OSError(f"{entry.title} could not be moved to the bin.")
+
+        self._background.run(
+            move, lambda _: self.monitor.look_now(), lambda exc: (on_error or self.failed_to_start.emit)(str(exc))
+        )
+
+    def close(self) -> None:
+        """Stop watching. Runs go on."""
+        self._exit_timer.stop()
+        self.monitor.close()
+
+    # How
+
+    def _create(self, experiment: Experiment, *, start: bool, max_images: int | None = None) -> None:
+        if (reason := self.reason_not_to_train()) and not self._is_creating:
+            self.failed_to_start.emit(reason)
+            return
+        dataset = self._store.dataset
+        self._is_creating = True
+
+        def make() -> RunFolder:
+            chosen = _few(dataset, max_images) if max_images else dataset
+            return create_run(self._folder, experiment, chosen.to_json())
+
+        self._background.run(make, lambda folder: self._on_created(folder, experiment, start), self._on_create_failed)
+
+    def _on_created(self, folder: RunFolder, experiment: Experiment, start: bool) -> None:
+        self._is_creating = False
+        entry = self._add(folder, experiment)
+        if start:
+            self._launch(entry, resume=False)
+        else:
+            self._set_queue([*self._queue, folder.name])
+        self.entries_changed.emit()
+        self.monitor.look_now()
+
+    def _on_create_failed(self, exc: Exception) -> None:
+        self._is_creating = False
+        words = exc.problems[0].sentence if isinstance(exc, BadInput) else str(exc)
+        self.failed_to_start.emit(words)
+
+    def _launch(self, entry: RunEntry, *, resume: bool) -> None:
+        entry.is_launching = True
+        entry.exit_code = None
+        self._engines.start(
+            entry.folder, resume, lambda: self._on_launched(entry), lambda sentence: self._on_launch_failed(entry, sentence)
+        )
+        self._find_active()
+        self.state_changed.emit(entry)
+
+    def _on_launched(self, entry: RunEntry) -> None:
+        self._exit_timer.start()
+        self.started.emit(entry)
+        self.monitor.look_now()
+
+    def _on_launch_failed(self, entry: RunEntry, sentence: str) -> None:
+        entry.is_launching = False
+        self._find_active()
+        self.state_changed.emit(entry)
+        self.failed_to_start.emit(sentence)
+
+    def _command(self, entry: RunEntry, kind: CommandKind) -> None:
+        try:
+            entry.folder.command(kind)  # one short append; a full disk is the only thing that can go wrong
+        except OSError as exc:
+            self.failed_to_start.emit(f"The command did not reach {entry.name}: {exc.strerror}.")
+
+    def _add(self, folder: RunFolder, experiment: Experiment | None) -> RunEntry:
+        if folder.path not in self._entries:
+            self._num_seen += 1
+            self._entries[folder.path] = RunEntry(folder, self._num_seen, experiment or Experiment(name="Unreadable"))
+        return self._entries[folder.path]
+
+    def take(self, updates: tuple[RunUpdate, ...]) -> None:
+        """What the monitor found, in one batch."""
+        has_new = not self.is_loaded
+        self.is_loaded = True
+        touched = []
+        for update in updates:
+            has_new |= update.folder.path not in self._entries
+            entry = self._add(update.folder, update.experiment)
+            was_active = entry.is_active
+            if entry.is_launching and (update.is_alive or _is_newer(update.state, entry.state)):
+                entry.is_launching = False
+            entry.state, entry.is_alive = update.state, update.is_alive
+            touched.append((entry, was_active))
+        self._find_active()
+        if has_new:
+            self.entries_changed.emit()
+        for entry, was_active in touched:
+            self.state_changed.emit(entry)
+            if was_active and not entry.is_active:
+                self._on_run_ended(entry)
+
+    def _on_monitor_removed(self, folders: tuple[RunFolder, ...]) -> None:
+        for folder in folders:
+            self._entries.pop(folder.path, None)
+        self._find_active()
+        self.entries_changed.emit()
+
+    def _on_exit_timer_timeout(self) -> None:
+        """Exit codes of engines this window started; an engine that died before its first word is a failed run."""
+        is_any_running = False
+        for entry in self.entries:
+            code = self._engines.exit_code(entry.folder)
+            if code is None:
+                is_any_running |= self._engines.is_running(entry.folder)
+                continue
+            entry.exit_code = code
+            if entry.is_launching:
+                entry.is_launching = False
+                words = f"The training process {describe_exit_code(code)} before it began."
+                failed = RunFailed(step=0, sentence=words, fix="Train again. Details hold the end of its log.", trace=entry.folder.log_tail())
+                entry.state = replace(entry.state, status=Status.FAILED, failed=failed)
+                self._find_active()
+                self.state_changed.emit(entry)
+                self._on_run_ended(entry)
+        if not is_any_running:
+            self._exit_timer.stop()
+
+    def _on_run_ended(self, entry: RunEntry) -> None:
+        code = self._engines.exit_code(entry.folder)
+        entry.exit_code = code if code is not None else entry.exit_code
+        self.ended.emit(entry)
+        if self._active is None and self.queued:
+            self.start_now(self.queued[0])
+
+    def _find_active(self) -> None:
+        active = next((e for e in reversed(self.entries) if e.is_active), None)
+        if active is not self._active:
+            self._active = active
+            self.active_changed.emit(active)
+
+    def _set_queue(self, names: list[str]) -> None:
+        self._queue = names
+        self._settings.set(_QUEUE, names)
+        self.entries_changed.emit()
+
+    def move_in_queue(self, entry: RunEntry, by: int) -> None:
+        """Start earlier (by=-1) or later (by=1)."""
+        names = [e.folder.name for e in self.queued]
+        old = names.index(entry.folder.name)
+        names.insert(max(0, min(len(names) - 1, old + by)), names.pop(old))
+        self._set_queue(names)
+
+    def queue_note(self, entry: RunEntry) -> str:
+        """What a waiting run changes against the one before it: "epochs to 12"."""
+        earlier = [e for e in self.entries if e.number < entry.number]
+        return describe_change(earlier[-1].experiment, entry.experiment) if earlier else ""
+
+
+def _is_newer(new: RunState, old: RunState) -> bool:
+    return new.wall_time > old.wall_time
+
+
+def _few(dataset: Dataset, max_images: int) -> Dataset:
+    """About `max_images` training images, as many for validation, all classes present."""
+    taken: dict[tuple[str, str], int] = {}
+    each = max(2, max_images // max(1, len(dataset.classes)))
+    samples = []
+    for sample in dataset.samples:
+        key = (sample.label, sample.split)
+        taken[key] = taken.get(key, 0) + 1
+        if taken[key] <= each:
+            samples.append(sample)
+    return replace(dataset, samples=tuple(samples))

@@ -1,0 +1,81 @@
+"""Stand-ins for processes, used by the tests of pages and by screenshots."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from PySide6.QtCore import QObject, QTimer
+
+from studio.core.run_folder import RunFolder
+
+
+class FakeWorker(QObject):
+    """A WorkerClient without a process: answers what it was told, in the next turn of the event loop; otherwise stays silent."""
+
+    def __init__(self):
+        super().__init__()
+        self.calls: list[tuple[str, dict]] = []
+        self._answers: dict[str, Any] = {}
+        self._last = 0
+
+    def answer(self, method: str, result: dict | Callable[[dict], dict] | Exception) -> None:
+        """From now on `method` answers `result` (or result(params)); a WorkerError makes it fail."""
+        self._answers[method] = result
+
+    def call(self, method, params, on_result, on_error=None, on_progress=None, *, key=None) -> int:
+        self._last += 1
+        self.calls.append((method, params))
+        if method in self._answers:
+            answer = self._answers[method]
+            if callable(answer):
+                answer = answer(params)
+            if isinstance(answer, dict):
+                QTimer.singleShot(0, self, lambda: on_result(answer))
+            elif on_error:
+                QTimer.singleShot(0, self, lambda: on_error(answer))
+        return self._last
+
+    @property
+    def is_busy(self) -> bool:
+        return False
+
+    def cancel(self, request: int) -> None:
+        pass
+
+    def warm_up(self) -> None:
+        pass
+
+    def close(self) -> None:
+        pass
+
+
+class FakeEngines(QObject):
+    """Engines that are never started; `started` holds what was asked for."""
+
+    def __init__(self):
+        super().__init__()
+        self.started: list[tuple[RunFolder, bool]] = []
+        self.codes: dict[RunFolder, int] = {}
+
+    def warm_up(self) -> None:
+        pass
+
+    def prepare(self, experiment, num_classes) -> None:
+        pass
+
+    def start(self, folder, resume, on_started, on_failed) -> None:
+        self.started.append((folder, resume))
+        QTimer.singleShot(0, self, on_started)
+
+    def exit_code(self, folder) -> int | None:
+        return self.codes.get(folder)
+
+    def is_running(self, folder) -> bool:
+        return folder in {f for f, _ in self.started} and folder not in self.codes
+
+    def end_by_force(self, folder) -> None:
+        pass
+
+    def close(self) -> None:
+        pass
