@@ -10,14 +10,17 @@ import io
 import os
 import stat
 import struct
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import BinaryIO
 
 # The only decoders Pillow may use: EPS would start Ghostscript, others are rarely fuzzed. JPEG includes MPO (stereo pairs).
 FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "TIFF", "GIF", "AVIF")
 
 _HEAD = 512  # holds the size of a PNG, GIF, BMP, WebP and of a JPEG without metadata
 _OPEN_FLAGS = os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_CLOEXEC", 0) | getattr(os, "O_BINARY", 0)
+
+
+_ReadAt = Callable[[int, int], bytes]
 
 
 class ImageRefused(Exception):
@@ -37,97 +40,102 @@ class Header:
     mtime_ns: int = 0
 
 
-def open_regular(path: str) -> tuple[BinaryIO, os.stat_result]:
-    """An unbuffered binary file and its status. Raises ImageRefused; never waits on a pipe or a device."""
+def open_regular(path: str) -> tuple[int, os.stat_result]:
+    """A file descriptor, which the caller closes, and its status. Raises ImageRefused; never waits on a pipe or a device."""
     try:
         fd = os.open(path, _OPEN_FLAGS)
-    except OSError as exc:
-        raise ImageRefused(_os_reason(exc)) from None
+    except (OSError, ValueError) as exc:
+        raise ImageRefused(os_reason(exc)) from None
     info = os.fstat(fd)
     if not stat.S_ISREG(info.st_mode):
         os.close(fd)
         raise ImageRefused("not a regular file")
-    return os.fdopen(fd, "rb", buffering=0), info
+    return fd, info
 
 
 def read_header(path: str, *, max_megapixels: float = 80.0) -> Header:
     """Format, size and file status of the image at `path`. Raises ImageRefused with the reason."""
-    file, info = open_regular(path)
-    with file:
-        try:
-            found = parse_header(file, info.st_size)
-        except OSError as exc:
-            raise ImageRefused(_os_reason(exc)) from None
-    check_size(found, max_megapixels)
-    return Header(found.format, found.width, found.height, info.st_size, info.st_mtime_ns)
+    fd, info = open_regular(path)
+
+    def read_at(at: int, num_bytes: int) -> bytes:
+        os.lseek(fd, at, os.SEEK_SET)
+        return os.read(fd, num_bytes)
+
+    try:
+        format_, width, height = _parse(os.read(fd, _HEAD), info.st_size, read_at)
+    except OSError as exc:
+        raise ImageRefused(os_reason(exc)) from None
+    finally:
+        os.close(fd)
+    check_size(width, height, max_megapixels)
+    return Header(format_, width, height, info.st_size, info.st_mtime_ns)
 
 
-def check_size(header: Header, max_megapixels: float) -> None:
+def parse_header(data: bytes) -> Header:
+    """Format and size of a file held in memory. Raises ImageRefused for what is no image of a known format."""
+    return Header(*_parse(data[:_HEAD], len(data), lambda at, num_bytes: data[at : at + num_bytes]), len(data))
+
+
+def check_size(width: int, height: int, max_megapixels: float) -> None:
     """Raises ImageRefused for an image without pixels or with more than the limit."""
-    if header.width < 1 or header.height < 1:
+    if width < 1 or height < 1:
         raise ImageRefused("width or height is 0")
-    megapixels = header.width * header.height / 1e6
+    megapixels = width * height / 1e6
     if megapixels > max_megapixels:
-        raise ImageRefused(f"too large: {header.width} × {header.height} is {megapixels:,.0f} MP, the limit is {max_megapixels:g} MP")
+        raise ImageRefused(f"too large: {width} × {height} is {megapixels:,.0f} MP, the limit is {max_megapixels:g} MP")
 
 
-def parse_header(file: BinaryIO, num_bytes: int) -> Header:
-    """Format and size from an open file at its start. Raises ImageRefused for what is no image of a known format."""
-    head = file.read(_HEAD)
+def _parse(head: bytes, num_bytes: int, read_at: _ReadAt) -> tuple[str, int, int]:
+    """Format, width and height from the first bytes; `read_at(offset, count)` gives more."""
     if not head:
         raise ImageRefused("empty file")
     try:
         if head[:2] == b"\xff\xd8":
-            return _jpeg(file, head)
+            return "JPEG", *_jpeg(head, read_at)
         if head[:8] == b"\x89PNG\r\n\x1a\n":
-            width, height = struct.unpack(">II", head[16:24])
-            return Header("PNG", width, height)
+            return "PNG", *struct.unpack_from(">II", head, 16)
         if head[:6] in (b"GIF87a", b"GIF89a"):
-            return Header("GIF", *struct.unpack("<HH", head[6:10]))
+            return "GIF", *struct.unpack_from("<HH", head, 6)
         if head[:4] == b"RIFF" and head[8:12] == b"WEBP":
-            return Header("WEBP", *_webp(head))
+            return "WEBP", *_webp(head)
         if head[:2] == b"BM" and num_bytes >= 26:
-            return Header("BMP", *_bmp(head))
+            return "BMP", *_bmp(head)
         if head[:4] in (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+") or head[4:12] in (b"ftypavif", b"ftypavis"):
-            return _by_pillow(file)
+            return _by_pillow(num_bytes, read_at)
     except struct.error:
         raise ImageRefused("truncated: the file ends in its header") from None
-    raise ImageRefused(_what_it_is(file, head, num_bytes))
+    raise ImageRefused(_what_it_is(head, num_bytes))
 
 
 _SOF = frozenset({0xC0, 0xC1, 0xC2, 0xC3, 0xC5, 0xC6, 0xC7, 0xC9, 0xCA, 0xCB, 0xCD, 0xCE, 0xCF})
 
 
-def _jpeg(file: BinaryIO, head: bytes) -> Header:
+def _jpeg(head: bytes, read_at: _ReadAt) -> tuple[int, int]:
     """Walk the markers to the frame header. ITU T.81, B.2.2."""
     base, at = 0, 2  # file offset of `head`, offset in the file
     while True:
-        if at - base + 10 > len(head):
-            file.seek(at)
-            base, head = at, file.read(_HEAD)
+        if at - base + 9 > len(head):
+            base, head = at, read_at(at, _HEAD)
         i = at - base
         if i + 4 > len(head):
             raise ImageRefused("truncated: the file ends in its header")
         if head[i] != 0xFF:
             raise ImageRefused("damaged: no JPEG marker where one should be")
         marker = head[i + 1]
-        if marker == 0xFF:  # fill byte
-            at += 1
-            continue
         if marker in _SOF:
-            if i + 9 > len(head):
-                raise ImageRefused("truncated: the file ends in its header")
-            bits, height, width = struct.unpack(">BHH", head[i + 4 : i + 9])
+            bits, height, width = struct.unpack_from(">BHH", head, i + 4)
             if bits != 8 or marker not in (0xC0, 0xC1, 0xC2):
                 kind = f"{bits}-bit" if bits != 8 else "lossless or arithmetic-coded"
                 raise ImageRefused(f"unsupported JPEG kind ({kind})")
-            return Header("JPEG", width, height)
-        if marker == 0xD9 or marker == 0xDA:
+            return width, height
+        if marker in (0xD9, 0xDA):
             raise ImageRefused("damaged: no size before the image data")
-        if marker == 0x01 or 0xD0 <= marker <= 0xD8:
+        if marker == 0xFF:  # fill byte
+            at += 1
+        elif marker == 0x01 or 0xD0 <= marker <= 0xD8:
             at += 2
         else:
-            at += 2 + struct.unpack(">H", head[i + 2 : i + 4])[0]
+            at += 2 + (head[i + 2] << 8 | head[i + 3])
 
 
 def _webp(head: bytes) -> tuple[int, int]:
@@ -136,9 +144,9 @@ def _webp(head: bytes) -> tuple[int, int]:
     if kind == b"VP8X":
         return int.from_bytes(head[24:27], "little") + 1, int.from_bytes(head[27:30], "little") + 1
     if kind == b"VP8L":
-        bits = struct.unpack("<I", head[21:25])[0]
+        bits = struct.unpack_from("<I", head, 21)[0]
         return (bits & 0x3FFF) + 1, (bits >> 14 & 0x3FFF) + 1
-    width, height = struct.unpack("<HH", head[26:30])
+    width, height = struct.unpack_from("<HH", head, 26)
     return width & 0x3FFF, height & 0x3FFF
 
 
@@ -149,34 +157,34 @@ def _bmp(head: bytes) -> tuple[int, int]:
     return abs(width), abs(height)  # a negative height means rows from top to bottom
 
 
-def _by_pillow(file: BinaryIO) -> Header:
+def _by_pillow(num_bytes: int, read_at: _ReadAt) -> tuple[str, int, int]:
     from studio.dataset.image import open_image
 
-    file.seek(0)
-    with open_image(io.BufferedReader(_Unclosed(file))) as im:
-        return Header(im.format, *im.size)
+    with open_image(io.BufferedReader(_Window(num_bytes, read_at))) as im:
+        return im.format, *im.size
 
 
-class _Unclosed(io.RawIOBase):
-    """A view of a raw file that does not close it when a reader on top is collected."""
+class _Window(io.RawIOBase):
+    """A seekable file over `read_at`, so that Pillow reads only what it needs."""
 
-    def __init__(self, raw):
-        self._raw = raw
+    def __init__(self, num_bytes: int, read_at: _ReadAt):
+        self._num_bytes, self._read_at, self._at = num_bytes, read_at, 0
 
-    def readable(self):
+    def readable(self) -> bool:
         return True
 
-    def seekable(self):
+    def seekable(self) -> bool:
         return True
 
-    def readinto(self, buffer):
-        return self._raw.readinto(buffer)
+    def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
+        self._at = max(0, offset + (0, self._at, self._num_bytes)[whence])
+        return self._at
 
-    def seek(self, offset, whence=0):
-        return self._raw.seek(offset, whence)
-
-    def tell(self):
-        return self._raw.tell()
+    def readinto(self, buffer) -> int:
+        found = self._read_at(self._at, len(buffer))
+        buffer[: len(found)] = found
+        self._at += len(found)
+        return len(found)
 
 
 _MAGIC = (
@@ -198,7 +206,7 @@ _MAGIC = (
 _HEIC = (b"heic", b"heix", b"hevc", b"heim", b"heis", b"mif1", b"msf1")
 
 
-def _what_it_is(file: BinaryIO, head: bytes, num_bytes: int) -> str:
+def _what_it_is(head: bytes, num_bytes: int) -> str:
     """Why this is not an image, in words."""
     for magic, reason in _MAGIC:
         if head.startswith(magic):
@@ -217,7 +225,8 @@ def _what_it_is(file: BinaryIO, head: bytes, num_bytes: int) -> str:
     return "not an image of a known format"
 
 
-def _os_reason(exc: OSError) -> str:
+def os_reason(exc: OSError | ValueError) -> str:
+    """Why a file cannot be opened or read, in words."""
     if isinstance(exc, PermissionError):
         return "no permission to read it"
     if isinstance(exc, FileNotFoundError):
@@ -226,4 +235,4 @@ def _os_reason(exc: OSError) -> str:
         return "not a regular file"
     if isinstance(exc, IsADirectoryError):
         return "a folder, not a file"
-    return f"cannot be read ({exc.strerror or exc})"
+    return f"cannot be read ({getattr(exc, 'strerror', None) or exc})"

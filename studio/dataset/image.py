@@ -13,6 +13,7 @@ The result is always uint8 RGB. The conversions, all fixed:
 from __future__ import annotations
 
 import io
+import os
 import struct
 import zlib
 from dataclasses import dataclass
@@ -21,7 +22,7 @@ from typing import BinaryIO
 import numpy as np
 from PIL import AvifImagePlugin, BmpImagePlugin, GifImagePlugin, Image, JpegImagePlugin, PngImagePlugin, TiffImagePlugin, WebPImagePlugin
 
-from studio.dataset.header import FORMATS, Header, ImageRefused, check_size, open_regular, parse_header
+from studio.dataset.header import FORMATS, ImageRefused, check_size, open_regular, os_reason, parse_header
 
 __all__ = ["BACKGROUND", "Decoded", "ImageRefused", "decode", "decode_noted", "open_image", "read_bytes", "read_image"]
 
@@ -59,14 +60,14 @@ class Decoded:
 
 def read_bytes(path: str) -> bytes:
     """The whole file. Raises ImageRefused; regular files only."""
-    file, info = open_regular(path)
-    with file:
+    fd, info = open_regular(path)
+    with os.fdopen(fd, "rb") as file:
         if info.st_size > _LONGEST_FILE:
             raise ImageRefused(f"too large: {info.st_size / 1e9:.1f} GB")
         try:
             return file.read()
         except OSError as exc:
-            raise ImageRefused(f"cannot be read ({exc.strerror or exc})") from None
+            raise ImageRefused(os_reason(exc)) from None
 
 
 def read_image(path: str, *, max_megapixels: float = 80.0) -> np.ndarray:
@@ -85,15 +86,15 @@ def decode_noted(data: bytes, *, max_megapixels: float = 80.0, least_px: int | N
     With `least_px` a JPEG may come smaller, by a factor of 2, 4 or 8, with both sides at least that long: several times
     faster, good enough for thumbnails and comparisons, never for training.
     """
-    header = parse_header(io.BytesIO(data), len(data))
-    check_size(header, max_megapixels)
+    header = parse_header(data)
+    check_size(header.width, header.height, max_megapixels)
     notes: list[str] = []
     if header.format == "PNG":
         _check_png(data)
     if header.format == "JPEG":
         _check_jpeg(data)
     with open_image(io.BytesIO(data)) as im:
-        check_size(Header(im.format, *im.size), max_megapixels)
+        check_size(*im.size, max_megapixels)
         try:
             frames = getattr(im, "n_frames", 1) if im.format not in ("JPEG", "MPO") else 1
         except Exception:  # a damaged list of frames; the first one may be whole

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from dataclasses import dataclass, field
 
 from studio.core.path_text import shown
@@ -49,7 +48,8 @@ class Labelled:
 
 
 def suffix_of(id_: str) -> str:
-    return os.path.splitext(id_)[1].lower()
+    _, dot, suffix = id_.rpartition(".")
+    return dot + suffix.lower() if dot and "/" not in suffix else ""
 
 
 def is_named_like_an_image(id_: str) -> bool:

@@ -49,8 +49,8 @@ def _shrink(pixels: np.ndarray, size_px: int, is_square: bool) -> Image.Image:
 
 def _kept_path(path: str, size_px: int, is_square: bool) -> Path:
     """Named after the file's place, size and time of change, so that a changed file gets a new thumbnail. Raises ImageRefused."""
-    file, info = open_regular(path)
-    file.close()
+    fd, info = open_regular(path)
+    os.close(fd)
     stamp = f"{info.st_dev} {info.st_ino} {info.st_size} {info.st_mtime_ns} {size_px} {is_square}".encode()
     name = hashlib.sha256(b"\0".join([_VERSION, os.fsencode(os.path.abspath(path)), stamp])).hexdigest()
     return _folder() / name[:2] / f"{name[2:40]}.jpg"
