@@ -8,17 +8,23 @@
 
 from studio.catalog.backbones.backbone import BackboneInfo, Built, Stage, WeightsReport
 from studio.catalog.backbones.build import accepted_input_sizes, build_backbone, takes_input_size
+from studio.catalog.backbones.describe import StageDescription, describe
+from studio.catalog.backbones.download import DownloadCancelled, download_weights
 from studio.catalog.backbones.listing import backbone_info, cached_backbones, list_backbones
 
 __all__ = [
     "BackboneInfo",
     "Built",
+    "DownloadCancelled",
     "Stage",
+    "StageDescription",
     "WeightsReport",
     "accepted_input_sizes",
     "backbone_info",
     "build_backbone",
     "cached_backbones",
+    "describe",
+    "download_weights",
     "list_backbones",
     "takes_input_size",
 ]

@@ -51,7 +51,7 @@ def build_backbone(
             raise BadInput(error("model.backbone", _not_here(info)))
     if size != info.input_size:
         _check_input_size(origin, name, size)
-    with seeded(seed), parameters_on_meta(is_meta):
+    with seeded(seed), parameters_on_meta(is_meta), initial_values_left_out(path is not None):
         body = origin.build(name, size, path)
     if is_meta:
         body.module.to("meta")
@@ -132,6 +132,28 @@ def parameters_on_meta(is_wanted: bool = True) -> Iterator[None]:
         yield
 
 
+@contextmanager
+def initial_values_left_out(is_wanted: bool = True) -> Iterator[None]:
+    """Inside, drawing random initial values does nothing: for networks whose every value is loaded from a file afterwards.
+
+    ViT-L draws for 5 s otherwise.
+    """
+    import torch
+    from torch.overrides import TorchFunctionMode
+
+    draws = (torch.Tensor.uniform_, torch.Tensor.normal_, torch.Tensor.erfinv_)
+
+    class NoDraw(TorchFunctionMode):
+        def __torch_function__(self, func, types, args=(), kwargs=None):
+            return args[0] if func in draws else func(*args, **(kwargs or {}))
+
+    if not is_wanted:
+        yield
+        return
+    with NoDraw():
+        yield
+
+
 def takes_input_size(source: str, name: str, size: int) -> bool:
     """Whether an image of `size` × `size` px passes through the network; tried with shapes only."""
     from studio.catalog.backbones.sources import source_of
@@ -152,8 +174,10 @@ def _check_input_size(origin, name: str, size: int) -> None:
     if _passes(origin, name, size):
         return
     info = origin.info(name)
-    near = sorted({info.input_size, *(s for step in (32, 16, 14) for s in range(step, 1025, step))}, key=lambda s: abs(s - size))
-    found = [s for s in near[:24] if _passes(origin, name, s)][:2] or [info.input_size]
+    found: list[int] = []
+    for step in (32, 14):  # what strides and patches divide
+        near = sorted({info.input_size, *range(step, 1025, step)}, key=lambda s: abs(s - size))[:12]
+        found = found or [s for s in near if s == info.input_size or _passes(origin, name, s)][:2]
     sizes = " or ".join(f"{s} px" for s in sorted(found))
     raise BadInput(error("model.input_size", f"{info.title} does not take {size} px images; take {sizes}."))
 

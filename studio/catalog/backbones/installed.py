@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from dataclasses import replace
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -30,6 +31,28 @@ def find(info: BackboneInfo) -> Path | None:
     return next((path for path in candidates if path.is_file()), None)
 
 
+def mark_installed(infos: tuple[BackboneInfo, ...]) -> tuple[BackboneInfo, ...]:
+    """`infos` with `is_installed` as it is now. Looks at each folder once, as there are thousands of entries."""
+    own = {folder.name: set(_names_in(folder)) for folder in weights_dir().glob("*/")}
+    torch_files, hub_folders = set(_names_in(_torch_home() / "hub" / "checkpoints")), set(_names_in(_hub_cache()))
+
+    def is_there(info: BackboneInfo) -> bool:
+        if info.weights_url is None:
+            return info.is_installed
+        hub_id = _hub_id(info)
+        elsewhere = _hub_folder(hub_id) in hub_folders if hub_id else info.weights_url.rpartition("/")[2] in torch_files
+        return (elsewhere or destination(info).name in own.get(info.source, ())) and find(info) is not None
+
+    return tuple(info if info.is_installed == (there := is_there(info)) else replace(info, is_installed=there) for info in infos)
+
+
+def _names_in(folder: Path) -> list[str]:
+    try:
+        return os.listdir(folder)
+    except OSError:
+        return []
+
+
 def _hub_id(info: BackboneInfo) -> str | None:
     """"timm/resnet18.a1_in1k" for weights on the Hugging Face hub, else None."""
     address = urlsplit(info.weights_url or "")
@@ -39,9 +62,15 @@ def _hub_id(info: BackboneInfo) -> str | None:
 
 
 def _in_hub_cache(hub_id: str, file_name: str) -> list[Path]:
-    home = Path(os.environ.get("HF_HOME") or _cache_home() / "huggingface")
-    root = Path(os.environ.get("HF_HUB_CACHE") or home / "hub")
-    return sorted((root / f"models--{hub_id.replace('/', '--')}" / "snapshots").glob(f"*/{file_name}"))
+    return sorted((_hub_cache() / _hub_folder(hub_id) / "snapshots").glob(f"*/{file_name}"))
+
+
+def _hub_folder(hub_id: str) -> str:
+    return f"models--{hub_id.replace('/', '--')}"
+
+
+def _hub_cache() -> Path:
+    return Path(os.environ.get("HF_HUB_CACHE") or Path(os.environ.get("HF_HOME") or _cache_home() / "huggingface") / "hub")
 
 
 def _torch_home() -> Path:

@@ -6,6 +6,7 @@ import json
 from dataclasses import asdict, fields, replace
 from pathlib import Path
 
+from studio.catalog.backbones import installed
 from studio.catalog.backbones.backbone import BackboneInfo
 from studio.catalog.backbones.sources import SOURCES, source_of
 from studio.core.file import write_atomically
@@ -49,7 +50,8 @@ def backbone_info(source: str, name: str) -> BackboneInfo:
 
 
 def _with_installed(infos: tuple[BackboneInfo, ...]) -> tuple[BackboneInfo, ...]:
-    return tuple(replace(info, is_installed=source_of(info.source).weights_path(info) is not None) for info in infos)
+    local = tuple(replace(i, is_installed=source_of(i.source).weights_path(i) is not None) for i in infos if i.weights_url is None)
+    return local + installed.mark_installed(tuple(info for info in infos if info.weights_url is not None))
 
 
 def _from_json(raw: dict) -> BackboneInfo:

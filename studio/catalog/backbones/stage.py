@@ -24,38 +24,35 @@ _SMALLER_BY_NAME = ("PatchMerging", "PatchMergingV2")
 
 def group_by_size(backbone: nn.Module) -> list[tuple[str, list[str]]]:
     """Stage names and, for each, the prefixes of the parameters in it, from the modules in the order they are declared in."""
-    groups: list[tuple[str, list[str]]] = []
-    current: list[str] = []
-    name, count, num_dense, is_closed, has_parameters = "stem", 0, 0, False, False
-    for prefix, module in _units(backbone, ""):
+    units = list(_units(backbone, ""))
+    has_own = any(_is_own(module) for _, module in units)
+    has_blocks = any(_is_block(module) for _, module in units)
+    count = 0 if has_blocks else 1
+    num_dense = 0
+    groups: list[tuple[str, list[str]]] = [("stem" if has_blocks else "stage 1", [])]
+    is_closed = False  # a pooling layer ended the stage
+    for prefix, module in units:
+        members = groups[-1][1]
         if not _has_parameters(module):
-            is_closed |= has_parameters and _makes_smaller(module)
+            is_closed |= bool(members) and _makes_smaller(module)
             continue
-        kind = type(module).__name__
-        is_block = any(_has_parameters(child) for child in module.children())
-        is_own = kind in _OWN_STAGE
-        is_dense = kind == "Linear"
-        begins = is_closed or is_own or is_dense or _makes_smaller(module) or (is_block and name == "stem")
-        if has_parameters and begins:
-            groups.append((name, current))
-            current = []
-            if is_dense:
-                num_dense += 1
-                name = f"dense {num_dense}"
-            elif is_own:
-                count += 1
-                name = f"block {count}" if kind == "EncoderBlock" else _spoken(prefix)
-            else:
-                count += 1
-                name = f"stage {count}"
-        current.append(prefix)
-        is_closed, has_parameters = False, True
-    groups.append((name, current))
+        is_stem, is_dense = len(groups) == 1 and has_blocks, type(module).__name__ == "Linear"
+        if has_own and is_stem:
+            begins = _is_own(module)  # all before the first block of its own is the stem
+        else:
+            begins = is_closed or is_dense or _is_own(module) or _makes_smaller(module) or (is_stem and _is_block(module))
+        if members and begins:
+            num_dense += is_dense
+            count += not is_dense
+            groups.append((f"dense {num_dense}" if is_dense else _title(prefix, module, count), []))
+        groups[-1][1].append(prefix)
+        is_closed = False
     return groups
 
 
 def merge_same_size(backbone: nn.Module, groups: list[list[str]]) -> list[list[str]]:
     """Joins groups of parameter names that keep the size of the feature map to the one before; the first two stay apart."""
+    groups = _with_last_norm(backbone, groups)
     modules = dict(backbone.named_modules())
     smaller = [any(_makes_smaller(modules[n.rpartition(".")[0]], deep=False) for n in group) for group in groups]
     if len(groups) <= 6 or sum(smaller[1:]) < 2:
@@ -67,6 +64,13 @@ def merge_same_size(backbone: nn.Module, groups: list[list[str]]) -> list[list[s
         else:
             merged[-1] = merged[-1] + list(group)
     return merged
+
+
+def _with_last_norm(backbone: nn.Module, groups: list[list[str]]) -> list[list[str]]:
+    """A last group that is only a normalisation layer or two (ConvNeXt's) belongs to the stage it normalises."""
+    if len(groups) > 2 and len(groups[-1]) <= 4 and all(backbone.get_parameter(n).ndim == 1 for n in groups[-1]):
+        return [*groups[:-2], groups[-2] + groups[-1]]
+    return groups
 
 
 def make_stages(backbone: nn.Module, head: nn.Module, groups: list[tuple[str, list[str]]]) -> tuple[Stage, ...]:
@@ -139,6 +143,19 @@ def _makes_smaller(module: nn.Module, deep: bool = True) -> bool:
     return False
 
 
-def _spoken(name: str) -> str:
-    """"inception4a" -> "inception 4a", "Mixed_6b" -> "mixed 6b"."""
-    return re.sub(r"[ _]+", " ", re.sub(r"(?<=[a-z])(?=\d)", " ", name.rpartition(".")[2])).lower()
+def _is_own(module: nn.Module) -> bool:
+    return type(module).__name__ in _OWN_STAGE
+
+
+def _is_block(module: nn.Module) -> bool:
+    return any(_has_parameters(child) for child in module.children())
+
+
+def _title(prefix: str, module: nn.Module, count: int) -> str:
+    """"inception4a" -> "inception 4a", "Mixed_6b" -> "mixed 6b", "encoder_layer_3" -> "block 4", others "stage 2"."""
+    kind = type(module).__name__
+    if kind == "EncoderBlock":
+        return f"block {count}"
+    if _is_own(module):
+        return re.sub(r"[ _]+", " ", re.sub(r"(?<=[a-z])(?=\d)", " ", prefix.rpartition(".")[2])).lower()
+    return f"stage {count}"

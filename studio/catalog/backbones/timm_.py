@@ -29,7 +29,8 @@ def infos() -> tuple[BackboneInfo, ...]:
     for name in list_models(pretrained=True):
         cfg = get_pretrained_cfg(name)
         channels, height, width = cfg.input_size
-        if channels == 3 and height == width and not cfg.custom_load and _weights_url(cfg):
+        is_encoder = name.partition(".")[0].endswith("_enc")  # gives one vector per place, not per image
+        if channels == 3 and height == width and not cfg.custom_load and not is_encoder and _weights_url(cfg):
             found.append(_info(name, cfg))
     return tuple(found)
 
@@ -60,7 +61,7 @@ def weights_path(info: BackboneInfo) -> Path | None:
 
 def build(name: str, input_size: int, weights: Path | None = None) -> Body:
     import timm
-    from timm.models import group_parameters, model_entrypoint
+    from timm.models import model_entrypoint
 
     cfg = timm.get_pretrained_cfg(name)
     options: dict = {"num_classes": 0}
@@ -69,24 +70,31 @@ def build(name: str, input_size: int, weights: Path | None = None) -> Body:
     if weights is not None:
         options |= {"pretrained": True, "pretrained_cfg_overlay": {"file": str(weights), "source": "", "hf_hub_filename": None}}
     network = timm.create_model(name, **options)
-    if hasattr(network, "group_matcher"):
-        by_layer: dict[int, list[str]] = {}
-        for parameter, layer in group_parameters(network, network.group_matcher(coarse=True), reverse=True).items():
-            by_layer.setdefault(layer, []).append(parameter)
-        groups = merge_same_size(network, [by_layer[layer] for layer in sorted(by_layer)])
-        blocks = "block" if type(network).__name__.endswith("VisionTransformer") else "stage"
-        named = [(f"{blocks} {i}" if i else "stem", members) for i, members in enumerate(groups)]
-    else:
-        named = group_by_size(network)
     classifier = cfg.classifier or ()
     entry = sys.modules[model_entrypoint(name).__module__]
     return Body(
         network,
         network.head_hidden_size if hasattr(network, "head_hidden_size") else network.num_features,
-        named,
+        _groups(network),
         (classifier,) if isinstance(classifier, str) else tuple(classifier),
         partial(_translate, network, getattr(entry, "checkpoint_filter_fn", None)),
     )
+
+
+def _groups(network) -> list[tuple[str, list[str]]]:
+    """Stages by timm's own grouping of layers; by size where it has none."""
+    from timm.models import group_parameters
+
+    try:
+        matcher = network.group_matcher(coarse=True)
+    except (AttributeError, AssertionError):  # RDNet has no coarse grouping
+        return group_by_size(network)
+    by_layer: dict[int, list[str]] = {}
+    for parameter, layer in group_parameters(network, matcher, reverse=True).items():
+        by_layer.setdefault(layer, []).append(parameter)
+    groups = merge_same_size(network, [by_layer[layer] for layer in sorted(by_layer)])
+    kind = "block" if hasattr(network, "blocks") and hasattr(network, "patch_embed") else "stage"
+    return [(f"{kind} {i}" if i else "stem", members) for i, members in enumerate(groups)]
 
 
 def _translate(network, filter_weights, tensors: Tensors) -> Tensors:
