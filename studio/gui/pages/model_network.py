@@ -1,0 +1,139 @@
+"""The chosen network as the Model page draws it: its stages, and where the freeze line stands. No Qt."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from studio.gui.wording import parameters, percent
+
+
+@dataclass(frozen=True, slots=True)
+class StageFacts:
+    """One stage as the probe worker measured it. `output_shape` is that of one image, without the batch axis."""
+
+    name: str
+    num_parameters: int
+    output_shape: tuple[int, ...] | None = None
+    num_blocks: int = 1
+    has_batch_norm: bool = False
+
+    @property
+    def title(self) -> str:
+        """ "stage 2" -> "Stage 2"."""
+        return self.name[:1].upper() + self.name[1:]
+
+    @property
+    def _map(self) -> tuple[int, int] | None:
+        """Channels and side of a square feature map, given as (C, H, W) or (H, W, C); None for tokens and vectors."""
+        shape = self.output_shape
+        if shape and len(shape) == 3:
+            if shape[1] == shape[2]:
+                return shape[0], shape[1]
+            if shape[0] == shape[1]:
+                return shape[2], shape[0]
+        return None
+
+    @property
+    def feature_side(self) -> int | None:
+        """Side of the feature map in cells; None for outputs that are not maps."""
+        return self._map[1] if self._map else None
+
+    @property
+    def size_words(self) -> str:
+        """ "96×56²", "197×768", "10"; empty when it is not known."""
+        if self._map:
+            return f"{self._map[0]}×{self._map[1]}²"
+        return "×".join(str(n) for n in self.output_shape or ())
+
+    @property
+    def shape_words(self) -> str:
+        """ "96×56×56"."""
+        return "×".join(str(n) for n in self.output_shape) if self.output_shape else "unknown"
+
+
+@dataclass(frozen=True, slots=True)
+class Network:
+    """Stages in execution order, the head last. A freeze line at `boundary` b means: stages before b are frozen."""
+
+    stages: tuple[StageFacts, ...]
+
+    @property
+    def num_backbone_stages(self) -> int:
+        return max(0, len(self.stages) - 1)
+
+    @property
+    def num_parameters(self) -> int:
+        return sum(s.num_parameters for s in self.stages)
+
+    def boundary_of(self, train_stages: int) -> int:
+        """Where the line stands for `model.train_stages`: −1 trains everything, more stages than there are does too."""
+        if train_stages < 0:
+            return 0
+        return max(0, self.num_backbone_stages - train_stages)
+
+    def train_stages_at(self, boundary: int) -> int:
+        """The value of `model.train_stages` for a line at `boundary`; −1 at the very left, so that it stays "everything"."""
+        boundary = min(max(0, boundary), self.num_backbone_stages)
+        return -1 if boundary == 0 and self.num_backbone_stages else self.num_backbone_stages - boundary
+
+    def num_trainable(self, boundary: int) -> int:
+        return sum(s.num_parameters for s in self.stages[boundary:])
+
+    def what_trains(self, boundary: int) -> str:
+        """ "stage 3 and head train", "everything trains", "only the head trains"."""
+        if boundary <= 0:
+            return "everything trains"
+        if boundary >= self.num_backbone_stages:
+            return "only the head trains"
+        first, last = self.stages[boundary].name, self.stages[self.num_backbone_stages - 1].name
+        span = last if first == last else f"{first} to {last}"
+        return f"{span} and head train"
+
+    def change_words(self, old: int, new: int) -> tuple[str, str]:
+        """What moving the line from `old` to `new` would do: a sentence and its figures."""
+        trains = self.num_trainable(new)
+        words = self.what_trains(new)
+        figures = f"{parameters(trains)} trainable, {percent(trains / max(1, self.num_parameters))}"
+        if new != old:
+            change = trains - self.num_trainable(old)
+            figures += f" ({'+' if change > 0 else '−'}{parameters(abs(change))})"
+        return words[:1].upper() + words[1:], figures
+
+
+def network_from(result: dict[str, Any]) -> Network:
+    """The network from the worker's answer to `describe_model`."""
+    stages = []
+    for raw in result["stages"]:
+        shape = raw.get("output_shape")
+        stages.append(
+            StageFacts(
+                raw["name"],
+                int(raw["num_parameters"]),
+                tuple(int(n) for n in shape) if shape else None,
+                int(raw.get("num_blocks") or 1),
+                bool(raw.get("has_batch_norm")),
+            )
+        )
+    return Network(tuple(stages))
+
+
+def block_widths(counts: Sequence[int], total_px: float, least_px: float) -> list[float]:
+    """Widths proportional to the square root of the parameters, none below `least_px`, that fill `total_px`."""
+    roots = [max(c, 1) ** 0.5 for c in counts]
+    widths = [0.0] * len(roots)
+    free = set(range(len(roots)))
+    left = total_px
+    while free:
+        scale = left / sum(roots[i] for i in free)
+        small = [i for i in free if roots[i] * scale < least_px]
+        if not small or left <= 0:
+            for i in free:
+                widths[i] = max(roots[i] * scale, least_px)
+            break
+        for i in small:
+            widths[i] = least_px
+            left -= least_px
+            free.remove(i)
+    return widths

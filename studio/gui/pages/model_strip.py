@@ -1,0 +1,344 @@
+"""The architecture strip: a block per stage in execution order, and the freeze line between them.
+
+Width grows with the square root of the parameters, height with the feature map. Ice-blue blocks are frozen, orange ones train.
+"""
+
+from __future__ import annotations
+
+from PySide6.QtCore import QEvent, QLineF, QPoint, QPointF, QRect, QRectF, QSize, Qt, Signal
+from PySide6.QtGui import QFontMetricsF, QKeyEvent, QMouseEvent, QPainter, QPaintEvent
+from PySide6.QtWidgets import QSizePolicy, QWidget
+
+from studio.gui.icon import paint_icon
+from studio.gui.pages.model_network import Network, block_widths
+from studio.gui.theme import colour, font, pen, px
+from studio.gui.widgets import Bubble
+from studio.gui.wording import parameters, percent
+
+_LEAST_BLOCK = 26  # px: room for an upright name
+_GAP = 7
+
+
+class ArchitectureStrip(QWidget):
+    """Shows a network and its freeze line. Drag the line, or Left and Right; `boundary_changed` fires once, at the end.
+
+    A click selects a stage (`stage_selected`), F makes the selected stage the last frozen or the first that trains.
+    """
+
+    boundary_changed = Signal(int)
+    stage_selected = Signal(int)
+
+    def __init__(self, *, name: str = "", parent: QWidget | None = None):
+        super().__init__(parent)
+        self._network = Network(())
+        self._boundary = 0
+        self._selected = -1
+        self._input_size = 224
+        self._target: int | None = None  # where the line would go, while it is dragged
+        self._bubble: Bubble | None = None
+        self.setObjectName(name)
+        self.setFocusPolicy(Qt.FocusPolicy.StrongFocus)
+        self.setMouseTracking(True)
+        self.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Expanding)
+        self.setMinimumHeight(px(150))
+
+    # what is shown
+
+    def set_network(self, network: Network, boundary: int, input_size: int) -> None:
+        self._network, self._boundary, self._input_size = network, boundary, input_size
+        self._selected = min(self._selected, len(network.stages) - 1)
+        count = len(network.stages)
+        self.setMinimumWidth(round(self._left() + count * px(_LEAST_BLOCK) + max(0, count - 1) * px(_GAP) + px(12)))
+        self._say()
+        self.update()
+
+    def set_boundary(self, boundary: int) -> None:
+        self._boundary = boundary
+        self._say()
+        self.update()
+
+    def set_selected(self, index: int) -> None:
+        self._selected = index
+        self.update()
+
+    @property
+    def boundary(self) -> int:
+        return self._boundary
+
+    def sizeHint(self) -> QSize:
+        return QSize(px(480), px(230))
+
+    def _say(self) -> None:
+        if not self._network.stages:
+            self.setAccessibleName("Architecture")
+            return
+        words, figures = self._network.change_words(self._boundary, self._boundary)
+        self.setAccessibleName(f"Freeze line: {words}, {figures}")
+        self.setAccessibleDescription(
+            f"{self._boundary} of {len(self._network.stages)} stages frozen. Left and Right move the line, F freezes or trains the selected stage."
+        )
+
+    # geometry
+
+    def _left(self) -> float:
+        return px(52)
+
+    def _middle(self) -> float:
+        return px(46) + (self.height() - px(46) - px(20)) / 2
+
+    def _blocks(self) -> list[QRectF]:
+        """The rectangle of every stage."""
+        stages = self._network.stages
+        if not stages:
+            return []
+        gap, left = px(_GAP), self._left()
+        room = self.width() - left - px(4) - gap * (len(stages) - 1)
+        widths = block_widths([s.num_parameters for s in stages], room, px(_LEAST_BLOCK))
+        full = self.height() - px(46) - px(20) - px(12)
+        sides = [s.feature_side for s in stages]
+        largest = max((s for s in sides if s), default=None)
+        found, x = [], left
+        for index, (stage, width) in enumerate(zip(stages, widths, strict=True)):
+            share = self._height_share(index, stage.feature_side, largest)
+            height = max(px(34), full * share)
+            found.append(QRectF(x, self._middle() - height / 2, width, height))
+            x += width + gap
+        return found
+
+    def _height_share(self, index: int, side: int | None, largest: int | None) -> float:
+        """Share of the full height: equal for equal maps, a step less for every halving."""
+        if index == len(self._network.stages) - 1:
+            return 0.42
+        if side is None or largest is None:
+            return 0.8 if largest is None else 0.46
+        halvings = 0.0
+        while side * 2 <= largest and halvings < 4:
+            side *= 2
+            halvings += 1
+        return max(0.46, 1.0 - 0.17 * halvings)
+
+    def _stop_x(self, boundary: int) -> float:
+        blocks = self._blocks()
+        if not blocks:
+            return 0.0
+        if boundary <= 0:
+            return blocks[0].left() - px(_GAP) / 2
+        return blocks[min(boundary, len(blocks)) - 1].right() + px(_GAP) / 2
+
+    def _nearest_stop(self, x: float) -> int:
+        return min(range(self._network.num_backbone_stages + 1), key=lambda b: abs(self._stop_x(b) - x))
+
+    def _is_on_line(self, at: QPointF) -> bool:
+        """The hit area of the handle is wide, that of the thin line below it narrow."""
+        reach = px(14) if at.y() < px(56) else px(5)
+        return bool(self._network.stages) and abs(at.x() - self._stop_x(self._boundary)) <= reach
+
+    def handle_position(self) -> QPoint:
+        """The middle of the handle, for tests and for bubbles."""
+        return QPointF(self._stop_x(self._boundary), px(36)).toPoint()
+
+    def stop_position(self, boundary: int) -> QPoint:
+        return QPointF(self._stop_x(boundary), px(36)).toPoint()
+
+    # the hand
+
+    def mousePressEvent(self, event: QMouseEvent) -> None:
+        if event.button() != Qt.MouseButton.LeftButton or not self._network.stages:
+            return
+        if self._is_on_line(event.position()) or event.position().y() < px(46):
+            self._target = self._nearest_stop(event.position().x())
+            self._show_bubble(event.globalPosition().toPoint())
+        else:
+            self._select_at(event.position())
+        self.update()
+
+    def mouseMoveEvent(self, event: QMouseEvent) -> None:
+        if self._target is not None:
+            self._target = self._nearest_stop(event.position().x())
+            self._show_bubble(event.globalPosition().toPoint())
+            self.update()
+            return
+        over = self._is_on_line(event.position())
+        self.setCursor(Qt.CursorShape.SplitHCursor if over else Qt.CursorShape.ArrowCursor)
+
+    def mouseReleaseEvent(self, event: QMouseEvent) -> None:
+        if self._target is not None and event.button() == Qt.MouseButton.LeftButton:
+            target = self._target
+            self._end_drag()
+            self._move_to(target)
+
+    def mouseDoubleClickEvent(self, event: QMouseEvent) -> None:
+        if self._select_at(event.position()):
+            self._toggle_selected()
+
+    def keyPressEvent(self, event: QKeyEvent) -> None:
+        match event.key():
+            case Qt.Key.Key_Left:
+                self._move_to(self._boundary - 1)
+            case Qt.Key.Key_Right:
+                self._move_to(self._boundary + 1)
+            case Qt.Key.Key_Home:
+                self._move_to(0)
+            case Qt.Key.Key_End:
+                self._move_to(self._network.num_backbone_stages)
+            case Qt.Key.Key_F if self._selected >= 0:
+                self._toggle_selected()
+            case Qt.Key.Key_Escape if self._target is not None:
+                self._end_drag()
+            case _:
+                super().keyPressEvent(event)
+
+    def leaveEvent(self, event: QEvent) -> None:
+        self.unsetCursor()
+
+    def _select_at(self, at: QPointF) -> bool:
+        index = next((i for i, block in enumerate(self._blocks()) if block.contains(at)), None)
+        if index is None:
+            return False
+        self._selected = index
+        self.stage_selected.emit(index)
+        self.update()
+        return True
+
+    def _toggle_selected(self) -> None:
+        """A frozen stage and all after it train; a training stage and all before it freeze. The head always trains."""
+        index = self._selected
+        if index < self._network.num_backbone_stages:
+            self._move_to(index if index < self._boundary else index + 1)
+
+    def _move_to(self, boundary: int) -> None:
+        boundary = min(max(0, boundary), self._network.num_backbone_stages)
+        if boundary != self._boundary and self._network.stages:
+            self.set_boundary(boundary)
+            self.boundary_changed.emit(boundary)
+
+    def _show_bubble(self, at: QPoint) -> None:
+        if self._bubble is None:
+            self._bubble = Bubble(self.window())
+        words, figures = self._network.change_words(self._boundary, self._target)
+        self._bubble.show_at(at, words, figures)
+
+    def _end_drag(self) -> None:
+        self._target = None
+        if self._bubble is not None:
+            self._bubble.hide()
+        self.update()
+
+    # painting
+
+    def paintEvent(self, event: QPaintEvent) -> None:
+        if not self._network.stages:
+            return
+        painter = QPainter(self)
+        painter.setRenderHint(QPainter.RenderHint.Antialiasing)
+        blocks = self._blocks()
+        self._paint_input(painter)
+        for index, block in enumerate(blocks):
+            self._paint_block(painter, index, block)
+        self._paint_rail(painter, blocks)
+        if self._target is not None and self._target != self._boundary:
+            x = self._stop_x(self._target)
+            painter.setPen(pen("text2", 1.2, dash=(4, 3)))
+            painter.drawLine(QLineF(x, px(42), x, self.height() - px(18)))
+        painter.end()
+
+    def _paint_input(self, painter: QPainter) -> None:
+        side = px(34)
+        tile = QRectF(0.5, self._middle() - side / 2, side, side)
+        painter.setPen(pen("border2"))
+        painter.setBrush(colour("raised"))
+        painter.drawRoundedRect(tile, 4, 4)
+        paint_icon(painter, tile.adjusted(8, 8, -8, -8).toRect(), "image", "muted")
+        painter.setFont(font("tick"))
+        painter.setPen(colour("muted"))
+        words = QRectF(-4, tile.bottom() + px(3), side + 8, px(16))
+        painter.drawText(words, Qt.AlignmentFlag.AlignCenter, f"{self._input_size}²")
+        painter.drawText(QRectF(side, self._middle() - px(8), self._left() - side, px(16)), Qt.AlignmentFlag.AlignCenter, "→")
+
+    def _paint_block(self, painter: QPainter, index: int, block: QRectF) -> None:
+        stage = self._network.stages[index]
+        state = "frozen" if index < self._boundary else "trains"
+        rect = block.adjusted(0.5, 0.5, -0.5, -0.5)
+        painter.setPen(pen(f"{state}Edge"))
+        painter.setBrush(colour(f"{state}Fill"))
+        painter.drawRoundedRect(rect, 5, 5)
+        if index == self._selected:
+            painter.setPen(pen("focus" if self.hasFocus() else "text", 2))
+            painter.setBrush(Qt.BrushStyle.NoBrush)
+            painter.drawRoundedRect(rect.adjusted(2, 2, -2, -2), 4, 4)
+        painter.setPen(colour("onFrozen" if state == "frozen" else "onTrains"))
+        self._paint_words(painter, stage.title, parameters(stage.num_parameters), rect)
+        shape = stage.size_words
+        painter.setFont(font("tick"))
+        painter.setPen(colour("muted"))
+        if shape and painter.fontMetrics().horizontalAdvance(shape) <= block.width() + px(_GAP) - 2:
+            line = QRectF(block.left() - px(20), self.height() - px(20), block.width() + px(40), px(16))
+            painter.drawText(line, Qt.AlignmentFlag.AlignCenter, shape)
+
+    def _paint_words(self, painter: QPainter, title: str, count: str, rect: QRectF) -> None:
+        name_font, number_font = font("strong"), font("tick")
+        wide = QFontMetricsF(name_font).horizontalAdvance(title)
+        if wide > rect.width() - 4:  # upright
+            painter.save()
+            painter.setFont(name_font)
+            painter.translate(rect.center())
+            painter.rotate(-90)
+            line = QRectF(-rect.height() / 2 + 3, -px(9), rect.height() - 6, px(18))
+            painter.drawText(line, Qt.AlignmentFlag.AlignCenter, QFontMetricsF(name_font).elidedText(title, Qt.TextElideMode.ElideRight, line.width()))
+            painter.restore()
+            return
+        has_count = QFontMetricsF(number_font).horizontalAdvance(count) <= rect.width() - 4
+        middle = rect.center().y()
+        painter.setFont(name_font)
+        top = middle - px(17) if has_count else middle - px(9)
+        painter.drawText(QRectF(rect.left(), top, rect.width(), px(18)), Qt.AlignmentFlag.AlignCenter, title)
+        if has_count:
+            painter.setFont(number_font)
+            painter.drawText(QRectF(rect.left(), middle, rect.width(), px(17)), Qt.AlignmentFlag.AlignCenter, count)
+
+    def _paint_rail(self, painter: QPainter, blocks: list[QRectF]) -> None:
+        y = px(36)
+        left, right, cut = blocks[0].left(), blocks[-1].right(), self._stop_x(self._boundary)
+        handle_half = px(9)
+        total = max(1, self._network.num_parameters)
+        trains = self._network.num_trainable(self._boundary)
+        frozen = total - trains
+        self._paint_rail_words(painter, left, right, frozen, trains, total)
+        painter.setPen(pen("frozenEdge", 2))
+        if cut - handle_half - 3 > left:
+            painter.drawLine(QLineF(left, y, cut - handle_half - 3, y))
+        painter.setPen(pen("trainsEdge", 2))
+        painter.drawLine(QLineF(cut + handle_half + 3, y, right, y))
+        for boundary in range(self._network.num_backbone_stages + 1):
+            if boundary != self._boundary:
+                painter.setPen(pen("frozenEdge" if boundary < self._boundary else "trainsEdge", 1.4))
+                painter.setBrush(colour("surface"))
+                painter.drawEllipse(QPointF(self._stop_x(boundary), y), 3, 3)
+        painter.setPen(pen("text", 2))
+        painter.drawLine(QLineF(cut, y, cut, self.height() - px(20)))
+        grip = QRectF(cut - handle_half, y - px(13), handle_half * 2, px(26))
+        if self.hasFocus():
+            painter.setPen(pen("focus", 2))
+            painter.setBrush(Qt.BrushStyle.NoBrush)
+            painter.drawRoundedRect(grip.adjusted(-3, -3, 3, 3), 7, 7)
+        painter.setPen(Qt.PenStyle.NoPen)
+        painter.setBrush(colour("text"))
+        painter.drawRoundedRect(grip, 5, 5)
+        painter.setPen(pen("surface", 1.6))
+        for x in (cut - 2.5, cut + 2.5):
+            painter.drawLine(QLineF(x, y - px(6), x, y + px(6)))
+
+    def _paint_rail_words(self, painter: QPainter, left: float, right: float, frozen: int, trains: int, total: int) -> None:
+        metrics = QFontMetricsF(font("strong"))
+        side = px(14)
+        painter.setFont(font("strong"))
+        words = f"Trains {parameters(trains)} · {percent(trains / total)}"
+        wide = metrics.horizontalAdvance(words)
+        painter.setPen(colour("trains"))
+        painter.drawText(QRectF(right - wide - 1, px(4), wide + 2, px(18)), Qt.AlignmentFlag.AlignVCenter, words)
+        paint_icon(painter, QRect(round(right - wide - side - px(6)), px(6), side, side), "flame", "trains")
+        if frozen:
+            words = f"Frozen {parameters(frozen)} · {percent(frozen / total)}"
+            paint_icon(painter, QRect(round(left), px(6), side, side), "snowflake", "frozen")
+            painter.setPen(colour("frozen"))
+            painter.drawText(QRectF(left + side + px(5), px(4), metrics.horizontalAdvance(words) + 2, px(18)), Qt.AlignmentFlag.AlignVCenter, words)
