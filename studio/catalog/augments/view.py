@@ -1,0 +1,53 @@
+"""Resizing: cv2 with area averaging when shrinking, since its bilinear and cubic filters alias there."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import numpy as np
+
+WORKING_FACTOR = 1.5  # a decoded image is kept at most this many times the input size: crops down to 45 % of the area lose nothing
+
+
+def shrink_to_working_size(image: np.ndarray, input_size: int) -> np.ndarray:
+    """The image with its shorter side at most `WORKING_FACTOR * input_size`; itself when it is small enough.
+
+    Doing it twice changes nothing, so a kept shrunk image and the file give the same picture.
+    """
+    height, width = image.shape[:2]
+    limit = round(WORKING_FACTOR * input_size)
+    if min(height, width) <= limit:
+        return image
+    scale = limit / min(height, width)
+    return resize(image, max(limit, round(height * scale)), max(limit, round(width * scale)))
+
+
+def evaluation_view(image: np.ndarray, input_size: int, interpolation: str = "bicubic", crop_fraction: float = 1.0) -> np.ndarray:
+    """The centre square as the network sees it when it is not training: uint8[input_size, input_size, 3].
+
+    `crop_fraction` of the shorter side is kept: what "resize to 256, centre crop 224" keeps is 0.875. Cropping comes first, so that a
+    very long image never becomes a huge one. `interpolation` ("bicubic", "bilinear", ...) is used for enlarging.
+    """
+    return centre_view(image, input_size, interpolation, crop_fraction)
+
+
+def centre_view(image: np.ndarray, input_size: int, interpolation: str = "bicubic", crop_fraction: float = 1.0) -> np.ndarray:
+    height, width = image.shape[:2]
+    side = max(1, round(min(height, width) * crop_fraction))
+    top, left = (height - side) // 2, (width - side) // 2
+    return resize(image[top : top + side, left : left + side], input_size, input_size, interpolation)
+
+
+def resize(image: np.ndarray, height: int, width: int, interpolation: str = "bicubic") -> np.ndarray:
+    """uint8[H, W, 3] -> uint8[height, width, 3], contiguous."""
+    import cv2
+    import numpy as np
+
+    if image.shape[:2] == (height, width):
+        return np.ascontiguousarray(image)
+    if height <= image.shape[0] and width <= image.shape[1]:
+        flag = cv2.INTER_AREA
+    else:
+        flag = {"bilinear": cv2.INTER_LINEAR, "nearest": cv2.INTER_NEAREST}.get(interpolation, cv2.INTER_CUBIC)
+    return cv2.resize(np.ascontiguousarray(image), (width, height), interpolation=flag)

@@ -1,0 +1,209 @@
+"""Checkpoints that are whole or absent.
+
+A checkpoint is a folder: `model.safetensors`, `optimizer.safetensors`, `state.json`, and last `manifest.json` with the SHA-256 of each. It
+is written under a temporary name on the same volume, synced, renamed and read back; only then are older ones removed. The last two and
+the best are kept. Importing this module does not import torch: finding and judging checkpoints needs none.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import secrets
+import shutil
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+from studio.core.file import fsync_folder, sha256_of
+from studio.core.problem import BadInput
+from studio.core.run_folder import RunFolder
+
+if TYPE_CHECKING:
+    import torch
+
+MODEL, OPTIMISER, STATE, MANIFEST = "model.safetensors", "optimizer.safetensors", "state.json", "manifest.json"
+NUM_KEPT = 2  # besides the best
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """A checkpoint whose files have the hashes of its manifest."""
+
+    path: Path
+    state: dict[str, Any]
+    damaged: tuple[str, ...] = ()  # names of newer checkpoints that were found damaged on the way to this one
+
+    @property
+    def step(self) -> int:
+        return self.state["progress"]["step"]
+
+
+@dataclass(frozen=True)
+class Saved:
+    path: Path
+    num_bytes: int
+    seconds: float
+
+
+def save_checkpoint(
+    folder: RunFolder, step: int, model: Mapping[str, torch.Tensor], optimiser: Mapping[str, torch.Tensor], state: dict[str, Any]
+) -> Saved:
+    """Write, verify and publish a checkpoint, then remove those no longer needed. OSError leaves all earlier ones as they were.
+
+    `state["best_step"]` names the checkpoint to keep besides the newest two; None when there is no best yet.
+    """
+    from safetensors.torch import save_file
+
+    start = time.perf_counter()
+    home = folder.checkpoints_path
+    home.mkdir(parents=True, exist_ok=True)
+    _remove_leftovers(home)
+    final = home / f"step-{step:08d}"
+    temporary = home / f".{secrets.token_hex(6)}.tmp"
+    try:
+        temporary.mkdir()
+        save_file(_as_saved(model), temporary / MODEL)
+        save_file(_as_saved(optimiser), temporary / OPTIMISER)
+        (temporary / STATE).write_bytes(json.dumps(state, indent=1).encode())
+        files = {
+            name: {"sha256": sha256_of(temporary / name), "bytes": _synced_size(temporary / name)} for name in (MODEL, OPTIMISER, STATE)
+        }
+        (temporary / MANIFEST).write_bytes(json.dumps({"schema": 1, "files": files}, indent=1).encode())
+        _synced_size(temporary / MANIFEST)
+        fsync_folder(temporary)
+        if final.exists():  # saved again at the same step, for instance after validation
+            final.rename(home / f".{secrets.token_hex(6)}.old")
+        temporary.rename(final)
+        fsync_folder(home)
+    except OSError as exc:
+        shutil.rmtree(temporary, ignore_errors=True)
+        raise exc
+    except Exception as exc:  # safetensors wraps the system's error in its own type
+        shutil.rmtree(temporary, ignore_errors=True)
+        if "No space left" in str(exc) or "os error 28" in str(exc):
+            raise OSError(28, "No space left on device") from exc
+        raise
+    if not is_whole(final):
+        shutil.rmtree(final, ignore_errors=True)
+        raise OSError(5, "A checkpoint could not be read back")
+    _prune(home, state.get("best_step"))
+    return Saved(final, sum(f["bytes"] for f in files.values()), time.perf_counter() - start)
+
+
+def find_checkpoint(folder: RunFolder, which: Literal["best", "last"] = "last") -> Checkpoint | None:
+    """The newest whole checkpoint, or the best one; None when there is none. A damaged one is passed over and named."""
+    damaged = []
+    for path in _newest_first(folder.checkpoints_path):
+        if not is_whole(path):
+            damaged.append(path.name)
+            continue
+        state = _read_state(path)
+        best = folder.checkpoints_path / f"step-{state['best_step']:08d}" if state.get("best_step") is not None else None
+        if which == "best" and best is not None and best != path and is_whole(best):
+            return Checkpoint(best, _read_state(best), tuple(damaged))
+        return Checkpoint(path, state, tuple(damaged))
+    return None
+
+
+def require_checkpoint(folder: RunFolder, which: Literal["best", "last"]) -> Checkpoint:
+    """As `find_checkpoint`; raises BadInput when there is none."""
+    found = find_checkpoint(folder, which)
+    if found is None:
+        damaged = any(_newest_first(folder.checkpoints_path))
+        why = "its checkpoints are damaged" if damaged else "it has no checkpoint yet"
+        raise BadInput(f"The run “{folder.nickname}” cannot be used: {why}.")
+    return found
+
+
+def is_whole(path: Path) -> bool:
+    """Whether every file of a checkpoint has the hash its manifest names."""
+    try:
+        files = json.loads((path / MANIFEST).read_bytes())["files"]
+        return set(files) == {MODEL, OPTIMISER, STATE} and all(sha256_of(path / name) == entry["sha256"] for name, entry in files.items())
+    except (OSError, ValueError, KeyError, TypeError):
+        return False
+
+
+def optimiser_tensors(optimiser: torch.optim.Optimizer, module: torch.nn.Module) -> dict[str, torch.Tensor]:
+    """The optimiser's memory by parameter name: "head.linear.weight/exp_avg"."""
+    import torch
+
+    names = {parameter: name for name, parameter in module.named_parameters()}
+    return {
+        f"{names[parameter]}/{key}": value
+        for parameter, memory in optimiser.state.items()
+        for key, value in memory.items()
+        if isinstance(value, torch.Tensor)
+    }
+
+
+def restore_optimiser(optimiser: torch.optim.Optimizer, module: torch.nn.Module, tensors: Mapping[str, torch.Tensor]) -> None:
+    """Inverse of `optimiser_tensors`, in the memory layout of each parameter."""
+    import torch
+
+    parameters = dict(module.named_parameters())
+    for key, value in tensors.items():
+        name, _, field = key.rpartition("/")
+        parameter = parameters[name]
+        if value.shape == parameter.shape:
+            value = torch.empty_like(parameter, dtype=value.dtype, requires_grad=False).copy_(value)
+        else:
+            value = value.to(parameter.device)
+        optimiser.state[parameter][field] = value
+
+
+def state_sha256(model: Mapping[str, torch.Tensor], optimiser: Mapping[str, torch.Tensor]) -> str:
+    """One hash over every weight, buffer and optimiser value, with names, types and shapes."""
+    digest = hashlib.sha256()
+    for tensors in (model, optimiser):
+        for name, tensor in sorted(_as_saved(tensors).items()):
+            digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}\n".encode())
+            digest.update(tensor.reshape(-1).view(_BYTE()).numpy())
+    return digest.hexdigest()
+
+
+def _BYTE():
+    import torch
+
+    return torch.uint8
+
+
+def _as_saved(tensors: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+    import torch
+
+    return {name: t.detach().to("cpu").contiguous(memory_format=torch.contiguous_format) for name, t in tensors.items()}
+
+
+def _newest_first(home: Path) -> list[Path]:
+    return sorted(home.glob("step-*"), reverse=True)
+
+
+def _read_state(path: Path) -> dict[str, Any]:
+    return json.loads((path / STATE).read_bytes())
+
+
+def _synced_size(path: Path) -> int:
+    fd = os.open(path, os.O_RDWR)
+    try:
+        os.fsync(fd)
+        return os.fstat(fd).st_size
+    finally:
+        os.close(fd)
+
+
+def _prune(home: Path, best_step: int | None) -> None:
+    kept = {p.name for p in _newest_first(home)[:NUM_KEPT]} | ({f"step-{best_step:08d}"} if best_step is not None else set())
+    for path in _newest_first(home):
+        if path.name not in kept:
+            hidden = path.with_name(f".{secrets.token_hex(6)}.old")  # a reader never sees half of it
+            path.rename(hidden)
+    _remove_leftovers(home)
+
+
+def _remove_leftovers(home: Path) -> None:
+    for path in (*home.glob(".*.tmp"), *home.glob(".*.old")):
+        shutil.rmtree(path, ignore_errors=True)

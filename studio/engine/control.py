@@ -1,0 +1,68 @@
+"""What the user wants of a running engine: commands from the run folder and signals, looked at between two steps."""
+
+from __future__ import annotations
+
+import contextlib
+import signal
+from pathlib import Path
+from typing import Literal
+
+from studio.core.run_folder import read_commands
+
+
+class StopAsked(Exception):
+    """Leave the loop. `keep` says whether a checkpoint is wanted first."""
+
+    def __init__(self, keep: bool = True):
+        super().__init__()
+        self.keep = keep
+
+
+class Control:
+    """Wishes, in the order they were made. `skip` ignores commands written before now: they were meant for an earlier session."""
+
+    def __init__(self, path: Path, *, skip: bool = False):
+        self._path = path
+        self._offset = 0
+        self.is_paused = False
+        self.is_save_wanted = False
+        self.stops_after_epoch = False
+        self.stop: Literal["", "stop", "discard"] = ""
+        if skip:
+            with contextlib.suppress(OSError):
+                self._offset = path.stat().st_size
+
+    def catch_signals(self) -> None:
+        """From now on SIGTERM and SIGINT mean: save a checkpoint and stop."""
+        for number in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(number, self._on_signal)
+
+    def _on_signal(self, *_) -> None:
+        self.stop = self.stop or "stop"
+
+    def poll(self) -> None:
+        """Read new commands. Costs microseconds when there are none."""
+        try:
+            if self._path.stat().st_size <= self._offset:
+                return
+            commands, self._offset = read_commands(self._path, self._offset)
+        except OSError:
+            return
+        for command in commands:
+            match command:
+                case "pause":
+                    self.is_paused = True
+                case "resume":
+                    self.is_paused = self.stops_after_epoch = False
+                case "save":
+                    self.is_save_wanted = True
+                case "stop_after_epoch":
+                    self.stops_after_epoch = True
+                case "stop" | "discard":
+                    self.stop = command
+
+    def raise_if_stopped(self) -> None:
+        """Poll; raises StopAsked when the run is to end."""
+        self.poll()
+        if self.stop:
+            raise StopAsked(keep=self.stop == "stop")

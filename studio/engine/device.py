@@ -1,0 +1,63 @@
+"""The device a run computes on: what was asked for, or a sentence why not. Never something else in silence."""
+
+from __future__ import annotations
+
+import os
+import platform
+
+import torch
+
+from studio.core.problem import BadInput, error
+
+
+def choose_device(asked: str) -> torch.device:
+    """The device for "auto", "cpu", "cuda", "cuda:1" or "mps". Raises BadInput when it is not there."""
+    has_mps = torch.backends.mps.is_available()
+    if asked == "auto":
+        return torch.device("cuda:0" if torch.cuda.is_available() else "mps" if has_mps else "cpu")
+    if asked == "mps" and not has_mps:
+        raise BadInput(error("training.device", "There is no Apple GPU here. Set the device to auto or cpu."))
+    if asked.startswith("cuda"):
+        count = torch.cuda.device_count() if torch.cuda.is_available() else 0
+        index = int(asked.partition(":")[2] or 0)
+        if count == 0:
+            raise BadInput(
+                error(
+                    "training.device", f"No GPU was found, and “{asked}” was asked for. Set the device to auto or cpu, or check the driver."
+                )
+            )
+        if index >= count:
+            names = ", ".join(f"cuda:{i}" for i in range(count))
+            raise BadInput(error("training.device", f"There is no GPU “{asked}” here. Choose one of {names}."))
+        return torch.device("cuda", index)
+    return torch.device(asked)
+
+
+def device_name(device: torch.device) -> str:
+    """For people: "NVIDIA H200", "CPU (2 cores)"."""
+    if device.type == "cuda":
+        return torch.cuda.get_device_name(device)
+    if device.type == "mps":
+        return "Apple GPU"
+    threads = torch.get_num_threads()
+    return f"CPU, {threads} thread{'s' if threads > 1 else ''}"
+
+
+def device_key(device: torch.device) -> str:
+    """What a measurement on this device depends on: processor, its instruction set, threads, versions."""
+    if device.type == "cuda":
+        major, minor = torch.cuda.get_device_capability(device)
+        return f"{torch.cuda.get_device_name(device)} {major}.{minor}, torch {torch.__version__}"
+    isa = torch.backends.cpu.get_cpu_capability()
+    limit = os.environ.get("ONEDNN_MAX_CPU_ISA", "")
+    return (
+        f"{device.type}, {platform.machine()}, {_cpu_model()}, {isa}{limit}, {torch.get_num_threads()} threads, torch {torch.__version__}"
+    )
+
+
+def _cpu_model() -> str:
+    try:
+        with open("/proc/cpuinfo", encoding="utf-8", errors="replace") as f:
+            return next((line.partition(":")[2].strip() for line in f if line.startswith("model name")), platform.processor())
+    except OSError:
+        return platform.processor()

@@ -1,0 +1,147 @@
+"""How good a network is on a part of the data: scores, confusion matrix, and every single answer."""
+
+from __future__ import annotations
+
+import io
+import json
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import nn
+
+from studio.core.file import write_atomically
+from studio.engine.loader import Batch
+
+
+@dataclass(frozen=True)
+class Answers:
+    """One row per image that could be read. `losses_N` is cross entropy without label smoothing."""
+
+    indices_N: np.ndarray  # int64, as in the requests
+    labels_N: np.ndarray  # int64
+    probabilities_NC: np.ndarray  # float32
+    losses_N: np.ndarray  # float32
+
+
+@dataclass(frozen=True)
+class Scores:
+    """Fractions in [0, 1]; `confusion_CC` has true classes in rows and predicted ones in columns. Top-5 is top-C below five classes."""
+
+    num_images: int
+    loss: float
+    top1: float
+    top5: float
+    macro_f1: float
+    confusion_CC: np.ndarray
+    per_class: tuple[dict[str, float | int | None], ...]  # precision, recall, f1 (None without images), support
+
+    @property
+    def class_recalls(self) -> tuple[float | None, ...]:
+        return tuple(row["recall"] for row in self.per_class)
+
+
+def answer(
+    module: nn.Module,
+    batches: Iterable[Batch],
+    labels: np.ndarray,
+    to_input: Callable[[np.ndarray], torch.Tensor],
+    autocast: Callable[[], Any],
+    between: Callable[[], None] = lambda: None,
+) -> Answers:
+    """Run the module in eval mode over batches of evaluation views. `labels[i]` is the class of index i; `between` runs after each batch.
+
+    The module is left in eval mode. Images that could not be read are left out.
+    """
+    module.eval()
+    indices, probabilities, losses = [], [], []
+    with torch.inference_mode():
+        for batch in batches:
+            with autocast():
+                logits = module(to_input(batch.images_NHWC))
+            logits = logits.float()
+            shown = batch.indices >= 0
+            target = torch.as_tensor(labels[np.maximum(batch.indices, 0)], device=logits.device)
+            losses.append(nn.functional.cross_entropy(logits, target, reduction="none").cpu().numpy()[shown])
+            probabilities.append(logits.softmax(1).cpu().numpy()[shown])
+            indices.append(batch.indices[shown])
+            between()
+    if not indices:
+        return Answers(np.empty(0, np.int64), np.empty(0, np.int64), np.empty((0, 0), np.float32), np.empty(0, np.float32))
+    all_indices = np.concatenate(indices)
+    return Answers(all_indices, labels[all_indices], np.concatenate(probabilities), np.concatenate(losses))
+
+
+def score(answers: Answers, num_classes: int) -> Scores:
+    """Scores of answers; all zero without images. Macro F1 is the mean over classes that have images."""
+    labels, probabilities = answers.labels_N, answers.probabilities_NC
+    n = len(labels)
+    confusion = np.zeros((num_classes, num_classes), np.int64)
+    if n == 0:
+        empty = tuple({"precision": None, "recall": None, "f1": None, "support": 0} for _ in range(num_classes))
+        return Scores(0, 0.0, 0.0, 0.0, 0.0, confusion, empty)
+    predicted = probabilities.argmax(1)
+    np.add.at(confusion, (labels, predicted), 1)
+    k = min(5, num_classes)
+    own = probabilities[np.arange(n), labels]
+    rank = (probabilities > own[:, None]).sum(1)  # classes that are strictly more likely
+    hits, support, claimed = np.diag(confusion), confusion.sum(1), confusion.sum(0)
+    per_class = []
+    for hit, have, claim in zip(hits.tolist(), support.tolist(), claimed.tolist(), strict=True):
+        per_class.append(
+            {
+                "precision": hit / claim if claim else None,
+                "recall": hit / have if have else None,
+                "f1": 2 * hit / (have + claim) if have else None,
+                "support": have,
+            }
+        )
+    f1s = [row["f1"] for row in per_class if row["f1"] is not None]
+    return Scores(
+        num_images=n,
+        loss=float(answers.losses_N.mean(dtype=np.float64)),
+        top1=float((predicted == labels).mean()),
+        top5=float((rank < k).mean()),
+        macro_f1=float(np.mean(f1s)),
+        confusion_CC=confusion,
+        per_class=tuple(per_class),
+    )
+
+
+def write_results(
+    results: Path, part: str, classes: Sequence[str], scores: Scores, answers: Answers, ids: Sequence[str], step: int
+) -> None:
+    """`<part>.json` and `<part>_predictions.npz` (ids as JSON text, labels, probabilities float16, losses). OSError when it cannot."""
+    packed = io.BytesIO()
+    np.savez_compressed(
+        packed,
+        ids=np.array(json.dumps(list(ids))),
+        labels=answers.labels_N.astype(np.int32),
+        probabilities=answers.probabilities_NC.astype(np.float16),
+        losses=answers.losses_N.astype(np.float32),
+    )
+    write_atomically(results / f"{part}_predictions.npz", packed.getvalue())
+    write_atomically(results / f"{part}.json", json.dumps(scores_json(scores, classes) | {"step": step}, indent=1).encode())
+
+
+def scores_json(scores: Scores, classes: Sequence[str]) -> dict[str, Any]:
+    """Scores as plain data, as the results page and `studio evaluate` show them."""
+    return {
+        "classes": list(classes),
+        "confusion": scores.confusion_CC.tolist(),
+        "per_class": list(scores.per_class),
+        "top1": scores.top1,
+        "top5": scores.top5,
+        "loss": scores.loss,
+        "macro_f1": scores.macro_f1,
+        "num_images": scores.num_images,
+    }
+
+
+def read_predictions(path: Path) -> tuple[list[str], np.ndarray, np.ndarray, np.ndarray]:
+    """(ids, labels int32[N], probabilities float16[N, C], losses float32[N]) of a predictions file. Needs no torch."""
+    with np.load(path, allow_pickle=False) as f:
+        return json.loads(str(f["ids"])), f["labels"], f["probabilities"], f["losses"]

@@ -1,0 +1,77 @@
+"""Why a run failed, in words, with what to do about it."""
+
+from __future__ import annotations
+
+import errno
+import re
+from dataclasses import dataclass
+
+from studio.core.experiment import Experiment
+from studio.core.problem import BadInput
+
+NO_SPACE = (errno.ENOSPC, errno.EDQUOT)
+
+
+class LossNotFinite(Exception):
+    """The loss or its gradient became infinite or not a number at `step`; that step was not applied."""
+
+    def __init__(self, step: int):
+        super().__init__(f"loss not finite at step {step}")
+        self.step = step
+
+
+@dataclass(frozen=True)
+class Failure:
+    sentence: str
+    fix: str = ""
+    is_bug: bool = False  # the trace is worth showing
+
+
+def describe(exc: BaseException, experiment: Experiment | None) -> Failure:
+    """The failure behind an exception. `experiment` gives the numbers to change; None when it could not be read."""
+    name, text = type(exc).__name__, str(exc)
+    if isinstance(exc, BadInput):
+        return Failure(" ".join(p.sentence for p in exc.problems))
+    if isinstance(exc, LossNotFinite):
+        return Failure(f"The loss stopped being a number at step {exc.step + 1:,}; that step was not applied.", _calmer(experiment))
+    if (
+        isinstance(exc, MemoryError)
+        or name == "OutOfMemoryError"
+        or re.search(r"out of memory|can't allocate memory|not enough memory", text)
+    ):
+        return _out_of_memory(text, experiment)
+    if name == "NoReadableImages":
+        return Failure("Not one training image can be read any more.", "Check that the folder or drive is still there, then resume.")
+    if name == "WorkerDied":
+        return Failure(
+            "A process that loads images ended by itself, most often because the memory ran out.",
+            "Resume with fewer loader workers or a smaller batch.",
+        )
+    if "CUDA error" in text or "device-side assert" in text or name == "AcceleratorError":
+        return Failure(
+            "The GPU reported an error and cannot go on.", "Resume. If it happens again, restart the computer or update the driver."
+        )
+    if isinstance(exc, OSError) and exc.filename is not None:
+        return Failure(f"{exc.filename} cannot be used: {exc.strerror}.", "Check the drive and its permissions, then resume.")
+    return Failure(
+        f"Training stopped by an unexpected error: {name}: {_first_line(text)}", "Details has the trace for a report.", is_bug=True
+    )
+
+
+def _out_of_memory(text: str, experiment: Experiment | None) -> Failure:
+    asked = re.search(r"(?:allocate|tried to allocate) ([\d.]+ ?[KMGT]?i?B|\d+ bytes)", text)
+    size = experiment.training.batch_size if experiment else 0
+    words = f"Batch size {size} does not fit into memory" if size else "The memory ran out"
+    words += f" ({asked[1]} more were needed)." if asked else "."
+    return Failure(words, f"Try {size // 2}." if size > 1 else "Choose a smaller backbone or input size.")
+
+
+def _calmer(experiment: Experiment | None) -> str:
+    if experiment is None:
+        return "Lower the learning rate."
+    fix = f"Lower the peak learning rate, for example to {experiment.schedule.peak_lr / 5:.1g}"
+    return f"{fix}, or clip gradients at 1." if experiment.optimiser.clip_norm == 0 else f"{fix}."
+
+
+def _first_line(text: str) -> str:
+    return (text.strip().splitlines() or ["no message"])[0][:300]

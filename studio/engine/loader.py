@@ -1,0 +1,315 @@
+"""From files to batches. What comes out is a function of the request alone: never of the number of workers, nor of what was loaded before.
+
+Sample i always goes to worker i modulo the number of workers, so each worker keeps its own share of the decoded images in memory
+(decoding costs ten times what the rest does) and no image is kept twice. Batches travel through a memory-mapped file; it is unlinked as
+soon as every worker has opened it, so nothing stays behind when the engine is killed.
+With no workers (one or two cores, where they would only fight the network for time) the same code runs in the engine process.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import mmap
+import multiprocessing
+import os
+import tempfile
+from collections import deque
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+from multiprocessing import connection
+
+import numpy as np
+
+from studio.catalog.augments import build_pipeline, evaluation_view, shrink_to_working_size
+from studio.core.experiment import Augment
+from studio.dataset.image import ImageRefused, read_image
+
+AHEAD = 3  # batches requested before they are needed
+
+
+@dataclass(frozen=True)
+class Source:
+    """What workers need to know: sent to each once. A sample is named by its position in `paths`."""
+
+    paths: tuple[str, ...]
+    augment: Augment
+    input_size: int
+    interpolation: str
+    crop_fraction: float
+    max_megapixels: float
+    num_trained: int  # the first so many paths are training images: an unreadable one is replaced by the next of these
+    cache_bytes: int  # for decoded images, over all workers
+
+
+@dataclass(frozen=True)
+class Request:
+    """One batch: positions in `Source.paths`, and an augmentation seed for each, or None for evaluation views."""
+
+    indices: tuple[int, ...]
+    seeds: tuple[int, ...] | None = None
+
+
+@dataclass
+class Batch:
+    """`indices[i]` is the sample whose picture is in `images_NHWC[i]`; -1 where it could not be read (evaluation only)."""
+
+    images_NHWC: np.ndarray  # uint8; valid until the next batch is taken
+    indices: np.ndarray  # int64
+    refused: dict[int, str] = field(default_factory=dict)  # files that could not be read: index to reason
+
+
+class ImageReader:
+    """Reads, keeps and views images. One per process; not thread-safe."""
+
+    def __init__(self, source: Source, cache_bytes: int):
+        self._source = source
+        self._pipeline = None
+        self._kept: dict[tuple[int, bool], np.ndarray] = {}
+        self._room = cache_bytes
+        self._refused: dict[int, str] = {}
+        self._num_taken = 0
+
+    def take_refused(self) -> dict[int, str]:
+        """Files found unreadable since the last call: index to reason."""
+        new = dict(list(self._refused.items())[self._num_taken :])
+        self._num_taken = len(self._refused)
+        return new
+
+    def view(self, index: int, seed: int | None) -> tuple[np.ndarray | None, int]:
+        """The picture of a sample, and the index of the sample it really shows: the next readable one for a training image."""
+        num = self._source.num_trained
+        tries = range(index, index + num) if seed is not None else (index,)
+        for candidate in tries:
+            shown = candidate % num if seed is not None else candidate
+            image = self._image(shown, is_training=seed is not None)
+            if image is None:
+                continue
+            if seed is None:
+                return image, shown
+            self._pipeline = self._pipeline or build_pipeline(self._source.augment, self._source.input_size)
+            return self._pipeline(image, seed), shown
+        if seed is not None:
+            raise NoReadableImages
+        return None, -1
+
+    def _image(self, index: int, *, is_training: bool) -> np.ndarray | None:
+        """The decoded image shrunk to working size (training) or the finished view (evaluation); None when it cannot be read."""
+        key = (index, is_training)
+        if key in self._kept:
+            return self._kept[key]
+        if index in self._refused:
+            return None
+        s = self._source
+        try:
+            image = read_image(s.paths[index], max_megapixels=s.max_megapixels)
+        except (ImageRefused, OSError) as exc:
+            self._refused[index] = str(exc)
+            return None
+        if is_training:
+            image = shrink_to_working_size(image, s.input_size)
+        else:
+            image = evaluation_view(image, s.input_size, s.interpolation, s.crop_fraction)
+        if image.nbytes <= self._room:
+            self._room -= image.nbytes
+            self._kept[key] = image
+        return image
+
+
+class NoReadableImages(Exception):
+    """Not one training image can be read any more."""
+
+
+class Loader:
+    """Serves batches in the order of the requests. Close it, or use it in a `with` block."""
+
+    def __init__(self, source: Source, max_batch: int, num_workers: int = 0):
+        self._source = source
+        self.max_batch = max_batch
+        self._reader = None if num_workers else ImageReader(source, source.cache_bytes)
+        self._pool = _Pool(source, max_batch, num_workers) if num_workers else None
+
+    def __enter__(self) -> Loader:
+        return self
+
+    def __exit__(self, *_) -> None:
+        self.close()
+
+    def close(self) -> None:
+        if self._pool:
+            self._pool.close()
+            self._pool = None
+
+    def batches(self, requests: Iterable[Request]) -> Iterator[Batch]:
+        """The batches of `requests`, in order. Raises WorkerDied when a worker is gone, NoReadableImages when nothing is left."""
+        yield from self._pool.batches(requests) if self._pool else map(self._load_here, requests)
+
+    def _load_here(self, request: Request) -> Batch:
+        size = self._source.input_size
+        images = np.zeros((len(request.indices), size, size, 3), np.uint8)
+        shown = _fill(self._reader, images, request, range(len(request.indices)))
+        return Batch(images, np.array(shown, np.int64), self._reader.take_refused())
+
+
+def _fill(reader: ImageReader, images_NHWC: np.ndarray, request: Request, rows: Iterable[int]) -> list[int]:
+    shown = []
+    for row in rows:
+        image, index = reader.view(request.indices[row], request.seeds[row] if request.seeds else None)
+        if image is not None:
+            images_NHWC[row] = image
+        else:
+            images_NHWC[row] = 0
+        shown.append(index)
+    return shown
+
+
+def choose_num_workers(asked: int, device_type: str) -> int:
+    """How many loader processes: as asked, or by the cores. Measured: on two cores that also compute, none is fastest."""
+    if asked >= 0:
+        return asked
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    if device_type == "cpu":
+        return 0 if cores <= 4 else 2
+    return max(1, min(16, cores - 2))
+
+
+class WorkerDied(Exception):
+    """A loader process ended by itself, most often because the memory ran out."""
+
+
+class _Pool:
+    """Worker processes around one memory-mapped file of `AHEAD` + 1 batches."""
+
+    def __init__(self, source: Source, max_batch: int, num_workers: int):
+        self._shape = (AHEAD + 1, max_batch, source.input_size, source.input_size, 3)
+        path, self._map = _make_shared(int(np.prod(self._shape)))
+        self._slots = np.frombuffer(self._map, np.uint8).reshape(self._shape)
+        context = multiprocessing.get_context("spawn")
+        self._processes, self._pipes = [], []
+        try:
+            for _ in range(num_workers):
+                ours, theirs = context.Pipe()
+                process = context.Process(
+                    target=_serve, args=(theirs, source, source.cache_bytes // num_workers, path, self._shape), daemon=True
+                )
+                process.start()
+                theirs.close()
+                self._processes.append(process)
+                self._pipes.append(ours)
+            for pipe in self._pipes:
+                self._receive(pipe)  # it has opened the file
+        finally:
+            with contextlib.suppress(OSError):
+                os.unlink(path)
+        self._num_owed = [0] * num_workers  # answers each worker still has to give
+
+    def batches(self, requests: Iterable[Request]) -> Iterator[Batch]:
+        self._drain()
+        requests = iter(requests)
+        waiting: deque[tuple[int, Request, list[list[int]]]] = deque()
+        slot = 0
+        while True:
+            while len(waiting) < AHEAD and (request := next(requests, None)) is not None:
+                waiting.append((slot, request, self._ask(slot, request)))
+                slot = (slot + 1) % self._shape[0]
+            if not waiting:
+                return
+            yield self._collect(*waiting.popleft())
+
+    def _drain(self) -> None:
+        """Wait for what an earlier caller asked for and walked away from: a late worker would write into a batch of ours."""
+        for number, pipe in enumerate(self._pipes):
+            while self._num_owed[number]:
+                self._receive(pipe)
+                self._num_owed[number] -= 1
+
+    def _ask(self, slot: int, request: Request) -> list[list[int]]:
+        """Give each worker its rows of the batch; returns them."""
+        rows: list[list[int]] = [[] for _ in self._pipes]
+        for row, index in enumerate(request.indices):
+            rows[index % len(rows)].append(row)
+        for number, mine in enumerate(rows):
+            if mine:
+                try:
+                    self._pipes[number].send((slot, request, mine))
+                except OSError as exc:
+                    raise WorkerDied from exc
+                self._num_owed[number] += 1
+        return rows
+
+    def _collect(self, slot: int, request: Request, rows: list[list[int]]) -> Batch:
+        indices = np.empty(len(request.indices), np.int64)
+        refused: dict[int, str] = {}
+        is_empty = False
+        for number, mine in enumerate(rows):
+            if mine:
+                shown, newly_refused = self._receive(self._pipes[number])
+                self._num_owed[number] -= 1
+                refused |= newly_refused
+                is_empty |= shown is None
+                if shown is not None:
+                    indices[mine] = shown
+        if is_empty:
+            raise NoReadableImages
+        return Batch(self._slots[slot, : len(indices)], indices, refused)
+
+    def _receive(self, pipe: connection.Connection):
+        try:
+            return pipe.recv()
+        except (EOFError, OSError) as exc:
+            raise WorkerDied from exc
+
+    def close(self) -> None:
+        for pipe in self._pipes:
+            pipe.close()
+        for process in self._processes:
+            process.join(timeout=2)
+            if process.is_alive():
+                process.kill()
+                process.join()
+        self._slots = None
+        with contextlib.suppress(BufferError):
+            self._map.close()
+
+
+def _make_shared(num_bytes: int) -> tuple[str, mmap.mmap]:
+    """A file of its own in memory where there is room for it, else in the temporary folder."""
+    folders = [f for f in ("/dev/shm", None) if f is None or os.path.isdir(f)]
+    for folder in folders:
+        fd, path = tempfile.mkstemp(prefix="studio-batches-", dir=folder)
+        try:
+            if hasattr(os, "posix_fallocate"):
+                os.posix_fallocate(fd, 0, num_bytes)  # says now that there is no room, not by a bus error later
+            else:
+                os.truncate(fd, num_bytes)
+            return path, mmap.mmap(fd, num_bytes)
+        except OSError:
+            os.unlink(path)
+            if folder is folders[-1]:
+                raise
+        finally:
+            os.close(fd)
+    raise AssertionError
+
+
+def _serve(pipe: connection.Connection, source: Source, cache_bytes: int, path: str, shape: tuple[int, ...]) -> None:
+    """A worker's life: it ends when the engine closes the pipe or dies."""
+    import signal
+
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the engine decides
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    import cv2
+
+    cv2.setNumThreads(1)
+    with open(path, "r+b") as f:
+        shared = mmap.mmap(f.fileno(), 0)
+    slots = np.frombuffer(shared, np.uint8).reshape(shape)
+    reader = ImageReader(source, cache_bytes)
+    pipe.send("ready")
+    with contextlib.suppress(EOFError, OSError):
+        while True:
+            slot, request, rows = pipe.recv()
+            try:
+                shown = _fill(reader, slots[slot], request, rows)
+            except NoReadableImages:
+                shown = None
+            pipe.send((shown, reader.take_refused()))

@@ -1,0 +1,156 @@
+"""The engine process: first sign of life in milliseconds, then torch, then the run, then one last word. Imports no torch itself."""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import faulthandler
+import json
+import os
+import platform
+import sys
+import time
+import traceback
+from collections.abc import Sequence
+from importlib import metadata
+from typing import TYPE_CHECKING
+
+from studio.core import event as ev
+from studio.core.experiment import Experiment
+from studio.core.file import write_atomically
+from studio.core.problem import BadInput
+from studio.core.run_folder import EngineLock, RunFolder
+from studio.engine.checkpoint import find_checkpoint
+from studio.engine.control import Control, StopAsked
+from studio.engine.failure import describe
+from studio.engine.reporter import Reporter
+
+if TYPE_CHECKING:
+    from studio.engine.setup import Setup
+    from studio.engine.standby import Prebuilt
+
+FINISHED, FAILED, BUSY, STOPPED = 0, 1, 2, 3  # exit codes
+NICENESS = 5  # the window comes first
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    parser = argparse.ArgumentParser(prog="python -m studio.engine", description="Train a run in this process.")
+    parser.add_argument("run", nargs="?", help="run folder")
+    parser.add_argument("--resume", action="store_true", help="go on from the last checkpoint")
+    parser.add_argument("--standby", action="store_true", help="load everything and wait for a run on standard input")
+    options = parser.parse_args(arguments)
+    be_a_good_neighbour()
+    if options.standby:
+        return wait_for_run()
+    if not options.run:
+        parser.error("a run folder is needed")
+    return run(RunFolder(options.run), resume=options.resume)
+
+
+def be_a_good_neighbour() -> None:
+    """Before torch is loaded: OpenMP threads that wait do not spin (with one busy neighbour spinning cost a factor of 12)."""
+    os.environ.setdefault("OMP_WAIT_POLICY", "passive")
+    os.environ.setdefault("KMP_BLOCKTIME", "0")
+    os.environ.setdefault("NO_ALBUMENTATIONS_UPDATE", "1")
+    if hasattr(os, "nice"):
+        with contextlib.suppress(OSError):
+            os.nice(max(0, NICENESS - os.nice(0)))
+
+
+def wait_for_run() -> int:
+    from studio.engine.standby import move_output_to, serve
+
+    wanted = serve(sys.stdin, sys.stdout)
+    if wanted is None:
+        return FINISHED
+    folder, resume, prebuilt = wanted
+    move_output_to(folder.log_path)
+    return run(folder, resume=resume, prebuilt=prebuilt)
+
+
+def run(folder: RunFolder, *, resume: bool = False, prebuilt: Prebuilt | None = None) -> int:
+    """One engine session of a run, from the lock to the exit code."""
+    faulthandler.enable()  # standard error is the run's log
+    lock = EngineLock(folder.lock_path)
+    if not lock.acquire():
+        print(f"{folder.path} is already being trained by another process.", file=sys.stderr)  # noqa: T201
+        return BUSY
+    control = Control(folder.commands_path, skip=resume)
+    control.catch_signals()
+    reporter = Reporter(folder, control)
+    try:
+        return _session(folder, control, reporter, resume, prebuilt)
+    finally:
+        reporter.close()
+
+
+def _session(folder: RunFolder, control: Control, reporter: Reporter, resume: bool, prebuilt: Prebuilt | None) -> int:
+    experiment: Experiment | None = None
+    setup: Setup | None = None
+    try:
+        checkpoint = find_checkpoint(folder) if resume else None
+        step = checkpoint.step if checkpoint else 0 if resume else None
+        reporter.tell(ev.RunStarted(wall_time=time.time(), pid=os.getpid(), session=reporter.num_sessions, resumed_step=step))
+        reporter.phase("loading torch")
+        reporter.with_room(lambda: write_atomically(folder.engine_path, json.dumps(_engine_facts(), indent=1).encode()))
+        for name in checkpoint.damaged if checkpoint else ():
+            reporter.warn(
+                "checkpoint-damaged",
+                f"The checkpoint {name} is damaged and was passed over; the run goes on from step {checkpoint.step:,}.",
+                "Check the drive.",
+            )
+        experiment = folder.experiment()
+
+        import torch
+
+        from studio.engine.loop import save, train
+        from studio.engine.setup import prepare
+
+        _set_threads(torch, experiment)
+        control.raise_if_stopped()
+        setup = prepare(folder, experiment, control, reporter, checkpoint, prebuilt)
+        with setup.loader:
+            try:
+                train(setup)
+                return FINISHED
+            except StopAsked as wish:
+                path = save(setup) if wish.keep else ""
+                reporter.tell_last(ev.RunStopped(step=setup.progress.step, checkpoint=path))
+                return STOPPED
+    except StopAsked:
+        reporter.tell_last(ev.RunStopped(step=reporter.step))
+        return STOPPED
+    except BaseException as exc:  # the user must never have to look at a console: whatever it is, it becomes a sentence
+        traceback.print_exc()
+        failure = describe(exc, experiment)
+        trace = traceback.format_exc()[-20_000:] if failure.is_bug or not isinstance(exc, BadInput) else ""
+        can_resume = not isinstance(exc, BadInput) and folder.has_checkpoint()
+        reporter.tell_last(ev.RunFailed(step=reporter.step, sentence=failure.sentence, fix=failure.fix, trace=trace, can_resume=can_resume))
+        return FAILED
+
+
+def _set_threads(torch, experiment: Experiment) -> None:
+    """All cores where there are one or two, else one is left for the window and the system. OMP_NUM_THREADS has the last word."""
+    import cv2
+
+    if "OMP_NUM_THREADS" not in os.environ:
+        cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+        torch.set_num_threads(cores if cores <= 2 else min(torch.get_num_threads(), cores - 1))
+    torch.set_float32_matmul_precision("high")
+    cv2.setNumThreads(1)
+
+
+def _engine_facts() -> dict:
+    names = ("torch", "torchvision", "timm", "albumentations", "opencv-python-headless", "numpy", "safetensors")
+    versions = {}
+    for name in names:
+        with contextlib.suppress(metadata.PackageNotFoundError):
+            versions[name] = metadata.version(name)
+    return {
+        "pid": os.getpid(),
+        "started": time.time(),
+        "python": platform.python_version(),
+        "system": platform.platform(),
+        "versions": versions,
+        "argv": sys.argv[1:],
+    }

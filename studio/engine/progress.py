@@ -1,0 +1,53 @@
+"""Where a run stands: all that a resume needs besides weights and optimiser memory. Plain data, saved with every checkpoint."""
+
+from __future__ import annotations
+
+import dataclasses
+from dataclasses import dataclass
+from typing import Any
+
+
+@dataclass
+class Progress:
+    step: int = 0  # optimiser steps done
+    epoch: int = 0  # 0-based, the one that runs
+    step_in_epoch: int = 0  # equal to the steps of an epoch when only its validation is missing
+    # of this epoch's training so far; summed in step order, so that a resume ends at the same bits
+    loss_sum: float = 0.0
+    num_correct: int = 0
+    num_seen: int = 0
+    epoch_seconds: float = 0.0
+    # over all epochs
+    images_trained: int = 0
+    training_seconds: float = 0.0  # validation not included
+    best: dict[str, Any] | None = None  # {"epoch", "step", "top1", "top5", "loss", "macro_f1"}
+    least_loss: float | None = None  # of validation, for early stopping
+    epochs_without_progress: int = 0
+
+    def count_step(self, loss: float, num_correct: int, num_images: int) -> None:
+        """Book the result of one step; `loss` is the mean over its images."""
+        self.loss_sum += loss * num_images
+        self.num_correct += num_correct
+        self.num_seen += num_images
+        self.images_trained += num_images
+
+    def count_epoch(self, scores: dict[str, float]) -> bool:
+        """Book the validation of this epoch and go to the next; True when it is the best so far (top-1, then the smaller loss)."""
+        is_best = self.best is None or (scores["top1"], -scores["loss"]) > (self.best["top1"], -self.best["loss"])
+        if is_best:
+            self.best = {"epoch": self.epoch, "step": self.step, **scores}
+        if self.least_loss is None or scores["loss"] < self.least_loss:
+            self.least_loss, self.epochs_without_progress = scores["loss"], 0
+        else:
+            self.epochs_without_progress += 1
+        self.epoch += 1
+        self.step_in_epoch = self.num_correct = self.num_seen = 0
+        self.loss_sum = self.epoch_seconds = 0.0
+        return is_best
+
+    def to_json(self) -> dict[str, Any]:
+        return dataclasses.asdict(self)
+
+    @classmethod
+    def from_json(cls, raw: dict[str, Any]) -> Progress:
+        return cls(**raw)

@@ -1,0 +1,211 @@
+"""Everything the engine tells the world, through the journal and nothing else. Outlives a full disk by waiting for room."""
+
+from __future__ import annotations
+
+import contextlib
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import TypeVar
+
+import numpy as np
+
+from studio.core import event as ev
+from studio.core.file import write_atomically
+from studio.core.journal import JournalWriter
+from studio.core.path_text import shown
+from studio.core.run_folder import RunFolder
+from studio.engine.control import Control, StopAsked
+from studio.engine.failure import NO_SPACE
+
+T = TypeVar("T")
+
+STEPS_EVERY_S = 0.1
+SYSTEM_EVERY_S = 1.0
+SAMPLES_EVERY_S = 2.0
+TILE_PX = 96
+NUM_TILES = 12
+RESERVE_BYTES = 256 * 1024  # freed when the disk is full, so that the journal can still say so
+RETRY_S = 1.0
+
+
+class Reporter:
+    """The engine's voice. Used from one thread."""
+
+    def __init__(self, folder: RunFolder, control: Control):
+        self.folder = folder
+        self._control = control
+        self._journal = JournalWriter(folder.journal_path)
+        self._live = folder.path / "live"
+        self._live.mkdir(exist_ok=True)
+        self._last_system = 0.0
+        self._last_samples = 0.0
+        self._peak_bytes = 0
+        self._last_t = 0.0
+        self._system = None
+        self.step = 0  # steps done, for events that happen outside the loop
+        self._reserve()
+
+    @property
+    def num_sessions(self) -> int:
+        """Engine sessions of this run before this one, until `RunStarted` of this one is told."""
+        return self._journal.num_sessions
+
+    def tell(self, event: ev.Event) -> ev.Event:
+        """Append an event; waits for room on a full disk. Raises StopAsked when the user stops while it waits."""
+        told = self.with_room(lambda: self._journal.append(event))
+        self._last_t = told.t
+        return told
+
+    def running_seconds(self) -> float:
+        """Running time of this run over all sessions so far, s."""
+        return round(self._last_t, 3)
+
+    def tell_last(self, event: ev.Event) -> None:
+        """Append an event as the last word of a session: tried with the reserve, then given up."""
+        try:
+            self._journal.append(event)
+        except OSError:
+            self._give_up_reserve()
+            with contextlib.suppress(OSError):
+                self._journal.append(event)
+        with contextlib.suppress(OSError):
+            self._journal.sync()
+
+    def warn(self, code: str, sentence: str, fix: str = "") -> None:
+        self.tell(ev.WarningRaised(code=code, sentence=sentence, fix=fix))
+
+    def unreadable(self, reasons: dict[str, str]) -> None:
+        """Say that files cannot be read any more: sample id to reason."""
+        for id_, reason in reasons.items():
+            sentence = f"{shown(id_)} cannot be read any more ({reason}); the run goes on without it."
+            self.warn("unreadable-image", sentence, "Put the file back, or leave it out on the Data page.")
+
+    def phase(self, phase: str, detail: str = "") -> None:
+        self.tell(ev.PhaseStarted(phase=phase, detail=detail))
+
+    def with_room(self, write: Callable[[], T]) -> T:
+        """What `write` returns. While the disk is full the run is paused, says so, and tries again until there is room."""
+        try:
+            return write()
+        except OSError as exc:
+            if exc.errno not in NO_SPACE:
+                raise
+        self._give_up_reserve()
+        self._try(
+            ev.WarningRaised(
+                code="disk-full",
+                sentence=f"The disk with {self.folder.path} is full; the run waits.",
+                fix="Free some space. The run goes on by itself.",
+            )
+        )
+        self._try(ev.PauseChanged(is_paused=True, step=self.step, reason="disk full"))
+        self._try(ev.PhaseStarted(phase="waiting for disk"))
+        while True:
+            time.sleep(RETRY_S)
+            self._control.poll()
+            if self._control.stop:
+                raise StopAsked(keep=False)  # there is no room for a checkpoint
+            try:
+                result = write()
+                break
+            except OSError as exc:
+                if exc.errno not in NO_SPACE:
+                    raise
+        self._reserve()
+        self._try(ev.PauseChanged(is_paused=False, step=self.step))
+        self._try(ev.PhaseStarted(phase="training"))
+        return result
+
+    def _try(self, event: ev.Event) -> None:
+        with contextlib.suppress(OSError):
+            self._journal.append(event)
+
+    def _reserve(self) -> None:
+        with contextlib.suppress(OSError):
+            write_atomically(self._live / "reserve", b"\0" * RESERVE_BYTES)
+
+    def _give_up_reserve(self) -> None:
+        with contextlib.suppress(OSError):
+            (self._live / "reserve").unlink()
+
+    def close(self) -> None:
+        self._give_up_reserve()
+        with contextlib.suppress(OSError):
+            self._journal.sync()
+        self._journal.close()
+
+    def system(self, device=None) -> None:
+        """Memory and load of machine and device, at most once a second."""
+        now = time.monotonic()
+        if now - self._last_system < SYSTEM_EVERY_S:
+            return
+        self._last_system = now
+        import psutil
+
+        if self._system is None:
+            self._system = psutil.Process()
+            psutil.cpu_percent()
+        process_bytes = self._system.memory_info().rss
+        for child in self._system.children(recursive=True):
+            with contextlib.suppress(psutil.Error):
+                process_bytes += child.memory_info().rss
+        self._peak_bytes = max(self._peak_bytes, process_bytes)
+        memory = psutil.virtual_memory()
+        self.tell(
+            ev.SystemReported(
+                process_bytes=process_bytes,
+                peak_bytes=self._peak_bytes,
+                cpu_fraction=psutil.cpu_percent() / 100,
+                memory_bytes=memory.total - memory.available,
+                memory_total_bytes=memory.total,
+                **_device_load(device),
+            )
+        )
+
+    def wants_samples(self) -> bool:
+        return time.monotonic() - self._last_samples >= SAMPLES_EVERY_S
+
+    def samples(
+        self, step: int, images_NHWC: np.ndarray, ids: list[str], labels: list[str], predictions: list[str], losses: list[float]
+    ) -> None:
+        """Some pictures of a batch, as uint8, with what the network made of them."""
+        self._last_samples = time.monotonic()
+        path = self._live / "batch.png"
+        content = _strip_png(images_NHWC[:NUM_TILES])
+        try:
+            write_atomically(path, content)
+        except OSError:
+            return  # a picture is not worth waiting for; the next event will say that the disk is full
+        n = len(ids[:NUM_TILES])
+        self.tell(
+            ev.SamplesReported(
+                step=step,
+                image=str(Path("live") / path.name),
+                tile_px=TILE_PX,
+                ids=tuple(ids[:n]),
+                labels=tuple(labels[:n]),
+                predictions=tuple(predictions[:n]),
+                losses=tuple(losses[:n]),
+            )
+        )
+
+
+def _strip_png(images_NHWC: np.ndarray) -> bytes:
+    import cv2
+
+    tiles = [cv2.resize(image, (TILE_PX, TILE_PX), interpolation=cv2.INTER_AREA) for image in images_NHWC]
+    strip = np.concatenate(tiles, axis=1)
+    return cv2.imencode(".png", strip[:, :, ::-1], [cv2.IMWRITE_PNG_COMPRESSION, 1])[1].tobytes()
+
+
+def _device_load(device) -> dict:
+    if device is None or device.type != "cuda":
+        return {}
+    import torch
+
+    free, total = torch.cuda.mem_get_info(device)
+    load = None
+    with contextlib.suppress(Exception):  # needs NVIDIA's management library, which not every machine has
+        load = torch.cuda.utilization(device) / 100
+    return {"device_bytes": total - free, "device_total_bytes": total, "device_load_fraction": load}

@@ -1,0 +1,105 @@
+"""A warm engine: torch is loaded and the network built before the user presses Train."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from dataclasses import dataclass
+from typing import IO, TYPE_CHECKING
+
+from studio.core.experiment import Experiment, Model, parse_experiment
+from studio.core.problem import BadInput
+from studio.core.rng import init_seed
+from studio.core.run_folder import RunFolder
+
+if TYPE_CHECKING:
+    from studio.engine.network import Network
+
+
+@dataclass
+class Prebuilt:
+    """A network on the CPU, built for one model and one number of classes; can be taken once."""
+
+    experiment: Experiment  # only its model and device matter
+    num_classes: int
+    network: Network | None
+
+    def network_for(self, experiment: Experiment, num_classes: int) -> Network | None:
+        """The network when it is just what the experiment would build, with the head its seed asks for; else None."""
+        from studio.catalog.backbones.build import make_head
+        from studio.engine.network import frozen_as_asked
+
+        model = experiment.model
+        fits = self.network and num_classes == self.num_classes and _built_alike(model, self.experiment.model)
+        if not fits or not model.pretrained or model.weights_file:  # else weights depend on the seed or on a file that may change
+            return None
+        network, self.network = self.network, None
+        old = network.module.head.linear
+        network.module.head = make_head(
+            old.in_features, num_classes, model.dropout, model.head_init, init_seed(experiment.training.seed), "cpu"
+        )
+        return frozen_as_asked(network.module, network.stages, experiment)
+
+
+def _built_alike(a: Model, b: Model) -> bool:
+    return all(getattr(a, name) == getattr(b, name) for name in ("source", "backbone", "pretrained", "weights_file", "input_size"))
+
+
+def serve(lines: IO[str], say: IO[str]) -> tuple[RunFolder, bool, Prebuilt | None] | None:
+    """Read requests until one starts a run: (folder, resume, prebuilt network). None when the other end goes away first."""
+    import torch
+
+    import studio.engine.loop  # noqa: F401 - everything a run needs, loaded now
+    from studio.catalog.augments import build_pipeline
+
+    build_pipeline(Experiment().augment, 32)  # loads what augments
+    _answer(say, {"ready": torch.__version__})
+    prebuilt = None
+    for line in lines:
+        try:
+            request = json.loads(line)
+            if "run" in request:
+                return RunFolder(request["run"]), bool(request.get("resume")), prebuilt
+            prebuilt = _prepare(request["prepare"])
+            _answer(say, {"prepared": prebuilt is not None})
+        except (ValueError, KeyError, TypeError):
+            continue
+    return None
+
+
+def _prepare(wanted: dict) -> Prebuilt | None:
+    """Build the network and let it run once, so that kernels are compiled and the precision is known. None when it cannot be built."""
+    from studio.engine.device import choose_device
+    from studio.engine.network import build_network
+    from studio.engine.precision import choose_precision
+
+    try:
+        raw = {"model": wanted["model"], "training": {"device": wanted.get("device", "auto")}}
+        experiment = parse_experiment(raw)
+        network = build_network(experiment, wanted["num_classes"])
+        choose_precision(network, experiment, choose_device(experiment.training.device))
+        return Prebuilt(experiment, wanted["num_classes"], network)
+    except BadInput:
+        return None  # the run itself will say what is wrong
+    except (RuntimeError, OSError, MemoryError) as exc:
+        print(f"standby: {type(exc).__name__}: {exc}", file=sys.stderr)  # noqa: T201 - for the log
+        return None
+
+
+def _answer(say: IO[str], message: dict) -> None:
+    say.write(json.dumps(message) + "\n")
+    say.flush()
+
+
+def move_output_to(path: os.PathLike) -> None:
+    """From now on everything this process prints goes to `path`, appended; standard input is closed."""
+    log = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
+    null = os.open(os.devnull, os.O_RDONLY)
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os.dup2(log, 1)
+    os.dup2(log, 2)
+    os.dup2(null, 0)
+    os.close(log)
+    os.close(null)

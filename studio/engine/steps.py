@@ -1,0 +1,100 @@
+"""Figures of single steps, kept on the device and reported at most ten times a second whatever the speed."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable, Iterator
+
+import numpy as np
+import torch
+
+from studio.core import event as ev
+from studio.engine.failure import LossNotFinite
+from studio.engine.loader import Batch
+from studio.engine.reporter import NUM_TILES, STEPS_EVERY_S
+
+
+class StepBuffer:
+    """Collects what the steps of one epoch gave. Reading figures from a GPU waits for it; this does so once per report."""
+
+    def __init__(self, setup):
+        self._s = setup
+        self._figures: list[torch.Tensor] = []  # per step: mean loss, number correct, gradient norm
+        self._sizes: list[int] = []
+        self._rates: list[float] = []
+        self._last: tuple[Batch, torch.Tensor, torch.Tensor] | None = None
+        self._waited_s = 0.0
+        self._reported_at = time.perf_counter()
+
+    def timed(self, batches: Iterable[Batch]) -> Iterator[Batch]:
+        """The batches, with the time spent waiting for them booked."""
+        iterator = iter(batches)
+        while True:
+            start = time.perf_counter()
+            batch = next(iterator, None)
+            self._waited_s += time.perf_counter() - start
+            if batch is None:
+                return
+            yield batch
+
+    def add(self, batch: Batch, losses_N: torch.Tensor, logits_NC: torch.Tensor, norm: torch.Tensor) -> None:
+        labels_N = torch.from_numpy(self._s.labels[batch.indices]).to(losses_N.device, non_blocking=True)
+        num_correct = (logits_NC.argmax(1) == labels_N).sum()
+        self._figures.append(torch.stack([losses_N.mean(), num_correct.to(losses_N.dtype), norm.to(losses_N.dtype)]))
+        self._sizes.append(len(labels_N))
+        self._rates.append(float(self._s.rates[self._s.progress.step, -1]))
+        self._last = (batch, losses_N, logits_NC)
+        self._s.reporter.unreadable({self._s.ids[i]: reason for i, reason in batch.refused.items()})
+
+    def is_due(self) -> bool:
+        return time.perf_counter() - self._reported_at >= STEPS_EVERY_S
+
+    def restart_clock(self) -> None:
+        """Leave the time since the last report out of all figures."""
+        self._reported_at, self._waited_s = time.perf_counter(), 0.0
+
+    def report(self) -> None:
+        """Book and tell the steps since the last report. Raises LossNotFinite; nothing of the bad step on is booked or told."""
+        if not self._figures:
+            return
+        s, p = self._s, self._s.progress
+        figures = torch.stack(self._figures).cpu().numpy().astype(np.float64)  # [steps, 3]
+        first_step = p.step - len(figures)
+        bad = ~np.isfinite(figures[:, 0]) if s.scaler.is_enabled() else ~np.isfinite(figures).all(1)
+        if bad.any():
+            raise LossNotFinite(first_step + int(bad.argmax()))
+        for (loss, num_correct, _), size in zip(figures, self._sizes, strict=True):
+            p.count_step(float(loss), int(num_correct), size)
+        now = time.perf_counter()
+        seconds = now - self._reported_at
+        p.training_seconds += seconds
+        p.epoch_seconds += seconds
+        s.reporter.step = p.step
+        s.reporter.tell(
+            ev.StepsReported(
+                first_step=first_step,
+                losses=tuple(round(float(v), 6) for v in figures[:, 0]),
+                top1s=tuple(round(float(c) / n, 4) for c, n in zip(figures[:, 1], self._sizes, strict=True)),
+                lrs=tuple(self._rates),
+                grad_norms=tuple(round(float(v), 5) for v in figures[:, 2]),
+                images_per_s=round(sum(self._sizes) / seconds, 2),
+                data_wait_fraction=round(min(1.0, self._waited_s / seconds), 4),
+            )
+        )
+        if s.reporter.wants_samples():
+            self._report_samples()
+        self._figures, self._sizes, self._rates = [], [], []
+        self._reported_at, self._waited_s = now, 0.0
+
+    def _report_samples(self) -> None:
+        batch, losses_N, logits_NC = self._last
+        s, shown = self._s, batch.indices[:NUM_TILES]
+        classes = s.dataset.classes
+        s.reporter.samples(
+            s.progress.step,
+            batch.images_NHWC,
+            ids=[s.ids[i] for i in shown],
+            labels=[classes[i] for i in s.labels[shown]],
+            predictions=[classes[i] for i in logits_NC[:NUM_TILES].argmax(1).tolist()],
+            losses=[round(v, 5) for v in losses_N[:NUM_TILES].tolist()],
+        )

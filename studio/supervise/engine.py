@@ -1,0 +1,153 @@
+"""Starting engines and ending them. An engine outlives the window that started it. Standard library only; no Qt, no torch."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from pathlib import Path
+from typing import Any
+
+from studio.core.run_folder import RunFolder
+
+_ROOT = Path(__file__).resolve().parents[2]  # the folder that holds the package, so that a start from any folder works
+GRACE_S = 5.0  # between asking and ending by force
+
+
+class EngineProcess:
+    """A started engine of one run."""
+
+    def __init__(self, folder: RunFolder, process: subprocess.Popen):
+        self.folder = folder
+        self._process = process
+
+    @property
+    def pid(self) -> int:
+        return self._process.pid
+
+    def poll(self) -> int | None:
+        """The exit code, negative for a signal; None while it runs."""
+        return self._process.poll()
+
+    def wait(self, timeout_s: float | None = None) -> int:
+        """The exit code when it has ended. Raises subprocess.TimeoutExpired."""
+        return self._process.wait(timeout_s)
+
+    def end_by_force(self, grace_s: float = GRACE_S) -> int:
+        """End the engine and its workers: ask it to stop, then terminate, then kill. Blocks for at most three times `grace_s`."""
+        with contextlib.suppress(OSError):
+            self.folder.command("stop")
+        for number in (None, signal.SIGTERM, getattr(signal, "SIGKILL", signal.SIGTERM)):
+            if number is not None:
+                _signal_group(self._process, number)
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                code = self._process.wait(grace_s)
+                _signal_group(self._process, getattr(signal, "SIGKILL", signal.SIGTERM))  # workers it may have left
+                return code
+        return self._process.wait()
+
+
+def start_engine(folder: RunFolder, resume: bool = False) -> EngineProcess:
+    """Start training a run in a process of its own, detached, with its output in the run's log. OSError when it cannot be started."""
+    arguments = [str(folder.path), *(["--resume"] if resume else [])]
+    with open(folder.log_path, "ab") as log:
+        process = _launch(arguments, stdin=subprocess.DEVNULL, stdout=log, stderr=log)
+    return EngineProcess(folder, process)
+
+
+class StandbyEngine:
+    """A warm engine: torch is loaded and the network built while the user still chooses. Starting a run takes it up.
+
+    The methods return at once; answers are read by a thread. OSError when the process is gone.
+    """
+
+    def __init__(self) -> None:
+        self._process = _launch(["--standby"], stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)
+        self._ready = threading.Event()
+        self._num_prepared = 0
+        self._changed = threading.Condition()
+        threading.Thread(target=self._listen, name="standby answers", daemon=True).start()
+
+    def _listen(self) -> None:
+        with contextlib.suppress(ValueError, OSError):
+            for line in self._process.stdout:
+                with contextlib.suppress(ValueError):
+                    message = json.loads(line)
+                    if "ready" in message:
+                        self._ready.set()
+                    elif "prepared" in message:
+                        with self._changed:
+                            self._num_prepared += 1
+                            self._changed.notify_all()
+
+    def is_ready(self) -> bool:
+        """Whether torch is loaded."""
+        return self._ready.is_set()
+
+    def wait_ready(self, timeout_s: float) -> bool:
+        return self._ready.wait(timeout_s)
+
+    def wait_prepared(self, timeout_s: float, count: int = 1) -> bool:
+        """Whether `count` requests to prepare have been answered within `timeout_s`."""
+        with self._changed:
+            return self._changed.wait_for(lambda: self._num_prepared >= count, timeout_s)
+
+    def prepare(self, model: dict[str, Any], num_classes: int, device: str = "auto") -> None:
+        """Build this network ahead of time. `model` is the experiment's model section as plain data."""
+        self._send({"prepare": {"model": model, "num_classes": num_classes, "device": device}})
+
+    def start(self, folder: RunFolder, resume: bool = False) -> EngineProcess:
+        """Hand the run to the warm process, which from now on lives as one that `start_engine` made. OSError when it is gone."""
+        folder.log_path.touch()
+        self._send({"run": str(folder.path), "resume": resume})
+        with contextlib.suppress(OSError):
+            self._process.stdin.close()
+        return EngineProcess(folder, self._process)
+
+    def close(self) -> None:
+        """End it if it still waits: it does when its input ends."""
+        with contextlib.suppress(OSError):
+            self._process.stdin.close()
+        try:
+            self._process.wait(GRACE_S)
+        except subprocess.TimeoutExpired:  # still loading
+            self._process.kill()
+            self._process.wait()
+        self._process.stdout.close()
+
+    def _send(self, message: dict) -> None:
+        if self._process.poll() is not None:
+            raise BrokenPipeError("The waiting engine has ended")
+        self._process.stdin.write(json.dumps(message).encode() + b"\n")
+        self._process.stdin.flush()
+
+
+def _launch(arguments: list[str], **streams) -> subprocess.Popen:
+    environment = dict(os.environ)
+    environment["PYTHONPATH"] = os.pathsep.join(filter(None, [str(_ROOT), environment.get("PYTHONPATH", "")]))
+    detached = {"creationflags": subprocess.CREATE_NEW_PROCESS_GROUP} if os.name == "nt" else {"start_new_session": True}
+    return subprocess.Popen([sys.executable, "-m", "studio.engine", *arguments], env=environment, **streams, **detached)
+
+
+def _signal_group(process: subprocess.Popen, number: int) -> None:
+    """To the engine and all it started: it leads a group of its own."""
+    with contextlib.suppress(OSError):
+        if os.name == "nt":
+            process.terminate()
+        else:
+            os.killpg(process.pid, number)
+
+
+def wait_for_end(folder: RunFolder, timeout_s: float) -> bool:
+    """Whether no engine holds the run any more, waiting up to `timeout_s`. For programs without an event loop."""
+    end = time.monotonic() + timeout_s
+    while folder.is_alive():
+        if time.monotonic() > end:
+            return False
+        time.sleep(0.05)
+    return True
