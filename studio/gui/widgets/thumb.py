@@ -16,10 +16,10 @@ _MAX_WAITING = 600  # more than fits a screen: what was scrolled past is not rea
 
 
 def read_thumbnail(path: str, side_px: int) -> np.ndarray:
-    """uint8 HWC RGB with its longer side at most `side_px`. Raises ImageRefused or OSError. Called in a pool thread."""
+    """The centre square, uint8[side_px, side_px, 3]. Raises ImageRefused or OSError. Called in a pool thread."""
     from studio.dataset.thumbnail import thumbnail
 
-    return thumbnail(path, side_px)
+    return thumbnail(path, side_px, is_square=True, max_megapixels=2000)  # what is too large was set aside by the scan
 
 
 def read_whole(path: str, side_px: int) -> np.ndarray:
@@ -28,7 +28,7 @@ def read_whole(path: str, side_px: int) -> np.ndarray:
 
     from studio.dataset.image import read_image
 
-    pixels = read_image(path)
+    pixels = read_image(path, max_megapixels=2000)
     if max(pixels.shape[:2]) <= side_px:
         return pixels
     small = Image.fromarray(pixels)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from PySide6.QtCore import QAbstractListModel, QModelIndex, QPoint, QRect, QRectF, QSize, Qt, QTimer, Signal
@@ -32,24 +32,37 @@ class Thumb:
 
 
 class ThumbModel(QAbstractListModel):
+    """Tiles are made when they are looked at: a list of 100,000 keys is set in no time."""
+
     def __init__(self, parent=None):
         super().__init__(parent)
-        self.thumbs: Sequence[Thumb] = ()
+        self.keys: Sequence[str] = ()
+        self._make: Callable[[str], Thumb] | None = None
+        self._made: dict[str, Thumb] = {}
 
-    def set_thumbs(self, thumbs: Sequence[Thumb]) -> None:
+    def set_keys(self, keys: Sequence[str], make: Callable[[str], Thumb]) -> None:
         self.beginResetModel()
-        self.thumbs = thumbs
+        self.keys, self._make = keys, make
+        self._made.clear()
         self.endResetModel()
 
+    def thumb(self, row: int) -> Thumb:
+        key = self.keys[row]
+        if key not in self._made:
+            if len(self._made) > 5000:
+                self._made.clear()
+            self._made[key] = self._make(key)
+        return self._made[key]
+
     def rowCount(self, parent: QModelIndex = QModelIndex()) -> int:  # noqa: B008 - Qt's signature
-        return 0 if parent.isValid() else len(self.thumbs)
+        return 0 if parent.isValid() else len(self.keys)
 
     def data(self, index: QModelIndex, role: int = Qt.ItemDataRole.DisplayRole):
-        thumb = self.thumbs[index.row()]
         if role in (Qt.ItemDataRole.DisplayRole, Qt.ItemDataRole.AccessibleTextRole):
+            thumb = self.thumb(index.row())
             return f"{shown(thumb.key)}, {shown(thumb.caption)}" if thumb.caption else shown(thumb.key)
         if role == Qt.ItemDataRole.ToolTipRole:
-            return plain_tooltip(thumb.tooltip)
+            return plain_tooltip(self.thumb(index.row()).tooltip)
         return None
 
 
@@ -90,34 +103,43 @@ class ThumbGrid(QListView):
         loader.loaded.connect(self._on_loader_loaded)
 
     @property
-    def thumbs(self) -> Sequence[Thumb]:
-        return self._model.thumbs
+    def keys(self) -> Sequence[str]:
+        return self._model.keys
+
+    def thumb(self, row: int) -> Thumb:
+        return self._model.thumb(row)
 
     @property
     def chosen_rows(self) -> list[int]:
         return sorted(index.row() for index in self.selectionModel().selectedIndexes())
 
     @property
+    def chosen_keys(self) -> tuple[str, ...]:
+        return tuple(self.keys[row] for row in self.chosen_rows)
+
+    @property
     def current_row(self) -> int:
+        """-1 when there is none."""
         return self.currentIndex().row()
 
-    def set_thumbs(self, thumbs: Sequence[Thumb]) -> None:
-        """Replace the tiles; the ones chosen and the current one stay where their keys are still there."""
-        old = self.thumbs
-        chosen = {old[row].key for row in self.chosen_rows if row < len(old)}
-        current_row = self.current_row
-        current = old[current_row].key if 0 <= current_row < len(old) else None
+    def set_keys(self, keys: Sequence[str], make: Callable[[str], Thumb]) -> None:
+        """Replace the tiles; `make` gives a key its tile. What is chosen stays chosen where it is still there; where the current
+        tile is gone, its neighbour becomes the current one."""
+        old_row = self.current_row
+        current = self.keys[old_row] if 0 <= old_row < len(self.keys) else None
+        chosen = set(self.chosen_keys)
         at = self.verticalScrollBar().value()
-        self._model.set_thumbs(thumbs)
+        self._model.set_keys(keys, make)
         self._fit()
-        rows = {t.key: i for i, t in enumerate(thumbs) if t.key in chosen or t.key == current}
-        if current is not None and thumbs:
-            row = rows.get(current, min(current_row, len(thumbs) - 1))
-            self.set_current_row(row, choose=current in chosen)
-        for key in chosen - {current}:
-            if key in rows:
-                self.selectionModel().select(self._model.index(rows[key]), self.selectionModel().SelectionFlag.Select)
-        self.verticalScrollBar().setValue(at)
+        if (current is not None or chosen) and keys:
+            rows = {key: row for row, key in enumerate(keys)} if chosen or current is not None else {}
+            flags = self.selectionModel().SelectionFlag
+            for key in chosen & rows.keys():
+                self.selectionModel().select(self._model.index(rows[key]), flags.Select)
+            row = rows.get(current, min(max(0, old_row), len(keys) - 1))
+            was_chosen = current in chosen and current not in rows and not chosen & rows.keys()
+            self.selectionModel().setCurrentIndex(self._model.index(row), flags.Select if was_chosen else flags.NoUpdate)
+            self.verticalScrollBar().setValue(at)
 
     def set_current_row(self, row: int, *, choose: bool = True) -> None:
         index = self._model.index(row)
@@ -177,7 +199,7 @@ class _TileDelegate(QStyledItemDelegate):
 
     def paint(self, painter: QPainter, option: QStyleOptionViewItem, index: QModelIndex) -> None:
         grid: ThumbGrid = self.parent()
-        thumb = grid.thumbs[index.row()]
+        thumb = grid.thumb(index.row())
         tile = QRectF(option.rect).adjusted(_GAP / 2, _GAP / 2, -_GAP / 2, -_GAP / 2)
         pixmap = grid._loader.pixmap(thumb.path, grid.source_side)
         painter.save()

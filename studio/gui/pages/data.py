@@ -1,0 +1,440 @@
+"""The Data page: which images, their classes and parts, what is wrong with them, how they look."""
+
+from __future__ import annotations
+
+import os
+from collections import Counter
+
+from PySide6.QtCore import QPoint, Qt, QUrl
+from PySide6.QtGui import QDesktopServices
+from PySide6.QtWidgets import QHBoxLayout, QMenu, QStackedWidget, QVBoxLayout, QWidget
+
+from studio.core.path_text import path_to_text, shown, text_to_path
+from studio.core.problem import BadInput
+from studio.dataset.dataset import LAYOUT_TITLES
+from studio.gui.context import Context
+from studio.gui.page import Page
+from studio.gui.pages import data_edit as edit
+from studio.gui.pages.data_classes import ClassList, class_rows
+from studio.gui.pages.data_images import ImagesPanel, size_words
+from studio.gui.pages.data_issues import IssuesPanel, findings
+from studio.gui.pages.data_large import LargeView
+from studio.gui.pages.data_open import Opening, carry_out, opening_of, pick
+from studio.gui.pages.data_pixels import PixelPanel
+from studio.gui.pages.data_split import PART_TITLES, Shares, SplitBar
+from studio.gui.pages.data_state import Loading, Trouble, reading_words
+from studio.gui.pages.data_welcome import Welcome
+from studio.gui.theme import px
+from studio.gui.widgets import Panel, button, splitter
+from studio.gui.widgets.thumb import ThumbLoader
+from studio.gui.wording import counted, num_bytes
+
+_LAYOUT_CHOICES = (("auto", "Find the layout"), *LAYOUT_TITLES.items())
+
+
+class DataPage(Page):
+    key, title = "data", "Data"
+
+    def __init__(self, context: Context, parent: QWidget | None = None):
+        super().__init__(context, parent)
+        self.loader = ThumbLoader(self)
+        self._sort = "count"
+        self._ids_before: set[str] | None = None  # of the last scan, while a rescan that the user asked for runs
+        self._dialog = None
+        self._make_head()
+        self.welcome = Welcome()
+        self.loading = Loading(context.scan.cancel)
+        self.trouble = Trouble()
+        self.full = self._make_full()
+        self.stack = QStackedWidget()
+        for widget in (self.welcome, self.loading, self.trouble, self.full):
+            self.stack.addWidget(widget)
+        self.body.addWidget(self.stack, 1)
+        self.large = LargeView(self)
+        self.large.step_wanted.connect(self._on_large_step_wanted)
+        self.large.key_pressed.connect(self._on_large_key_pressed)
+        self.large.closed.connect(self.images.grid.setFocus)
+        self._connect()
+        self._show_state()
+
+    # Making
+
+    def _make_head(self) -> None:
+        self.source_button = button("", "folder-notch-open", name="data.source", on_click=self._on_source_clicked)
+        self.head.insertWidget(1, self.source_button)
+        self.stop_button = button("Stop", "stop-fill", kind="quiet", tone="bad", name="data.stop_reading", on_click=self.context.scan.cancel)
+        self.rescan_button = button("Rescan", "arrows-clockwise", kind="quiet", name="data.rescan", on_click=self._on_rescan_clicked)
+        self.open_button = button("Open folder…", "folder-notch-plus", name="data.open", on_click=self.context.shell.open_folder_dialog)
+        for made in (self.stop_button, self.rescan_button, self.open_button):
+            self.head.addWidget(made)
+
+    def _make_full(self) -> QWidget:
+        self.issues = IssuesPanel(self.loader)
+        self.images = ImagesPanel(self.loader, self.context.settings)
+        self.pixels = PixelPanel(self.context)
+        self.pixels.setMinimumWidth(px(210))
+        for panel in (self.images, self.issues):
+            panel.setMinimumWidth(px(300))
+        top = splitter(Qt.Orientation.Horizontal, self._make_classes(), self.issues, stretch=(5, 4), name="data.top")
+        bottom = splitter(Qt.Orientation.Horizontal, self.images, self.pixels, stretch=(12, 5), name="data.bottom")
+        for part in (top, bottom):
+            part.setMinimumHeight(px(190))
+        rows = splitter(Qt.Orientation.Vertical, top, bottom, stretch=(5, 6), name="data.rows")
+        top.setSizes([500, 400])
+        bottom.setSizes([640, 260])
+        rows.setSizes([330, 385])
+        holder = QWidget()
+        column = QVBoxLayout(holder)
+        column.setContentsMargins(0, 0, 0, 0)
+        column.addWidget(rows)
+        return holder
+
+    def _make_classes(self) -> Panel:
+        panel = Panel("Classes", "train, validation, test", name="data.classes", margins=False)
+        panel.setMinimumWidth(px(320))
+        self.sort_button = button("Count", "arrow-down", kind="quiet", small=True, name="data.classes.sort", on_click=self._on_sort_clicked)
+        self.sort_button.setLayoutDirection(Qt.LayoutDirection.RightToLeft)
+        panel.head.addWidget(self.sort_button)
+        self.split_bar = SplitBar(name="data.split")
+        row = QHBoxLayout()
+        row.setContentsMargins(px(12), 0, px(12), px(6))
+        row.addWidget(self.split_bar)
+        panel.body.addLayout(row)
+        self.class_list = ClassList(name="data.classes.list")
+        panel.body.setSpacing(0)
+        panel.body.setContentsMargins(0, 0, 0, px(8))
+        panel.body.addWidget(self.class_list, 1)
+        return panel
+
+    def _connect(self) -> None:
+        store, scan = self.store, self.context.scan
+        store.dataset_changed.connect(lambda _: self._show_state())
+        store.problems_changed.connect(self._show_issues)
+        store.experiment_changed.connect(self._on_store_experiment_changed)
+        scan.changed.connect(self._on_scan_changed)
+        self.split_bar.shares_changed.connect(self._on_split_shares_changed)
+        self.split_bar.drag_started.connect(store.begin_drag)
+        self.split_bar.drag_ended.connect(store.end_drag)
+        self.class_list.choice_changed.connect(self.images.choose_classes)
+        self.class_list.leave_out_wanted.connect(self._on_classes_leave_out_wanted)
+        self.class_list.take_back_wanted.connect(self._on_classes_take_back_wanted)
+        self.images.classes_chosen.connect(self.class_list.choose)
+        self.images.leave_out_wanted.connect(self.leave_out)
+        self.images.take_back_wanted.connect(self.take_back)
+        self.images.relabel_wanted.connect(self.relabel)
+        self.images.move_wanted.connect(self._on_images_move_wanted)
+        self.images.preview_wanted.connect(self.show_large)
+        self.issues.show_wanted.connect(self.images.show_ids)
+        self.issues.move_wanted.connect(self._on_issue_move_wanted)
+        self.issues.leave_out_wanted.connect(self.leave_out)
+        self.welcome.folder_wanted.connect(self.context.shell.open_folder_dialog)
+        self.welcome.table_wanted.connect(self._on_table_wanted)
+        self.welcome.opening_chosen.connect(self.open)
+        self.welcome.sample_wanted.connect(self._on_sample_wanted)
+        self.welcome.project_wanted.connect(self._on_project_wanted)
+        self.welcome.locate_wanted.connect(self._on_locate_wanted)
+
+    # What is shown
+
+    def activate(self) -> None:
+        if self.stack.currentWidget() is self.welcome:
+            self._fill_welcome()
+
+    def _on_store_experiment_changed(self, old, new) -> None:
+        if old.data != new.data:
+            self._show_state()
+
+    def _on_scan_changed(self) -> None:
+        scan = self.context.scan
+        if not scan.is_running and self._ids_before is not None:
+            self._say_what_changed()
+        if self.stack.currentWidget() is self.full and self.store.dataset is not None:
+            self._show_subtitle()
+            self._show_issues()
+        else:
+            self._show_state()
+
+    def _show_state(self) -> None:
+        """Choose the view: welcome, reading, trouble or all of it."""
+        source, dataset, scan = self.store.experiment.data.source, self.store.dataset, self.context.scan
+        is_welcome = not source
+        self.head_widget.setVisible(not is_welcome)
+        self._show_head(dataset is not None)
+        if is_welcome:
+            if self.stack.currentWidget() is not self.welcome or not self.isVisible():
+                self._fill_welcome()
+            self.stack.setCurrentWidget(self.welcome)
+            self.large.close_view()
+            return
+        if scan.error is not None:
+            self._show_trouble(scan.error)
+        elif dataset is not None:
+            self.stack.setCurrentWidget(self.full)
+            self._show_dataset()
+        elif scan.is_running:
+            self.loading.show_progress(*scan.progress)
+            self.stack.setCurrentWidget(self.loading)
+        else:
+            self._show_stopped()
+        self._show_subtitle()
+
+    def _show_head(self, has_dataset: bool) -> None:
+        source = shown(self.store.experiment.data.source)
+        parts = [p for p in source.replace("\\", "/").split("/") if p]
+        words = " / ".join(parts[-2:]) or source
+        self.source_button.setText((words if len(words) <= 36 else "…" + words[-35:]).replace("&", "&&"))
+        self.source_button.setAccessibleName(f"Images: {source}")
+        is_running = self.context.scan.is_running
+        self.stop_button.setVisible(is_running and has_dataset)
+        self.rescan_button.setEnabled(not is_running)
+
+    def _show_subtitle(self) -> None:
+        dataset, scan = self.store.dataset, self.context.scan
+        self._show_head(dataset is not None)
+        if dataset is None:
+            self.set_subtitle("")
+            return
+        if scan.is_running and scan.phase:
+            words = reading_words(*scan.progress)
+        else:
+            words = LAYOUT_TITLES.get(dataset.layout, dataset.layout)
+        facts = (counted(len(dataset.samples), "image"), counted(len(dataset.classes), "class", "classes"), num_bytes(dataset.num_bytes), words)
+        self.set_subtitle(" · ".join(facts))
+
+    def _show_dataset(self) -> None:
+        dataset, data = self.store.dataset, self.store.experiment.data
+        now = edit.edited(dataset, data)
+        self.class_list.set_rows(class_rows(now, data.left_out_classes, self._sort))
+        totals = Counter(s.split for s in now.samples)
+        counts = {part: totals[part] for part in PART_TITLES}
+        self.split_bar.set_state(Shares(data.validation_fraction, data.test_fraction), counts, _fixed_split_reason(dataset))
+        marks = Counter(id_ for issue in self.context.scan.issues if issue.severity != "note" for id_ in issue.ids)
+        self.images.show_state(dataset, data, marks)
+        self._show_issues()
+
+    def _show_issues(self) -> None:
+        dataset, scan = self.store.dataset, self.context.scan
+        if dataset is None or self.stack.currentWidget() is not self.full:
+            return
+        found = findings(self.store.problems, scan.issues)
+        self.issues.show_state(
+            dataset, found, is_checking=scan.is_running, is_checked=scan.state.is_complete, words=reading_words(*scan.progress), seconds=scan.seconds
+        )
+
+    def _show_trouble(self, error: BadInput) -> None:
+        sentences = [p.sentence for p in error.problems]
+        first, _, rest = sentences[0].partition(". ")
+        detail = "\n".join(([rest] if rest else []) + sentences[1:])
+        actions = (
+            ("data.locate", "Locate…", self._on_locate_clicked),
+            ("data.retry", "Try again", self._on_rescan_clicked),
+            ("data.close_project", "Start over", self.context.projects.create),
+        )
+        source = text_to_path(self.store.experiment.data.source)
+        with_layouts = os.path.exists(source) and "permission" not in sentences[0]
+        self.trouble.show_trouble(first.rstrip("."), detail, actions, with_layouts=with_layouts)
+        self.stack.setCurrentWidget(self.trouble)
+
+    def _show_stopped(self) -> None:
+        actions = (("data.retry", "Read again", self._on_rescan_clicked), ("data.locate", "Open folder…", self.context.shell.open_folder_dialog))
+        self.trouble.show_trouble("Reading was stopped", "Nothing was changed.", actions, with_layouts=False, is_error=False)
+        self.stack.setCurrentWidget(self.trouble)
+
+    def _fill_welcome(self) -> None:
+        from studio.catalog.backbones import cached_backbones
+
+        projects = self.context.projects
+        self.context.background.run(lambda: [(p, p.is_source_there) for p in projects.recent()], self.welcome.recent.show_projects)
+        self.context.background.run(lambda: sum(b.is_installed for b in cached_backbones() or ()), self.welcome.show_num_backbones)
+        self.context.probe.call("doctor", {}, self._on_doctor_result)
+
+    def _on_doctor_result(self, result: dict) -> None:
+        words, is_good = device_words(result)
+        self.welcome.show_device(words, is_good=is_good)
+
+    # Edits
+
+    def _edit(self, values: dict, label: str, sentence: str) -> None:
+        try:
+            self.store.set(values, label)
+        except BadInput as exc:
+            self.context.shell.toast(exc.problems[0].sentence)
+        else:
+            self.context.shell.toast(sentence, "Undo", self.store.undo)
+
+    def leave_out(self, ids: tuple[str, ...]) -> None:
+        words = counted(len(ids), "image")
+        self._edit(edit.leave_out(self.store.experiment.data, ids), f"leave out {words}", f"{words} left out. The files stay where they are.")
+
+    def take_back(self, ids: tuple[str, ...]) -> None:
+        words = counted(len(ids), "image")
+        self._edit(edit.take_back(self.store.experiment.data, ids), f"take back {words}", f"{words} taken back.")
+
+    def relabel(self, ids: tuple[str, ...], label: str) -> None:
+        words, name = counted(len(ids), "image"), shown(label)
+        self._edit(edit.relabel(self.store.experiment.data, ids, label), f"relabel {words}", f"{words} relabelled as “{name}”.")
+
+    def _on_images_move_wanted(self, ids: tuple[str, ...], part: str) -> None:
+        words, title = counted(len(ids), "image"), PART_TITLES[part].lower()
+        self._edit(edit.move(self.store.experiment.data, ids, part), f"move {words} to {title}", f"{words} moved to {title}.")
+
+    def _on_issue_move_wanted(self, moves: dict[str, str]) -> None:
+        moved = self.store.experiment.data.moved | moves
+        words = counted(len(moves), "image")
+        self._edit({"data.moved": moved}, f"move {words}", f"{words} moved. The files stay where they are.")
+
+    def _on_classes_leave_out_wanted(self, names: tuple[str, ...]) -> None:
+        words = f"“{shown(names[0])}”" if len(names) == 1 else f"{len(names)} classes"
+        self._edit(edit.leave_out_classes(self.store.experiment.data, names), f"leave out {words}", f"{words} left out.")
+
+    def _on_classes_take_back_wanted(self, names: tuple[str, ...]) -> None:
+        words = f"“{shown(names[0])}”" if len(names) == 1 else f"{len(names)} classes"
+        self._edit(edit.take_back_classes(self.store.experiment.data, names), f"take back {words}", f"{words} taken back.")
+
+    def _on_split_shares_changed(self, shares: Shares) -> None:
+        self.store.set(edit.share(shares.validation, shares.test), f"split {shares.train:.0%} train")
+
+    # Opening
+
+    def open(self, opening: Opening) -> None:
+        if problem := carry_out(opening, self.context.projects, self.store):
+            self.context.shell.toast(problem)
+            self.welcome.zone.say_refused(problem)
+
+    def accept_drop(self, paths: list[str]) -> bool:
+        self.open(opening_of(paths))
+        return True
+
+    def _on_table_wanted(self) -> None:
+        self._dialog = pick(self, "table", lambda path: self.open(opening_of([path])))
+
+    def _on_locate_clicked(self) -> None:
+        """Another place for the same project: what was left out and relabelled stays."""
+        self._dialog = pick(self, "folder", lambda path: self.store.set({"data.source": path_to_text(path)}, "locate images"))
+
+    def _on_project_wanted(self, project) -> None:
+        try:
+            self.context.projects.open(project)
+        except BadInput as exc:
+            self.context.shell.toast(exc.problems[0].sentence)
+
+    def _on_locate_wanted(self, project) -> None:
+        def located(path: str) -> None:
+            self._on_project_wanted(project)
+            self.store.set({"data.source": path_to_text(path)}, "locate images")
+
+        self._dialog = pick(self, "folder", located)
+
+    def _on_sample_wanted(self, key: str) -> None:
+        from studio.dataset.sample_set import prepare_sample_set
+
+        def prepared(folder) -> None:
+            self.welcome.show_preparing(key, False)
+            self.open(opening_of([str(folder)]))
+
+        def failed(error: Exception) -> None:
+            self.welcome.show_preparing(key, False)
+            self.context.shell.toast(error.problems[0].sentence if isinstance(error, BadInput) else str(error))
+
+        self.welcome.show_preparing(key, True)
+        self.context.background.run(lambda: prepare_sample_set(key), prepared, failed)
+
+    def _on_rescan_clicked(self) -> None:
+        if self.store.dataset is not None:
+            self._ids_before = {s.id for s in self.store.dataset.samples}
+        self.context.scan.rescan()
+        self._show_state()
+
+    def _say_what_changed(self) -> None:
+        before, self._ids_before = self._ids_before, None
+        if self.store.dataset is None or not self.context.scan.state.is_complete:
+            return
+        now = {s.id for s in self.store.dataset.samples}
+        new, gone = len(now - before), len(before - now)
+        self.context.shell.toast(f"{new:,} new, {gone:,} gone" if new or gone else "Nothing has changed in the folder")
+
+    def _on_source_clicked(self) -> None:
+        self.source_menu().popup(self.source_button.mapToGlobal(QPoint(0, self.source_button.height() + 2)))
+
+    def source_menu(self) -> QMenu:
+        menu = QMenu(self)
+        menu.setAttribute(Qt.WidgetAttribute.WA_DeleteOnClose)
+        menu.addAction("Open folder…\tCtrl+O").triggered.connect(lambda: self.context.shell.open_folder_dialog())
+        menu.addAction("Open CSV…").triggered.connect(lambda: self._on_table_wanted())
+        menu.addAction("Locate this folder anew…").triggered.connect(lambda: self._on_locate_clicked())
+        menu.addAction("Show in file manager").triggered.connect(lambda: self._on_reveal_clicked())
+        menu.addSeparator()
+        chosen = self.store.experiment.data.layout
+        for layout, words in _LAYOUT_CHOICES:
+            action = menu.addAction(words[0].upper() + words[1:])
+            action.setCheckable(True)
+            action.setChecked(layout == chosen)
+            action.triggered.connect(lambda _=False, layout=layout: self.store.set({"data.layout": layout}))
+        return menu
+
+    def _on_reveal_clicked(self) -> None:
+        path = text_to_path(self.store.experiment.data.source)
+        QDesktopServices.openUrl(QUrl.fromLocalFile(path if os.path.isdir(path) else os.path.dirname(path)))
+
+    def _on_sort_clicked(self) -> None:
+        self._sort = "name" if self._sort == "count" else "count"
+        self.sort_button.setText("Count" if self._sort == "count" else "Name")
+        self.sort_button.setAccessibleName(f"Sorted by {self._sort}; change")
+        if self.store.dataset is not None:
+            self._show_dataset()
+
+    # The large view
+
+    def show_large(self, row: int) -> None:
+        if not 0 <= row < len(self.images.grid.keys):
+            return
+        self.images.grid.set_current_row(row)
+        thumb = self.images.grid.thumb(row)
+        sample = self.images.sample_at(row)
+        label, part, facts = (shown(sample.label), PART_TITLES[sample.split], size_words(sample)) if sample else ("", "left out", "")
+        self.large.show_image(thumb.path, shown(thumb.key), label, part, facts)
+
+    def _on_large_step_wanted(self, by: int) -> None:
+        self.show_large(max(0, min(len(self.images.grid.keys) - 1, self.images.grid.current_row + by)))
+
+    def _on_large_key_pressed(self, event) -> None:
+        self.images.take_key(event)
+        if event.isAccepted():
+            self.show_large(max(0, self.images.grid.current_row)) if self.images.grid.keys else self.large.close_view()
+
+    def resizeEvent(self, event) -> None:
+        super().resizeEvent(event)
+        if self.large.isVisible():
+            self.large.setGeometry(self.rect())
+
+    # What the window asks
+
+    def focus_search(self) -> bool:
+        if self.stack.currentWidget() is not self.full:
+            return False
+        self.images.search.setFocus(Qt.FocusReason.ShortcutFocusReason)
+        self.images.search.selectAll()
+        return True
+
+    def show_argument(self, argument: object) -> None:
+        """A class name, or ids of images to show."""
+        if isinstance(argument, str):
+            self.class_list.choose((argument,))
+            self.images.choose_classes((argument,))
+        elif isinstance(argument, tuple):
+            self.images.show_ids(argument, "Chosen images")
+
+
+def _fixed_split_reason(dataset) -> str:
+    """Why the shares cannot be dragged; empty when they can."""
+    if dataset.layout == "split folders":
+        return "The folders say what trains and what validates."
+    return ""
+
+
+def device_words(result: dict) -> tuple[str, bool]:
+    """A sentence about the device from the doctor's report, and whether all is well."""
+    checks = result.get("checks", [])
+    found = [c for c in checks if c.get("name") in ("device", "torch", "PyTorch")]
+    words = ", ".join(str(c.get("text", "")) for c in found if c.get("text"))
+    return (words or "Ready"), all(c.get("ok", True) for c in found)
