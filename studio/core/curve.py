@@ -101,4 +101,6 @@ def smoothed(y: np.ndarray, weight: float) -> np.ndarray:
         carries[i] = carry
         carry = carry * powers[-1] + end
     mean = (sums + carries[:, None] * powers).ravel()[:n]
-    return mean / (1 - weight ** np.arange(1, n + 1))
+    num_biased = min(n, int(np.log(1e-17) / np.log(weight)) + 1)  # after that the correction is 1 to the last bit
+    mean[:num_biased] /= 1 - weight ** np.arange(1, num_biased + 1)
+    return mean

@@ -51,6 +51,7 @@ class RunState:
     data_wait_fraction: float = 0.0
     system: ev.SystemReported | None = None
     system_history: tuple[ev.SystemReported, ...] = ()  # the last 60
+    load_history: tuple[tuple[float, float], ...] = ()  # (images per s, data wait fraction) at each of them
     samples: ev.SamplesReported | None = None
     checkpoints: tuple[ev.CheckpointSaved, ...] = ()
     warnings: tuple[ev.WarningRaised, ...] = ()
@@ -95,7 +96,8 @@ def _after(state: RunState, event: ev.Event) -> RunState:
         case ev.StepsReported():
             return _with_steps(state, event)
         case ev.SystemReported():
-            return replace(state, system=event, system_history=(*state.system_history, event)[-60:])
+            loads = (*state.load_history, (state.images_per_s, state.data_wait_fraction))[-60:]
+            return replace(state, system=event, system_history=(*state.system_history, event)[-60:], load_history=loads)
         case ev.RunStarted():
             state = replace(
                 state, status=Status.STARTING, pid=event.pid, wall_time=event.wall_time, failed=None, stopped=None, finished=None,

@@ -1,0 +1,43 @@
+"""What people write about a run: a title, a note, tags and a star. Kept in the run's own folder, beside what the engine wrote."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, dataclass
+
+from studio.core.file import write_atomically
+from studio.core.run_folder import RunFolder
+
+FILE = "notes.json"
+MAX_TAGS = 20
+
+
+@dataclass(frozen=True)
+class Notes:
+    """`title` replaces the nickname where it is not empty."""
+
+    title: str = ""
+    note: str = ""
+    tags: tuple[str, ...] = ()
+    is_starred: bool = False
+
+
+def read_notes(folder: RunFolder) -> Notes:
+    """The notes of a run; empty ones where the file is missing or is not what we wrote."""
+    try:
+        raw = json.loads((folder.path / FILE).read_bytes())
+        tags = tuple(str(tag) for tag in raw.get("tags", ()))
+        return Notes(str(raw.get("title", "")), str(raw.get("note", "")), tags[:MAX_TAGS], bool(raw.get("is_starred", False)))
+    except (OSError, ValueError, AttributeError, TypeError):
+        return Notes()
+
+
+def write_notes(folder: RunFolder, notes: Notes) -> None:
+    """OSError when the disk is full or the folder is read-only; the old notes then stay."""
+    write_atomically(folder.path / FILE, json.dumps(asdict(notes), ensure_ascii=False, indent=1).encode())
+
+
+def tags_from_text(text: str) -> tuple[str, ...]:
+    """ "paper, low LR" -> ("paper", "low LR"); each tag once, in order."""
+    tags = (" ".join(part.split())[:40] for part in text.split(","))
+    return tuple(dict.fromkeys(tag for tag in tags if tag))[:MAX_TAGS]

@@ -1,0 +1,519 @@
+"""Curves over a shared x axis: the plots of the Train and Results pages. pyqtgraph behind one small interface.
+
+Drag pans x, the wheel zooms x, Shift and wheel zoom y, a double-click fits. A legend entry hides its curve, a double-click on it
+shows that curve alone. Every value can be read without the picture: "Copy values" in the menu, and the accessible description.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+import pyqtgraph as pg
+from PySide6.QtCore import QEvent, QPoint, QRectF, QSize, Qt, Signal
+from PySide6.QtGui import QAction, QGuiApplication, QKeyEvent, QMouseEvent, QPainter, QPaintEvent
+from PySide6.QtWidgets import QFileDialog, QGraphicsRectItem, QMenu, QVBoxLayout, QWidget
+
+from studio.core.curve import decimated
+from studio.gui.theme import SYMBOLS, colour, font, pen, px, theme
+from studio.gui.widgets.plot_axis import PlainAxis
+from studio.gui.widgets.plot_style import set_axis_label
+
+MAX_POINTS = 2000  # thick pens are slow: 2.2 px lines of more points cost more than a frame
+GHOST_DASH = (3, 4)
+
+
+@dataclass
+class CurveStyle:
+    """How one curve is drawn. kind: line (2.2 px), marks (line and points), raw (1 px, 30 %, not in the legend), ghost (dashed), planned (dotted).
+
+    token: "series.0" to "series.9" or any colour token. `show` writes a y value for people.
+    """
+
+    label: str
+    token: str
+    kind: str = "line"
+    show: Callable[[float], str] = field(default=lambda v: f"{v:.3f}")
+    symbol: int = 0
+    dash: tuple[float, ...] = ()
+
+    def pen(self):
+        match self.kind:
+            case "raw":
+                return pen(self.token, 1, 0.3)
+            case "ghost":
+                return pen("text2", 1.4, 0.55, GHOST_DASH)
+            case "planned":
+                return pen(self.token, 1.4, 0.7, (2, 3))
+        return pen(self.token, 2.2, dash=self.dash)
+
+
+class _View(pg.ViewBox):
+    """Pans and zooms x only, unless Shift is held."""
+
+    def __init__(self, plot: CurvePlot):
+        super().__init__(enableMenu=False)
+        self._plot = plot
+        self.setMouseEnabled(x=True, y=False)
+
+    def wheelEvent(self, ev, axis=None):
+        is_shift = bool(ev.modifiers() & Qt.KeyboardModifier.ShiftModifier)
+        self.setMouseEnabled(x=not is_shift, y=is_shift)
+        super().wheelEvent(ev, axis)
+        self.setMouseEnabled(x=True, y=False)
+        self._plot.range_moved.emit()
+
+    def mouseDragEvent(self, ev, axis=None):
+        super().mouseDragEvent(ev, axis)
+        self._plot.range_moved.emit()
+
+    def mouseClickEvent(self, ev):
+        if ev.double() and ev.button() == Qt.MouseButton.LeftButton:
+            ev.accept()
+            self._plot.fit_requested.emit()
+        elif ev.button() == Qt.MouseButton.RightButton:
+            ev.accept()
+            self._plot.open_menu(ev.screenPos().toPoint())
+        else:
+            super().mouseClickEvent(ev)
+
+
+class CurvePlot(QWidget):
+    """One plot. `set_curve` draws, `set_x_range` and `set_y_range` frame, `set_cross` shows values at an x."""
+
+    hovered = Signal(object)  # x of the pointer, None when it leaves
+    range_moved = Signal()  # by the user
+    fit_requested = Signal()
+
+    def __init__(self, name: str, title: str, *, left: pg.AxisItem | None = None, bottom: pg.AxisItem | None = None, left_label: str = "",
+                 corner: str = "top right", axis_width: int = 54, parent: QWidget | None = None):  # fmt: skip
+        super().__init__(parent)
+        self.setObjectName(name)
+        self.setAccessibleName(title)
+        self.title = title
+        self._styles: dict[str, CurveStyle] = {}
+        self._data: dict[str, tuple[np.ndarray, np.ndarray]] = {}
+        self._items: dict[str, pg.PlotDataItem] = {}
+        self._hidden: set[str] = set()
+        self._marks: list[tuple[pg.InfiniteLine, str]] = []
+        self._marks_key: tuple = ()
+        self._guides: dict[str, tuple[pg.InfiniteLine, str]] = {}
+        self._left_label = left_label
+        self._bottom_label = ""
+        self._axis_width = axis_width
+        self._transform_y: Callable[[np.ndarray], np.ndarray] | None = getattr(left, "to_plot", None)
+        self.show_x: Callable[[float], str] = lambda x: f"{x:,.4g}"
+        axes = {"left": left or PlainAxis("left"), "bottom": bottom or PlainAxis("bottom")}
+        self.view = _View(self)
+        self.widget = pg.PlotWidget(self, viewBox=self.view, axisItems=axes, background=None)
+        self.widget.setFocusPolicy(Qt.FocusPolicy.NoFocus)
+        self.widget.setFrameShape(self.widget.Shape.NoFrame)
+        self.widget.setStyleSheet("background: transparent")
+        self.plot = self.widget.getPlotItem()
+        self.plot.hideButtons()
+        self.plot.setMenuEnabled(False)
+        self.plot.layout.setContentsMargins(0, 6, 10, 0)
+        self._ground = QGraphicsRectItem(self.plot)  # the view's own background would cover a grid that lies under the data
+        self._ground.setFlag(QGraphicsRectItem.GraphicsItemFlag.ItemNegativeZStacksBehindParent)  # as pyqtgraph's axes do
+        self._ground.setZValue(-2000)
+        self.view.sigResized.connect(lambda *_: self._ground.setRect(self.view.mapRectToParent(self.view.boundingRect())))
+        self.setFocusPolicy(Qt.FocusPolicy.TabFocus)
+        self.setMinimumSize(px(150), px(64))
+        column = QVBoxLayout(self)
+        column.setContentsMargins(0, 0, 0, 0)
+        column.addWidget(self.widget)
+        self._cross = pg.InfiniteLine(angle=90, movable=False)
+        self._cross.setZValue(20)
+        self._cross.hide()
+        self.plot.addItem(self._cross, ignoreBounds=True)
+        self.legend = _Legend(self, corner)
+        self._bubble = _ValueBubble(self)
+        self.widget.viewport().installEventFilter(self)
+        self.widget.viewport().setMouseTracking(True)
+        self.widget.viewport().setCursor(Qt.CursorShape.CrossCursor)
+        theme().changed.connect(self._restyle)
+        self._restyle()
+
+    # What is drawn
+
+    def set_curve(self, key: str, x: np.ndarray, y: np.ndarray, style: CurveStyle) -> None:
+        """Draw or replace a curve: float64[n] each, x ascending, y may hold nan. Keys keep the order of their first use."""
+        x, y = decimated(np.asarray(x, float), np.asarray(y, float), MAX_POINTS)
+        is_new_style = self._styles.get(key) != style
+        self._styles[key], self._data[key] = style, (x, y)
+        item = self._items.get(key)
+        if item is None:
+            item = self._items[key] = pg.PlotDataItem(connect="finite", antialias=style.kind != "raw")
+            item.setZValue({"raw": 1, "ghost": 2, "planned": 3}.get(style.kind, 4))
+            item.setVisible(key not in self._hidden)
+            self.plot.addItem(item)
+        with np.errstate(invalid="ignore", divide="ignore"):
+            drawn = self._transform_y(y) if self._transform_y else y
+        item.setData(x, drawn)
+        if is_new_style:
+            self._style_item(key)
+            self.legend.refresh()
+
+    def remove_curve(self, key: str) -> None:
+        if key in self._items:
+            self.plot.removeItem(self._items.pop(key))
+            del self._styles[key], self._data[key]
+            self.legend.refresh()
+
+    def clear(self) -> None:
+        for key in list(self._items):
+            self.remove_curve(key)
+        self.set_marks(())
+        for key in list(self._guides):
+            self.set_guide(key, None)
+
+    def set_marks(self, marks: Sequence[tuple[float, str, str]]) -> None:
+        """Vertical event lines: (x, word, colour token)."""
+        if tuple(marks) == self._marks_key:
+            return
+        self._marks_key = tuple(marks)
+        for line, _ in self._marks:
+            self.plot.removeItem(line)
+        self._marks = []
+        for x, word, token in marks:
+            line = pg.InfiniteLine(x, angle=90, label=word, labelOpts={"position": 0.94, "anchors": [(0, 0.5), (0, 0.5)]})
+            line.setZValue(3)
+            self._marks.append((line, token))
+            self.plot.addItem(line, ignoreBounds=True)
+        self._style_lines()
+
+    def set_guide(self, key: str, y: float | None, token: str = "outline", word: str = "") -> None:
+        """A horizontal reference line at `y` in data units; None removes it."""
+        if key in self._guides:
+            self.plot.removeItem(self._guides.pop(key)[0])
+        if y is None or not np.isfinite(y):
+            return
+        at = float(self._transform_y(np.array([y]))[0]) if self._transform_y else y
+        line = pg.InfiniteLine(at, angle=0, label=word or None, labelOpts={"position": 0.03, "anchors": [(0, 1), (0, 0)]})
+        self._guides[key] = (line, token)
+        self.plot.addItem(line, ignoreBounds=True)
+        self._style_lines()
+
+    def set_x_label(self, text: str) -> None:
+        if text != self._bottom_label:
+            self._bottom_label = text
+            self._label_axes()
+
+    def set_x_range(self, low: float, high: float) -> None:
+        """Frame x with 1 % room so that the end labels stay."""
+        if high > low:
+            self.view.setXRange(low, high, padding=0.01)
+
+    def set_y_range(self, low: float, high: float) -> None:
+        """In data units."""
+        if self._transform_y:
+            low, high = (float(v) for v in self._transform_y(np.array([low, high])))
+        if np.isfinite(low) and np.isfinite(high) and high > low:
+            self.view.setYRange(low, high, padding=0.02)
+
+    # What is read
+
+    def curve_data(self, key: str) -> tuple[np.ndarray, np.ndarray]:
+        """The points as drawn, in data units: float64[n] each; empty for an unknown key."""
+        return self._data.get(key, (np.empty(0), np.empty(0)))
+
+    def curve_keys(self) -> tuple[str, ...]:
+        return tuple(self._styles)
+
+    def style_of(self, key: str) -> CurveStyle:
+        return self._styles[key]
+
+    def values_text(self) -> str:
+        """All drawn points as tab-separated text, one block per curve."""
+        blocks = []
+        for key, style in self._styles.items():
+            x, y = self._data[key]
+            rows = "\n".join(f"{a:.6g}\t{b:.6g}" for a, b in zip(x, y))
+            blocks.append(f"{self._bottom_label or 'x'}\t{style.label}\n{rows}")
+        return "\n\n".join(blocks)
+
+    def set_cross(self, x: float | None, *, with_bubble: bool = True) -> None:
+        """A vertical line and the values of all curves at `x`; None takes it away."""
+        if x is None:
+            self._cross.hide()
+            self._bubble.hide()
+            return
+        self._cross.setPos(x)
+        self._cross.show()
+        rows = [(self.show_x(x), "text")]
+        for key, style in self._styles.items():
+            if style.kind == "raw" or key in self._hidden:
+                continue
+            value = self._value_at(key, x)
+            if value is not None:
+                rows.append((f"{style.label} {style.show(value)}", "text2" if style.kind == "ghost" else style.token))
+        if with_bubble and len(rows) > 1:
+            at = self.view.mapViewToScene(pg.Point(x, 0))
+            box = self.view.sceneBoundingRect()
+            if box.left() <= at.x() <= box.right():
+                self._bubble.show_rows(rows, self.widget.mapFromScene(at).x(), box)
+                return
+        self._bubble.hide()
+
+    def _value_at(self, key: str, x: float) -> float | None:
+        """The curve at x; marks give their nearest point on the left or right, lines are interpolated."""
+        xs, ys = self._data[key]
+        if not len(xs) or x < xs[0] - 1e-9 or x > xs[-1] + 1e-9:
+            if len(xs) and self._styles[key].kind == "marks" and x < xs[0]:
+                return None
+            return None
+        value = float(np.interp(x, xs, ys))
+        return value if np.isfinite(value) else None
+
+    def describe(self, sentence: str) -> None:
+        """What the plot says, for those who do not see it: last, best, trend."""
+        self.setAccessibleDescription(sentence)
+
+    # Visibility of curves
+
+    def is_curve_hidden(self, key: str) -> bool:
+        return key in self._hidden
+
+    def set_curve_hidden(self, key: str, hidden: bool) -> None:
+        (self._hidden.add if hidden else self._hidden.discard)(key)
+        for other in self._items:  # a raw curve goes with the smoothed one of its colour
+            if other == key or other == f"{key}.raw":
+                self._items[other].setVisible(key not in self._hidden)
+        self.legend.refresh()
+
+    def show_alone(self, key: str) -> None:
+        others = [k for k in self.legend_keys() if k != key]
+        is_alone = all(k in self._hidden for k in others) and key not in self._hidden
+        for other in others:
+            self.set_curve_hidden(other, not is_alone)
+        self.set_curve_hidden(key, False)
+
+    def legend_keys(self) -> list[str]:
+        return [key for key, style in self._styles.items() if style.kind != "raw"]
+
+    # Menu, keys, pointer
+
+    def open_menu(self, at: QPoint) -> None:
+        menu = self.make_menu()
+        menu.setAttribute(Qt.WidgetAttribute.WA_DeleteOnClose)
+        menu.popup(at)
+
+    def make_menu(self) -> QMenu:
+        menu = QMenu(self)
+        menu.addAction("Fit", self.fit_requested.emit)
+        menu.addAction("Copy values", lambda: QGuiApplication.clipboard().setText(self.values_text()))
+        menu.addAction("Copy picture", lambda: QGuiApplication.clipboard().setPixmap(self.grab()))
+        menu.addAction("Save as PNG…", self._save)
+        menu.addSeparator()
+        for key in self.legend_keys():
+            action = QAction(self._styles[key].label.replace("&", "&&"), menu, checkable=True, checked=key not in self._hidden)
+            action.toggled.connect(lambda on, key=key: self.set_curve_hidden(key, not on))
+            menu.addAction(action)
+        return menu
+
+    def _save(self) -> None:
+        dialog = QFileDialog(self, f"Save {self.title} as a picture")
+        dialog.setAttribute(Qt.WidgetAttribute.WA_DeleteOnClose)
+        dialog.setAcceptMode(QFileDialog.AcceptMode.AcceptSave)
+        dialog.setNameFilter("PNG pictures (*.png)")
+        dialog.setDefaultSuffix("png")
+        dialog.fileSelected.connect(lambda path: self.grab().save(path))
+        dialog.open()
+
+    def keyPressEvent(self, event: QKeyEvent) -> None:
+        """Left and Right move the cross-hair over the points, Home and End to the ends, Menu opens the menu."""
+        key = event.key()
+        if key in (Qt.Key.Key_Left, Qt.Key.Key_Right, Qt.Key.Key_Home, Qt.Key.Key_End):
+            self._step_cross(key)
+        elif key == Qt.Key.Key_Menu:
+            self.open_menu(self.mapToGlobal(self.rect().center()))
+        else:
+            super().keyPressEvent(event)
+
+    def _step_cross(self, key: Qt.Key) -> None:
+        low, high = self.view.viewRange()[0]
+        ends = [d[0] for d in self._data.values() if len(d[0])]
+        if not ends:
+            return
+        first, last = max(low, min(x[0] for x in ends)), min(high, max(x[-1] for x in ends))
+        now = self._cross.value() if self._cross.isVisible() else last
+        step = (high - low) / 50
+        x = {Qt.Key.Key_Left: now - step, Qt.Key.Key_Right: now + step, Qt.Key.Key_Home: first, Qt.Key.Key_End: last}[key]
+        self.hovered.emit(float(min(last, max(first, x))))
+
+    def contextMenuEvent(self, event) -> None:
+        if event.reason() == event.Reason.Keyboard:
+            self.open_menu(self.mapToGlobal(self.rect().center()))
+
+    def focusOutEvent(self, event) -> None:
+        super().focusOutEvent(event)
+        self.hovered.emit(None)
+        self.update()
+
+    def focusInEvent(self, event) -> None:
+        super().focusInEvent(event)
+        self.update()
+
+    def paintEvent(self, event: QPaintEvent) -> None:
+        if self.hasFocus():
+            painter = QPainter(self)
+            painter.setRenderHint(QPainter.RenderHint.Antialiasing)
+            painter.setPen(pen("focus", 2))
+            painter.drawRoundedRect(QRectF(self.rect()).adjusted(1, 1, -1, -1), 6, 6)
+            painter.end()
+
+    def eventFilter(self, watched, event: QEvent) -> bool:
+        if event.type() == QEvent.Type.MouseMove and isinstance(event, QMouseEvent):
+            at = self.widget.mapToScene(event.position().toPoint())
+            inside = self.view.sceneBoundingRect().contains(at)
+            self.hovered.emit(float(self.view.mapSceneToView(at).x()) if inside else None)
+        elif event.type() == QEvent.Type.Leave:
+            self.hovered.emit(None)
+        return super().eventFilter(watched, event)
+
+    def resizeEvent(self, event) -> None:
+        super().resizeEvent(event)
+        self.legend.place()
+
+    def sizeHint(self) -> QSize:
+        return QSize(px(320), px(200))
+
+    # Style
+
+    def _restyle(self) -> None:
+        for side in ("left", "bottom"):
+            axis = self.plot.getAxis(side)
+            axis.setPen(pen("border2"))
+            axis.setTickPen(pen("outline"))
+            axis.setTextPen(colour("muted"))
+            axis.setStyle(tickFont=font("tick"), tickLength=4, hideOverlappingLabels=False)
+            axis.setZValue(-1000)  # grid under the data
+        self.plot.getAxis("left").setWidth(px(self._axis_width))
+        self.plot.showGrid(x=True, y=True, alpha=0.28)
+        self._ground.setBrush(colour("plot"))
+        self._ground.setPen(pen("plot"))
+        self._label_axes()
+        self._cross.setPen(pen("text2", 1))
+        for key in self._items:
+            self._style_item(key)
+        self._style_lines()
+        self.legend.refresh()
+
+    def _label_axes(self) -> None:
+        if self._left_label:
+            set_axis_label(self.plot, "left", self._left_label)
+        if self._bottom_label:
+            set_axis_label(self.plot, "bottom", self._bottom_label)
+            self.plot.getAxis("bottom").setHeight(px(34))
+
+    def _style_item(self, key: str) -> None:
+        item, style = self._items[key], self._styles[key]
+        item.setPen(style.pen())
+        if style.kind == "marks":
+            item.setSymbol(SYMBOLS[style.symbol % len(SYMBOLS)])
+            item.setSymbolSize(8)
+            item.setSymbolBrush(colour(style.token))
+            item.setSymbolPen(pen(style.token))
+
+    def _style_lines(self) -> None:
+        for line, token in [*self._marks, *self._guides.values()]:
+            line.setPen(pen(token, 1, 0.8, (2, 3)))
+            if getattr(line, "label", None) is not None:
+                line.label.setColor(colour(token))
+                line.label.textItem.setFont(font("caption"))
+                line.label.fill = pg.mkBrush(colour("plot", 0.86))
+
+
+class _Legend(QWidget):
+    """The curves by name, in a corner of the plot."""
+
+    def __init__(self, plot: CurvePlot, corner: str):
+        super().__init__(plot)
+        self._plot, self._corner = plot, corner
+        self.setCursor(Qt.CursorShape.PointingHandCursor)
+
+    def refresh(self) -> None:
+        keys = self._plot.legend_keys()
+        metrics = self.fontMetrics()
+        self.setFont(font("caption"))
+        width = max((metrics.horizontalAdvance(self._plot.style_of(k).label) for k in keys), default=0)
+        self.setFixedSize(width + px(40), len(keys) * px(16) + px(6))
+        self.setVisible(len(keys) > 1)
+        self.place()
+        self.update()
+
+    def place(self) -> None:
+        box = self._plot.widget.mapFromScene(self._plot.view.sceneBoundingRect()).boundingRect()
+        x = box.left() + 6 if "left" in self._corner else box.right() - self.width() - 4
+        y = box.top() + 4 if "top" in self._corner else box.bottom() - self.height() - 4
+        self.move(max(0, x), max(0, y))
+
+    def _key_at(self, y: float) -> str | None:
+        keys, row = self._plot.legend_keys(), int((y - px(3)) / px(16))
+        return keys[row] if 0 <= row < len(keys) else None
+
+    def mousePressEvent(self, event: QMouseEvent) -> None:
+        key = self._key_at(event.position().y())
+        if key:
+            self._plot.set_curve_hidden(key, not self._plot.is_curve_hidden(key))
+
+    def mouseDoubleClickEvent(self, event: QMouseEvent) -> None:
+        key = self._key_at(event.position().y())
+        if key:
+            self._plot.set_curve_hidden(key, False)
+            self._plot.show_alone(key)
+
+    def paintEvent(self, event: QPaintEvent) -> None:
+        painter = QPainter(self)
+        painter.setRenderHint(QPainter.RenderHint.Antialiasing)
+        painter.setPen(Qt.PenStyle.NoPen)
+        painter.setBrush(colour("plot", 0.86))
+        painter.drawRoundedRect(self.rect(), 4, 4)
+        painter.setFont(font("caption"))
+        for row, key in enumerate(self._plot.legend_keys()):
+            style, hidden = self._plot.style_of(key), self._plot.is_curve_hidden(key)
+            middle = px(3) + row * px(16) + px(8)
+            painter.setOpacity(0.4 if hidden else 1.0)
+            painter.setPen(style.pen())
+            painter.drawLine(px(6), middle, px(24), middle)
+            if style.kind == "marks":
+                painter.setPen(Qt.PenStyle.NoPen)
+                painter.setBrush(colour(style.token))
+                painter.drawEllipse(QRectF(px(15) - 3.5, middle - 3.5, 7, 7))
+            painter.setPen(colour("text2"))
+            painter.drawText(px(30), middle - px(8), self.width(), px(16), int(Qt.AlignmentFlag.AlignVCenter), style.label)
+        painter.end()
+
+
+class _ValueBubble(QWidget):
+    """The values under the cross-hair."""
+
+    def __init__(self, plot: CurvePlot):
+        super().__init__(plot)
+        self._rows: list[tuple[str, str]] = []
+        self.setAttribute(Qt.WidgetAttribute.WA_TransparentForMouseEvents)
+        self.hide()
+
+    def show_rows(self, rows: list[tuple[str, str]], x: int, box: QRectF) -> None:
+        self._rows = rows
+        self.setFont(font("number"))
+        width = max(self.fontMetrics().horizontalAdvance(text) for text, _ in rows) + px(18)
+        self.setFixedSize(width, len(rows) * px(16) + px(8))
+        left = x + 10 if x + 12 + width < box.right() else x - width - 10
+        self.move(max(0, left), int(box.top()) + px(8))
+        self.show()
+        self.raise_()
+        self.update()
+
+    def paintEvent(self, event: QPaintEvent) -> None:
+        painter = QPainter(self)
+        painter.setRenderHint(QPainter.RenderHint.Antialiasing)
+        painter.setPen(pen("outline"))
+        painter.setBrush(colour("pressed", 0.95))
+        painter.drawRoundedRect(QRectF(self.rect()).adjusted(0.5, 0.5, -0.5, -0.5), 6, 6)
+        for row, (text, token) in enumerate(self._rows):
+            painter.setFont(font("strong" if row == 0 else "number"))
+            painter.setPen(colour(token))
+            painter.drawText(px(8), px(4) + row * px(16), self.width(), px(16), int(Qt.AlignmentFlag.AlignVCenter), text)
+        painter.end()
