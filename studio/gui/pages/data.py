@@ -77,8 +77,8 @@ class DataPage(Page):
             panel.setMinimumWidth(px(300))
         top = splitter(Qt.Orientation.Horizontal, self._make_classes(), self.issues, stretch=(5, 4), name="data.top")
         bottom = splitter(Qt.Orientation.Horizontal, self.images, self.pixels, stretch=(12, 5), name="data.bottom")
-        for part in (top, bottom):
-            part.setMinimumHeight(px(190))
+        top.setMinimumHeight(px(270))  # ten classes in the smallest window
+        bottom.setMinimumHeight(px(190))
         rows = splitter(Qt.Orientation.Vertical, top, bottom, stretch=(5, 6), name="data.rows")
         top.setSizes([500, 400])
         bottom.setSizes([640, 260])

@@ -218,7 +218,7 @@ class _RowDelegate(QStyledItemDelegate):
         words = QFontMetrics(label).elidedText(shown(row.name), Qt.TextElideMode.ElideRight, int(names))
         painter.drawText(text_rect, int(Qt.AlignmentFlag.AlignVCenter), words)
         metrics = QFontMetrics(number)
-        share_width, count_width = metrics.horizontalAdvance("100.0 %"), metrics.horizontalAdvance("00,000")
+        share_width, count_width = metrics.horizontalAdvance("10.0 %"), metrics.horizontalAdvance(f"{view._model.most:,}")
         bar = QRectF(text_rect.right() + px(8), rect.top(), 0, rect.height())
         bar.setRight(right - share_width - count_width - px(16))
         painter.setFont(number)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -26,6 +27,7 @@ _LEAVES_OUT = ("duplicates", "blank", "tiny", "extreme_aspect")  # kinds where l
 # The scan says these at once, the checks say them again with more: shown once.
 _SAID_BY_CHECKS = ("set aside", "validation images:", "Classes are 1 :")
 _MOST_PAIRS = 3
+_LONG_WORD, _ANY_12 = re.compile(r"\S{25,}"), re.compile(r".{12}")
 
 
 @dataclass(frozen=True)
@@ -65,6 +67,11 @@ def split_sentence(text: str) -> tuple[str, str]:
     """The first sentence without its full stop, and the rest."""
     first, dot, rest = text.partition(". ")
     return (first, rest) if dot else (text.rstrip("."), "")
+
+
+def breakable(text: str) -> str:
+    """`text` with places to break inside long words, such as file names, so that they wrap instead of widening the panel."""
+    return _LONG_WORD.sub(lambda m: _ANY_12.sub("\\g<0>\N{ZERO WIDTH SPACE}", m[0]), text)
 
 
 class IssuesPanel(Panel):
@@ -164,10 +171,11 @@ class IssueCard(QFrame):
         row.addWidget(symbol, 0, Qt.AlignmentFlag.AlignTop)
         words = QVBoxLayout()
         words.setSpacing(px(2))
-        title = PlainLabel(finding.title, "strong", wrap=True)
-        words.addWidget(title)
-        if finding.detail:
-            words.addWidget(PlainLabel(finding.detail, "label", wrap=True))
+        for text, style in ((finding.title, "strong"), (finding.detail, "label")):
+            if text:
+                label = PlainLabel(breakable(text), style, wrap=True)
+                label.setMinimumWidth(px(80))
+                words.addWidget(label)
         if finding.pairs and path_of is not None:
             words.addSpacing(px(4))
             words.addWidget(PairStrip(finding.pairs, loader, path_of, part_of))
@@ -185,7 +193,7 @@ class IssueCard(QFrame):
         if moves:
             target = "train" if "train" in moves.values() else "validation"
             move = button(f"Move to {target}", kind="primary", small=True, name=f"{name}.move", on_click=lambda: self.move_wanted.emit(moves))
-            self.actions.addWidget(move)
+            self.actions.addWidget(move, 0, Qt.AlignmentFlag.AlignRight)
         if finding.ids:
             show = button("Show", small=True, name=f"{name}.show", on_click=lambda: self.show_wanted.emit(finding.ids, finding.title))
             self.actions.addWidget(show, 0, Qt.AlignmentFlag.AlignRight)

@@ -111,7 +111,9 @@ class ChannelHist(QWidget):
         painter.drawPolygon(QPolygonF(_curve(plot, [min(b, top) for b in bins], top, closed=True)))
         painter.setBrush(Qt.BrushStyle.NoBrush)
         if bell:
-            painter.setPen(pen("text2", 1.2, dash=(3, 3)))
+            dashes = pen("text2", 1.2, dash=(4, 3))
+            dashes.setCapStyle(Qt.PenCapStyle.FlatCap)
+            painter.setPen(dashes)
             painter.drawPolyline(QPolygonF(_curve(plot, bell, top)))
             x = plot.left() + reference.mean[index] * plot.width()
             painter.drawLine(QPointF(x, plot.top()), QPointF(x, plot.bottom()))
@@ -194,6 +196,7 @@ class PixelPanel(Panel):
         editor = field_editor(self._store, "model.normalisation", name="data.normalisation")
         editor.control.stretch()
         editor.layout().setStretch(0, 1)
+        editor.layout().setStretch(1, 0)
         self.body.addWidget(editor)
         set_plain_tooltip(self.hist, _HELP)
         self._store.experiment_changed.connect(self._on_store_experiment_changed)
@@ -241,6 +244,8 @@ class _Key(QWidget):
             painter.setBrush(colour("outline"))
             painter.drawRoundedRect(QRectF(0, self.height() / 2 - 4, self.width(), 8), 2, 2)
         else:
-            painter.setPen(pen("text2", 1.4, dash=(3, 2)))
+            dashes = pen("text2", 1.4, dash=(4, 3))
+            dashes.setCapStyle(Qt.PenCapStyle.FlatCap)
+            painter.setPen(dashes)
             painter.drawLine(0, self.height() // 2, self.width(), self.height() // 2)
         painter.end()

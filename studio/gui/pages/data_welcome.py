@@ -13,7 +13,7 @@ from studio.dataset.sample_set import SAMPLE_SETS, SampleSet
 from studio.gui.icon import paint_icon
 from studio.gui.pages.data_open import Opening, opening_of
 from studio.gui.theme import colour, font, pen, px
-from studio.gui.widgets import EmptyState, IconLabel, Panel, PlainLabel, Tag, button, restyle, scrolling, set_plain_tooltip
+from studio.gui.widgets import EmptyState, IconLabel, Panel, PlainLabel, Tag, button, scrolling, set_plain_tooltip
 from studio.gui.wording import count
 
 
@@ -103,7 +103,7 @@ class DropZone(QFrame):
         super().__init__(parent)
         self.setObjectName("data.drop_zone")
         self.setAccessibleName("Drop a folder of images here")
-        self.setProperty("frame", "empty")
+        self._is_over = False
         self.setAcceptDrops(True)
         self.setMinimumHeight(px(240))
         column = QVBoxLayout(self)
@@ -150,8 +150,19 @@ class DropZone(QFrame):
         self._mark(False)
 
     def _mark(self, is_over: bool) -> None:
-        self.setProperty("over", "true" if is_over else "false")
-        restyle(self)
+        self._is_over = is_over
+        self.update()
+
+    def paintEvent(self, event: QPaintEvent) -> None:
+        """The dashed edge: a style sheet draws dashes of 1 px as dots."""
+        painter = QPainter(self)
+        painter.setRenderHint(QPainter.RenderHint.Antialiasing)
+        dashes = pen("accent" if self._is_over else "outline", 1, dash=(4, 4))
+        dashes.setCapStyle(Qt.PenCapStyle.FlatCap)
+        painter.setPen(dashes)
+        painter.setBrush(colour("accentWash" if self._is_over else "surface"))
+        painter.drawRoundedRect(QRectF(self.rect()).adjusted(0.5, 0.5, -0.5, -0.5), 10, 10)
+        painter.end()
 
     def dragEnterEvent(self, event: QDragEnterEvent) -> None:
         paths = _local_paths(event)
@@ -222,13 +233,10 @@ class SampleCard(QFrame):
         column.setSpacing(px(4))
         column.addWidget(_DigitTiles("3149" if sample.num_images > 1000 else "2750"))
         column.addStretch(1)
+        column.addWidget(PlainLabel(sample.title, "strong", elide=Qt.TextElideMode.ElideRight))
         row = QHBoxLayout()
         row.setSpacing(px(6))
-        words = QVBoxLayout()
-        words.setSpacing(px(1))
-        words.addWidget(PlainLabel(sample.title, "strong", elide=Qt.TextElideMode.ElideRight))
-        words.addWidget(PlainLabel(f"{count(sample.num_images)} images · {sample.num_classes} classes", "caption"))
-        row.addLayout(words, 1)
+        row.addWidget(PlainLabel(f"{count(sample.num_images)} images · {sample.num_classes} classes", "caption"), 1)
         self.open_button = button("Open", small=True, name=f"data.sample.{sample.key}", on_click=lambda: self.opened.emit(sample.key))
         self.open_button.setAccessibleName(f"Open the sample {sample.title}")
         row.addWidget(self.open_button, 0, Qt.AlignmentFlag.AlignBottom)
