@@ -227,12 +227,14 @@ def _what_it_is(head: bytes, num_bytes: int) -> str:
 
 def os_reason(exc: OSError | ValueError) -> str:
     """Why a file cannot be opened or read, in words."""
+    if isinstance(exc, ValueError):  # a NUL character
+        return f"cannot be opened ({exc})"
     if isinstance(exc, PermissionError):
         return "no permission to read it"
     if isinstance(exc, FileNotFoundError):
         return "there is no such file"
-    if exc.errno in (errno.ENXIO, errno.EOPNOTSUPP):
-        return "not a regular file"
     if isinstance(exc, IsADirectoryError):
         return "a folder, not a file"
-    return f"cannot be read ({getattr(exc, 'strerror', None) or exc})"
+    if exc.errno in (errno.ENXIO, errno.EOPNOTSUPP):
+        return "not a regular file"
+    return f"cannot be read ({exc.strerror or exc})"

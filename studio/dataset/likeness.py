@@ -14,8 +14,9 @@ import numpy as np
 from PIL import Image
 
 MAX_BITS = 4
-_MAX_DIFFERENCE = 4.0  # mean absolute difference of the 16 x 16 pictures, of 255
-_MAX_LOCAL_DIFFERENCE = 24.0  # greatest difference of any of their pixels
+_MAX_SHIFT = 12.0  # of a channel's mean, of 255
+_MAX_DIFFERENCE = 4.0  # mean absolute difference of the 16 x 16 pictures beyond that, of 255
+_MAX_LOCAL_DIFFERENCE = 32.0  # greatest difference of any of their pixels
 _LEAST_CONTRAST = 6.0  # standard deviation, of 255; flatter pictures all look alike
 _CHUNK = 4_000_000  # comparisons at a time: 32 MB
 _MOST_PAIRS = 20_000
@@ -35,8 +36,8 @@ class Look:
 def look_at(pixels: np.ndarray) -> Look:
     """`pixels` is uint8 HWC RGB."""
     im = Image.fromarray(pixels)
-    picture = np.asarray(im.resize((_LOOK_PX, _LOOK_PX), Image.Resampling.BOX, reducing_gap=2.0))
-    grey = np.asarray(im.convert("L").resize((_HASH_PX, _HASH_PX), Image.Resampling.BOX, reducing_gap=2.0), np.float64)
+    picture = np.asarray(im.resize((_LOOK_PX, _LOOK_PX), Image.Resampling.BILINEAR))
+    grey = np.asarray(im.convert("L").resize((_HASH_PX, _HASH_PX), Image.Resampling.BILINEAR), np.float64)
     # Low frequencies 1..8 down and across, without the mean; mirroring negates the odd ones across.
     low = _COSINES @ grey @ _COSINES.T
     return Look(_bits(low), _bits(low * _MIRROR), picture, float(grey.std()))
@@ -82,8 +83,10 @@ def alike_pairs(looks: list[Look], groups: np.ndarray, *, across_only: bool) -> 
 
 def _agree(a: Look, b: Look, is_mirrored: bool) -> bool:
     other = b.picture[:, ::-1] if is_mirrored else b.picture
-    difference = np.abs(a.picture.astype(np.int16) - other)
-    return float(difference.mean()) <= _MAX_DIFFERENCE and int(difference.max()) <= _MAX_LOCAL_DIFFERENCE
+    difference = a.picture.astype(np.float32) - other
+    shift = difference.mean(axis=(0, 1))  # a brighter or tinted copy is still a copy
+    difference = np.abs(difference - shift)
+    return np.abs(shift).max() <= _MAX_SHIFT and difference.mean() <= _MAX_DIFFERENCE and difference.max() <= _MAX_LOCAL_DIFFERENCE
 
 
 def groups_of(pairs: list[tuple[int, int]]) -> list[list[int]]:

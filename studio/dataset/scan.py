@@ -116,12 +116,12 @@ def _look_at_unlabelled(labelled: Labelled, listing, root: str, max_megapixels: 
     if not labelled.labels:
         raise layouts.only_loose_images(len(images)) if images else layouts.no_images(listing, root)
     if images:
-        beside = "beside the class folders"
+        lie, have = ("lies", "has") if len(images) == 1 else ("lie", "have")
         labelled.problems.append(
             warning(
                 "data.source",
-                f"{counted(len(images), 'image lies', 'images lie')} {beside} and have no class: {listed(images, 3)}. "
-                f"Move them into a class folder to use them.",
+                f"{counted(len(images), 'image')} {lie} beside the class folders and {have} no class: {listed(images, 3)}. "
+                "Move them into a class folder to use them.",
             )
         )
 

@@ -11,6 +11,7 @@ from studio.dataset.words import counted, listed, look_alikes
 
 FEW_VALIDATION_IMAGES = 5
 IMBALANCE = 5  # largest to smallest class
+MISSING_IN_TABLE = "there is no such file (row"  # the reading of the table reports these with their rows
 _MANY_BROKEN = 0.05
 
 
@@ -113,7 +114,7 @@ def _balance_problems(counts: dict[str, dict[str, int]]) -> list[Problem]:
 
 
 def _set_aside_problems(dataset: Dataset) -> list[Problem]:
-    aside = dataset.set_aside
+    aside = [a for a in dataset.set_aside if not a.reason.startswith(MISSING_IN_TABLE)]
     if not aside:
         return []
     total = len(aside) + len(dataset.samples)

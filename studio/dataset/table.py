@@ -15,6 +15,7 @@ from studio.dataset.dataset import Split
 from studio.dataset.header import ImageRefused
 from studio.dataset.image import read_bytes
 from studio.dataset.layout import SPLIT_NAMES, Labelled
+from studio.dataset.shape import MISSING_IN_TABLE
 from studio.dataset.words import counted, listed
 
 _PATH_NAMES = (
@@ -74,7 +75,7 @@ def labels_from_table(path: str, *, path_column: str = "", label_column: str = "
     if not table.rows:
         raise _bad("The CSV file names its columns but holds no rows.")
     found = Labelled("csv")
-    reading = _Reading(found, os.path.dirname(os.path.abspath(path)), at_path, at_label, at_split)
+    reading = _Reading(found, os.path.dirname(os.path.abspath(path)), table.encoding, at_path, at_label, at_split)
     for line, cells in table.rows:
         reading.add(line, cells)
     reading.finish(len(table.rows))
@@ -86,8 +87,8 @@ def labels_from_table(path: str, *, path_column: str = "", label_column: str = "
 class _Reading:
     """Turns rows into labelled files, and collects by kind what is wrong with rows."""
 
-    def __init__(self, found: Labelled, root: str, at_path: int, at_label: int, at_split: int | None):
-        self._found, self._root = found, root
+    def __init__(self, found: Labelled, root: str, encoding: str, at_path: int, at_label: int, at_split: int | None):
+        self._found, self._root, self._encoding = found, root, encoding
         self._at = at_path, at_label, at_split
         self._refused: dict[str, list[int]] = {}
         self._line_of: dict[str, int] = {}
@@ -108,7 +109,7 @@ class _Reading:
         id_, path = self._resolve(name)
         if not os.path.exists(path):
             self._refused.setdefault("there is no such file", []).append(line)
-            self._found.reasons[id_] = f"there is no such file (row {line})"
+            self._found.reasons[id_] = f"{MISSING_IN_TABLE} {line})"
             return
         found = self._found
         if id_ in found.reasons:
@@ -136,6 +137,10 @@ class _Reading:
         path = os.path.join(self._root, relative)
         if "\\" in name and not os.path.lexists(path):
             relative = posixpath.normpath(name.replace("\\", "/"))
+            path = os.path.join(self._root, relative)
+        if self._encoding == "latin-1" and not relative.isascii() and not os.path.lexists(path):
+            # The bytes of the table may be the bytes of the names.
+            relative = os.fsdecode(relative.encode("latin-1"))
             path = os.path.join(self._root, relative)
         return "/".join(path_to_text(part) for part in relative.split("/")), path
 

@@ -1,0 +1,170 @@
+"""Every awkward image file gets its verdict, quickly and without a warning or a surprise exception."""
+
+from __future__ import annotations
+
+import os
+import tracemalloc
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from studio.dataset.header import parse_header, read_header
+from studio.dataset.image import ImageRefused, decode, decode_noted, read_bytes, read_image
+
+from .corpus import CASES, Case, Good, encoded, jpeg, one_bit_png, photo, rgba, with_exif
+
+
+# Pillow warns about damaged metadata; what counts is the verdict.
+@pytest.mark.filterwarnings("ignore::UserWarning")
+@pytest.mark.timeout(10)
+@pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
+def test_each_file_of_the_corpus_gets_its_verdict(case: Case):
+    data = case.data()
+    if isinstance(case.verdict, str):
+        with pytest.raises(ImageRefused) as refused:
+            decode(data)
+        assert refused.value.reason.startswith(case.verdict)
+        return
+    found = decode_noted(data)
+    assert found.pixels.dtype == np.uint8 and found.pixels.flags.c_contiguous
+    assert found.pixels.shape == (case.verdict.size[1], case.verdict.size[0], 3)
+    if case.verdict.mean is not None:
+        assert found.pixels.mean() == pytest.approx(case.verdict.mean, abs=1.5)
+    if case.verdict.note:
+        assert any(case.verdict.note in note for note in found.notes)
+    else:
+        assert found.notes == ()
+
+
+@pytest.mark.filterwarnings("ignore::UserWarning")
+@pytest.mark.parametrize("case", [c for c in CASES if isinstance(c.verdict, Good)], ids=lambda case: case.name)
+def test_the_header_agrees_with_the_pixels(case: Case):
+    header = parse_header(case.data())
+    assert {header.width, header.height} == set(case.verdict.size)
+
+
+@pytest.mark.parametrize("orientation", range(1, 9))
+def test_an_image_stored_turned_is_shown_upright(orientation):
+    upright = np.zeros((48, 64, 3), np.uint8)
+    upright[:16, :16] = 255  # a white corner at the top left
+    undo = {
+        2: Image.Transpose.FLIP_LEFT_RIGHT,
+        3: Image.Transpose.ROTATE_180,
+        4: Image.Transpose.FLIP_TOP_BOTTOM,
+        5: Image.Transpose.TRANSPOSE,
+        6: Image.Transpose.ROTATE_90,
+        7: Image.Transpose.TRANSVERSE,
+        8: Image.Transpose.ROTATE_270,
+    }
+    stored = Image.fromarray(upright)
+    if orientation in undo:
+        stored = stored.transpose(undo[orientation])
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    found = decode_noted(encoded(stored, "PNG", exif=exif.tobytes()))
+    assert np.array_equal(found.pixels, upright)
+    assert found.is_turned == (orientation > 1)
+
+
+def test_16_bits_are_scaled_and_not_clipped():
+    values = np.arange(0, 65536, 64, dtype=np.uint16).reshape(32, 32)
+    pixels = decode(encoded(Image.fromarray(values), "PNG"))
+    assert np.array_equal(pixels[..., 0], np.rint(values / 257).astype(np.uint8))
+    assert len(np.unique(pixels)) == 256
+
+
+def test_transparency_is_laid_over_white():
+    pixels = decode(encoded(rgba(51), "PNG"))  # 40 at 20 % over 255
+    assert np.abs(pixels.astype(int) - 212).max() <= 1
+
+
+def test_cmyk_is_converted_to_fixed_values():
+    """Golden values: the conversion must never change silently, or old runs see other colours."""
+    stored = Image.new("CMYK", (16, 16), (0, 128, 255, 64))
+    pixels = decode(encoded(stored, "TIFF"))
+    assert tuple(pixels[8, 8]) == (191, 95, 0)
+
+
+def test_a_larger_limit_lets_a_large_image_in_and_a_smaller_one_keeps_a_small_one_out():
+    with pytest.raises(ImageRefused, match="limit is 0.001 MP"):
+        decode(jpeg(), max_megapixels=0.001)
+    assert decode(one_bit_png(9_500), max_megapixels=100).shape == (9_500, 9_500, 3)
+
+
+def test_a_huge_image_is_refused_before_memory_is_used():
+    data = one_bit_png(20_000)
+    tracemalloc.start()
+    try:
+        with pytest.raises(ImageRefused):
+            decode(data)
+        assert tracemalloc.get_traced_memory()[1] < 10e6
+    finally:
+        tracemalloc.stop()
+
+
+def test_small_decoding_of_a_jpeg_shows_the_same_picture():
+    data = jpeg(640, 480)
+    small = decode_noted(data, least_px=64).pixels
+    assert small.shape == (60, 80, 3) or small.shape[0] >= 64
+    reference = np.asarray(Image.fromarray(decode(data)).resize(small.shape[1::-1], Image.Resampling.BOX))
+    assert np.abs(small.astype(int) - reference).mean() < 4
+
+
+@pytest.mark.skipif(os.name == "nt", reason="needs a FIFO")
+@pytest.mark.timeout(5)
+def test_a_pipe_named_like_an_image_is_refused_and_never_waited_for(tmp_path):
+    os.mkfifo(tmp_path / "x.jpg")
+    for reader in (read_image, read_bytes, read_header):
+        with pytest.raises(ImageRefused, match="not a regular file"):
+            reader(str(tmp_path / "x.jpg"))
+
+
+@pytest.mark.parametrize(
+    ("name", "reason"), [("missing.jpg", "there is no such file"), (".", "not a regular file|a folder"), ("nul\0.jpg", "cannot be opened")]
+)
+def test_a_path_that_is_no_file_is_refused_with_its_reason(tmp_path, name, reason):
+    with pytest.raises(ImageRefused, match=reason):
+        read_image(os.path.join(tmp_path, name))
+
+
+def test_a_file_that_may_not_be_read_says_so(open_folder, as_ordinary_user):
+    path = open_folder / "x.jpg"
+    path.write_bytes(jpeg())
+    path.chmod(0)
+    with as_ordinary_user, pytest.raises(ImageRefused, match="no permission"):
+        read_image(str(path))
+
+
+def test_the_header_is_read_from_the_file_like_from_memory(tmp_path):
+    for name, data in {"a.jpg": with_exif(6), "b.tif": encoded(photo(), "TIFF"), "c.png": encoded(photo(), "AVIF")}.items():
+        (tmp_path / name).write_bytes(data)
+        on_disk, in_memory = read_header(str(tmp_path / name)), parse_header(data)
+        assert (on_disk.format, on_disk.width, on_disk.height) == (in_memory.format, in_memory.width, in_memory.height)
+        assert on_disk.num_bytes == len(data) and on_disk.mtime_ns > 0
+
+
+def test_every_prefix_of_every_format_is_decoded_or_refused():
+    for format_ in ("JPEG", "PNG", "WEBP", "BMP", "TIFF", "GIF"):
+        data = encoded(photo(24, 16), format_)
+        for end in range(0, len(data), max(1, len(data) // 60)):
+            with pytest.raises(ImageRefused):
+                pixels = decode(data[:end])
+                # A GIF or WebP can be whole before its last bytes; then the size must be right.
+                assert pixels.shape == (16, 24, 3)
+                raise ImageRefused("whole")
+
+
+def test_random_damage_never_raises_anything_but_refusal():
+    rng = np.random.default_rng(5)
+    for format_ in ("JPEG", "PNG", "WEBP", "BMP", "TIFF", "GIF", "AVIF"):
+        whole = encoded(photo(24, 16), format_)
+        for _ in range(60):
+            data = bytearray(whole)
+            for at in rng.integers(0, len(data), 4):
+                data[at] = rng.integers(256)
+            try:
+                pixels = decode(bytes(data), max_megapixels=1)
+            except ImageRefused:
+                continue
+            assert pixels.dtype == np.uint8 and pixels.ndim == 3
