@@ -33,6 +33,7 @@ class Estimates(QObject):
         self.problem = ""
         self.is_stale = False
         self._asked: tuple | None = None
+        self._titles: dict[tuple[str, str], str] = {}
         self._timer = QTimer(self, singleShot=True, interval=ASK_AFTER_MS)
         self._timer.timeout.connect(self._ask)
         store.experiment_changed.connect(lambda old, new: self.refresh())
@@ -46,6 +47,18 @@ class Estimates(QObject):
             self.is_stale = True
             self._timer.start()
         self.changed.emit()
+
+    @property
+    def backbone_title(self) -> str:
+        """How the draft's backbone is called."""
+        from studio.catalog.backbones import cached_backbones
+
+        model = self._store.experiment.model
+        key = (model.source, model.backbone)
+        if key not in self._titles:
+            self._titles = {(info.source, info.name): info.title for info in cached_backbones()}
+            self._titles.setdefault(key, model.backbone)
+        return self._titles[key]
 
     @property
     def num_parameters(self) -> int | None:

@@ -24,6 +24,7 @@ STYLES: dict[str, tuple[float, int, bool]] = {
     "metric": (19.5, 600, True),
     "title": (17.0, 600, False),
     "page": (13.5, 600, False),
+    "big": (11.0, 400, False),
     "panel": (9.75, 600, False),
     "body": (9.75, 400, False),
     "label": (9.0, 400, False),

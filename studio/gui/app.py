@@ -1,0 +1,60 @@
+"""The program with a window. The window is painted first; what takes time to import or to start comes after."""
+
+from __future__ import annotations
+
+import locale
+import os
+import sys
+
+from PySide6.QtCore import QTimer
+from PySide6.QtWidgets import QApplication
+
+from studio.gui import theme
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Open the window, with a folder, CSV or experiment file where one is given. Returns the exit code."""
+    args = sys.argv[1:] if argv is None else argv
+    os.environ.setdefault("NO_ALBUMENTATIONS_UPDATE", "1")
+    app = make_application()
+    window = open_window(args[0] if args else "")
+    code = app.exec()
+    window.deleteLater()
+    return code
+
+
+def make_application() -> QApplication:
+    """The application with its theme as the user left it."""
+    app = QApplication([sys.argv[0]])
+    locale.setlocale(locale.LC_NUMERIC, "C")  # QApplication takes the system's: libraries would then read 0,5
+    app.setApplicationName("finetune-studio")
+    app.setApplicationDisplayName("Studio")
+    from studio.gui.setting import Settings
+
+    settings = Settings()
+    theme.install(app, settings.text("window/theme", "system"), settings.number("window/scale", 1.0))
+    return app
+
+
+def open_window(path: str = ""):
+    """A window that comes to life after its first paint, then opens `path`."""
+    from studio.gui.window import Window
+
+    window = Window()
+    window.show()
+    # A timer of 0 ms fires when the events of showing, the first paint among them, are done.
+    QTimer.singleShot(0, window, lambda: _bring_to_life(window, path))
+    return window
+
+
+def _bring_to_life(window, path: str) -> None:
+    from studio.gui.context import make_context
+
+    window.attach(make_context())
+    window.start_background()
+    if path:
+        window.open_path(path)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,117 @@
+"""Which device the next run uses."""
+
+from __future__ import annotations
+
+from PySide6.QtCore import Qt
+from PySide6.QtWidgets import QHBoxLayout, QMenu, QPushButton, QSizePolicy
+
+from studio.gui import wording
+from studio.gui.context import Context
+from studio.gui.icon import icon
+from studio.gui.theme import px
+from studio.gui.widgets import IconLabel, PlainLabel, set_plain_tooltip
+
+
+class DevicePicker(QPushButton):
+    """A button with a menu: Auto, CPU and every device that the probe found. CPU is there at once."""
+
+    def __init__(self):
+        super().__init__()
+        self.setProperty("kind", "device")
+        self.setObjectName("shell.device")
+        self.setFocusPolicy(Qt.FocusPolicy.TabFocus)
+        self.setSizePolicy(QSizePolicy.Policy.Fixed, QSizePolicy.Policy.Fixed)
+        self._context: Context | None = None
+        self._devices: list[dict] = [{"key": "cpu", "name": "CPU", "memory_bytes": None}]
+        self._is_known = False
+        row = QHBoxLayout(self)
+        row.setContentsMargins(px(9), 0, px(8), 0)
+        row.setSpacing(px(6))
+        self._icon = IconLabel("cpu", "good", 15)
+        self._key = PlainLabel("cpu", "number")
+        self._name = PlainLabel("", "label")
+        row.addWidget(self._icon)
+        row.addWidget(self._key)
+        row.addWidget(self._name)
+        row.addWidget(IconLabel("caret-down", "text2", 11))
+        self._menu = QMenu(self)
+        self._menu.aboutToShow.connect(self._fill_menu)
+        self.setMenu(self._menu)
+        for child in (self._icon, self._key, self._name):
+            child.setAttribute(Qt.WidgetAttribute.WA_TransparentForMouseEvents)
+
+    def attach(self, context: Context) -> None:
+        self._context = context
+        context.store.experiment_changed.connect(lambda old, new: self._refresh() if old.training != new.training else None)
+        context.runs.active_changed.connect(lambda _: self._refresh())
+        self._refresh()
+
+    def ask(self) -> None:
+        """Let the probe look at the machine."""
+        self._context.probe.call("doctor", {}, self._on_doctor_result)
+
+    def _on_doctor_result(self, result: dict) -> None:
+        found = [d for d in result.get("devices", []) if isinstance(d, dict) and d.get("key")]
+        if found:
+            self._devices = found
+        self._is_known = True
+        self._refresh()
+
+    @property
+    def devices(self) -> list[dict]:
+        """key ("cpu", "cuda:0"), name, memory_bytes, free_bytes as far as known."""
+        return self._devices
+
+    def _chosen(self) -> dict:
+        wanted = self._context.store.experiment.training.device
+        if wanted == "auto":
+            return next((d for d in self._devices if d["key"] != "cpu"), self._devices[0])
+        wanted = "cuda:0" if wanted == "cuda" else wanted
+        return next((d for d in self._devices if d["key"] == wanted), {"key": wanted, "name": "not found", "is_missing": True})
+
+    def _refresh(self) -> None:
+        chosen = self._chosen()
+        is_missing = self._is_known and chosen.get("is_missing", False)
+        self._icon.set_icon("warning" if is_missing else "cpu", "warn" if is_missing else "good")
+        self._key.setText(chosen["key"])
+        words = "" if chosen["key"] == "cpu" and chosen.get("name", "CPU") == "CPU" else _short(chosen.get("name", ""))
+        if chosen.get("memory_bytes"):
+            words += f" {wording.num_bytes(chosen['memory_bytes'])}"
+        self._name.setText(words)
+        self._name.setVisible(bool(words))
+        tip = f"Device of the next run: {chosen.get('name', '')} ({chosen['key']})"
+        if is_missing:
+            tip = f"{chosen['key']} is not there. Choose another device."
+        set_plain_tooltip(self, tip)
+        self.setAccessibleName(tip)
+        self.setFixedWidth(self.layout().sizeHint().width())
+
+    def _fill_menu(self) -> None:
+        self._menu.clear()
+        training = self._context.store.experiment.training
+        rows = [("auto", "Auto: a GPU where there is one")] + [(d["key"], self._row_text(d)) for d in self._devices]
+        for key, words in rows:
+            action = self._menu.addAction(icon("cpu"), words.replace("&", "&&"), lambda key=key: self._choose(key))
+            action.setCheckable(True)
+            action.setChecked(key == training.device)
+
+    def _row_text(self, device: dict) -> str:
+        words = f"{device['key']}   {device.get('name', '')}"
+        total, free = device.get("memory_bytes"), device.get("free_bytes")
+        if total:
+            words += f"   {wording.num_bytes(free)} free of {wording.num_bytes(total)}" if free else f"   {wording.num_bytes(total)}"
+        active = self._context.runs.active
+        if active and active.state.description and active.state.description.device == device["key"]:
+            words += f"   busy with {active.name}"
+        return words
+
+    def _choose(self, key: str) -> None:
+        self._context.store.set({"training.device": key}, f"device {key}")
+
+
+def _short(name: str) -> str:
+    """ "NVIDIA H100 80GB HBM3" -> "H100"; long CPU names to their first words."""
+    words = [w for w in name.replace("(R)", "").replace("(TM)", "").split() if w not in ("NVIDIA", "GeForce", "Intel", "AMD", "Apple", "CPU")]
+    return " ".join(words[:2])[:18]
+
+

@@ -1,0 +1,445 @@
+"""The inspector: what the draft would cost and do. Folds to a strip with the same figures."""
+
+from __future__ import annotations
+
+from PySide6.QtCore import QSize, Qt, QTimer, Signal
+from PySide6.QtWidgets import QFrame, QHBoxLayout, QPushButton, QSizePolicy, QStackedWidget, QVBoxLayout, QWidget
+
+from studio.core.experiment import field_info
+from studio.gui import wording
+from studio.gui.context import Context
+from studio.gui.shell.advice import Advice, advise
+from studio.gui.shell.curve import MiniCurve
+from studio.gui.shell.sights import Sights
+from studio.gui.store import show_value
+from studio.gui.theme import px
+from studio.gui.widgets import MeterBar, PlainLabel, button, icon_button, line, scrolling, set_plain_tooltip, takes_tag
+from studio.gui.widgets.form import choice_label
+from studio.gui.widgets.state import IconLabel
+
+WIDTH = 258
+STRIP = 53
+_MEMORY_TOKENS = ("series.0", "series.1", "series.2", "series.3")
+
+
+class Inspector(QFrame):
+    """Full or strip; follows draft, estimates and runs, at most 10 times a second."""
+
+    fold_requested = Signal()
+
+    def __init__(self, parent: QWidget | None = None):
+        super().__init__(parent)
+        self.setProperty("frame", "inspector")
+        self.setObjectName("shell.inspector")
+        self.setAccessibleName("This experiment")
+        self._context: Context | None = None
+        self._stack = QStackedWidget()
+        column = QVBoxLayout(self)
+        column.setContentsMargins(1, 0, 0, 0)
+        column.addWidget(self._stack)
+        self._full = QWidget()
+        self._strip = _Strip()
+        self._strip.opened.connect(self.fold_requested)
+        self._stack.addWidget(self._full)
+        self._stack.addWidget(self._strip)
+        self._make_full()
+        self._timer = QTimer(self, singleShot=True, interval=60)
+        self._timer.timeout.connect(self._refresh)
+        self.set_folded(False)
+
+    def attach(self, context: Context) -> None:
+        self._context = context
+        context.store.experiment_changed.connect(lambda old, new: self._timer.start())
+        context.store.dataset_changed.connect(lambda _: self._timer.start())
+        context.estimates.changed.connect(self._timer.start)
+        context.scan.changed.connect(self._schedule_refresh)
+        context.runs.state_changed.connect(self._schedule_refresh)
+        context.runs.active_changed.connect(lambda _: self._timer.start())
+        self._sights.attach(context)
+        self._refresh()
+
+    @property
+    def is_folded(self) -> bool:
+        return self._stack.currentWidget() is self._strip
+
+    def set_folded(self, folded: bool) -> None:
+        self._stack.setCurrentWidget(self._strip if folded else self._full)
+        self.setFixedWidth(px(STRIP if folded else WIDTH))
+        if self._context is not None:
+            self._sights.set_active(not folded)
+
+    def _schedule_refresh(self, *_) -> None:
+        if not self._timer.isActive():
+            self._timer.start(100)
+
+    # Making
+
+    def _make_full(self) -> None:
+        column = QVBoxLayout(self._full)
+        column.setContentsMargins(0, 0, 0, 0)
+        column.setSpacing(0)
+        head = QHBoxLayout()
+        head.setContentsMargins(px(14), px(6), px(8), px(6))
+        head.addWidget(PlainLabel("This experiment", "panel"))
+        head.addStretch(1)
+        head.addWidget(icon_button("caret-double-right", "Fold the inspector (Ctrl I)", name="inspector.fold", on_click=self.fold_requested.emit))
+        column.addLayout(head)
+        content = QWidget()
+        self._content = QVBoxLayout(content)
+        self._content.setContentsMargins(0, 0, 0, 0)
+        self._content.setSpacing(0)
+        self._make_parameters()
+        self._make_time()
+        self._make_memory()
+        self._make_rate()
+        self._sights_block, self._sights_title = self._block("eye", "As the network sees it")
+        self._sights = Sights()
+        self._sights_block.addWidget(self._sights)
+        self._make_advice()
+        self._content.addStretch(1)
+        column.addWidget(scrolling(content, name="inspector.scroll"), 1)
+        self._edits = _Edits()
+        column.addWidget(self._edits)
+
+    def _block(self, icon: str, title: str, token: str = "text2") -> tuple[QVBoxLayout, PlainLabel]:
+        self._content.addWidget(line())
+        column = QVBoxLayout()
+        column.setContentsMargins(px(14), px(9), px(14), px(10))
+        column.setSpacing(px(5))
+        head = QHBoxLayout()
+        head.setSpacing(px(6))
+        head.addWidget(IconLabel(icon, token, 14))
+        label = PlainLabel(title, "label")
+        head.addWidget(label)
+        head.addStretch(1)
+        column.addLayout(head)
+        self._content.addLayout(column)
+        label.head = head
+        return column, label
+
+    def _make_parameters(self) -> None:
+        column, _ = self._block("flame", "Trainable parameters", "trains")
+        row = QHBoxLayout()
+        row.setSpacing(px(5))
+        self._trainable = PlainLabel("…", "metric")
+        self._of_total = PlainLabel("", "label", "muted")
+        row.addWidget(self._trainable, 0, Qt.AlignmentFlag.AlignBaseline)
+        row.addWidget(self._of_total, 0, Qt.AlignmentFlag.AlignBaseline)
+        row.addStretch(1)
+        column.addLayout(row)
+        self._stage_bar = MeterBar(9)
+        column.addWidget(self._stage_bar)
+
+    def _make_time(self) -> None:
+        self._content.addWidget(line())
+        column = QVBoxLayout()
+        column.setContentsMargins(px(14), px(9), px(14), px(10))
+        column.setSpacing(px(3))
+        row = QHBoxLayout()
+        row.setSpacing(px(10))
+        self._epoch_time = PlainLabel("…", "metric")
+        self._all_time = PlainLabel("…", "metric")
+        self._all_title = PlainLabel("All epochs", "label")
+        for icon, title, figure in (("timer", PlainLabel("Time per epoch", "label"), self._epoch_time), ("", self._all_title, self._all_time)):
+            part = QVBoxLayout()
+            part.setSpacing(px(2))
+            head = QHBoxLayout()
+            head.setSpacing(px(6))
+            if icon:
+                head.addWidget(IconLabel(icon, "text2", 14))
+            head.addWidget(title)
+            head.addStretch(1)
+            part.addLayout(head)
+            part.addWidget(figure)
+            row.addLayout(part)
+        row.addStretch(1)
+        column.addLayout(row)
+        self._time_source = PlainLabel("", "caption", elide=Qt.TextElideMode.ElideRight)
+        column.addWidget(self._time_source)
+        self._content.addLayout(column)
+
+    def _make_memory(self) -> None:
+        column, self._memory_title = self._block("hard-drives", "Memory")
+        self._memory_figure = PlainLabel("…", "number")
+        self._memory_title.head.addWidget(self._memory_figure)
+        self._memory_bar = MeterBar(8)
+        column.addWidget(self._memory_bar)
+        self._memory_legend = PlainLabel("", "caption", wrap=True)
+        column.addWidget(self._memory_legend)
+
+    def _make_rate(self) -> None:
+        column, title = self._block("chart-line", "Learning rate")
+        self._peak = PlainLabel("", "number", "text2")
+        title.head.addWidget(self._peak)
+        self._curve = MiniCurve()
+        column.addWidget(self._curve)
+
+    def _make_advice(self) -> None:
+        self._content.addWidget(line())
+        self._advice_box = QVBoxLayout()
+        self._advice_box.setContentsMargins(px(14), px(9), px(14), px(10))
+        self._advice_box.setSpacing(px(8))
+        self._content.addLayout(self._advice_box)
+        self._advice_shown: tuple[Advice, ...] | None = None
+
+    # Following
+
+    def _refresh(self) -> None:
+        context = self._context
+        estimates, experiment = context.estimates, context.store.experiment
+        tone = "muted" if estimates.is_stale else "text"
+        trainable, total = estimates.num_trainable, estimates.num_parameters
+        self._trainable.set_tone(tone)
+        if trainable is None or not total:
+            self._trainable.setText("…")
+            self._of_total.setText(estimates.problem[:60])
+        else:
+            figure, _, unit = wording.parameters(trainable).partition(wording.NBSP)
+            self._trainable.setText(figure)
+            self._of_total.setText(f"{unit} of {wording.parameters(total)} · {wording.percent(trainable / total)}")
+        self._stage_bar.set_parts(
+            [(max(s.get("num_parameters", 0), total * 0.004 if total else 1) ** 0.5, "frozenEdge" if s.get("is_frozen") else "trainsFill") for s in estimates.stages],
+            gap=1.5,
+        )  # fmt: skip
+        self._refresh_time(experiment.schedule.epochs)
+        self._refresh_memory()
+        self._peak.setText(f"peak {wording.rate(experiment.schedule.peak_lr)}")
+        self._curve.set_schedule(experiment.schedule, self._steps_per_epoch())
+        active = context.runs.active
+        self._curve.set_now(active.state.step / active.state.num_steps if active and active.state.num_steps else None)
+        self._refresh_advice()
+        self._edits.refresh(context)
+        self._strip.refresh(context, len(self._advice_shown or ()))
+
+    def _steps_per_epoch(self) -> int:
+        dataset = self._context.store.dataset
+        num_train = len(dataset.part("train")) if dataset else 1000
+        return max(1, -(-num_train // self._context.store.experiment.training.batch_size))
+
+    def _refresh_time(self, epochs: int) -> None:
+        time = self._context.estimates.time
+        self._all_title.setText(f"All {epochs} epochs")
+        self._epoch_time.setText(wording.duration(time.seconds_per_epoch) if time else "…")
+        self._all_time.setText(_short_duration(time.seconds_per_epoch * epochs) if time else "…")
+        self._time_source.setText(time.source if time else "known after the first epoch")
+
+    def _refresh_memory(self) -> None:
+        memory = self._context.estimates.memory_bytes
+        active = self._context.runs.active
+        system = active.state.system if active else None
+        if memory:
+            parts = {k: v for k, v in memory.items() if isinstance(v, (int, float)) and k != "total"}
+            total = memory.get("total") or sum(parts.values())
+            self._memory_figure.setText(f"about {wording.num_bytes(total)}")
+            self._memory_bar.set_parts([(v, _MEMORY_TOKENS[i % 4]) for i, v in enumerate(parts.values())])
+            self._memory_legend.setText(" · ".join(f"{k.replace('_', ' ')} {wording.num_bytes(v)}" for k, v in parts.items()))
+        elif system:
+            used, whole = (system.device_bytes, system.device_total_bytes) if system.device_total_bytes else (system.process_bytes, system.memory_total_bytes)
+            self._memory_figure.setText(f"{wording.num_bytes(used or 0)} of {wording.num_bytes(whole or 0)}")
+            self._memory_bar.set_parts([(used or 0, "series.0")], whole or None)
+            self._memory_legend.setText(f"measured on {active.name}")
+        else:
+            self._memory_figure.setText("…")
+            self._memory_bar.set_parts([])
+            self._memory_legend.setText("")
+        self._memory_legend.setVisible(bool(self._memory_legend.text()))
+
+    def _refresh_advice(self) -> None:
+        hidden = set(self._context.settings.names("advice/hidden"))
+        found = tuple(a for a in advise(self._context) if a.key not in hidden)[:3]
+        if found == self._advice_shown:
+            return
+        self._advice_shown = found
+        while self._advice_box.count():
+            self._advice_box.takeAt(0).widget().deleteLater()
+        if found:
+            self._advice_box.addWidget(PlainLabel("Advice", "label"))
+        for advice in found:
+            self._advice_box.addWidget(_AdviceLine(self._context, advice, self._timer.start))
+
+
+class _AdviceLine(QWidget):
+    def __init__(self, context: Context, advice: Advice, on_hidden):
+        super().__init__()
+        row = QHBoxLayout(self)
+        row.setContentsMargins(0, 0, 0, 0)
+        row.setSpacing(px(8))
+        row.addWidget(IconLabel(advice.icon, advice.token, 16), 0, Qt.AlignmentFlag.AlignTop)
+        column = QVBoxLayout()
+        column.setSpacing(0)
+        column.addWidget(PlainLabel(advice.sentence, "label", wrap=True))
+        actions = QHBoxLayout()
+        actions.setSpacing(px(8))
+        if advice.values:
+            actions.addWidget(
+                button("Apply", kind="link", small=True, name=f"advice.{advice.key}", on_click=lambda: context.store.set(advice.values, advice.label))
+            )
+
+        def hide() -> None:
+            context.settings.set("advice/hidden", [*context.settings.names("advice/hidden"), advice.key])
+            on_hidden()
+
+        actions.addWidget(button("Not now", kind="quiet", small=True, name=f"advice.{advice.key}.hide", on_click=hide))
+        actions.addStretch(1)
+        column.addLayout(actions)
+        row.addLayout(column, 1)
+
+
+class _Edits(QFrame):
+    """What the draft has that the active (or last) run has not."""
+
+    def __init__(self):
+        super().__init__()
+        self.setObjectName("inspector.edits")
+        column = QVBoxLayout(self)
+        column.setContentsMargins(0, 0, 0, px(10))
+        column.setSpacing(px(4))
+        column.addWidget(line())
+        inner = QVBoxLayout()
+        inner.setContentsMargins(px(14), px(6), px(14), 0)
+        inner.setSpacing(px(5))
+        head = QHBoxLayout()
+        head.setSpacing(px(6))
+        head.addWidget(IconLabel("pencil-simple", "accent", 14))
+        self._title = PlainLabel("", "strong", "text2")
+        head.addWidget(self._title)
+        head.addStretch(1)
+        inner.addLayout(head)
+        self._rows = QVBoxLayout()
+        self._rows.setSpacing(px(3))
+        inner.addLayout(self._rows)
+        actions = QHBoxLayout()
+        actions.setSpacing(px(8))
+        self._queue = button("Queue", small=True, name="inspector.queue")
+        self._revert = button("Revert", small=True, name="inspector.revert")
+        actions.addWidget(self._queue)
+        actions.addWidget(self._revert)
+        actions.addStretch(1)
+        inner.addLayout(actions)
+        column.addLayout(inner)
+        self._context: Context | None = None
+        self._shown: tuple = ()
+        self._queue.clicked.connect(lambda: self._context.runs.train())
+        self._revert.clicked.connect(self._on_revert_clicked)
+        self.hide()
+
+    def refresh(self, context: Context) -> None:
+        self._context = context
+        entry = context.runs.active
+        edits = context.runs.edits_since(entry) if entry else {}
+        self.setVisible(bool(edits))
+        shown = (entry, tuple((k, repr(v)) for k, v in edits.items()))
+        if not edits or shown == self._shown:
+            return
+        self._shown = shown
+        self._title.setText(f"{wording.counted(len(edits), 'edit')} not in {entry.name}")
+        self._queue.setText(f"Queue as run {max(e.number for e in context.runs.entries) + 1}")
+        while self._rows.count():
+            self._rows.takeAt(0).widget().deleteLater()
+        for path, (old, new) in list(edits.items())[:3]:
+            self._rows.addWidget(_edit_row(path, old, new))
+        if len(edits) > 3:
+            self._rows.addWidget(PlainLabel(f"and {len(edits) - 3} more", "caption"))
+
+    def _on_revert_clicked(self) -> None:
+        entry = self._context.runs.active
+        if entry:
+            self._context.store.replace(entry.experiment, f"revert to {entry.name}")
+
+
+def _edit_row(path: str, old, new) -> QWidget:
+    row = QWidget()
+    box = QHBoxLayout(row)
+    box.setContentsMargins(0, 0, 0, 0)
+    box.setSpacing(px(6))
+    extra = field_info(path).json_schema_extra
+    words = f"{extra['label']} {_shown(path, old)} → {_shown(path, new)}"
+    box.addWidget(PlainLabel(words, "label", "text", elide=Qt.TextElideMode.ElideRight), 1)
+    box.addWidget(takes_tag(extra["takes"]))
+    return row
+
+
+def _shown(path: str, value) -> str:
+    from studio.core.experiment import choices
+
+    return choice_label(path, value) if choices(path) else show_value(value)[:24]
+
+
+class _Strip(QWidget):
+    """Five figures, one above the other; a click opens the inspector."""
+
+    opened = Signal()
+
+    def __init__(self):
+        super().__init__()
+        column = QVBoxLayout(self)
+        column.setContentsMargins(1, px(6), 1, px(6))
+        column.setSpacing(px(4))
+        column.addWidget(icon_button("caret-double-left", "Open the inspector (Ctrl I)", name="inspector.open", on_click=self.opened.emit), 0, Qt.AlignmentFlag.AlignHCenter)
+        column.addSpacing(px(4))
+        self._parts: dict[str, _StripFigure] = {}
+        for key, icon, token, what in (
+            ("parameters", "flame", "trains", "Trainable share of all parameters"),
+            ("time", "timer", "text2", "Time per epoch"),
+            ("memory", "hard-drives", "text2", "Memory"),
+            ("advice", "lightbulb", "warn", "Advice"),
+            ("edits", "pencil-simple", "accent", "Edits that are not in the active run"),
+        ):
+            part = _StripFigure(icon, token, what)
+            part.clicked.connect(self.opened)
+            self._parts[key] = part
+            column.addWidget(part, 0, Qt.AlignmentFlag.AlignHCenter)
+        column.addStretch(1)
+
+    def refresh(self, context: Context, num_advice: int) -> None:
+        estimates = context.estimates
+        share = estimates.num_trainable / estimates.num_parameters if estimates.num_parameters else None
+        self._parts["parameters"].set(wording.percent(share, 0 if share is not None and share >= 0.1 else 1))
+        time = estimates.time
+        self._parts["time"].set(_short_duration(time.seconds_per_epoch) if time else "…")
+        memory = estimates.memory_bytes
+        total = (memory.get("total") or sum(memory.values())) if memory else None
+        self._parts["memory"].set(wording.num_bytes(total) if total else "…")
+        self._parts["advice"].setVisible(bool(num_advice))
+        self._parts["advice"].set(wording.counted(num_advice, "tip"))
+        active = context.runs.active
+        edits = context.runs.edits_since(active) if active else {}
+        self._parts["edits"].setVisible(bool(edits))
+        self._parts["edits"].set(wording.counted(len(edits), "edit"))
+
+
+class _StripFigure(QPushButton):
+    def __init__(self, icon: str, token: str, what: str):
+        super().__init__()
+        self.setProperty("kind", "strip")
+        self.setFocusPolicy(Qt.FocusPolicy.TabFocus)
+        self.setSizePolicy(QSizePolicy.Policy.Fixed, QSizePolicy.Policy.Fixed)
+        self._what = what
+        column = QVBoxLayout(self)
+        column.setContentsMargins(0, px(4), 0, px(3))
+        column.setSpacing(px(2))
+        column.addWidget(IconLabel(icon, token, 17), 0, Qt.AlignmentFlag.AlignHCenter)
+        self._label = PlainLabel("…", "tick", "text2")
+        self._label.setAlignment(Qt.AlignmentFlag.AlignHCenter)
+        column.addWidget(self._label)
+        for child in self.findChildren(QWidget):
+            child.setAttribute(Qt.WidgetAttribute.WA_TransparentForMouseEvents)
+
+    def sizeHint(self) -> QSize:
+        return QSize(px(50), px(44))
+
+    def set(self, text: str) -> None:
+        self._label.setText(text)
+        set_plain_tooltip(self, f"{self._what}: {text}")
+        self.setAccessibleName(f"{self._what}, {text}")
+
+
+def _short_duration(seconds: float) -> str:
+    """At most five characters or so: "2.6 s", "94 s", "12 min", "3.5 h"."""
+    if seconds < 10:
+        return f"{seconds:.1f}{wording.NBSP}s"
+    if seconds < 100:
+        return f"{seconds:.0f}{wording.NBSP}s"
+    if seconds < 5400:
+        return f"{seconds / 60:.0f}{wording.NBSP}min"
+    return f"{seconds / 3600:.1f}{wording.NBSP}h"

@@ -1,0 +1,329 @@
+"""The run bar: what the active run does, how far it is, and Pause and Stop. Stays after the end until it is dismissed."""
+
+from __future__ import annotations
+
+from PySide6.QtCore import Qt, Signal
+from PySide6.QtWidgets import QFrame, QHBoxLayout, QMenu, QSizePolicy, QStackedWidget, QVBoxLayout, QWidget
+
+from studio.core.outcome import Status
+from studio.gui import wording
+from studio.gui.context import Context
+from studio.gui.icon import icon
+from studio.gui.runs import RunEntry
+from studio.gui.theme import px
+from studio.gui.widgets import EpochProgress, PlainLabel, Sparkline, Spinner, button, icon_button, set_plain_tooltip
+from studio.gui.widgets.state import IconLabel
+
+_END_ICON = {
+    Status.FINISHED: ("check-circle", "good"),
+    Status.STOPPED: ("stop-fill", "text2"),
+    Status.FAILED: ("warning-octagon", "bad"),
+    Status.CRASHED: ("warning-octagon", "bad"),
+    Status.PAUSED: ("pause-fill", "warn"),
+}
+
+
+class RunBar(QFrame):
+    """Shows one run: the active one, or the last that ended while the window was open."""
+
+    details_requested = Signal(object)  # RunEntry
+    results_requested = Signal(object)  # RunEntry
+
+    def __init__(self, parent: QWidget | None = None):
+        super().__init__(parent)
+        self.setProperty("frame", "runbar")
+        self.setObjectName("shell.runbar")
+        self.setAccessibleName("Run")
+        self.setFixedHeight(px(56))
+        self._context: Context | None = None
+        self._entry: RunEntry | None = None
+        row = QHBoxLayout(self)
+        row.setContentsMargins(px(14), 1, px(12), 0)
+        row.setSpacing(px(14))
+        row.addLayout(self._make_title())
+        row.addLayout(self._make_progress(), 1)
+        row.addWidget(self._make_figures())
+        self._actions = QHBoxLayout()
+        self._actions.setSpacing(px(6))
+        self._make_actions()
+        row.addLayout(self._actions)
+        self.hide()
+
+    def attach(self, context: Context) -> None:
+        self._context = context
+        runs = context.runs
+        runs.active_changed.connect(self._on_runs_active_changed)
+        runs.state_changed.connect(self._on_runs_state_changed)
+        runs.ended.connect(self._on_runs_ended)
+        runs.entries_changed.connect(self._on_runs_entries_changed)
+        self._on_runs_active_changed(runs.active)
+
+    @property
+    def entry(self) -> RunEntry | None:
+        """The run shown; None while hidden."""
+        return self._entry
+
+    def dismiss(self) -> None:
+        self._entry = None
+        self.hide()
+
+    def toggle_pause(self) -> None:
+        entry = self._entry
+        if entry is None or not entry.is_active:
+            return
+        if entry.status is Status.PAUSED:
+            self._context.runs.resume(entry)
+        else:
+            self._context.runs.pause(entry)
+            self._title.setText(f"Pausing {entry.name}")
+
+    def stop(self) -> None:
+        entry = self._entry
+        if entry is not None and entry.is_active:
+            self._context.runs.stop(entry)
+            self._title.setText(f"Stopping {entry.name}")
+            self._subtitle.setText("saves a checkpoint first")
+
+    # Making
+
+    def _make_title(self) -> QHBoxLayout:
+        row = QHBoxLayout()
+        row.setSpacing(px(10))
+        self._marks = QStackedWidget()
+        self._marks.setFixedSize(px(18), px(18))
+        self._spinner = Spinner(18)
+        self._end_icon = IconLabel("check-circle", "good", 18)
+        self._marks.addWidget(self._spinner)
+        self._marks.addWidget(self._end_icon)
+        row.addWidget(self._marks)
+        words = QWidget()
+        words.setFixedWidth(px(176))
+        column = QVBoxLayout(words)
+        column.setContentsMargins(0, 0, 0, 0)
+        column.setSpacing(0)
+        column.addStretch(1)
+        self._title = PlainLabel("", "panel", elide=Qt.TextElideMode.ElideRight)
+        self._subtitle = PlainLabel("", "caption", elide=Qt.TextElideMode.ElideRight)
+        column.addWidget(self._title)
+        column.addWidget(self._subtitle)
+        column.addStretch(1)
+        row.addWidget(words)
+        return row
+
+    def _make_progress(self) -> QVBoxLayout:
+        column = QVBoxLayout()
+        column.setSpacing(px(5))
+        column.addStretch(1)
+        words = QHBoxLayout()
+        words.setSpacing(px(8))
+        self._epoch = PlainLabel("", "number")
+        self._step = PlainLabel("", "number", "muted")
+        self._elapsed = PlainLabel("", "number", "muted")
+        self._left = PlainLabel("", "number")
+        words.addWidget(self._epoch)
+        words.addWidget(self._step)
+        words.addStretch(1)
+        words.addWidget(self._elapsed)
+        words.addWidget(self._left)
+        column.addLayout(words)
+        self._bar = EpochProgress(7)
+        column.addWidget(self._bar)
+        column.addStretch(1)
+        return column
+
+    def _make_figures(self) -> QWidget:
+        holder = QWidget()
+        row = QHBoxLayout(holder)
+        row.setContentsMargins(px(4), 0, px(4), 0)
+        row.setSpacing(px(18))
+        self._speed = _Figure("Speed")
+        self._memory = _Figure("Memory")
+        self._load = _Figure("CPU", has_line=True)
+        for part in (self._speed, self._memory, self._load):
+            row.addWidget(part)
+        self._figures = holder
+        return holder
+
+    def _make_actions(self) -> None:
+        self._pause = button("Pause", "pause-fill", name="run.pause", tone="text", on_click=self.toggle_pause)
+        set_plain_tooltip(self._pause, "Pause or go on (Ctrl .)")
+        self._stop = button("Stop", "stop-fill", kind="danger", name="run.stop", on_click=self.stop)
+        set_plain_tooltip(self._stop, "Stop and keep everything learnt so far (Ctrl Shift .)")
+        self._stop_more = icon_button("caret-down", "Other ways to stop", name="run.stop.more")
+        menu = QMenu(self)
+        menu.addAction(icon("stop-fill", "bad"), "Stop and keep the best", lambda: self._stop_with("stop"))
+        menu.addAction(icon("flag"), "Stop at the end of this epoch", lambda: self._stop_with("stop_after_epoch"))
+        menu.addAction(icon("trash"), "Stop and discard", lambda: self._stop_with("discard"))
+        self._stop_more.setMenu(menu)
+        self._resume = button("Resume", "play-fill", name="run.resume", on_click=self._on_resume_clicked)
+        self._details = button("Details", name="run.details", on_click=lambda: self.details_requested.emit(self._entry))
+        self._results = button("See results", "trophy", name="run.results", on_click=lambda: self.results_requested.emit(self._entry))
+        self._close = icon_button("x", "Close the run bar", name="run.close", on_click=self.dismiss)
+        for part in (self._pause, self._stop, self._stop_more, self._resume, self._details, self._results, self._close):
+            self._actions.addWidget(part)
+
+    def _stop_with(self, kind: str) -> None:
+        if self._entry is not None:
+            self._context.runs.stop(self._entry, kind)
+
+    def _on_resume_clicked(self) -> None:
+        if self._entry is not None:
+            self._context.runs.continue_run(self._entry)
+
+    # Following
+
+    def _on_runs_active_changed(self, entry: RunEntry | None) -> None:
+        if entry is not None:
+            self._entry = entry
+            self._refresh()
+            self.show()
+
+    def _on_runs_state_changed(self, entry: RunEntry) -> None:
+        if entry is self._entry and self.isVisibleTo(self.parentWidget()):
+            self._refresh()
+
+    def _on_runs_ended(self, entry: RunEntry) -> None:
+        if self._context.runs.active is None:
+            self._entry = entry
+            self._refresh()
+            self.show()
+
+    def _on_runs_entries_changed(self) -> None:
+        if self._entry is not None and self._entry not in self._context.runs.entries:
+            self.dismiss()
+
+    def _refresh(self) -> None:
+        entry = self._entry
+        is_going = entry.is_active and entry.status is not Status.PAUSED
+        self._marks.setCurrentWidget(self._spinner if is_going else self._end_icon)
+        if not is_going:
+            self._end_icon.set_icon(*_END_ICON.get(entry.status, ("info", "text2")))
+        self._title.setText(_title(entry))
+        self._subtitle.setText(_subtitle(entry))
+        self._refresh_progress(entry)
+        self._refresh_figures(entry)
+        outcome = entry.outcome
+        can_resume = outcome is not None and outcome.can_resume
+        is_bad = entry.status in (Status.FAILED, Status.CRASHED)
+        self._pause.setVisible(entry.is_active)
+        self._stop.setVisible(entry.is_active)
+        self._stop_more.setVisible(entry.is_active)
+        self._resume.setVisible(can_resume)
+        self._details.setVisible(is_bad)
+        self._results.setVisible(not entry.is_active and not is_bad and bool(entry.state.epochs))
+        self._close.setVisible(not entry.is_active)
+        is_paused = entry.status is Status.PAUSED
+        self._pause.setText("Resume" if is_paused else "Pause")
+        self._pause.setIcon(icon("play-fill" if is_paused else "pause-fill", "text"))
+        self._pause.setAccessibleName(f"{'Resume' if is_paused else 'Pause'} {entry.name}")
+        self._stop.setAccessibleName(f"Stop {entry.name}")
+
+    def _refresh_progress(self, entry: RunEntry) -> None:
+        state, described = entry.state, entry.state.description
+        if not described:
+            self._epoch.setText("")
+            self._step.setText("")
+            self._elapsed.setText(wording.clock(state.t) if entry.state.wall_time else "")
+            self._left.setText("")
+            self._bar.set_progress(0)
+            return
+        epoch = min(described.epochs, state.step // max(1, described.steps_per_epoch) + (1 if entry.is_active else 0))
+        self._epoch.setText(f"epoch {epoch} / {described.epochs}")
+        self._step.setText(f"step {wording.count(state.step)} / {wording.count(state.num_steps)}")
+        self._elapsed.setText(f"elapsed {wording.clock(state.t)}")
+        left = state.seconds_left
+        self._left.setText(f"left {wording.clock(left)}" if left is not None else "")
+        tips = tuple(
+            f"Epoch {e.epoch + 1}: top-1 {wording.percent(e.validation_top1)}, validation loss {e.validation_loss:.3f}" for e in state.epochs
+        )
+        token = {Status.FINISHED: "goodDot", Status.FAILED: "bad", Status.CRASHED: "bad", Status.PAUSED: "warnDot"}.get(entry.status, "trainsFill")
+        self._bar.set_progress(state.step / max(1, state.num_steps), described.epochs, token=token, tooltips=tips)
+
+    def _refresh_figures(self, entry: RunEntry) -> None:
+        state, system = entry.state, entry.state.system
+        self._figures.setVisible(entry.is_active)
+        self._speed.set(f"{wording.count(state.images_per_s)} img/s" if state.images_per_s else "…")
+        if system is None:
+            self._memory.set("…")
+            self._load.set("…")
+            return
+        history = state.system_history
+        if system.device_total_bytes:
+            self._memory.set(f"{_gb(system.device_bytes or 0)} / {wording.num_bytes(system.device_total_bytes)}", "GPU memory")
+            self._load.set(wording.percent(system.device_load_fraction, 0), "GPU load", [s.device_load_fraction for s in history])
+        else:
+            self._memory.set(wording.num_bytes(system.process_bytes), "Memory")
+            self._load.set(wording.percent(system.cpu_fraction, 0), "CPU", [s.cpu_fraction for s in history])
+
+    def resizeEvent(self, event) -> None:
+        super().resizeEvent(event)
+        self._memory.setVisible(event.size().width() > px(1150))
+
+
+class _Figure(QWidget):
+    def __init__(self, title: str, *, has_line: bool = False):
+        super().__init__()
+        self.setSizePolicy(QSizePolicy.Policy.Fixed, QSizePolicy.Policy.Preferred)
+        row = QHBoxLayout(self)
+        row.setContentsMargins(0, 0, 0, 0)
+        row.setSpacing(px(8))
+        column = QVBoxLayout()
+        column.setSpacing(px(1))
+        column.addStretch(1)
+        self._title = PlainLabel(title, "caption")
+        self._value = PlainLabel("…", "number")
+        column.addWidget(self._title)
+        column.addWidget(self._value)
+        column.addStretch(1)
+        row.addLayout(column)
+        self._line = Sparkline("series.0", low=0, high=1)
+        self._line.setFixedSize(px(54), px(22))
+        self._line.setVisible(has_line)
+        row.addWidget(self._line)
+
+    def set(self, value: str, title: str = "", course: list | None = None) -> None:
+        self._value.setText(value)
+        if title:
+            self._title.setText(title)
+        if course is not None:
+            self._line.set_values(course)
+
+
+def _gb(num_bytes: float) -> str:
+    return f"{num_bytes / 1e9:.1f}"
+
+
+def _title(entry: RunEntry) -> str:
+    if entry.is_launching:
+        return f"Starting {entry.name}"
+    verbs = {"validating": "Validating", "saving": "Saving", "testing": "Testing", "waiting for disk": "Waiting for disk"}
+    match entry.status:
+        case Status.STARTING:
+            return f"Starting {entry.name}"
+        case Status.RUNNING:
+            return f"{verbs.get(entry.state.phase, 'Training')} {entry.name}"
+        case Status.PAUSED:
+            return f"{entry.name.capitalize()} paused"
+        case Status.FINISHED:
+            return f"{entry.name.capitalize()} finished"
+        case Status.STOPPED:
+            return f"{entry.name.capitalize()} stopped"
+        case Status.FAILED | Status.CRASHED:
+            return f"{entry.name.capitalize()} stopped unexpectedly"
+    return entry.name.capitalize()
+
+
+def _subtitle(entry: RunEntry) -> str:
+    state = entry.state
+    best = f"best {wording.percent(state.best.validation_top1)} at epoch {state.best.epoch + 1}" if state.best else ""
+    match entry.status:
+        case Status.STARTING:
+            return state.phase_detail or state.phase or "waking the trainer"
+        case Status.PAUSED:
+            return f"safe at step {wording.count(state.step)}"
+        case Status.FAILED | Status.CRASHED:
+            outcome = entry.outcome
+            at = state.checkpoints[-1].step if state.checkpoints else None
+            safe = f"safe to resume at step {wording.count(at)}" if at is not None and outcome and outcome.can_resume else ""
+            return safe or (outcome.sentence if outcome else "")
+    return best or (state.phase if entry.is_active else "")

@@ -1,0 +1,205 @@
+"""Sheets laid over the window that do not block it: keyboard map, window settings, messages, why a run failed."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from PySide6.QtCore import Qt
+from PySide6.QtGui import QGuiApplication, QKeyEvent, QMouseEvent, QPainter
+from PySide6.QtWidgets import QFrame, QGridLayout, QHBoxLayout, QLineEdit, QPlainTextEdit, QVBoxLayout, QWidget
+
+from studio.gui.context import Context
+from studio.gui.runs import RunEntry
+from studio.gui.theme import colour, font, px, theme
+from studio.gui.widgets import PlainLabel, Segmented, Slider, Tag, button, icon_button, line, scrolling
+
+
+class Sheet(QWidget):
+    """A scrim with one box on it. Esc and a click beside the box close it."""
+
+    def __init__(self, host: QWidget, title: str, *, name: str, width: int = 640):
+        super().__init__(host)
+        self.setObjectName(name)
+        self.setAccessibleName(title)
+        self.setFocusPolicy(Qt.FocusPolicy.StrongFocus)
+        self._width = width
+        self._box = QFrame(self)
+        self._box.setProperty("frame", "palette")
+        column = QVBoxLayout(self._box)
+        column.setContentsMargins(px(1), 0, px(1), px(10))
+        column.setSpacing(0)
+        head = QHBoxLayout()
+        head.setContentsMargins(px(16), px(8), px(8), px(8))
+        head.addWidget(PlainLabel(title, "panel"))
+        head.addStretch(1)
+        head.addWidget(icon_button("x", "Close", small=True, name=f"{name}.close", on_click=self.close_sheet))
+        column.addLayout(head)
+        column.addWidget(line())
+        self.body = QVBoxLayout()
+        self.body.setContentsMargins(px(16), px(12), px(16), px(6))
+        self.body.setSpacing(px(8))
+        column.addLayout(self.body)
+
+    def open(self) -> None:
+        self.setGeometry(self.parentWidget().rect())
+        self._place()
+        self.show()
+        self.raise_()
+        self.setFocus(Qt.FocusReason.OtherFocusReason)
+
+    def close_sheet(self) -> None:
+        self.hide()
+        self.deleteLater()
+
+    def _place(self) -> None:
+        self._box.setFixedWidth(min(px(self._width), self.width() - px(40)))
+        self._box.adjustSize()
+        self._box.setFixedHeight(min(self._box.sizeHint().height(), self.height() - px(60)))
+        self._box.move((self.width() - self._box.width()) // 2, max(px(30), (self.height() - self._box.height()) // 3))
+
+    def keyPressEvent(self, event: QKeyEvent) -> None:
+        if event.key() == Qt.Key.Key_Escape:
+            self.close_sheet()
+        else:
+            super().keyPressEvent(event)
+
+    def mousePressEvent(self, event: QMouseEvent) -> None:
+        if not self._box.geometry().contains(event.position().toPoint()):
+            self.close_sheet()
+
+    def resizeEvent(self, event) -> None:
+        super().resizeEvent(event)
+        self._place()
+
+    def paintEvent(self, event) -> None:
+        painter = QPainter(self)
+        painter.fillRect(self.rect(), colour("window", 0.55))
+        painter.end()
+
+
+def keyboard_map(host: QWidget, groups: Sequence[tuple[str, Sequence[tuple[str, str]]]]) -> Sheet:
+    """groups: title and pairs of keys and what they do."""
+    sheet = Sheet(host, "Keyboard map", name="shell.keyboard_map", width=760)
+    grid = QGridLayout()
+    grid.setHorizontalSpacing(px(24))
+    grid.setVerticalSpacing(px(5))
+    rows = [[0], [0]]
+    for index, (title, pairs) in enumerate(groups):
+        side = index % 2
+        row = rows[side][0]
+        grid.addWidget(PlainLabel(title, "caption"), row, side * 2, 1, 2)
+        for offset, (keys, words) in enumerate(pairs, 1):
+            grid.addWidget(PlainLabel(words, "label", "text"), row + offset, side * 2)
+            grid.addWidget(Tag(keys, "key"), row + offset, side * 2 + 1, Qt.AlignmentFlag.AlignRight)
+        rows[side][0] = row + len(pairs) + 2
+    grid.setColumnStretch(0, 1)
+    grid.setColumnStretch(2, 1)
+    content = QWidget()
+    content.setLayout(grid)
+    area = scrolling(content, name="keyboard_map.scroll")
+    area.setMinimumHeight(min(px(560), content.sizeHint().height() + 8))
+    sheet.body.addWidget(area)
+    return sheet
+
+
+def window_settings(host: QWidget, context: Context) -> Sheet:
+    """Theme and scale."""
+    sheet = Sheet(host, "Window settings", name="shell.settings", width=460)
+    look = Segmented([("system", "As the system"), ("dark", "Dark"), ("light", "Light")], theme().choice, name="settings.theme")
+
+    def choose(choice: object) -> None:
+        context.settings.set("window/theme", choice)
+        theme().set_choice(choice)
+
+    look.value_changed.connect(choose)
+    scale = Slider(0.9, 1.5, theme().scale, default=1.0, name="settings.scale")
+    scale.setAccessibleName("Size of text and controls")
+    figure = PlainLabel(f"{theme().scale:.0%}", "number")
+
+    def rescale() -> None:
+        value = round(scale.number * 20) / 20
+        figure.setText(f"{value:.0%}")
+        context.settings.set("window/scale", value)
+
+    scale.value_changed.connect(lambda _: rescale())
+    for title, control, tail in (("Theme", look, None), ("Size", scale, figure)):
+        row = QHBoxLayout()
+        label = PlainLabel(title, "label")
+        label.setFixedWidth(px(90))
+        row.addWidget(label)
+        row.addWidget(control, 1)
+        if tail:
+            row.addWidget(tail)
+        else:
+            row.addStretch(1)
+        sheet.body.addLayout(row)
+    sheet.body.addWidget(PlainLabel("A new size shows when Studio starts again. Runs go on meanwhile.", "caption", wrap=True))
+    return sheet
+
+
+def messages(host: QWidget, notices: Sequence[tuple[str, str]]) -> Sheet:
+    """notices: time and sentence, newest first."""
+    sheet = Sheet(host, "Messages of this session", name="shell.messages", width=520)
+    if not notices:
+        sheet.body.addWidget(PlainLabel("Nothing to report yet.", "label", "muted"))
+    for when, sentence in notices[:14]:
+        row = QHBoxLayout()
+        row.setSpacing(px(10))
+        row.addWidget(PlainLabel(when, "number", "muted"), 0, Qt.AlignmentFlag.AlignTop)
+        row.addWidget(PlainLabel(sentence, "label", "text", wrap=True), 1)
+        sheet.body.addLayout(row)
+    return sheet
+
+
+def failure(host: QWidget, context: Context, entry: RunEntry) -> Sheet:
+    """Why a run ended, what to do, and the whole trace to copy."""
+    sheet = Sheet(host, f"{entry.title}: what happened", name="shell.failure", width=760)
+    outcome = entry.outcome
+    if outcome is None:
+        return sheet
+    sheet.body.addWidget(PlainLabel(outcome.sentence, "panel", "bad", wrap=True))
+    if outcome.fix:
+        sheet.body.addWidget(PlainLabel(outcome.fix, "body", wrap=True))
+    trace = QPlainTextEdit(outcome.log_tail)
+    trace.setReadOnly(True)
+    trace.setFont(font("number"))
+    trace.setMinimumHeight(px(260))
+    trace.setAccessibleName("End of the training process's log")
+    sheet.body.addWidget(trace)
+    row = QHBoxLayout()
+    row.addStretch(1)
+    row.addWidget(
+        button("Copy", "copy", name="failure.copy", on_click=lambda: QGuiApplication.clipboard().setText(f"{outcome.sentence}\n{outcome.log_tail}"))
+    )
+    if outcome.can_resume:
+
+        def resume() -> None:
+            sheet.close_sheet()
+            context.runs.continue_run(entry)
+
+        row.addWidget(button("Resume", "play-fill", kind="primary", name="failure.resume", on_click=resume))
+    sheet.body.addLayout(row)
+    return sheet
+
+
+def rename(host: QWidget, context: Context) -> Sheet:
+    """A new name for the project."""
+    sheet = Sheet(host, "Rename the project", name="shell.rename", width=420)
+    field = QLineEdit(context.store.experiment.name)
+    field.setObjectName("rename.name")
+    field.setAccessibleName("Name of the project")
+    field.setMaxLength(200)
+    field.selectAll()
+
+    def take() -> None:
+        sheet.close_sheet()
+        context.projects.rename(field.text())
+
+    field.returnPressed.connect(take)
+    sheet.body.addWidget(field)
+    row = QHBoxLayout()
+    row.addStretch(1)
+    row.addWidget(button("Rename", kind="primary", name="rename.take", on_click=take))
+    sheet.body.addLayout(row)
+    sheet.setFocusProxy(field)
+    return sheet

@@ -1,0 +1,116 @@
+"""One line and one dot per step, computed from the draft, the scan and the runs."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from studio.core.outcome import Status
+from studio.core.problem import Severity, errors_in
+from studio.gui import wording
+from studio.gui.context import Context
+from studio.gui.widgets.form import choice_label
+
+HOLLOW, READY, LOOK, RUNNING, BAD = "outline", "goodDot", "warnDot", "trainsFill", "bad"
+
+
+@dataclass(frozen=True)
+class Summary:
+    """text: under the step's name; dot: a colour token (outline is drawn hollow), dot_word says it; progress in [0, 1] or None."""
+
+    text: str
+    dot: str = HOLLOW
+    progress: float | None = None
+
+    @property
+    def dot_word(self) -> str:
+        return {HOLLOW: "nothing yet", READY: "ready", LOOK: "look here", RUNNING: "running", BAD: "has a problem"}[self.dot]
+
+
+def summaries(context: Context) -> dict[str, Summary]:
+    """For every step of the rail."""
+    return {
+        "data": _data(context),
+        "model": _model(context),
+        "augment": _augment(context),
+        "schedule": _schedule(context),
+        "train": _train(context),
+        "results": _results(context),
+        "use": Summary("try & export", READY) if context.runs.finished else Summary("needs a run"),
+    }
+
+
+def _data(context: Context) -> Summary:
+    store, scan = context.store, context.scan
+    if not store.experiment.data.source:
+        return Summary("open a folder to begin")
+    if scan.error is not None:
+        return Summary("cannot be used", BAD)
+    if store.dataset is None:
+        done, total, _ = scan.progress
+        return Summary(f"reading {wording.count(done)}" + (f" / {wording.count(total)}" if total else ""), RUNNING)
+    dataset = store.dataset
+    text = f"{wording.counted(len(dataset.samples), 'image')} · {wording.counted(len(dataset.classes), 'class', 'classes')}"
+    if errors_in(store.problems):
+        return Summary(text, BAD)
+    needs_look = any(issue.severity is not Severity.NOTE for issue in scan.issues) or any(
+        problem.severity is Severity.WARNING for problem in store.problems
+    )
+    return Summary(text, LOOK if needs_look else READY)
+
+
+def _model(context: Context) -> Summary:
+    model = context.store.experiment.model
+    stages = context.estimates.stages
+    if model.train_stages == 0:
+        part = "head only"
+    elif model.train_stages < 0:
+        part = "everything trains"
+    elif stages and not context.estimates.is_stale:
+        part = f"{min(len(stages), model.train_stages + 1)} of {len(stages)} stages train"
+    else:
+        part = f"last {wording.counted(model.train_stages, 'stage')} and head"
+    return Summary(f"{context.estimates.backbone_title} · {part}", BAD if context.estimates.problem else READY)
+
+
+def _augment(context: Context) -> Summary:
+    from studio.catalog.augments import PRESETS
+
+    augment = context.store.experiment.augment
+    preset = next((p for p in PRESETS if p.key == augment.preset), None)
+    if preset is None or not preset.transforms:
+        return Summary("none", READY)
+    return Summary(f"{wording.counted(len(preset.transforms), 'transform')} · {augment.preset}", READY)
+
+
+def _schedule(context: Context) -> Summary:
+    schedule = context.store.experiment.schedule
+    shape = choice_label("schedule.shape", schedule.shape)
+    return Summary(f"{shape} · {wording.rate(schedule.peak_lr)} · {wording.counted(schedule.epochs, 'epoch')}", READY)
+
+
+def _train(context: Context) -> Summary:
+    run = context.runs.active
+    if run is None:
+        if context.runs.reason_not_to_train():
+            return Summary("needs images")
+        latest = context.runs.latest
+        if latest is not None and latest.status in (Status.FAILED, Status.CRASHED):
+            return Summary(f"{latest.name} failed", BAD)
+        return Summary("ready to train", READY)
+    state, described = run.state, run.state.description
+    if not described:
+        return Summary(state.phase or "starting", RUNNING, 0.0)
+    epoch = min(described.epochs, state.step // max(1, described.steps_per_epoch) + 1)
+    best = f" · {wording.percent(state.best.validation_top1)}" if state.best else ""
+    words = "paused" if run.status is Status.PAUSED else f"epoch {epoch}/{described.epochs}"
+    return Summary(words + best, RUNNING, state.step / max(1, state.num_steps))
+
+
+def _results(context: Context) -> Summary:
+    done = context.runs.finished
+    if not done:
+        return Summary("no runs yet")
+    best = context.runs.best
+    return Summary(
+        f"{wording.counted(len(done), 'run')}" + (f" · best {wording.percent(best.state.best.validation_top1)}" if best else ""), READY
+    )

@@ -1,0 +1,77 @@
+"""One sentence at the lower right for six seconds, with at most one action."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from PySide6.QtCore import Qt, QTimer
+from PySide6.QtWidgets import QFrame, QHBoxLayout, QWidget
+
+from studio.gui.theme import px
+from studio.gui.widgets import PlainLabel, button, icon_button
+
+SHOWN_MS = 6000
+
+
+class Toast(QFrame):
+    """A child of the window, laid over it; one at a time, a new one replaces the old. Stays while the pointer is on it."""
+
+    def __init__(self, host: QWidget):
+        super().__init__(host)
+        self.setProperty("frame", "toast")
+        self.setObjectName("shell.toast")
+        self._on_action: Callable[[], object] | None = None
+        self._bottom = 0
+        row = QHBoxLayout(self)
+        row.setContentsMargins(px(14), px(8), px(8), px(8))
+        row.setSpacing(px(10))
+        self._label = PlainLabel("", "body", wrap=True)
+        row.addWidget(self._label, 1)
+        self._action = button("Undo", kind="link", name="toast.action", on_click=self._on_action_clicked)
+        row.addWidget(self._action)
+        row.addWidget(icon_button("x", "Close", small=True, name="toast.close", on_click=self.hide))
+        self._timer = QTimer(self, singleShot=True, interval=SHOWN_MS)
+        self._timer.timeout.connect(self.hide)
+        self.hide()
+
+    @property
+    def text(self) -> str:
+        return self._label.text()
+
+    def show_message(self, sentence: str, action: str = "", on_action: Callable[[], object] | None = None) -> None:
+        self._label.setText(sentence)
+        self._on_action = on_action
+        self._action.setText(action)
+        self._action.setVisible(bool(action))
+        self.setAccessibleName(sentence)
+        width = self._label.fontMetrics().horizontalAdvance(sentence)
+        self._label.setFixedWidth(min(px(380), width + px(4)))
+        self.adjustSize()
+        self.place(self._bottom)
+        self.show()
+        self.raise_()
+        self._timer.start()
+
+    def place(self, bottom: int) -> None:
+        """Keep `bottom` px free below: the run bar."""
+        self._bottom = bottom
+        host = self.parentWidget()
+        self.move(host.width() - self.width() - px(16), host.height() - self.height() - bottom - px(16))
+
+    def enterEvent(self, event) -> None:
+        self._timer.stop()
+
+    def leaveEvent(self, event) -> None:
+        if self.isVisible():
+            self._timer.start()
+
+    def _on_action_clicked(self) -> None:
+        self.hide()
+        if self._on_action is not None:
+            self._on_action()
+
+    def keyPressEvent(self, event) -> None:
+        if event.key() == Qt.Key.Key_Escape:
+            self.hide()
+        else:
+            super().keyPressEvent(event)

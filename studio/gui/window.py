@@ -1,0 +1,502 @@
+"""The window. It paints before anything is loaded; `attach` then gives it the context and brings it to life."""
+
+from __future__ import annotations
+
+import time
+from functools import partial
+from pathlib import Path
+
+from PySide6.QtCore import QByteArray, Qt, QTimer, QUrl
+from PySide6.QtGui import QCloseEvent, QDesktopServices, QDragEnterEvent, QDropEvent, QKeySequence, QResizeEvent, QShortcut
+from PySide6.QtWidgets import QFileDialog, QHBoxLayout, QMainWindow, QMenu, QSplitter, QStackedWidget, QVBoxLayout, QWidget
+
+from studio.core.path_text import text_to_path
+from studio.core.problem import BadInput
+from studio.gui.icon import icon
+from studio.gui.pages import PAGES
+from studio.gui.shell.inspector import Inspector
+from studio.gui.shell.rail import Rail
+from studio.gui.shell.runbar import RunBar
+from studio.gui.shell.toast import Toast
+from studio.gui.shell.topbar import TopBar
+from studio.gui.theme import px, theme
+from studio.gui.widgets import EmptyState
+
+LEAST_SIZE = (1100, 660)
+NARROW_BELOW, SHORT_BELOW = 1360, 800
+REFRESH_MS = 50
+
+
+class Window(QMainWindow):
+    """Top bar, rail, pages, inspector, run bar; palette, sheets and toasts over them."""
+
+    def __init__(self):
+        super().__init__()
+        self.setWindowTitle("Studio")
+        self.setObjectName("shell.window")
+        self.setMinimumSize(*LEAST_SIZE)
+        self.resize(1440, 900)
+        self.setAcceptDrops(True)
+        self.context = None
+        self._pages: dict[str, QWidget] = {}
+        self._current = ""
+        self._inspector_choice: bool | None = None  # the user's; None follows the width
+        self._notices: list[tuple[str, str]] = []
+        self._page_shortcuts: list[QShortcut] = []
+        self.top_bar, self.rail, self.inspector, self.run_bar = TopBar(), Rail(), Inspector(), RunBar()
+        self._stack = QStackedWidget()
+        self._stack.setObjectName("shell.pages")
+        self._stack.addWidget(QWidget())
+        self._lay_out()
+        self.toast = Toast(self.centralWidget())
+        self._timer = QTimer(self, singleShot=True, interval=REFRESH_MS)
+        self._timer.timeout.connect(self._refresh)
+
+    def _lay_out(self) -> None:
+        central = QWidget(objectName="window")
+        column = QVBoxLayout(central)
+        column.setContentsMargins(0, 0, 0, 0)
+        column.setSpacing(0)
+        column.addWidget(self.top_bar)
+        middle = QHBoxLayout()
+        middle.setSpacing(0)
+        middle.addWidget(self.rail)
+        middle.addWidget(self._stack, 1)
+        middle.addWidget(self.inspector)
+        column.addLayout(middle, 1)
+        column.addWidget(self.run_bar)
+        self.setCentralWidget(central)
+
+    # Coming to life
+
+    def attach(self, context) -> None:
+        """Connect everything to `context` and show the Data page."""
+        self.context = context
+        for part in (self.rail, self.top_bar, self.inspector, self.run_bar):
+            part.attach(context)
+        self._connect_parts()
+        self._connect_context(context)
+        self._bind_keys()
+        self.restore_look()
+        self._refresh()
+        self.show_page("data")
+
+    def _connect_parts(self) -> None:
+        self.rail.step_chosen.connect(self.show_page)
+        self.rail.settings_requested.connect(self.open_settings)
+        self.rail.keyboard_map_requested.connect(self.open_keyboard_map)
+        self.rail.notices_requested.connect(self.open_messages)
+        self.top_bar.palette_requested.connect(self.open_palette)
+        self.top_bar.theme_toggled.connect(self.toggle_theme)
+        self.top_bar.inspector_toggled.connect(self.toggle_inspector)
+        self.top_bar.project_menu_requested.connect(self._fill_project_menu)
+        self.top_bar.train.train_requested.connect(self.train)
+        self.inspector.fold_requested.connect(self.toggle_inspector)
+        self.run_bar.details_requested.connect(self.open_failure)
+        self.run_bar.results_requested.connect(lambda entry: self.show_page("results", entry))
+        theme().changed.connect(self.top_bar.refresh_theme_icon)
+
+    def _connect_context(self, context) -> None:
+        for signal in (
+            context.store.experiment_changed, context.store.dataset_changed, context.store.problems_changed, context.scan.changed,
+            context.runs.entries_changed, context.runs.state_changed, context.runs.active_changed, context.estimates.changed,
+        ):  # fmt: skip
+            signal.connect(self._refresh_soon)
+        context.shell.toast_requested.connect(self.toast.show_message)
+        context.shell.notice_added.connect(self._on_notice_added)
+        context.shell.page_requested.connect(self.show_page)
+        context.shell.folder_requested.connect(self.open_folder_dialog)
+        context.runs.failed_to_start.connect(lambda sentence: context.shell.toast(sentence))
+        context.runs.started.connect(lambda entry: self.show_page("train", entry) if self._current != "train" else None)
+        context.runs.ended.connect(self._on_run_ended)
+        context.store.dataset_changed.connect(lambda dataset: self._prepare_engine())
+        context.store.experiment_changed.connect(lambda old, new: self._prepare_engine() if old.model != new.model else None)
+
+    def start_background(self) -> None:
+        """After the first paint: pick up live runs, recover the draft, look at the machine, warm the helpers up."""
+        context = self.context
+        context.runs.entries_changed.connect(self._on_first_runs)
+        context.runs.start()
+        context.projects.recover()
+        context.estimates.refresh()
+        self.top_bar.device.ask()
+        context.engines.warm_up()
+
+    def _on_first_runs(self) -> None:
+        self.context.runs.entries_changed.disconnect(self._on_first_runs)
+        active = self.context.runs.active
+        if active is not None and self.context.settings.text("window/closed_during") == active.folder.name:
+            self.context.shell.toast(f"{active.name.capitalize()} went on while the window was closed.", "Show", lambda: self.show_page("train"))
+        self.context.settings.set("window/closed_during", "")
+
+    def _prepare_engine(self) -> None:
+        dataset = self.context.store.dataset
+        if dataset is not None:
+            self.context.engines.prepare(self.context.store.experiment, len(dataset.classes))
+
+    # Pages
+
+    @property
+    def current_page(self) -> str:
+        return self._current
+
+    def page(self, key: str) -> QWidget:
+        """The page's widget, made if need be."""
+        if key not in self._pages:
+            slot = next(s for s in PAGES if s.key == key)
+            page_class = slot.load()
+            made = page_class(self.context) if page_class else EmptyState(slot.icon, f"{slot.title} is not part of this build.", name=f"{key}.missing")
+            self._pages[key] = made
+            self._stack.addWidget(made)
+            self._restore_splitters(made)
+        return self._pages[key]
+
+    def show_page(self, key: str, argument: object = None) -> None:
+        page = self.page(key)
+        if key != self._current:
+            old = self._pages.get(self._current)
+            self._current = key
+            self._stack.setCurrentWidget(page)
+            self.rail.set_current(key)
+            if hasattr(old, "deactivate"):
+                old.deactivate()
+            if hasattr(page, "activate"):
+                page.activate()
+            self._bind_page_keys(page)
+            self._apply_width()
+        if argument is not None and hasattr(page, "show_argument"):
+            page.show_argument(argument)
+
+    # Keys
+
+    def _window_keys(self) -> list[tuple[str, str, object]]:
+        """Keys, what they do, function. The palette and the keyboard map list the same."""
+        return [
+            ("Ctrl+K", "Search everything", self.open_palette),
+            ("Ctrl+O", "Open folder", self.open_folder_dialog),
+            ("Ctrl+Return", "Train, or queue while a run is active", self.train),
+            ("Ctrl+.", "Pause or go on", self.run_bar.toggle_pause),
+            ("Ctrl+Shift+.", "Stop", self.run_bar.stop),
+            ("Ctrl+Z", "Undo", self.context.store.undo),
+            ("Ctrl+Shift+Z", "Redo", self.context.store.redo),
+            ("Ctrl+I", "Fold or open the inspector", self.toggle_inspector),
+            ("Ctrl+B", "Fold or open the rail", self.toggle_rail),
+            ("Ctrl+Shift+T", "Dark or light", self.toggle_theme),
+            ("Ctrl+F", "Search on the page", self._focus_search),
+            ("F1", "Keyboard map", self.open_keyboard_map),
+            ("F6", "Next part of the window", self._focus_next_part),
+        ]
+
+    def _bind_keys(self) -> None:
+        for keys, _, function in self._window_keys():
+            QShortcut(QKeySequence(keys), self, activated=function)
+        QShortcut(QKeySequence("Ctrl+Enter"), self, activated=self.train)
+        QShortcut(QKeySequence("Ctrl+Shift+>"), self, activated=self.run_bar.stop)  # what Shift makes of the full stop
+        for index, slot in enumerate(PAGES, 1):
+            QShortcut(QKeySequence(f"Ctrl+{index}"), self, activated=partial(self.show_page, slot.key))
+
+    def _bind_page_keys(self, page: QWidget) -> None:
+        for old in self._page_shortcuts:
+            old.setEnabled(False)
+            old.deleteLater()
+        self._page_shortcuts = []
+        for keys, _, function in page.shortcuts() if hasattr(page, "shortcuts") else ():
+            made = QShortcut(QKeySequence(keys), page, activated=function)
+            made.setContext(Qt.ShortcutContext.WidgetWithChildrenShortcut)
+            self._page_shortcuts.append(made)
+
+    def _focus_search(self) -> None:
+        page = self._pages.get(self._current)
+        if not (hasattr(page, "focus_search") and page.focus_search()):
+            self.open_palette()
+
+    def _focus_next_part(self) -> None:
+        page = self._pages.get(self._current)
+        parts = [p for p in (self.top_bar, self.rail, page, self.inspector, self.run_bar) if p is not None and p.isVisible()]
+        focus = self.focusWidget()
+        at = next((i for i, part in enumerate(parts) if focus is not None and (part is focus or part.isAncestorOf(focus))), -1)
+        for offset in range(1, len(parts) + 1):
+            part = parts[(at + offset) % len(parts)]
+            target = _first_focusable(part)
+            if target is not None:
+                target.setFocus(Qt.FocusReason.TabFocusReason)
+                return
+
+    # What the user asks for
+
+    def train(self) -> None:
+        runs = self.context.runs
+        if reason := runs.reason_not_to_train():
+            self.context.shell.toast(reason)
+            return
+        was_active = runs.active
+        runs.train()
+        if was_active:
+            self.context.shell.toast(f"Queued after {was_active.name}.")
+
+    def open_palette(self, text: str = "") -> None:
+        from studio.gui.shell.palette import Palette
+
+        if not hasattr(self, "palette_view"):
+            self.palette_view = Palette(self.centralWidget(), self._palette_commands)
+            self.palette_view.attach(self.context)
+        self.palette_view.open(text if isinstance(text, str) else "")
+
+    def _palette_commands(self) -> list:
+        from studio.gui.shell.command import Command
+
+        pages = [
+            Command("page", slot.title, slot.icon, run=partial(self.show_page, slot.key), shortcut=f"Ctrl {i}") for i, slot in enumerate(PAGES, 1)
+        ]
+        found = [
+            Command("command", words, _COMMAND_ICONS.get(keys, "command"), run=function, shortcut=_spoken(keys))
+            for keys, words, function in self._window_keys()[1:]
+        ]
+        page = self._pages.get(self._current)
+        for keys, words, function in page.shortcuts() if hasattr(page, "shortcuts") else ():
+            found.append(Command("command", words, "command", run=function, shortcut=_spoken(keys)))
+        runs, projects = self.context.runs, self.context.projects
+        more = [
+            ("New project", "plus", projects.create), ("Duplicate project", "copy", projects.duplicate),
+            ("Open CSV or experiment file", "table", self.open_file_dialog), ("Quick test (1 epoch, 20 images)", "timer", runs.quick_test),
+            ("Train on 5 seeds", "dice-five", runs.train_seeds), ("Read the images again", "arrows-clockwise", self.context.scan.rescan),
+            ("Window settings", "gear-six", self.open_settings),
+        ]  # fmt: skip
+        return [*found[:4], *pages, *found[4:], *(Command("command", words, name, run=function) for words, name, function in more)]
+
+    def open_keyboard_map(self) -> None:
+        from studio.gui.shell.sheet import keyboard_map
+
+        steps = [(f"Ctrl {i}", slot.title) for i, slot in enumerate(PAGES, 1)]
+        groups = [("Everywhere", [(_spoken(keys), words) for keys, words, _ in self._window_keys()]), ("Steps", steps)]
+        for slot in PAGES:
+            page = self._pages.get(slot.key)
+            keys = [(_spoken(k), words) for k, words, _ in page.shortcuts()] if hasattr(page, "shortcuts") else []
+            if keys:
+                groups.append((slot.title, keys))
+        groups.append(("Numbers", [("↑ ↓", "Step"), ("Shift", "× 10"), ("Alt", "÷ 10")]))
+        keyboard_map(self.centralWidget(), groups).open()
+
+    def open_settings(self) -> None:
+        from studio.gui.shell.sheet import window_settings
+
+        window_settings(self.centralWidget(), self.context).open()
+
+    def open_messages(self) -> None:
+        from studio.gui.shell.sheet import messages
+
+        messages(self.centralWidget(), list(reversed(self._notices))).open()
+
+    def open_failure(self, entry) -> None:
+        from studio.gui.shell.sheet import failure
+
+        failure(self.centralWidget(), self.context, entry).open()
+
+    def toggle_theme(self) -> None:
+        choice = "light" if theme().mode == "dark" else "dark"
+        theme().set_choice(choice)
+        self.context.settings.set("window/theme", choice)
+
+    def toggle_inspector(self) -> None:
+        self._inspector_choice = not self.inspector.is_folded
+        self._apply_width()
+
+    def toggle_rail(self) -> None:
+        folded = not self.context.settings.flag("window/rail_folded", False)
+        self.context.settings.set("window/rail_folded", folded)
+        self._apply_width()
+
+    def open_folder_dialog(self) -> None:
+        dialog = QFileDialog(self, "Open a folder of images", _home_of(self.context.store.experiment.data.source))
+        dialog.setFileMode(QFileDialog.FileMode.Directory)
+        dialog.setOption(QFileDialog.Option.ShowDirsOnly)
+        self._open_dialog(dialog)
+
+    def open_file_dialog(self) -> None:
+        """A CSV of paths and labels, or an experiment file."""
+        dialog = QFileDialog(self, "Open a CSV or an experiment file", _home_of(self.context.store.experiment.data.source))
+        dialog.setFileMode(QFileDialog.FileMode.ExistingFile)
+        dialog.setNameFilter("CSV or experiment (*.csv *.tsv *.toml)")
+        self._open_dialog(dialog)
+
+    def _open_dialog(self, dialog: QFileDialog) -> None:
+        dialog.setAttribute(Qt.WidgetAttribute.WA_DeleteOnClose)
+        dialog.filesSelected.connect(lambda paths: self.open_path(paths[0]) if paths else None)
+        dialog.open()
+
+    def open_path(self, path: str) -> None:
+        """A folder or CSV becomes the data, an experiment file the draft."""
+        try:
+            if path.lower().endswith(".toml"):
+                self.context.projects.open_experiment(path)
+            else:
+                self.context.projects.open_data(path)
+        except BadInput as exc:
+            self.context.shell.toast(exc.problems[0].sentence)
+            return
+        self.show_page("data")
+
+    def _fill_project_menu(self, menu: QMenu) -> None:
+        menu.clear()
+        projects = self.context.projects
+        menu.addAction(icon("plus"), "New", projects.create)
+        menu.addAction(icon("folder-notch-open"), "Open folder…", QKeySequence("Ctrl+O"), self.open_folder_dialog)
+        menu.addAction(icon("table"), "Open CSV or experiment…", self.open_file_dialog)
+        recent = menu.addMenu(icon("clock-counter-clockwise"), "Recent")
+        for project in projects.recent():
+            name = project.name.replace("&", "&&") + ("" if project.is_source_there else "   (folder has moved)")
+            recent.addAction(name, partial(self._open_project, project))
+        recent.setEnabled(not recent.isEmpty())
+        menu.addSeparator()
+        menu.addAction(icon("pencil-simple"), "Rename…", self._rename)
+        menu.addAction(icon("copy"), "Duplicate", projects.duplicate)
+        source = self.context.store.experiment.data.source
+        reveal = menu.addAction(icon("arrow-square-out"), "Show images in the file manager", lambda: _reveal(source))
+        reveal.setEnabled(bool(source))
+
+    def _open_project(self, project) -> None:
+        try:
+            self.context.projects.open(project)
+        except BadInput as exc:
+            self.context.shell.toast(exc.problems[0].sentence)
+
+    def _rename(self) -> None:
+        from studio.gui.shell.sheet import rename
+
+        rename(self.centralWidget(), self.context).open()
+
+    # Drops
+
+    def dragEnterEvent(self, event: QDragEnterEvent) -> None:
+        if self.context is not None and any(url.isLocalFile() for url in event.mimeData().urls()):
+            event.acceptProposedAction()
+
+    def dropEvent(self, event: QDropEvent) -> None:
+        paths = [url.toLocalFile() for url in event.mimeData().urls() if url.isLocalFile()]
+        if not paths:
+            return
+        event.acceptProposedAction()
+        page = self._pages.get(self._current)
+        if hasattr(page, "accept_drop") and page.accept_drop(paths):
+            return
+        self.open_path(paths[0])
+
+    # Following
+
+    def _refresh_soon(self, *_) -> None:
+        if not self._timer.isActive():
+            self._timer.start()
+
+    def _refresh(self) -> None:
+        from studio.gui.shell.summary import summaries
+
+        self.rail.set_summaries(summaries(self.context))
+        self.top_bar.train.refresh()
+        self._place_toast()
+        name = self.context.store.experiment.name
+        self.setWindowTitle(f"{name} - Studio")
+        self._apply_inspector_visibility()
+
+    def _on_notice_added(self, sentence: str) -> None:
+        self._notices = [*self._notices, (time.strftime("%H:%M"), sentence)][-200:]
+
+    def _on_run_ended(self, entry) -> None:
+        from studio.core.outcome import Status
+        from studio.gui import wording
+
+        if entry.status is Status.FINISHED and entry.state.finished:
+            words = f"{entry.name.capitalize()} finished, {wording.percent(entry.state.finished.top1)}."
+            self.context.shell.toast(words, "See results", lambda: self.show_page("results", entry))
+        elif entry.status in (Status.FAILED, Status.CRASHED) and entry.outcome:
+            self.context.shell.toast(entry.outcome.sentence, "Details", lambda: self.open_failure(entry))
+
+    # Look
+
+    def restore_look(self) -> None:
+        settings = self.context.settings
+        geometry = settings.blob("window/geometry")
+        if not geometry.isEmpty():
+            self.restoreGeometry(geometry)
+        stored = settings.text("window/inspector_folded")
+        self._inspector_choice = None if not stored else stored == "true"
+        self._apply_width()
+
+    def _restore_splitters(self, page: QWidget) -> None:
+        for part in page.findChildren(QSplitter):
+            if part.objectName() and self.context is not None:
+                stored = self.context.settings.blob(f"splitter/{part.objectName()}")
+                if not stored.isEmpty():
+                    part.restoreState(QByteArray(stored))
+
+    def _store_look(self) -> None:
+        settings = self.context.settings
+        settings.set("window/geometry", self.saveGeometry())
+        if self._inspector_choice is not None:
+            settings.set("window/inspector_folded", self._inspector_choice)
+        for page in self._pages.values():
+            for part in page.findChildren(QSplitter):
+                if part.objectName():
+                    settings.set(f"splitter/{part.objectName()}", part.saveState())
+
+    def _apply_width(self) -> None:
+        narrow = self.width() < px(NARROW_BELOW)
+        # The Train and Schedule pages have columns of their own on the right: they start with the strip.
+        by_page = self._current in ("train", "schedule", "results", "use")
+        folded = narrow or by_page if self._inspector_choice is None else self._inspector_choice
+        if folded != self.inspector.is_folded:
+            self.inspector.set_folded(folded)
+        rail_folded = self.context.settings.flag("window/rail_folded", False) if self.context else False
+        self.rail.set_folded(rail_folded)
+        self.top_bar.set_rail_folded(rail_folded)
+        self.rail.set_short(self.height() < px(SHORT_BELOW))
+        self._apply_inspector_visibility()
+
+    def _apply_inspector_visibility(self) -> None:
+        """Nothing to inspect before there is data."""
+        self.inspector.setVisible(self.context is not None and bool(self.context.store.experiment.data.source))
+
+    def _place_toast(self) -> None:
+        self.toast.place(self.run_bar.height() if self.run_bar.isVisible() else 0)
+
+    def resizeEvent(self, event: QResizeEvent) -> None:
+        super().resizeEvent(event)
+        self._apply_width()
+        self._place_toast()
+        for child in self.centralWidget().children():
+            if child.objectName() in ("shell.palette",) or child.__class__.__name__ == "Sheet":
+                child.setGeometry(self.centralWidget().rect())
+
+    def closeEvent(self, event: QCloseEvent) -> None:
+        if self.context is not None:
+            active = self.context.runs.active
+            self.context.settings.set("window/closed_during", active.folder.name if active else "")
+            self._store_look()
+            self.context.close()
+        super().closeEvent(event)
+
+
+_COMMAND_ICONS = {
+    "Ctrl+O": "folder-notch-open", "Ctrl+Return": "play-fill", "Ctrl+.": "pause-fill", "Ctrl+Shift+.": "stop-fill",
+    "Ctrl+Z": "arrow-u-up-left", "Ctrl+Shift+Z": "arrow-u-up-right", "Ctrl+Shift+T": "sun", "F1": "keyboard", "Ctrl+F": "magnifying-glass",
+    "Ctrl+I": "sliders-horizontal", "Ctrl+B": "list",
+}  # fmt: skip
+
+
+def _spoken(keys: str) -> str:
+    """ "Ctrl+Return" -> "Ctrl Enter"."""
+    return keys.replace("Return", "Enter").replace("+", " ")
+
+
+def _home_of(source: str) -> str:
+    return str(Path(text_to_path(source)).parent) if source else str(Path.home())
+
+
+def _reveal(source: str) -> None:
+    QDesktopServices.openUrl(QUrl.fromLocalFile(text_to_path(source)))
+
+
+def _first_focusable(part: QWidget) -> QWidget | None:
+    for child in part.findChildren(QWidget):
+        if child.isVisible() and child.isEnabled() and child.focusPolicy() & Qt.FocusPolicy.TabFocus:
+            return child
+    return None
