@@ -29,10 +29,10 @@ COMMANDS = {
 
 def main(argv: list[str] | None = None) -> int:
     argv = sys.argv[1:] if argv is None else argv
-    if not argv:
+    if not argv or (argv[0].startswith("-") and argv[0] not in ("-h", "--help", "--version")):
         from studio.gui.app import main as open_window
 
-        return open_window()
+        return open_window(argv)
     from studio.command import terminal
 
     terminal.prepare()

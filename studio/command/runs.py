@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+from datetime import datetime
 
 from studio.cli import DONE
 from studio.command import terminal
@@ -37,7 +38,7 @@ def run(args: argparse.Namespace) -> int:
         rows.append(
             (
                 folder.nickname,
-                folder.name[:16].replace("_", " ") if folder.name[:4].isdigit() else "",
+                _started(folder.name),
                 str(state.status),
                 f"{len(state.epochs)}/{experiment.schedule.epochs}",
                 f"{best.validation_top1:.1%}" if best else "",
@@ -50,3 +51,11 @@ def run(args: argparse.Namespace) -> int:
         if not terminal.say("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()):
             break
     return DONE
+
+
+def _started(name: str) -> str:
+    """ "2026-11-23 10:15" of "2026-11-23_101500_calm-otter"; "" of a renamed folder."""
+    try:
+        return f"{datetime.strptime(name[:17], '%Y-%m-%d_%H%M%S'):%Y-%m-%d %H:%M}"
+    except ValueError:
+        return ""

@@ -8,11 +8,14 @@ from pathlib import Path
 
 from studio.cli import DONE
 from studio.command import terminal
+from studio.command.chosen import source_text
 from studio.core.problem import BadInput
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("output", metavar="OUT", type=Path, help="folder for the PNG files; made if it is not there")
+    parser.add_argument("--data", metavar="DIR", default="", help="images to show (default: a sample)")
+    parser.add_argument("--no-workers", action="store_true", help="leave out what only torch can compute: faster")
 
 
 def run(args: argparse.Namespace) -> int:
@@ -23,6 +26,9 @@ def run(args: argparse.Namespace) -> int:
     os.environ.setdefault("QT_QPA_PLATFORM", "offscreen")
     from studio.gui.screenshot import render_all
 
-    written = render_all(args.output)
-    terminal.say(f"Wrote {len(written) if written is not None else ''} pictures to {terminal.safe(str(args.output))}".replace("  ", " "))
+    with terminal.Progress("pictures") as progress:
+        written = render_all(
+            args.output, data=source_text(args.data) if args.data else "", workers=not args.no_workers, progress=progress
+        )
+    terminal.say(f"Wrote {len(written):,} pictures to {terminal.safe(str(args.output))}")
     return DONE

@@ -191,7 +191,7 @@ class Worker:
                 stderr=log,
                 start_new_session=os.name != "nt",  # Ctrl-C in the terminal is the window's to answer
                 creationflags=getattr(subprocess, "CREATE_NO_WINDOW", 0),
-                env=os.environ | {"NO_ALBUMENTATIONS_UPDATE": "1", "PYTHONUTF8": "1"},
+                env=os.environ | {"NO_ALBUMENTATIONS_UPDATE": "1", "PYTHONPATH": _python_path()},
             )
         process = _Process(popen, {first})
         with self._lock:
@@ -275,6 +275,12 @@ class Worker:
             request = self._requests.pop(number, None)
         if request:
             request.on_error(error)
+
+
+def _python_path() -> str:
+    """With the folder that holds the package, so that a start from any folder works."""
+    root = str(Path(__file__).resolve().parents[2])
+    return os.pathsep.join(filter(None, [root, os.environ.get("PYTHONPATH", "")]))
 
 
 def take_file(reference: dict[str, Any]) -> bytes:

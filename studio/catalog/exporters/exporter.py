@@ -1,0 +1,55 @@
+"""What an exporter is given, and what it is."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    import numpy as np
+    from torch import nn
+
+Answer = Callable[["np.ndarray"], "np.ndarray"]  # uint8[N, S, S, 3] evaluation views -> float32[N, C] probabilities
+
+
+@dataclass(frozen=True)
+class Exportable:
+    """A trained network and everything that must travel with it. `module`: float32 images_NCHW, normalised -> logits_NC, eval mode, CPU."""
+
+    module: nn.Module
+    source: str  # library of the backbone: "bundled", "torchvision", "timm"
+    backbone: str
+    classes: tuple[str, ...]
+    input_size: int  # px
+    mean: tuple[float, float, float]  # of channels in [0, 1]
+    std: tuple[float, float, float]
+    interpolation: str
+    crop_fraction: float  # share of the shorter side that the evaluation view keeps
+
+    @property
+    def recipe(self) -> str:
+        """How a picture becomes the network's input, in words."""
+        side = "the shorter side" if self.crop_fraction == 1 else f"{self.crop_fraction:g} of the shorter side"
+        return (
+            f"Upright (EXIF applied), RGB, transparency over white; the centre square of {side}; "
+            f"resized to {self.input_size} x {self.input_size} by area averaging when shrinking, {self.interpolation} when enlarging; "
+            f"divided by 255; minus mean {list(self.mean)}, divided by std {list(self.std)} per channel."
+        )
+
+
+@dataclass(frozen=True)
+class Exporter:
+    """`write(exportable, folder)` makes its files; `open(folder)` loads them again with the format's own reader for the comparison.
+
+    `usage` is a template of Python lines for preprocess.py that define `probabilities(views_NHWC)`.
+    """
+
+    key: str
+    title: str
+    detail: str
+    main_file: str
+    write: Callable[[Exportable, Path], dict[str, Any]]  # facts for the report, such as {"opset": 20}
+    open: Callable[[Path], Answer]
+    usage: str

@@ -1,0 +1,67 @@
+"""Score a trained run on labelled images: folders named like the classes, train/val/test folders, or a CSV file."""
+
+from __future__ import annotations
+
+import argparse
+import json
+from pathlib import Path
+
+from studio.cli import DONE
+from studio.command import terminal
+from studio.command.chosen import add_device_argument, add_run_argument, add_which_argument, source_text, trained_run
+from studio.core.experiment import Data
+from studio.core.path_text import shown
+from studio.core.problem import BadInput
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    add_run_argument(parser)
+    parser.add_argument("--data", metavar="DIR", required=True, help="labelled images: a folder or a CSV file")
+    parser.add_argument("--part", choices=["all", "train", "validation", "test"], default="all", help="which part of them (default: all)")
+    parser.add_argument("-o", "--output", metavar="FILE", type=Path, help="also write all scores as JSON")
+    parser.add_argument("--json", action="store_true", help="end standard output with one line of JSON")
+    add_which_argument(parser)
+    add_device_argument(parser)
+
+
+def run(args: argparse.Namespace) -> int:
+    folder = trained_run(args)
+    if args.output and args.output.exists():
+        raise BadInput(f"{args.output} exists already. Choose another name with -o.")
+    from studio.engine.score_run import score_run
+
+    with terminal.Progress() as progress:
+        scores = score_run(
+            folder, Data(source=source_text(args.data)), which=args.which, part=args.part, device=args.device, progress=progress
+        )
+    if scores["unknown_classes"]:
+        terminal.note(f"Warning: left out, since the run does not know them: {', '.join(map(shown, scores['unknown_classes']))}")
+    for id_, reason in list(scores["unreadable"].items())[:10]:
+        terminal.note(f"Warning: {shown(id_)} cannot be read: {reason}")
+    _print_table(scores)
+    if args.output:
+        try:
+            args.output.write_text(json.dumps(scores, indent=1) + "\n", encoding="utf-8")
+        except OSError as exc:
+            raise BadInput(f"{args.output} cannot be written: {exc.strerror}. Choose another place.") from None
+    if args.json:
+        kept = {key: scores[key] for key in ("top1", "top5", "loss", "macro_f1", "num_images")}
+        terminal.say_json({"status": "done", "run": str(folder.path)} | kept)
+    return DONE
+
+
+def _print_table(scores: dict) -> None:
+    names = [shown(name)[:40] for name in scores["classes"]]
+    width = max(map(len, [*names, "class"]))
+    terminal.say(f"{'class':<{width}}  precision  recall      F1  images")
+    for name, row in zip(names, scores["per_class"], strict=True):
+        cells = "  ".join(f"{_percent(row[key]):>{w}}" for key, w in (("precision", 9), ("recall", 6), ("f1", 6)))
+        terminal.say(f"{name:<{width}}  {cells}  {row['support']:>6,}")
+    terminal.say(
+        f"top-1 {scores['top1']:.2%}, top-5 {scores['top5']:.2%}, loss {scores['loss']:.4f}, macro F1 {scores['macro_f1']:.2%} "
+        f"on {scores['num_images']:,} images"
+    )
+
+
+def _percent(value: float | None) -> str:
+    return "-" if value is None else f"{value:.1%}"

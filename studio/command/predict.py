@@ -1,0 +1,78 @@
+"""Say what is in new images. Files are taken as they are, folders are searched through."""
+
+from __future__ import annotations
+
+import argparse
+import csv
+import io
+
+from studio.cli import DONE, FAILED
+from studio.command import terminal
+from studio.command.chosen import add_device_argument, add_run_argument, add_which_argument, trained_run
+from studio.core.path_text import path_to_text, shown
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    add_run_argument(parser)
+    parser.add_argument("paths", metavar="FILE_OR_DIR", nargs="+", help="images, or folders with images")
+    parser.add_argument("--top", type=int, default=3, metavar="N", help="classes per image (default: 3)")
+    parser.add_argument("--unsure", type=float, default=None, metavar="P", help="mark images whose best class is less likely (default: 0.5)")
+    parser.add_argument("--csv", action="store_true", help="print CSV with the probability of every class")
+    parser.add_argument("--json", action="store_true", help="end standard output with one line of JSON")
+    add_which_argument(parser)
+    add_device_argument(parser)
+
+
+def run(args: argparse.Namespace) -> int:
+    folder = trained_run(args)
+    from studio.engine.device import choose_device
+    from studio.engine.network import load_trained
+    from studio.engine.predict import UNSURE_BELOW, Predictor, find_images
+
+    files = find_images(args.paths)
+    device = choose_device(args.device)
+    predictor = Predictor(load_trained(folder, args.which), device)
+    classes = [shown(name) for name in predictor.trained.classes]
+    unsure_below = UNSURE_BELOW if args.unsure is None else args.unsure
+    if args.csv:
+        terminal.say(_csv_row(["path", "label", "probability", "unsure", *classes]))
+    num_refused, rows = 0, []
+    with terminal.Progress() as progress:
+        for prediction in predictor.predict(files, progress=progress):
+            name = shown(path_to_text(prediction.path))
+            if prediction.probabilities_C is None:
+                num_refused += 1
+                terminal.note(f"Warning: {name} cannot be read: {prediction.reason}")
+                rows.append({"path": name, "reason": prediction.reason})
+                continue
+            is_unsure = prediction.confidence < unsure_below
+            top = prediction.top(max(1, args.top))
+            if args.csv:
+                row = [name, classes[prediction.best], f"{prediction.confidence:.6f}", "yes" if is_unsure else "no"]
+                is_read = terminal.say(_csv_row(row + [f"{p:.6f}" for p in prediction.probabilities_C]))
+            else:
+                words = ", ".join(f"{classes[i]} {p:.1%}" for i, p in top)
+                is_read = terminal.say(f"{name}: {'unsure: ' if is_unsure else ''}{words}")
+            if not is_read:
+                return DONE  # nobody reads any more
+            rows.append({"path": name, "top": [[classes[i], p] for i, p in top], "is_unsure": is_unsure})
+    if num_refused:
+        terminal.note(f"{num_refused:,} of {len(files):,} files could not be read.")
+    if args.json:
+        terminal.say_json({"status": "done" if num_refused < len(files) else "failed", "run": str(folder.path), "predictions": rows})
+    return DONE if num_refused < len(files) else FAILED
+
+
+def _csv_row(cells: list[str]) -> str:
+    """One CSV line. A cell that a spreadsheet would take for a formula is marked as text."""
+    out = io.StringIO()
+    csv.writer(out, lineterminator="").writerow([f"'{c}" if c[:1] in "=+-@" and not _is_number(c) else c for c in cells])
+    return out.getvalue()
+
+
+def _is_number(text: str) -> bool:
+    try:
+        float(text)
+        return True
+    except ValueError:
+        return False

@@ -1,0 +1,218 @@
+"""Writing a trained network in another format, opening what was written, and comparing it with the original before it is believed."""
+
+from __future__ import annotations
+
+import json
+import os
+import secrets
+import shutil
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+
+from studio.catalog.exporters import Exportable, Exporter, exporter_of
+from studio.core.path_text import path_to_text, shown
+from studio.core.problem import BadInput
+from studio.core.run_folder import RunFolder
+from studio.dataset.dataset import Cancelled, Dataset
+from studio.dataset.image import ImageRefused, read_image
+from studio.engine.network import Trained, load_trained
+from studio.engine.predict import Predictor
+
+NUM_COMPARED = 64
+TOLERANCE = 1e-3  # largest difference of a probability
+
+Progress = Callable[[int, int | None, str], None]
+
+
+@dataclass(frozen=True)
+class ExportReport:
+    """What was written and how it compares. `agreement` is the share of images with the same best class, in [0, 1]."""
+
+    format: str
+    folder: str  # text form; ends in ".failed" when the comparison failed
+    main_file: str
+    num_bytes: int
+    num_images: int
+    are_real_images: bool  # False: no validation image could be read, random pictures were compared
+    agreement: float
+    max_difference: float  # of the probabilities
+    is_good: bool
+    facts: dict[str, Any]
+
+    @property
+    def sentence(self) -> str:
+        what = "validation images" if self.are_real_images else "random pictures (no validation image could be read)"
+        compared = f"{self.agreement:.1%} agreement and a largest difference of {self.max_difference:.1e} on {self.num_images} {what}"
+        if self.is_good:
+            return f"Same answers as in Studio: {compared}."
+        return f"The exported network answers differently: {compared}; {TOLERANCE:g} is allowed. The files were kept aside and should not be used."
+
+
+def export(
+    folder: RunFolder,
+    format_: str,
+    destination: str | os.PathLike | None = None,
+    *,
+    which: Literal["best", "last"] = "best",
+    may_replace: bool = False,
+    progress: Progress | None = None,
+    is_cancelled: Callable[[], bool] | None = None,
+) -> ExportReport:
+    """Write into `destination` (a folder; by default in the run's results), whole or not at all.
+
+    Raises BadInput when the folder exists and `may_replace` is off, when it cannot be written, or when the format cannot hold this
+    network; Cancelled between the steps.
+    """
+    exporter = exporter_of(format_)
+    target = Path(destination) if destination is not None else folder.results_path / "exports" / format_
+    _refuse_existing(target, may_replace)
+
+    def step(done: int, what: str) -> None:
+        if is_cancelled and is_cancelled():
+            raise Cancelled
+        if progress:
+            progress(done, 4, what)
+
+    step(0, "Loading the network")
+    trained = load_trained(folder, which)
+    temporary = target.with_name(f".{secrets.token_hex(6)}.tmp")
+    try:
+        temporary.mkdir(parents=True)
+        step(1, f"Writing {exporter.title}")
+        exportable = as_exportable(trained)
+        facts = exporter.write(exportable, temporary)
+        _write_companions(temporary, exporter, exportable)
+        step(2, "Reading images to compare")
+        views, are_real = comparison_views(folder, trained)
+        step(3, "Comparing")
+        agreement, difference = _compare(exporter, temporary, trained, views)
+        is_good = difference <= TOLERANCE
+        final = target if is_good else target.with_name(target.name + ".failed")
+        num_bytes = sum(p.stat().st_size for p in temporary.iterdir())
+        report = ExportReport(
+            format_, path_to_text(final), exporter.main_file, num_bytes, len(views), are_real, agreement, difference, is_good, facts
+        )
+        (temporary / "report.json").write_text(json.dumps(asdict(report) | {"run": folder.name, "which": which}, indent=1))
+        _publish(temporary, final)
+    except OSError as exc:
+        raise BadInput(
+            f"The export cannot be written to {shown(path_to_text(target))}: {exc.strerror or exc}. Choose another place."
+        ) from None
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
+    if progress:
+        progress(4, 4, "Done")
+    return report
+
+
+def as_exportable(trained: Trained) -> Exportable:
+    return Exportable(
+        trained.module,
+        trained.experiment.model.source,
+        trained.experiment.model.backbone,
+        trained.classes,
+        trained.input_size,
+        trained.mean,
+        trained.std,
+        trained.interpolation,
+        trained.crop_fraction,
+    )
+
+
+def comparison_views(folder: RunFolder, trained: Trained) -> tuple[np.ndarray, bool]:
+    """Up to 64 evaluation views of validation images, spread over the whole part, uint8[N, S, S, 3]; random pictures if none can be read."""
+    predictor, views = Predictor(trained), []
+    try:
+        dataset = Dataset.from_json(folder.dataset_path.read_bytes())
+        samples = dataset.part("validation")
+    except (OSError, BadInput):
+        samples = ()
+    for position in np.linspace(0, len(samples) - 1, min(NUM_COMPARED, len(samples))).round().astype(int):
+        try:
+            image = read_image(dataset.path_of(samples[position]), max_megapixels=trained.experiment.data.max_megapixels)
+        except (ImageRefused, OSError):
+            continue
+        views.append(predictor.view(image))
+    if views:
+        return np.stack(views), True
+    size = trained.input_size
+    return np.random.default_rng(0).integers(0, 256, (16, size, size, 3), np.uint8), False
+
+
+def _compare(exporter: Exporter, folder: Path, trained: Trained, views_NHWC: np.ndarray) -> tuple[float, float]:
+    """Agreement and largest difference of probabilities between the file and the original."""
+    ours = Predictor(trained).probabilities
+    theirs = exporter.open(folder)
+    same, difference = 0, 0.0
+    for start in range(0, len(views_NHWC), 16):
+        batch = views_NHWC[start : start + 16]
+        a, b = ours(batch), theirs(batch)
+        same += int((a.argmax(1) == b.argmax(1)).sum())
+        worst = float(np.abs(a - b).max())
+        difference = max(difference, worst if np.isfinite(worst) else float("inf"))
+    return same / len(views_NHWC), difference
+
+
+def _refuse_existing(target: Path, may_replace: bool) -> None:
+    if target.exists() and not may_replace and not (target.is_dir() and not any(target.iterdir())):
+        raise BadInput(f"{shown(path_to_text(target))} exists already. Choose another place, or replace it with --overwrite.")
+    if target.exists() and not target.is_dir():
+        raise BadInput(f"{shown(path_to_text(target))} is a file. An export is a folder: choose another name.")
+    if may_replace and target.is_dir() and any(target.iterdir()) and not (target / "report.json").is_file():
+        raise BadInput(f"{shown(path_to_text(target))} holds other files than an export, so it is not replaced. Choose another place.")
+
+
+def _publish(temporary: Path, final: Path) -> None:
+    """Put the finished folder in its place; an earlier export there goes only when the new one is whole."""
+    if final.exists():
+        aside = final.with_name(f".{secrets.token_hex(6)}.old")
+        final.rename(aside)
+        temporary.rename(final)
+        shutil.rmtree(aside, ignore_errors=True)
+    else:
+        temporary.rename(final)
+
+
+def _write_companions(folder: Path, exporter: Exporter, exportable: Exportable) -> None:
+    labels = "".join(shown(name) + "\n" for name in exportable.classes)
+    (folder / "labels.txt").write_text(labels, encoding="utf-8", errors="backslashreplace")
+    code = _EXAMPLE.format(
+        usage=exporter.usage, size=exportable.input_size, crop=exportable.crop_fraction, enlarge=_CV2.get(exportable.interpolation, "CUBIC")
+    )
+    (folder / "preprocess.py").write_text(code, encoding="utf-8")
+
+
+_CV2 = {"bilinear": "LINEAR", "nearest": "NEAREST"}
+_EXAMPLE = '''"""What is in a picture? `python preprocess.py picture.jpg`. Needs numpy, pillow, opencv-python-headless and what is imported below."""
+
+import sys
+
+import cv2
+import numpy as np
+from PIL import Image, ImageOps
+
+{usage}
+
+def view(path, size={size}, crop={crop!r}):
+    """The picture as the network sees it: upright, RGB on white, centre square, resized by area averaging. uint8[size, size, 3]"""
+    picture = ImageOps.exif_transpose(Image.open(path)).convert("RGBA")
+    picture = Image.alpha_composite(Image.new("RGBA", picture.size, "white"), picture).convert("RGB")
+    pixels = np.asarray(picture)
+    height, width = pixels.shape[:2]
+    side = max(1, round(min(height, width) * crop))
+    top, left = (height - side) // 2, (width - side) // 2
+    square = np.ascontiguousarray(pixels[top : top + side, left : left + side])
+    how = cv2.INTER_AREA if side >= size else cv2.INTER_{enlarge}
+    return square if side == size else cv2.resize(square, (size, size), interpolation=how)
+
+
+if __name__ == "__main__":
+    for path in sys.argv[1:]:
+        row = probabilities(view(path)[None])[0]
+        best = int(row.argmax())
+        print(f"{{path}}: {{classes[best]}} ({{row[best]:.1%}})")
+'''

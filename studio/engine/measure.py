@@ -1,0 +1,69 @@
+"""How long a training step takes here, measured in two seconds on pictures of noise."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from torch import nn
+
+from studio.catalog.backbones import build_backbone
+from studio.catalog.optimisers import build_optimiser
+from studio.core.experiment import Experiment
+from studio.engine.device import choose_device, device_name
+from studio.engine.network import frozen_as_asked
+from studio.engine.precision import choose_precision, synchronise
+
+SECONDS = 2.0
+MAX_BATCH = 16  # on the processor: the time per image hardly depends on it, the wait does
+
+
+def measure_training(experiment: Experiment, num_classes: int, check: Callable[[], None] = lambda: None) -> dict[str, Any]:
+    """{"seconds_per_image", "images_per_s", "batch_size", "device", "device_name", "precision"} of forward, backward and update.
+
+    Loading images is not in it. `check` is called between steps and may raise. Raises BadInput for a network or device that is not there.
+    """
+    device = choose_device(experiment.training.device)
+    model = experiment.model
+    built = build_backbone(model.source, model.backbone, num_classes=num_classes, pretrained=False, input_size=model.input_size)
+    network = frozen_as_asked(built.module, built.stages, experiment)
+    precision = choose_precision(network, experiment, device)
+    layout = torch.channels_last if precision.channels_last else torch.contiguous_format
+    network.module.to(device, memory_format=layout)
+    network.train_mode()
+    groups, _ = network.parameter_groups(experiment.optimiser.weight_decay)
+    optimiser = build_optimiser(experiment.optimiser, groups)
+    for group in optimiser.param_groups:
+        group["lr"] = 1e-6
+    size = experiment.training.batch_size if device.type == "cuda" else min(MAX_BATCH, experiment.training.batch_size)
+    size = max(2, size)  # batch norm cannot learn from a single image
+    images = torch.rand(size, 3, model.input_size, model.input_size, device=device).to(memory_format=layout)
+    labels = torch.zeros(size, dtype=torch.long, device=device)
+
+    def step() -> None:
+        check()
+        with precision.autocast(device):
+            loss = nn.functional.cross_entropy(network.module(images).float(), labels)
+        loss.backward()
+        optimiser.step()
+        optimiser.zero_grad(set_to_none=True)
+
+    step()  # prepares kernels
+    synchronise(device)
+    start, times = time.perf_counter(), []
+    while not times or time.perf_counter() - start < SECONDS:
+        before = time.perf_counter()
+        step()
+        synchronise(device)
+        times.append(time.perf_counter() - before)
+    seconds = sorted(times)[len(times) // 2] / size
+    return {
+        "seconds_per_image": seconds,
+        "images_per_s": 1 / seconds,
+        "batch_size": size,
+        "device": str(device),
+        "device_name": device_name(device),
+        "precision": precision.name,
+    }

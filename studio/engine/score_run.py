@@ -1,0 +1,85 @@
+"""Scoring a trained run on labelled images it may never have seen."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from contextlib import nullcontext
+from typing import Any, Literal
+
+import numpy as np
+
+from studio.core.experiment import Data
+from studio.core.path_text import shown
+from studio.core.problem import BadInput
+from studio.core.run_folder import RunFolder
+from studio.dataset.scan import Cancelled, scan
+from studio.dataset.words import listed
+from studio.engine.device import choose_device
+from studio.engine.evaluate import answer, score, scores_json
+from studio.engine.loader import Loader, Source, choose_num_workers
+from studio.engine.network import load_trained
+from studio.engine.plan import evaluation_requests
+
+BATCH_SIZE = 32
+
+Progress = Callable[[int, int | None, str], None]
+
+
+def score_run(
+    folder: RunFolder,
+    data: Data,
+    *,
+    which: Literal["best", "last"] = "best",
+    part: Literal["all", "train", "validation", "test"] = "all",
+    device: str = "auto",
+    progress: Progress | None = None,
+    is_cancelled: Callable[[], bool] | None = None,
+) -> dict[str, Any]:
+    """Scores as evaluate.scores_json gives them, with "unknown_classes" and "unreadable" (id to reason).
+
+    Images of classes that the run was not trained on are left out. Raises BadInput when nothing is left to score, Cancelled.
+    """
+    chosen = choose_device(device)
+    dataset = scan(data, progress=progress, is_cancelled=is_cancelled)
+    trained = load_trained(folder, which)
+    index = {name: i for i, name in enumerate(trained.classes)}
+    samples = [s for s in dataset.samples if part in ("all", s.split)]
+    unknown = sorted({s.label for s in samples} - index.keys())
+    known = [s for s in samples if s.label in index]
+    if not samples:
+        raise BadInput(f"There are no {'' if part == 'all' else part + ' '}images in {shown(data.source)} to score.")
+    if not known:
+        raise BadInput(f"None of the classes there is known to {folder.nickname}: it knows {listed(trained.classes)}, the folder has {listed(unknown)}.")
+    labels = np.array([index[s.label] for s in known], np.int64)
+    source = Source(
+        paths=tuple(dataset.path_of(s) for s in known),
+        augment=trained.experiment.augment,
+        input_size=trained.input_size,
+        interpolation=trained.interpolation,
+        crop_fraction=trained.crop_fraction,
+        max_megapixels=data.max_megapixels,
+        num_trained=0,
+        cache_bytes=0,
+    )
+    trained.module.to(chosen)
+    unreadable = {s.id: s.reason for s in dataset.set_aside}
+    done = 0
+
+    def counted(batches):
+        nonlocal done
+        for batch in batches:
+            if is_cancelled and is_cancelled():
+                raise Cancelled
+            unreadable.update({known[i].id: reason for i, reason in batch.refused.items()})
+            yield batch
+            done += len(batch.indices)
+            if progress:
+                progress(done, len(known), "Scoring")
+
+    with Loader(source, BATCH_SIZE, choose_num_workers(-1, chosen.type)) as loader:
+        batches = counted(loader.batches(evaluation_requests(0, len(known), BATCH_SIZE)))
+        answers = answer(trained.module, batches, labels, trained.normaliser(chosen), nullcontext)
+    if not len(answers.labels_N):
+        raise BadInput(f"None of the {len(known):,} images can be read. Check that the files were copied completely.")
+    scores = score(answers, len(trained.classes))
+    return scores_json(scores, trained.classes) | {"unknown_classes": unknown, "unreadable": unreadable, "step": trained.step}

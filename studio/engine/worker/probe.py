@@ -1,0 +1,240 @@
+"""Methods of the probe worker: it lists and describes networks, predicts, explains, evaluates, exports and downloads."""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections import OrderedDict
+from dataclasses import asdict
+from typing import Any
+
+from studio.core.experiment import Model, Optimiser, Training, parse_experiment
+from studio.core.path_text import path_to_text
+from studio.core.problem import BadInput
+from studio.core.run_folder import RunFolder
+from studio.engine.worker.place import openable, shown_name
+from studio.engine.worker.service import Call, Method, Superseded
+
+_MAX_LOADED = 2  # trained networks kept in each lane
+_loaded = threading.local()
+_loading = threading.Lock()
+
+
+def warm_up(call: Call) -> dict[str, Any]:
+    """Import torch before the first question."""
+    _load_torch(call)
+    return {}
+
+
+def list_backbones(call: Call) -> dict[str, Any]:
+    """{"backbones": [fields of BackboneInfo, ...]}; seconds the first time, then from the cache."""
+    from studio.catalog.backbones import list_backbones as listed
+
+    call.progress(0, None, "loading torch")
+    return {"backbones": [asdict(info) for info in listed()]}
+
+
+def describe_model(
+    call: Call,
+    model: dict[str, Any],
+    num_classes: int,
+    training: dict[str, Any] | None = None,
+    optimiser: dict[str, Any] | None = None,
+) -> dict[str, Any]:
+    """See engine.describe.describe_model."""
+    _load_torch(call)
+    from studio.engine.describe import describe_model as described
+
+    spec = _spec(model, training, optimiser)
+    return described(spec.model, spec.training, spec.optimiser, num_classes)
+
+
+def check_model(call: Call, model: dict[str, Any], num_classes: int) -> dict[str, Any]:
+    """{"problems": [{"field", "severity", "sentence"}, ...]} of building this network with its weights."""
+    _load_torch(call)
+    from studio.engine.preflight import check_model as checked
+
+    spec = _spec(model)
+    return {"problems": [{"field": p.field, "severity": str(p.severity), "sentence": p.sentence} for p in checked(spec.model, num_classes)]}
+
+
+def check_weights_file(call: Call, model: dict[str, Any], num_classes: int, path: str | None = None) -> dict[str, Any]:
+    """What a weights file gives this backbone: the fields of WeightsReport, and its "sentence". An error says why it cannot be used."""
+    _load_torch(call)
+    from studio.catalog.backbones import build_backbone
+
+    spec = _spec(model).model
+    built = build_backbone(
+        spec.source,
+        spec.backbone,
+        num_classes=num_classes,
+        pretrained=True,
+        weights_file=path or spec.weights_file,
+        input_size=spec.input_size,
+    )
+    return asdict(built.report) | {"sentence": built.report.sentence}
+
+
+def measure(
+    call: Call, model: dict[str, Any], num_classes: int, training: dict[str, Any] | None = None, optimiser: dict[str, Any] | None = None
+) -> dict[str, Any]:
+    """See engine.measure.measure_training: the time of one image in training, measured for two seconds."""
+    _load_torch(call)
+    from studio.engine.measure import measure_training
+
+    return measure_training(_spec(model, training, optimiser), num_classes, call.check)
+
+
+def predict(call: Call, run: str, paths: list[str], which: str = "best", top: int = 6) -> dict[str, Any]:
+    """{"classes", "unsure_below", "predictions": [{"path", "top": [[class index, probability]], "is_unsure", "reason"}]}.
+
+    Folders are searched through; a file that cannot be read has a "reason" and an empty "top".
+    """
+    predictor = _predictor(call, run, which)
+    from studio.engine.predict import UNSURE_BELOW, find_images
+
+    files = find_images([openable(path) for path in paths])
+    rows = []
+    for prediction in predictor.predict(files, progress=call.progress, is_cancelled=call.is_cancelled):
+        is_readable = prediction.probabilities_C is not None
+        rows.append(
+            {
+                "path": path_to_text(prediction.path),
+                "top": prediction.top(top) if is_readable else [],
+                "is_unsure": is_readable and prediction.confidence < UNSURE_BELOW,
+                "reason": prediction.reason,
+            }
+        )
+    return {"classes": list(predictor.trained.classes), "unsure_below": UNSURE_BELOW, "predictions": rows}
+
+
+def explain(call: Call, run: str, path: str, class_index: int | None = None, which: str = "best") -> dict[str, Any]:
+    """Grad-CAM: {"heat", "image": references of equal size, "class_index", "probabilities", "layer",
+    "box": [left, top, side] of the view in the upright picture in px, "size": [width, height] of that picture}."""
+    predictor = _predictor(call, run, which)
+    from studio.dataset.image import ImageRefused, read_image
+    from studio.engine.explain import explain as explained
+
+    trained = predictor.trained
+    try:
+        image = read_image(openable(path), max_megapixels=trained.experiment.data.max_megapixels)
+    except ImageRefused as exc:
+        raise BadInput(f"{shown_name(path)} cannot be shown: {exc.reason}.") from None
+    view = predictor.view(image)
+    found = explained(trained, view, class_index)
+    height, width = image.shape[:2]
+    side = max(1, round(min(height, width) * trained.crop_fraction))
+    return {
+        "heat": call.heat(found.heat_HW),
+        "image": call.image(view),
+        "class_index": found.class_index,
+        "probabilities": [float(p) for p in found.probabilities_C],
+        "classes": list(trained.classes),
+        "layer": found.layer,
+        "box": [(width - side) // 2, (height - side) // 2, side],
+        "size": [width, height],
+    }
+
+
+def evaluate(call: Call, run: str, data: dict[str, Any] | str, which: str = "best", part: str = "all") -> dict[str, Any]:
+    """Scores of a run on labelled images, as engine.score_run gives them. `data` is a folder or the fields of experiment.Data."""
+    _load_torch(call)
+    from studio.engine.score_run import score_run
+
+    wanted = {"source": data} if isinstance(data, str) else data
+    spec = parse_experiment({"data": wanted}).data
+    return score_run(RunFolder(openable(run)), spec, which=which, part=part, progress=call.progress, is_cancelled=call.is_cancelled)
+
+
+def export(call: Call, run: str, format: str, destination: str | None = None, which: str = "best", replace: bool = False) -> dict[str, Any]:
+    """The fields of ExportReport and its "sentence"."""
+    _load_torch(call)
+    from studio.engine.export import export as exported
+
+    target = openable(destination) if destination else None
+    report = exported(
+        RunFolder(openable(run)), format, target, which=which, may_replace=replace, progress=call.progress, is_cancelled=call.is_cancelled
+    )
+    return asdict(report) | {"sentence": report.sentence}
+
+
+def download_weights(call: Call, source: str, name: str) -> dict[str, Any]:
+    """Fetch the weights of a backbone; progress is in bytes. {"path"}"""
+    from studio.catalog.backbones import backbone_info
+    from studio.catalog.backbones.download import DownloadCancelled
+    from studio.catalog.backbones.download import download_weights as downloaded
+
+    call.progress(0, None, "loading torch")
+    info = backbone_info(source, name)
+    try:
+        path = downloaded(info, lambda done, total: call.progress(done, total, "downloading"), call.is_cancelled)
+    except DownloadCancelled:
+        raise Superseded from None
+    return {"path": path_to_text(path)}
+
+
+def doctor(call: Call) -> dict[str, Any]:
+    """{"findings": [{"title", "status", "detail", "fix"}, ...]}"""
+    from studio.engine.doctor import examine
+
+    call.progress(0, None, "loading torch")
+    return {"findings": [asdict(finding) for finding in examine()]}
+
+
+def _spec(model: dict[str, Any], training: dict[str, Any] | None = None, optimiser: dict[str, Any] | None = None):
+    return parse_experiment(
+        {
+            "model": Model().model_dump() | model,
+            "training": Training().model_dump() | (training or {}),
+            "optimiser": Optimiser().model_dump() | (optimiser or {}),
+        }
+    )
+
+
+def _load_torch(call: Call) -> None:
+    """Say so while torch is imported: seconds on a cold disk, once. One thread at a time."""
+    import sys
+
+    if "torch" not in sys.modules:
+        call.progress(0, None, "loading torch")
+    with _loading:
+        import torch  # noqa: F401
+    call.check()
+
+
+def _predictor(call: Call, run: str, which: str):
+    """The run's trained network, kept until its checkpoint changes. Each lane has its own: they run side by side."""
+    _load_torch(call)
+    from studio.engine.checkpoint import require_checkpoint
+    from studio.engine.network import load_trained
+    from studio.engine.predict import Predictor
+
+    folder = RunFolder(openable(run))
+    cache = _loaded.__dict__.setdefault("predictors", OrderedDict())
+    newest = max((p.name for p in folder.checkpoints_path.glob("step-*")), default="")
+    key = (os.fspath(folder.path), which, newest)
+    if key not in cache:
+        call.progress(0, None, "loading the network")
+        require_checkpoint(folder, which)
+        cache[key] = Predictor(load_trained(folder, which))
+    cache.move_to_end(key)
+    while len(cache) > _MAX_LOADED:
+        cache.popitem(last=False)
+    return cache[key]
+
+
+METHODS = {
+    "warm_up": Method(warm_up),
+    "list_backbones": Method(list_backbones, "list"),
+    "describe_model": Method(describe_model),
+    "check_model": Method(check_model),
+    "check_weights_file": Method(check_weights_file),
+    "measure": Method(measure, "long"),
+    "predict": Method(predict),
+    "predict_folder": Method(predict, "folder"),
+    "explain": Method(explain),
+    "evaluate": Method(evaluate, "long"),
+    "export": Method(export, "long"),
+    "download_weights": Method(download_weights, "download"),
+    "doctor": Method(doctor, "long"),
+}
