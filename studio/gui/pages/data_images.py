@@ -83,7 +83,7 @@ class ImagesPanel(Panel):
         self.search.setObjectName("data.images.search")
         self.search.setPlaceholderText("File name")
         self.search.setAccessibleName("Search file names")
-        self.search.setProperty("size", "small")
+        self.search.setProperty("dense", "true")
         self.search.setFixedWidth(px(116))
         self.search.setClearButtonEnabled(True)
         self.search.addAction(icon("magnifying-glass", "muted"), QLineEdit.ActionPosition.LeadingPosition)

@@ -26,10 +26,11 @@ def button(
     made = QPushButton(text.replace("&", "&&"), parent)
     made.setProperty("kind", kind)
     if small:
-        made.setProperty("size", "small")
+        made.setProperty("dense", "true")  # not "size", which every QWidget has already
     if icon:
         made.setIcon(make_icon(icon, tone or _ICON_TONE.get(kind, "text2")))
-        made.setIconSize(QSize(px(14), px(14)) if small or kind == "chip" else QSize(px(16), px(16)))
+        side = px(14) if small or kind == "chip" else px(16)
+        made.setIconSize(QSize(side + (px(5) if text else 0), side))  # Qt's own gap of 4 px is too tight
     made.setFocusPolicy(Qt.FocusPolicy.TabFocus)
     made.setCheckable(checkable)
     made.setSizePolicy(QSizePolicy.Policy.Fixed, QSizePolicy.Policy.Fixed)

@@ -6,7 +6,7 @@ from collections import OrderedDict
 from collections.abc import Callable
 
 import numpy as np
-from PySide6.QtCore import QObject, QRectF, QRunnable, QSize, Qt, QThreadPool, Signal
+from PySide6.QtCore import QObject, QRectF, QRunnable, QSize, Qt, QThreadPool, QTimer, Signal
 from PySide6.QtGui import QImage, QPainter, QPainterPath, QPixmap
 
 from studio.gui.theme import colour
@@ -44,7 +44,8 @@ def image_of(pixels: np.ndarray) -> QImage:
 
 
 class ThumbLoader(QObject):
-    """Hands out pixmaps at once when it has them, and reads them in the background when it has not.
+    """Hands out pixmaps at once when it has them, and reads them in the background when it has not: what was asked for last
+    first, so that scrolling far shows the new place and not the way to it; within one painting in the order of asking.
 
     Keys are paths as the operating system wants them. Lives in the GUI thread; call `close` before it goes.
     """
@@ -57,7 +58,10 @@ class ThumbLoader(QObject):
         self._read_pixels = read
         self._pixmaps: OrderedDict[tuple[str, int], QPixmap] = OrderedDict()
         self.failed: dict[str, str] = {}
-        self._waiting: OrderedDict[tuple[str, int], None] = OrderedDict()
+        self._waiting: dict[tuple[str, int], tuple[int, int]] = {}  # key: when it was asked for, newest paintings first
+        self._painting = 0
+        self._num_asked = 0
+        self._next_painting = QTimer(self, singleShot=True, interval=0)
         self._running: set[tuple[str, int]] = set()
         self._threads = threads
         self._num_active = 0
@@ -75,11 +79,15 @@ class ThumbLoader(QObject):
             self._pixmaps.move_to_end(key)
             return found
         if path not in self.failed and key not in self._running and not self._is_closed:
-            self._waiting[key] = None
-            self._waiting.move_to_end(key)
-            while len(self._waiting) > _MAX_WAITING:
-                self._waiting.popitem(last=False)
-            self._start()
+            if not self._next_painting.isActive():
+                self._painting -= 1
+                self._next_painting.start()
+            self._num_asked += 1
+            self._waiting[key] = (self._painting, self._num_asked)
+            if len(self._waiting) > _MAX_WAITING:
+                del self._waiting[max(self._waiting, key=self._waiting.__getitem__)]
+            if self._num_active < self._threads:
+                QTimer.singleShot(0, self, self._start)
         return None
 
     def clear(self) -> None:
@@ -96,7 +104,8 @@ class ThumbLoader(QObject):
 
     def _start(self) -> None:
         while self._waiting and self._num_active < self._threads:
-            key, _ = self._waiting.popitem(last=True)
+            key = min(self._waiting, key=self._waiting.__getitem__)
+            del self._waiting[key]
             self._running.add(key)
             self._num_active += 1
             self._pool.start(_Job(self._read_pixels, key, self._read))
