@@ -16,6 +16,8 @@ from studio.gui.pages.augment_large import LargeVariant
 from studio.gui.pages.augment_preview import PreviewPanel
 from studio.gui.theme import px
 from studio.gui.widgets import IconLabel, Panel, PlainLabel, Segmented, Toggle, button, line, scrolling, set_plain_tooltip, splitter
+from studio.gui.widgets.dashed import DashedFrame
+from studio.gui.wording import NBSP
 
 _TITLES = {"none": "Off"}
 _ICONS = {
@@ -189,16 +191,15 @@ class _TransformCard(QFrame):
         words = QVBoxLayout()
         words.setSpacing(px(2))
         words.addWidget(PlainLabel(title, "strong"))
-        words.addWidget(PlainLabel(detail, "label", wrap=True))
+        words.addWidget(PlainLabel(detail.replace(" %", f"{NBSP}%"), "label", wrap=True))
         row.addLayout(words, 1)
 
 
-class _LockCard(QFrame):
+class _LockCard(DashedFrame):
     """A step that is always there."""
 
     def __init__(self, icon_name: str, title: str, fact: str):
-        super().__init__()
-        self.setProperty("frame", "empty")
+        super().__init__(edge="border2", radius=6)
         self.setAccessibleName(f"{title}: {fact}")
         row = QHBoxLayout(self)
         row.setContentsMargins(px(10), px(4), px(10), px(4))
@@ -222,6 +223,6 @@ class AdviceLine(QWidget):
         words.setSpacing(px(2))
         words.addWidget(PlainLabel(advice.sentence, "label", wrap=True))
         if advice.action:
-            self.action = button(advice.action, kind="link", small=True, name="augment.advice", on_click=lambda: on_take(advice))
+            self.action = button(advice.action, kind="link", name="augment.advice", on_click=lambda: on_take(advice))
             words.addWidget(self.action, 0, Qt.AlignmentFlag.AlignLeft)
         row.addLayout(words, 1)

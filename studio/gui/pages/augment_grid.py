@@ -85,7 +85,7 @@ class VariantGrid(QWidget):
         self.setAccessibleDescription(self.variants[self._current].in_words if self.variants else "No pictures yet")
 
     def layout_of(self, num: int) -> tuple[int, float, float, float]:
-        """Columns, side, left and top so that `num` square tiles are as large as possible."""
+        """Columns, side, left and top (the tiles hang from the top) so that `num` square tiles are as large as possible."""
         gap = px(6)
         best = (1, 0.0)
         for columns in range(1, num + 1):
@@ -94,9 +94,8 @@ class VariantGrid(QWidget):
             if side > best[1] + 0.5 and rows * columns - num < columns:
                 best = (columns, side)
         columns, side = best
-        rows = math.ceil(num / columns)
         left = (self.width() - columns * side - gap * (columns - 1)) / 2
-        return columns, side, max(0.0, left), max(0.0, (self.height() - rows * side - gap * (rows - 1)) / 2)
+        return columns, side, max(0.0, left), 0.0
 
     def tile(self, index: int) -> QRectF:
         columns, side, left, top = self.layout_of(max(len(self.variants), NUM_VARIANTS + 1))

@@ -15,7 +15,7 @@ from studio.gui.context import Context
 from studio.gui.pages.augment_card import test_card_path
 from studio.gui.pages.augment_grid import NUM_VARIANTS, Variant, VariantGrid
 from studio.gui.theme import px
-from studio.gui.widgets import Banner, ComboBox, Panel, PlainLabel, Spinner, Tag, Toggle, button, icon_button
+from studio.gui.widgets import Banner, ComboBox, Panel, PlainLabel, Spinner, Toggle, button, icon_button
 from studio.gui.workers import take_image
 
 LARGER_PX = 448  # twice the usual input size: sharp on a large tile
@@ -72,7 +72,7 @@ class PreviewPanel(Panel):
         self.head.addWidget(self.name_label, 1)
         self.class_box = ComboBox(name="augment.class")
         self.class_box.setAccessibleName("Photo of the class")
-        self.class_box.setMaximumWidth(px(130))
+        self.class_box.setFixedWidth(px(108))
         self.class_box.value_changed.connect(self._on_class_chosen)
         self.back_button = icon_button("caret-left", "Show the photo before", name="augment.back", on_click=lambda: self.step(-1))
         self.next_button = icon_button("caret-right", "Show the next photo", name="augment.next", on_click=lambda: self.step(1))
@@ -92,7 +92,6 @@ class PreviewPanel(Panel):
         row.addWidget(self.spinner)
         row.addWidget(self.fact_label, 1)
         row.addWidget(self.seed_label)
-        row.addWidget(Tag("R", "key"))
         return row
 
     # The photo

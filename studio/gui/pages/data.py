@@ -432,9 +432,15 @@ def _fixed_split_reason(dataset) -> str:
     return ""
 
 
-def device_words(result: dict) -> tuple[str, bool]:
-    """A sentence about the device from the doctor's report, and whether all is well."""
-    checks = result.get("checks", [])
-    found = [c for c in checks if c.get("name") in ("device", "torch", "PyTorch")]
-    words = ", ".join(str(c.get("text", "")) for c in found if c.get("text"))
-    return (words or "Ready"), all(c.get("ok", True) for c in found)
+def device_words(report: dict) -> tuple[str, bool]:
+    """A sentence about this computer from the doctor's findings, and whether nothing stands in the way of training."""
+    findings_ = report.get("findings", [])
+    problem = next((f for f in findings_ if f.get("status") == "problem" and f.get("title") != "Window"), None)
+    device = next((f for f in findings_ if f.get("title") == "Device"), None)
+    worst = problem or device
+    if worst is None:
+        return "The device could not be looked at", False
+    detail = str(worst.get("detail", ""))
+    words = detail[:1].upper() + detail[1:] if worst is device else f"{worst.get('title', '')}: {detail}"
+    fix = f". {worst['fix']}" if worst.get("fix") and worst.get("status") != "good" else ""
+    return words + fix, worst.get("status") == "good"

@@ -14,6 +14,7 @@ from studio.gui.icon import paint_icon
 from studio.gui.pages.data_open import Opening, opening_of
 from studio.gui.theme import colour, font, pen, px
 from studio.gui.widgets import EmptyState, IconLabel, Panel, PlainLabel, Tag, button, scrolling, set_plain_tooltip
+from studio.gui.widgets.dashed import DashedFrame
 from studio.gui.wording import count
 
 
@@ -92,7 +93,7 @@ class Welcome(QWidget):
         self.sample_cards[key].open_button.setText("Writing…" if is_preparing else "Open")
 
 
-class DropZone(QFrame):
+class DropZone(DashedFrame):
     """Takes a folder, folders, a CSV file or an experiment file; the buttons do the same."""
 
     folder_wanted = Signal()
@@ -100,10 +101,9 @@ class DropZone(QFrame):
     dropped = Signal(object)  # Opening
 
     def __init__(self, parent: QWidget | None = None):
-        super().__init__(parent)
+        super().__init__(ground="surface", parent=parent)
         self.setObjectName("data.drop_zone")
         self.setAccessibleName("Drop a folder of images here")
-        self._is_over = False
         self.setAcceptDrops(True)
         self.setMinimumHeight(px(240))
         column = QVBoxLayout(self)
@@ -150,19 +150,7 @@ class DropZone(QFrame):
         self._mark(False)
 
     def _mark(self, is_over: bool) -> None:
-        self._is_over = is_over
-        self.update()
-
-    def paintEvent(self, event: QPaintEvent) -> None:
-        """The dashed edge: a style sheet draws dashes of 1 px as dots."""
-        painter = QPainter(self)
-        painter.setRenderHint(QPainter.RenderHint.Antialiasing)
-        dashes = pen("accent" if self._is_over else "outline", 1, dash=(4, 4))
-        dashes.setCapStyle(Qt.PenCapStyle.FlatCap)
-        painter.setPen(dashes)
-        painter.setBrush(colour("accentWash" if self._is_over else "surface"))
-        painter.drawRoundedRect(QRectF(self.rect()).adjusted(0.5, 0.5, -0.5, -0.5), 10, 10)
-        painter.end()
+        self.set_active(is_over)
 
     def dragEnterEvent(self, event: QDragEnterEvent) -> None:
         paths = _local_paths(event)
