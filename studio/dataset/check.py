@@ -196,7 +196,8 @@ def _across(dataset: Dataset, kind: str, what: str, groups: list[list[Sample]], 
                 f"{known[split]:,} of {len(dataset.part(split)):,} {split} images; its accuracy may read up to {share:.1f} points too high"
             )
     title = f"{counted(len(moves), 'image')}: {what}"
-    detail = f"They are known from another part: {'; '.join(effects)}. Move them to train."
+    where = "Move them to train." if set(moves.values()) == {"train"} else "Put each of them into one part."
+    detail = f"They are known from another part: {'; '.join(effects)}. {where}"
     return Issue(kind, Severity.WARNING, title, detail, _ids(groups), pairs, moves)
 
 

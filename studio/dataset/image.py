@@ -95,11 +95,7 @@ def decode_noted(data: bytes, *, max_megapixels: float = 80.0, least_px: int | N
         _check_jpeg(data)
     with open_image(io.BytesIO(data)) as im:
         check_size(*im.size, max_megapixels)
-        try:
-            frames = getattr(im, "n_frames", 1) if im.format not in ("JPEG", "MPO") else 1
-        except Exception:  # a damaged list of frames; the first one may be whole
-            frames = 1
-        if frames > 1:
+        if frames := _frames(im):
             notes.append(f"{'page' if im.format == 'TIFF' else 'frame'} 1 of {frames}")
         mode = im.mode
         if least_px and header.format == "JPEG":
@@ -119,6 +115,16 @@ def decode_noted(data: bytes, *, max_megapixels: float = 80.0, least_px: int | N
         return Decoded(np.ascontiguousarray(np.asarray(rgb, np.uint8)), mode, turn is not None, tuple(notes))
 
 
+def _frames(im: Image.Image) -> str:
+    """How many frames or pages there are, in words; "" for one."""
+    try:
+        if im.format in ("JPEG", "MPO") or not getattr(im, "is_animated", False):
+            return ""
+        return "several" if im.format == "GIF" else str(im.n_frames)  # counting those of a GIF means reading them all
+    except Exception:  # a damaged list of frames; the first one may be whole
+        return ""
+
+
 def open_image(file: BinaryIO) -> Image.Image:
     """Pillow's lazy image from an open file, allowed formats only. Raises ImageRefused."""
     try:
@@ -128,14 +134,13 @@ def open_image(file: BinaryIO) -> Image.Image:
 
 
 def _reason(exc: Exception) -> str:
-    text = str(exc).split("\n")[0]
     if isinstance(exc, MemoryError):
         return "too large for the memory of this computer"
-    if "truncated" in text.lower() or isinstance(exc, EOFError):
+    if isinstance(exc, EOFError) or "truncated" in str(exc).lower():
         return "truncated: the file ends early"
     if isinstance(exc, Image.UnidentifiedImageError):
         return "damaged, or a kind of image that is not read"
-    return f"damaged ({text[:80] or type(exc).__name__})"
+    return "damaged: its content cannot be decoded"
 
 
 def _turn(im: Image.Image) -> Image.Transpose | None:

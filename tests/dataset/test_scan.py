@@ -365,6 +365,18 @@ def test_few_validation_images_are_counted_for_each_class(tmp_path):
     assert "1 class has fewer than 5 validation images: dog (2)" in sentences(scanned(tmp_path), Severity.WARNING)
 
 
+# --- real data --------------------------------------------------------------------------------------
+
+
+def test_the_development_data_sets_are_read_whole(shared_data):
+    clothing, signs = scanned(shared_data / "clothing"), scanned(shared_data / "signs")
+    assert (clothing.layout, len(clothing.part("train")), len(clothing.part("validation"))) == ("split folders", 1100, 341)
+    assert (signs.layout, len(signs.samples), len(signs.classes)) == ("class folders", 2062, 10)
+    assert len(signs.part("validation")) / 2062 == pytest.approx(0.15, abs=0.02)
+    for found in (clothing, signs):
+        assert found.problems == () and found.set_aside == ()
+
+
 # --- conduct --------------------------------------------------------------------------------------
 
 
