@@ -5,8 +5,9 @@ from __future__ import annotations
 import locale
 import os
 import sys
+from importlib import import_module
 
-from PySide6.QtCore import QTimer
+from PySide6.QtCore import QThread, QTimer
 from PySide6.QtWidgets import QApplication
 
 from studio.gui import theme
@@ -42,9 +43,22 @@ def open_window(path: str = ""):
 
     window = Window()
     window.show()
+    loader = _Loader(window)
+    loader.finished.connect(lambda: _bring_to_life(window, path))
     # A timer of 0 ms fires when the events of showing, the first paint among them, are done.
-    QTimer.singleShot(0, window, lambda: _bring_to_life(window, path))
+    QTimer.singleShot(0, loader, loader.start)
     return window
+
+
+class _Loader(QThread):
+    """Imports what the living window needs, so that the painted one answers to the mouse meanwhile."""
+
+    def run(self) -> None:
+        for name in _MODULES:
+            import_module(name)
+
+
+_MODULES = ("numpy", "pydantic", "tomlkit", "studio.core.fold", "studio.core.experiment_file", "studio.catalog.schedules", "PIL.Image")
 
 
 def _bring_to_life(window, path: str) -> None:

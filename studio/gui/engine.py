@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable
 from pathlib import Path
 
@@ -33,8 +34,7 @@ class Engines(QObject):
                     standby.close()
                     return
                 self._standby = standby
-                if self._prepared:
-                    standby.prepare(*self._prepared)
+                self._tell_standby()
 
             self._background.run(StandbyEngine, made, lambda exc: None)
 
@@ -43,8 +43,15 @@ class Engines(QObject):
         wanted = (experiment.model.model_dump(), num_classes, experiment.training.device)
         if wanted != self._prepared:
             self._prepared = wanted
-            if self._standby is not None:
-                self._standby.prepare(*wanted)
+            self._tell_standby()
+
+    def _tell_standby(self) -> None:
+        if self._standby is None or self._prepared is None:
+            return
+        try:
+            self._standby.prepare(*self._prepared)
+        except OSError:  # it died while it waited; the next start makes a fresh one
+            self._standby = None
 
     def start(self, folder: RunFolder, resume: bool, on_started: Callable[[], object], on_failed: Callable[[str], object]) -> None:
         """Start a run; one of the callbacks follows."""
@@ -83,6 +90,7 @@ class Engines(QObject):
     def close(self) -> None:
         """End the waiting engine; running ones go on."""
         self._is_closed = True
-        if self._standby is not None:
-            self._standby.close()
-            self._standby = None
+        standby, self._standby = self._standby, None
+        if standby is not None:
+            # It ends when its input does; waiting for that is nothing for the window.
+            threading.Thread(target=standby.close, name="standby-close", daemon=True).start()

@@ -52,7 +52,9 @@ def _paint(painter: QPainter, rect: QRect, glyph: str, token: str) -> None:
     painter.setRenderHint(QPainter.RenderHint.TextAntialiasing)
     painter.setFont(_font(min(rect.width(), rect.height())))
     painter.setPen(colour(token))
-    painter.drawText(rect, Qt.AlignmentFlag.AlignCenter, glyph)
+    # Wider than high: an icon of a button, whose right part is the gap to the text.
+    place = Qt.AlignmentFlag.AlignLeft if rect.width() > rect.height() else Qt.AlignmentFlag.AlignHCenter
+    painter.drawText(rect, int(place | Qt.AlignmentFlag.AlignVCenter), glyph)
     painter.restore()
 
 

@@ -14,9 +14,7 @@ from studio.core.path_text import text_to_path
 from studio.core.problem import BadInput
 from studio.gui.icon import icon
 from studio.gui.pages import PAGES
-from studio.gui.shell.inspector import Inspector
 from studio.gui.shell.rail import Rail
-from studio.gui.shell.runbar import RunBar
 from studio.gui.shell.toast import Toast
 from studio.gui.shell.topbar import TopBar
 from studio.gui.theme import px, theme
@@ -43,11 +41,14 @@ class Window(QMainWindow):
         self._inspector_choice: bool | None = None  # the user's; None follows the width
         self._notices: list[tuple[str, str]] = []
         self._page_shortcuts: list[QShortcut] = []
-        self.top_bar, self.rail, self.inspector, self.run_bar = TopBar(), Rail(), Inspector(), RunBar()
+        self.top_bar, self.rail = TopBar(), Rail()
+        self.inspector: QWidget | None = None
+        self.run_bar: QWidget | None = None
         self._stack = QStackedWidget()
         self._stack.setObjectName("shell.pages")
         self._stack.addWidget(QWidget())
         self._lay_out()
+        self.rail.steps.setFocus(Qt.FocusReason.OtherFocusReason)
         self.toast = Toast(self.centralWidget())
         self._timer = QTimer(self, singleShot=True, interval=REFRESH_MS)
         self._timer.timeout.connect(self._refresh)
@@ -58,20 +59,25 @@ class Window(QMainWindow):
         column.setContentsMargins(0, 0, 0, 0)
         column.setSpacing(0)
         column.addWidget(self.top_bar)
-        middle = QHBoxLayout()
-        middle.setSpacing(0)
-        middle.addWidget(self.rail)
-        middle.addWidget(self._stack, 1)
-        middle.addWidget(self.inspector)
-        column.addLayout(middle, 1)
-        column.addWidget(self.run_bar)
+        self._middle = QHBoxLayout()
+        self._middle.setSpacing(0)
+        self._middle.addWidget(self.rail)
+        self._middle.addWidget(self._stack, 1)
+        column.addLayout(self._middle, 1)
         self.setCentralWidget(central)
 
     # Coming to life
 
     def attach(self, context) -> None:
         """Connect everything to `context` and show the Data page."""
+        # These two know experiments and runs; importing those takes longer than the first paint may.
+        from studio.gui.shell.inspector import Inspector
+        from studio.gui.shell.runbar import RunBar
+
         self.context = context
+        self.inspector, self.run_bar = Inspector(), RunBar()
+        self._middle.addWidget(self.inspector)
+        self.centralWidget().layout().addWidget(self.run_bar)
         for part in (self.rail, self.top_bar, self.inspector, self.run_bar):
             part.attach(context)
         self._connect_parts()
@@ -80,6 +86,7 @@ class Window(QMainWindow):
         self.restore_look()
         self._refresh()
         self.show_page("data")
+        self.rail.steps.setFocus(Qt.FocusReason.OtherFocusReason)
 
     def _connect_parts(self) -> None:
         self.rail.step_chosen.connect(self.show_page)
@@ -109,6 +116,7 @@ class Window(QMainWindow):
         context.runs.failed_to_start.connect(lambda sentence: context.shell.toast(sentence))
         context.runs.started.connect(lambda entry: self.show_page("train", entry) if self._current != "train" else None)
         context.runs.ended.connect(self._on_run_ended)
+        context.runs.ended.connect(lambda entry: context.engines.warm_up() if context.runs.active is None else None)
         context.store.dataset_changed.connect(lambda dataset: self._prepare_engine())
         context.store.experiment_changed.connect(lambda old, new: self._prepare_engine() if old.model != new.model else None)
 
@@ -443,7 +451,7 @@ class Window(QMainWindow):
         # The Train and Schedule pages have columns of their own on the right: they start with the strip.
         by_page = self._current in ("train", "schedule", "results", "use")
         folded = narrow or by_page if self._inspector_choice is None else self._inspector_choice
-        if folded != self.inspector.is_folded:
+        if self.inspector is not None and folded != self.inspector.is_folded:
             self.inspector.set_folded(folded)
         rail_folded = self.context.settings.flag("window/rail_folded", False) if self.context else False
         self.rail.set_folded(rail_folded)
@@ -453,10 +461,11 @@ class Window(QMainWindow):
 
     def _apply_inspector_visibility(self) -> None:
         """Nothing to inspect before there is data."""
-        self.inspector.setVisible(self.context is not None and bool(self.context.store.experiment.data.source))
+        if self.inspector is not None:
+            self.inspector.setVisible(bool(self.context.store.experiment.data.source))
 
     def _place_toast(self) -> None:
-        self.toast.place(self.run_bar.height() if self.run_bar.isVisible() else 0)
+        self.toast.place(self.run_bar.height() if self.run_bar is not None and self.run_bar.isVisible() else 0)
 
     def resizeEvent(self, event: QResizeEvent) -> None:
         super().resizeEvent(event)
@@ -471,6 +480,7 @@ class Window(QMainWindow):
             active = self.context.runs.active
             self.context.settings.set("window/closed_during", active.folder.name if active else "")
             self._store_look()
+            self.hide()  # what follows may wait for a thread
             self.context.close()
         super().closeEvent(event)
 

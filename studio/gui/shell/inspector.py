@@ -13,7 +13,7 @@ from studio.gui.shell.curve import MiniCurve
 from studio.gui.shell.sights import Sights
 from studio.gui.store import show_value
 from studio.gui.theme import px
-from studio.gui.widgets import MeterBar, PlainLabel, button, icon_button, line, scrolling, set_plain_tooltip, takes_tag
+from studio.gui.widgets import MeterBar, Metric, PlainLabel, button, icon_button, line, scrolling, set_plain_tooltip, takes_tag
 from studio.gui.widgets.form import choice_label
 from studio.gui.widgets.state import IconLabel
 
@@ -121,11 +121,8 @@ class Inspector(QFrame):
         column, _ = self._block("flame", "Trainable parameters", "trains")
         row = QHBoxLayout()
         row.setSpacing(px(5))
-        self._trainable = PlainLabel("…", "metric")
-        self._of_total = PlainLabel("", "label", "muted")
-        row.addWidget(self._trainable, 0, Qt.AlignmentFlag.AlignBaseline)
-        row.addWidget(self._of_total, 0, Qt.AlignmentFlag.AlignBaseline)
-        row.addStretch(1)
+        self._trainable = Metric()
+        row.addWidget(self._trainable)
         column.addLayout(row)
         self._stage_bar = MeterBar(9)
         column.addWidget(self._stage_bar)
@@ -137,8 +134,8 @@ class Inspector(QFrame):
         column.setSpacing(px(3))
         row = QHBoxLayout()
         row.setSpacing(px(10))
-        self._epoch_time = PlainLabel("…", "metric")
-        self._all_time = PlainLabel("…", "metric")
+        self._epoch_time = Metric()
+        self._all_time = Metric()
         self._all_title = PlainLabel("All epochs", "label")
         for icon, title, figure in (("timer", PlainLabel("Time per epoch", "label"), self._epoch_time), ("", self._all_title, self._all_time)):
             part = QVBoxLayout()
@@ -187,16 +184,15 @@ class Inspector(QFrame):
     def _refresh(self) -> None:
         context = self._context
         estimates, experiment = context.estimates, context.store.experiment
-        tone = "muted" if estimates.is_stale else "text"
         trainable, total = estimates.num_trainable, estimates.num_parameters
-        self._trainable.set_tone(tone)
         if trainable is None or not total:
-            self._trainable.setText("…")
-            self._of_total.setText(estimates.problem[:60])
+            self._trainable.set("…", "")
         else:
             figure, _, unit = wording.parameters(trainable).partition(wording.NBSP)
-            self._trainable.setText(figure)
-            self._of_total.setText(f"{unit} of {wording.parameters(total)} · {wording.percent(trainable / total)}")
+            self._trainable.set(
+                figure, f"{unit} of {wording.parameters(total)} · {wording.percent(trainable / total)}", is_stale=estimates.is_stale
+            )
+        set_plain_tooltip(self._trainable, estimates.problem)
         self._stage_bar.set_parts(
             [(max(s.get("num_parameters", 0), total * 0.004 if total else 1) ** 0.5, "frozenEdge" if s.get("is_frozen") else "trainsFill") for s in estimates.stages],
             gap=1.5,
@@ -219,8 +215,10 @@ class Inspector(QFrame):
     def _refresh_time(self, epochs: int) -> None:
         time = self._context.estimates.time
         self._all_title.setText(f"All {epochs} epochs")
-        self._epoch_time.setText(wording.duration(time.seconds_per_epoch) if time else "…")
-        self._all_time.setText(_short_duration(time.seconds_per_epoch * epochs) if time else "…")
+        for figure, seconds in ((self._epoch_time, 1), (self._all_time, epochs)):
+            words = _short_duration(time.seconds_per_epoch * seconds) if time else "…"
+            value, _, unit = words.partition(wording.NBSP)
+            figure.set(value, unit)
         self._time_source.setText(time.source if time else "known after the first epoch")
 
     def _refresh_memory(self) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from PySide6.QtCore import QAbstractListModel, QModelIndex, QRect, QRectF, QSize, Qt, Signal
-from PySide6.QtGui import QHelpEvent, QMouseEvent, QPainter
+from PySide6.QtGui import QFocusEvent, QHelpEvent, QMouseEvent, QPainter
 from PySide6.QtWidgets import (
     QAbstractItemView,
     QFrame,
@@ -123,6 +123,7 @@ class _StepList(QListView):
         self.setObjectName("shell.steps")
         self.setAccessibleName("Steps")
         self.is_narrow = False
+        self.has_keyboard_focus = False
         self._model = _StepModel(self)
         self.setModel(self._model)
         self.setItemDelegate(_StepDelegate(self))
@@ -135,6 +136,11 @@ class _StepList(QListView):
         self.setFixedHeight(px(58) * len(PAGES))
         self.setCurrentIndex(self._model.index(0))
         self.selectionModel().currentChanged.connect(lambda index, _: self.chosen.emit(PAGES[index.row()].key))
+
+    def focusInEvent(self, event: QFocusEvent) -> None:
+        keys = (Qt.FocusReason.TabFocusReason, Qt.FocusReason.BacktabFocusReason, Qt.FocusReason.ShortcutFocusReason)
+        self.has_keyboard_focus = event.reason() in keys
+        super().focusInEvent(event)
 
     def set_current(self, key: str) -> None:
         row = next(i for i, slot in enumerate(PAGES) if slot.key == key)
@@ -169,7 +175,7 @@ class _StepDelegate(QStyledItemDelegate):
             painter.setPen(Qt.PenStyle.NoPen)
             painter.setBrush(colour("accent"))
             painter.drawRoundedRect(QRectF(rect.left() - 2, rect.top() + px(10), 4.5, rect.height() - px(20)), 2, 2)
-            if view.hasFocus() and view.window().property("keyboard"):
+            if view.hasFocus() and view.has_keyboard_focus:
                 painter.setPen(pen("focus", 2))
                 painter.setBrush(Qt.BrushStyle.NoBrush)
                 painter.drawRoundedRect(card.adjusted(1, 1, -1, -1), 8, 8)

@@ -68,7 +68,7 @@ def _model(context: Context) -> Summary:
     elif stages and not context.estimates.is_stale:
         part = f"{min(len(stages), model.train_stages + 1)} of {len(stages)} stages train"
     else:
-        part = f"last {wording.counted(model.train_stages, 'stage')} and head"
+        part = f"{wording.counted(model.train_stages, 'stage')} + head train"
     return Summary(f"{context.estimates.backbone_title} · {part}", BAD if context.estimates.problem else READY)
 
 

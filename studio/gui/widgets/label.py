@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from PySide6.QtCore import QSize, Qt
-from PySide6.QtGui import QPainter, QPaintEvent, QResizeEvent
+from PySide6.QtGui import QFontMetrics, QPainter, QPaintEvent, QResizeEvent
 from PySide6.QtWidgets import QLabel, QSizePolicy, QWidget
 
 from studio.core.path_text import shown
+from studio.gui.theme import colour, font, px
 
 
 class PlainLabel(QLabel):
@@ -61,6 +62,49 @@ class PlainLabel(QLabel):
         rect = self.contentsRect()
         text = self.fontMetrics().elidedText(self.text().replace("\n", " "), self._elide, rect.width())
         painter.drawText(rect, int(self.alignment() | Qt.AlignmentFlag.AlignVCenter), text)
+        painter.end()
+
+
+class Metric(QWidget):
+    """A large figure with its unit, small and muted, on one baseline."""
+
+    def __init__(self, value: str = "…", unit: str = "", parent: QWidget | None = None):
+        super().__init__(parent)
+        self._value, self._unit, self._is_stale = value, unit, False
+        self.setSizePolicy(QSizePolicy.Policy.Preferred, QSizePolicy.Policy.Fixed)
+
+    @property
+    def text(self) -> str:
+        return f"{self._value} {self._unit}".strip()
+
+    def set(self, value: str, unit: str = "", *, is_stale: bool = False) -> None:
+        """is_stale: a new figure is on its way; this one is shown muted."""
+        if (value, unit, is_stale) != (self._value, self._unit, self._is_stale):
+            self._value, self._unit, self._is_stale = value, unit, is_stale
+            self.setAccessibleName(self.text)
+            self.updateGeometry()
+            self.update()
+
+    def sizeHint(self) -> QSize:
+        large, small = QFontMetrics(font("metric")), QFontMetrics(font("label"))
+        gap = px(4) if self._unit else 0
+        return QSize(large.horizontalAdvance(self._value) + gap + small.horizontalAdvance(self._unit) + 2, large.height())
+
+    def minimumSizeHint(self) -> QSize:
+        return QSize(0, self.sizeHint().height())
+
+    def paintEvent(self, event: QPaintEvent) -> None:
+        painter = QPainter(self)
+        metrics = QFontMetrics(font("metric"))
+        baseline = metrics.ascent()
+        painter.setFont(font("metric"))
+        painter.setPen(colour("muted" if self._is_stale else "text"))
+        painter.drawText(0, baseline, self._value)
+        left = metrics.horizontalAdvance(self._value) + px(4)
+        painter.setFont(font("label"))
+        painter.setPen(colour("muted"))
+        unit = painter.fontMetrics().elidedText(self._unit, Qt.TextElideMode.ElideRight, self.width() - left)
+        painter.drawText(left, baseline, unit)
         painter.end()
 
 
