@@ -59,11 +59,10 @@ def find_issues(
     progress: Callable[[int, int | None, str], None] | None = None,
     is_cancelled: Callable[[], bool] | None = None,
     *,
-    max_megapixels: float = 80.0,
     memory: Memory | None = None,
 ) -> tuple[Issue, ...]:
     """All issues, most harmful first; empty when there is nothing to say. Raises Cancelled."""
-    seen, broken = _look_at_all(dataset, progress, is_cancelled, max_megapixels, {} if memory is None else memory)
+    seen, broken = _look_at_all(dataset, progress, is_cancelled, {} if memory is None else memory)
     samples = [s for s in dataset.samples if s.id in seen]
     found = [
         *_unreadable(dataset, broken),
@@ -81,7 +80,7 @@ def find_issues(
     return tuple(sorted(found, key=lambda issue: order.index(issue.severity)))
 
 
-def _look_at_all(dataset, progress, is_cancelled, max_megapixels, memory: Memory) -> tuple[dict[str, Seen], dict[str, str]]:
+def _look_at_all(dataset, progress, is_cancelled, memory: Memory) -> tuple[dict[str, Seen], dict[str, str]]:
     """What was seen by id, and the reasons of those that cannot be read."""
 
     def look(sample: Sample) -> Seen | str:
@@ -89,7 +88,7 @@ def _look_at_all(dataset, progress, is_cancelled, max_megapixels, memory: Memory
         if key not in memory:
             try:
                 data = read_bytes(dataset.path_of(sample))
-                decoded = decode_noted(data, max_megapixels=max_megapixels, least_px=_LEAST_PX)
+                decoded = decode_noted(data, max_megapixels=dataset.max_megapixels, least_px=_LEAST_PX)
             except ImageRefused as exc:
                 memory[key] = exc.reason
             else:

@@ -55,6 +55,7 @@ class Dataset:
     set_aside: tuple[SetAside, ...] = ()
     problems: tuple[Problem, ...] = ()
     has_given_parts: bool = False  # the folder or table says which image is in which part
+    max_megapixels: float = 80.0  # the limit of the scan, which every later reading keeps
 
     def part(self, split: Split) -> tuple[Sample, ...]:
         return self._parts[split]
@@ -107,6 +108,7 @@ class Dataset:
             "root": self.root,
             "layout": self.layout,
             "has_given_parts": self.has_given_parts,
+            "max_megapixels": self.max_megapixels,
             "classes": self.classes,
             "samples": columns,
             "set_aside": [[s.id, s.reason] for s in self.set_aside],
@@ -125,7 +127,8 @@ class Dataset:
             return cls(
                 root=raw["root"],
                 layout=raw["layout"],
-                has_given_parts=bool(raw["has_given_parts"]),
+                has_given_parts=bool(raw.get("has_given_parts", False)),
+                max_megapixels=float(raw.get("max_megapixels", 80.0)),
                 classes=classes,
                 samples=tuple(Sample(id_, classes[label], SPLITS[split], *rest) for id_, label, split, *rest in rows),
                 set_aside=tuple(SetAside(*pair) for pair in raw["set_aside"]),

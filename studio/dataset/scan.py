@@ -50,6 +50,7 @@ def scan(data: Data, *, progress: Progress | None = None, is_cancelled: Callable
         samples=samples,
         set_aside=tuple(SetAside(id_, reason) for id_, reason in sorted(labelled.reasons.items())),
         has_given_parts=bool(labelled.splits),
+        max_megapixels=data.max_megapixels,
     )
     named = {name: parts for name, parts in labelled.named.items() if name not in left_out}
     return dataset.changed(problems=(*labelled.problems, *shape_problems(dataset, named)))

@@ -31,8 +31,6 @@ def pixel_statistics(
     max_images: int = 500,
     progress: Callable[[int, int | None, str], None] | None = None,
     is_cancelled: Callable[[], bool] | None = None,
-    *,
-    max_megapixels: float = 80.0,
 ) -> PixelStatistics | None:
     """Over at most `max_images` training images, chosen by their path so that the choice is stable; None without a readable one.
 
@@ -44,7 +42,7 @@ def pixel_statistics(
         """How many pixels have each of the 256 values: int64[3, 256]."""
         try:
             data = read_bytes(dataset.path_of(sample))
-            pixels = decode_noted(data, max_megapixels=max_megapixels, least_px=_LEAST_PX).pixels
+            pixels = decode_noted(data, max_megapixels=dataset.max_megapixels, least_px=_LEAST_PX).pixels
         except ImageRefused:
             return None
         every = max(1, min(pixels.shape[:2]) // _LEAST_PX)

@@ -46,8 +46,6 @@ def verify(
     dataset: Dataset,
     progress: Callable[[int, int | None, str], None] | None = None,
     is_cancelled: Callable[[], bool] | None = None,
-    *,
-    max_megapixels: float = 80.0,
 ) -> Dataset:
     """The data set without the files that do not decode; they are in `set_aside` with the reason. Never raises for a file.
 
@@ -56,7 +54,7 @@ def verify(
 
     def look(sample: Sample) -> tuple[Sample, str, tuple[str, ...]]:
         try:
-            return sample, "", decode_noted(read_bytes(dataset.path_of(sample)), max_megapixels=max_megapixels).notes
+            return sample, "", decode_noted(read_bytes(dataset.path_of(sample)), max_megapixels=dataset.max_megapixels).notes
         except ImageRefused as exc:
             return sample, exc.reason, ()
 

@@ -15,7 +15,7 @@ from studio.dataset.statistics import pixel_statistics
 from studio.dataset.verify import verify
 
 from .conftest import make_images
-from .corpus import encoded, grey16, jpeg, with_exif
+from .corpus import encoded, grey16, jpeg, one_bit_png, with_exif
 
 
 def picture(seed: int, width: int = 160, height: int = 120) -> Image.Image:
@@ -102,6 +102,14 @@ def test_long_tasks_can_be_cancelled(folder, task):
     with pytest.raises(Cancelled):
         task(scan(Data(source=str(folder))), is_cancelled=is_cancelled)
     assert len(calls) == 4
+
+
+def test_every_reading_keeps_the_limit_that_the_scan_was_given(folder):
+    (folder / "train/cat/large.png").write_bytes(one_bit_png(9_200))
+    assert [a.id for a in scan(Data(source=str(folder))).set_aside] == ["train/cat/large.png"]
+    allowed = scan(Data(source=str(folder), max_megapixels=100))
+    assert verify(allowed).set_aside == () and pixel_statistics(allowed).num_images == 25
+    assert "unreadable" not in {issue.kind for issue in find_issues(allowed)}
 
 
 # --- issues ---------------------------------------------------------------------------------------
