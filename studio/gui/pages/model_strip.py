@@ -100,7 +100,7 @@ class ArchitectureStrip(QWidget):
         found, x = [], left
         for index, (stage, width) in enumerate(zip(stages, widths, strict=True)):
             share = self._height_share(index, stage.feature_side, largest)
-            height = max(px(34), full * share)
+            height = max(min(px(50), full), full * share)
             found.append(QRectF(x, self._middle() - height / 2, width, height))
             x += width + gap
         return found
@@ -268,10 +268,12 @@ class ArchitectureStrip(QWidget):
             painter.drawRoundedRect(rect.adjusted(2, 2, -2, -2), 4, 4)
         painter.setPen(colour("onFrozen" if state == "frozen" else "onTrains"))
         self._paint_words(painter, stage.title, parameters(stage.num_parameters), rect)
-        shape = stage.size_words
         painter.setFont(font("tick"))
         painter.setPen(colour("muted"))
-        if shape and painter.fontMetrics().horizontalAdvance(shape) <= block.width() + px(_GAP) - 2:
+        short = f"{stage.feature_side}²" if stage.feature_side else ""
+        room = block.width() + px(_GAP) - 2
+        shape = next((w for w in (stage.size_words, short) if w and painter.fontMetrics().horizontalAdvance(w) <= room), "")
+        if shape:
             line = QRectF(block.left() - px(20), self.height() - px(20), block.width() + px(40), px(16))
             painter.drawText(line, Qt.AlignmentFlag.AlignCenter, shape)
 

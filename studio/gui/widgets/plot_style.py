@@ -62,7 +62,7 @@ class QuietPlot(pg.PlotItem):
             axis.setTextPen(colour("muted"))
             axis.setStyle(tickFont=font("tick"), tickLength=4, hideOverlappingLabels=False)
             axis.setZValue(-1000)
-        self.showGrid(x=True, y=True, alpha=0.3)
+        self.showGrid(x=True, y=True, alpha=0.22)
         self._ground.setBrush(colour("plot"))
         self._ground.setPen(pen("plot"))
 

@@ -1,0 +1,455 @@
+"""Model: the pretrained backbone, what of it trains, and the new head."""
+
+from __future__ import annotations
+
+from PySide6.QtCore import Qt
+from PySide6.QtGui import QGuiApplication
+from PySide6.QtWidgets import QFileDialog, QFrame, QHBoxLayout, QScrollArea, QSizePolicy, QStackedLayout, QVBoxLayout, QWidget
+
+from studio.catalog.backbones import BackboneInfo, cached_backbones
+from studio.catalog.schedules import stage_factors
+from studio.core.experiment import Experiment
+from studio.core.path_text import path_to_text, shown, text_to_path
+from studio.core.problem import BadInput
+from studio.gui.context import Context
+from studio.gui.page import Page
+from studio.gui.pages.model_choice import ChoiceCard
+from studio.gui.pages.model_head import HeadPanel
+from studio.gui.pages.model_list import facts
+from studio.gui.pages.model_network import Network, network_from
+from studio.gui.pages.model_scatter import BackboneScatter
+from studio.gui.pages.model_stages import StageTable
+from studio.gui.pages.model_strip import ArchitectureStrip
+from studio.gui.pages.model_table import BackbonePanel, Key, key_of
+from studio.gui.pages.model_weights import WeightsReport
+from studio.gui.theme import colour, px
+from studio.gui.widgets import Banner, EmptyState, IconLabel, NumberField, Panel, PlainLabel, Spinner, button, splitter
+from studio.gui.wording import count
+
+_WEIGHT_FILES = "Weights (*.safetensors *.pth *.pt *.bin);;All files (*)"
+
+
+class ModelPage(Page):
+    key, title = "model", "Model"
+
+    def __init__(self, context: Context, parent: QWidget | None = None):
+        super().__init__(context, parent)
+        self._infos: tuple[BackboneInfo, ...] = ()
+        self._network: Network | None = None
+        self._network_of: Key = ("", "")
+        self._has_asked_for_list = False
+        self.head.addWidget(
+            button("Load weights…", "file-arrow-down", name="model.load", tooltip="Start from a .safetensors or .pth file", on_click=self._on_load_weights)
+        )
+        columns = splitter(Qt.Orientation.Horizontal, self._make_left(), self._make_right(), stretch=(2, 3), name="model.columns")
+        columns.setSizes([px(344), px(560)])
+        self.body.addWidget(columns, 1)
+        self.store.experiment_changed.connect(self._on_store_experiment_changed)
+        context.estimates.changed.connect(self._on_estimates_changed)
+        self._on_estimates_changed()
+        self._refresh()
+
+    # parts
+
+    def _make_left(self) -> QWidget:
+        self.scatter_panel = Panel("Backbones", name="model.scatter")
+        self.scatter_panel.head.addWidget(_mark("circle-fill", "installed"))
+        self.scatter_panel.head.addWidget(_mark("circle", "to download"))
+        self.scatter = BackboneScatter()
+        self.scatter_panel.body.addWidget(self.scatter)
+        self.backbones = BackbonePanel()
+        self.card = ChoiceCard(self.context.probe)
+        self.list_banner = _grown(Banner(name="model.list.problem"))
+        lower = QWidget()
+        column = QVBoxLayout(lower)
+        column.setContentsMargins(0, 0, 0, 0)
+        column.setSpacing(px(8))
+        column.addWidget(self.backbones, 1)
+        column.addWidget(self.card)
+        column.addWidget(self.list_banner)
+        self.scatter.picked.connect(self._on_scatter_picked)
+        self.scatter.chosen.connect(self._on_backbone_chosen)
+        self.backbones.selected.connect(lambda _: self._show_selection())
+        self.backbones.chosen.connect(self._on_backbone_chosen)
+        self.backbones.rows_changed.connect(self._on_rows_changed)
+        self.card.use_wanted.connect(self._choose)
+        self.card.untrained_wanted.connect(lambda info: self._choose(info, pretrained=False))
+        self.card.installed.connect(self._on_installed)
+        made = splitter(Qt.Orientation.Vertical, self.scatter_panel, lower, stretch=(2, 3), name="model.left")
+        made.setMinimumWidth(px(340))
+        made.setSizes([px(300), px(420)])
+        return made
+
+    def _make_right(self) -> QWidget:
+        self.strip_panel = Panel("", name="model.strip")
+        self.strip_panel.setAccessibleName("Architecture")
+        self.strip = ArchitectureStrip(name="model.freeze")
+        self.strip.boundary_changed.connect(self._set_boundary)
+        area = QScrollArea()
+        area.setWidgetResizable(True)
+        area.setFrameShape(QFrame.Shape.NoFrame)
+        area.setVerticalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
+        area.setFocusPolicy(Qt.FocusPolicy.NoFocus)
+        area.viewport().setAutoFillBackground(False)
+        area.setWidget(self.strip)
+        self.strip.setAutoFillBackground(False)
+        holder = QWidget()
+        self._strip_stack = QStackedLayout(holder)
+        self._strip_stack.addWidget(area)
+        self._strip_stack.addWidget(_loading("Reading the network…"))
+        self.strip_problem = EmptyState("warning-octagon", "", "", name="model.strip.problem")
+        self._strip_stack.addWidget(self.strip_problem)
+        self._strip_head = QHBoxLayout()
+        self._strip_head.setSpacing(px(8))
+        self.strip_title = PlainLabel("", "panel")
+        self.strip_facts = PlainLabel("", "label", "muted", elide=Qt.TextElideMode.ElideRight)
+        self._strip_head.addWidget(self.strip_title)
+        self._strip_head.addWidget(self.strip_facts, 1)
+        self.strip_panel.body.addLayout(self._strip_head)
+        self.strip_panel.body.addWidget(holder, 1)
+        self.legend = self._make_legend()
+        self.strip_panel.body.addWidget(self.legend)
+        self.weights_report = WeightsReport()
+        self.weights_report.apply_wanted.connect(self._on_weights_apply_wanted)
+        self.weights_report.closed.connect(lambda: self.strip_panel.show())
+        self.weights_banner = _grown(Banner(name="model.weights.note"))
+        top = QWidget()
+        column = QVBoxLayout(top)
+        column.setContentsMargins(0, 0, 0, 0)
+        column.setSpacing(px(8))
+        column.addWidget(self.weights_banner)
+        column.addWidget(self.weights_report)
+        column.addWidget(self.strip_panel, 1)
+        lower = QWidget()
+        below = QVBoxLayout(lower)
+        below.setContentsMargins(0, 0, 0, 0)
+        below.setSpacing(px(12))
+        below.addWidget(self._make_stages(), 1)
+        self.head_panel = HeadPanel(self.store)
+        below.addWidget(self.head_panel)
+        made = splitter(Qt.Orientation.Vertical, top, lower, stretch=(1, 1), name="model.right")
+        made.setSizes([px(300), px(420)])
+        return made
+
+    def _make_legend(self) -> QWidget:
+        row = QWidget()
+        layout = QHBoxLayout(row)
+        layout.setContentsMargins(0, 0, 0, 0)
+        layout.setSpacing(px(6))
+        layout.addWidget(_Swatch("frozen"))
+        layout.addWidget(PlainLabel("Frozen, batch norm fixed", "caption"))
+        layout.addSpacing(px(8))
+        layout.addWidget(_Swatch("trains"))
+        layout.addWidget(PlainLabel("Trains", "caption"))
+        layout.addSpacing(px(8))
+        hint = PlainLabel("width √parameters · height feature map", "caption", elide=Qt.TextElideMode.ElideRight)
+        hint.setAlignment(Qt.AlignmentFlag.AlignRight | Qt.AlignmentFlag.AlignVCenter)
+        layout.addWidget(hint, 1)
+        return row
+
+    def _make_stages(self) -> QWidget:
+        panel = Panel("Stages", name="model.stages.panel", margins=False)
+        panel.head.addWidget(PlainLabel("Train the last", "label"))
+        self.count_field = NumberField(0, low=0, high=200, integer=True, name="model.train_stages")
+        self.count_field.setFixedWidth(px(48))
+        self.count_field.setAccessibleName("Train the last stages, number of stages before the head")
+        self.count_field.value_changed.connect(self._on_count_changed)
+        panel.head.addWidget(self.count_field)
+        self.freeze_button = button("Head only", "snowflake", kind="quiet", small=True, name="model.freeze_all", tooltip="Freeze all but the head", on_click=lambda: self._set_train_stages(0))
+        self.train_button = button("Train all", "flame", kind="quiet", small=True, name="model.train_all", tooltip="Train every stage", on_click=lambda: self._set_train_stages(-1))
+        panel.head.addWidget(self.freeze_button)
+        panel.head.addWidget(self.train_button)
+        self.stages = StageTable()
+        self.stages.boundary_wanted.connect(self._set_boundary)
+        self.stages.stage_selected.connect(self.strip.set_selected)
+        self.strip.stage_selected.connect(self.stages.select)
+        panel.body.addWidget(self.stages)
+        panel.body.setContentsMargins(0, 0, 0, px(4))
+        panel.setMinimumHeight(px(130))
+        self.stages_panel = panel
+        return panel
+
+    # the list
+
+    def activate(self) -> None:
+        if not self._infos:
+            self._read_list()
+
+    def _read_list(self) -> None:
+        self.context.background.run(cached_backbones, self._on_list_read, self._on_list_failed)
+
+    def _on_list_read(self, infos: tuple[BackboneInfo, ...]) -> None:
+        self._infos = infos
+        chosen = self._chosen_key()
+        self.backbones.set_infos(infos)
+        if self.backbones.current_key() is None:
+            self.backbones.select(chosen)
+        self._refresh()
+        # Without a cache there is the bundled backbone alone; the probe knows the libraries.
+        if len(infos) <= 1 and not self._has_asked_for_list:
+            self._ask_for_list()
+
+    def _ask_for_list(self) -> None:
+        self._has_asked_for_list = True
+        self.scatter_panel.set_subtitle("asking the libraries…")
+        self.list_banner.hide()
+        self.context.probe.call("list_backbones", {}, lambda _: self._read_list(), lambda error: self._on_list_failed(error))
+
+    def _on_list_failed(self, problem) -> None:
+        words = getattr(problem, "sentence", "") or str(problem)
+        fix = getattr(problem, "fix", "")
+        actions = [("Try again", self._ask_for_list)]
+        if trace := getattr(problem, "trace", ""):
+            actions.append(("Copy details", lambda: QGuiApplication.clipboard().setText(trace)))
+        self.list_banner.show_message("error", "The list of backbones could not be read", shown(f"{words} {fix}".strip()), tuple(actions))
+        self._on_rows_changed()
+
+    def _on_rows_changed(self) -> None:
+        rows = self.backbones.model.rows
+        total = self.backbones.model.num_all
+        self.scatter_panel.set_subtitle(f"{count(len(rows))} of {count(total)}" if len(rows) != total else count(total))
+        self.scatter.set_infos(rows)
+        self._show_selection()
+
+    # choosing
+
+    def _chosen_key(self) -> Key:
+        model = self.store.experiment.model
+        return model.source, model.backbone
+
+    def _on_scatter_picked(self, info: BackboneInfo) -> None:
+        self.backbones.select(key_of(info))
+
+    def _on_backbone_chosen(self, info: BackboneInfo) -> None:
+        """Enter or double-click: taken when its weights are here; otherwise the card offers the download."""
+        self.backbones.select(key_of(info))
+        if info.is_installed:
+            self._choose(info)
+        else:
+            self._show_selection()
+            self.card.focus_action()
+
+    def _choose(self, info: BackboneInfo, pretrained: bool = True) -> None:
+        values = {
+            "model.source": info.source,
+            "model.backbone": info.name,
+            "model.input_size": info.input_size,
+            "model.pretrained": pretrained,
+            "model.weights_file": "",
+        }
+        try:
+            self.store.set(values, f"backbone to {info.title}")
+        except BadInput as exc:
+            self.context.shell.toast(exc.problems[0].sentence)
+
+    def _on_installed(self, info: BackboneInfo) -> None:
+        self.context.background.run(cached_backbones, lambda infos: self._on_installed_listed(infos, info), self._on_list_failed)
+
+    def _on_installed_listed(self, infos: tuple[BackboneInfo, ...], info: BackboneInfo) -> None:
+        self._on_list_read(infos)
+        current = self.backbones.current_key()
+        if current == key_of(info) and self._chosen_key() != key_of(info):
+            self._choose(info)
+        self.context.shell.toast(f"The weights of {info.title} are on this computer now.")
+
+    def _show_selection(self) -> None:
+        selected = self.backbones.current_info()
+        chosen = self.backbones.model.info(self._chosen_key())
+        shown_info = selected if selected is not None and (chosen is None or selected is not chosen) else chosen
+        self.card.show_info(shown_info, self._chosen_key(), self.store.experiment.model.pretrained and not self.store.experiment.model.weights_file)
+        self.scatter.set_marks(self._chosen_key(), key_of(selected) if selected else None)
+
+    # the network
+
+    def _on_store_experiment_changed(self, old: Experiment, new: Experiment) -> None:
+        if old.model != new.model or old.optimiser != new.optimiser:
+            self._refresh()
+
+    def _on_estimates_changed(self) -> None:
+        estimates = self.context.estimates
+        if not estimates.is_stale:
+            self._network = network_from(estimates.model) if estimates.model else None
+            self._network_of = self._chosen_key()
+        self._refresh()
+
+    def _refresh(self) -> None:
+        experiment = self.store.experiment
+        model = experiment.model
+        info = self.backbones.model.info(self._chosen_key())
+        self.backbones.set_chosen(self._chosen_key())
+        name = info.title if info else model.backbone
+        self.strip_title.setText(shown(name))
+        self.strip_facts.setText(facts(info) if info else "")
+        network = self._network if self._network_of == self._chosen_key() else None
+        problem = self.context.estimates.problem
+        self._strip_stack.setCurrentIndex(0 if network else 2 if problem else 1)
+        if problem and not network:
+            self.strip_problem.set_texts("This network cannot be built", shown(problem))
+        self._show_network(network or Network(()), experiment)
+        self._show_weights_note(model)
+        self._show_selection()
+        trains = network.what_trains(network.boundary_of(model.train_stages)) if network else ""
+        self.set_subtitle(f"{shown(name)} · {trains}" if trains else shown(name))
+
+    def _show_network(self, network: Network, experiment: Experiment) -> None:
+        boundary = network.boundary_of(experiment.model.train_stages)
+        self.strip.set_network(network, boundary, experiment.model.input_size)
+        self.stages.stages.set_network(network, boundary, stage_factors(len(network.stages), experiment.optimiser.stage_lr_factor))
+        most = network.num_backbone_stages
+        self.count_field.setEnabled(most > 0)
+        self.count_field.set_value(most - boundary)
+        self.freeze_button.setEnabled(boundary < most)
+        self.train_button.setEnabled(boundary > 0)
+        self.stages_panel.set_subtitle(f"{boundary} of {len(network.stages)} frozen" if network.stages else "")
+        dataset = self.store.dataset
+        head = network.stages[-1].num_parameters if network.stages else None
+        described = self.context.estimates.model or {}
+        self.head_panel.show_head(head, described.get("num_classes") or (len(dataset.classes) if dataset else 10))
+
+    def _set_boundary(self, boundary: int) -> None:
+        if self._network:
+            self._set_train_stages(self._network.train_stages_at(boundary))
+
+    def _set_train_stages(self, value: int) -> None:
+        words = {0: "head only", -1: "train all"}.get(value, f"train the last {value} {'stage' if value == 1 else 'stages'}")
+        self.store.set({"model.train_stages": value}, words)
+
+    def _on_count_changed(self, value: int) -> None:
+        most = self._network.num_backbone_stages if self._network else value
+        self._set_train_stages(-1 if value >= most else value)
+        self.count_field.set_value(min(value, most))
+
+    # weights from a file
+
+    def _on_load_weights(self) -> None:
+        dialog = QFileDialog(self, "Load weights", "", _WEIGHT_FILES)
+        dialog.setAttribute(Qt.WidgetAttribute.WA_DeleteOnClose)
+        dialog.setFileMode(QFileDialog.FileMode.ExistingFile)
+        dialog.fileSelected.connect(self.check_weights)
+        dialog.open()
+
+    def check_weights(self, path: str) -> None:
+        """Compare a file with the draft's network and show what fits. Nothing is applied."""
+        text = path_to_text(path)
+        self.strip_panel.hide()  # the report takes its place
+        self.weights_report.show_checking(text, path.rpartition("/")[2])
+        num_classes = len(self.store.dataset.classes) if self.store.dataset else 10
+        model = self.store.experiment.model.model_dump(mode="json")
+        self.context.probe.call(
+            "check_weights_file",
+            {"model": model, "num_classes": num_classes, "path": text},
+            lambda report: self.weights_report.show_report(report) if self.weights_report.path == text else None,
+            lambda error: self.weights_report.show_problem(f"{error.sentence} {error.fix}".strip()),
+        )
+
+    def _on_weights_apply_wanted(self, path: str) -> None:
+        self.weights_report.hide()
+        self.strip_panel.show()
+        self.store.set({"model.weights_file": path, "model.pretrained": True}, "weights from a file")
+
+    def _show_weights_note(self, model) -> None:
+        if model.weights_file:
+            name = shown(text_to_path(model.weights_file).rpartition("/")[2])
+            self.weights_banner.show_message("info", f"Starts from {name}", "", (("Use the library’s", self._on_weights_removed),))
+        elif not model.pretrained:
+            self.weights_banner.show_message(
+                "warning", "Starts from random weights", "Needs many more images and epochs than pretrained ones.",
+                (("Use pretrained", lambda: self.store.set({"model.pretrained": True}, "pretrained on")),),
+            )  # fmt: skip
+        else:
+            self.weights_banner.hide()
+
+    def _on_weights_removed(self) -> None:
+        self.store.set({"model.weights_file": ""}, "weights from the library")
+
+    # the window
+
+    def resizeEvent(self, event) -> None:
+        """A low window keeps what is worked with: legends go, the head folds to one line."""
+        super().resizeEvent(event)
+        is_low = self.height() < px(700)
+        self.scatter.legend.setVisible(not is_low)
+        self.legend.setVisible(not is_low)
+        self.head_panel.set_folded(is_low)
+
+    def shortcuts(self):
+        return (("S", "Sort backbones by the next column", self.backbones.sort_by_next),)
+
+    def accept_drop(self, paths: list[str]) -> bool:
+        if len(paths) == 1 and paths[0].lower().endswith((".safetensors", ".pth", ".pt")):
+            self.check_weights(paths[0])
+            return True
+        return False
+
+    def focus_search(self) -> bool:
+        self.backbones.search_field.setFocus(Qt.FocusReason.ShortcutFocusReason)
+        self.backbones.search_field.selectAll()
+        return True
+
+    @classmethod
+    def screenshot_states(cls):
+        return {
+            "selected": lambda page: page.backbones.select(("torchvision", "resnet50")),
+            "filtered": lambda page: page.backbones.search_field.setText("no such network"),
+            "everything": lambda page: page.store.set({"model.train_stages": -1}),
+            "report": lambda page: _show_example_report(page),
+        }
+
+
+def _show_example_report(page: ModelPage) -> None:
+    page.strip_panel.hide()
+    page.weights_report.show_checking("/home/me/earlier-run.safetensors", "earlier-run.safetensors")
+    page.weights_report.show_report(
+        {
+            "matched": [f"backbone.blocks.{i}.conv.weight" for i in range(290)], "missing": ["backbone.bn2.bias", "backbone.bn2.weight"],
+            "unexpected": [], "wrong_shape": [], "skipped_classifier": ["classifier.weight", "classifier.bias"],
+        }
+    )  # fmt: skip
+
+
+def _grown(banner: Banner) -> Banner:
+    """A banner in a narrow column: as tall as its wrapped words need."""
+    policy = QSizePolicy(QSizePolicy.Policy.Preferred, QSizePolicy.Policy.Minimum)
+    policy.setHeightForWidth(True)
+    banner.setSizePolicy(policy)
+    return banner
+
+
+def _mark(name: str, words: str) -> QWidget:
+    row = QWidget()
+    layout = QHBoxLayout(row)
+    layout.setContentsMargins(0, 0, 0, 0)
+    layout.setSpacing(px(4))
+    layout.addWidget(IconLabel(name, "text2", 10))
+    layout.addWidget(PlainLabel(words, "caption", "text2"))
+    return row
+
+
+def _loading(words: str) -> QWidget:
+    made = QWidget()
+    row = QHBoxLayout(made)
+    row.addStretch(1)
+    row.addWidget(Spinner())
+    row.addWidget(PlainLabel(words, "label", "muted"))
+    row.addStretch(1)
+    return made
+
+
+class _Swatch(QFrame):
+    """A small block in the colour of a state."""
+
+    def __init__(self, state: str):
+        super().__init__()
+        self._state = state
+        self.setFixedSize(px(14), px(10))
+
+    def paintEvent(self, event) -> None:
+        from PySide6.QtGui import QPainter
+
+        from studio.gui.theme import pen
+
+        painter = QPainter(self)
+        painter.setPen(pen(f"{self._state}Edge"))
+        painter.setBrush(colour(f"{self._state}Fill"))
+        painter.drawRect(self.rect().adjusted(0, 0, -1, -1))
+        painter.end()

@@ -1,0 +1,189 @@
+"""Accuracy against cost: a point per backbone whose library names both."""
+
+from __future__ import annotations
+
+import math
+
+import pyqtgraph as pg
+from PySide6.QtCore import QPoint, QPointF, Qt, Signal
+from PySide6.QtGui import QFontMetricsF, QPainter, QPaintEvent
+from PySide6.QtWidgets import QSizePolicy, QVBoxLayout, QWidget
+
+from studio.catalog.backbones import BackboneInfo
+from studio.gui.pages.model_list import GROUPS, best_for_cost, facts, group_of
+from studio.gui.pages.model_table import Key, group_symbol, group_token, key_of, symbol_path
+from studio.gui.theme import colour, font, pen, px, theme
+from studio.gui.widgets import Bubble
+from studio.gui.widgets.plot_style import QuietPlot, WordAxis, nice_step, set_axis_label
+
+_PYQTGRAPH_SYMBOLS = {"o": "o", "s": "s", "t": "t1", "d": "d"}  # its t points down
+_AXIS_PX = 44
+
+
+class BackboneScatter(QWidget):
+    """GFLOPs (logarithmic) against top-1. A click emits `picked`, a double-click `chosen`. The table holds the same figures."""
+
+    picked = Signal(object)  # BackboneInfo
+    chosen = Signal(object)
+
+    def __init__(self, parent: QWidget | None = None):
+        super().__init__(parent)
+        self.setAccessibleName("Accuracy against cost")
+        self._infos: list[BackboneInfo] = []
+        self._chosen: Key = ("", "")
+        self._selected: Key | None = None
+        self._bubble: Bubble | None = None
+        column = QVBoxLayout(self)
+        column.setContentsMargins(0, 0, 0, 0)
+        column.setSpacing(px(4))
+        self.graphics = pg.GraphicsLayoutWidget()
+        self.graphics.setFocusPolicy(Qt.FocusPolicy.NoFocus)
+        self.graphics.ci.setContentsMargins(0, 2, 2, 0)
+        self.graphics.setMinimumHeight(px(110))
+        self.plot = QuietPlot(WordAxis("left", _percent_ticks), WordAxis("bottom", _cost_ticks))
+        self.graphics.addItem(self.plot, 0, 0)
+        column.addWidget(self.graphics, 1)
+        self.legend = _Legend()
+        column.addWidget(self.legend)
+        self._front = self.plot.plot()
+        self._front.setZValue(1)
+        self._points = pg.ScatterPlotItem(hoverable=True, pxMode=True, tip=None)
+        self._points.setZValue(3)
+        self._rings = pg.ScatterPlotItem(pxMode=True)
+        self._rings.setZValue(4)
+        self.plot.addItem(self._points)
+        self.plot.addItem(self._rings)
+        self._points.sigClicked.connect(self._on_points_clicked)
+        self._points.sigHovered.connect(self._on_points_hovered)
+        theme().changed.connect(self.restyle)
+        self.restyle()
+
+    def set_infos(self, infos: list[BackboneInfo]) -> None:
+        self._infos = [i for i in infos if i.gflops and i.top1 is not None]
+        self._draw()
+        self.setAccessibleDescription(f"{len(self._infos)} backbones with known accuracy and cost; the table below holds the figures.")
+
+    def set_marks(self, chosen: Key, selected: Key | None) -> None:
+        self._chosen, self._selected = chosen, selected
+        self._draw_rings()
+
+    def restyle(self) -> None:
+        self.graphics.setBackground(colour("surface"))
+        self.plot.restyle()
+        self.plot.getAxis("left").setWidth(_AXIS_PX)
+        set_axis_label(self.plot, "left", "ImageNet top-1, %")
+        set_axis_label(self.plot, "bottom", "GFLOPs per image (log)")
+        self._draw()
+
+    def _draw(self) -> None:
+        spots = []
+        for info in self._infos:
+            group = group_of(info)
+            token = group_token(group)
+            spots.append(
+                {
+                    "pos": (math.log10(info.gflops), info.top1 * 100), "data": info, "size": 9 if info.is_installed else 8,
+                    "symbol": _PYQTGRAPH_SYMBOLS[group_symbol(group)], "pen": pen(token, 1.4),
+                    "brush": colour(token) if info.is_installed else colour("plot"),
+                }
+            )  # fmt: skip
+        self._points.setData(spots)
+        front = best_for_cost(self._infos)
+        self._front.setData([math.log10(g) for g, _ in front], [t * 100 for _, t in front])
+        self._front.setPen(pen("outline", 1, 0.8, (2, 3)))
+        if self._infos:
+            xs = [math.log10(i.gflops) for i in self._infos]
+            ys = [i.top1 * 100 for i in self._infos]
+            room_x, room_y = max(0.15, (max(xs) - min(xs)) * 0.06), max(1.0, (max(ys) - min(ys)) * 0.08)
+            self.plot.setXRange(min(xs) - room_x, max(xs) + room_x, padding=0)
+            self.plot.setYRange(min(ys) - room_y, max(ys) + room_y, padding=0)
+        self._draw_rings()
+
+    def _draw_rings(self) -> None:
+        spots = []
+        for info in self._infos:
+            key = key_of(info)
+            if key in (self._chosen, self._selected):
+                spots.append(
+                    {
+                        "pos": (math.log10(info.gflops), info.top1 * 100), "size": 19, "symbol": "o", "brush": None,
+                        "pen": pen("accent" if key == self._chosen else "text", 2),
+                    }
+                )  # fmt: skip
+        self._rings.setData(spots)
+
+    def _on_points_clicked(self, _item, points, event) -> None:
+        if len(points):
+            info = points[0].data()
+            (self.chosen if event.double() else self.picked).emit(info)
+
+    def _on_points_hovered(self, _item, points, event) -> None:
+        if not len(points):
+            if self._bubble is not None:
+                self._bubble.hide()
+            return
+        info = points[0].data()
+        if self._bubble is None:
+            self._bubble = Bubble(self.window())
+        at = event.screenPos()
+        state = "installed" if info.is_installed else "to download"
+        more = f", {len(points) - 1} more here" if len(points) > 1 else ""
+        self._bubble.show_at(QPoint(round(at.x()), round(at.y())), f"{info.title}  {state}{more}", facts(info))
+
+    def leaveEvent(self, event) -> None:
+        if self._bubble is not None:
+            self._bubble.hide()
+
+    def hideEvent(self, event) -> None:
+        if self._bubble is not None:
+            self._bubble.hide()
+        super().hideEvent(event)
+
+
+class _Legend(QWidget):
+    """The marks of the families, in as many rows as the width needs."""
+
+    def __init__(self):
+        super().__init__()
+        self.setAccessibleName("Marks: " + ", ".join(GROUPS))
+        self.setSizePolicy(QSizePolicy.Policy.Preferred, QSizePolicy.Policy.Fixed)
+        self.setMinimumWidth(px(120))
+        self.setFixedHeight(px(36))
+
+    def _places(self, width: int) -> list[tuple[str, float, float]]:
+        metrics, found, x, y = QFontMetricsF(font("caption")), [], 0.0, 0.0
+        for group in GROUPS:
+            need = px(18) + metrics.horizontalAdvance(group) + px(12)
+            if x and x + need - px(12) > width:
+                x, y = 0.0, y + px(18)
+            found.append((group, x, y))
+            x += need
+        return found
+
+    def resizeEvent(self, event) -> None:
+        self.setFixedHeight(round(self._places(self.width())[-1][2] + px(18)))
+
+    def paintEvent(self, event: QPaintEvent) -> None:
+        painter = QPainter(self)
+        painter.setRenderHint(QPainter.RenderHint.Antialiasing)
+        painter.setFont(font("caption"))
+        for group, x, y in self._places(self.width()):
+            painter.setPen(Qt.PenStyle.NoPen)
+            painter.setBrush(colour(group_token(group)))
+            painter.drawPath(symbol_path(group_symbol(group), QPointF(x + px(6), y + px(9)), px(3.6)))
+            painter.setPen(colour("text2"))
+            painter.drawText(QPointF(x + px(16), y + px(13)), group)
+        painter.end()
+
+
+def _percent_ticks(low: float, high: float, pixels: float) -> list[tuple[float, str]]:
+    step = max(1.0, nice_step(high - low, max(2, int(pixels / 34))))
+    return [(k * step, f"{k * step:.0f}") for k in range(math.ceil(low / step), math.floor(high / step) + 1)]
+
+
+def _cost_ticks(low: float, high: float, pixels: float) -> list[tuple[float, str]]:
+    marks = [(k + math.log10(m), f"{m * 10.0**k:g}") for k in range(math.floor(low), math.ceil(high) + 1) for m in (1, 3)]
+    inside = [(p, w) for p, w in marks if low <= p <= high]
+    return inside if len(inside) * px(34) <= pixels else [(p, w) for p, w in inside if abs(p - round(p)) < 1e-9]
+
+
