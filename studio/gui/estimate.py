@@ -98,7 +98,7 @@ class Estimates(QObject):
     def _question(self) -> tuple:
         experiment, dataset = self._store.experiment, self._store.dataset
         num_classes = len(dataset.classes) if dataset else 0
-        return experiment.model.model_dump_json(), num_classes or 10, experiment.training.batch_size, experiment.training.precision
+        return experiment.model.model_dump_json(), num_classes or 10, experiment.training.batch_size, experiment.training.precision, experiment.optimiser.kind
 
     def _ask(self) -> None:
         question = self._question()
@@ -112,6 +112,7 @@ class Estimates(QObject):
             "model": experiment.model.model_dump(mode="json"),
             "num_classes": question[1],
             "training": experiment.training.model_dump(mode="json"),
+            "optimiser": experiment.optimiser.model_dump(mode="json"),
         }
         self._probe.call("describe_model", params, self._on_described, self._on_failed)
 

@@ -87,10 +87,12 @@ class RunsController(QObject):
         self._queue: list[str] = settings.names(_QUEUE)  # folder names
         self._active: RunEntry | None = None
         self._is_creating = False
+        self._device_problems: dict[str, str] = {}  # why a device cannot be had, "" when it can
         self.is_loaded = False
         self.monitor = RunMonitor(self._folder, self)
         self.monitor.updated.connect(self.take)
         self.monitor.removed.connect(self._on_monitor_removed)
+        store.experiment_changed.connect(lambda old, new: self._check_device())
         self._exit_timer = QTimer(self, interval=250)
         self._exit_timer.timeout.connect(self._on_exit_timer_timeout)
 
@@ -160,7 +162,7 @@ class RunsController(QObject):
             return "The images are still being read."
         if self._is_creating:
             return "A run is being prepared."
-        return ""
+        return self._device_problems.get(experiment.training.device, "")
 
     # What can be done
 
@@ -242,6 +244,20 @@ class RunsController(QObject):
         self.monitor.close()
 
     # How
+
+    def _check_device(self) -> None:
+        """Ask the driver for a device that was chosen by name; a run never goes to the CPU in silence."""
+        device = self._store.experiment.training.device
+        if device in ("auto", "cpu") or device in self._device_problems:
+            return
+        from studio.core.device import device_problem
+
+        def found(problem) -> None:
+            self._device_problems[device] = problem.sentence if problem else ""
+            self.entries_changed.emit()
+
+        self._device_problems[device] = ""
+        self._background.run(lambda: device_problem(device), found)
 
     def _create(self, experiment: Experiment, *, start: bool, max_images: int | None = None) -> None:
         if (reason := self.reason_not_to_train()) and not self._is_creating:

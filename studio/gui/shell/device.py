@@ -47,19 +47,18 @@ class DevicePicker(QPushButton):
         self._refresh()
 
     def ask(self) -> None:
-        """Let the probe look at the machine."""
-        self._context.probe.call("doctor", {}, self._on_doctor_result)
+        """Ask the driver, off the GUI thread."""
+        self._context.background.run(_find_devices, self.set_devices)
 
-    def _on_doctor_result(self, result: dict) -> None:
-        found = [d for d in result.get("devices", []) if isinstance(d, dict) and d.get("key")]
-        if found:
-            self._devices = found
+    def set_devices(self, devices: list[dict]) -> None:
+        """devices: key ("cuda:0"), name, memory_bytes; the CPU is always there."""
+        self._devices = [*devices, {"key": "cpu", "name": "CPU", "memory_bytes": None}]
         self._is_known = True
         self._refresh()
 
     @property
     def devices(self) -> list[dict]:
-        """key ("cpu", "cuda:0"), name, memory_bytes, free_bytes as far as known."""
+        """key ("cpu", "cuda:0"), name, memory_bytes as far as known."""
         return self._devices
 
     def _chosen(self) -> dict:
@@ -97,9 +96,8 @@ class DevicePicker(QPushButton):
 
     def _row_text(self, device: dict) -> str:
         words = f"{device['key']}   {device.get('name', '')}"
-        total, free = device.get("memory_bytes"), device.get("free_bytes")
-        if total:
-            words += f"   {wording.num_bytes(free)} free of {wording.num_bytes(total)}" if free else f"   {wording.num_bytes(total)}"
+        if device.get("memory_bytes"):
+            words += f"   {wording.num_bytes(device['memory_bytes'])}"
         active = self._context.runs.active
         if active and active.state.description and active.state.description.device == device["key"]:
             words += f"   busy with {active.name}"
@@ -107,6 +105,13 @@ class DevicePicker(QPushButton):
 
     def _choose(self, key: str) -> None:
         self._context.store.set({"training.device": key}, f"device {key}")
+
+
+def _find_devices() -> list[dict]:
+    from studio.core.device import cuda_state, has_mps
+
+    found = [{"key": f"cuda:{i}", "name": gpu.name, "memory_bytes": gpu.memory_bytes} for i, gpu in enumerate(cuda_state().gpus)]
+    return found + ([{"key": "mps", "name": "Apple GPU", "memory_bytes": None}] if has_mps() else [])
 
 
 def _short(name: str) -> str:

@@ -226,11 +226,11 @@ class Inspector(QFrame):
         active = self._context.runs.active
         system = active.state.system if active else None
         if memory:
-            parts = {k: v for k, v in memory.items() if isinstance(v, (int, float)) and k != "total"}
-            total = memory.get("total") or sum(parts.values())
+            parts = _grouped(memory)
+            total = sum(parts.values())
             self._memory_figure.setText(f"about {wording.num_bytes(total)}")
             self._memory_bar.set_parts([(v, _MEMORY_TOKENS[i % 4]) for i, v in enumerate(parts.values())])
-            self._memory_legend.setText(" · ".join(f"{k.replace('_', ' ')} {wording.num_bytes(v)}" for k, v in parts.items()))
+            self._memory_legend.setText(" · ".join(f"{k} {wording.num_bytes(v)}" for k, v in parts.items()))
         elif system:
             used, whole = (system.device_bytes, system.device_total_bytes) if system.device_total_bytes else (system.process_bytes, system.memory_total_bytes)
             self._memory_figure.setText(f"{wording.num_bytes(used or 0)} of {wording.num_bytes(whole or 0)}")
@@ -396,7 +396,7 @@ class _Strip(QWidget):
         time = estimates.time
         self._parts["time"].set(_short_duration(time.seconds_per_epoch) if time else "…")
         memory = estimates.memory_bytes
-        total = (memory.get("total") or sum(memory.values())) if memory else None
+        total = sum(memory.values()) if memory else None
         self._parts["memory"].set(wording.num_bytes(total) if total else "…")
         self._parts["advice"].setVisible(bool(num_advice))
         self._parts["advice"].set(wording.counted(num_advice, "tip"))
@@ -430,6 +430,15 @@ class _StripFigure(QPushButton):
         self._label.setText(text)
         set_plain_tooltip(self, f"{self._what}: {text}")
         self.setAccessibleName(f"{self._what}, {text}")
+
+
+def _grouped(memory: dict[str, int]) -> dict[str, int]:
+    """Weights, what the optimiser keeps, and what a step needs on the way."""
+    return {
+        "weights": memory.get("weights", 0),
+        "optimiser": memory.get("gradients", 0) + memory.get("optimiser", 0),
+        "activations": memory.get("activations", 0) + memory.get("batch", 0),
+    }
 
 
 def _short_duration(seconds: float) -> str:

@@ -1,0 +1,94 @@
+"""The monitor: batches, no lost points, crashes, and threads that end."""
+
+from __future__ import annotations
+
+import threading
+import time
+
+from PySide6.QtCore import QThread
+
+from studio.core.event import RunStarted, StepsReported
+from studio.core.experiment import Experiment
+from studio.core.journal import JournalWriter
+from studio.core.outcome import Status
+from studio.core.run_folder import create_run
+from studio.gui.monitor import RunMonitor
+from tests.builders import build_dataset, build_run
+
+
+def test_a_fast_journal_arrives_whole_in_at_most_20_batches_a_second(qtbot, tmp_path):
+    """1,000 events a second for two seconds: every step is there, and signals are few."""
+    run = create_run(tmp_path, Experiment())
+    writer = JournalWriter(run.journal_path)
+    writer.append(RunStarted(wall_time=0.0, pid=1, session=0))
+    monitor, arrivals, last = RunMonitor(tmp_path), [], []
+
+    def take(updates) -> None:
+        arrivals.append(time.monotonic())
+        last[:] = updates
+
+    monitor.updated.connect(take)
+    monitor.start()
+    num_events = 2000
+
+    def write() -> None:
+        for step in range(num_events):
+            writer.append(StepsReported(first_step=step, losses=(1.0 / (step + 1),), top1s=(0.5,), lrs=(1e-3,)))
+            time.sleep(0.001)
+
+    thread = threading.Thread(target=write)
+    started = time.monotonic()
+    thread.start()
+    try:
+        qtbot.waitUntil(lambda: bool(last) and last[0].state.step == num_events, timeout=30_000)
+        seconds = time.monotonic() - started
+        state = last[0].state
+        assert list(state.train_loss.x) == list(range(num_events))
+        assert len(arrivals) <= 20 * seconds + 3
+    finally:
+        thread.join()
+        monitor.close()
+        writer.close()
+
+
+def test_a_run_without_an_engine_reads_as_crashed_and_a_finished_one_as_finished(qtbot, tmp_path):
+    dataset = build_dataset(tmp_path / "images", num_train=4, num_validation=2)
+    build_run(tmp_path / "runs", dataset, status=Status.RUNNING, nickname="lost-lamb")
+    build_run(tmp_path / "runs", dataset, status=Status.FINISHED, nickname="calm-otter")
+    monitor, found = RunMonitor(tmp_path / "runs"), {}
+    monitor.updated.connect(lambda updates: found.update({u.folder.nickname: u.state.status for u in updates}))
+    monitor.start()
+    try:
+        qtbot.waitUntil(lambda: len(found) == 2, timeout=5000)
+        assert found == {"lost-lamb": Status.CRASHED, "calm-otter": Status.FINISHED}
+    finally:
+        monitor.close()
+
+
+def test_a_run_folder_that_vanishes_is_reported(qtbot, tmp_path):
+    import shutil
+
+    run = create_run(tmp_path, Experiment())
+    monitor = RunMonitor(tmp_path)
+    monitor.start()
+    try:
+        with qtbot.waitSignal(monitor.updated, timeout=5000):
+            pass
+        shutil.rmtree(run.path)
+        with qtbot.waitSignal(monitor.removed, timeout=5000) as signal:
+            monitor.look_now()
+        assert signal.args[0] == (run,)
+    finally:
+        monitor.close()
+
+
+def test_closing_leaves_no_thread_behind(qtbot, context, tmp_path):
+    context.runs.start()
+    context.projects.open_data(str(tmp_path))
+    qtbot.waitUntil(lambda: context.runs.monitor._thread.isRunning())
+    context.close()
+    assert not context.runs.monitor._thread.isRunning()
+    assert not context.scan.is_running
+    assert QThread.currentThread().isRunning()
+    names = [t.name for t in threading.enumerate() if t is not threading.main_thread()]
+    assert [n for n in names if "Dummy" not in n and "pydev" not in n] == []

@@ -1,0 +1,304 @@
+"""The window as a whole: steps, undo, saving, palette, Train, keyboard."""
+
+from __future__ import annotations
+
+import pytest
+from PySide6.QtCore import QMimeData, QPointF, Qt, QUrl
+from PySide6.QtGui import QDropEvent
+from PySide6.QtWidgets import QPushButton
+
+from studio.core.experiment import Experiment
+from studio.core.outcome import Status
+from studio.core.problem import BadInput
+from studio.gui.context import make_context
+from studio.gui.monitor import RunUpdate
+from studio.gui.pages import PAGES
+from studio.gui.scan import ScanState
+from studio.gui.shell.summary import summaries
+from studio.gui.testing import FakeEngines, FakeWorker
+from studio.gui.window import Window
+from tests.builders import build_dataset, build_run
+
+
+@pytest.fixture
+def window(context, qtbot) -> Window:
+    made = Window()
+    qtbot.addWidget(made)
+    made.attach(context)
+    made.show()
+    return made
+
+
+def with_data(context, tmp_path):
+    """A context whose scan has found a small data set."""
+    dataset = build_dataset(tmp_path / "images", num_train=4, num_validation=2)
+    context.scan.hold(ScanState(is_complete=True))
+    context.store.set({"data.source": dataset.root})
+    context.store.set_dataset(dataset)
+    return dataset
+
+
+def press(qtbot, window, key, modifier=Qt.KeyboardModifier.ControlModifier):
+    qtbot.keyClick(window, key, modifier)
+
+
+def test_ctrl_and_a_number_shows_each_step_and_the_rail_follows(window, qtbot):
+    for index, slot in enumerate(PAGES):
+        press(qtbot, window, Qt.Key(Qt.Key.Key_1 + index))
+        assert window.current_page == slot.key
+        assert window.rail.steps.currentIndex().row() == index
+
+
+def test_a_click_on_a_step_of_the_rail_shows_its_page(window):
+    window.rail.steps.setCurrentIndex(window.rail.steps.model().index(3, 0))
+    assert window.current_page == "schedule"
+
+
+def test_undo_takes_back_one_step_and_redo_brings_it_again(window, context, qtbot):
+    context.store.set({"schedule.epochs": 12})
+    assert context.store.undo_label == "epochs to 12"
+    assert "epochs to 12" in window.top_bar.undo.toolTip()
+    press(qtbot, window, Qt.Key.Key_Z)
+    assert context.store.experiment.schedule.epochs == Experiment().schedule.epochs
+    window.top_bar.redo.click()
+    assert context.store.experiment.schedule.epochs == 12
+
+
+def test_one_drag_is_one_undo_step(context):
+    store = context.store
+    with store.one_step():
+        for epochs in (9, 10, 11):
+            store.set({"schedule.epochs": epochs})
+    assert store.undo_label == "epochs to 11"
+    store.undo()
+    assert store.experiment == Experiment()
+    assert store.undo_label == ""
+
+
+def test_a_value_out_of_range_raises_and_leaves_the_draft(context):
+    with pytest.raises(BadInput, match="at least 1"):
+        context.store.set({"schedule.epochs": 0})
+    assert context.store.experiment == Experiment()
+    assert context.store.undo_label == ""
+
+
+def test_the_draft_saves_itself_and_is_there_at_the_next_start(context, qtbot):
+    context.store.set({"schedule.epochs": 31, "name": "Saved"})
+    qtbot.waitUntil(lambda: context.projects.saved_text.startswith("Saved"), timeout=5000)
+    next_start = make_context(preview=FakeWorker(), probe=FakeWorker(), engines=FakeEngines())
+    try:
+        assert next_start.projects.recover()
+        assert next_start.store.experiment.schedule.epochs == 31
+        assert next_start.store.undo_label == ""
+    finally:
+        next_start.close()
+
+
+def test_closing_the_window_saves_what_was_typed_last(window, context):
+    context.store.set({"schedule.epochs": 77})
+    window.close()
+    next_start = make_context(preview=FakeWorker(), probe=FakeWorker(), engines=FakeEngines())
+    try:
+        assert next_start.projects.recover()
+        assert next_start.store.experiment.schedule.epochs == 77
+    finally:
+        next_start.close()
+
+
+def test_a_draft_that_cannot_be_read_is_passed_over(context):
+    context.store.set({"schedule.epochs": 5})
+    context.projects.save_now()
+    context.projects.path.write_text("schema_version = 1\n[schedule]\nepochs = 'many'\n")
+    next_start = make_context(preview=FakeWorker(), probe=FakeWorker(), engines=FakeEngines())
+    try:
+        assert not next_start.projects.recover()
+        assert next_start.store.experiment == Experiment()
+    finally:
+        next_start.close()
+
+
+def test_train_is_off_without_images_and_says_why(window):
+    assert not window.top_bar.train.main.isEnabled()
+    assert "Open a folder of images first" in window.top_bar.train.main.toolTip()
+
+
+def test_train_writes_a_run_folder_and_starts_its_engine(window, context, qtbot, tmp_path):
+    with_data(context, tmp_path)
+    qtbot.waitUntil(window.top_bar.train.main.isEnabled)
+    press(qtbot, window, Qt.Key.Key_Return)
+    qtbot.waitUntil(lambda: len(context.engines.started) == 1)
+    folder, resume = context.engines.started[0]
+    assert folder.experiment() == context.store.experiment
+    assert folder.dataset_path.is_file()
+    assert not resume
+    qtbot.waitUntil(lambda: window.current_page == "train")
+    assert context.runs.active.status is Status.STARTING
+    assert window.run_bar.isVisible()
+
+
+def test_train_queues_while_a_run_is_active_and_starts_when_it_ends(window, context, qtbot, tmp_path):
+    with_data(context, tmp_path)
+    qtbot.waitUntil(window.top_bar.train.main.isEnabled)
+    context.runs.train()
+    qtbot.waitUntil(lambda: len(context.engines.started) == 1)
+    context.runs.train()
+    qtbot.waitUntil(lambda: len(context.runs.queued) == 1)
+    assert len(context.engines.started) == 1
+    context.engines.codes[context.engines.started[0][0]] = 0  # the first engine ends
+    qtbot.waitUntil(lambda: len(context.engines.started) == 2, timeout=5000)
+    assert context.runs.queued == ()
+
+
+def test_an_engine_that_dies_before_its_first_word_is_a_failed_run(window, context, qtbot, tmp_path):
+    with_data(context, tmp_path)
+    context.runs.train()
+    qtbot.waitUntil(lambda: len(context.engines.started) == 1)
+    context.engines.codes[context.engines.started[0][0]] = -9
+    qtbot.waitUntil(lambda: context.runs.entries[0].status is Status.FAILED, timeout=5000)
+    assert "SIGKILL" in context.runs.entries[0].outcome.sentence
+    assert context.runs.active is None
+
+
+def test_rail_dots_say_how_each_step_stands(window, context, tmp_path):
+    assert summaries(context)["data"].dot_word == "nothing yet"
+    assert summaries(context)["train"].text == "needs images"
+    dataset = with_data(context, tmp_path)
+    assert summaries(context)["data"].text == f"{len(dataset.samples)} images · 6 classes"
+    assert summaries(context)["train"].dot_word == "ready"
+    run = build_run(tmp_path / "runs", dataset)
+    context.runs.take((RunUpdate(run, run.read_state(), run.experiment()),))
+    assert summaries(context)["results"].text.startswith("1 run · best")
+    assert summaries(context)["use"].dot_word == "ready"
+
+
+def test_the_palette_finds_a_setting_and_changes_it_in_its_row(window, context, qtbot):
+    press(qtbot, window, Qt.Key.Key_K)
+    palette = window.palette_view
+    qtbot.keyClicks(palette.field, "weight de")
+    assert palette.rows[0].setting == "optimiser.weight_decay"
+    before = context.store.experiment.optimiser.weight_decay
+    qtbot.keyClick(palette.field, Qt.Key.Key_Right)
+    assert context.store.experiment.optimiser.weight_decay > before
+    assert palette.isVisible()
+    qtbot.keyClick(palette.field, Qt.Key.Key_Return)
+    assert not palette.isVisible()
+    assert window.current_page == "schedule"
+
+
+def test_the_palette_runs_commands_and_lists_every_page(window, qtbot):
+    window.open_palette("> dark or")
+    qtbot.keyClick(window.palette_view.field, Qt.Key.Key_Return)
+    from studio.gui.theme import theme
+
+    assert theme().mode == "light"
+    window.open_palette()
+    assert {c.title for c in window.palette_view.rows} >= {"Data", "Model"}
+
+
+def test_every_setting_of_the_experiment_is_in_the_palette(window, context):
+    from studio.core.experiment import SECTIONS
+    from studio.gui.shell.command import _NOT_IN_ROWS, setting_commands
+
+    listed = {c.setting for c in setting_commands(context)}
+    every = {f"{s}.{n}" for s in SECTIONS for n in type(getattr(Experiment(), s)).model_fields}
+    assert listed == every - _NOT_IN_ROWS
+
+
+def test_a_dropped_folder_becomes_the_data(window, context, tmp_path):
+    dataset = build_dataset(tmp_path / "wild life", num_train=3, num_validation=2)
+    mime = QMimeData()
+    mime.setUrls([QUrl.fromLocalFile(str(tmp_path / "wild life"))])
+    event = QDropEvent(QPointF(400, 300), Qt.DropAction.CopyAction, mime, Qt.MouseButton.LeftButton, Qt.KeyboardModifier.NoModifier)
+    window.dropEvent(event)
+    assert context.store.experiment.data.source == dataset.root
+    assert context.store.experiment.name == "Wild life"
+
+
+def test_a_dropped_experiment_that_is_wrong_says_so_and_changes_nothing(window, context, tmp_path):
+    bad = tmp_path / "experiment.toml"
+    bad.write_text("[schedule]\nepoch = 3\n")
+    window.open_path(str(bad))
+    assert "not known" in window.toast.text
+    assert context.store.experiment == Experiment()
+
+
+def test_another_folder_opens_a_new_project_and_the_old_one_stays(context, tmp_path):
+    context.scan.hold(ScanState())
+    for name in ("first", "second"):
+        (tmp_path / name).mkdir()
+        context.projects.open_data(str(tmp_path / name))
+    assert context.store.experiment.name == "Second"
+    context.projects.save_now()
+    assert {p.name for p in context.projects.recent()} == {"First", "Second"}
+
+
+def test_f6_goes_round_the_parts_and_every_button_has_a_name(window, qtbot):
+    seen = set()
+    for _ in range(6):
+        qtbot.keyClick(window, Qt.Key.Key_F6)
+        focus = window.focusWidget()
+        seen.add(next(p for p in ("topbar", "rail", "pages", "inspector") if _is_inside(window, focus, f"shell.{p}")))
+    assert {"topbar", "rail", "pages"} <= seen
+    nameless = [b for b in window.findChildren(QPushButton) if b.isVisible() and not b.accessibleName() and not b.text()]
+    assert nameless == []
+
+
+def _is_inside(window, widget, name) -> bool:
+    while widget is not None and widget is not window:
+        if widget.objectName() == name:
+            return True
+        widget = widget.parentWidget()
+    return False
+
+
+def test_a_failed_run_offers_resume_and_its_log(window, context, qtbot, tmp_path):
+    dataset = with_data(context, tmp_path)
+    run = build_run(tmp_path / "runs", dataset, status=Status.RUNNING)
+    state = run.read_state()
+    assert state.status is Status.CRASHED  # nobody holds its lock
+    from dataclasses import replace
+
+    context.runs.take((RunUpdate(run, replace(state, status=Status.RUNNING), run.experiment(), True),))
+    assert window.run_bar.isVisible()
+    context.runs.take((RunUpdate(run, state, None, False),))
+    entry = context.runs.entries[0]
+    assert window.run_bar._title.text().endswith("stopped unexpectedly")
+    window.run_bar._resume.click()
+    qtbot.waitUntil(lambda: context.engines.started == [(run, True)])
+    assert entry.status is Status.STARTING
+
+
+def test_pause_and_stop_reach_the_run_as_commands(window, context, tmp_path):
+    from dataclasses import replace
+
+    from studio.core.run_folder import read_commands
+
+    dataset = with_data(context, tmp_path)
+    run = build_run(tmp_path / "runs", dataset, status=Status.RUNNING)
+    state = replace(run.read_state(), status=Status.RUNNING)
+    context.runs.take((RunUpdate(run, state, run.experiment(), True),))
+    window.run_bar._pause.click()
+    context.runs.take((RunUpdate(run, replace(state, status=Status.PAUSED), None, True),))
+    window.run_bar._pause.click()
+    window.run_bar._stop.click()
+    assert read_commands(run.commands_path, 0)[0] == ["pause", "resume", "stop"]
+
+
+def test_a_class_or_project_name_with_markup_is_shown_as_it_stands(window, context):
+    context.store.set({"name": "<img src=x><b>bold</b>"})
+    label = window.top_bar.project._name
+    assert label.text() == "<img src=x><b>bold</b>"
+    assert label.textFormat() == Qt.TextFormat.PlainText
+    assert "&lt;img" in window.top_bar.undo.toolTip() or "<img" not in window.top_bar.undo.toolTip()
+
+
+def test_a_chosen_gpu_that_is_not_there_keeps_train_off_with_the_reason(window, context, qtbot, tmp_path):
+    from studio.core.device import cuda_state
+
+    if len(cuda_state().gpus) > 7:
+        pytest.skip("this machine has cuda:7")
+    with_data(context, tmp_path)
+    context.store.set({"training.device": "cuda:7"})
+    qtbot.waitUntil(lambda: context.runs.reason_not_to_train() != "")
+    assert "GPU" in context.runs.reason_not_to_train() or "cuda:7" in context.runs.reason_not_to_train()
+    qtbot.waitUntil(lambda: not window.top_bar.train.main.isEnabled())
