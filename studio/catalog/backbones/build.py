@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from types import ModuleType
 from typing import TYPE_CHECKING, Literal
 
 from studio.catalog.backbones.backbone import Built, WeightsReport
+from studio.catalog.backbones.body import Body
 from studio.catalog.backbones.stage import make_stages
 from studio.core.problem import BadInput, error
 
@@ -51,10 +53,11 @@ def build_backbone(
             raise BadInput(error("model.backbone", _not_here(info)))
     if size != info.input_size:
         _check_input_size(origin, name, size)
-    with seeded(seed), parameters_on_meta(is_meta), initial_values_left_out(path is not None):
-        body = origin.build(name, size, path)
     if is_meta:
-        body.module.to("meta")
+        body = build_shapes(origin, name, size)
+    else:
+        with seeded(seed):
+            body = origin.build(name, size, path)
     head = make_head(body.num_features, num_classes, dropout, head_init, seed, "meta" if is_meta else "cpu")
     network = torch.nn.Sequential()
     network.add_module("backbone", body.module)
@@ -108,7 +111,7 @@ def seeded(seed: int) -> Iterator[None]:
 
 
 @contextmanager
-def parameters_on_meta(is_wanted: bool = True) -> Iterator[None]:
+def parameters_on_meta() -> Iterator[None]:
     """Inside, new parameters have shapes and no values: any network builds in milliseconds.
 
     `torch.device("meta")` would also move the small tensors that constructors compute with (RegNet's widths) and break them.
@@ -125,33 +128,20 @@ def parameters_on_meta(is_wanted: bool = True) -> Iterator[None]:
                 kwargs["device"] = "meta"
             return func(*args, **kwargs)
 
-    if not is_wanted:
-        yield
-        return
     with OnMeta():
         yield
 
 
-@contextmanager
-def initial_values_left_out(is_wanted: bool = True) -> Iterator[None]:
-    """Inside, drawing random initial values does nothing: for networks whose every value is loaded from a file afterwards.
-
-    ViT-L draws for 5 s otherwise.
-    """
-    import torch
-    from torch.overrides import TorchFunctionMode
-
-    draws = (torch.Tensor.uniform_, torch.Tensor.normal_, torch.Tensor.erfinv_)
-
-    class NoDraw(TorchFunctionMode):
-        def __torch_function__(self, func, types, args=(), kwargs=None):
-            return args[0] if func in draws else func(*args, **(kwargs or {}))
-
-    if not is_wanted:
-        yield
-        return
-    with NoDraw():
-        yield
+def build_shapes(origin: ModuleType, name: str, input_size: int) -> Body:
+    """The backbone with shapes and no values."""
+    with seeded(0):
+        try:
+            with parameters_on_meta():
+                body = origin.build(name, input_size)
+        except RuntimeError:  # a constructor that computes with its new parameters (ViT with mixed rotary embeddings)
+            body = origin.build(name, input_size)
+    body.module.to("meta")
+    return body
 
 
 def takes_input_size(source: str, name: str, size: int) -> bool:
@@ -170,7 +160,7 @@ def accepted_input_sizes(source: str, name: str, among: tuple[int, ...] | None =
     return tuple(s for s in among or sorted({*range(32, 513, 32), own}) if s == own or _passes(origin, name, s))
 
 
-def _check_input_size(origin, name: str, size: int) -> None:
+def _check_input_size(origin: ModuleType, name: str, size: int) -> None:
     if _passes(origin, name, size):
         return
     info = origin.info(name)
@@ -182,15 +172,13 @@ def _check_input_size(origin, name: str, size: int) -> None:
     raise BadInput(error("model.input_size", f"{info.title} does not take {size} px images; take {sizes}."))
 
 
-def _passes(origin, name: str, size: int) -> bool:
+def _passes(origin: ModuleType, name: str, size: int) -> bool:
     import torch
 
     try:
-        with seeded(0), parameters_on_meta():
-            body = origin.build(name, size)
-        body.module.to("meta").eval()
+        body = build_shapes(origin, name, size)
         with torch.no_grad():
-            features = body.module(torch.empty(1, 3, size, size, device="meta"))
+            features = body.module.eval()(torch.empty(1, 3, size, size, device="meta"))
     except BadInput:
         raise
     except Exception:  # libraries refuse a size with whatever error their first unfitting layer raises

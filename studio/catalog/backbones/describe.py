@@ -40,7 +40,7 @@ def describe(built: Built, input_size: int | None = None) -> list[StageDescripti
 
     def remember(stage_name: str):
         def hook(_module, _inputs, output) -> None:
-            if isinstance(output, torch.Tensor):
+            if isinstance(output, torch.Tensor) and output.ndim > len(shapes.get(stage_name, ())):
                 shapes[stage_name] = tuple(output.shape[1:])
 
         return hook

@@ -5,29 +5,25 @@ from __future__ import annotations
 import os
 from dataclasses import replace
 from pathlib import Path
-from urllib.parse import urlsplit
 
 from studio.catalog.backbones.backbone import BackboneInfo
 from studio.core.place import weights_dir
 
+_HUB = "https://huggingface.co/"
+
 
 def destination(info: BackboneInfo) -> Path:
     """Where Studio puts the weights of `info`: a file name that says which weights these are."""
-    name = Path(urlsplit(info.weights_url or "").path).name
-    if _hub_id(info):
-        name = f"{info.name}{Path(name).suffix}"
-    return weights_dir() / info.source / name
+    return weights_dir() / info.source / _own_name(info)
 
 
 def find(info: BackboneInfo) -> Path | None:
     """The weights of `info` on this computer, or None."""
     if info.weights_url is None:
         return None
-    own = destination(info)
-    candidates = [own, _torch_home() / "hub" / "checkpoints" / Path(urlsplit(info.weights_url).path).name]
-    hub_id = _hub_id(info)
-    if hub_id:
-        candidates = [own, *_in_hub_cache(hub_id, Path(urlsplit(info.weights_url).path).name)]
+    hub_id, name = _hub_id(info), _name_in_url(info)
+    elsewhere = _in_hub_cache(hub_id, name) if hub_id else [_torch_home() / "hub" / "checkpoints" / name]
+    candidates = [destination(info), *elsewhere]
     return next((path for path in candidates if path.is_file()), None)
 
 
@@ -40,8 +36,8 @@ def mark_installed(infos: tuple[BackboneInfo, ...]) -> tuple[BackboneInfo, ...]:
         if info.weights_url is None:
             return info.is_installed
         hub_id = _hub_id(info)
-        elsewhere = _hub_folder(hub_id) in hub_folders if hub_id else info.weights_url.rpartition("/")[2] in torch_files
-        return (elsewhere or destination(info).name in own.get(info.source, ())) and find(info) is not None
+        elsewhere = _hub_folder(hub_id) in hub_folders if hub_id else _name_in_url(info) in torch_files
+        return (elsewhere or _own_name(info) in own.get(info.source, ())) and find(info) is not None
 
     return tuple(info if info.is_installed == (there := is_there(info)) else replace(info, is_installed=there) for info in infos)
 
@@ -53,12 +49,19 @@ def _names_in(folder: Path) -> list[str]:
         return []
 
 
+def _own_name(info: BackboneInfo) -> str:
+    name = _name_in_url(info)
+    return f"{info.name}.{name.rpartition('.')[2]}" if _hub_id(info) else name  # every file there is named "model.safetensors"
+
+
+def _name_in_url(info: BackboneInfo) -> str:
+    return (info.weights_url or "").partition("?")[0].rpartition("/")[2]
+
+
 def _hub_id(info: BackboneInfo) -> str | None:
     """"timm/resnet18.a1_in1k" for weights on the Hugging Face hub, else None."""
-    address = urlsplit(info.weights_url or "")
-    if address.hostname != "huggingface.co":
-        return None
-    return "/".join(address.path.strip("/").split("/")[:2])
+    url = info.weights_url or ""
+    return "/".join(url.removeprefix(_HUB).split("/")[:2]) if url.startswith(_HUB) else None
 
 
 def _in_hub_cache(hub_id: str, file_name: str) -> list[Path]:

@@ -91,6 +91,8 @@ def _groups(network) -> list[tuple[str, list[str]]]:
         return group_by_size(network)
     by_layer: dict[int, list[str]] = {}
     for parameter, layer in group_parameters(network, matcher, reverse=True).items():
+        # Position tables that every block reads are not matched by some networks and would come last.
+        layer = 0 if parameter.startswith(("rope.", "rel_pos_bias.", "shared_rel_pos.", "pos_embed")) else layer
         by_layer.setdefault(layer, []).append(parameter)
     groups = merge_same_size(network, [by_layer[layer] for layer in sorted(by_layer)])
     kind = "block" if hasattr(network, "blocks") and hasattr(network, "patch_embed") else "stage"
