@@ -72,7 +72,7 @@ class PreviewPanel(Panel):
         self.head.addWidget(self.name_label, 1)
         self.class_box = ComboBox(name="augment.class")
         self.class_box.setAccessibleName("Photo of the class")
-        self.class_box.setFixedWidth(px(108))
+        self.class_box.setFixedWidth(px(122))
         self.class_box.value_changed.connect(self._on_class_chosen)
         self.back_button = icon_button("caret-left", "Show the photo before", name="augment.back", on_click=lambda: self.step(-1))
         self.next_button = icon_button("caret-right", "Show the next photo", name="augment.next", on_click=lambda: self.step(1))

@@ -77,12 +77,12 @@ class DataPage(Page):
             panel.setMinimumWidth(px(300))
         top = splitter(Qt.Orientation.Horizontal, self._make_classes(), self.issues, stretch=(5, 4), name="data.top")
         bottom = splitter(Qt.Orientation.Horizontal, self.images, self.pixels, stretch=(12, 5), name="data.bottom")
-        top.setMinimumHeight(px(270))  # ten classes in the smallest window
-        bottom.setMinimumHeight(px(190))
+        top.setMinimumHeight(px(224))
+        bottom.setMinimumHeight(px(246))
         rows = splitter(Qt.Orientation.Vertical, top, bottom, stretch=(5, 6), name="data.rows")
         top.setSizes([500, 400])
         bottom.setSizes([640, 260])
-        rows.setSizes([330, 385])
+        rows.setSizes([358, 360])
         holder = QWidget()
         column = QVBoxLayout(holder)
         column.setContentsMargins(0, 0, 0, 0)
@@ -408,6 +408,24 @@ class DataPage(Page):
             self.large.setGeometry(self.rect())
 
     # What the window asks
+
+    def shortcuts(self):
+        return (("U", "Undo the last edit", self.store.undo),)
+
+    @classmethod
+    def screenshot_states(cls):
+        def loading(page: DataPage) -> None:
+            page.set_subtitle("")
+            page.loading.show_progress(1204, 3783, "Reading images")
+            page.stack.setCurrentWidget(page.loading)
+
+        gone = "There is no folder or file “/data/camera-traps”. Choose it again if it was moved or renamed."
+        return {
+            "loading": loading,
+            "error": lambda page: page._show_trouble(BadInput(gone)),
+            "filtered": lambda page: page.show_argument(page.store.dataset.classes[1]),
+            "large": lambda page: page.show_large(2),
+        }
 
     def focus_search(self) -> bool:
         if self.stack.currentWidget() is not self.full:

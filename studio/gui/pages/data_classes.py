@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from PySide6.QtCore import QAbstractListModel, QModelIndex, QPoint, QRectF, QSize, Qt, Signal
-from PySide6.QtGui import QFontMetrics, QPainter
+from PySide6.QtGui import QFontMetrics, QPainter, QResizeEvent
 from PySide6.QtWidgets import QAbstractItemView, QFrame, QListView, QMenu, QStyle, QStyledItemDelegate, QStyleOptionViewItem, QWidget
 
 from studio.core.path_text import shown
@@ -85,6 +85,16 @@ class ClassList(QListView):
         metrics = QFontMetrics(font("label"))
         longest = sorted((shown(row.name) for row in self.rows), key=len)[-8:]
         return max((metrics.horizontalAdvance(name) for name in longest), default=0) + 4
+
+    @property
+    def row_height(self) -> int:
+        """24 px, down to 19 where that lets all rows be seen."""
+        fitting = self.viewport().height() // max(1, len(self.rows))
+        return max(px(19), min(px(24), fitting)) if fitting >= px(19) else px(24)
+
+    def resizeEvent(self, event: QResizeEvent) -> None:
+        super().resizeEvent(event)
+        self.scheduleDelayedItemsLayout()
 
     def set_rows(self, rows: list[ClassRow]) -> None:
         chosen = self.names_chosen
@@ -198,8 +208,7 @@ def _in_words(row: ClassRow) -> str:
 
 class _RowDelegate(QStyledItemDelegate):
     def sizeHint(self, option: QStyleOptionViewItem, index: QModelIndex) -> QSize:
-        window = self.parent().window()
-        return QSize(px(200), px(19 if window.height() < 800 else 24))
+        return QSize(px(200), self.parent().row_height)
 
     def paint(self, painter: QPainter, option: QStyleOptionViewItem, index: QModelIndex) -> None:
         view: ClassList = self.parent()

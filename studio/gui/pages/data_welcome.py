@@ -50,7 +50,7 @@ class Welcome(QWidget):
 
     def _make_samples(self) -> Panel:
         panel = Panel("Try it with sample images", "included, works without a network", name="data.samples")
-        panel.setFixedHeight(px(196))
+        panel.setFixedHeight(px(188))
         row = QHBoxLayout()
         row.setSpacing(px(10))
         self.sample_cards = {each.key: SampleCard(each) for each in SAMPLE_SETS}
@@ -105,7 +105,7 @@ class DropZone(DashedFrame):
         self.setObjectName("data.drop_zone")
         self.setAccessibleName("Drop a folder of images here")
         self.setAcceptDrops(True)
-        self.setMinimumHeight(px(240))
+        self.setMinimumHeight(px(216))
         column = QVBoxLayout(self)
         column.setSpacing(px(8))
         column.addStretch(1)
@@ -269,7 +269,7 @@ class RecentPanel(Panel):
 
     def __init__(self, parent: QWidget | None = None):
         super().__init__("Recent projects", name="data.recent", margins=False, parent=parent)
-        self.setFixedHeight(px(196))
+        self.setFixedHeight(px(188))
         self._list = QWidget()
         self._column = QVBoxLayout(self._list)
         self._column.setContentsMargins(px(6), 0, px(6), px(6))

@@ -209,7 +209,7 @@ class _TileDelegate(QStyledItemDelegate):
             side = min(24, int(tile.width() / 3))
             place = QRect(0, 0, side, side)
             place.moveCenter(tile.center().toPoint())
-            paint_icon(painter, place, "image-broken", "muted")
+            paint_icon(painter, place, "prohibit", "muted")
         if option.state & QStyle.StateFlag.State_MouseOver:
             painter.setPen(pen("outline"))
             painter.setBrush(Qt.BrushStyle.NoBrush)
