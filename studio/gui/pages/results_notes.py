@@ -20,6 +20,7 @@ class Notes:
     note: str = ""
     tags: tuple[str, ...] = ()
     is_starred: bool = False
+    confirmed: tuple[str, ...] = ()  # ids of mistakes whose label was found right
 
 
 def read_notes(folder: RunFolder) -> Notes:
@@ -27,7 +28,8 @@ def read_notes(folder: RunFolder) -> Notes:
     try:
         raw = json.loads((folder.path / FILE).read_bytes())
         tags = tuple(str(tag) for tag in raw.get("tags", ()))
-        return Notes(str(raw.get("title", "")), str(raw.get("note", "")), tags[:MAX_TAGS], bool(raw.get("is_starred", False)))
+        confirmed = tuple(str(id_) for id_ in raw.get("confirmed", ()))
+        return Notes(str(raw.get("title", "")), str(raw.get("note", "")), tags[:MAX_TAGS], bool(raw.get("is_starred", False)), confirmed)
     except (OSError, ValueError, AttributeError, TypeError):
         return Notes()
 

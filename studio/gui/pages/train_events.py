@@ -22,7 +22,7 @@ ICONS: dict[str, tuple[str, str]] = {
     "checkpoint": ("hard-drives", "text2"),
     "warning": ("warning", "warn"),
     "pause": ("pause", "warn"),
-    "end": ("flag-checkered", "good"),
+    "end": ("check-circle", "good"),
     "failure": ("warning-octagon", "bad"),
 }
 FILTERS: tuple[tuple[str, tuple[str, ...]], ...] = (

@@ -200,6 +200,11 @@ class CurvePlot(QWidget):
             self._bottom_label = text
             self._label_axes()
 
+    def set_left_label(self, text: str) -> None:
+        if text != self._left_label:
+            self._left_label = text
+            self._label_axes()
+
     def set_x_range(self, low: float, high: float) -> None:
         """Frame x with 1 % room so that the end labels stay."""
         if high > low:
@@ -442,6 +447,10 @@ class _Legend(QWidget):
         self.setVisible(len(keys) > 1)
         self.place()
         self.update()
+
+    def set_corner(self, corner: str) -> None:
+        self._corner = corner
+        self.place()
 
     def place(self) -> None:
         box = self._plot.widget.mapFromScene(self._plot.view.sceneBoundingRect()).boundingRect()

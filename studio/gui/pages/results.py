@@ -1,0 +1,689 @@
+"""Results: all runs side by side, and one of them down to single images."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Callable
+from dataclasses import replace
+
+from PySide6.QtCore import QPoint, Qt, QTimer
+from PySide6.QtGui import QAction, QGuiApplication, QResizeEvent
+from PySide6.QtWidgets import QHBoxLayout, QLineEdit, QMenu, QSizePolicy, QStackedLayout, QStackedWidget, QVBoxLayout, QWidget
+
+from studio.core.outcome import Status
+from studio.core.path_text import shown
+from studio.core.problem import BadInput
+from studio.gui.page import Page
+from studio.gui.pages import data_edit
+from studio.gui.pages.results_bin import move_to_bin, take_back
+from studio.gui.pages.results_cam import CamLoader
+from studio.gui.pages.results_classes import ClassTable
+from studio.gui.pages.results_compare import MAX_RUNS, ComparePanel
+from studio.gui.pages.results_confusion import ConfusionMatrix
+from studio.gui.pages.results_details import DetailsView
+from studio.gui.pages.results_difference import DifferenceTable, Side, num_equal
+from studio.gui.pages.results_load import Cell, Stored, make_cards, num_changed, read_stored
+from studio.gui.pages.results_mistakes import Card, MistakesPanel
+from studio.gui.pages.results_notes import Notes, read_notes, tags_from_text, write_notes
+from studio.gui.pages.results_rows import COLUMNS, SEARCH_HELP, RunRow
+from studio.gui.pages.results_table import ROW_PX, RunsModel, RunsTable
+from studio.gui.runs import RunEntry
+from studio.gui.theme import px
+from studio.gui.widgets.button import Segmented, button, icon_button
+from studio.gui.widgets.combo import ComboBox
+from studio.gui.widgets.label import PlainLabel, set_plain_tooltip
+from studio.gui.widgets.panel import Panel, splitter
+from studio.gui.widgets.state import Banner, EmptyState
+from studio.gui.widgets.thumb import ThumbLoader
+from studio.gui.wording import counted
+
+REDRAW_MS = 200  # tables and curves over epochs: nobody reads faster
+SHORT_PX = 700
+MAX_STORED = 4
+DRAFT = "draft"
+
+
+class ResultsPage(Page):
+    """The chosen run fills the panels; checked runs are compared. `show_argument(entry)` chooses a run."""
+
+    key, title = "results", "Results"
+
+    def __init__(self, context, parent: QWidget | None = None):
+        super().__init__(context, parent)
+        self.runs = context.runs
+        self._notes: dict[str, Notes] = {}
+        self._rows: dict[str, RunRow] = {}
+        self._stored: OrderedDict[tuple[str, object], Stored] = OrderedDict()
+        self._reading: set[tuple[str, object]] = set()
+        self._chosen: RunEntry | None = None
+        self._cell: Cell | None = None
+        self._other: object = None  # second run of the difference: a folder name, DRAFT, or None for the best guess
+        self._is_in_front = False
+        self._has_checked = False
+        self._timer = QTimer(self, singleShot=True, interval=REDRAW_MS)
+        self._timer.timeout.connect(self._refresh)
+        self.loader = ThumbLoader(self)
+        self.cams = CamLoader(context.probe, self)
+        self.cams.failed.connect(self._on_cams_failed)
+        self.destroyed.connect(self.loader.close)
+        self._build_head()
+        self._build_body()
+        self.runs.entries_changed.connect(self._on_runs_entries_changed)
+        self.runs.state_changed.connect(lambda _: self._schedule())
+        self.store.experiment_changed.connect(self._on_store_experiment_changed)
+        self.store.dataset_changed.connect(lambda _: self._schedule())
+        self._on_runs_entries_changed()
+
+    # Building
+
+    def _build_head(self) -> None:
+        self.part = Segmented([("curves", "Curves, confusion"), ("mistakes", "Mistakes")], "curves", name="results.part")
+        self.part.setAccessibleName("Lower half of the page")
+        self.part.value_changed.connect(lambda _: self._fit_height())
+        self.search = QLineEdit(placeholderText="Run, tag, setting")
+        self.search.setObjectName("results.search")
+        self.search.setAccessibleName("Search runs")
+        self.search.setAccessibleDescription(SEARCH_HELP)
+        set_plain_tooltip(self.search, SEARCH_HELP)
+        self.search.setClearButtonEnabled(True)
+        self.search.setFixedWidth(px(150))
+        self.search.textChanged.connect(self._on_search_text_changed)
+        self.columns_button = icon_button("columns", "Choose columns", name="results.columns")
+        self.columns_button.setMenu(self._columns_menu())
+        self.use_button = button("Try and export", "package", name="results.use", on_click=self.use_chosen)
+        self.more_button = icon_button("dots-three", "More for this run", name="results.more", on_click=self.open_menu)
+        self._controls = QWidget()
+        row = QHBoxLayout(self._controls)
+        row.setContentsMargins(0, 0, 0, 0)
+        row.setSpacing(px(8))
+        for widget in (self.part, self.search, self.columns_button, self.use_button, self.more_button):
+            row.addWidget(widget)
+        self.head.addWidget(self._controls)
+
+    def _columns_menu(self) -> QMenu:
+        menu = QMenu(self)
+        hidden = set(self.context.settings.names("results/hidden"))
+        for column in COLUMNS[3:]:
+            action = QAction(column.title, menu, checkable=True, checked=column.key not in hidden)
+            action.toggled.connect(lambda on, key=column.key: self._on_column_toggled(key, not on))
+            menu.addAction(action)
+        return menu
+
+    def _build_body(self) -> None:
+        self.banner = Banner(name="results.banner")
+        self.body.addWidget(self.banner)
+        self.stack = QStackedWidget()
+        self.body.addWidget(self.stack, 1)
+        self.empty = EmptyState("trophy", "No runs yet", "The first finished epoch shows up here.", "Train", self.runs.train, name="results.empty")
+        self.stack.addWidget(self.empty)
+        self.stack.addWidget(self._build_full())
+
+    def _build_full(self) -> QWidget:
+        self.model = RunsModel(self)
+        self.table = RunsTable(self.model)
+        self.table.hidden_keys = set(self.context.settings.names("results/hidden"))
+        runs = Panel(name="results.runs.panel", margins=False)
+        runs.body.addWidget(self.table)
+        runs.setSizePolicy(QSizePolicy.Policy.Preferred, QSizePolicy.Policy.Fixed)
+        self._runs_panel = runs
+        self.compare = ComparePanel()
+        self.mistakes = MistakesPanel(self.loader, self.cams)
+        middle = splitter(
+            Qt.Orientation.Horizontal, self.compare, self._build_confusion(), self._build_side(), stretch=(10, 10, 9), name="results.columns.split"
+        )
+        middle.setSizes([px(340), px(340), px(300)])
+        self._middle = middle
+        self._lower = splitter(Qt.Orientation.Vertical, middle, self.mistakes, stretch=(1, 0), name="results.lower")
+        self._lower.setSizes([px(400), px(186)])
+        self.mistakes.setMinimumHeight(px(184))
+        full = QWidget()
+        column = QVBoxLayout(full)
+        column.setContentsMargins(0, 0, 0, 0)
+        column.setSpacing(px(12))
+        column.addWidget(runs)
+        column.addWidget(self._lower, 1)
+        model, table = self.model, self.table
+        model.renamed.connect(lambda row, text: self._edit_notes(row.entry, title="" if text.strip() in ("", row.entry.name) else text.strip()[:80]))
+        model.tagged.connect(lambda row, text: self._edit_notes(row.entry, tags=tags_from_text(text)))
+        table.chosen_changed.connect(self._on_table_chosen_changed)
+        table.check_toggled.connect(lambda row: self.toggle_check(row.entry))
+        table.star_toggled.connect(lambda row: self.toggle_star(row.entry))
+        table.menu_wanted.connect(lambda row, at: self._run_menu().popup(at))
+        table.opened.connect(lambda row: self.context.shell.go_to("train", row.entry))
+        self.mistakes.relabel_wanted.connect(self._relabel)
+        self.mistakes.leave_out_wanted.connect(self._leave_out)
+        self.mistakes.confirm_wanted.connect(self._confirm)
+        self.mistakes.filter_cleared.connect(lambda: self._choose_cell(None))
+        return full
+
+    def _build_confusion(self) -> Panel:
+        panel = Panel("", name="results.confusion.panel", margins=False)
+        self.view = Segmented([("matrix", "Matrix"), ("classes", "Classes")], "matrix", name="results.view")
+        self.view.setAccessibleName("Confusion matrix or scores per class")
+        self.share = Segmented([(False, "Count"), (True, "Row %")], False, name="results.share")
+        self.share.setAccessibleName("Cells as counts or as share of the true class")
+        self.scores_label = PlainLabel("", "label", "muted", elide=Qt.TextElideMode.ElideRight)
+        head = QWidget()
+        row = QHBoxLayout(head)
+        row.setContentsMargins(px(10), px(5), px(8), px(5))
+        row.setSpacing(px(8))
+        row.addWidget(self.view)
+        row.addWidget(self.scores_label, 1)
+        row.addWidget(self.share)
+        panel.body.setSpacing(0)
+        panel.body.addWidget(head)
+        self.matrix, self.classes = ConfusionMatrix(), ClassTable()
+        self.no_scores = PlainLabel("", "label", "muted", wrap=True)
+        self.no_scores.setAlignment(Qt.AlignmentFlag.AlignCenter)
+        holder = QWidget()
+        self._confusion_stack = QStackedLayout(holder)
+        for widget in (self.matrix, self.classes, self.no_scores):
+            self._confusion_stack.addWidget(widget)
+        panel.body.addWidget(holder, 1)
+        panel.body.setContentsMargins(px(4), 0, px(6), px(6))
+        self.view.value_changed.connect(lambda _: self._show_scores())
+        self.share.value_changed.connect(self.matrix.set_share)
+        self.matrix.cell_chosen.connect(self._choose_cell)
+        self.classes.class_chosen.connect(lambda index: self._choose_cell((index, None)))
+        panel.setMinimumWidth(px(290))
+        return panel
+
+    def _build_side(self) -> Panel:
+        panel = Panel("", name="results.side", margins=False)
+        head = QWidget()
+        row = QHBoxLayout(head)
+        row.setContentsMargins(px(10), px(5), px(8), px(5))
+        self.side = Segmented([("details", "Details"), ("difference", "Difference")], "difference", name="results.side.view")
+        self.side.setAccessibleName("Details of the run or difference to another")
+        self.other = ComboBox([], name="results.other")
+        self.other.setSizeAdjustPolicy(ComboBox.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon)
+        self.other.setMinimumWidth(px(96))
+        self.other.setAccessibleName("Compare the settings with")
+        row.addWidget(self.side)
+        row.addStretch(1)
+        row.addWidget(self.other)
+        panel.body.addWidget(head)
+        self.details, self.difference = DetailsView(), DifferenceTable()
+        self._difference = QWidget()
+        column = QVBoxLayout(self._difference)
+        column.setContentsMargins(0, 0, 0, 0)
+        column.setSpacing(0)
+        column.addWidget(self.difference, 1)
+        foot = QHBoxLayout()
+        foot.setContentsMargins(px(12), px(4), px(8), px(6))
+        self.equal_label = PlainLabel("", "caption", elide=Qt.TextElideMode.ElideRight)
+        self.equal_button = button("Show", kind="link", small=True, checkable=True, name="results.equal")
+        self.restore_button = button("Restore", "arrow-u-up-left", small=True, name="results.restore", on_click=self.restore_chosen)
+        foot.addWidget(self.equal_label, 1)
+        foot.addWidget(self.equal_button)
+        foot.addWidget(self.restore_button)
+        column.addLayout(foot)
+        holder = QWidget()
+        self._side_stack = QStackedLayout(holder)
+        self._side_stack.addWidget(self._difference)
+        self._side_stack.addWidget(self.details)
+        panel.body.setSpacing(0)
+        panel.body.addWidget(holder, 1)
+        panel.setMinimumWidth(px(296))
+        self.side.value_changed.connect(self._on_side_value_changed)
+        self.other.value_changed.connect(self._on_other_value_changed)
+        self.equal_button.toggled.connect(lambda on: (self.equal_button.setText("Hide" if on else "Show"), self._show_difference()))
+        self.details.title_edited.connect(lambda text: self._chosen and self._edit_notes(self._chosen, title="" if text.strip() == self._chosen.name else text.strip()[:80]))
+        self.details.tags_edited.connect(lambda text: self._chosen and self._edit_notes(self._chosen, tags=tags_from_text(text)))
+        self.details.note_edited.connect(lambda text: self._chosen and self._edit_notes(self._chosen, note=text[:10_000]))
+        return panel
+
+    # Coming and going
+
+    def activate(self) -> None:
+        self._is_in_front = True
+        self._refresh()
+
+    def deactivate(self) -> None:
+        self._is_in_front = False
+        self._timer.stop()
+
+    def show_argument(self, argument: object) -> None:
+        if isinstance(argument, RunEntry):
+            self.search.clear()
+            self.table.choose(argument)
+
+    def focus_search(self) -> bool:
+        self.search.setFocus(Qt.FocusReason.ShortcutFocusReason)
+        self.search.selectAll()
+        return True
+
+    def shortcuts(self) -> tuple[tuple[str, str, Callable[[], object]], ...]:
+        chosen = self._act_on_chosen
+        return (
+            ("X", "Run in or out of Compare", lambda: chosen(self.toggle_check)),
+            ("Shift+X", "Clear Compare", self.clear_checks),
+            ("*", "Star the run", lambda: chosen(self.toggle_star)),
+            ("F2", "Rename the run", self.rename_chosen),
+            ("N", "Next mistake", self.mistakes.next_mistake),
+            ("L", "Relabel the mistake", self.mistakes.open_relabel_menu),
+        )
+
+    # Rows
+
+    @property
+    def chosen(self) -> RunRow | None:
+        """The row of the run that the panels show."""
+        return self._rows.get(self._chosen.folder.name) if self._chosen else None
+
+    def _entries(self) -> list[RunEntry]:
+        return [e for e in self.runs.entries if e.status is not Status.QUEUED]
+
+    def _on_runs_entries_changed(self) -> None:
+        entries = self._entries()
+        new = [e.folder for e in entries if e.folder.name not in self._notes]
+        if new:
+            for folder in new:
+                self._notes[folder.name] = Notes()
+            self.context.background.run(lambda: {folder.name: read_notes(folder) for folder in new}, self._on_notes_read)
+        self._update_rows()
+
+    def _on_notes_read(self, notes: dict[str, Notes]) -> None:
+        self._notes |= notes
+        self._update_rows()
+
+    def _update_rows(self) -> None:
+        old = self._rows
+        rows = {}
+        for entry in self._entries():
+            name = entry.folder.name
+            notes = self._notes.get(name, Notes())
+            last = old.get(name)
+            rows[name] = last if last and last.state is entry.state and last.notes is notes else RunRow(entry, notes, entry.state)
+        self._rows = rows
+        scored = [r for r in rows.values() if r.top1 is not None]
+        best = max(scored, key=lambda r: r.top1, default=None)
+        self.model.best_name = best.entry.folder.name if best else ""
+        if not self._has_checked and scored:
+            self._has_checked = True
+            self.model.checked = {r.entry.folder.name for r in sorted(scored, key=lambda r: r.entry.number)[-3:]}
+        self.model.checked &= set(rows)
+        self.model.set_rows(list(rows.values()))
+        if self._chosen is None or self._chosen.folder.name not in rows:
+            first = best or next(reversed(rows.values()), None)
+            self._chosen = None
+            if first:
+                self.table.choose(first.entry)
+        elif self.table.chosen is None:
+            self.table.choose(self._chosen)
+        self._fit_table()
+        self._schedule()
+
+    def _fit_table(self) -> None:
+        most = 4 if self.height() < px(SHORT_PX) else 6
+        rows = max(1, min(most, len(self._rows)))
+        self._runs_panel.setFixedHeight(px(28) + rows * px(ROW_PX) + 4)
+
+    def _schedule(self) -> None:
+        if self._is_in_front and not self._timer.isActive():
+            self._timer.start()
+
+    def _refresh(self) -> None:
+        """Draw everything from the rows; cheap where nothing changed."""
+        if any(row.state is not row.entry.state for row in self._rows.values()):
+            self._update_rows()
+        self.stack.setCurrentIndex(1 if self._rows else 0)
+        self._controls.setVisible(bool(self._rows))
+        reason = self.runs.reason_not_to_train()
+        self.empty.set_texts("No runs yet", reason or "The first finished epoch shows up here.")
+        self.empty.action_button.setEnabled(not reason)
+        self._show_subtitle()
+        self.compare.show_rows(sorted((self._rows[n] for n in self.model.checked if n in self._rows), key=lambda r: r.entry.number))
+        self._show_chosen()
+
+    def _show_subtitle(self) -> None:
+        finished = sum(r.entry.status is Status.FINISHED for r in self._rows.values())
+        live = sum(r.entry.is_active for r in self._rows.values())
+        parts = [counted(finished, "finished run") + (f", {live} live" if live else "")] if self._rows else []
+        row = self.chosen
+        if row and row.state.description:
+            parts.append(f"validation set, {counted(row.state.description.num_validation, 'image')}")
+        self.set_subtitle(" · ".join(parts))
+
+    # The chosen run
+
+    def _on_table_chosen_changed(self, entry: RunEntry | None) -> None:
+        if entry is not None and entry is not self._chosen:
+            self._chosen = entry
+            self._cell = None
+            self.banner.hide()
+            if self._is_in_front:
+                self._show_chosen()
+
+    def _show_chosen(self) -> None:
+        row = self.chosen
+        is_usable = row is not None and bool(row.state.checkpoints or row.state.epochs)
+        self.use_button.setEnabled(is_usable)
+        set_plain_tooltip(self.use_button, "" if is_usable else "The run has no finished epoch yet.")
+        self.details.show_row(row)
+        self._show_difference()
+        self._show_scores()
+
+    @property
+    def stored(self) -> Stored | None:
+        """What was read of the chosen run; None while it is being read."""
+        return self._stored.get(self._stored_key()) if self._chosen else None
+
+    def _stored_key(self) -> tuple[str, object]:
+        state = self._chosen.state
+        return self._chosen.folder.name, (state.status, len(state.checkpoints), state.test is None)
+
+    def _show_scores(self) -> None:
+        row, stored = self.chosen, self.stored
+        if row is None:
+            return
+        if stored is None:
+            self._read_stored()
+            self._say_no_scores(row, "Reading…")
+            return
+        if stored.scores is None:
+            self._say_no_scores(row, _why_no_scores(row))
+            return
+        scores = stored.scores
+        if self.matrix.model.scores is not scores:
+            self.matrix.set_scores(scores)
+            self.classes.set_scores(scores)
+        is_matrix = self.view.value == "matrix"
+        self._confusion_stack.setCurrentWidget(self.matrix if is_matrix else self.classes)
+        self.share.setVisible(is_matrix)
+        self.scores_label.setText(f"{row.name}, {counted(scores.num_mistakes, 'mistake')}")
+        cell = self._cell
+        self.matrix.choose(cell if cell and cell[1] is not None else None)
+        self._show_mistakes(row, stored)
+
+    def _say_no_scores(self, row: RunRow, sentence: str) -> None:
+        self.no_scores.setText(sentence)
+        self._confusion_stack.setCurrentWidget(self.no_scores)
+        self.scores_label.setText(row.name)
+        self.mistakes.set_filter("")
+        self.mistakes.set_subtitle("")
+        self.mistakes.show_message(sentence)
+
+    def _read_stored(self) -> None:
+        key, folder = self._stored_key(), self._chosen.folder
+        if key in self._reading:
+            return
+        self._reading.add(key)
+
+        def keep(stored: Stored) -> None:
+            self._reading.discard(key)
+            self._stored[key] = stored
+            while len(self._stored) > MAX_STORED:
+                self._stored.popitem(last=False)
+            if self._chosen is not None and self._stored_key() == key:
+                self._show_scores()
+
+        self.context.background.run(lambda: read_stored(folder), keep)
+
+    def _show_mistakes(self, row: RunRow, stored: Stored) -> None:
+        cell, classes = self._cell, stored.scores.classes
+        filter_text = ""
+        if cell is not None:
+            called = f"called {shown(classes[cell[1]])}" if cell[1] is not None else "called something else"
+            filter_text = f"{shown(classes[cell[0]])} {called}"
+        self.mistakes.set_filter(filter_text)
+        changed = num_changed(stored, row.experiment.data, self.store.experiment.data) if not self._edit_reason(row) else 0
+        self.mistakes.set_subtitle(f"{counted(changed, 'label')} changed since this run" if changed else "highest loss first")
+        cards = make_cards(stored, self.store.experiment.data, row.notes, cell)
+        if not cards:
+            self.mistakes.show_message(_why_no_cards(stored, filter_text))
+            return
+        cam_reason = "" if stored.has_checkpoint else "The checkpoint of this run is gone."
+        self.mistakes.show_cards(row.entry.folder, cards, classes, cam_reason=cam_reason, edit_reason=self._edit_reason(row))
+
+    def _edit_reason(self, row: RunRow) -> str:
+        same = row.experiment.data.source == self.store.experiment.data.source
+        return "" if same else "This run was trained on another folder than the one that is open."
+
+    def _choose_cell(self, cell: Cell | None) -> None:
+        """Show only the mistakes of a cell; a cell of the diagonal has none and clears the choice."""
+        self._cell = None if cell is None or cell[0] == cell[1] else cell
+        self._show_scores()
+
+    # Difference
+
+    def _show_difference(self) -> None:
+        row = self.chosen
+        if row is None:
+            return
+        others = [r for r in reversed(self._rows.values()) if r is not row]
+        options = [(DRAFT, "to the draft"), *((r.entry.folder.name, f"to {r.name}") for r in others[:60])]
+        if [(v, self.other.itemText(i)) for i, v in enumerate(self.other._values)] != options:
+            self.other.set_options(options)
+        wanted = self._other if self._other in [v for v, _ in options] and self._other != row.entry.folder.name else self._best_other(row, others)
+        self.other.set_value(wanted)
+        other = self._rows.get(wanted)
+        first = Side(row.name, row.experiment, row.state)
+        second = Side(other.name, other.experiment, other.state) if other else Side("Draft", self.store.experiment)
+        self.difference.show_sides(first, second, (row.series, other.series if other else None), with_equal=self.equal_button.isChecked())
+        self.equal_label.setText(f"{num_equal(first.experiment, second.experiment)} equal settings {'shown' if self.equal_button.isChecked() else 'hidden'}")
+        self.restore_button.setText(f"Restore {row.entry.name}")
+        set_plain_tooltip(self.restore_button, f"Take the settings of {row.name} as the draft")
+
+    def _best_other(self, row: RunRow, others: list[RunRow]) -> object:
+        """A checked run, else the one before, else the draft."""
+        checked = [r for r in others if r.entry.folder.name in self.model.checked]
+        pick = next(iter(checked), None) or next((r for r in others if r.entry.number < row.entry.number), None)
+        return pick.entry.folder.name if pick else DRAFT
+
+    # What people do
+
+    def toggle_check(self, entry: RunEntry) -> None:
+        name = entry.folder.name
+        if name in self.model.checked:
+            self.model.checked.discard(name)
+        elif len(self.model.checked) >= MAX_RUNS:
+            self.context.shell.toast(f"Compare shows {MAX_RUNS} runs at most. Uncheck one first.")
+            return
+        else:
+            self.model.checked.add(name)
+        self.model.refresh()
+        self._refresh()
+
+    def clear_checks(self) -> None:
+        self.model.checked.clear()
+        self.model.refresh()
+        self._refresh()
+
+    def toggle_star(self, entry: RunEntry) -> None:
+        self._edit_notes(entry, is_starred=not self._notes.get(entry.folder.name, Notes()).is_starred)
+
+    def rename_chosen(self) -> None:
+        self.table.setFocus(Qt.FocusReason.ShortcutFocusReason)
+        self.table.rename()
+
+    def use_chosen(self) -> None:
+        if self._chosen:
+            self.context.shell.go_to("use", self._chosen)
+
+    def restore_chosen(self) -> None:
+        """The settings of the chosen run become the draft; the project keeps its name."""
+        row = self.chosen
+        if row is None:
+            return
+        self.store.replace(row.experiment.changed({"name": self.store.experiment.name}), f"restore {row.name}")
+        self.context.shell.toast(f"The settings of {row.name} are the draft now.", "Undo", self.store.undo)
+
+    def resume_chosen(self) -> None:
+        if self._chosen:
+            self.runs.continue_run(self._chosen)
+            self.context.shell.go_to("train", self._chosen)
+
+    def ask_to_delete(self) -> None:
+        row = self.chosen
+        if row is None or row.entry.is_active:
+            return
+        self.banner.show_message(
+            "warning", f"Delete {row.name}?", f"Its folder moves to the bin in the runs folder ({shown(row.entry.folder.name)}).",
+            (("Delete", lambda: self._delete(row.entry)), ("Keep", self.banner.hide)),
+        )  # fmt: skip
+
+    def _delete(self, entry: RunEntry) -> None:
+        self.banner.hide()
+        name, shell, look = self._rows[entry.folder.name].name, self.context.shell, self.runs.monitor.look_now
+
+        def moved(binned) -> None:
+            look()
+            undo = lambda: self.context.background.run(lambda: take_back(binned, entry.folder), lambda _: look(), failed)  # noqa: E731
+            shell.toast(f"{name} is in the bin.", "Undo", undo)
+
+        def failed(exc: Exception) -> None:
+            shell.toast(f"{name} could not be moved: {exc}.")
+
+        self.context.background.run(lambda: move_to_bin(entry.folder), moved, failed)
+
+    def open_menu(self) -> None:
+        if self.chosen:
+            self._run_menu().popup(self.more_button.mapToGlobal(QPoint(0, self.more_button.height() + 2)))
+
+    def _run_menu(self) -> QMenu:
+        menu = QMenu(self)
+        menu.setAttribute(Qt.WidgetAttribute.WA_DeleteOnClose)
+        row = self.chosen
+        if row is None:
+            return menu
+        entry = row.entry
+        menu.addAction("Show on the Train page", lambda: self.context.shell.go_to("train", entry))
+        menu.addAction("Try and export", self.use_chosen).setEnabled(self.use_button.isEnabled())
+        menu.addAction("Restore into the draft", self.restore_chosen)
+        outcome = entry.outcome
+        menu.addAction("Resume", self.resume_chosen).setEnabled(bool(outcome and outcome.can_resume))
+        menu.addSeparator()
+        menu.addAction("Rename", self.rename_chosen)
+        menu.addAction("Remove star" if row.notes.is_starred else "Star", lambda: self.toggle_star(entry))
+        menu.addAction("Tags and note", self.edit_details)
+        menu.addAction("Copy folder path", lambda: QGuiApplication.clipboard().setText(str(entry.folder.path)))
+        menu.addSeparator()
+        menu.addAction("Delete…", self.ask_to_delete).setEnabled(not entry.is_active)
+        return menu
+
+    def edit_details(self) -> None:
+        self.side.set_value("details")
+        self._on_side_value_changed("details")
+        self.details.tags.setFocus(Qt.FocusReason.ShortcutFocusReason)
+
+    def _edit_notes(self, entry: RunEntry, **values) -> None:
+        """Change notes at once on screen, then on disk."""
+        name = entry.folder.name
+        old = self._notes.get(name, Notes())
+        new = replace(old, **values)
+        if new == old:
+            return
+        self._notes[name] = new
+        self._update_rows()
+        self._refresh()
+
+        def failed(exc: Exception) -> None:
+            self._notes[name] = old
+            self._update_rows()
+            self.context.shell.toast(f"The note could not be saved: {exc}.")
+
+        self.context.background.run(lambda: write_notes(entry.folder, new), None, failed)
+
+    def _relabel(self, card: Card, label: str) -> None:
+        self._edit_data(data_edit.relabel(self.store.experiment.data, [card.mistake.id], label), f"label of {shown(card.mistake.id)} to {shown(label)}")
+
+    def _leave_out(self, card: Card) -> None:
+        edit = data_edit.take_back if not card.now else data_edit.leave_out
+        words = f"take back {shown(card.mistake.id)}" if not card.now else f"leave out {shown(card.mistake.id)}"
+        self._edit_data(edit(self.store.experiment.data, [card.mistake.id]), words)
+
+    def _edit_data(self, values: dict, label: str) -> None:
+        try:
+            self.store.set(values, label)
+        except BadInput as exc:
+            self.context.shell.toast(exc.problems[0].sentence)
+            return
+        self.context.shell.toast(f"{label[0].upper()}{label[1:]}. It counts from the next run on.", "Undo", self.store.undo)
+
+    def _confirm(self, card: Card) -> None:
+        row = self.chosen
+        if row is not None:
+            ids = [i for i in row.notes.confirmed if i != card.mistake.id]
+            self._edit_notes(row.entry, confirmed=tuple(ids if card.is_confirmed else [*ids, card.mistake.id]))
+            self.mistakes.next_mistake()
+
+    # Signals
+
+    def _on_store_experiment_changed(self, old, new) -> None:
+        self._schedule()
+
+    def _on_search_text_changed(self, text: str) -> None:
+        self.table.set_query(text)
+        if self.table.chosen is None and self.table.proxy.rowCount():
+            self.table.setCurrentIndex(self.table.proxy.index(0, 2))
+
+    def _on_column_toggled(self, key: str, hidden: bool) -> None:
+        self.table.set_column_hidden(key, hidden)
+        self.context.settings.set("results/hidden", sorted(self.table.hidden_keys))
+
+    def _on_side_value_changed(self, which: object) -> None:
+        self._side_stack.setCurrentIndex(1 if which == "details" else 0)
+        self.other.setVisible(which == "difference")
+
+    def _on_other_value_changed(self, which: object) -> None:
+        self._other = which
+        self._show_difference()
+
+    def _on_cams_failed(self, sentence: str) -> None:
+        self.context.shell.toast(sentence)
+
+    def resizeEvent(self, event: QResizeEvent) -> None:
+        super().resizeEvent(event)
+        self._fit_height()
+
+    def _fit_height(self) -> None:
+        """In a low window the mistakes are the second half of a switch."""
+        is_short = self.height() < px(SHORT_PX)
+        self.part.setVisible(is_short)
+        self._middle.setVisible(not is_short or self.part.value == "curves")
+        self.mistakes.setVisible(not is_short or self.part.value == "mistakes")
+        self._fit_table()
+
+    @classmethod
+    def screenshot_states(cls):
+        def classes(page):
+            page.view.set_value("classes")
+            page._show_scores()
+
+        def details(page):
+            page.side.set_value("details")
+            page._on_side_value_changed("details")
+
+        def mistakes(page):
+            page.part.set_value("mistakes")
+            page._fit_height()
+            page.mistakes.next_mistake()
+
+        def cell(page):
+            scores = page.matrix.model.scores
+            if scores is not None:
+                wrong = scores.confusion.copy()
+                wrong[range(len(wrong)), range(len(wrong))] = 0
+                page._choose_cell(divmod(int(wrong.argmax()), len(wrong)))
+
+        return {"classes": classes, "details": details, "mistakes": mistakes, "cell": cell}
+
+
+def _why_no_scores(row: RunRow) -> str:
+    match row.entry.status:
+        case Status.RUNNING | Status.STARTING | Status.PAUSED:
+            return "The confusion matrix comes when the run ends."
+        case Status.FAILED | Status.CRASHED:
+            return "This run ended before it was scored. Resume it on the Train page."
+        case Status.STOPPED if not row.state.epochs:
+            return "This run was stopped before its first epoch was done."
+    return "The scores of this run are missing or damaged. The figures in the table stay."
+
+
+def _why_no_cards(stored: Stored, filter_text: str) -> str:
+    if stored.predictions is None:
+        return "The stored predictions of this run are missing or damaged."
+    if stored.dataset is None:
+        return "The list of images of this run is missing or damaged."
+    return f"No image: {filter_text}." if filter_text else "No mistakes: every validation image was called right."
