@@ -114,7 +114,7 @@ class PreviewPanel(Panel):
 
     def reroll(self) -> None:
         """The next epochs: new random values."""
-        if self._last_reroll.isValid() and self._last_reroll.elapsed() < _REROLL_EVERY_MS and self._request is not None:
+        if self._last_reroll.isValid() and self._last_reroll.elapsed() < _REROLL_EVERY_MS:
             return
         self._last_reroll.start()
         self._epoch += NUM_VARIANTS

@@ -1,0 +1,376 @@
+"""The Augment page: words and advice, and a preview that only ever shows the newest question's answer."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+from PySide6.QtCore import Qt
+from PySide6.QtWidgets import QLabel, QPushButton
+
+from studio.catalog.augments import PRESETS
+from studio.core.experiment import Augment, Data, Experiment
+from studio.core.rng import sample_seed
+from studio.dataset.image import read_image
+from studio.dataset.scan import scan
+from studio.gui.pages import augment_card
+from studio.gui.pages.augment import AugmentPage
+from studio.gui.pages.augment_advice import advice_for
+from studio.gui.pages.augment_grid import NUM_VARIANTS, VariantGrid
+from studio.supervise.worker import WorkerError
+
+
+def make_images(folder: Path, classes: dict[str, int]) -> Path:
+    rng = np.random.default_rng(1)
+    for name, number in classes.items():
+        (folder / name).mkdir(parents=True)
+        for i in range(number):
+            Image.fromarray(rng.integers(0, 255, (48, 64, 3), np.uint8)).save(folder / name / f"{i:03}.png")
+    return folder
+
+
+class Desk:
+    """A preview worker whose answers the test gives: `answer(i)` answers the i-th call."""
+
+    def __init__(self, folder: Path):
+        self.folder = folder
+        self.calls: list[tuple] = []
+
+    def call(self, method, params, on_result, on_error=None, on_progress=None, *, key=None) -> int:
+        self.calls.append((method, params, on_result, on_error, on_progress))
+        return len(self.calls)
+
+    def cancel(self, request: int) -> None:
+        pass
+
+    def warm_up(self) -> None:
+        pass
+
+    def close(self) -> None:
+        pass
+
+    def image(self, value: int) -> dict:
+        self.folder.mkdir(exist_ok=True)
+        path = self.folder / f"{len(list(self.folder.iterdir()))}.rgb"
+        path.write_bytes(bytes([value]) * (8 * 8 * 3))
+        return {"path": str(path), "width": 8, "height": 8}
+
+    def answer(self, index: int, value: int = 7) -> None:
+        method, params, on_result, _, _ = self.calls[index]
+        if method == "as_network_sees":
+            on_result({"image": self.image(value), "original": {"width": 64, "height": 48}})
+        else:
+            count = params["count"]
+            on_result({"images": [self.image(value) for _ in range(count)], "seeds": list(range(100, 100 + count))})
+
+    def answer_all(self, value: int = 7) -> None:
+        for index in range(len(self.calls)):
+            self.answer(index, value)
+
+    def asked(self, method: str = "variants") -> list[dict]:
+        return [params for m, params, *_ in self.calls if m == method]
+
+
+@pytest.fixture
+def desk(tmp_path) -> Desk:
+    return Desk(tmp_path / "scratch")
+
+
+@pytest.fixture
+def page(qtbot, theme, desk) -> AugmentPage:
+    from studio.gui.context import make_context
+    from studio.gui.testing import FakeEngines, FakeWorker
+
+    context = make_context(preview=desk, probe=FakeWorker(), engines=FakeEngines())
+    made = AugmentPage(context)
+    qtbot.addWidget(made)
+    made.resize(940, 740)
+    made.show()
+    made.activate()
+    yield made
+    context.close()
+
+
+@pytest.fixture
+def images(tmp_path) -> Path:
+    return make_images(tmp_path / "pets", {"cat": 30, "dog": 30})
+
+
+def give_data(page: AugmentPage, folder: Path) -> None:
+    page.store.reset_to(Experiment().changed({"data.source": str(folder)}))
+    page.context.scan.cancel()
+    page.store.set_dataset(scan(page.store.experiment.data))
+
+
+def shown_value(page: AugmentPage) -> int:
+    """The grey value of the tiles that are shown."""
+    return page.preview.grid.variants[1].pixmap.toImage().pixelColor(2, 2).red()
+
+
+def texts_of(widget) -> str:
+    return "\n".join(label.text() for label in widget.findChildren(QLabel) if label.isVisibleTo(widget)).replace("\u00a0", " ")
+
+
+def test_without_data_the_built_in_test_card_is_shown(page, desk):
+    assert [m for m, *_ in desk.calls] == ["as_network_sees", "variants"]
+    path = desk.asked()[0]["image_path"]
+    assert read_image(path).shape == (480, 480, 3)
+    assert page.preview.name_label.text() == "test card"
+    desk.answer_all()
+    assert len(page.preview.grid.variants) == NUM_VARIANTS + 1 >= 10
+
+
+def test_the_test_card_tells_left_from_right_and_up_from_down(theme):
+    card = augment_card.draw_test_card()
+    assert card != card.flipped(Qt.Orientation.Horizontal) and card != card.flipped(Qt.Orientation.Vertical)
+    assert os.path.exists(augment_card.test_card_path())
+
+
+@pytest.mark.parametrize("preset", PRESETS, ids=lambda p: p.key)
+def test_the_cards_say_what_the_strength_does(page, qtbot, preset):
+    page.store.set({"augment.preset": preset.key})
+    sentences = [words for t in preset.transforms for words in (t.title, t.detail)]
+    qtbot.waitUntil(lambda: all(words in texts_of(page.pipeline) for words in sentences), timeout=2000)
+    assert page.strength.value == preset.key
+
+
+def test_a_click_on_a_strength_is_one_step_that_undo_takes_back(page, desk):
+    medium = next(b for b in page.strength.findChildren(QPushButton) if b.text() == "Medium")
+    medium.click()
+    assert page.store.experiment.augment.preset == "medium"
+    assert desk.asked()[-1]["experiment"]["augment"]["preset"] == "medium"
+    page.store.undo()
+    assert page.strength.value == "light" and desk.asked()[-1]["experiment"]["augment"]["preset"] == "light"
+
+
+def test_mirror_off_takes_its_card_away_and_off_disables_the_switch(page):
+    page.mirror.click()
+    assert not page.store.experiment.augment.horizontal_flip and "Mirror" not in texts_of(page.pipeline)
+    page.store.set({"augment.preset": "none"})
+    assert not page.mirror.isEnabled()
+
+
+def test_only_the_newest_answer_is_shown_while_clicking_quickly(page, desk):
+    desk.answer_all(1)
+    for preset in ("medium", "strong", "none"):
+        page.store.set({"augment.preset": preset})
+    assert len(desk.calls) == 8
+    for index in (2, 3, 4, 5):  # late answers to questions that are no longer asked
+        desk.answer(index, 99)
+    assert shown_value(page) == 1
+    desk.answer(6, 3)
+    desk.answer(7, 3)
+    assert shown_value(page) == 3
+    assert list(desk.folder.glob("*.rgb")) == [], "answers that are not shown are deleted as well"
+
+
+def test_old_tiles_are_muted_until_the_new_ones_come(page, desk, qtbot):
+    desk.answer_all(1)
+    page.preview.reroll()
+    assert not page.preview.grid.is_stale, "a quick answer does not flicker"
+    qtbot.waitUntil(lambda: page.preview.grid.is_stale, timeout=2000)
+    desk.answer(2)
+    desk.answer(3)
+    assert not page.preview.grid.is_stale
+
+
+def test_re_roll_goes_on_to_the_next_epochs_and_shows_the_seed(page, desk):
+    desk.answer_all()
+    assert page.preview.seed_label.text() == "seed 100"
+    page.preview.reroll()
+    assert [p["epoch"] for p in desk.asked()] == [0, NUM_VARIANTS]
+    assert ("R", page.preview.reroll) in [(key, function) for key, _, function in page.shortcuts()]
+
+
+def test_held_re_roll_asks_four_times_a_second_at_most(page, desk):
+    for _ in range(10):
+        page.preview.reroll()
+    assert len(desk.asked()) == 2
+
+
+def test_the_photo_comes_from_the_training_part_with_its_index(page, desk, images):
+    give_data(page, images)
+    params = desk.asked()[-1]
+    train = page.store.dataset.part("train")
+    sample = train[params["sample_index"]]
+    assert params["image_path"] == page.store.dataset.path_of(sample)
+    page.preview.next_button.click()
+    assert desk.asked()[-1]["image_path"] != params["image_path"]
+    page.preview.back_button.click()
+    assert desk.asked()[-1]["image_path"] == params["image_path"]
+
+
+def test_a_class_can_be_chosen_for_the_photo(page, desk, images):
+    give_data(page, images)
+    page.preview.class_box.set_value("dog")
+    page.preview.class_box.value_changed.emit("dog")
+    for _ in range(3):
+        assert f"{os.sep}dog{os.sep}" in desk.asked()[-1]["image_path"]
+        page.preview.step(1)
+
+
+def test_a_dropped_picture_becomes_the_photo_and_a_folder_does_not(page, desk, images):
+    assert not page.accept_drop([str(images)])
+    picture = str(images / "cat" / "003.png")
+    assert page.accept_drop([picture])
+    assert desk.asked()[-1]["image_path"] == picture
+    assert "not a training image" in page.preview.fact_label.text()
+
+
+def test_the_switch_asks_for_larger_pictures_with_the_same_random_values(page, desk):
+    assert desk.asked()[-1]["experiment"]["model"]["input_size"] == 224
+    page.preview.network_toggle.click()
+    last, before = desk.asked()[-1], desk.asked()[-2]
+    assert last["experiment"]["model"]["input_size"] == 448
+    assert (last["epoch"], last["sample_index"]) == (before["epoch"], before["sample_index"])
+
+
+def test_nothing_is_asked_while_another_page_is_in_front(page, desk):
+    page.deactivate()
+    number = len(desk.calls)
+    page.store.set({"augment.preset": "strong"})
+    assert len(desk.calls) == number
+    page.activate()
+    assert desk.asked()[-1]["experiment"]["augment"]["preset"] == "strong"
+
+
+def test_settings_that_change_no_picture_ask_for_none(page, desk):
+    number = len(desk.calls)
+    page.store.set({"schedule.epochs": 3, "data.left_out": ("a",), "name": "Other"})
+    assert len(desk.calls) == number
+
+
+def test_a_picture_that_cannot_be_shown_says_why_and_offers_the_next(page, desk, images):
+    give_data(page, images)
+    _, _, _, on_error, _ = desk.calls[-1]
+    on_error(WorkerError("003.png cannot be shown: truncated.", "Check the file."))
+    assert page.preview.banner.isVisible() and "003.png cannot be shown" in page.preview.banner.title_label.text()
+    actions = [b.text() for b in page.preview.banner.findChildren(QPushButton) if b.isVisible()]
+    assert actions == ["Try again", "Next photo"]
+    page.preview.step(1)
+    desk.answer(len(desk.calls) - 2)
+    desk.answer(len(desk.calls) - 1)
+    assert not page.preview.banner.isVisible()
+
+
+def test_a_tile_opens_large_with_its_seed_and_arrows_go_on(page, desk, qtbot):
+    desk.answer_all()
+    grid = page.preview.grid
+    qtbot.mouseClick(grid, Qt.MouseButton.LeftButton, pos=grid.tile(3).center().toPoint())
+    assert page.large.isVisible() and page.large.seed_label.text() == "seed 102"
+    assert page.large.title_label.text() == "As it is in epoch 3"
+    qtbot.keyClick(page.large, Qt.Key.Key_Right)
+    assert page.large.seed_label.text() == "seed 103"
+    page.grab()
+    qtbot.keyClick(page.large, Qt.Key.Key_Escape)
+    assert not page.large.isVisible()
+
+
+def test_the_grid_is_used_by_keys(page, desk, qtbot):
+    desk.answer_all()
+    grid = page.preview.grid
+    columns = grid.layout_of(NUM_VARIANTS + 1)[0]
+    qtbot.keyClick(grid, Qt.Key.Key_Down)
+    qtbot.keyClick(grid, Qt.Key.Key_Right)
+    assert grid.current == columns + 1
+    assert grid.accessibleDescription() == f"Epoch {columns + 1}, seed {100 + columns}"
+    qtbot.keyClick(grid, Qt.Key.Key_Return)
+    assert page.large.isVisible()
+
+
+@pytest.mark.parametrize("size", [(600, 600), (900, 400), (300, 700)])
+def test_the_tiles_fill_their_place_and_stay_inside(qtbot, theme, size):
+    grid = VariantGrid()
+    qtbot.addWidget(grid)
+    grid.resize(*size)
+    tiles = [grid.tile(i) for i in range(16)]
+    assert all(t.left() >= 0 and t.right() <= size[0] + 0.5 and t.bottom() <= size[1] + 0.5 for t in tiles)
+    assert sum(t.width() * t.height() for t in tiles) > 0.55 * size[0] * size[1]
+
+
+# Advice
+
+
+def test_few_images_without_variation_advise_light(images):
+    dataset = scan(Data(source=str(images)))
+    found = advice_for(Experiment(augment=Augment(preset="none")), dataset)
+    assert found[0].values == {"augment.preset": "light"} and f"{len(dataset.part('train'))} training images" in found[0].sentence
+
+
+def test_digits_and_sides_advise_mirror_off(tmp_path):
+    digits = scan(Data(source=str(make_images(tmp_path / "digits", {str(i): 3 for i in range(4)}))))
+    assert advice_for(Experiment(), digits)[0].values == {"augment.horizontal_flip": False}
+    sides = scan(Data(source=str(make_images(tmp_path / "sides", {"left_hand": 3, "bright": 3}))))
+    assert "left_hand" in advice_for(Experiment(), sides)[0].sentence
+    off = Experiment(augment=Augment(horizontal_flip=False))
+    assert all("horizontal_flip" not in a.values for a in advice_for(off, digits))
+
+
+def test_taking_the_advice_changes_the_setting(page, images):
+    give_data(page, images)
+    page.store.set({"augment.preset": "none"})
+    page._advice_holder.findChild(QPushButton, "augment.advice").click()
+    assert page.store.experiment.augment.preset == "light"
+
+
+def test_a_class_name_with_markup_stays_plain_text(page, qtbot, tmp_path):
+    make_images(tmp_path / "odd", {"left <b>x<": 6, "other": 6})
+    give_data(page, tmp_path / "odd")
+    qtbot.waitUntil(lambda: "<b>x<" in texts_of(page.pipeline), timeout=2000)
+    for label in page.findChildren(QLabel):
+        assert label.textFormat() == Qt.TextFormat.PlainText or not label.text(), label.text()
+
+
+@pytest.mark.parametrize("size", [(830, 492), (930, 740)])
+def test_the_page_fits_the_sizes_of_the_window(page, size):
+    assert page.minimumSizeHint().width() <= size[0] and page.minimumSizeHint().height() <= size[1]
+
+
+def test_every_control_has_a_name_for_screen_readers(page, images):
+    give_data(page, images)
+    assert [b.objectName() for b in page.findChildren(QPushButton) if b.isVisible() and not b.accessibleName()] == []
+
+
+# With the real worker
+
+
+def by_the_training_code(path: str, seed: int, out: Path) -> np.ndarray:
+    """Computed in another process: this one stays free of what the window must not load."""
+    program = (
+        "import sys, numpy as np\n"
+        "from studio.catalog.augments import build_pipeline\n"
+        "from studio.core.experiment import Augment\n"
+        "from studio.dataset.image import read_image\n"
+        "path, seed, out = sys.argv[1:]\n"
+        "np.save(out, build_pipeline(Augment(preset='medium'), 64)(read_image(path), int(seed)))\n"
+    )
+    subprocess.run([sys.executable, "-c", program, path, str(seed), str(out)], check=True, cwd=Path(__file__).parents[2])
+    return np.load(out)
+
+
+def test_the_preview_shows_bit_for_bit_what_training_sees(qtbot, theme, images, tmp_path):
+    from studio.gui.context import make_context
+    from studio.gui.testing import FakeEngines, FakeWorker
+
+    context = make_context(probe=FakeWorker(), engines=FakeEngines())
+    made = AugmentPage(context)
+    qtbot.addWidget(made)
+    made.show()
+    give_data(made, images)
+    made.store.set({"augment.preset": "medium", "model.input_size": 64})
+    made.activate()
+    try:
+        qtbot.waitUntil(lambda: len(made.preview.grid.variants) == NUM_VARIANTS + 1, timeout=90_000)
+        shown = made.preview.grid.variants[3]
+        subject = made.preview.subject
+        assert shown.seed == sample_seed(0, 2, subject.index)
+        image = shown.pixmap.toImage().convertToFormat(shown.pixmap.toImage().Format.Format_RGB888)
+        pixels = np.frombuffer(image.constBits(), np.uint8).reshape(64, image.bytesPerLine())[:, : 64 * 3].reshape(64, 64, 3)
+        assert np.array_equal(pixels, by_the_training_code(subject.path, shown.seed, tmp_path / "expected.npy"))
+    finally:
+        context.close()
