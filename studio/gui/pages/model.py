@@ -39,7 +39,13 @@ class ModelPage(Page):
         self._network_of: Key = ("", "")
         self._has_asked_for_list = False
         self.head.addWidget(
-            button("Load weights…", "file-arrow-down", name="model.load", tooltip="Start from a .safetensors or .pth file", on_click=self._on_load_weights)
+            button(
+                "Load weights…",
+                "file-arrow-down",
+                name="model.load",
+                tooltip="Start from a .safetensors or .pth file",
+                on_click=self._on_load_weights,
+            )
         )
         columns = splitter(Qt.Orientation.Horizontal, self._make_left(), self._make_right(), stretch=(2, 3), name="model.columns")
         columns.setSizes([px(344), px(560)])
@@ -155,8 +161,24 @@ class ModelPage(Page):
         self.count_field.setAccessibleName("Train the last stages, number of stages before the head")
         self.count_field.value_changed.connect(self._on_count_changed)
         panel.head.addWidget(self.count_field)
-        self.freeze_button = button("Head only", "snowflake", kind="quiet", small=True, name="model.freeze_all", tooltip="Freeze all but the head", on_click=lambda: self._set_train_stages(0))
-        self.train_button = button("Train all", "flame", kind="quiet", small=True, name="model.train_all", tooltip="Train every stage", on_click=lambda: self._set_train_stages(-1))
+        self.freeze_button = button(
+            "Head only",
+            "snowflake",
+            kind="quiet",
+            small=True,
+            name="model.freeze_all",
+            tooltip="Freeze all but the head",
+            on_click=lambda: self._set_train_stages(0),
+        )
+        self.train_button = button(
+            "Train all",
+            "flame",
+            kind="quiet",
+            small=True,
+            name="model.train_all",
+            tooltip="Train every stage",
+            on_click=lambda: self._set_train_stages(-1),
+        )
         panel.head.addWidget(self.freeze_button)
         panel.head.addWidget(self.train_button)
         self.stages = StageTable()
@@ -256,7 +278,9 @@ class ModelPage(Page):
         selected = self.backbones.current_info()
         chosen = self.backbones.model.info(self._chosen_key())
         shown_info = selected if selected is not None and (chosen is None or selected is not chosen) else chosen
-        self.card.show_info(shown_info, self._chosen_key(), self.store.experiment.model.pretrained and not self.store.experiment.model.weights_file)
+        self.card.show_info(
+            shown_info, self._chosen_key(), self.store.experiment.model.pretrained and not self.store.experiment.model.weights_file
+        )
         self.scatter.set_marks(self._chosen_key(), key_of(selected) if selected else None)
 
     # the network

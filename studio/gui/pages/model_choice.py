@@ -74,10 +74,17 @@ class ChoiceCard(QFrame):
         row = QHBoxLayout()
         row.setSpacing(px(6))
         self.use_button = button("Use", "check", kind="primary", small=True, name="model.use", on_click=self._on_use)
-        self.download_button = button("Download", "download-simple", kind="primary", small=True, name="model.download", on_click=self._on_download)
+        self.download_button = button(
+            "Download", "download-simple", kind="primary", small=True, name="model.download", on_click=self._on_download
+        )
         self.cancel_button = button("Stop", "x", small=True, name="model.download.stop", on_click=self._on_cancel)
         self.untrained_button = button(
-            "Use untrained", kind="quiet", small=True, name="model.untrained", tooltip="Start from random weights. Needs many more images and epochs.", on_click=self._on_untrained
+            "Use untrained",
+            kind="quiet",
+            small=True,
+            name="model.untrained",
+            tooltip="Start from random weights. Needs many more images and epochs.",
+            on_click=self._on_untrained,
         )
         for made in (self.use_button, self.download_button, self.cancel_button, self.untrained_button):
             row.addWidget(made)

@@ -23,7 +23,15 @@ class HeadPanel(Panel):
 
     def __init__(self, store: ExperimentStore, parent: QWidget | None = None):
         super().__init__("New head", name="model.head", parent=parent)
-        self.fold_button = button("Edit", "caret-down", kind="quiet", small=True, name="model.head.edit", tooltip="Show the settings of the head", on_click=lambda: self.set_folded(False))
+        self.fold_button = button(
+            "Edit",
+            "caret-down",
+            kind="quiet",
+            small=True,
+            name="model.head.edit",
+            tooltip="Show the settings of the head",
+            on_click=lambda: self.set_folded(False),
+        )
         self.head.addWidget(self.fold_button)
         self._content = QWidget()
         grid = QGridLayout(self._content)

@@ -185,5 +185,3 @@ def _cost_ticks(low: float, high: float, pixels: float) -> list[tuple[float, str
     marks = [(k + math.log10(m), f"{m * 10.0**k:g}") for k in range(math.floor(low), math.ceil(high) + 1) for m in (1, 3)]
     inside = [(p, w) for p, w in marks if low <= p <= high]
     return inside if len(inside) * px(34) <= pixels else [(p, w) for p, w in inside if abs(p - round(p)) < 1e-9]
-
-

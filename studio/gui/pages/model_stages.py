@@ -13,7 +13,13 @@ from studio.gui.widgets import format_number, plain_tooltip
 from studio.gui.wording import parameters
 
 _COLUMNS = ("Stage", "State", "Parameters", "Output", "LR ×")
-_HELP = ("", "Frozen stages keep their weights, and their batch normalisation keeps its statistics", "", "Shape of what the stage gives for one image", "Learning rate as a share of the head’s")
+_HELP = (
+    "",
+    "Frozen stages keep their weights, and their batch normalisation keeps its statistics",
+    "",
+    "Shape of what the stage gives for one image",
+    "Learning rate as a share of the head’s",
+)
 _IS_NUMBER = (False, False, True, True, True)
 
 
@@ -37,11 +43,11 @@ class StageModel(QAbstractTableModel):
         self.network, self.boundary, self._factors = network, boundary, factors
         self.endResetModel()
 
-    def rowCount(self, parent=QModelIndex()) -> int:
-        return 0 if parent.isValid() else len(self.network.stages)
+    def rowCount(self, parent: QModelIndex | None = None) -> int:
+        return 0 if parent is not None and parent.isValid() else len(self.network.stages)
 
-    def columnCount(self, parent=QModelIndex()) -> int:
-        return 0 if parent.isValid() else len(_COLUMNS)
+    def columnCount(self, parent: QModelIndex | None = None) -> int:
+        return 0 if parent is not None and parent.isValid() else len(_COLUMNS)
 
     def data(self, index: QModelIndex, role: int = Qt.ItemDataRole.DisplayRole):
         row, column = index.row(), index.column()
@@ -58,7 +64,9 @@ class StageModel(QAbstractTableModel):
             case Qt.ItemDataRole.ToolTipRole:
                 norm = "\nIts batch normalisation is fixed too." if is_frozen and stage.has_batch_norm else ""
                 blocks = f", {stage.num_blocks} blocks" if stage.num_blocks > 1 else ""
-                return plain_tooltip(f"{stage.title}{blocks}: {'frozen' if is_frozen else 'trains'}.{norm}\nF or a click on the switch changes it.")
+                return plain_tooltip(
+                    f"{stage.title}{blocks}: {'frozen' if is_frozen else 'trains'}.{norm}\nF or a click on the switch changes it."
+                )
         return None
 
     def headerData(self, section: int, orientation: Qt.Orientation, role: int = Qt.ItemDataRole.DisplayRole):
@@ -115,7 +123,10 @@ class _StageDelegate(QStyledItemDelegate):
         is_frozen = state == "frozen"
         painter.fillRect(left if is_frozen else right, colour("frozenFill" if is_frozen else "trainsFill"))
         side = px(12)
-        for half, name, token in ((left, "snowflake", "onFrozen" if is_frozen else "disabled"), (right, "flame", "disabled" if is_frozen else "onTrains")):
+        for half, name, token in (
+            (left, "snowflake", "onFrozen" if is_frozen else "disabled"),
+            (right, "flame", "disabled" if is_frozen else "onTrains"),
+        ):
             middle = half.center()
             paint_icon(painter, QRect(round(middle.x() - side / 2), round(middle.y() - side / 2), side, side), name, token)
         painter.setClipping(False)

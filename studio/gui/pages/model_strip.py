@@ -286,7 +286,9 @@ class ArchitectureStrip(QWidget):
             painter.translate(rect.center())
             painter.rotate(-90)
             line = QRectF(-rect.height() / 2 + 3, -px(9), rect.height() - 6, px(18))
-            painter.drawText(line, Qt.AlignmentFlag.AlignCenter, QFontMetricsF(name_font).elidedText(title, Qt.TextElideMode.ElideRight, line.width()))
+            painter.drawText(
+                line, Qt.AlignmentFlag.AlignCenter, QFontMetricsF(name_font).elidedText(title, Qt.TextElideMode.ElideRight, line.width())
+            )
             painter.restore()
             return
         has_count = QFontMetricsF(number_font).horizontalAdvance(count) <= rect.width() - 4
@@ -343,4 +345,6 @@ class ArchitectureStrip(QWidget):
             words = f"Frozen {parameters(frozen)} · {percent(frozen / total)}"
             paint_icon(painter, QRect(round(left), px(6), side, side), "snowflake", "frozen")
             painter.setPen(colour("frozen"))
-            painter.drawText(QRectF(left + side + px(5), px(4), metrics.horizontalAdvance(words) + 2, px(18)), Qt.AlignmentFlag.AlignVCenter, words)
+            painter.drawText(
+                QRectF(left + side + px(5), px(4), metrics.horizontalAdvance(words) + 2, px(18)), Qt.AlignmentFlag.AlignVCenter, words
+            )

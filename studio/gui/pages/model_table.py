@@ -4,7 +4,19 @@ from __future__ import annotations
 
 from PySide6.QtCore import QAbstractTableModel, QModelIndex, QPointF, QRectF, QSize, Qt, Signal
 from PySide6.QtGui import QKeyEvent, QPainter, QPainterPath
-from PySide6.QtWidgets import QAbstractItemView, QHBoxLayout, QHeaderView, QLineEdit, QStackedLayout, QStyle, QStyledItemDelegate, QStyleOptionViewItem, QTableView, QVBoxLayout, QWidget
+from PySide6.QtWidgets import (
+    QAbstractItemView,
+    QHBoxLayout,
+    QHeaderView,
+    QLineEdit,
+    QStackedLayout,
+    QStyle,
+    QStyledItemDelegate,
+    QStyleOptionViewItem,
+    QTableView,
+    QVBoxLayout,
+    QWidget,
+)
 
 from studio.catalog.backbones import BackboneInfo
 from studio.core.path_text import shown
@@ -96,11 +108,11 @@ class BackboneModel(QAbstractTableModel):
         self._arrange()
         self.headerDataChanged.emit(Qt.Orientation.Horizontal, 0, len(COLUMNS) - 1)
 
-    def rowCount(self, parent=QModelIndex()) -> int:
-        return 0 if parent.isValid() else len(self.rows)
+    def rowCount(self, parent: QModelIndex | None = None) -> int:
+        return 0 if parent is not None and parent.isValid() else len(self.rows)
 
-    def columnCount(self, parent=QModelIndex()) -> int:
-        return 0 if parent.isValid() else len(COLUMNS)
+    def columnCount(self, parent: QModelIndex | None = None) -> int:
+        return 0 if parent is not None and parent.isValid() else len(COLUMNS)
 
     def data(self, index: QModelIndex, role: int = Qt.ItemDataRole.DisplayRole):
         info = self.rows[index.row()]
@@ -254,7 +266,9 @@ class BackbonePanel(Panel):
         table.setCornerWidget(QWidget())
         for index, width in enumerate((150, 64, 54, 70, 50, 70, 120, 84, 104)):
             table.setColumnWidth(index, px(width))
-        table.selectionModel().currentRowChanged.connect(lambda now, _: self.selected.emit(now.data(Qt.ItemDataRole.UserRole) if now.isValid() else None))
+        table.selectionModel().currentRowChanged.connect(
+            lambda now, _: self.selected.emit(now.data(Qt.ItemDataRole.UserRole) if now.isValid() else None)
+        )
         table.doubleClicked.connect(lambda index: self.chosen.emit(index.data(Qt.ItemDataRole.UserRole)))
         table.chosen.connect(self.chosen)
         return table

@@ -10,7 +10,13 @@ from studio.gui.theme import px
 from studio.gui.widgets import PlainLabel, Segmented, Spinner, Tag, button, icon_button
 from studio.gui.wording import count, counted
 
-_PARTS = (("missing", "Missing"), ("unexpected", "Unexpected"), ("wrong_shape", "Other shape"), ("skipped_classifier", "Its classifier"), ("matched", "Matched"))
+_PARTS = (
+    ("missing", "Missing"),
+    ("unexpected", "Unexpected"),
+    ("wrong_shape", "Other shape"),
+    ("skipped_classifier", "Its classifier"),
+    ("matched", "Matched"),
+)
 _EXPLAINED = {
     "matched": "These are taken from the file.",
     "missing": "The network has these, the file does not: they start from random values.",
@@ -64,7 +70,9 @@ class WeightsReport(QFrame):
         column.addWidget(self.names, 1)
         row = QHBoxLayout()
         row.setSpacing(px(8))
-        self.apply_button = button("Use these weights", "check", kind="primary", name="model.weights.apply", on_click=lambda: self.apply_wanted.emit(self._path))
+        self.apply_button = button(
+            "Use these weights", "check", kind="primary", name="model.weights.apply", on_click=lambda: self.apply_wanted.emit(self._path)
+        )
         row.addWidget(self.apply_button)
         row.addWidget(button("Leave it", name="model.weights.leave", on_click=self._on_close))
         row.addStretch(1)
@@ -104,7 +112,12 @@ class WeightsReport(QFrame):
         self._parts_row.insertWidget(0, self.parts)
 
     def _show(self, state: str, sentence: str) -> None:
-        words, kind = {"checking": ("reading", "plain"), "fits": ("fits", "good"), "partly": ("fits in part", "warn"), "refused": ("cannot be used", "bad")}[state]
+        words, kind = {
+            "checking": ("reading", "plain"),
+            "fits": ("fits", "good"),
+            "partly": ("fits in part", "warn"),
+            "refused": ("cannot be used", "bad"),
+        }[state]
         self.tag.setText(words)
         self.tag.set_kind(kind)
         self.sentence_label.setText(shown(sentence))

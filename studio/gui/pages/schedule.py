@@ -34,7 +34,13 @@ class SchedulePage(Page):
         self.epochs_editor = field_editor(self.store, "schedule.epochs", slider=False)
         self.epochs_editor.setSizePolicy(QSizePolicy.Policy.Fixed, QSizePolicy.Policy.Fixed)
         self.head.addWidget(self.epochs_editor)
-        self.reset_button = button("Reset", "arrows-counter-clockwise", name="schedule.reset", tooltip="Set schedule, optimiser and run settings back to the defaults", on_click=self._on_reset)
+        self.reset_button = button(
+            "Reset",
+            "arrows-counter-clockwise",
+            name="schedule.reset",
+            tooltip="Set schedule, optimiser and run settings back to the defaults",
+            on_click=self._on_reset,
+        )
         self.head.addWidget(self.reset_button)
         columns = splitter(Qt.Orientation.Horizontal, self._make_left(), self._make_right(), stretch=(3, 1), name="schedule.columns")
         columns.setSizes([px(760), px(300)])
@@ -226,7 +232,9 @@ class SchedulePage(Page):
     def screenshot_states(cls):
         return {
             "sgd": lambda page: page.store.set({"optimiser.kind": "sgd", "schedule.peak_lr": 0.05, "schedule.shape": "step"}),
-            "restarts": lambda page: page.store.set({"schedule.shape": "warm_restarts", "schedule.epochs": 14, "schedule.warmup_fraction": 0.0}),
+            "restarts": lambda page: page.store.set(
+                {"schedule.shape": "warm_restarts", "schedule.epochs": 14, "schedule.warmup_fraction": 0.0}
+            ),
             "momentum": lambda page: page.momentum_toggle.click(),
         }
 

@@ -98,7 +98,7 @@ def make_curves(experiment: Experiment, length: Length, num_stages: int | None =
     drops = np.flatnonzero(np.diff(head) < -0.05 * schedule.peak_lr)
     if len(drops) > 200:  # a comb of restarts: the even grid shows it as well as anything
         drops = drops[:: len(drops) // 200 + 1]
-    marks = [peak, *drops, *(drops + 1), *[r for r in restarts[:200]], *[r - 1 for r in restarts[:200]]]
+    marks = [peak, *drops, *(drops + 1), *restarts[:200], *[r - 1 for r in restarts[:200]]]
     grid = np.linspace(0, num_steps - 1, min(num_steps, MAX_POINTS)).round().astype(int)
     picked = np.unique(np.concatenate([grid, np.asarray(marks, int)]))
     scale = per_epoch / length.steps_per_epoch
@@ -118,7 +118,10 @@ def notes_on(experiment: Experiment, length: Length, num_train: int | None) -> t
     found = []
     if num_train is not None and training.batch_size > num_train:
         found.append(
-            warning("training.batch_size", f"A batch of {training.batch_size:,} is more than the {num_train:,} training images. Take {num_train:,} or fewer.")
+            warning(
+                "training.batch_size",
+                f"A batch of {training.batch_size:,} is more than the {num_train:,} training images. Take {num_train:,} or fewer.",
+            )
         )
     if schedule.shape == "step" and schedule.step_epochs >= schedule.epochs:
         found.append(
@@ -136,8 +139,16 @@ def notes_on(experiment: Experiment, length: Length, num_train: int | None) -> t
         )
     if 0 < training.early_stop_epochs >= schedule.epochs:
         found.append(
-            warning("training.early_stop_epochs", f"Stopping after {training.early_stop_epochs:,} poor epochs cannot happen in a run of {schedule.epochs:,}.")
+            warning(
+                "training.early_stop_epochs",
+                f"Stopping after {training.early_stop_epochs:,} poor epochs cannot happen in a run of {schedule.epochs:,}.",
+            )
         )
     if experiment.optimiser.kind != "sgd" and schedule.peak_lr > 0.02:
-        found.append(warning("schedule.peak_lr", f"{schedule.peak_lr:g} is high for {experiment.optimiser.kind.replace('adamw', 'AdamW').replace('adam', 'Adam')}; 1e-4 to 5e-3 is usual."))
+        found.append(
+            warning(
+                "schedule.peak_lr",
+                f"{schedule.peak_lr:g} is high for {experiment.optimiser.kind.replace('adamw', 'AdamW').replace('adam', 'Adam')}; 1e-4 to 5e-3 is usual.",
+            )
+        )
     return tuple(found)

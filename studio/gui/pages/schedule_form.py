@@ -63,7 +63,10 @@ class OptimiserForm(QWidget):
         column.addWidget(self.help_label)
         column.addSpacing(px(2))
         column.addWidget(narrow(FormRow(store, "optimiser.weight_decay", label_width=FORM_LABEL_PX)))
-        self.rows = {name: narrow(FormRow(store, f"optimiser.{name}", label_width=FORM_LABEL_PX)) for name in ("beta1", "beta2", "momentum", "nesterov")}
+        self.rows = {
+            name: narrow(FormRow(store, f"optimiser.{name}", label_width=FORM_LABEL_PX))
+            for name in ("beta1", "beta2", "momentum", "nesterov")
+        }
         for row in self.rows.values():
             column.addWidget(row)
         column.addWidget(narrow(FormRow(store, "optimiser.clip_norm", label_width=FORM_LABEL_PX)))

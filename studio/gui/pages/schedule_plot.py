@@ -15,7 +15,7 @@ from PySide6.QtWidgets import QVBoxLayout, QWidget
 from studio.catalog.schedules import SHAPES
 from studio.core.experiment import Schedule, bounds
 from studio.gui.pages.schedule_curve import FLOOR, Curves, Length
-from studio.gui.theme import colour, pen, series_pen
+from studio.gui.theme import colour, font, pen, series_pen
 from studio.gui.widgets import format_number
 from studio.gui.widgets.plot_style import QuietPlot, WordAxis, nice_step, set_axis_label
 
@@ -159,8 +159,9 @@ class RatePlot(QWidget):
             line.setData(curves.steps, self._y(curves.rates[:, place]))
         for place in list(reversed(shown))[:4]:  # head first; more names would cover the curve
             self.legend.addItem(self._lines[place], f"{view.names[place]} × {format_number(float(f'{curves.factors[place]:.2g}'))}")
-        for sample, label in self.legend.items:
-            label.setText(label.text, size="8.25pt", color=colour("text2").name())
+        size = f"{font('caption').pointSizeF():g}pt"
+        for _, label in self.legend.items:
+            label.setText(label.text, size=size, color=colour("text2").name())
         self._draw_restarts(curves)
         self._draw_momentum(curves)
         self._fit_range(curves)

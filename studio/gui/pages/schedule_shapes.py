@@ -16,7 +16,16 @@ _MINI_EPOCHS, _MINI_STEPS = 12, 10
 
 def mini_curve(key: str) -> list[float]:
     """The family's typical course in [0, 1], for 120 steps."""
-    plan = Schedule(shape=key, epochs=_MINI_EPOCHS, peak_lr=1.0, warmup_fraction=0.3 if key == "one_cycle" else 0.0, cycle_epochs=3, cycle_growth=1, step_epochs=4, step_factor=0.45)
+    plan = Schedule(
+        shape=key,
+        epochs=_MINI_EPOCHS,
+        peak_lr=1.0,
+        warmup_fraction=0.3 if key == "one_cycle" else 0.0,
+        cycle_epochs=3,
+        cycle_growth=1,
+        step_epochs=4,
+        step_factor=0.45,
+    )
     return list(learning_rates(plan, _MINI_EPOCHS * _MINI_STEPS, _MINI_STEPS))
 
 
@@ -52,9 +61,7 @@ class ShapeTile(QAbstractButton):
         painter.setBrush(colour("accentWash" if is_on else "hover" if self.underMouse() else "raised"))
         painter.drawRoundedRect(rect, 6, 6)
         left, top, width, height = px(9), px(8), self.width() - 2 * px(9), px(17)
-        points = [
-            QPointF(left + width * i / (len(self._curve) - 1), top + height * (1 - v)) for i, v in enumerate(self._curve)
-        ]
+        points = [QPointF(left + width * i / (len(self._curve) - 1), top + height * (1 - v)) for i, v in enumerate(self._curve)]
         painter.setPen(pen("accent" if is_on else "text2", 1.5))
         painter.setBrush(Qt.BrushStyle.NoBrush)
         painter.drawPolyline(QPolygonF(points))

@@ -83,7 +83,7 @@ def nice_step(span: float, most: int) -> float:
     """A step of 1, 2 or 5 times a power of ten that divides `span` into at most `most` parts."""
     if span <= 0 or most < 1:
         return 1.0
-    power = 10.0 ** -12
+    power = 10.0**-12
     while True:
         for factor in (1, 2, 5):
             if span / (factor * power) <= most:
