@@ -52,7 +52,7 @@ def _info_of(name: str) -> BackboneInfo:
     except RuntimeError:  # the architecture is known, its tag is not
         architecture = name.partition(".")[0]
         raise unknown_name(TITLE, name, list_models(f"{architecture}*", pretrained=True)) from None
-    return _info(name, cfg)
+    return _info(f"{cfg.architecture}.{cfg.tag}" if cfg.tag else name, cfg)
 
 
 def weights_path(info: BackboneInfo) -> Path | None:

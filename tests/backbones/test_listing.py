@@ -1,0 +1,81 @@
+"""The list of backbones: complete, from metadata, and readable without torch."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import pytest
+
+from studio.catalog.backbones import cached_backbones, list_backbones, listing
+from studio.core.place import cache_dir
+
+
+def test_before_anything_was_listed_the_bundled_backbone_is_there():
+    (only,) = cached_backbones()
+    assert (only.source, only.title, only.is_installed) == ("bundled", "EfficientNet-Lite0", True)
+
+
+def test_the_list_holds_every_source_and_is_the_same_from_the_cache():
+    backbones = list_backbones()
+    assert cached_backbones() == backbones
+    names = {(b.source, b.name) for b in backbones}
+    assert len(names) == len(backbones)
+    for name in ("alexnet", "vgg16", "googlenet", "inception_v3", "resnet50", "resnet50.IMAGENET1K_V1", "vit_h_14"):
+        assert ("torchvision", name) in names
+    assert ("torchvision", "vgg16.IMAGENET1K_FEATURES") not in names
+    assert sum(b.source == "torchvision" for b in backbones) >= 110
+    assert sum(b.source == "timm" for b in backbones) >= 1500
+    for b in backbones:
+        assert b.weights_url is None or b.weights_url.startswith("https://")
+        assert 16 <= b.input_size <= 1024
+        assert 0 < b.crop_fraction <= 1.2
+        assert b.top1 is None or 0.3 < b.top1 < b.top5 < 1
+
+
+def test_torchvision_entries_carry_the_figures_of_their_weights():
+    resnet = next(b for b in list_backbones() if b.name == "resnet50")
+    assert (resnet.title, resnet.num_parameters, resnet.top1, resnet.top5) == ("ResNet-50", 25_557_032, 0.80858, 0.95434)
+    assert resnet.gflops == pytest.approx(4.089)
+    assert resnet.weights_sha256 == "11ad3fa6"
+    assert resnet.weights_bytes == pytest.approx(102_540_000, rel=1e-3)
+    assert not resnet.is_installed
+
+
+def test_titles_are_written_for_people():
+    titles = {b.name: b.title for b in list_backbones() if b.source == "torchvision"}
+    expected = {
+        "alexnet": "AlexNet",
+        "vgg16_bn": "VGG-16 with batch normalisation",
+        "efficientnet_v2_s": "EfficientNet V2-S",
+        "mobilenet_v3_large.IMAGENET1K_V1": "MobileNet V3 Large (V1)",
+        "regnet_y_400mf": "RegNet-Y 400 MF",
+        "shufflenet_v2_x1_5": "ShuffleNet V2 ×1.5",
+        "vit_l_16.IMAGENET1K_SWAG_LINEAR_V1": "ViT-L/16 (SWAG LINEAR V1)",
+        "wide_resnet50_2": "Wide ResNet-50 ×2",
+    }
+    assert {name: titles[name] for name in expected} == expected
+
+
+@pytest.mark.parametrize("content", [b"", b"{", b'{"versions": {}, "backbones": []}', b"[]"])
+def test_a_broken_or_old_cache_counts_as_none(content):
+    cache_dir().mkdir(parents=True)
+    (cache_dir() / "backbones.json").write_bytes(content)
+    assert len(cached_backbones()) == 1
+
+
+def test_another_library_version_makes_the_cache_void(monkeypatch):
+    list_backbones()
+    versions = listing._versions()
+    monkeypatch.setattr(listing, "_versions", lambda: versions | {"timm": "0.0"})
+    assert len(cached_backbones()) == 1
+
+
+def test_reading_the_cache_loads_no_heavy_library():
+    list_backbones()
+    code = (
+        "import sys; from studio.catalog.backbones import cached_backbones; assert len(cached_backbones()) > 1000; "
+        "print([m for m in ('torch', 'torchvision', 'timm', 'numpy') if m in sys.modules])"
+    )
+    answer = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert answer.stdout.strip() == "[]"
