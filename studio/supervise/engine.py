@@ -71,11 +71,12 @@ class StandbyEngine:
         self._ready = threading.Event()
         self._num_prepared = 0
         self._changed = threading.Condition()
-        threading.Thread(target=self._listen, name="standby answers", daemon=True).start()
+        self._listener = threading.Thread(target=self._listen, name="standby answers", daemon=True)
+        self._listener.start()
 
     def _listen(self) -> None:
-        with contextlib.suppress(ValueError, OSError):
-            for line in self._process.stdout:
+        with contextlib.suppress(ValueError, OSError), self._process.stdout as answers:  # ends when the engine takes a run, or ends
+            for line in answers:
                 with contextlib.suppress(ValueError):
                     message = json.loads(line)
                     if "ready" in message:
@@ -107,6 +108,7 @@ class StandbyEngine:
         self._send({"run": str(folder.path), "resume": resume})
         with contextlib.suppress(OSError):
             self._process.stdin.close()
+        self._listener.join(GRACE_S)
         return EngineProcess(folder, self._process)
 
     def close(self) -> None:
@@ -118,7 +120,7 @@ class StandbyEngine:
         except subprocess.TimeoutExpired:  # still loading
             self._process.kill()
             self._process.wait()
-        self._process.stdout.close()
+        self._listener.join(GRACE_S)
 
     def _send(self, message: dict) -> None:
         if self._process.poll() is not None:

@@ -1,0 +1,17 @@
+"""Small networks on one thread: handing work to a second costs more than it saves, most of all on a busy machine."""
+
+from __future__ import annotations
+
+import pytest
+
+
+@pytest.fixture(scope="package", autouse=True)
+def one_thread():
+    import torch
+
+    before = torch.get_num_threads()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("OMP_NUM_THREADS", "1")
+        torch.set_num_threads(1)
+        yield
+        torch.set_num_threads(before)

@@ -1,0 +1,110 @@
+"""Small real runs: 42 images of three classes, a network of half a million weights, some seconds."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+from builders import build_dataset
+
+from studio.core.event import Event
+from studio.core.experiment import Experiment
+from studio.core.journal import JournalReader
+from studio.core.run_folder import RunFolder, create_run
+from studio.supervise.engine import EngineProcess, start_engine
+
+SMALL = {
+    "model.source": "timm",
+    "model.backbone": "test_resnet",
+    "model.pretrained": False,
+    "model.train_stages": -1,
+    "model.input_size": 64,
+    "schedule.epochs": 2,
+    "schedule.peak_lr": 1e-3,
+    "training.batch_size": 8,
+    "training.device": "cpu",
+    "training.precision": "fp32",
+    "training.workers": 0,
+}
+CLASSES = ("boot", "dress", "hat")
+NUM_TRAIN, NUM_VALIDATION = 42, 12
+STEPS_PER_EPOCH = 6  # 42 images in batches of 8, the last one smaller
+
+
+def small_run(tmp_path: Path, **values) -> RunFolder:
+    """A run folder ready to start. `values` are settings with two underscores for the dot."""
+    data = tmp_path / "images"
+    dataset = build_dataset(data, CLASSES, NUM_TRAIN // 3, NUM_VALIDATION // 3, size_px=80)
+    settings = SMALL | {"data.source": str(data)} | {key.replace("__", "."): value for key, value in values.items()}
+    return create_run(tmp_path / "runs", Experiment().changed(settings), dataset.to_json())
+
+
+def events(folder: RunFolder) -> list[Event]:
+    return JournalReader(folder.journal_path).read()
+
+
+def of_kind(folder: RunFolder, kind: type[Event]) -> list:
+    return [event for event in events(folder) if isinstance(event, kind)]
+
+
+def train_here(folder: RunFolder, *, resume: bool = False, before: Callable | None = None) -> int:
+    """One engine session inside the test process, without its signal handlers. `before(control)` makes wishes first."""
+    from studio.engine.control import Control
+    from studio.engine.main import _session
+    from studio.engine.reporter import Reporter
+
+    control = Control(folder.commands_path, skip=resume)
+    if before:
+        before(control)
+    reporter = Reporter(folder, control)
+    try:
+        return _session(folder, control, reporter, resume, None)
+    finally:
+        reporter.close()
+
+
+def metrics(folder: RunFolder) -> dict:
+    return json.loads((folder.results_path / "metrics.json").read_bytes())
+
+
+def wait_until(condition: Callable[[], object], timeout_s: float = 60.0) -> None:
+    end = time.monotonic() + timeout_s
+    while not condition():
+        assert time.monotonic() < end, "waited too long"
+        time.sleep(0.01)
+
+
+def kill(process: EngineProcess) -> None:
+    os.kill(process.pid, signal.SIGKILL)
+    process.wait(30)
+
+
+def run_patched(folder: RunFolder, code: str) -> subprocess.Popen:
+    """An engine process that runs `code` before it starts, to break something in it."""
+    program = f"{code}\nfrom studio.engine.main import main\nraise SystemExit(main([{str(folder.path)!r}]))"
+    with open(folder.log_path, "ab") as log:
+        return subprocess.Popen([sys.executable, "-c", program], stdin=subprocess.DEVNULL, stdout=log, stderr=log)
+
+
+__all__ = [
+    "CLASSES",
+    "NUM_TRAIN",
+    "NUM_VALIDATION",
+    "SMALL",
+    "STEPS_PER_EPOCH",
+    "events",
+    "kill",
+    "metrics",
+    "of_kind",
+    "run_patched",
+    "small_run",
+    "start_engine",
+    "train_here",
+    "wait_until",
+]

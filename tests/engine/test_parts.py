@@ -1,0 +1,138 @@
+"""Augmentation, loader, precision and words for failures, one by one."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+from engine_runs import SMALL, small_run
+
+from studio.catalog.augments import PRESETS, build_pipeline, evaluation_view, shrink_to_working_size
+from studio.core.experiment import Augment, Experiment
+from studio.core.problem import BadInput
+from studio.dataset.dataset import Dataset
+from studio.engine.evaluate import Answers, score
+from studio.engine.failure import describe
+from studio.engine.loader import Loader, Request, Source
+from studio.engine.plan import steps_per_epoch, training_requests
+
+
+def _photo(height: int = 120, width: int = 160) -> np.ndarray:
+    y, x = np.mgrid[:height, :width]
+    return np.stack([x % 256, y % 256, (x * y) % 256], 2).astype(np.uint8)
+
+
+@pytest.mark.parametrize("preset", [p.key for p in PRESETS])
+@pytest.mark.parametrize("shape", [(120, 160), (700, 500), (1, 9), (40, 2000)])
+def test_same_seed_same_picture_whatever_was_drawn_before(preset, shape):
+    photo = _photo(*shape)
+    one, two = build_pipeline(Augment(preset=preset), 64), build_pipeline(Augment(preset=preset), 64)
+    first = one(photo, 7)
+    two(photo, 1)
+    assert first.shape == (64, 64, 3) and first.dtype == np.uint8 and first.flags.c_contiguous
+    assert np.array_equal(first, two(photo, 7))
+    assert np.array_equal(first, one(shrink_to_working_size(photo, 64), 7)), "a kept shrunk image gives the same picture"
+    if preset != "none" and shape in ((120, 160), (700, 500)):
+        assert not np.array_equal(first, one(photo, 8))
+
+
+def test_mirror_can_be_switched_off():
+    photo = np.zeros((64, 64, 3), np.uint8)
+    photo[:, 40:] = 255
+    pipeline = build_pipeline(Augment(preset="light", horizontal_flip=False), 64)
+    assert all(picture[:, -1].mean() >= picture[:, 0].mean() for picture in (pipeline(photo, seed) for seed in range(20)))
+
+
+def test_the_evaluation_view_is_the_centre_and_averages_when_it_shrinks():
+    stripes = np.zeros((256, 512, 3), np.uint8)
+    stripes[:, ::2] = 255
+    view = evaluation_view(stripes, 64)
+    assert view.shape == (64, 64, 3) and abs(int(view.mean()) - 127) < 3 and view.std() < 5
+    assert evaluation_view(np.zeros((1, 60_000, 3), np.uint8), 32).shape == (32, 32, 3)
+
+
+def _source(folder, num_trained: int, **more) -> Source:
+    dataset = Dataset.from_json(folder.dataset_path.read_bytes())
+    paths = tuple(dataset.path_of(s) for s in (*dataset.part("train"), *dataset.part("validation")))
+    return Source(paths, Augment(preset="medium"), 48, "bicubic", 0.875, 80.0, num_trained, more.get("cache_bytes", 1 << 24))
+
+
+def test_batches_are_the_same_with_any_number_of_workers_with_or_without_memory(tmp_path):
+    folder = small_run(tmp_path)
+    (tmp_path / "images/class-0/0002.png").write_bytes(b"not an image")
+
+    def load(num_workers: int, cache_bytes: int):
+        with Loader(_source(folder, 42, cache_bytes=cache_bytes), 8, num_workers) as loader:
+            abandoned = loader.batches(training_requests(0, 5, 42, 8))
+            next(abandoned)  # a caller that walks away must not disturb the next
+            two_epochs = [*training_requests(0, 0, 42, 8), *training_requests(0, 1, 42, 8), Request(tuple(range(42, 50)))]
+            return [(b.images_NHWC.copy(), b.indices) for b in loader.batches(two_epochs)]
+
+    here, workers = load(0, 1 << 24), load(3, 0)
+    assert len(here) == len(workers) == 13
+    for (images_a, indices_a), (images_b, indices_b) in zip(here, workers, strict=True):
+        assert np.array_equal(images_a, images_b) and np.array_equal(indices_a, indices_b)
+    assert 2 not in np.concatenate([indices for _, indices in here]), "the broken image is replaced"
+
+
+def test_an_epoch_started_in_its_middle_is_the_rest_of_the_whole_one():
+    whole, rest = list(training_requests(3, 2, 50, 8)), list(training_requests(3, 2, 50, 8, first_step=4))
+    assert rest == whole[4:] and len(whole) == steps_per_epoch(50, 8) == 7
+    assert sorted(i for r in whole for i in r.indices) == list(range(50))
+
+
+def test_measuring_the_precision_changes_no_weight_and_no_random_state(tmp_path):
+    from studio.engine.network import build_network
+    from studio.engine.precision import choose_precision
+
+    experiment = Experiment().changed(SMALL | {"training.precision": "auto"})
+    network = build_network(experiment, 3)
+    before = {k: v.clone() for k, v in network.module.state_dict().items()}
+    torch.manual_seed(5)
+    expected = torch.rand(4)
+    torch.manual_seed(5)
+    first = choose_precision(network, experiment, torch.device("cpu"))
+    assert torch.equal(torch.rand(4), expected)
+    assert all(torch.equal(v, before[k]) for k, v in network.module.state_dict().items())
+    assert all(p.grad is None for p in network.module.parameters())
+    assert choose_precision(network, experiment, torch.device("cpu")) == first, "the verdict is remembered"
+
+
+def test_a_number_format_that_the_device_lacks_is_refused():
+    from studio.engine.precision import candidates
+
+    with pytest.raises(BadInput, match="fp16 needs a GPU"):
+        candidates("fp16", torch.device("cpu"))
+    assert {p.name for p in candidates("auto", torch.device("cpu"))} == {"fp32", "bf16"}
+
+
+def test_scores_agree_with_a_reference():
+    from sklearn.metrics import confusion_matrix, f1_score, precision_score, top_k_accuracy_score
+
+    rng = np.random.default_rng(0)
+    labels = rng.integers(0, 8, 200)
+    probabilities = rng.dirichlet(np.ones(8), 200).astype(np.float32)
+    found = score(Answers(np.arange(200), labels, probabilities, np.ones(200, np.float32)), 8)
+    predicted = probabilities.argmax(1)
+    assert found.confusion_CC.tolist() == confusion_matrix(labels, predicted).tolist()
+    assert found.macro_f1 == pytest.approx(f1_score(labels, predicted, average="macro"))
+    assert [r["precision"] for r in found.per_class] == pytest.approx(precision_score(labels, predicted, average=None).tolist())
+    assert found.top5 == pytest.approx(top_k_accuracy_score(labels, probabilities, k=5))
+
+
+@pytest.mark.parametrize(
+    ("error", "sentence", "fix"),
+    [
+        (
+            RuntimeError("[enforce fail] DefaultCPUAllocator: can't allocate memory: you tried to allocate 123 bytes."),
+            "Batch size 32",
+            "Try 16",
+        ),
+        (torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB. GPU 0 has ..."), "does not fit", "Try 16"),
+        (RuntimeError("CUDA error: an illegal memory access was encountered"), "GPU reported an error", "Resume"),
+        (ValueError("surprise"), "unexpected error: ValueError: surprise", "Details"),
+    ],
+)
+def test_failures_are_said_in_plain_words_with_a_way_out(error, sentence, fix):
+    failure = describe(error, Experiment())
+    assert sentence in failure.sentence and fix in failure.fix

@@ -1,0 +1,208 @@
+"""The engine as the window meets it: a process, a folder, commands and signals."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+
+from engine_runs import events, kill, metrics, of_kind, run_patched, small_run, start_engine, train_here, wait_until
+
+from studio.core import event as ev
+from studio.core.outcome import Status
+from studio.supervise.engine import StandbyEngine
+
+
+def test_the_first_sign_of_life_comes_before_torch(tmp_path):
+    folder = small_run(tmp_path)
+    start = time.monotonic()
+    process = start_engine(folder)
+    wait_until(lambda: any(isinstance(e, ev.PhaseStarted) and e.phase == "loading torch" for e in events(folder)))
+    waited = time.monotonic() - start
+    assert folder.is_alive()
+    process.end_by_force(grace_s=30)
+    assert waited < 3  # torch alone takes longer on a busy machine
+    imports = "import sys, studio.engine.main; print([m for m in sys.modules if m.split('.')[0] in ('torch', 'cv2', 'albumentations')])"
+    assert subprocess.run([sys.executable, "-c", imports], capture_output=True, text=True, check=True).stdout.strip() == "[]"
+
+
+def test_a_killed_run_resumes_to_the_same_bits_as_an_undisturbed_one(tmp_path):
+    settings = {"schedule__epochs": 3, "training__checkpoint_seconds": 1, "augment__preset": "medium", "model__train_stages": 3}
+    undisturbed = small_run(tmp_path / "a", **settings)
+    assert start_engine(undisturbed).wait(120) == 0
+
+    # slowed down, so that the kill falls into the middle of an epoch, after a checkpoint in its middle
+    killed = small_run(tmp_path / "b", **settings)
+    slow = """
+import time, studio.engine.loop as loop
+step = loop.train_step
+def slowed(s, batch):
+    time.sleep(0.4)
+    return step(s, batch)
+loop.train_step = slowed
+"""
+    process = run_patched(killed, slow)
+    wait_until(lambda: any(c.step % 6 for c in of_kind(killed, ev.CheckpointSaved)))
+    at = of_kind(killed, ev.CheckpointSaved)[-1].step
+    wait_until(lambda: killed.read_state().step > at)
+    os.kill(process.pid, signal.SIGKILL)
+    process.wait(30)
+    assert killed.read_state().status is Status.CRASHED
+
+    assert start_engine(killed, resume=True).wait(120) == 0
+    started = of_kind(killed, ev.RunStarted)
+    assert started[-1].session == 1 and started[-1].resumed_step > 0
+    assert metrics(killed)["state_sha256"] == metrics(undisturbed)["state_sha256"]
+    assert [e.train_loss for e in killed.read_state().epochs] == [e.train_loss for e in undisturbed.read_state().epochs]
+    assert [e.validation_loss for e in killed.read_state().epochs] == [e.validation_loss for e in undisturbed.read_state().epochs]
+
+
+def test_a_run_stopped_in_mid_epoch_resumes_with_loader_processes_to_the_same_bits(tmp_path):
+    whole = small_run(tmp_path / "a", augment__preset="light")
+    assert train_here(whole) == 0
+    stopped = small_run(tmp_path / "b", augment__preset="light")
+    process = run_patched(stopped, _stop_at_step(8))
+    assert process.wait(60) == 3
+    assert stopped.read_state().stopped.step == 8
+    text = stopped.experiment_path.read_text()
+    assert "workers = 0" in text
+    stopped.experiment_path.write_text(text.replace("workers = 0", "workers = 2"))
+    assert start_engine(stopped, resume=True).wait(120) == 0
+    assert metrics(stopped)["state_sha256"] == metrics(whole)["state_sha256"]
+
+
+def _stop_at_step(step: int) -> str:
+    return f"""
+import studio.engine.loop as loop
+real = loop.train_step
+def stopping(s, batch):
+    if s.progress.step == {step} - 1:
+        s.folder.command("stop")
+    return real(s, batch)
+loop.train_step = stopping
+"""
+
+
+def test_pause_resume_and_stop_act_between_steps_and_stop_saves_a_checkpoint_before_the_engine_exits(tmp_path):
+    folder = small_run(tmp_path, schedule__epochs=10_000)
+    process = start_engine(folder)
+    wait_until(lambda: folder.read_state().step > 2)
+
+    folder.command("pause")
+    asked = time.monotonic()
+    wait_until(lambda: folder.read_state().status is Status.PAUSED)
+    assert time.monotonic() - asked < 3
+    step = folder.read_state().step
+    assert any(c.step == step for c in of_kind(folder, ev.CheckpointSaved)), "a pause is safe"
+    time.sleep(0.5)
+    assert folder.read_state().step == step
+
+    folder.command("resume")
+    wait_until(lambda: folder.read_state().step > step)
+
+    os.kill(process.pid, signal.SIGTERM)
+    assert process.wait(30) == 3
+    state = folder.read_state()
+    assert state.status is Status.STOPPED
+    assert (folder.path / state.stopped.checkpoint / "manifest.json").is_file()
+    assert state.checkpoints[-1].step == state.stopped.step == state.step
+    assert folder.outcome(state).can_resume
+
+
+def test_discard_ends_the_run_without_a_checkpoint(tmp_path):
+    folder = small_run(tmp_path, schedule__epochs=10_000, training__batch_size=2)
+    process = run_patched(folder, _stop_at_step(3).replace('"stop"', '"discard"'))
+    assert process.wait(60) == 3
+    assert folder.read_state().stopped.checkpoint == ""
+    assert not folder.has_checkpoint()
+
+
+def test_a_second_engine_leaves_a_running_run_alone(tmp_path):
+    folder = small_run(tmp_path, schedule__epochs=10_000)
+    process = start_engine(folder)
+    wait_until(lambda: folder.read_state().step > 0)
+    second = start_engine(folder)
+    assert second.wait(30) == 2
+    assert len(of_kind(folder, ev.RunStarted)) == 1
+    kill(process)
+    wait_until(lambda: not folder.is_alive(), 10)
+
+
+def test_a_full_disk_pauses_the_run_which_says_so_and_goes_on_when_there_is_room(tmp_path):
+    folder = small_run(tmp_path, schedule__epochs=2)
+    flag = tmp_path / "disk-is-full"
+    flag.touch()
+    full = f"""
+import os, studio.engine.checkpoint as c
+real = c._synced_size
+def synced(path):
+    if os.path.exists({str(flag)!r}):
+        raise OSError(28, "No space left on device")
+    return real(path)
+c._synced_size = synced
+"""
+    process = run_patched(folder, full)
+    wait_until(lambda: folder.read_state().status is Status.PAUSED)
+    state = folder.read_state()
+    assert state.phase == "waiting for disk"
+    assert state.warnings[-1].code == "disk-full" and "Free some space" in state.warnings[-1].fix
+    assert not list(folder.checkpoints_path.glob(".*.tmp")), "nothing half-written is left to fill the disk"
+    flag.unlink()
+    assert process.wait(60) == 0
+    assert folder.read_state().status is Status.FINISHED
+
+
+def test_a_full_journal_is_waited_for_and_stop_works_meanwhile(tmp_path):
+    folder = small_run(tmp_path, schedule__epochs=10_000)
+    full = """
+import studio.core.event as ev, studio.core.journal as j
+real = j.JournalWriter.append
+def append(self, event):
+    if isinstance(event, ev.StepsReported) and event.first_step > 3:
+        raise OSError(28, "No space left on device")
+    return real(self, event)
+j.JournalWriter.append = append
+"""
+    process = run_patched(folder, full)
+    wait_until(lambda: folder.read_state().status is Status.PAUSED)
+    folder.command("stop")
+    assert process.wait(30) == 3
+    assert folder.read_state().status is Status.STOPPED
+
+
+def test_a_warm_engine_takes_a_run_and_ends_with_its_window_otherwise(tmp_path):
+    idle = StandbyEngine()
+    idle.close()
+    assert idle._process.poll() == 0 or idle._process.poll() == -signal.SIGKILL
+
+    folder = small_run(tmp_path)
+    cold = small_run(tmp_path / "cold")
+    warm = StandbyEngine()
+    warm.prepare(folder.experiment().model.model_dump(), 3, "cpu")
+    assert warm.wait_prepared(60)
+    process = warm.start(folder)
+    assert process.wait(60) == 0
+    assert folder.read_state().status is Status.FINISHED
+    assert train_here(cold) == 0
+    assert metrics(folder)["state_sha256"] == metrics(cold)["state_sha256"], "warm or cold, the run is the same"
+
+
+def test_the_engine_outlives_the_process_that_started_it(tmp_path):
+    folder = small_run(tmp_path)
+    starter = (
+        "import sys; from studio.core.run_folder import RunFolder; from studio.supervise.engine import start_engine;"
+        "start_engine(RunFolder(sys.argv[1])); import os; os._exit(0)"
+    )
+    subprocess.run([sys.executable, "-c", starter, str(folder.path)], check=True)
+    wait_until(lambda: folder.read_state().status is Status.FINISHED)
+
+
+def test_a_gpu_that_is_not_there_fails_with_a_way_out_and_never_trains_on_the_processor(tmp_path):
+    folder = small_run(tmp_path, training__device="cuda:7")
+    assert train_here(folder) == 1
+    state = folder.read_state()
+    assert state.status is Status.FAILED
+    assert "cuda:7" in state.failed.sentence and "auto or cpu" in state.failed.sentence or "cuda:0" in state.failed.sentence
+    assert state.step == 0 and not state.failed.trace

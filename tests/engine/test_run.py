@@ -1,0 +1,228 @@
+"""What a run does with its images and its network, and what it leaves behind."""
+
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pytest
+import torch
+from engine_runs import CLASSES, NUM_VALIDATION, STEPS_PER_EPOCH, metrics, of_kind, small_run, train_here
+from PIL import Image
+
+from studio.catalog.schedules import group_learning_rates
+from studio.core import event as ev
+from studio.core.outcome import Status
+from studio.core.run_folder import RunFolder
+from studio.dataset.image import read_image
+from studio.engine.checkpoint import find_checkpoint, is_whole
+from studio.engine.evaluate import read_predictions
+from studio.engine.network import load_trained
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory) -> RunFolder:
+    """A whole run: no stage frozen, two epochs, with a test part."""
+    import os
+
+    home = tmp_path_factory.mktemp("home")
+    before = os.environ.get("STUDIO_HOME")
+    os.environ["STUDIO_HOME"] = str(home)
+    try:
+        folder = small_run(tmp_path_factory.mktemp("finished"))
+        from studio.dataset.dataset import Dataset
+
+        dataset = Dataset.from_json(folder.dataset_path.read_bytes())
+        import dataclasses
+
+        samples = tuple(
+            dataclasses.replace(s, split="test") if s.split == "validation" and i % 2 else s for i, s in enumerate(dataset.samples)
+        )
+        folder.dataset_path.write_bytes(dataset.changed(samples=samples).to_json())
+        assert train_here(folder) == 0
+        return folder
+    finally:
+        if before is not None:
+            os.environ["STUDIO_HOME"] = before
+
+
+def test_a_finished_run_tells_its_whole_story(finished):
+    state = finished.read_state()
+    assert state.status is Status.FINISHED
+    assert state.description.steps_per_epoch == STEPS_PER_EPOCH and state.step == 2 * STEPS_PER_EPOCH
+    assert len(state.epochs) == 2 and len(state.train_loss) == state.step
+    assert state.system.process_bytes > 0 and state.samples.tile_px == 96
+    with Image.open(finished.path / state.samples.image) as strip:
+        assert strip.size == (96 * len(state.samples.ids), 96)
+    assert {p.phase for p in of_kind(finished, ev.PhaseStarted)} >= {
+        "loading torch",
+        "loading weights",
+        "first batch",
+        "training",
+        "validating",
+        "testing",
+    }
+
+
+def test_the_learning_rates_applied_are_those_that_were_drawn(finished):
+    told = [rate for e in of_kind(finished, ev.StepsReported) for rate in e.lrs]
+    drawn = group_learning_rates(finished.experiment().schedule, [1.0], 2 * STEPS_PER_EPOCH, STEPS_PER_EPOCH)[:, 0]
+    assert told == drawn.tolist()
+
+
+def test_results_hold_the_answers_of_the_best_epoch(finished):
+    stored = json.loads((finished.results_path / "validation.json").read_bytes())
+    ids, labels, probabilities, losses = read_predictions(finished.results_path / "validation_predictions.npz")
+    best = finished.read_state().best
+    assert stored["top1"] == best.validation_top1 and stored["step"] == best.step
+    assert len(ids) == len(labels) == len(losses) == NUM_VALIDATION // 2 and probabilities.shape == (NUM_VALIDATION // 2, 3)
+    assert np.allclose(probabilities.astype(float).sum(1), 1, atol=5e-3)
+    assert (probabilities.argmax(1) == labels).mean() == pytest.approx(stored["top1"])
+    assert sum(map(sum, stored["confusion"])) == NUM_VALIDATION // 2 and stored["classes"] == list(CLASSES)
+    assert metrics(finished)["test"]["num_images"] == NUM_VALIDATION // 2 and (finished.results_path / "test.json").is_file()
+
+
+def test_the_trained_network_loads_again_and_gives_the_stored_answers(finished):
+    from studio.catalog.augments import evaluation_view
+    from studio.dataset.dataset import Dataset
+
+    trained = load_trained(finished)
+    assert trained.classes == CLASSES and not trained.module.training
+    dataset = Dataset.from_json(finished.dataset_path.read_bytes())
+    ids, _, probabilities, _ = read_predictions(finished.results_path / "validation_predictions.npz")
+    views = [evaluation_view(read_image(dataset.path_of(i)), trained.input_size, trained.interpolation, trained.crop_fraction) for i in ids]
+    with torch.inference_mode():
+        again = trained.module(trained.normaliser()(np.stack(views))).softmax(1).numpy()
+    assert np.abs(again - probabilities).max() < 2e-3
+
+
+def test_frozen_stages_keep_weights_and_batch_norm_statistics(tmp_path):
+    folder = small_run(tmp_path, model__train_stages=1)
+    start = _initial_weights(folder)
+    assert train_here(folder) == 0
+    description = folder.read_state().description
+    assert [s.is_frozen for s in description.stages] == [True] * (len(description.stages) - 2) + [False, False]
+    trained = load_trained(folder, "last")
+    after = trained.module.state_dict()
+    for stage, described in zip(trained.stages, description.stages, strict=True):
+        members = {n for n in after if any(n.startswith(f"{m}.") for m in stage.module_names)} | set(stage.parameter_names)
+        changed = {n for n in members if not torch.equal(after[n], start[n])}
+        assert not changed if described.is_frozen else changed, stage.name
+        if not described.is_frozen and stage.name != "head":
+            assert any("running_mean" in n for n in changed)
+
+
+def _initial_weights(folder) -> dict[str, torch.Tensor]:
+    from studio.engine.network import build_network
+
+    return {k: v.clone() for k, v in build_network(folder.experiment(), 3).module.state_dict().items()}
+
+
+def test_stages_learn_at_rates_that_fall_with_depth_and_norms_are_not_decayed():
+    from engine_runs import SMALL
+
+    from studio.core.experiment import Experiment
+    from studio.engine.network import build_network
+
+    network = build_network(Experiment().changed(SMALL | {"optimiser.stage_lr_factor": 0.5}), 3)
+    groups, factors = network.parameter_groups(0.02)
+    assert factors[-1] == 1.0 and factors[0] == 0.5 ** (len(network.stages) - 1)
+    assert sum(p.numel() for g in groups for p in g["params"]) == sum(p.numel() for p in network.module.parameters())
+    assert all((g["weight_decay"] > 0) == all(p.ndim > 1 for p in g["params"]) for g in groups)
+
+
+@pytest.mark.parametrize("kind", ["adam", "sgd"])
+def test_every_optimiser_trains_and_resumes(tmp_path, kind):
+    whole = small_run(tmp_path / "a", optimiser__kind=kind, schedule__shape="cosine")
+    assert train_here(whole) == 0
+    parts = small_run(tmp_path / "b", optimiser__kind=kind, schedule__shape="cosine")
+    assert train_here(parts, before=lambda control: setattr(control, "stops_after_epoch", True)) == 3
+    assert parts.read_state().stopped.step == STEPS_PER_EPOCH
+    assert train_here(parts, resume=True) == 0
+    assert metrics(parts)["state_sha256"] == metrics(whole)["state_sha256"]
+
+
+def test_a_loss_that_is_no_number_ends_the_run_before_it_is_applied(tmp_path, monkeypatch):
+    from studio.engine import loop
+
+    seen = {}
+    real_step, real_loss = loop.train_step, loop.cross_entropy
+
+    def watched(s, batch):
+        if s.progress.step == 8:
+            seen["module"] = s.network.module
+            seen["before"] = [p.detach().clone() for p in s.network.module.parameters()]
+            monkeypatch.setattr(loop, "cross_entropy", lambda *a, **k: real_loss(*a, **k) * float("nan"))
+        return real_step(s, batch)
+
+    monkeypatch.setattr(loop, "train_step", watched)
+    folder = small_run(tmp_path)
+    assert train_here(folder) == 1
+    assert all(torch.equal(a, b) for a, b in zip(seen["before"], seen["module"].parameters(), strict=True))
+    failed = folder.read_state().failed
+    assert "stopped being a number at step 9" in failed.sentence and "learning rate" in failed.fix
+    assert failed.can_resume and find_checkpoint(folder).step == STEPS_PER_EPOCH
+
+
+def test_an_image_that_vanishes_is_replaced_and_told_once(tmp_path):
+    folder = small_run(tmp_path)
+    for name in ("0003.png", "0015.png"):  # one of training, one of validation
+        (tmp_path / "images" / "class-1" / name).unlink()
+    assert train_here(folder) == 0
+    warnings = [w for w in of_kind(folder, ev.WarningRaised) if w.code == "unreadable-image"]
+    assert sorted(w.sentence.split()[0] for w in warnings) == ["class-1/0003.png", "class-1/0015.png"]
+    ids, *_ = read_predictions(folder.results_path / "validation_predictions.npz")
+    assert len(ids) == NUM_VALIDATION - 1 and "class-1/0015.png" not in ids
+
+
+def test_a_damaged_checkpoint_is_passed_over_and_named(tmp_path):
+    folder = small_run(tmp_path)
+    assert train_here(folder) == 0
+    newest, older = sorted(folder.checkpoints_path.glob("step-*"), reverse=True)[:2]
+    content = bytearray((newest / "model.safetensors").read_bytes())
+    content[-1] ^= 1
+    (newest / "model.safetensors").write_bytes(content)
+    assert not is_whole(newest)
+    expected = metrics(folder)["state_sha256"]
+    assert train_here(folder, resume=True) == 0
+    damage = [w for w in of_kind(folder, ev.WarningRaised) if w.code == "checkpoint-damaged"]
+    assert len(damage) == 1 and newest.name in damage[0].sentence
+    assert of_kind(folder, ev.RunStarted)[-1].resumed_step == int(older.name[5:])
+    assert metrics(folder)["state_sha256"] == expected
+
+
+def test_two_checkpoints_and_the_best_are_kept(tmp_path):
+    folder = small_run(tmp_path, schedule__epochs=5)
+    assert train_here(folder) == 0
+    names = {p.name for p in folder.checkpoints_path.iterdir()}
+    best = folder.read_state().best.step
+    assert names == {f"step-{s:08d}" for s in (4 * STEPS_PER_EPOCH, 5 * STEPS_PER_EPOCH, best)}
+    assert find_checkpoint(folder, "best").step == best
+
+
+def test_training_ends_early_when_the_validation_loss_no_longer_falls(tmp_path):
+    folder = small_run(tmp_path, schedule__epochs=50, training__early_stop_epochs=1, schedule__peak_lr=1e-8, model__dropout=0.0)
+    assert train_here(folder) == 0
+    assert folder.read_state().finished.stopped_early and folder.read_state().finished.epochs < 50
+
+
+def test_a_batch_larger_than_the_data_is_refused_with_a_number_that_fits(tmp_path):
+    folder = small_run(tmp_path, training__batch_size=64)
+    assert train_here(folder) == 1
+    assert "Try 32" in folder.read_state().failed.sentence and not folder.has_checkpoint()
+
+
+def test_a_last_batch_of_one_image_is_left_out(tmp_path):
+    folder = small_run(tmp_path, training__batch_size=41, schedule__epochs=1)
+    assert train_here(folder) == 0
+    assert folder.read_state().description.steps_per_epoch == 1
+
+
+def test_normalisation_by_the_data_uses_its_own_mean(tmp_path):
+    folder = small_run(tmp_path, model__normalisation="data", schedule__epochs=1)
+    assert train_here(folder) == 0
+    trained = load_trained(folder)
+    files = [p for p in sorted((tmp_path / "images").rglob("*.png")) if int(p.stem) < 14]
+    pixels = np.concatenate([read_image(p).reshape(-1, 3) for p in files])
+    assert np.allclose(trained.mean, pixels.mean(0) / 255, atol=0.01)
+    assert trained.info.mean == trained.mean
