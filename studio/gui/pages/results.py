@@ -197,7 +197,9 @@ class ResultsPage(Page):
         self.side.setAccessibleName("Details of the run or difference to another")
         self.other = ComboBox([], name="results.other")
         self.other.setSizeAdjustPolicy(ComboBox.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon)
-        self.other.setMinimumWidth(px(96))
+        self.other.setMinimumContentsLength(5)
+        self.other.setMaximumWidth(px(150))
+        self.side.setMinimumWidth(self.side.sizeHint().width())
         self.other.setAccessibleName("Compare the settings with")
         row.addWidget(self.side)
         row.addStretch(1)
@@ -254,11 +256,14 @@ class ResultsPage(Page):
         return True
 
     def shortcuts(self) -> tuple[tuple[str, str, Callable[[], object]], ...]:
-        chosen = self._act_on_chosen
+        def on_chosen(act: Callable[[RunEntry], object]) -> None:
+            if self._chosen is not None:
+                act(self._chosen)
+
         return (
-            ("X", "Run in or out of Compare", lambda: chosen(self.toggle_check)),
+            ("X", "Run in or out of Compare", lambda: on_chosen(self.toggle_check)),
             ("Shift+X", "Clear Compare", self.clear_checks),
-            ("*", "Star the run", lambda: chosen(self.toggle_star)),
+            ("*", "Star the run", lambda: on_chosen(self.toggle_star)),
             ("F2", "Rename the run", self.rename_chosen),
             ("N", "Next mistake", self.mistakes.next_mistake),
             ("L", "Relabel the mistake", self.mistakes.open_relabel_menu),
@@ -391,7 +396,7 @@ class ResultsPage(Page):
         is_matrix = self.view.value == "matrix"
         self._confusion_stack.setCurrentWidget(self.matrix if is_matrix else self.classes)
         self.share.setVisible(is_matrix)
-        self.scores_label.setText(f"{row.name}, {counted(scores.num_mistakes, 'mistake')}")
+        self.scores_label.setText(counted(scores.num_mistakes, "mistake"))
         cell = self._cell
         self.matrix.choose(cell if cell and cell[1] is not None else None)
         self._show_mistakes(row, stored)
@@ -452,7 +457,7 @@ class ResultsPage(Page):
         if row is None:
             return
         others = [r for r in reversed(self._rows.values()) if r is not row]
-        options = [(DRAFT, "to the draft"), *((r.entry.folder.name, f"to {r.name}") for r in others[:60])]
+        options = [(DRAFT, "draft"), *((r.entry.folder.name, r.name) for r in others[:60])]
         if [(v, self.other.itemText(i)) for i, v in enumerate(self.other._values)] != options:
             self.other.set_options(options)
         wanted = self._other if self._other in [v for v, _ in options] and self._other != row.entry.folder.name else self._best_other(row, others)
@@ -461,7 +466,7 @@ class ResultsPage(Page):
         first = Side(row.name, row.experiment, row.state)
         second = Side(other.name, other.experiment, other.state) if other else Side("Draft", self.store.experiment)
         self.difference.show_sides(first, second, (row.series, other.series if other else None), with_equal=self.equal_button.isChecked())
-        self.equal_label.setText(f"{num_equal(first.experiment, second.experiment)} equal settings {'shown' if self.equal_button.isChecked() else 'hidden'}")
+        self.equal_label.setText(f"{num_equal(first.experiment, second.experiment)} equal settings")
         self.restore_button.setText(f"Restore {row.entry.name}")
         set_plain_tooltip(self.restore_button, f"Take the settings of {row.name} as the draft")
 

@@ -100,6 +100,24 @@ def cell_colour(model: ConfusionModel, row: int, column: int) -> QColor | None:
     return colour("bad", 0.22 + 0.48 * n / most)
 
 
+def readable_on(fill: QColor) -> QColor:
+    """White or the text colour, whichever stands out more from `fill` over the plot ground."""
+    ground, share = colour("plot"), fill.alphaF()
+    red, green, blue = (f * share + g * (1 - share) for f, g in zip(fill.getRgbF()[:3], ground.getRgbF()[:3]))
+
+    def luminance(r: float, g: float, b: float) -> float:  # WCAG 2 relative luminance
+        linear = [v / 12.92 if v <= 0.04045 else ((v + 0.055) / 1.055) ** 2.4 for v in (r, g, b)]
+        return 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
+
+    under = luminance(red, green, blue)
+
+    def contrast(candidate: QColor) -> float:
+        over = luminance(*candidate.getRgbF()[:3])
+        return (max(over, under) + 0.05) / (min(over, under) + 0.05)
+
+    return max((colour("text"), colour("onAccent"), colour("window")), key=contrast)
+
+
 class ConfusionMatrix(QWidget):
     """Arrow keys move, Enter or a click chooses a cell, Escape takes the choice back."""
 
@@ -276,7 +294,7 @@ class _Cell(QStyledItemDelegate):
         if text:
             painter.setFont(font("tick"))
             if QFontMetrics(painter.font()).horizontalAdvance(text) <= box.width():
-                painter.setPen(colour("text"))
+                painter.setPen(readable_on(cell_colour(model, row, column)))
                 painter.drawText(box, Qt.AlignmentFlag.AlignCenter, text)
         is_chosen = table.chosen_cell == (row, column)
         has_focus = bool(option.state & QStyle.StateFlag.State_HasFocus) and table.hasFocus()

@@ -111,7 +111,8 @@ class TrainPage(Page):
         self.panels = [self._plot_panel(plot.title, plot) for plot in charts.plots]
         self.epochs = EpochTable()
         gradient = self.panels[3]
-        self.fourth = Segmented([("gradient", "Gradient"), ("epochs", "Epochs")], "gradient", name="train.fourth")
+        gradient.set_title("Gradient")
+        self.fourth = Segmented([("gradient", "Norm"), ("epochs", "Epochs")], "gradient", name="train.fourth")
         self.fourth.setAccessibleName("Gradient norm or table of epochs")
         self.fourth.value_changed.connect(self._on_fourth_value_changed)
         gradient.head.insertWidget(gradient.head.count() - 1, self.fourth)
@@ -336,7 +337,7 @@ class TrainPage(Page):
     def _on_fourth_value_changed(self, which: object) -> None:
         self.charts.gradient.setVisible(which == "gradient")
         self.epochs.setVisible(which == "epochs")
-        self.panels[3].set_title("Gradient norm" if which == "gradient" else "Epochs")
+        self.panels[3].set_title("Gradient" if which == "gradient" else "Epochs")
 
     def _on_runs_state_changed(self, entry: RunEntry) -> None:
         if entry is self._entry or entry is self.ghost_entry:

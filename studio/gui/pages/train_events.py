@@ -163,11 +163,11 @@ class _EventList(QListView):
 class _EventDelegate(QStyledItemDelegate):
     """Time, icon, sentence over as many lines as it needs."""
 
-    _TIME, _ICON = 44, 18
+    _TIME, _ICON = 38, 18
 
     def _text_rect(self, width: int) -> QRect:
-        left = px(self._TIME + self._ICON) + px(8)
-        return QRect(left, px(5), max(40, width - left - px(8)), 10_000)
+        left = px(self._TIME + self._ICON) + px(6)
+        return QRect(left, px(5), max(40, width - left - px(2)), 10_000)
 
     def _width(self) -> int:
         """Without the scroll bar, whether it is there or not: rows keep their height when it comes."""
@@ -192,7 +192,7 @@ class _EventDelegate(QStyledItemDelegate):
         painter.setFont(font("tick"))
         painter.setPen(colour("muted"))
         painter.drawText(
-            QRect(rect.left() + px(6), top, px(self._TIME) - px(8), line_height), int(Qt.AlignmentFlag.AlignVCenter | Qt.AlignmentFlag.AlignRight), clock(notice.t)
+            QRect(rect.left() + px(3), top, px(self._TIME) - px(6), line_height), int(Qt.AlignmentFlag.AlignVCenter | Qt.AlignmentFlag.AlignRight), clock(notice.t)
         )
         icon_name, token = ICONS.get(notice.kind, ("info", "text2"))
         paint_icon(painter, QRect(rect.left() + px(self._TIME) + px(4), top + (line_height - px(14)) // 2, px(14), px(14)), icon_name, token)

@@ -128,6 +128,7 @@ class CurvePlot(QWidget):
         self._cross.hide()
         self.plot.addItem(self._cross, ignoreBounds=True)
         self.legend = _Legend(self, corner)
+        self.view.sigResized.connect(lambda *_: self.legend.place())
         self._bubble = _ValueBubble(self)
         self.widget.viewport().installEventFilter(self)
         self.widget.viewport().setMouseTracking(True)

@@ -11,7 +11,7 @@ from studio.gui.widgets.plot_style import nice_step
 from studio.gui.wording import clock
 
 _STEPS = (1, 2, 5)
-_PX_ACROSS, _PX_UP = 40, 22  # room for one tick label
+_PX_ACROSS, _PX_UP = 34, 22  # room for one tick label
 
 
 class _Axis(pg.AxisItem):
