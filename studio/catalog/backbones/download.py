@@ -60,6 +60,8 @@ def download(
     The file is checked against `sha256_prefix` (hexadecimal), or against the SHA-256 that the server names, and against the
     length the server names. One that fails is set aside as ".damaged". Raises BadInput or DownloadCancelled.
     """
+    if urlsplit(url).scheme not in ("http", "https"):
+        raise BadInput(f"{shown(url)} is not a web address.")
     destination = Path(destination)
     part = destination.with_name(destination.name + ".part")
     try:

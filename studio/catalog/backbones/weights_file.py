@@ -9,6 +9,7 @@ import json
 import os
 import pickle
 import stat
+import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -118,7 +119,7 @@ def _fit_backbone(module: nn.Module, tensors: Tensors) -> WeightsReport:
     outcome = module.load_state_dict(state, strict=False)
     # Batch counters are absent in old files and play no part in a forward pass.
     missing = tuple(k for k in outcome.missing_keys if k not in wrong and not k.endswith("num_batches_tracked"))
-    absent = {*outcome.missing_keys, *wrong}
+    absent = {*outcome.missing_keys, *wrong, *(k for k in ours if k.endswith("num_batches_tracked") and k not in tensors)}
     matched = tuple(key for key in ours if key not in absent)
     return WeightsReport(matched, missing, tuple(outcome.unexpected_keys), tuple(wrong.values()), ())
 
@@ -157,7 +158,8 @@ def _as_linear(tensor):
 
 def _read_safetensors(path: Path, name: str, num_bytes: int) -> Tensors:
     from safetensors import SafetensorError
-    from safetensors.torch import load_file as load_safetensors
+    from safetensors.torch import load as load_bytes
+    from safetensors.torch import load_file as load_path
 
     def unique(pairs):
         keys = [key for key, _ in pairs]
@@ -175,7 +177,8 @@ def _read_safetensors(path: Path, name: str, num_bytes: int) -> Tensors:
         except (ValueError, RecursionError):
             raise _refused(f"“{name}” is not a safetensors file: its list of tensors cannot be read.") from None
     try:
-        tensors = load_safetensors(path, device="cpu")
+        is_utf8 = not any("\udc80" <= c <= "\udcff" for c in str(path))  # the library takes no other names
+        tensors = load_path(path, device="cpu") if is_utf8 else load_bytes(path.read_bytes())
     except (SafetensorError, ValueError, OSError, KeyError, RuntimeError) as exc:
         reason = "it is cut short" if "Incomplete" in str(exc) or "TooLarge" in str(exc) else "its contents and its list disagree"
         raise _refused(f"“{name}” cannot be used: {reason}. Download it again.") from None
@@ -186,7 +189,9 @@ def _read_pth(path: Path, name: str) -> Tensors:
     import torch
 
     try:
-        content = torch.load(path, map_location="cpu", weights_only=True)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # about protocols that are not torch's own: the outcome says enough
+            content = torch.load(path, map_location="cpu", weights_only=True)
     except pickle.UnpicklingError as exc:
         if "weights_only" in str(exc).lower() or "unsupported" in str(exc).lower():
             raise _refused(
