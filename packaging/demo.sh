@@ -16,6 +16,6 @@ if [ -n "${DISPLAY:-}${WAYLAND_DISPLAY:-}" ]; then
   echo "Opening the window. Close it when you have seen enough."
   "$bin/studio" --data "$sample" --runs "$out/runs"
 else
-  "$bin/studio" screenshots "$out/pictures" --data "$sample" --runs "$out/runs"
+  "$bin/studio" screenshots "$out/pictures" --data "$sample"
   echo "No display: the pictures of every page are in $PWD/$out/pictures"
 fi

@@ -6,7 +6,9 @@ Exit codes: 0 done, 1 failed, 2 bad input, 3 stopped before the end. An error is
 from __future__ import annotations
 
 import argparse
+import os
 import sys
+import warnings
 from importlib import import_module
 from typing import NoReturn
 
@@ -29,10 +31,8 @@ COMMANDS = {
 
 def main(argv: list[str] | None = None) -> int:
     argv = sys.argv[1:] if argv is None else argv
-    if not argv or (argv[0].startswith("-") and argv[0] not in ("-h", "--help", "--version")):
-        from studio.gui.app import main as open_window
-
-        return open_window(argv)
+    if not argv or (argv[0] in ("--data", "--runs") or argv[0] not in COMMANDS and os.path.exists(argv[0])):
+        return _open_window(argv)
     from studio.command import terminal
 
     terminal.prepare()
@@ -51,6 +51,22 @@ def main(argv: list[str] | None = None) -> int:
     return _run(name, rest)
 
 
+def _open_window(argv: list[str]) -> int:
+    """`studio`, `studio FOLDER`, `studio --data FOLDER --runs DIR`."""
+    if argv:
+        parser = argparse.ArgumentParser(prog="studio")
+        parser.add_argument("path", nargs="?", help="a folder of images, a CSV or an experiment file to open")
+        parser.add_argument("--data", help="the same")
+        parser.add_argument("--runs", help="folder with the runs (default: your own)")
+        args = parser.parse_args(argv)
+        if args.runs:
+            os.environ["STUDIO_RUNS"] = os.path.abspath(args.runs)
+        argv = [p for p in (args.data or args.path,) if p]
+    from studio.gui.app import main as open_window
+
+    return open_window(argv)
+
+
 def _run(name: str, argv: list[str]) -> int:
     from studio.command import terminal
     from studio.core.problem import BadInput
@@ -60,7 +76,10 @@ def _run(name: str, argv: list[str]) -> int:
         command = import_module(f"studio.command.{name}")
         parser = _Parser(prog=f"studio {name}", description=command.__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
         command.add_arguments(parser)
-        return command.run(parser.parse_args(argv))
+        with warnings.catch_warnings():
+            if not sys.warnoptions:  # what libraries say to programmers is not for the terminal
+                warnings.simplefilter("ignore")
+            return command.run(parser.parse_args(argv))
     except BadInput as exc:
         terminal.complain_all(exc.problems)
         if wants_json:

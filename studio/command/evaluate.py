@@ -12,6 +12,7 @@ from studio.command.chosen import add_device_argument, add_run_argument, add_whi
 from studio.core.experiment import Data
 from studio.core.path_text import shown
 from studio.core.problem import BadInput
+from studio.core.run_folder import RunFolder
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -32,7 +33,7 @@ def run(args: argparse.Namespace) -> int:
 
     with terminal.Progress() as progress:
         scores = score_run(
-            folder, Data(source=source_text(args.data)), which=args.which, part=args.part, device=args.device, progress=progress
+            folder, _data(folder, args.data), which=args.which, part=args.part, device=args.device, progress=progress
         )
     if scores["unknown_classes"]:
         terminal.note(f"Warning: left out, since the run does not know them: {', '.join(map(shown, scores['unknown_classes']))}")
@@ -48,6 +49,12 @@ def run(args: argparse.Namespace) -> int:
         kept = {key: scores[key] for key in ("top1", "top5", "loss", "macro_f1", "num_images")}
         terminal.say_json({"status": "done", "run": str(folder.path)} | kept)
     return DONE
+
+
+def _data(folder: RunFolder, path: str) -> Data:
+    """The run's own data with its split and its corrections when the path is that of the run, else the folder as it is."""
+    source, own = source_text(path), folder.experiment().data
+    return own if own.source == source else Data(source=source)
 
 
 def _print_table(scores: dict) -> None:

@@ -21,9 +21,13 @@ if TYPE_CHECKING:
 POLL_S = 0.1
 
 
-def follow(folder: RunFolder, process: EngineProcess, *, wants_json: bool) -> int:
-    """Show a run until its process ends; the exit code. Ctrl-C once stops it with a checkpoint, twice at once."""
-    reader, state = JournalReader(folder.journal_path), RunState()
+def start_and_follow(folder: RunFolder, *, resume: bool, wants_json: bool) -> int:
+    """Start a run and show it until its process ends; the exit code. Ctrl-C once stops it with a checkpoint, twice at once."""
+    from studio.supervise.engine import start_engine
+
+    reader = JournalReader(folder.journal_path)
+    state = fold(RunState(), reader.read())  # of earlier sessions: known, and not shown again
+    process = start_engine(folder, resume=resume)
     with _Interrupts(folder, process) as interrupts, _Screen() as screen:
         while True:
             code = process.poll()  # before reading: what was written before the end is read after it

@@ -22,6 +22,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     from studio.dataset.scan import scan
 
+    if args.output.exists() and not args.force:
+        raise BadInput(f"{args.output} exists already. Choose another name with -o, or write over it with --force.")
     experiment = planned(None, args.data, args.set)
     with terminal.Progress("files") as progress:
         dataset = scan(experiment.data, progress=progress)
@@ -29,8 +31,6 @@ def run(args: argparse.Namespace) -> int:
     if str(args.output) == "-":
         terminal.say(experiment_to_toml(experiment).rstrip("\n"))
         return DONE
-    if args.output.exists() and not args.force:
-        raise BadInput(f"{args.output} exists already. Choose another name with -o, or write over it with --force.")
     try:
         write_experiment(experiment, args.output)
     except OSError as exc:

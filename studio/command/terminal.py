@@ -66,7 +66,9 @@ def note(text: str) -> None:
 
 
 def complain_all(problems: Iterable[Problem]) -> None:
-    for problem in problems:
+    """One line each, errors first."""
+    order = list(_WORDS)
+    for problem in sorted(problems, key=lambda p: order.index(p.severity)):
         _write(sys.stderr, f"{_WORDS[problem.severity]}: {problem}")
 
 

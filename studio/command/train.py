@@ -9,10 +9,9 @@ import argparse
 from pathlib import Path
 from typing import Any
 
-from studio.cli import BAD_INPUT
 from studio.command import terminal
 from studio.command.chosen import add_runs_argument, chosen_runs, parse_settings, source_text
-from studio.command.follow import follow
+from studio.command.follow import start_and_follow
 from studio.core.device import device_problem
 from studio.core.experiment import Experiment
 from studio.core.experiment_file import read_experiment
@@ -35,16 +34,11 @@ def run(args: argparse.Namespace) -> int:
         folder = _resumable(args)
     else:
         folder = _new_run(args)
-    if folder is None:
-        return BAD_INPUT
-    from studio.supervise.engine import start_engine
-
     terminal.say(f"Run {folder.nickname}: {terminal.safe(str(folder.path))}")
-    process = start_engine(folder, resume=args.resume is not None)
-    return follow(folder, process, wants_json=args.json)
+    return start_and_follow(folder, resume=args.resume is not None, wants_json=args.json)
 
 
-def _new_run(args: argparse.Namespace) -> RunFolder | None:
+def _new_run(args: argparse.Namespace) -> RunFolder:
     """A run folder ready to start. Raises BadInput with every problem; nothing is written before all is checked."""
     from studio.dataset.plan_check import check_run
     from studio.dataset.scan import scan

@@ -31,5 +31,6 @@ def weights_dir() -> Path:
 
 
 def runs_dir() -> Path:
-    """Where runs go unless the user says otherwise."""
-    return _home("runs", str(Path(platformdirs.user_data_dir(APP)) / "runs"))
+    """Where runs go unless the user says otherwise. `STUDIO_RUNS` names another folder for them alone."""
+    chosen = os.environ.get("STUDIO_RUNS")
+    return Path(chosen) if chosen else _home("runs", str(Path(platformdirs.user_data_dir(APP)) / "runs"))

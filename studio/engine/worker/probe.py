@@ -30,7 +30,7 @@ def list_backbones(call: Call) -> dict[str, Any]:
     """{"backbones": [fields of BackboneInfo, ...]}; seconds the first time, then from the cache."""
     from studio.catalog.backbones import list_backbones as listed
 
-    call.progress(0, None, "loading torch")
+    _load_torch(call)
     return {"backbones": [asdict(info) for info in listed()]}
 
 
@@ -164,7 +164,7 @@ def download_weights(call: Call, source: str, name: str) -> dict[str, Any]:
     from studio.catalog.backbones.download import DownloadCancelled
     from studio.catalog.backbones.download import download_weights as downloaded
 
-    call.progress(0, None, "loading torch")
+    _load_torch(call)
     info = backbone_info(source, name)
     try:
         path = downloaded(info, lambda done, total: call.progress(done, total, "downloading"), call.is_cancelled)
@@ -192,13 +192,18 @@ def _spec(model: dict[str, Any], training: dict[str, Any] | None = None, optimis
 
 
 def _load_torch(call: Call) -> None:
-    """Say so while torch is imported: seconds on a cold disk, once. One thread at a time."""
+    """Say so while torch and the model libraries are imported: seconds on a cold disk, once.
+
+    One thread at a time: two lanes importing torchvision at once see it half made.
+    """
     import sys
 
     if "torch" not in sys.modules:
         call.progress(0, None, "loading torch")
     with _loading:
+        import timm  # noqa: F401
         import torch  # noqa: F401
+        import torchvision.models  # noqa: F401
     call.check()
 
 

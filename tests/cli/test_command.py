@@ -1,0 +1,120 @@
+"""What does not need torch: help, settings, experiment files, streams."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import tomllib
+from pathlib import Path
+
+import pytest
+
+from studio import cli
+from studio.command.chosen import parse_settings
+from studio.command.train import planned
+from studio.core.experiment import Experiment
+from studio.core.problem import BadInput
+from tests.cli.conftest import studio
+
+
+@pytest.mark.parametrize("name", cli.COMMANDS)
+def test_every_command_has_help(name, capsys):
+    with pytest.raises(SystemExit) as end:
+        cli.main([name, "--help"])
+    assert end.value.code == 0
+    assert f"studio {name}" in capsys.readouterr().out
+
+
+def test_help_lists_every_command(capsys):
+    assert cli.main(["--help"]) == 0
+    out = capsys.readouterr().out
+    assert all(f"studio {name}" in out for name in cli.COMMANDS)
+
+
+def test_settings_are_toml_or_plain_text():
+    found = parse_settings(
+        ["schedule.epochs=3", "schedule.peak_lr=1e-3", "training.device=cuda:0", "augment.horizontal_flip=false", 'name="7"', "name=7", "data.left_out=['a.png']"]
+    )
+    assert found == {
+        "schedule.epochs": 3,
+        "schedule.peak_lr": 1e-3,
+        "training.device": "cuda:0",
+        "augment.horizontal_flip": False,
+        "name": "7",
+        "data.left_out": ["a.png"],
+    }
+
+
+def test_a_setting_without_a_value_is_refused():
+    with pytest.raises(BadInput, match="section.field=value"):
+        parse_settings(["schedule.epochs"])
+
+
+def test_init_writes_the_defaults_and_train_reads_them_back(images, tmp_path, capsys):
+    file = tmp_path / "experiment.toml"
+    assert cli.main(["init", "--data", str(images), "-o", str(file), "--set", "schedule.epochs=3"]) == 0
+    raw = tomllib.loads(file.read_text())
+    assert raw["data"]["source"] == str(images)
+    assert "# " in file.read_text()
+    expected = Experiment().changed({"data.source": str(images), "schedule.epochs": 3, "name": "shapes"})
+    assert planned(file, None, []) == expected
+
+
+def test_settings_win_over_the_file_and_data_over_its_source(images, tmp_path):
+    file = tmp_path / "experiment.toml"
+    file.write_text('name = "mine"\n[data]\nsource = "relative"\n[schedule]\nepochs = 5\n')
+    assert planned(file, None, []).data.source == str(tmp_path / "relative")
+    found = planned(file, str(images), ["schedule.epochs=7"])
+    assert (found.data.source, found.schedule.epochs, found.name) == (str(images), 7, "mine")
+
+
+def test_init_can_print_instead(images, capsys):
+    assert cli.main(["init", "--data", str(images), "-o", "-"]) == 0
+    assert tomllib.loads(capsys.readouterr().out)["schedule"]["epochs"] == Experiment().schedule.epochs
+
+
+def test_the_command_line_starts_without_any_heavy_module(tmp_path):
+    code = (
+        "import sys; from studio import cli; cli.main(['runs']); "
+        "bad = [m for m in ('torch', 'torchvision', 'timm', 'albumentations', 'cv2', 'PySide6', 'sklearn') if m in sys.modules]; sys.exit(str(bad) if bad else 0)"
+    )
+    env = os.environ | {"PYTHONPATH": str(Path(__file__).parents[2])}
+    done = subprocess.run([sys.executable, "-c", code], env=env, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+
+
+def test_the_sample_command_prints_the_folder_it_prepared(studio_home):
+    done = studio("sample", "digits-small", home=studio_home)
+    assert done.returncode == 0, done.stderr
+    folder = Path(done.stdout.strip())
+    assert len(list(folder.rglob("*.png"))) == 200
+
+
+@pytest.mark.parametrize("streams", [">&-", "2>&-", ">&- 2>&-", "> /dev/full"])
+def test_closed_and_full_streams_are_no_error(streams, studio_home):
+    command = f'"{sys.executable}" -m studio runs {streams}'
+    env = os.environ | {"PYTHONPATH": str(Path(__file__).parents[2])}
+    done = subprocess.run(["bash", "-c", command], env=env, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_names_are_printed_safely_where_the_terminal_knows_ascii_only(tmp_path, studio_home):
+    from tests.cli.conftest import write_images
+
+    root = write_images(tmp_path / "größe", num=5)
+    env = os.environ | {"PYTHONPATH": str(Path(__file__).parents[2]), "PYTHONIOENCODING": "ascii", "PYTHONUTF8": "0"}
+    done = subprocess.run([sys.executable, "-m", "studio", "init", "--data", str(root), "-o", "-"], env=env, capture_output=True, cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert rb"gr\xf6\xdfe" in done.stdout
+
+
+def test_the_unexpected_becomes_a_sentence_and_its_trace_goes_to_a_file(monkeypatch, capsys, studio_home):
+    import studio.command.runs as runs
+
+    monkeypatch.setattr(runs, "find_runs", lambda _: 1 / 0)
+    assert cli.main(["runs"]) == 1
+    err = capsys.readouterr().err
+    assert "ZeroDivisionError" in err and "Traceback" not in err
+    assert "Traceback" in (studio_home / "state" / "logs" / "command-line.log").read_text()

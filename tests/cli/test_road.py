@@ -1,0 +1,161 @@
+"""The whole road without a window: train, evaluate, predict, export, list, stop and resume, each in a process of its own."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import os
+import re
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from studio import cli
+from studio.core.outcome import Status
+from studio.core.run_folder import find_runs
+from tests.cli.conftest import QUICK, last_json, snapshot, studio, write_images
+
+
+def test_training_ends_with_one_line_of_json_about_the_run(trained):
+    home, done = trained
+    found = last_json(done)
+    assert found["status"] == "finished"
+    assert Path(found["run"]).parent == home / "runs"
+    assert (found["epochs"], found["best_epoch"] in (1, 2)) == (2, True)
+    assert 0 <= found["top1"] <= found["top5"] <= 1
+    assert found["loss"] > 0 and found["images_per_s"] > 0 and found["seconds"] > 0
+    assert "Epoch 1" in done.stdout and "Epoch 2" in done.stdout
+
+
+def test_training_never_writes_to_the_images(trained, images):
+    assert {p.suffix for p in images.rglob("*") if p.is_file()} == {".png"}
+    assert sum(1 for _ in images.rglob("*.png")) == 40
+
+
+@pytest.fixture
+def run_here(trained, monkeypatch, capsys):
+    """Run a command in this process, where torch is loaded once: (exit code, output, errors)."""
+    monkeypatch.setenv("STUDIO_HOME", str(trained[0]))
+
+    def run(*args) -> tuple[int, str, str]:
+        code = cli.main([str(a) for a in args])
+        return code, *capsys.readouterr()
+
+    return run
+
+
+def test_evaluating_on_the_validation_part_gives_the_figures_of_the_run(run_here, trained, images):
+    code, out, err = run_here("evaluate", "last", "--data", images, "--part", "validation", "--json")
+    found, expected = json.loads(out.splitlines()[-1]), last_json(trained[1])
+    assert code == 0, err
+    assert found["top1"] == pytest.approx(expected["top1"])
+    assert found["loss"] == pytest.approx(expected["loss"], rel=1e-3)
+
+
+def test_evaluating_says_which_classes_the_run_does_not_know(run_here, tmp_path):
+    write_images(tmp_path, ("blue square", "green star"), 3)
+    code, out, err = run_here("evaluate", "last", "--data", tmp_path)
+    assert code == 0 and "green star" in err and "3 images" in out
+    (tmp_path / "blue square").rename(tmp_path / "something else")
+    code, _, err = run_here("evaluate", "last", "--data", tmp_path)
+    assert code == 2 and "None of the classes" in err
+
+
+def test_predicting_prints_labels_and_survives_unreadable_and_oddly_named_files(run_here, images, tmp_path):
+    shutil.copy(images / "red disc" / "00.png", os.path.join(os.fsencode(tmp_path), b"caf\xe9.png"))
+    (tmp_path / "broken.jpg").write_bytes(b"\xff\xd8\xff\xe0 no picture")
+    code, out, err = run_here("predict", "last", tmp_path, images / "blue square" / "01.png")
+    lines = out.splitlines()
+    assert code == 0 and len(lines) == 2
+    assert r"caf\xE9.png: " in lines[0] and "red disc" in lines[0]
+    assert re.search(r"01\.png: .*blue square \d+\.\d%", lines[1])
+    assert "broken.jpg cannot be read" in err and "1 of 3 files" in err
+
+
+def test_predictions_as_csv_hold_the_probability_of_every_class(run_here, images):
+    _, out, _ = run_here("predict", "last", "--csv", images / "red disc")
+    rows = list(csv.DictReader(io.StringIO(out)))
+    assert len(rows) == 20
+    for row in rows:
+        assert float(row["blue square"]) + float(row["red disc"]) == pytest.approx(1, abs=1e-4)
+        assert row["label"] in ("blue square", "red disc")
+
+
+def test_predicting_where_there_are_no_images_is_bad_input(run_here, tmp_path):
+    assert "There is no file" in run_here("predict", "last", tmp_path / "x.png")[2]
+    code, _, err = run_here("predict", "last", tmp_path)
+    assert code == 2 and "no images" in err
+    (tmp_path / "x.png").write_bytes(b"no picture")
+    assert run_here("predict", "last", tmp_path / "x.png")[0] == 1, "not one could be predicted"
+
+
+def test_an_export_is_compared_and_not_overwritten_unless_asked(run_here):
+    code, out, err = run_here("export", "last", "--format", "safetensors", "--json")
+    found = json.loads(out.splitlines()[-1])
+    assert code == 0, err
+    assert found["max_difference"] < 1e-3 and found["agreement"] == 1 and found["are_real_images"]
+    assert (Path(found["folder"]) / "model.safetensors").is_file()
+    before = snapshot(Path(found["folder"]))
+    code, _, err = run_here("export", "last", "--format", "safetensors")
+    assert code == 2 and "exists already" in err and "--overwrite" in err
+    assert snapshot(Path(found["folder"])) == before
+
+
+def test_the_list_of_runs_shows_nickname_status_and_score(run_here, trained):
+    nickname = Path(last_json(trained[1])["run"]).name.rpartition("_")[2]
+    _, out, _ = run_here("runs")
+    assert nickname in out and "finished" in out and "2/2" in out
+    assert json.loads(run_here("runs", "--json")[1])[0]["status"] == "finished"
+
+
+def test_a_reader_that_goes_away_ends_predicting_quietly(trained, images):
+    home, _ = trained
+    command = f'"{sys.executable}" -m studio predict last "{images}" --runs "{home / "runs"}" | head -n 1'
+    env = os.environ | {"STUDIO_HOME": str(home), "PYTHONPATH": str(Path(__file__).parents[2])}
+    done = subprocess.run(["bash", "-c", command], env=env, capture_output=True, text=True, timeout=150)
+    assert len(done.stdout.splitlines()) == 1
+    assert "Error" not in done.stderr and "Traceback" not in done.stderr
+
+
+def start(*args, home: Path) -> subprocess.Popen[str]:
+    env = os.environ | {"STUDIO_HOME": str(home), "OMP_NUM_THREADS": "2", "PYTHONPATH": str(Path(__file__).parents[2])}
+    return subprocess.Popen(
+        [sys.executable, "-m", "studio", *map(str, args)], env=env, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )
+
+
+def wait_for_line(process: subprocess.Popen[str], beginning: str) -> None:
+    for line in process.stdout:
+        if line.startswith(beginning):
+            return
+    pytest.fail(f"it ended before “{beginning}”: {process.stderr.read()}")
+
+
+def test_ctrl_c_stops_with_a_checkpoint_and_a_resumed_run_outlives_its_terminal(images, studio_home):
+    process = start("train", "--data", images, "--json", *QUICK[:-1], "schedule.epochs=12", home=studio_home)
+    wait_for_line(process, "Epoch  1")
+    process.send_signal(signal.SIGINT)
+    out, err = process.communicate(timeout=120)
+    stopped = json.loads(out.splitlines()[-1])
+    assert process.returncode == 3, err
+    assert stopped["status"] == "stopped" and 1 <= stopped["epochs"] < 12
+    assert "Stopping" in err and "--resume" in err
+
+    process = start("train", "--resume", "last", home=studio_home)
+    wait_for_line(process, "Loading torch")
+    process.kill()
+    process.communicate()
+    folder = find_runs(studio_home / "runs")[-1]
+    end = time.monotonic() + 120
+    while (state := folder.read_state()).status is not Status.FINISHED:
+        assert time.monotonic() < end and state.status.is_active, state.status
+        time.sleep(0.2)
+    assert len(state.epochs) == 12
+    again = studio("train", "--resume", "last", home=studio_home)
+    assert again.returncode == 2 and "finished" in again.stderr
