@@ -43,7 +43,7 @@ def open_window(path: str = ""):
 
     window = Window()
     window.show()
-    loader = _Loader(window)
+    loader = _Loader(_MODULES, window)
     loader.finished.connect(lambda: _bring_to_life(window, path))
     # A timer of 0 ms fires when the events of showing, the first paint among them, are done.
     QTimer.singleShot(0, loader, loader.start)
@@ -51,14 +51,24 @@ def open_window(path: str = ""):
 
 
 class _Loader(QThread):
-    """Imports what the living window needs, so that the painted one answers to the mouse meanwhile."""
+    """Imports modules, so that the window answers to the mouse meanwhile."""
+
+    def __init__(self, modules: tuple[str, ...], parent):
+        super().__init__(parent)
+        self._modules = modules
 
     def run(self) -> None:
-        for name in _MODULES:
+        for name in self._modules:
+            if self.isInterruptionRequested():
+                return
             import_module(name)
 
 
-_MODULES = ("numpy", "pydantic", "tomlkit", "studio.core.fold", "studio.core.experiment_file", "studio.catalog.schedules", "PIL.Image")
+_MODULES = (
+    "numpy", "pydantic", "tomlkit", "studio.core.fold", "studio.core.experiment_file", "studio.catalog.schedules", "studio.catalog.augments",
+    "studio.catalog.backbones", "PIL.Image", "studio.gui.runs", "studio.gui.scan", "studio.gui.estimate", "studio.gui.shell.inspector",
+    "studio.gui.shell.runbar", "studio.gui.shell.summary", "studio.gui.pages.data",
+)  # fmt: skip
 
 
 def _bring_to_life(window, path: str) -> None:
@@ -68,6 +78,13 @@ def _bring_to_life(window, path: str) -> None:
     window.start_background()
     if path:
         window.open_path(path)
+    from studio.gui.pages import PAGES
+
+    # Plots and the other pages, so that the first visit does not wait either.
+    loader = _Loader(("pyqtgraph", *(slot.module for slot in PAGES)), window)
+    loader.finished.connect(window.make_pages_ahead)
+    window.closing.connect(lambda: (loader.requestInterruption(), loader.wait()))
+    loader.start(QThread.Priority.LowPriority)
 
 
 if __name__ == "__main__":

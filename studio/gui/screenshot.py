@@ -18,6 +18,12 @@ STATES = ("empty", "full", "running", "failed")
 SIZES = ((1440, 900), (1280, 720))
 SETTLE_S = 0.25  # queued signals, thumbnails and layouts
 WORKERS_S = 60.0
+# What lies over the Schedule page in its full state.
+OVERLAYS: dict[str, Callable] = {
+    "palette": lambda window: window.open_palette("weight de"),
+    "keyboard": lambda window: window.open_keyboard_map(),
+    "settings": lambda window: window.open_settings(),
+}
 
 
 @dataclass(frozen=True)
@@ -64,6 +70,7 @@ def all_shots() -> list[Shot]:
         page = slot.load()
         states = (*STATES, *(page.screenshot_states() if page else ()))
         shots += [Shot(slot.key, state, theme, size) for state in states for theme in ("dark", "light") for size in SIZES]
+    shots += [Shot(key, "full", theme, SIZES[0]) for key in OVERLAYS for theme in ("dark", "light")]
     return shots
 
 
@@ -96,16 +103,20 @@ class _Stage:
             self._preview, self._probe = WorkerClient("preview"), WorkerClient("probe")
 
     def shoot(self, shot: Shot, path: Path) -> Path:
-        page_class = next(slot for slot in _slots() if slot.key == shot.page).load()
+        key = "schedule" if shot.page in OVERLAYS else shot.page
+        page_class = next(slot for slot in _slots() if slot.key == key).load()
         extra = page_class.screenshot_states() if page_class else {}
         base = shot.state if shot.state in STATES else "full"
         self._theme.set_choice(shot.theme)
-        if self._window is None or self._state != base or shot.state in extra:
+        if self._window is None or self._state != base or shot.state in extra or shot.page in OVERLAYS:
             self._new_window(base)
         window = self._window
         window.resize(*shot.size)
-        window.show_page(shot.page)
+        window.show_page(key)
         window.show()
+        if shot.page in OVERLAYS:
+            OVERLAYS[shot.page](window)
+            self._state = ""
         if shot.state in extra:
             self._settle()
             extra[shot.state](window.page(shot.page))
@@ -177,13 +188,16 @@ class _Stage:
 
         clock = QElapsedTimer()
         clock.start()
+        was_busy = False
         while True:
             loop = QEventLoop()  # this is a tool without a user: nobody can start a second one
             QTimer.singleShot(int(seconds * 1000), loop.quit)
             loop.exec()
             is_busy = any(worker is not None and worker.is_busy for worker in (self._preview, self._probe))
-            if not is_busy or clock.elapsed() > WORKERS_S * 1000:
+            # One more turn after the last answer, so that it is shown as well.
+            if not is_busy and not was_busy or clock.elapsed() > WORKERS_S * 1000:
                 return
+            was_busy = is_busy
 
 
 _PROJECT = "Clothing"
@@ -245,7 +259,7 @@ def _slots():
 def main(argv: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m studio.gui.screenshot", description="Render pages of the window to PNG files.")
     parser.add_argument("out", type=Path)
-    parser.add_argument("--page", help="one page only: data, model, augment, schedule, train, results, use")
+    parser.add_argument("--page", help="one page only: data, model, augment, schedule, train, results, use; or palette, keyboard, settings")
     parser.add_argument("--state", default="full", help="empty, full, running, failed, or a page's own state")
     parser.add_argument("--theme", default="dark", choices=("dark", "light"))
     parser.add_argument("--size", default="1440x900", help="WIDTHxHEIGHT")

@@ -6,7 +6,7 @@ import time
 from functools import partial
 from pathlib import Path
 
-from PySide6.QtCore import QByteArray, Qt, QTimer, QUrl
+from PySide6.QtCore import QByteArray, Qt, QTimer, QUrl, Signal
 from PySide6.QtGui import QCloseEvent, QDesktopServices, QDragEnterEvent, QDropEvent, QKeySequence, QResizeEvent, QShortcut
 from PySide6.QtWidgets import QFileDialog, QHBoxLayout, QMainWindow, QMenu, QSplitter, QStackedWidget, QVBoxLayout, QWidget
 
@@ -23,10 +23,14 @@ from studio.gui.widgets import EmptyState
 LEAST_SIZE = (1100, 660)
 NARROW_BELOW, SHORT_BELOW = 1360, 800
 REFRESH_MS = 50
+MAKE_AHEAD = ("train", "model", "schedule", "augment", "results", "use")  # the most likely next ones first
+MAKE_NEXT_MS = 250
 
 
 class Window(QMainWindow):
     """Top bar, rail, pages, inspector, run bar; palette, sheets and toasts over them."""
+
+    closing = Signal()
 
     def __init__(self):
         super().__init__()
@@ -158,6 +162,13 @@ class Window(QMainWindow):
             self._stack.addWidget(made)
             self._restore_splitters(made)
         return self._pages[key]
+
+    def make_pages_ahead(self) -> None:
+        """Make one page that was not visited yet, and the next one in a while."""
+        key = next((key for key in MAKE_AHEAD if key not in self._pages), None)
+        if key is not None and self.context is not None:
+            self.page(key)
+            QTimer.singleShot(MAKE_NEXT_MS, self, self.make_pages_ahead)
 
     def show_page(self, key: str, argument: object = None) -> None:
         page = self.page(key)
@@ -476,6 +487,7 @@ class Window(QMainWindow):
                 child.setGeometry(self.centralWidget().rect())
 
     def closeEvent(self, event: QCloseEvent) -> None:
+        self.closing.emit()
         if self.context is not None:
             active = self.context.runs.active
             self.context.settings.set("window/closed_during", active.folder.name if active else "")

@@ -66,9 +66,9 @@ def _model(context: Context) -> Summary:
     elif model.train_stages < 0:
         part = "everything trains"
     elif stages and not context.estimates.is_stale:
-        part = f"{min(len(stages), model.train_stages + 1)} of {len(stages)} stages train"
+        part = f"{min(len(stages), model.train_stages + 1)} of {len(stages)} train"
     else:
-        part = f"{wording.counted(model.train_stages, 'stage')} + head train"
+        part = f"last {model.train_stages + 1} train"
     return Summary(f"{context.estimates.backbone_title} · {part}", BAD if context.estimates.problem else READY)
 
 
