@@ -18,7 +18,7 @@ from studio.dataset.check import Issue
 from studio.gui.pages import data_edit
 from studio.gui.pages.data import DataPage, device_words
 from studio.gui.pages.data_classes import class_rows
-from studio.gui.pages.data_filter import Filter, filtered
+from studio.gui.pages.data_filter import Filter, ordered_ids, passing
 from studio.gui.pages.data_issues import findings
 from studio.gui.pages.data_open import opening_of
 from studio.gui.pages.data_split import Shares, SplitBar
@@ -448,7 +448,10 @@ def test_a_view_shows_edits_before_the_scan_does(images):
     assert now.classes == ("cat", "dog", "owl") and len(now.samples) == 39
     assert now.counts()["owl"] == {"train": 1, "validation": 0, "test": 0} or sum(now.counts()["owl"].values()) == 1
     assert [r.name for r in class_rows(now, ("fox",), "name")] == ["cat", "dog", "owl", "fox"]
-    assert [s.id for s in filtered(now, Filter(ids=("dog/003.png", "dog/001.png")))] == ["dog/003.png", "dog/001.png"]
+    by_id = {s.id: s for s in now.samples}
+    ids = ordered_ids(dataset, "mixed")
+    assert passing(ids, by_id, Filter(ids=("dog/003.png", "cat/000.png", "dog/001.png"))) == ["dog/003.png", "dog/001.png"]
+    assert passing(ids, by_id, Filter(classes=("owl",))) == ["cat/001.png"]
 
 
 def test_every_control_has_a_name_for_screen_readers(page, qtbot, images):

@@ -7,7 +7,7 @@ import zlib
 from dataclasses import dataclass
 
 from PySide6.QtCore import QElapsedTimer, Qt, QTimer, Signal
-from PySide6.QtGui import QPixmap
+from PySide6.QtGui import QPixmap, QResizeEvent
 from PySide6.QtWidgets import QHBoxLayout, QWidget
 
 from studio.core.path_text import path_to_text, shown
@@ -94,7 +94,16 @@ class PreviewPanel(Panel):
         row.addWidget(self.seed_label)
         return row
 
+    def resizeEvent(self, event: QResizeEvent) -> None:
+        """The name stands in the foot as well; in a narrow panel only there."""
+        super().resizeEvent(event)
+        self.name_label.setVisible(self.width() >= px(660))
+
     # The photo
+
+    @property
+    def _name(self) -> str:
+        return shown(self._subject.name.rpartition("/")[2]) if self._subject else "test card"
 
     @property
     def subject(self) -> Subject | None:
@@ -182,7 +191,7 @@ class PreviewPanel(Panel):
     def refresh(self) -> None:
         """Ask for the pictures unless they are the ones shown or asked for already."""
         subject = self._subject
-        self.name_label.setText(shown(subject.name.rpartition("/")[2]) if subject else "test card")
+        self.name_label.setText(self._name)
         if not self._is_active:
             return
         experiment = self._store.experiment
@@ -218,7 +227,9 @@ class PreviewPanel(Panel):
     def _say_facts(self, size: int) -> None:
         sees = "as the network gets it" if self.network_toggle.isChecked() else "larger than the network gets it"
         where = "" if self._subject and self._subject.is_from_data else " (not a training image)" if self._subject else ""
-        self.fact_label.setText(f"{size} × {size} px, {sees}, before normalisation · epochs {self._epoch + 1} to {self._epoch + NUM_VARIANTS}{where}")
+        epochs = f"epochs {self._epoch + 1} to {self._epoch + NUM_VARIANTS}"
+        name = self._name if len(self._name) <= 28 else f"{self._name[:16]}…{self._name[-11:]}"
+        self.fact_label.setText(f"{name}{where} · {size} × {size} px, {sees} · {epochs}")
 
     def _on_progress(self, question: tuple, what: str) -> None:
         if question == self._asked and what.startswith("loading"):

@@ -40,6 +40,7 @@ class DataPage(Page):
         self.loader = ThumbLoader(self)
         self._sort = "count"
         self._ids_before: set[str] | None = None  # of the last scan, while a rescan that the user asked for runs
+        self._sized: tuple[object, str] = (None, "")  # data set and its bytes in words
         self._dialog = None
         self._make_head()
         self.welcome = Welcome()
@@ -60,7 +61,7 @@ class DataPage(Page):
     # Making
 
     def _make_head(self) -> None:
-        self.source_button = button("", "folder-notch-open", name="data.source", on_click=self._on_source_clicked)
+        self.source_button = button(" ", "folder-notch-open", name="data.source", on_click=self._on_source_clicked)
         self.head.insertWidget(1, self.source_button)
         self.stop_button = button("Stop", "stop-fill", kind="quiet", tone="bad", name="data.stop_reading", on_click=self.context.scan.cancel)
         self.rescan_button = button("Rescan", "arrows-clockwise", kind="quiet", name="data.rescan", on_click=self._on_rescan_clicked)
@@ -198,7 +199,9 @@ class DataPage(Page):
             words = reading_words(*scan.progress)
         else:
             words = LAYOUT_TITLES.get(dataset.layout, dataset.layout)
-        facts = (counted(len(dataset.samples), "image"), counted(len(dataset.classes), "class", "classes"), num_bytes(dataset.num_bytes), words)
+        if dataset is not self._sized[0]:
+            self._sized = (dataset, num_bytes(dataset.num_bytes))
+        facts = (counted(len(dataset.samples), "image"), counted(len(dataset.classes), "class", "classes"), self._sized[1], words)
         self.set_subtitle(" · ".join(facts))
 
     def _show_dataset(self) -> None:
@@ -419,10 +422,13 @@ class DataPage(Page):
             page.loading.show_progress(1204, 3783, "Reading images")
             page.stack.setCurrentWidget(page.loading)
 
-        gone = "There is no folder or file “/data/camera-traps”. Choose it again if it was moved or renamed."
+        def failed(page: DataPage) -> None:
+            page.set_subtitle("")
+            page._show_trouble(BadInput("No images in this folder. It holds 12 folders without images."))
+
         return {
             "loading": loading,
-            "error": lambda page: page._show_trouble(BadInput(gone)),
+            "error": failed,
             "filtered": lambda page: page.show_argument(page.store.dataset.classes[1]),
             "large": lambda page: page.show_large(2),
         }

@@ -22,7 +22,7 @@ from studio.core.path_text import shown
 from studio.dataset.dataset import Dataset, Sample
 from studio.gui.icon import icon
 from studio.gui.pages.data_edit import edited
-from studio.gui.pages.data_filter import ORDERS, Filter, filtered
+from studio.gui.pages.data_filter import ORDERS, Filter, ordered_ids, passing
 from studio.gui.pages.data_split import PART_TITLES
 from studio.gui.theme import colour, font, pen, px
 from studio.gui.widgets import EmptyState, IconLabel, Panel, PlainLabel, Slider, button, icon_button
@@ -48,9 +48,11 @@ class ImagesPanel(Panel):
     def __init__(self, loader: ThumbLoader, settings, parent: QWidget | None = None):
         super().__init__("Images", name="data.images", parent=parent)
         self._settings = settings
-        self._dataset: Dataset | None = None
+        self._scanned: Dataset | None = None  # as the scan found it
+        self._dataset: Dataset | None = None  # with the edits since
         self._data = Data()
         self._by_id: dict[str, Sample] = {}
+        self._order: tuple[object, str, list[str]] = (None, "", [])  # data set, order, ids
         self._marks: dict[str, int] = {}
         self._filter = Filter(order=settings.text("data.order") or "mixed")
         self._view = _USED
@@ -130,10 +132,12 @@ class ImagesPanel(Panel):
 
     def show_state(self, dataset: Dataset, data: Data, marks: dict[str, int]) -> None:
         """`marks`: how many findings an image has. Edits in `data` show at once, before the scan has caught up."""
-        self._dataset, self._data = edited(dataset, data), data
+        now = edited(dataset, data)
+        if now is not self._dataset:
+            self._by_id = {s.id: s for s in now.samples}
+        self._scanned, self._dataset, self._data = dataset, now, data
         self._marks = marks
-        self._by_id = {s.id: s for s in self._dataset.samples}
-        counts = self._dataset.counts()
+        counts = now.counts()
         self.chips.set_names(sorted(self._dataset.classes, key=lambda name: -sum(counts[name].values())))
         num_out, num_aside = len(data.left_out), len(dataset.set_aside)
         self._left_out_link.setText(f"{count(num_out)} left out")
@@ -153,9 +157,8 @@ class ImagesPanel(Panel):
 
     def choose_classes(self, names: tuple[str, ...]) -> None:
         """From the class list."""
-        self._view = _USED
+        self._view, self._filter = _USED, self._filter.but(classes=names)
         self.chips.choose(names)
-        self.set_filter(self._filter.but(classes=names))
         self._refresh()
 
     def show_ids(self, ids: tuple[str, ...], title: str) -> None:
@@ -163,8 +166,7 @@ class ImagesPanel(Panel):
         if self._dataset is not None and not any(id_ in self._by_id for id_ in ids):
             self.show_view(_SET_ASIDE)
             return
-        self._view = _USED
-        self.set_filter(Filter(ids=ids, ids_title=title, order=self._filter.order))
+        self._view, self._filter = _USED, Filter(ids=ids, ids_title=title, order=self._filter.order)
         self._sync_controls()
         self._refresh()
 
@@ -195,7 +197,7 @@ class ImagesPanel(Panel):
             self.grid.set_keys(list(self._data.left_out), self._left_out_thumb)
             num, page = len(self._data.left_out), self.grid
         else:
-            ids = [s.id for s in filtered(self._dataset, self._filter)]
+            ids = passing(self._ids_in_order(), self._by_id, self._filter)
             self.grid.set_keys(ids, self._thumb)
             num, page = len(ids), self.grid
         self._stack.setCurrentWidget(page if num else self.empty)
@@ -209,6 +211,13 @@ class ImagesPanel(Panel):
         }.get(self._view) or " · ".join(w for w in (self._filter.ids_title, PART_TITLES.get(self._filter.part, "")) if w)
         self._strip_label.setText(words)
         self._strip.setVisible(bool(words))
+
+    def _ids_in_order(self) -> list[str]:
+        dataset, order, ids = self._order
+        if dataset is not self._scanned or order != self._filter.order:
+            ids = ordered_ids(self._scanned, self._filter.order)
+            self._order = (self._scanned, self._filter.order, ids)
+        return ids
 
     def _thumb(self, id_: str) -> Thumb:
         sample = self._by_id[id_]

@@ -84,8 +84,7 @@ class IssuesPanel(Panel):
     def __init__(self, loader: ThumbLoader, parent: QWidget | None = None):
         super().__init__("Issues", name="data.issues", margins=False, parent=parent)
         self._loader = loader
-        self._path_of = None
-        self._part_of: dict[str, str] = {}
+        self._dataset = None
         self._shown: list[Finding] | None = None
         self.count_tag = Tag("", "warn")
         self.head.insertWidget(1, self.count_tag)
@@ -113,11 +112,9 @@ class IssuesPanel(Panel):
 
     def show_state(self, dataset, found: list[Finding], *, is_checking: bool, is_checked: bool, words: str, seconds: float) -> None:
         """`words`: what is going on while `is_checking`; `is_checked`: all checks have ended."""
-        self._path_of = dataset.path_of
-        self._part_of = {s.id: s.split for s in dataset.samples}
-        if found != self._shown:
-            self._shown = found
-            self._fill(found)
+        if found != self._shown or dataset is not self._dataset:
+            self._shown, self._dataset = found, dataset
+            self._fill(found, dataset)
         harmful = sum(f.severity is not Severity.NOTE for f in found)
         self.count_tag.setText(str(harmful))
         self.count_tag.setVisible(harmful > 0)
@@ -136,7 +133,9 @@ class IssuesPanel(Panel):
         self._footer_label.setText(words if is_useful else "")
         self._footer_label.setVisible(is_useful)
 
-    def _fill(self, found: list[Finding]) -> None:
+    def _fill(self, found: list[Finding], dataset) -> None:
+        pictured = {id_ for finding in found for pair in finding.pairs[:_MOST_PAIRS] for id_ in pair}
+        part_of = {s.id: s.split for s in dataset.samples if s.id in pictured} if pictured else {}
         while self._column.count() > 1:
             widget = self._column.takeAt(0).widget()
             widget.hide()
@@ -144,7 +143,7 @@ class IssuesPanel(Panel):
         for number, finding in enumerate(found):
             if number:
                 self._column.insertWidget(self._column.count() - 1, line())
-            card = IssueCard(finding, self._loader, self._path_of, self._part_of)
+            card = IssueCard(finding, self._loader, dataset.path_of, part_of)
             card.show_wanted.connect(self.show_wanted)
             card.move_wanted.connect(self.move_wanted)
             card.leave_out_wanted.connect(self.leave_out_wanted)

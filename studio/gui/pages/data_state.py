@@ -80,6 +80,7 @@ class Trouble(Panel):
 
     def __init__(self, parent: QWidget | None = None):
         super().__init__(name="data.trouble", parent=parent)
+        self._said: tuple = ()
         self.body.addStretch(1)
         self._icon = IconLabel("warning-octagon", "bad", 32)
         self.body.addWidget(self._icon, 0, Qt.AlignmentFlag.AlignHCenter)
@@ -107,6 +108,10 @@ class Trouble(Panel):
         self, title: str, detail: str, actions: tuple[tuple[str, str, Callable[[], object]], ...], *, with_layouts: bool, is_error: bool = True
     ) -> None:
         """actions: name, label and what it does, the main one first."""
+        said = (title, detail, with_layouts, tuple(name for name, _, _ in actions))
+        if said == self._said:
+            return
+        self._said = said
         self._icon.set_icon("warning-octagon" if is_error else "pause", "bad" if is_error else "muted")
         self.title_label.setText(title)
         self.detail_label.setText(detail)

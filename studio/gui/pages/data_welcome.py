@@ -254,7 +254,7 @@ class _DigitTiles(QWidget):
         for index, digit in enumerate(self._digits):
             tile = QRectF(index * (width + gap), (self.height() - side) / 2, width, side)
             painter.setPen(Qt.PenStyle.NoPen)
-            painter.setBrush(colour("field"))
+            painter.setBrush(colour("window"))
             painter.drawRoundedRect(tile, 4, 4)
             painter.setPen(colour("text2"))
             painter.drawText(tile, Qt.AlignmentFlag.AlignCenter, digit)

@@ -11,7 +11,7 @@ from PySide6.QtGui import QImage, QPainter, QPainterPath, QPixmap
 
 from studio.gui.theme import colour
 
-_MAX_PIXMAPS = 3000  # at 160 px about 300 MB would be the worst case; at the usual 112 px it is 150 MB
+_MAX_BYTES = 64 << 20  # 1,700 tiles of 96 px, several screens of any size
 _MAX_WAITING = 600  # more than fits a screen: what was scrolled past is not read any more
 
 
@@ -57,6 +57,7 @@ class ThumbLoader(QObject):
         super().__init__(parent)
         self._read_pixels = read
         self._pixmaps: OrderedDict[tuple[str, int], QPixmap] = OrderedDict()
+        self._num_bytes = 0
         self.failed: dict[str, str] = {}
         self._waiting: dict[tuple[str, int], tuple[int, int]] = {}  # key: when it was asked for, newest paintings first
         self._painting = 0
@@ -93,6 +94,7 @@ class ThumbLoader(QObject):
     def clear(self) -> None:
         """Forget everything, for instance when the files may have changed."""
         self._pixmaps.clear()
+        self._num_bytes = 0
         self._waiting.clear()
         self.failed.clear()
 
@@ -116,13 +118,22 @@ class ThumbLoader(QObject):
         if self._is_closed:
             return
         if isinstance(image, QImage):
-            self._pixmaps[(path, side_px)] = QPixmap.fromImage(image)
-            while len(self._pixmaps) > _MAX_PIXMAPS:
-                self._pixmaps.popitem(last=False)
+            self._keep((path, side_px), QPixmap.fromImage(image))
         else:
             self.failed[path] = reason
         self._start()
         self.loaded.emit(path)
+
+
+    def _keep(self, key: tuple[str, int], pixmap: QPixmap) -> None:
+        self._pixmaps[key] = pixmap
+        self._num_bytes += _bytes_of(pixmap)
+        while self._num_bytes > _MAX_BYTES and len(self._pixmaps) > 1:
+            self._num_bytes -= _bytes_of(self._pixmaps.popitem(last=False)[1])
+
+
+def _bytes_of(pixmap: QPixmap) -> int:
+    return 4 * pixmap.width() * pixmap.height()
 
 
 class _Job(QRunnable):
