@@ -81,6 +81,15 @@ def test_the_model_of_a_run_of_ours_can_be_a_weights_file(name, tmp_path):
     assert other.report.skipped_classifier == ("bias: 5", "weight: 5 × " + str(trained.num_features))
 
 
+@pytest.mark.parametrize("name", ["mnasnet0_5", "densenet121", "swin_v2_t"])
+def test_a_checkpoint_of_ours_loads_without_the_version_notes_of_torch(name, tmp_path):
+    trained = build_backbone("torchvision", name, num_classes=2, pretrained=False, seed=9).module
+    path = as_safetensors(trained.state_dict(), tmp_path / "model.safetensors")
+    again = build_backbone("torchvision", name, num_classes=2, pretrained=False).module
+    again.load_state_dict(load_file(path))
+    assert all(torch.equal(a, b) for a, b in zip(trained.state_dict().values(), again.state_dict().values(), strict=True))
+
+
 def test_missing_unexpected_and_wrong_shapes_are_each_reported(resnet18, tmp_path):
     tensors = dict(resnet18)
     del tensors["layer1.0.conv1.weight"]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections import OrderedDict
 from dataclasses import replace
 from functools import lru_cache, partial
 from importlib.metadata import version as version_of
@@ -99,6 +100,8 @@ def build(name: str, input_size: int, weights: Path | None = None) -> Body:
         options = {"input_size": (input_size, input_size)}
     network = models.get_model(architecture, weights=None, **options)
     classifier, num_features = _remove_classifier(network, nn)
+    if architecture.startswith("mnasnet"):  # its class refuses tensors that carry no version, as those from safetensors
+        network = nn.Sequential(OrderedDict(layers=network.layers, pool=nn.AdaptiveAvgPool2d(1), flatten=nn.Flatten()))
     body = Body(network, num_features, group_by_size(network), (classifier,), partial(_translate, network))
     if weights is not None:
         load_all(body, read_tensors(weights), weights)

@@ -114,8 +114,7 @@ def _fit_backbone(module: nn.Module, tensors: Tensors) -> WeightsReport:
     if mixed:
         raise _refused(f"The tensor {mixed[0]} holds {_kind(tensors[mixed[0]])} values; weights must be floating-point numbers.")
     state = OrderedDict((key, tensor) for key, tensor in tensors.items() if key not in wrong)
-    # Some networks (MNASNet) refuse a state without a version; files of ours and safetensors carry none.
-    state._metadata = getattr(tensors, "_metadata", None) or {"": {"version": 2}}
+    state._metadata = getattr(tensors, "_metadata", None)  # the layers' versions, by which they know old names
     outcome = module.load_state_dict(state, strict=False)
     # Batch counters are absent in old files and play no part in a forward pass.
     missing = tuple(k for k in outcome.missing_keys if k not in wrong and not k.endswith("num_batches_tracked"))
