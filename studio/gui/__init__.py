@@ -39,7 +39,8 @@ What a page may override (see page.Page): `activate`, `deactivate`, `focus_searc
     preview, probe   WorkerClient: .call(method, params, on_result, on_error=None, on_progress=None, key=None) -> id, .cancel(id).
                 Callbacks run on the GUI thread; the newest call of a key wins. on_error gets a WorkerError (.sentence .fix .trace).
                 Images in results: workers.take_image(result["image"]) -> QImage.
-    estimates   Estimates: .model (dict of describe_model | None) .backbone_title .seconds_per_epoch .memory_bytes; signal changed()
+    estimates   Estimates: .model (result of the probe's describe_model | None) .backbone_title .num_parameters .num_trainable .stages
+                .memory_bytes ({use: bytes} | None) .time (TimeEstimate(seconds_per_epoch, source) | None) .is_stale; signal changed()
     background  Background.run(function, on_done, on_error) -> Task(.cancel()): anything slow that is not torch (reading results, csv).
     projects    Projects: .recent() .open(project) .create() .open_data(path) .open_experiment(path) .saved_text; signal changed()
     shell       Shell: .toast(sentence, "Undo", store.undo), .go_to("results", entry), .open_folder_dialog()
@@ -58,8 +59,9 @@ What a page may override (see page.Page): `activate`, `deactivate`, `focus_searc
     Chip, Segmented([(value, label)...], value).value_changed, Toggle, NumberField, Slider, SliderField, RangeSlider, ComboBox, PlainLabel,
     Tag(text, kind), Sparkline, EpochProgress, MeterBar, EmptyState, Banner.show_message(...), Bubble.show_at(...), Spinner, IconLabel,
     line(), scrolling(content), splitter(Qt.Horizontal, a, b, stretch=(2, 1), name="data.columns") (sizes are remembered by name),
-    widgets.form: FormRow, FieldEditor, field_editor; widgets.thumb_grid: ThumbGrid; widgets.plot (import it inside functions or in
-    modules that are only imported by pages: pyqtgraph is loaded after the first paint): Plot, LrAxis, EpochAxis, HatchItem, CrossHair.
+    widgets.form: FormRow, FieldEditor, field_editor; widgets.thumb_grid: ThumbGrid (100,000 images). Plots: widgets.curve_plot (curves over
+    steps, with legend and cross-hair), widgets.plot_axis, widgets.plot_style. Import plots in modules that only pages import: pyqtgraph
+    is loaded after the first paint.
     `objectName` is `page.widget` ("train.stop"); give every control an accessible name (button and FormRow do it).
     Buttons take the focus from the keyboard only; wheel never changes a ComboBox or Slider. Use these instead of the bare Qt classes.
 

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import locale
 import os
+import signal
 import sys
+import traceback
 from importlib import import_module
 
 from PySide6.QtCore import QThread, QTimer
@@ -17,6 +19,7 @@ def main(argv: list[str] | None = None) -> int:
     """Open the window, with a folder, CSV or experiment file where one is given. Returns the exit code."""
     args = sys.argv[1:] if argv is None else argv
     os.environ.setdefault("NO_ALBUMENTATIONS_UPDATE", "1")
+    signal.signal(signal.SIGINT, signal.SIG_DFL)  # Ctrl-C in the terminal; Qt's loop would not notice it
     app = make_application()
     window = open_window(args[0] if args else "")
     code = app.exec()
@@ -74,7 +77,9 @@ _MODULES = (
 def _bring_to_life(window, path: str) -> None:
     from studio.gui.context import make_context
 
-    window.attach(make_context())
+    context = make_context()
+    window.attach(context)
+    sys.excepthook = lambda *what: report_fault(context.shell, *what)
     window.start_background()
     if path:
         window.open_path(path)
@@ -85,6 +90,22 @@ def _bring_to_life(window, path: str) -> None:
     loader.finished.connect(window.make_pages_ahead)
     window.closing.connect(lambda: (loader.requestInterruption(), loader.wait()))
     loader.start(QThread.Priority.LowPriority)
+
+
+def report_fault(shell, kind, exc, trace) -> None:
+    """An exception nobody caught: into the window's log, and one sentence to the user. The window stays."""
+    from studio.core.place import state_dir
+
+    sys.__excepthook__(kind, exc, trace)
+    path = state_dir() / "logs" / "window.log"
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with open(path, "a", encoding="utf-8") as log:
+            traceback.print_exception(kind, exc, trace, file=log)
+    except OSError:
+        path = None
+    where = f" Details are in {path}." if path else ""
+    shell.toast(f"Something in the window did not work ({kind.__name__}). Your draft is saved.{where}")
 
 
 if __name__ == "__main__":

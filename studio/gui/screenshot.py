@@ -225,14 +225,14 @@ class _Kept:
 def read_data(source: str = "") -> tuple:
     """Scan `source` (the small sample set by default) and all that the window knows of it: data set, issues, statistics."""
     from studio.core.experiment import Data
-    from studio.core.path_text import path_to_text
+    from studio.core.path_text import path_to_text, text_to_path
     from studio.dataset.check import find_issues
     from studio.dataset.sample_set import prepare_sample_set
     from studio.dataset.scan import scan
     from studio.dataset.statistics import pixel_statistics
     from studio.dataset.verify import verify
 
-    folder = Path(source).absolute() if source else prepare_sample_set("digits-small")
+    folder = Path(text_to_path(source)).absolute() if source else prepare_sample_set("digits-small")
     dataset = verify(scan(Data(source=path_to_text(folder))))
     return dataset, tuple(find_issues(dataset)), pixel_statistics(dataset)
 

@@ -7,7 +7,17 @@ from functools import partial
 from pathlib import Path
 
 from PySide6.QtCore import QByteArray, Qt, QTimer, QUrl, Signal
-from PySide6.QtGui import QCloseEvent, QDesktopServices, QDragEnterEvent, QDropEvent, QKeySequence, QResizeEvent, QShortcut
+from PySide6.QtGui import (
+    QAccessible,
+    QAccessibleAnnouncementEvent,
+    QCloseEvent,
+    QDesktopServices,
+    QDragEnterEvent,
+    QDropEvent,
+    QKeySequence,
+    QResizeEvent,
+    QShortcut,
+)
 from PySide6.QtWidgets import QFileDialog, QHBoxLayout, QMainWindow, QMenu, QSplitter, QStackedWidget, QVBoxLayout, QWidget
 
 from studio.core.path_text import text_to_path
@@ -25,6 +35,7 @@ NARROW_BELOW, SHORT_BELOW = 1360, 800
 REFRESH_MS = 50
 MAKE_AHEAD = ("train", "model", "schedule", "augment", "results", "use")  # the most likely next ones first
 MAKE_NEXT_MS = 250
+ANNOUNCE_EVERY_S = 5.0
 
 
 class Window(QMainWindow):
@@ -45,6 +56,7 @@ class Window(QMainWindow):
         self._inspector_choice: bool | None = None  # the user's; None follows the width
         self._notices: list[tuple[str, str]] = []
         self._page_shortcuts: list[QShortcut] = []
+        self._announced = ("", 0.0)
         self.top_bar, self.rail = TopBar(), Rail()
         self.inspector: QWidget | None = None
         self.run_bar: QWidget | None = None
@@ -120,6 +132,7 @@ class Window(QMainWindow):
         context.runs.failed_to_start.connect(lambda sentence: context.shell.toast(sentence))
         context.runs.started.connect(lambda entry: self.show_page("train", entry) if self._current != "train" else None)
         context.runs.ended.connect(self._on_run_ended)
+        context.runs.state_changed.connect(self._on_run_state_changed)
         context.runs.ended.connect(lambda entry: context.engines.warm_up() if context.runs.active is None else None)
         context.store.dataset_changed.connect(lambda dataset: self._prepare_engine())
         context.store.experiment_changed.connect(lambda old, new: self._prepare_engine() if old.model != new.model else None)
@@ -415,6 +428,15 @@ class Window(QMainWindow):
         name = self.context.store.experiment.name
         self.setWindowTitle(f"{name} - Studio")
         self._apply_inspector_visibility()
+
+    def _on_run_state_changed(self, entry) -> None:
+        """Tell screen readers when the state of a run changes, at most once in 5 s."""
+        now = time.monotonic()
+        words = f"{entry.name} {entry.status}"
+        if words != self._announced[0] and now - self._announced[1] >= ANNOUNCE_EVERY_S:
+            self._announced = (words, now)
+            if QAccessible.isActive():
+                QAccessible.updateAccessibility(QAccessibleAnnouncementEvent(self, words))
 
     def _on_notice_added(self, sentence: str) -> None:
         self._notices = [*self._notices, (time.strftime("%H:%M"), sentence)][-200:]

@@ -58,3 +58,33 @@ def test_qt_calls_and_signals_lose_no_reference_to_none(qapp):
         sender.sent.emit(i)
     assert sys.getrefcount(None) > before - 200
     label.deleteLater()
+
+
+def test_screenshots_draw_a_page_of_recorded_runs(tmp_path):
+    """In a process of its own: it makes the application and a home of its own."""
+    code = (
+        "from pathlib import Path\nfrom studio.gui.screenshot import Shot, render_all\n"
+        "shots = [Shot('schedule', 'running', 'light', (1280, 720)), Shot('palette', 'full', 'dark', (1280, 720))]\n"
+        f"print(*render_all(Path({str(tmp_path)!r}), workers=False, shots=shots), sep='\\n')"
+    )
+    from PySide6.QtGui import QImage
+
+    paths = _run(code).split()
+    assert len(paths) == 2
+    for path in paths:
+        image = QImage(path)
+        assert (image.width(), image.height()) == (1280, 720)
+        assert len({image.pixel(x, y) for x in range(0, 1280, 7) for y in range(0, 720, 7)}) > 100
+
+
+def test_an_uncaught_exception_is_logged_and_told_in_one_sentence(context, studio_home, capsys):
+    from studio.gui.app import report_fault
+
+    told = []
+    context.shell.toast_requested.connect(lambda sentence, *_: told.append(sentence))
+    try:
+        raise ZeroDivisionError("made for this test")
+    except ZeroDivisionError as exc:
+        report_fault(context.shell, type(exc), exc, exc.__traceback__)
+    assert "ZeroDivisionError" in told[0] and "draft is saved" in told[0]
+    assert "made for this test" in (studio_home / "state" / "logs" / "window.log").read_text()

@@ -220,6 +220,9 @@ class Inspector(QFrame):
             value, _, unit = words.partition(wording.NBSP)
             figure.set(value, unit)
         self._time_source.setText(time.source if time else "known after the first epoch")
+        why = f"The median epoch of that run, times the number of training images now over then. {time.source.capitalize()}." if time else ""
+        for part in (self._epoch_time, self._all_time, self._time_source):
+            set_plain_tooltip(part, why)
 
     def _refresh_memory(self) -> None:
         memory = self._context.estimates.memory_bytes
@@ -231,6 +234,8 @@ class Inspector(QFrame):
             self._memory_figure.setText(f"about {wording.num_bytes(total)}")
             self._memory_bar.set_parts([(v, _MEMORY_TOKENS[i % 4]) for i, v in enumerate(parts.values())])
             self._memory_legend.setText(" · ".join(f"{k} {wording.num_bytes(v)}" for k, v in parts.items()))
+            batch = self._context.store.experiment.training.batch_size
+            set_plain_tooltip(self._memory_bar, _why_memory(memory, batch))
         elif system:
             used, whole = (system.device_bytes, system.device_total_bytes) if system.device_total_bytes else (system.process_bytes, system.memory_total_bytes)
             self._memory_figure.setText(f"{wording.num_bytes(used or 0)} of {wording.num_bytes(whole or 0)}")
@@ -392,7 +397,7 @@ class _Strip(QWidget):
     def refresh(self, context: Context, num_advice: int) -> None:
         estimates = context.estimates
         share = estimates.num_trainable / estimates.num_parameters if estimates.num_parameters else None
-        self._parts["parameters"].set(wording.percent(share, 0 if share is not None and share >= 0.1 else 1))
+        self._parts["parameters"].set(wording.percent(share))
         time = estimates.time
         self._parts["time"].set(_short_duration(time.seconds_per_epoch) if time else "…")
         memory = estimates.memory_bytes
@@ -439,6 +444,11 @@ def _grouped(memory: dict[str, int]) -> dict[str, int]:
         "optimiser": memory.get("gradients", 0) + memory.get("optimiser", 0),
         "activations": memory.get("activations", 0) + memory.get("batch", 0),
     }
+
+
+def _why_memory(memory: dict[str, int], batch_size: int) -> str:
+    lines = [f"{name}: {wording.num_bytes(size)}" for name, size in memory.items()]
+    return "\n".join(["Estimated from the network’s layers, for a step of " + wording.counted(batch_size, "image") + ":", *lines])
 
 
 def _short_duration(seconds: float) -> str:
