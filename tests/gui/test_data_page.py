@@ -16,12 +16,13 @@ from studio.core.experiment import Data, Experiment
 from studio.core.problem import Severity, error, warning
 from studio.dataset.check import Issue
 from studio.gui.pages import data_edit
-from studio.gui.pages.data import DataPage, device_words
+from studio.gui.pages.data import DataPage
 from studio.gui.pages.data_classes import class_rows
 from studio.gui.pages.data_filter import Filter, ordered_ids, passing
 from studio.gui.pages.data_issues import findings
 from studio.gui.pages.data_open import opening_of
 from studio.gui.pages.data_split import Shares, SplitBar
+from studio.gui.pages.data_start import device_words
 
 
 def make_images(folder: Path, classes: dict[str, int], *, side: int = 40) -> Path:
@@ -95,7 +96,7 @@ def test_a_file_that_is_no_data_is_refused_in_words(page, tmp_path):
 def test_class_folders_dropped_together_leave_out_the_folders_beside_them(page, qtbot, images):
     opening = opening_of([str(images / "cat"), str(images / "dog")])
     assert (opening.path, opening.left_out_classes) == (str(images), ("fox",))
-    page.open(opening)
+    page.start.open(opening)
     wait_for_scan(page, qtbot)
     assert page.store.dataset.classes == ("cat", "dog")
 
@@ -132,6 +133,11 @@ def test_the_footer_names_the_device_and_what_stands_in_the_way():
     assert device_words({"findings": [device]}) == ("2 cores; no GPU found", True)
     broken = {"title": "Weights", "status": "problem", "detail": "the bundled weights are missing", "fix": "Install again"}
     assert device_words({"findings": [device, broken]}) == ("Weights: the bundled weights are missing. Install again", False)
+
+
+def test_enter_on_the_first_page_opens_the_picker(page, qtbot):
+    with qtbot.waitSignal(page.context.shell.folder_requested, timeout=1000):
+        qtbot.keyClick(page.welcome, Qt.Key.Key_Return)
 
 
 # Reading and trouble
@@ -354,6 +360,61 @@ def test_thumbnails_are_read_beside_the_window(page, qtbot, images):
     path = grid.thumb(0).path
     qtbot.waitUntil(lambda: page.loader.pixmap(path, grid.source_side) is not None, timeout=5000)
     assert page.loader.pixmap(path, grid.source_side).width() == grid.source_side
+
+
+@pytest.mark.skipif(os.name == "nt", reason="names are bytes on POSIX only")
+def test_a_name_that_is_no_unicode_has_its_picture(page, qtbot, images):
+    source = Path(images / "cat" / "000.png").read_bytes()
+    with open(os.fsencode(images / "cat") + b"/caf\xe9.png", "wb") as f:
+        f.write(source)
+    open_and_wait(page, qtbot, images)
+    grid = page.images.grid
+    row = next(i for i, key in enumerate(grid.keys) if "caf" in key)
+    assert grid.keys[row] == "cat/caf\\xE9.png"
+    path = grid.thumb(row).path
+    qtbot.waitUntil(lambda: page.loader.pixmap(path, 96) is not None, timeout=5000)
+
+
+def test_shift_chooses_a_range_and_ctrl_adds(page, qtbot, images):
+    open_and_wait(page, qtbot, images)
+    grid = page.images.grid
+
+    def click(row, *modifiers):
+        at = grid.visualRect(grid.model().index(row, 0)).center()
+        flags = Qt.KeyboardModifier.NoModifier
+        for each in modifiers:
+            flags |= each
+        qtbot.mouseClick(grid.viewport(), Qt.MouseButton.LeftButton, flags, at)
+
+    click(grid.columns - 1)
+    click(grid.columns, Qt.KeyboardModifier.ShiftModifier)  # the first tile of the next row
+    assert grid.chosen_rows == [grid.columns - 1, grid.columns]
+    click(0, Qt.KeyboardModifier.ControlModifier)
+    assert grid.chosen_rows == [0, grid.columns - 1, grid.columns]
+    qtbot.keyClick(grid, Qt.Key.Key_End)
+    assert grid.current_row == len(grid.keys) - 1
+    assert grid.viewport().rect().intersects(grid.visualRect(grid.currentIndex()))
+    qtbot.keyClick(grid, Qt.Key.Key_A, Qt.KeyboardModifier.ControlModifier)
+    assert len(grid.chosen_keys) == 52
+
+
+def test_a_hundred_thousand_images_are_laid_out_at_once(qtbot, theme):
+    import time
+
+    from studio.gui.widgets.thumb import ThumbLoader
+    from studio.gui.widgets.thumb_grid import Thumb, ThumbGrid
+
+    grid = ThumbGrid(ThumbLoader(read=lambda path, side: np.zeros((side, side, 3), np.uint8)))
+    qtbot.addWidget(grid)
+    grid.resize(600, 400)
+    grid.show()
+    keys = [f"{i}.png" for i in range(100_000)]
+    start = time.perf_counter()
+    grid.set_keys(keys, lambda key: Thumb(key, f"/{key}"))
+    grid.verticalScrollBar().setValue(grid.verticalScrollBar().maximum())
+    grid.grab()
+    assert time.perf_counter() - start < 0.5, "a list view takes more than a second for it"
+    assert grid.indexAt(QPoint(5, 390)).row() >= 100_000 - 2 * grid.columns
 
 
 def test_the_order_of_the_images_does_not_change_when_some_are_left_out(page, qtbot, images):

@@ -9,7 +9,7 @@ from PySide6.QtCore import QPoint, Qt, QUrl
 from PySide6.QtGui import QDesktopServices
 from PySide6.QtWidgets import QHBoxLayout, QMenu, QStackedWidget, QVBoxLayout, QWidget
 
-from studio.core.path_text import path_to_text, shown, text_to_path
+from studio.core.path_text import shown, text_to_path
 from studio.core.problem import BadInput
 from studio.dataset.dataset import LAYOUT_TITLES
 from studio.gui.context import Context
@@ -19,9 +19,10 @@ from studio.gui.pages.data_classes import ClassList, class_rows
 from studio.gui.pages.data_images import ImagesPanel, size_words
 from studio.gui.pages.data_issues import IssuesPanel, findings
 from studio.gui.pages.data_large import LargeView
-from studio.gui.pages.data_open import Opening, carry_out, opening_of, pick
+from studio.gui.pages.data_open import opening_of
 from studio.gui.pages.data_pixels import PixelPanel
 from studio.gui.pages.data_split import PART_TITLES, Shares, SplitBar
+from studio.gui.pages.data_start import Start
 from studio.gui.pages.data_state import Loading, Trouble, reading_words
 from studio.gui.pages.data_welcome import Welcome
 from studio.gui.theme import px
@@ -41,9 +42,9 @@ class DataPage(Page):
         self._sort = "count"
         self._ids_before: set[str] | None = None  # of the last scan, while a rescan that the user asked for runs
         self._sized: tuple[object, str] = (None, "")  # data set and its bytes in words
-        self._dialog = None
         self._make_head()
         self.welcome = Welcome()
+        self.start = Start(context, self.welcome)
         self.loading = Loading(context.scan.cancel)
         self.trouble = Trouble()
         self.full = self._make_full()
@@ -128,18 +129,16 @@ class DataPage(Page):
         self.issues.show_wanted.connect(self.images.show_ids)
         self.issues.move_wanted.connect(self._on_issue_move_wanted)
         self.issues.leave_out_wanted.connect(self.leave_out)
-        self.welcome.folder_wanted.connect(self.context.shell.open_folder_dialog)
-        self.welcome.table_wanted.connect(self._on_table_wanted)
-        self.welcome.opening_chosen.connect(self.open)
-        self.welcome.sample_wanted.connect(self._on_sample_wanted)
-        self.welcome.project_wanted.connect(self._on_project_wanted)
-        self.welcome.locate_wanted.connect(self._on_locate_wanted)
 
     # What is shown
 
     def activate(self) -> None:
         if self.stack.currentWidget() is self.welcome:
-            self._fill_welcome()
+            self._show_welcome()
+
+    def _show_welcome(self) -> None:
+        self.stack.setCurrentWidget(self.welcome)
+        self.start.fill()
 
     def _on_store_experiment_changed(self, old, new) -> None:
         if old.data != new.data:
@@ -162,10 +161,10 @@ class DataPage(Page):
         self.head_widget.setVisible(not is_welcome)
         self._show_head(dataset is not None)
         if is_welcome:
-            if self.stack.currentWidget() is not self.welcome or not self.isVisible():
-                self._fill_welcome()
-            self.stack.setCurrentWidget(self.welcome)
             self.large.close_view()
+            if self.isVisible() and self.stack.currentWidget() is not self.welcome:
+                self._show_welcome()
+            self.stack.setCurrentWidget(self.welcome)
             return
         if scan.error is not None:
             self._show_trouble(scan.error)
@@ -229,7 +228,7 @@ class DataPage(Page):
         first, _, rest = sentences[0].partition(". ")
         detail = "\n".join(([rest] if rest else []) + sentences[1:])
         actions = (
-            ("data.locate", "Locate…", self._on_locate_clicked),
+            ("data.locate", "Locate…", self.start.locate),
             ("data.retry", "Try again", self._on_rescan_clicked),
             ("data.close_project", "Start over", self.context.projects.create),
         )
@@ -242,18 +241,6 @@ class DataPage(Page):
         actions = (("data.retry", "Read again", self._on_rescan_clicked), ("data.locate", "Open folder…", self.context.shell.open_folder_dialog))
         self.trouble.show_trouble("Reading was stopped", "Nothing was changed.", actions, with_layouts=False, is_error=False)
         self.stack.setCurrentWidget(self.trouble)
-
-    def _fill_welcome(self) -> None:
-        from studio.catalog.backbones import cached_backbones
-
-        projects = self.context.projects
-        self.context.background.run(lambda: [(p, p.is_source_there) for p in projects.recent()], self.welcome.recent.show_projects)
-        self.context.background.run(lambda: sum(b.is_installed for b in cached_backbones() or ()), self.welcome.show_num_backbones)
-        self.context.probe.call("doctor", {}, self._on_doctor_result)
-
-    def _on_doctor_result(self, result: dict) -> None:
-        words, is_good = device_words(result)
-        self.welcome.show_device(words, is_good=is_good)
 
     # Edits
 
@@ -299,50 +286,12 @@ class DataPage(Page):
 
     # Opening
 
-    def open(self, opening: Opening) -> None:
-        if problem := carry_out(opening, self.context.projects, self.store):
-            self.context.shell.toast(problem)
-            self.welcome.zone.say_refused(problem)
-
     def accept_drop(self, paths: list[str]) -> bool:
-        self.open(opening_of(paths))
+        self.start.open(opening_of(paths))
         return True
 
-    def _on_table_wanted(self) -> None:
-        self._dialog = pick(self, "table", lambda path: self.open(opening_of([path])))
-
-    def _on_locate_clicked(self) -> None:
-        """Another place for the same project: what was left out and relabelled stays."""
-        self._dialog = pick(self, "folder", lambda path: self.store.set({"data.source": path_to_text(path)}, "locate images"))
-
-    def _on_project_wanted(self, project) -> None:
-        try:
-            self.context.projects.open(project)
-        except BadInput as exc:
-            self.context.shell.toast(exc.problems[0].sentence)
-
-    def _on_locate_wanted(self, project) -> None:
-        def located(path: str) -> None:
-            self._on_project_wanted(project)
-            self.store.set({"data.source": path_to_text(path)}, "locate images")
-
-        self._dialog = pick(self, "folder", located)
-
-    def _on_sample_wanted(self, key: str) -> None:
-        from studio.dataset.sample_set import prepare_sample_set
-
-        def prepared(folder) -> None:
-            self.welcome.show_preparing(key, False)
-            self.open(opening_of([str(folder)]))
-
-        def failed(error: Exception) -> None:
-            self.welcome.show_preparing(key, False)
-            self.context.shell.toast(error.problems[0].sentence if isinstance(error, BadInput) else str(error))
-
-        self.welcome.show_preparing(key, True)
-        self.context.background.run(lambda: prepare_sample_set(key), prepared, failed)
-
     def _on_rescan_clicked(self) -> None:
+        self.loader.clear()
         if self.store.dataset is not None:
             self._ids_before = {s.id for s in self.store.dataset.samples}
         self.context.scan.rescan()
@@ -363,8 +312,8 @@ class DataPage(Page):
         menu = QMenu(self)
         menu.setAttribute(Qt.WidgetAttribute.WA_DeleteOnClose)
         menu.addAction("Open folder…\tCtrl+O").triggered.connect(lambda: self.context.shell.open_folder_dialog())
-        menu.addAction("Open CSV…").triggered.connect(lambda: self._on_table_wanted())
-        menu.addAction("Locate this folder anew…").triggered.connect(lambda: self._on_locate_clicked())
+        menu.addAction("Open CSV…").triggered.connect(lambda: self.start.pick_table())
+        menu.addAction("Locate this folder anew…").triggered.connect(lambda: self.start.locate())
         menu.addAction("Show in file manager").triggered.connect(lambda: self._on_reveal_clicked())
         menu.addSeparator()
         chosen = self.store.experiment.data.layout
@@ -454,17 +403,3 @@ def _fixed_split_reason(dataset) -> str:
     if dataset.layout == "split folders":
         return "The folders say what trains and what validates."
     return ""
-
-
-def device_words(report: dict) -> tuple[str, bool]:
-    """A sentence about this computer from the doctor's findings, and whether nothing stands in the way of training."""
-    findings_ = report.get("findings", [])
-    problem = next((f for f in findings_ if f.get("status") == "problem" and f.get("title") != "Window"), None)
-    device = next((f for f in findings_ if f.get("title") == "Device"), None)
-    worst = problem or device
-    if worst is None:
-        return "The device could not be looked at", False
-    detail = str(worst.get("detail", ""))
-    words = detail[:1].upper() + detail[1:] if worst is device else f"{worst.get('title', '')}: {detail}"
-    fix = f". {worst['fix']}" if worst.get("fix") and worst.get("status") != "good" else ""
-    return words + fix, worst.get("status") == "good"

@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import date, datetime
 
 from PySide6.QtCore import QRectF, QSize, Qt, Signal
-from PySide6.QtGui import QDragEnterEvent, QDragLeaveEvent, QDropEvent, QFont, QPainter, QPaintEvent
+from PySide6.QtGui import QDragEnterEvent, QDragLeaveEvent, QDropEvent, QFont, QKeyEvent, QPainter, QPaintEvent
 from PySide6.QtWidgets import QFrame, QHBoxLayout, QVBoxLayout, QWidget
 
 from studio.core.path_text import shown
@@ -47,6 +47,13 @@ class Welcome(QWidget):
         row.addWidget(self.recent, 5)
         column.addLayout(row)
         column.addLayout(self._make_footer())
+
+    def keyPressEvent(self, event: QKeyEvent) -> None:
+        """Enter opens the picker from wherever the focus is on the page."""
+        if event.key() in (Qt.Key.Key_Return, Qt.Key.Key_Enter):
+            self.folder_wanted.emit()
+        else:
+            super().keyPressEvent(event)
 
     def _make_samples(self) -> Panel:
         panel = Panel("Try it with sample images", "included, works without a network", name="data.samples")

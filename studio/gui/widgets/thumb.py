@@ -50,8 +50,8 @@ class ThumbLoader(QObject):
     Keys are paths as the operating system wants them. Lives in the GUI thread; call `close` before it goes.
     """
 
-    loaded = Signal(str)  # path; also for a file that cannot be read, which then is in `failed`
-    _read = Signal(str, int, object, str)
+    loaded = Signal(object)  # path; also for a file that cannot be read, which then is in `failed`
+    _read = Signal(object, int, object, str)  # not str: Qt changes names that are not valid Unicode
 
     def __init__(self, parent: QObject | None = None, *, read: Callable[[str, int], np.ndarray] = read_thumbnail, threads: int = 2):
         super().__init__(parent)
@@ -123,7 +123,6 @@ class ThumbLoader(QObject):
             self.failed[path] = reason
         self._start()
         self.loaded.emit(path)
-
 
     def _keep(self, key: tuple[str, int], pixmap: QPixmap) -> None:
         self._pixmaps[key] = pixmap
