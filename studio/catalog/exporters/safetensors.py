@@ -43,10 +43,13 @@ def load_module(folder: Path, config: dict[str, Any]):
         import timm
 
         return timm.create_model(f"local-dir:{folder}", pretrained=True)
+    import torch
     import torchvision
     from safetensors.torch import load_file
 
     module = torchvision.models.get_model(config["architecture"], weights=None, num_classes=config["num_classes"], **config["model_args"])
+    for name in config["identity"]:
+        module.set_submodule(name, torch.nn.Identity())
     module.load_state_dict(load_file(folder / MAIN_FILE))
     return module
 
@@ -60,6 +63,7 @@ def _config(exportable: Exportable) -> dict[str, Any]:
         "num_classes": len(exportable.classes),
         "label_names": list(exportable.classes),
         "model_args": _model_args(exportable),
+        "identity": ["classifier.2"] if _is_squeezenet(exportable) else [],  # its logits would be cut off at zero
         "pretrained_cfg": {
             "input_size": [3, size, size],
             "fixed_input_size": library == "timm" and _timm_cfg(exportable).fixed_input_size,
@@ -105,11 +109,11 @@ def _library_state(exportable: Exportable) -> dict[str, Any]:
     for prefix in body.classifier:  # networks with two classifiers average them: the same one twice gives the same answer
         for key in ("weight", "bias"):
             tensor = state[f"head.linear.{key}"]
-            found[f"{prefix}.{key}"] = tensor[:, :, None, None] if _is_convolution(exportable) and key == "weight" else tensor
+            found[f"{prefix}.{key}"] = tensor[:, :, None, None] if _is_squeezenet(exportable) and key == "weight" else tensor
     return found
 
 
-def _is_convolution(exportable: Exportable) -> bool:
+def _is_squeezenet(exportable: Exportable) -> bool:
     return exportable.source == "torchvision" and exportable.backbone.startswith("squeezenet")
 
 
@@ -130,6 +134,8 @@ else:
     import torchvision
 
     model = torchvision.models.get_model(config["architecture"], num_classes=config["num_classes"], **config["model_args"])
+    for name in config["identity"]:
+        model.set_submodule(name, torch.nn.Identity())
     model.load_state_dict(load_file(HERE / "model.safetensors"))
 model.eval()
 mean, std = (torch.tensor(config["pretrained_cfg"][key]).view(1, 3, 1, 1) for key in ("mean", "std"))

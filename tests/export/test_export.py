@@ -1,0 +1,134 @@
+"""What is exported answers as the original does, for every kind of network, and says so only after looking."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import os
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from studio.catalog.exporters import EXPORTERS, exporter_of
+from studio.core.problem import BadInput
+from studio.engine.export import as_exportable, export
+from studio.engine.network import load_trained
+from studio.engine.predict import Predictor
+from tests.export.conftest import CLASSES, make_run
+
+pytestmark = pytest.mark.filterwarnings("ignore")  # what the exporters' libraries say among themselves
+
+# (source, backbone, input size): each needs its names or its head treated differently
+NETWORKS = [
+    ("torchvision", "squeezenet1_1", 64),
+    ("timm", "test_vit", 160),
+]
+
+
+def test_the_bundled_backbone_keeps_its_answers_as_onnx(onnx_export):
+    folder, report = onnx_export
+    assert report.is_good and report.are_real_images
+    assert report.max_difference < 1e-3 and report.agreement == 1
+    assert report.num_images == 18
+    assert (folder / report.main_file).is_file()
+    assert (folder / "labels.txt").read_text(encoding="utf-8").splitlines() == list(CLASSES)
+
+
+@pytest.mark.parametrize(("source", "backbone", "size"), NETWORKS)
+def test_other_networks_keep_their_answers_in_both_formats(tmp_path, source, backbone, size):
+    folder = make_run(tmp_path, source, backbone, size, is_pretrained=False)
+    for exporter in EXPORTERS:
+        report = export(folder, exporter.key)
+        assert report.is_good and report.max_difference < 1e-3, exporter.key
+
+
+def test_onnx_takes_any_batch_size_and_carries_names_and_recipe(bundled_run, onnx_export, views):
+    import onnxruntime
+
+    session = onnxruntime.InferenceSession(str(onnx_export[0] / "model.onnx"), providers=["CPUExecutionProvider"])
+    expected = Predictor(load_trained(bundled_run)).probabilities(views)
+    for batch in (1, 5):
+        found = session.run(None, {"image": views[:batch]})[0]
+        assert found.shape == (batch, len(CLASSES))
+        np.testing.assert_allclose(found, expected[:batch], atol=1e-4)
+    kept = session.get_modelmeta().custom_metadata_map
+    assert json.loads(kept["classes"]) == list(CLASSES)
+    assert json.loads(kept["mean"]) == [0.5, 0.5, 0.5]
+    assert "centre square" in kept["recipe"] and "64 x 64" in kept["recipe"]
+
+
+def test_safetensors_load_into_timm_bit_for_bit(bundled_run, tmp_path):
+    import timm
+    import torch
+
+    export(bundled_run, "safetensors", tmp_path / "st")
+    ours = load_trained(bundled_run).module
+    images = torch.randn(2, 3, 64, 64, generator=torch.Generator().manual_seed(0))
+    by_folder = timm.create_model(f"local-dir:{tmp_path / 'st'}", pretrained=True).eval()
+    by_file = timm.create_model("tf_efficientnet_lite0", num_classes=len(CLASSES), checkpoint_path=str(tmp_path / "st" / "model.safetensors")).eval()
+    with torch.inference_mode():
+        expected = ours(images)
+        assert torch.equal(by_folder(images), expected)
+        assert torch.equal(by_file(images), expected)
+    assert by_folder.pretrained_cfg["label_names"] == list(CLASSES)
+    assert tuple(by_folder.pretrained_cfg["mean"]) == (0.5, 0.5, 0.5)
+
+
+def test_the_example_beside_an_export_runs_and_agrees(bundled_run, onnx_export, tmp_path):
+    rng = np.random.default_rng(3)
+    picture = tmp_path / "picture.png"
+    Image.fromarray(rng.integers(0, 256, (90, 120, 3), np.uint8)).resize((240, 180)).save(picture)
+    done = subprocess.run([sys.executable, str(onnx_export[0] / "preprocess.py"), str(picture)], capture_output=True, text=True, timeout=100)
+    assert done.returncode == 0, done.stderr
+    prediction = next(Predictor(load_trained(bundled_run)).predict([str(picture)]))
+    assert f"{CLASSES[prediction.best]} ({prediction.confidence:.1%})" in done.stdout
+
+
+def test_a_file_that_answers_differently_is_kept_aside_and_not_offered(small_run, tmp_path, monkeypatch):
+    """A real export with its mean shifted: the comparison must notice."""
+    import studio.engine.export as module
+
+    monkeypatch.setattr(module, "as_exportable", lambda trained: dataclasses.replace(as_exportable(trained), mean=(0.2, 0.5, 0.5)))
+    report = export(small_run, "safetensors", tmp_path / "st")
+    assert not report.is_good and report.max_difference > 1e-3
+    assert not (tmp_path / "st").exists() and (tmp_path / "st.failed" / "model.safetensors").is_file()
+    assert "answers differently" in report.sentence
+
+
+def test_nothing_is_overwritten_without_being_asked_and_nothing_but_exports_at_all(small_run, tmp_path):
+    target = tmp_path / "st"
+    target.mkdir()
+    (target / "thesis.txt").write_text("years of work")
+    for may_replace in (False, True):
+        with pytest.raises(BadInput):
+            export(small_run, "safetensors", target, may_replace=may_replace)
+    assert os.listdir(target) == ["thesis.txt"] and os.listdir(tmp_path) == ["st"]
+    export(small_run, "safetensors", tmp_path / "new")
+    assert export(small_run, "safetensors", tmp_path / "new", may_replace=True).is_good
+    assert sorted(os.listdir(tmp_path)) == ["new", "st"], "no leftovers"
+
+
+def test_without_validation_images_random_pictures_are_compared_and_the_report_says_so(small_run, tmp_path, monkeypatch):
+    monkeypatch.setattr(type(small_run), "dataset_path", tmp_path / "gone.json")
+    report = export(small_run, "safetensors", tmp_path / "st")
+    assert report.is_good and not report.are_real_images and "random pictures" in report.sentence
+
+
+def test_a_network_that_cannot_be_written_is_refused_naming_the_operator(small_run, tmp_path):
+    import torch
+
+    class Odd(torch.nn.Module):
+        def forward(self, images):
+            return torch.linalg.eigvals(images[:, 0]).real[:, :3]
+
+    exportable = dataclasses.replace(as_exportable(load_trained(small_run)), module=Odd())
+    with pytest.raises(BadInput, match="linalg_eigvals.*safetensors instead"):
+        exporter_of("onnx").write(exportable, tmp_path)
+
+
+def test_an_unknown_format_names_those_there_are():
+    with pytest.raises(BadInput, match="onnx, safetensors"):
+        exporter_of("tflite")

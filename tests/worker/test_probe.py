@@ -1,0 +1,103 @@
+"""What the probe answers, over the real line."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from studio.core.experiment import Experiment, Model
+from studio.dataset.dataset import Dataset
+from studio.supervise.worker import Worker, take_file
+from tests.export.conftest import CLASSES, make_run
+from tests.worker.conftest import Asker
+
+
+@pytest.fixture(scope="module")
+def probe(tmp_path_factory):
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("STUDIO_HOME", str(tmp_path_factory.mktemp("probe-home")))
+        patch.setenv("OMP_NUM_THREADS", "2")
+        worker = Worker("probe")
+        yield Asker(worker)
+        worker.close(5)
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory):
+    return make_run(tmp_path_factory.mktemp("probe-run"))
+
+
+def test_a_model_is_described_as_the_engine_would_build_it(probe):
+    from studio.engine.network import build_network
+
+    model = Model(input_size=64, train_stages=2)
+    found = probe.ask("describe_model", model=model.model_dump(), num_classes=3)
+    assert any(what == "loading torch" for _, _, what in probe.progress), "the wait is explained"
+    network = build_network(Experiment(model=model), 3)
+    described = network.described()
+    assert [(s["name"], s["num_parameters"], s["is_frozen"], s["lr_factor"]) for s in found["stages"]] == [
+        (d.name, d.num_parameters, d.is_frozen, d.lr_factor) for d in described
+    ]
+    assert found["num_parameters"] == sum(p.numel() for p in network.module.parameters())
+    assert found["num_trainable"] == sum(p.numel() for p in network.trainable())
+    assert found["stages"][-1]["output_shape"] == [3]
+    memory = found["memory"]
+    assert memory["gradients"] == 4 * found["num_trainable"] and memory["optimiser"] == 8 * found["num_trainable"]
+    more = probe.ask("describe_model", model=model.model_dump() | {"train_stages": -1}, num_classes=3)
+    assert more["num_trainable"] == more["num_parameters"] and more["memory"]["activations"] > memory["activations"]
+
+
+def test_an_input_size_the_network_cannot_take_is_a_sentence(probe):
+    model = {"source": "torchvision", "backbone": "inception_v3", "input_size": 32}
+    assert "inception" in probe.fail("describe_model", model=model, num_classes=3).sentence.casefold()
+
+
+def test_predictions_are_those_of_the_network_and_unreadable_files_have_a_reason(probe, run, tmp_path):
+    from studio.engine.network import load_trained
+    from studio.engine.predict import Predictor
+
+    dataset = Dataset.from_json(run.dataset_path.read_bytes())
+    path = dataset.path_of(dataset.samples[0])
+    (tmp_path / "broken.png").write_bytes(b"no picture")
+    found = probe.ask("predict", run=str(run.path), paths=[path, str(tmp_path / "broken.png")])
+    assert found["classes"] == list(CLASSES)
+    good, bad = found["predictions"]
+    expected = next(Predictor(load_trained(run)).predict([path]))
+    assert good["top"][0][0] == expected.best
+    assert good["top"][0][1] == pytest.approx(expected.confidence, abs=1e-4)
+    assert bad["top"] == [] and bad["reason"]
+
+
+def test_an_explanation_comes_with_its_view_and_where_that_lies_in_the_picture(probe, run):
+    dataset = Dataset.from_json(run.dataset_path.read_bytes())
+    found = probe.ask("explain", run=str(run.path), path=dataset.path_of(dataset.samples[0]), class_index=2)
+    heat = np.frombuffer(take_file(found["heat"]), np.float32).reshape(64, 64)
+    assert 0 <= heat.min() and heat.max() <= 1 and found["class_index"] == 2
+    assert len(take_file(found["image"])) == 64 * 64 * 3
+    assert found["size"] == [80, 80] and found["box"] == [5, 5, 70]
+
+
+def test_a_run_without_a_checkpoint_is_a_sentence(probe, tmp_path):
+    from studio.core.run_folder import create_run
+
+    empty = create_run(tmp_path, Experiment())
+    assert "no checkpoint" in probe.fail("predict", run=str(empty.path), paths=["x.png"]).sentence
+
+
+def test_a_step_is_timed(probe):
+    found = probe.ask("measure", model={"input_size": 32, "train_stages": 0}, num_classes=3, training={"batch_size": 4, "precision": "fp32"})
+    assert 0 < found["seconds_per_image"] < 10 and found["device"] in ("cpu", "cuda:0", "mps")
+
+
+def test_weights_are_checked_before_a_run_exists(probe, tmp_path):
+    good = probe.ask("check_model", model={}, num_classes=3)
+    assert good["problems"] == []
+    bad = probe.ask("check_model", model={"backbone": "nonsense"}, num_classes=3)["problems"]
+    assert bad[0]["field"] == "model.backbone" and bad[0]["severity"] == "error"
+
+
+def test_the_doctor_finds_this_computer_able_to_train(probe):
+    findings = {f["title"]: f for f in probe.ask("doctor")["findings"]}
+    assert findings["torch and torchvision"]["status"] == "good"
+    assert findings["Weights"]["status"] == "good"
+    assert {"Python", "Packages", "Device", "Disk", "Memory", "Window"} <= findings.keys()
