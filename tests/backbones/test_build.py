@@ -186,6 +186,22 @@ def test_downloaded_timm_weights_give_the_librarys_own_features(name):
         assert torch.allclose(built.module.eval().backbone(images_NCHW), expected_NF, rtol=1e-4, atol=1e-5)
 
 
+@pytest.mark.parametrize(("source", "name"), [("timm", "resnet18.a1_in1k"), ("torchvision", "resnet18")])
+@pytest.mark.parametrize("content", ["cut", "another network"])
+def test_downloaded_weights_that_do_not_fit_are_a_sentence(source, name, content):
+    path = installed.destination(backbone_info(source, name))
+    path.parent.mkdir(parents=True)
+    network = models.resnet34(weights=None) if content == "cut" else models.squeezenet1_1(weights=None)
+    if source == "timm":
+        save_file(network.state_dict(), path)
+    else:
+        torch.save(network.state_dict(), path)
+    if content == "cut":
+        path.write_bytes(path.read_bytes()[:100_000])
+    with pytest.raises(BadInput, match="damaged|do not fit"):
+        build_backbone(source, name, num_classes=3, pretrained=True)
+
+
 def test_position_embeddings_are_stretched_to_another_input_size():
     info = backbone_info("torchvision", "vit_b_32")
     path = installed.destination(info)

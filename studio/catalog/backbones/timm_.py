@@ -12,6 +12,8 @@ from studio.catalog.backbones import installed
 from studio.catalog.backbones.backbone import BackboneInfo
 from studio.catalog.backbones.body import Body, Tensors, unknown_name
 from studio.catalog.backbones.stage import group_by_size, merge_same_size
+from studio.core.path_text import path_to_text, shown
+from studio.core.problem import BadInput, error
 
 KEY = "timm"
 TITLE = "timm"
@@ -64,12 +66,20 @@ def build(name: str, input_size: int, weights: Path | None = None) -> Body:
     from timm.models import model_entrypoint
 
     cfg = timm.get_pretrained_cfg(name)
-    options: dict = {"num_classes": 0}
+    options: dict = {}
     if cfg.fixed_input_size and input_size != cfg.input_size[-1]:
         options["img_size"] = input_size
-    if weights is not None:
+    if weights is None:
+        network = timm.create_model(name, num_classes=0, **options)
+    else:
+        # With its own classifier, as timm lets weights that do not fit pass when the number of classes differs.
         options |= {"pretrained": True, "pretrained_cfg_overlay": {"file": str(weights), "source": "", "hf_hub_filename": None}}
-    network = timm.create_model(name, **options)
+        try:
+            network = timm.create_model(name, **options)
+        except Exception as exc:  # timm and safetensors raise whatever the first tensor that does not fit raises
+            sentence = f"The weights in {shown(path_to_text(weights))} are damaged or do not fit this version of timm. Delete the file and"
+            raise BadInput(error("model.backbone", f"{sentence} download it again.")) from exc
+        network.reset_classifier(0)
     classifier = cfg.classifier or ()
     entry = sys.modules[model_entrypoint(name).__module__]
     return Body(
@@ -115,7 +125,7 @@ def _info(name: str, cfg) -> BackboneInfo:
         name=name,
         title=name,
         family=_family(name),
-        num_parameters=None,
+        num_parameters=None,  # not in timm's configurations; known once the network was described
         gflops=None,
         input_size=cfg.input_size[-1],
         top1=None,
