@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from PySide6.QtCore import Qt
 from PySide6.QtGui import QGuiApplication
-from PySide6.QtWidgets import QFileDialog, QFrame, QHBoxLayout, QScrollArea, QSizePolicy, QStackedLayout, QVBoxLayout, QWidget
+from PySide6.QtWidgets import QFileDialog, QFrame, QHBoxLayout, QScrollArea, QStackedLayout, QVBoxLayout, QWidget
 
 from studio.catalog.backbones import BackboneInfo, cached_backbones
 from studio.catalog.schedules import stage_factors
@@ -17,13 +17,14 @@ from studio.gui.pages.model_choice import ChoiceCard
 from studio.gui.pages.model_head import HeadPanel
 from studio.gui.pages.model_list import facts
 from studio.gui.pages.model_network import Network, network_from
+from studio.gui.pages.model_parts import grown, make_legend, make_loading, make_mark
 from studio.gui.pages.model_scatter import BackboneScatter
 from studio.gui.pages.model_stages import StageTable
 from studio.gui.pages.model_strip import ArchitectureStrip
 from studio.gui.pages.model_table import BackbonePanel, Key, key_of
 from studio.gui.pages.model_weights import WeightsReport
-from studio.gui.theme import colour, px
-from studio.gui.widgets import Banner, EmptyState, IconLabel, NumberField, Panel, PlainLabel, Spinner, button, splitter
+from studio.gui.theme import px
+from studio.gui.widgets import Banner, EmptyState, NumberField, Panel, PlainLabel, button, splitter
 from studio.gui.wording import count
 
 _WEIGHT_FILES = "Weights (*.safetensors *.pth *.pt *.bin);;All files (*)"
@@ -59,13 +60,13 @@ class ModelPage(Page):
 
     def _make_left(self) -> QWidget:
         self.scatter_panel = Panel("Backbones", name="model.scatter")
-        self.scatter_panel.head.addWidget(_mark("circle-fill", "installed"))
-        self.scatter_panel.head.addWidget(_mark("circle", "to download"))
+        self.scatter_panel.head.addWidget(make_mark("circle-fill", "installed"))
+        self.scatter_panel.head.addWidget(make_mark("circle", "to download"))
         self.scatter = BackboneScatter()
         self.scatter_panel.body.addWidget(self.scatter)
         self.backbones = BackbonePanel()
         self.card = ChoiceCard(self.context.probe)
-        self.list_banner = _grown(Banner(name="model.list.problem"))
+        self.list_banner = grown(Banner(name="model.list.problem"))
         lower = QWidget()
         column = QVBoxLayout(lower)
         column.setContentsMargins(0, 0, 0, 0)
@@ -102,7 +103,7 @@ class ModelPage(Page):
         holder = QWidget()
         self._strip_stack = QStackedLayout(holder)
         self._strip_stack.addWidget(area)
-        self._strip_stack.addWidget(_loading("Reading the network…"))
+        self._strip_stack.addWidget(make_loading("Reading the network…"))
         self.strip_problem = EmptyState("warning-octagon", "", "", name="model.strip.problem")
         self._strip_stack.addWidget(self.strip_problem)
         self._strip_head = QHBoxLayout()
@@ -113,12 +114,12 @@ class ModelPage(Page):
         self._strip_head.addWidget(self.strip_facts, 1)
         self.strip_panel.body.addLayout(self._strip_head)
         self.strip_panel.body.addWidget(holder, 1)
-        self.legend = self._make_legend()
+        self.legend = make_legend()
         self.strip_panel.body.addWidget(self.legend)
         self.weights_report = WeightsReport()
         self.weights_report.apply_wanted.connect(self._on_weights_apply_wanted)
         self.weights_report.closed.connect(lambda: self.strip_panel.show())
-        self.weights_banner = _grown(Banner(name="model.weights.note"))
+        self.weights_banner = grown(Banner(name="model.weights.note"))
         top = QWidget()
         column = QVBoxLayout(top)
         column.setContentsMargins(0, 0, 0, 0)
@@ -136,22 +137,6 @@ class ModelPage(Page):
         made = splitter(Qt.Orientation.Vertical, top, lower, stretch=(1, 1), name="model.right")
         made.setSizes([px(300), px(420)])
         return made
-
-    def _make_legend(self) -> QWidget:
-        row = QWidget()
-        layout = QHBoxLayout(row)
-        layout.setContentsMargins(0, 0, 0, 0)
-        layout.setSpacing(px(6))
-        layout.addWidget(_Swatch("frozen"))
-        layout.addWidget(PlainLabel("Frozen, batch norm fixed", "caption"))
-        layout.addSpacing(px(8))
-        layout.addWidget(_Swatch("trains"))
-        layout.addWidget(PlainLabel("Trains", "caption"))
-        layout.addSpacing(px(8))
-        hint = PlainLabel("width √parameters · height feature map", "caption", elide=Qt.TextElideMode.ElideRight)
-        hint.setAlignment(Qt.AlignmentFlag.AlignRight | Qt.AlignmentFlag.AlignVCenter)
-        layout.addWidget(hint, 1)
-        return row
 
     def _make_stages(self) -> QWidget:
         panel = Panel("Stages", name="model.stages.panel", margins=False)
@@ -416,7 +401,7 @@ class ModelPage(Page):
             "selected": lambda page: page.backbones.select(("torchvision", "resnet50")),
             "filtered": lambda page: page.backbones.search_field.setText("no such network"),
             "everything": lambda page: page.store.set({"model.train_stages": -1}),
-            "report": lambda page: _show_example_report(page),
+            "report": _show_example_report,
         }
 
 
@@ -429,51 +414,3 @@ def _show_example_report(page: ModelPage) -> None:
             "unexpected": [], "wrong_shape": [], "skipped_classifier": ["classifier.weight", "classifier.bias"],
         }
     )  # fmt: skip
-
-
-def _grown(banner: Banner) -> Banner:
-    """A banner in a narrow column: as tall as its wrapped words need."""
-    policy = QSizePolicy(QSizePolicy.Policy.Preferred, QSizePolicy.Policy.Minimum)
-    policy.setHeightForWidth(True)
-    banner.setSizePolicy(policy)
-    return banner
-
-
-def _mark(name: str, words: str) -> QWidget:
-    row = QWidget()
-    layout = QHBoxLayout(row)
-    layout.setContentsMargins(0, 0, 0, 0)
-    layout.setSpacing(px(4))
-    layout.addWidget(IconLabel(name, "text2", 10))
-    layout.addWidget(PlainLabel(words, "caption", "text2"))
-    return row
-
-
-def _loading(words: str) -> QWidget:
-    made = QWidget()
-    row = QHBoxLayout(made)
-    row.addStretch(1)
-    row.addWidget(Spinner())
-    row.addWidget(PlainLabel(words, "label", "muted"))
-    row.addStretch(1)
-    return made
-
-
-class _Swatch(QFrame):
-    """A small block in the colour of a state."""
-
-    def __init__(self, state: str):
-        super().__init__()
-        self._state = state
-        self.setFixedSize(px(14), px(10))
-
-    def paintEvent(self, event) -> None:
-        from PySide6.QtGui import QPainter
-
-        from studio.gui.theme import pen
-
-        painter = QPainter(self)
-        painter.setPen(pen(f"{self._state}Edge"))
-        painter.setBrush(colour(f"{self._state}Fill"))
-        painter.drawRect(self.rect().adjusted(0, 0, -1, -1))
-        painter.end()

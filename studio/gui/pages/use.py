@@ -34,7 +34,7 @@ class UsePage(Page):
         self.model_label = PlainLabel("Model", "label")
         self.picker = ComboBox(name="use.model")
         self.picker.setAccessibleName("Model")
-        self.picker.setMinimumWidth(px(190))
+        self.picker.setSizeAdjustPolicy(ComboBox.SizeAdjustPolicy.AdjustToContents)
         self.picker.setMaximumWidth(px(300))
         self.picker.value_changed.connect(self._on_run_chosen)
         self.epoch_choice = Segmented([("best", "Best epoch"), ("last", "Last")], name="use.epoch")

@@ -15,7 +15,7 @@ from studio.gui.pages.use_code import sample_code
 from studio.gui.pages.use_try import Model
 from studio.gui.theme import font, px, theme
 from studio.gui.widgets import IconLabel, Panel, PlainLabel, Segmented, button
-from studio.gui.wording import num_bytes
+from studio.gui.wording import num_bytes, rate
 
 _ICONS = {"onnx": "cube", "safetensors": "fire"}
 
@@ -25,7 +25,7 @@ def report_words(report: dict) -> str:
     number = int(report["num_images"])
     agreeing = round(report["agreement"] * number)
     what = "images" if report.get("are_real_images", True) else "random pictures"
-    return f"{agreeing} of {number} {what} agree, largest difference {report['max_difference']:.1e}"
+    return f"{agreeing} of {number} {what} agree, largest difference {rate(report['max_difference'])}"
 
 
 class ExportCard(QFrame):

@@ -1,0 +1,387 @@
+"""The Model page: finding and choosing a backbone, getting its weights on purpose only, and moving the freeze line."""
+
+from __future__ import annotations
+
+import pytest
+from PySide6.QtCore import QPoint, Qt
+from PySide6.QtWidgets import QAbstractButton, QLineEdit
+
+from studio.catalog.backbones import BackboneInfo
+from studio.core.experiment import Experiment
+from studio.core.path_text import path_to_text
+from studio.gui.context import make_context
+from studio.gui.pages.model import ModelPage
+from studio.gui.pages.model_list import Filter, arranged, best_for_cost, group_of
+from studio.gui.pages.model_network import Network, StageFacts, block_widths, network_from
+from studio.gui.testing import FakeEngines, FakeWorker
+from studio.supervise.worker import WorkerError
+
+SIZES = (960, 9_000, 17_000, 47_000, 540_000, 2_000_000, 12_810)
+NAMES = ("stem", "stage 1", "stage 2", "stage 3", "stage 4", "stage 5", "head")
+DESCRIBED = {
+    "stages": [
+        {"name": name, "num_parameters": size, "output_shape": [8 * i + 8, 112 >> i, 112 >> i] if name != "head" else [10], "num_blocks": 2, "has_batch_norm": True}
+        for i, (name, size) in enumerate(zip(NAMES, SIZES, strict=True))
+    ],
+    "num_parameters": sum(SIZES),
+    "num_trainable": 2_000_000,
+}  # fmt: skip
+
+
+def info(name: str, source: str = "torchvision", **more) -> BackboneInfo:
+    values = {
+        "title": name, "family": "ResNet", "num_parameters": 25_000_000, "gflops": 4.1, "input_size": 224, "top1": 0.8, "top5": 0.95,
+        "mean": (0.5,) * 3, "std": (0.5,) * 3, "interpolation": "bilinear", "crop_fraction": 0.875, "weights_bytes": 100_000_000,
+        "weights_url": f"https://weights.example/{name}.pth", "weights_sha256": None, "licence": "BSD-3-Clause", "year": 2015,
+        "has_batch_norm": True, "is_installed": False,
+    }  # fmt: skip
+    return BackboneInfo(source=source, name=name, **(values | more))
+
+
+BUNDLED = info(
+    "tf_efficientnet_lite0", "bundled", title="EfficientNet-Lite0", family="EfficientNet", is_installed=True, weights_url=None, top1=0.748, gflops=0.385,
+    num_parameters=4_650_000,
+)  # fmt: skip
+LIST = (
+    BUNDLED,
+    info("resnet50"),
+    info("resnet18", num_parameters=11_700_000, top1=0.697, gflops=1.8, is_installed=True, input_size=192),
+    info("vit_b_16", family="ViT", num_parameters=86_000_000, top1=0.81, gflops=17.6),
+    info("mystery", "timm", family="vision transformer", num_parameters=None, top1=None, gflops=None, weights_bytes=None, licence=None),
+)
+
+
+class HeldWorker(FakeWorker):
+    """Keeps the callbacks of calls it has no answer for, so that a test can report progress and results when it likes."""
+
+    def __init__(self):
+        super().__init__()
+        self.held: dict[str, tuple] = {}
+        self.cancelled: list[int] = []
+
+    def call(self, method, params, on_result, on_error=None, on_progress=None, *, key=None) -> int:
+        self.held[method] = (on_result, on_error, on_progress)
+        return super().call(method, params, on_result, on_error, on_progress, key=key)
+
+    def cancel(self, request: int) -> None:
+        self.cancelled.append(request)
+
+    def count(self, method: str) -> int:
+        return sum(m == method for m, _ in self.calls)
+
+
+@pytest.fixture
+def probe() -> HeldWorker:
+    worker = HeldWorker()
+    worker.answer("describe_model", DESCRIBED)
+    return worker
+
+
+@pytest.fixture
+def page(qtbot, theme, probe):
+    context = make_context(preview=FakeWorker(), probe=probe, engines=FakeEngines())
+    made = ModelPage(context)
+    qtbot.addWidget(made)
+    made.resize(920, 790)
+    made.show()
+    made._on_list_read(LIST)
+    context.estimates.refresh()
+    qtbot.waitUntil(lambda: len(made.stages.stages.network.stages) == 7)
+    yield made
+    context.close()
+
+
+def chosen(page: ModelPage) -> tuple[str, str]:
+    model = page.store.experiment.model
+    return model.source, model.backbone
+
+
+# The list
+
+
+def test_installed_come_first_and_unknown_figures_last_whatever_the_order():
+    for column in range(9):
+        for is_descending in (False, True):
+            names = [i.name for i in arranged(LIST, Filter(), column, is_descending)]
+            assert set(names[:2]) == {"tf_efficientnet_lite0", "resnet18"}
+            if column in (1, 2, 3, 5):
+                assert names[-1] == "mystery"
+
+
+def test_search_takes_all_words_and_chips_narrow_it(page):
+    page.backbones.search_field.setText("resnet 50")
+    assert [i.name for i in page.backbones.model.rows] == ["resnet50"]
+    page.backbones.clear_filters()
+    page.backbones.chips["installed"].click()
+    assert {i.name for i in page.backbones.model.rows} == {"tf_efficientnet_lite0", "resnet18"}
+    page.backbones.chips["installed"].click()
+    page.backbones.chips["small"].click()
+    page.backbones.chips["torchvision"].click()
+    assert {i.name for i in page.backbones.model.rows} == {"resnet50", "resnet18"}
+    assert page.scatter_panel.subtitle_label.text() == "2 of 5"
+
+
+def test_an_empty_filter_result_says_what_was_looked_for_and_clears(qtbot, page):
+    page.backbones.search_field.setText("<b>nothing</b>")
+    assert page.backbones.empty.isVisibleTo(page)
+    assert page.backbones.empty.hint_label.text() == "Looking for: “<b>nothing</b>”"
+    assert page.backbones.empty.hint_label.textFormat() == Qt.TextFormat.PlainText
+    page.backbones.empty.action_button.click()
+    assert page.backbones.table.isVisibleTo(page) and len(page.backbones.model.rows) == 5
+
+
+def test_a_header_click_sorts_and_a_second_one_turns_the_order(page):
+    page.backbones.sort_by(1)
+    sizes = [i.num_parameters for i in page.backbones.model.rows if not i.is_installed and i.num_parameters]
+    assert sizes == sorted(sizes, reverse=True)
+    page.backbones.sort_by(1)
+    sizes = [i.num_parameters for i in page.backbones.model.rows if not i.is_installed and i.num_parameters]
+    assert sizes == sorted(sizes)
+    assert page.backbones.model.headerData(1, Qt.Orientation.Horizontal).endswith("↑")
+
+
+def test_points_are_the_rows_that_name_accuracy_and_cost_and_a_click_selects_the_row(page):
+    assert {i.name for i in page.scatter._infos} == {"tf_efficientnet_lite0", "resnet50", "resnet18", "vit_b_16"}
+    page.scatter.picked.emit(LIST[3])
+    assert page.backbones.current_info() is LIST[3]
+    assert best_for_cost(LIST) == [(0.385, 0.748), (4.1, 0.8), (17.6, 0.81)]
+
+
+def test_families_of_both_libraries_share_a_mark():
+    assert group_of(LIST[3]) == group_of(LIST[4]) == "ViT"
+    assert group_of(info("m", family="mobilevit")) == "Mobile" and group_of(info("x", family="maxxvit")) == "Swin, MaxViT"
+
+
+def test_a_list_that_cannot_be_read_says_so_and_can_be_tried_again(page, probe):
+    page._on_list_failed(WorkerError("The helper process ended.", "Try again.", "Traceback"))
+    assert page.list_banner.isVisibleTo(page) and "The helper process ended." in page.list_banner.detail_label.text()
+    page.list_banner._actions.itemAt(0).widget().click()
+    assert probe.count("list_backbones") == 1 and not page.list_banner.isVisibleTo(page)
+
+
+def test_without_a_list_on_disk_the_libraries_are_asked_once(qtbot, page, probe):
+    page._has_asked_for_list = False
+    page._on_list_read((BUNDLED,))
+    page._on_list_read((BUNDLED,))
+    assert probe.count("list_backbones") == 1
+
+
+# Choosing
+
+
+def test_enter_takes_an_installed_backbone_with_its_input_size_in_one_undo_step(qtbot, page):
+    page.backbones.select(("torchvision", "resnet18"))
+    qtbot.keyClick(page.backbones.table, Qt.Key.Key_Return)
+    assert chosen(page) == ("torchvision", "resnet18")
+    assert page.store.experiment.model.input_size == 192
+    page.store.undo()
+    assert page.store.experiment == Experiment()
+
+
+def test_enter_on_one_that_is_not_here_offers_the_download_and_touches_nothing(qtbot, page, probe):
+    before = [m for m, _ in probe.calls]
+    page.backbones.select(("torchvision", "resnet50"))
+    qtbot.keyClick(page.backbones.table, Qt.Key.Key_Return)
+    assert chosen(page) == ("bundled", "tf_efficientnet_lite0")
+    assert [m for m, _ in probe.calls] == before
+    card = page.card
+    assert card.isVisibleTo(page) and card.download_button.isVisibleTo(page) and not card.use_button.isVisibleTo(page)
+    assert "100\xa0MB from weights.example, licence BSD-3-Clause" in card.source_label.text()
+    assert card.url_label.text() == "https://weights.example/resnet50.pth"
+
+
+def test_a_download_reports_progress_stops_and_goes_on(page, probe):
+    page.backbones.select(("torchvision", "resnet50"))
+    card = page.card
+    card.download_button.click()
+    assert probe.calls[-1] == ("download_weights", {"source": "torchvision", "name": "resnet50"})
+    _, _, on_progress = probe.held["download_weights"]
+    on_progress(25_000_000, 100_000_000, "downloading")
+    assert card.bar.value() == 250 and card.progress_label.text() == "25.0\xa0MB of 100\xa0MB"
+    card.cancel_button.click()
+    assert len(probe.cancelled) == 1
+    assert card.progress_label.text().startswith("Stopped at 25.0") and card.download_button.text() == "Resume"
+    on_progress(90_000_000, 100_000_000, "late")
+    assert card.progress_label.text().startswith("Stopped at 25.0")
+    card.download_button.click()
+    assert probe.count("download_weights") == 2
+    probe.held["download_weights"][1](WorkerError("The checksum differs.", "Try again."))
+    assert card.problem_label.text() == "The checksum differs. Try again." and card.download_button.text() == "Try again"
+
+
+def test_a_finished_download_is_taken_when_it_is_still_the_selected_row(page, probe):
+    page.backbones.select(("torchvision", "resnet50"))
+    page.card.download_button.click()
+    here = tuple(info("resnet50", is_installed=True) if i.name == "resnet50" else i for i in LIST)
+    page._on_installed_listed(here, LIST[1])
+    assert chosen(page) == ("torchvision", "resnet50")
+
+
+def test_weights_without_an_address_cannot_be_downloaded(page):
+    page._on_list_read((*LIST, info("lonely", "timm", weights_url=None)))
+    page.backbones.select(("timm", "lonely"))
+    assert not page.card.download_button.isEnabled()
+    assert page.card.source_label.text() == "timm names no address for its weights."
+
+
+def test_a_chosen_backbone_whose_weights_are_missing_says_so(page):
+    page.store.set({"model.source": "torchvision", "model.backbone": "vit_b_16"})
+    page.backbones.select(("torchvision", "vit_b_16"))
+    assert page.card.isVisibleTo(page) and page.card.tag.property("tag") == "warn"
+    page.card.untrained_button.click()
+    assert page.store.experiment.model.pretrained is False
+    assert page.weights_banner.title_label.text() == "Starts from random weights"
+    assert not page.card.isVisibleTo(page)
+
+
+# The freeze line
+
+
+def test_strip_table_and_number_show_one_line_and_follow_undo(qtbot, page):
+    for act, stages in (
+        (lambda: qtbot.keyClick(page.strip, Qt.Key.Key_Left), 4),
+        (lambda: qtbot.keyClick(page.strip, Qt.Key.Key_Right), 3),
+        (lambda: page.freeze_button.click(), 0),
+        (lambda: page.stages.boundary_wanted.emit(4), 2),
+    ):
+        act()
+        assert page.store.experiment.model.train_stages == stages
+        assert page.count_field.value == stages
+        assert page.strip.boundary == page.stages.stages.boundary == 6 - stages
+    page.store.undo()
+    assert page.strip.boundary == 6 and page.count_field.value == 0
+
+
+def test_the_leftmost_stop_means_everything_whatever_the_network(qtbot, page):
+    page.train_button.click()
+    assert page.store.experiment.model.train_stages == -1 and page.strip.boundary == 0
+    assert page.count_field.value == 6 and not page.train_button.isEnabled()
+    qtbot.keyClick(page.strip, Qt.Key.Key_End)
+    assert page.store.experiment.model.train_stages == 0
+    qtbot.keyClick(page.strip, Qt.Key.Key_Home)
+    assert page.store.experiment.model.train_stages == -1
+
+
+def test_dragging_the_line_says_the_consequence_and_writes_once_on_release(qtbot, page):
+    strip = page.strip
+    before = page.store.experiment
+    target = strip.stop_position(5)
+    qtbot.mousePress(strip, Qt.MouseButton.LeftButton, pos=strip.handle_position())
+    qtbot.mouseMove(strip, target + QPoint(3, 0))
+    assert page.store.experiment == before
+    assert strip._bubble.isVisibleTo(page) and "2.01\xa0M trainable" in strip._bubble._second.text()
+    qtbot.mouseRelease(strip, Qt.MouseButton.LeftButton, pos=target)
+    assert page.store.experiment.model.train_stages == 1
+    assert not strip._bubble.isVisibleTo(page)
+    page.store.undo()
+    assert page.store.experiment == before and page.store.undo_label == ""
+
+
+def test_escape_drops_a_drag(qtbot, page):
+    strip = page.strip
+    qtbot.mousePress(strip, Qt.MouseButton.LeftButton, pos=strip.handle_position())
+    qtbot.mouseMove(strip, strip.stop_position(1))
+    qtbot.keyClick(strip, Qt.Key.Key_Escape)
+    qtbot.mouseRelease(strip, Qt.MouseButton.LeftButton, pos=strip.stop_position(1))
+    assert page.store.experiment == Experiment()
+
+
+def test_f_freezes_or_trains_the_selected_stage_with_its_neighbours(qtbot, page):
+    page.stages.select(1)
+    qtbot.keyClick(page.stages, Qt.Key.Key_F)
+    assert page.strip.boundary == 1
+    page.stages.select(4)
+    qtbot.keyClick(page.stages, Qt.Key.Key_F)
+    assert page.strip.boundary == 5
+    page.stages.select(6)
+    qtbot.keyClick(page.stages, Qt.Key.Key_F)  # the head always trains
+    assert page.strip.boundary == 5
+
+
+def test_more_stages_than_the_network_has_train_everything(qtbot, page):
+    field = page.count_field
+    field.setFocus()
+    field.selectAll()
+    qtbot.keyClicks(field, "99")
+    qtbot.keyClick(field, Qt.Key.Key_Return)
+    assert page.store.experiment.model.train_stages == -1
+    assert page.strip.boundary == 0
+
+
+def test_the_line_and_its_value_are_inverse_for_every_network():
+    for count in range(1, 30):
+        network = Network(tuple(StageFacts(f"stage {i}", 10) for i in range(count)))
+        for boundary in range(count):
+            assert network.boundary_of(network.train_stages_at(boundary)) == (boundary if count > 1 else 0)
+        assert network.num_trainable(0) == network.num_parameters
+
+
+def test_blocks_fill_the_width_and_none_is_too_thin():
+    widths = block_widths([1, 100, 10_000, 4_000_000], 500, 26)
+    assert sum(widths) == pytest.approx(500) and min(widths) == 26
+    assert widths[3] / widths[2] > 5
+    assert block_widths([1] * 30, 300, 26) == [26] * 30  # too many: the strip scrolls
+
+
+def test_both_layouts_of_feature_maps_and_tokens_are_told_apart():
+    raw = {"stages": [{"name": "a", "num_parameters": 1, "output_shape": shape} for shape in ([96, 56, 56], [56, 56, 96], [197, 768], None)]}
+    assert [s.size_words for s in network_from(raw).stages] == ["96×56²", "96×56²", "197×768", ""]
+    assert [s.feature_side for s in network_from(raw).stages] == [56, 56, None, None]
+
+
+def test_a_network_that_cannot_be_built_says_why(qtbot, page, probe):
+    probe.answer("describe_model", WorkerError("An image of 20 px does not pass through this network."))
+    page.store.set({"model.input_size": 20})
+    qtbot.waitUntil(lambda: page.strip_problem.isVisibleTo(page))
+    assert page.strip_problem.hint_label.text() == "An image of 20 px does not pass through this network."
+
+
+# Weights from a file
+
+
+def test_a_weights_file_is_reported_before_it_is_applied(page, probe, tmp_path):
+    path = str(tmp_path / "<b>mine.safetensors")
+    page.check_weights(path)
+    method, params = probe.calls[-1]
+    assert method == "check_weights_file" and params["path"] == path_to_text(path)
+    probe.held[method][0]({"matched": ["a", "b"], "missing": ["c"], "unexpected": [], "wrong_shape": [], "sentence": "2 tensors matched, 1 missing."})
+    report = page.weights_report
+    assert page.store.experiment == Experiment()
+    assert report.sentence_label.text() == "2 tensors matched, 1 missing." and report.tag.text() == "fits in part"
+    assert report.names.toPlainText() == "c" and report.title_label.text() == "<b>mine.safetensors"
+    report.apply_button.click()
+    assert page.store.experiment.model.weights_file == path_to_text(path)
+    assert page.weights_banner.title_label.text() == "Starts from <b>mine.safetensors"
+    assert not report.isVisibleTo(page) and page.strip_panel.isVisibleTo(page)
+
+
+def test_a_refused_weights_file_cannot_be_applied(page, probe, tmp_path):
+    page.check_weights(str(tmp_path / "evil.pth"))
+    probe.held["check_weights_file"][1](WorkerError("The file holds code, not only weights. Nothing of it was run.", "Take another file."))
+    assert not page.weights_report.apply_button.isVisibleTo(page)
+    assert "Nothing of it was run." in page.weights_report.sentence_label.text()
+
+
+def test_a_weights_file_dropped_on_the_page_is_checked_and_a_folder_is_left_to_the_window(page, probe, tmp_path):
+    assert page.accept_drop([str(tmp_path / "a.pth")])
+    assert probe.calls[-1][0] == "check_weights_file"
+    assert not page.accept_drop([str(tmp_path)])
+
+
+# The frame
+
+
+def test_the_page_fits_the_least_window_and_every_control_has_a_name(page):
+    hint = page.minimumSizeHint()
+    assert hint.width() <= 924 and hint.height() <= 560
+    for kind in (QAbstractButton, QLineEdit):
+        for control in page.findChildren(kind):
+            if control.isVisibleTo(page) and not isinstance(control.parent(), QLineEdit):
+                assert control.accessibleName(), (control.objectName(), type(control))
+    assert page.strip.accessibleName().startswith("Freeze line: Stage 3 to stage 5 and head train")
+
+
+def test_both_themes_draw(page, theme):
+    for choice in ("light", "dark"):
+        theme.set_choice(choice)
+        assert not page.grab().isNull()

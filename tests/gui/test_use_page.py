@@ -1,0 +1,376 @@
+"""The Use page: one picture, a whole folder, and exports that are believed only when they answer the same."""
+
+from __future__ import annotations
+
+import csv
+from pathlib import Path
+
+import numpy as np
+import pytest
+from builders import build_dataset, build_run
+from PySide6.QtCore import QMimeData, Qt, QUrl
+from PySide6.QtGui import QGuiApplication, QImage
+from PySide6.QtWidgets import QAbstractButton, QAbstractSlider
+
+from studio.core.outcome import Status
+from studio.core.path_text import path_to_text, text_to_path
+from studio.core.place import runs_dir
+from studio.gui.context import make_context
+from studio.gui.monitor import RunUpdate
+from studio.gui.pages.use import UsePage
+from studio.gui.pages.use_code import sample_code
+from studio.gui.pages.use_export import report_words
+from studio.gui.pages.use_folder import UNREADABLE, UNSURE
+from studio.gui.pages.use_folder_work import PART
+from studio.gui.testing import FakeEngines, FakeWorker
+from studio.supervise.worker import WorkerError
+
+CLASSES = ["boot", "<img src=x>", "hat"]
+
+
+class Probe(FakeWorker):
+    """Answers predictions from the name of the file, writes a heat map, and keeps the calls of exports open."""
+
+    def __init__(self, scratch: Path):
+        super().__init__()
+        self.scratch = scratch
+        self.held: dict[str, tuple] = {}
+        self.cancelled: list[int] = []
+        self.answer("predict", self._predict)
+        self.answer("predict_folder", self._predict)
+        self.answer("explain", self._explain)
+
+    def call(self, method, params, on_result, on_error=None, on_progress=None, *, key=None) -> int:
+        self.held[method] = (on_result, on_error, on_progress)
+        return super().call(method, params, on_result, on_error, on_progress, key=key)
+
+    def cancel(self, request: int) -> None:
+        self.cancelled.append(request)
+
+    def _predict(self, params: dict) -> dict:
+        rows = []
+        for text in params["paths"]:
+            stem = Path(text_to_path(text)).stem
+            if "broken" in stem:
+                rows.append({"path": text, "top": [], "is_unsure": False, "reason": "the file is cut short"})
+            else:
+                share = 0.4 if "unsure" in stem else 0.9
+                best = sum(map(ord, stem)) % 3
+                rows.append({"path": text, "top": [[best, share], [(best + 1) % 3, 0.95 - share]], "is_unsure": share < 0.5, "reason": ""})
+        return {"classes": CLASSES, "unsure_below": 0.5, "predictions": rows}
+
+    def _explain(self, params: dict) -> dict:
+        heat, image = self.scratch / "heat.f32", self.scratch / "view.rgb"
+        heat.write_bytes(np.linspace(0, 1, 64, dtype=np.float32).tobytes())
+        image.write_bytes(bytes(8 * 8 * 3))
+        size = {"width": 8, "height": 8}
+        return {"heat": {"path": str(heat), **size}, "image": {"path": str(image), **size}, "box": [0, 0, 24], "size": [24, 24], "class_index": 0}
+
+
+@pytest.fixture(scope="module")
+def dataset(tmp_path_factory):
+    return build_dataset(tmp_path_factory.mktemp("images"), num_train=4, num_validation=3)
+
+
+@pytest.fixture
+def probe(tmp_path) -> Probe:
+    scratch = tmp_path / "scratch"
+    scratch.mkdir()
+    return Probe(scratch)
+
+
+@pytest.fixture
+def context(qtbot, theme, probe):
+    made = make_context(preview=FakeWorker(), probe=probe, engines=FakeEngines())
+    yield made
+    made.close()
+
+
+@pytest.fixture
+def page(qtbot, context, dataset) -> UsePage:
+    for nickname, skill in (("weak-wren", 0.5), ("best-bee", 0.97)):
+        build_run(runs_dir(), dataset, nickname=nickname, skill=skill)
+    build_run(runs_dir(), dataset, Status.QUEUED, nickname="queued-quail")
+    folders = sorted(runs_dir().iterdir())
+    from studio.core.run_folder import RunFolder
+
+    runs = [RunFolder(f) for f in folders]
+    context.runs.take(tuple(RunUpdate(f, f.read_state(), f.experiment(), f.is_alive()) for f in runs))
+    made = UsePage(context)
+    qtbot.addWidget(made)
+    made.resize(1100, 790)
+    made.show()
+    return made
+
+
+@pytest.fixture
+def pictures(tmp_path) -> Path:
+    """A folder with 40 pictures, two of them unsure to the network, one broken, one with a name that is not UTF-8."""
+    folder = tmp_path / "pictures"
+    (folder / "sub").mkdir(parents=True)
+    image = QImage(24, 24, QImage.Format.Format_RGB888)
+    image.fill(Qt.GlobalColor.darkCyan)
+    names = [f"a{i:02}.png" for i in range(36)] + ["unsure1.png", "sub/unsure2.png", "broken.png"]
+    for name in names:
+        assert image.save(str(folder / name))
+    odd = Path(str(folder) + "/odd\udcff.png")
+    odd.write_bytes((folder / "a00.png").read_bytes())
+    return folder
+
+
+def wait_for_folder(qtbot, page: UsePage, state: str = "done") -> None:
+    qtbot.waitUntil(lambda: page.folder_panel.work.state == state)
+
+
+# The model
+
+
+def test_without_a_finished_epoch_the_page_says_what_is_needed(qtbot, context):
+    page = UsePage(context)
+    qtbot.addWidget(page)
+    page.show()
+    assert page.empty.isVisibleTo(page) and not page.picker.isVisibleTo(page)
+    assert not page.accept_drop(["/tmp"])
+    with qtbot.waitSignal(context.shell.toast_requested) as toast:
+        page.empty.action_button.click()
+    assert toast.args[0] == "Open a folder of images first (Ctrl O)."
+
+
+def test_runs_with_a_checkpoint_are_offered_the_best_first(page):
+    assert [page.picker.itemText(i).partition(" · ")[0] for i in range(page.picker.count())] == ["★ run 1, best-bee", "run 3, weak-wren"]
+    assert page.entry.folder.nickname == "best-bee"
+
+
+def test_another_model_answers_anew_for_the_picture_that_is_shown(qtbot, page, probe, pictures):
+    page.try_panel.try_path(str(pictures / "a01.png"))
+    page._on_run_chosen(page.picker._values[1])
+    page.picker.set_value(page.picker._values[1])
+    page._refresh_model()
+    asked = [p for m, p in probe.calls if m == "predict"]
+    assert asked[-1]["run"].endswith("weak-wren") and asked[-1]["which"] == "best"
+    page.epoch_choice._group.button(1).click()
+    assert [p for m, p in probe.calls if m == "predict"][-1]["which"] == "last"
+
+
+# Try
+
+
+def test_a_dropped_picture_is_shown_answered_and_explained(qtbot, page, probe, pictures):
+    path = str(pictures / "a01.png")
+    assert page.accept_drop([path])
+    qtbot.waitUntil(lambda: page.try_panel.picture.has_heat)
+    answer = page.try_panel.answer
+    assert answer.share_label.text() == "90.0\xa0%" and not answer.unsure_tag.isVisibleTo(page)
+    assert answer.bars.accessibleName().count("%") == 2
+    qtbot.waitUntil(lambda: "24 × 24" in page.try_panel.picture.accessibleName())
+    assert list(probe.scratch.iterdir()) == []  # what the worker lent was given back
+
+
+def test_names_of_classes_are_shown_as_they_are(qtbot, page, pictures):
+    path = next(str(p) for p in sorted(pictures.glob("a*.png")) if sum(map(ord, p.stem)) % 3 == 1)
+    page.try_panel.try_path(path)
+    qtbot.waitUntil(lambda: page.try_panel.answer.name_label.text() == "<img src=x>")
+    assert page.try_panel.answer.name_label.textFormat() == Qt.TextFormat.PlainText
+
+
+def test_below_the_threshold_the_answer_is_unsure(qtbot, page, pictures):
+    page.try_panel.try_path(str(pictures / "a01.png"))
+    qtbot.waitUntil(lambda: page.try_panel.answer.bars.isVisibleTo(page))
+    page.threshold_slider.setValue(950)
+    assert page.try_panel.answer.unsure_tag.isVisibleTo(page) and page.threshold_value.text() == "95\xa0%"
+    assert page.context.settings.number("use/unsure_below", 0) == pytest.approx(0.95)
+
+
+def test_a_late_answer_for_an_earlier_picture_is_dropped(qtbot, page, probe, pictures):
+    page.try_panel.try_path(str(pictures / "a01.png"))
+    late = probe.held["predict"][0]
+    page.try_panel.try_path(str(pictures / "broken.png"))
+    qtbot.waitUntil(lambda: "cut short" in page.try_panel.answer.note_label.text())
+    late(probe._predict({"paths": [path_to_text(str(pictures / "a01.png"))]}))
+    assert "cut short" in page.try_panel.answer.note_label.text()
+
+
+def test_where_it_looked_can_be_asked_for_another_class(qtbot, page, probe, pictures):
+    page.try_panel.try_path(str(pictures / "a01.png"))
+    qtbot.waitUntil(lambda: page.try_panel.picture.has_heat)
+    second = page.try_panel._indices[1]
+    page.try_panel.look_choice._group.button(1).click()
+    assert [p for m, p in probe.calls if m == "explain"][-1]["class_index"] == second
+
+
+def test_a_network_that_cannot_be_explained_still_answers(qtbot, page, probe, pictures):
+    probe.answer("explain", WorkerError("This network has no feature map."))
+    page.try_panel.try_path(str(pictures / "a01.png"))
+    qtbot.waitUntil(lambda: not page.try_panel.spinner.isVisibleTo(page))
+    assert page.try_panel.answer.bars.isVisibleTo(page) and not page.try_panel.picture.has_heat
+
+
+def test_a_worker_that_fails_says_so_in_place_of_an_answer(qtbot, page, probe, pictures):
+    probe.answer("predict", WorkerError("The checkpoint is damaged.", "Use the last epoch."))
+    page.try_panel.try_path(str(pictures / "a01.png"))
+    qtbot.waitUntil(lambda: page.try_panel.answer.note_label.text() == "The checkpoint is damaged. Use the last epoch.")
+
+
+def test_a_copied_picture_and_a_copied_file_can_be_pasted(qtbot, page, pictures):
+    mime = QMimeData()
+    mime.setUrls([QUrl.fromLocalFile(str(pictures / "a02.png"))])
+    QGuiApplication.clipboard().setMimeData(mime)
+    assert page.try_panel.paste() and page.try_panel.recent[0].endswith("a02.png")
+    image = QImage(30, 20, QImage.Format.Format_RGB888)
+    image.fill(Qt.GlobalColor.red)
+    QGuiApplication.clipboard().setImage(image)
+    assert page.try_panel.paste()
+    qtbot.waitUntil(lambda: "pasted-" in page.try_panel.recent[0])
+    QGuiApplication.clipboard().setText("words")
+    assert not page.try_panel.paste()
+
+
+# Folder
+
+
+def test_a_folder_is_predicted_in_parts_and_its_counts_filter(qtbot, page, probe, pictures):
+    page.accept_drop([str(pictures)])
+    wait_for_folder(qtbot, page)
+    panel = page.folder_panel
+    asked = [len(p["paths"]) for m, p in probe.calls if m == "predict_folder"]
+    assert asked == [PART, 40 - PART] and panel.model.rowCount() == 40
+    counts = {name: number for _, name, number in panel.filters._entries}
+    assert counts["All"] == 40 and counts["unsure"] == 2 and counts["not readable"] == 1
+    assert sum(counts.values()) == 80
+    panel.filters._take(UNSURE)
+    assert {r.id for r in panel.model.rows} == {"unsure1.png", "sub/unsure2.png"}
+    panel.filters._take(UNREADABLE)
+    assert [panel.model.data(panel.model.index(0, c)) for c in (1, 2, 4)] == ["broken.png", "cannot be read", "the file is cut short"]
+    page.threshold_slider.setValue(300)
+    assert "unsure" not in {name for _, name, _ in panel.filters._entries}
+
+
+def test_stopping_keeps_what_is_there_and_going_on_ends_it(qtbot, page, probe, pictures):
+    probe._answers.pop("predict_folder")
+    panel = page.folder_panel
+    panel.predict(str(pictures))
+    wait_for_folder(qtbot, page, "predicting")
+    panel.stop_button.click()
+    assert panel.work.state == "stopped" and len(probe.cancelled) == 1
+    late = probe.held["predict_folder"][0]
+    late(probe._predict({"paths": [path_to_text(str(pictures / "a01.png"))] * PART}))
+    assert panel.work.rows == []
+    probe.answer("predict_folder", probe._predict)
+    assert panel.resume_button.isVisibleTo(page)
+    panel.resume_button.click()
+    wait_for_folder(qtbot, page)
+    assert len(panel.work.rows) == 40
+
+
+def test_a_folder_without_images_says_so(qtbot, page, tmp_path):
+    empty = tmp_path / "empty"
+    empty.mkdir()
+    page.folder_panel.predict(str(empty))
+    wait_for_folder(qtbot, page, "failed")
+    assert page.folder_panel.problem_label.text() == f"There are no images in {empty}."
+    page.folder_panel.predict(str(tmp_path / "gone"))
+    qtbot.waitUntil(lambda: "No such file" in page.folder_panel.problem_label.text())
+
+
+def test_the_table_is_saved_with_every_file_whatever_is_filtered(qtbot, page, pictures, tmp_path):
+    page.folder_panel.predict(str(pictures))
+    wait_for_folder(qtbot, page)
+    page.folder_panel.filters._take(UNSURE)
+    with qtbot.waitSignal(page.context.shell.toast_requested) as toast:
+        page.folder_panel.save(str(tmp_path / "out.csv"))
+    assert toast.args[0].startswith("40 predictions saved")
+    with open(tmp_path / "out.csv", newline="", encoding="utf-8") as f:
+        rows = {row["file"]: row for row in csv.DictReader(f)}
+    assert len(rows) == 40 and rows["odd\\xFF.png"]["confidence"] == "0.9000"
+    assert rows["unsure1.png"]["unsure"] == "yes" and rows["broken.png"]["problem"] == "the file is cut short"
+    with qtbot.waitSignal(page.context.shell.toast_requested) as toast:
+        page.folder_panel.save(str(tmp_path / "no" / "such" / "out.csv"))
+    assert "could not be saved" in toast.args[0]
+
+
+def test_enter_on_a_row_shows_the_picture_above(qtbot, page, pictures):
+    page.folder_panel.predict(str(pictures))
+    wait_for_folder(qtbot, page)
+    page.folder_panel.table.setCurrentIndex(page.folder_panel.model.index(3, 1))
+    qtbot.keyClick(page.folder_panel.table, Qt.Key.Key_Return)
+    assert page.try_panel.recent[0] == page.folder_panel.model.rows[3].path
+
+
+# Export
+
+
+def report(**more) -> dict:
+    return {
+        "format": "onnx", "folder": "/tmp/x", "main_file": "model.onnx", "num_bytes": 14_000_000, "num_images": 64, "are_real_images": True,
+        "agreement": 1.0, "max_difference": 3.1e-5, "is_good": True, "facts": {},
+    } | more  # fmt: skip
+
+
+def test_an_export_reports_progress_and_how_well_it_agrees(page, probe, tmp_path):
+    card = page.export_column.cards["onnx"]
+    card.export_to(str(tmp_path / "out"))
+    method, params = probe.calls[-1]
+    assert method == "export" and params["format"] == "onnx" and params["destination"] == path_to_text(str(tmp_path / "out"))
+    on_result, _, on_progress = probe.held["export"]
+    on_progress(1, 4, "Writing ONNX")
+    assert card.outcome_label.text() == "Writing ONNX…" and card.stop_button.isVisibleTo(page)
+    on_result(report(folder=path_to_text(str(tmp_path / "out"))))
+    assert card.outcome_label.text() == "64 of 64 images agree, largest difference 3.1e-5"
+    assert card.size_label.text() == "14.0\xa0MB" and card.show_button.isVisibleTo(page)
+    assert repr(str(tmp_path / "out")) in page.export_column.code.code.toPlainText()
+
+
+def test_an_export_that_answers_differently_is_not_offered(page, probe, tmp_path):
+    card = page.export_column.cards["safetensors"]
+    card.export_to(str(tmp_path / "out"))
+    probe.held["export"][0](report(agreement=0.5, max_difference=0.3, is_good=False))
+    assert card.outcome_label.text().startswith("32 of 64 images agree, largest difference 0.3. It answers differently")
+    assert card.outcome_label.property("tone") == "bad"
+    card.export_to(str(tmp_path / "out"))
+    probe.held["export"][1](WorkerError("The disk is full.", "Free some space."))
+    assert card.outcome_label.text() == "The disk is full. Free some space."
+
+
+def test_a_stopped_export_says_that_nothing_was_written(page, probe, tmp_path):
+    card = page.export_column.cards["onnx"]
+    card.export_to(str(tmp_path / "out"))
+    card.stop_button.click()
+    assert len(probe.cancelled) == 1 and card.outcome_label.text() == "Stopped. Nothing was written."
+    assert card.export_button.isVisibleTo(page)
+
+
+def test_random_pictures_are_called_so():
+    assert report_words(report(are_real_images=False, num_images=16)) == "16 of 16 random pictures agree, largest difference 3.1e-5"
+
+
+@pytest.mark.parametrize("key", ["onnx", "safetensors"])
+def test_the_code_sample_is_python_and_survives_odd_folder_names(key):
+    folder = "C:\\new \"folder\"\n'x'"
+    code = sample_code(key, folder)
+    compile(code, key, "exec")
+    names: dict = {}
+    exec(next(line for line in code.splitlines() if line.startswith("folder = ")), names)  # noqa: S102
+    assert names["folder"] == folder
+    assert max(len(line) for line in sample_code(key).splitlines()) <= 48  # fits the panel
+
+
+# The frame
+
+
+def test_the_page_fits_the_least_window_and_every_control_has_a_name(qtbot, page, pictures):
+    page.try_panel.try_path(str(pictures / "a01.png"))
+    qtbot.waitUntil(lambda: page.try_panel.picture.has_heat)
+    hint = page.minimumSizeHint()
+    assert hint.width() <= 924 and hint.height() <= 560
+    for kind in (QAbstractButton, QAbstractSlider):
+        for control in page.findChildren(kind):
+            if control.isVisibleTo(page) and type(control).__name__ not in ("QScrollBar", "QTableCornerButton"):
+                assert control.accessibleName(), (control.objectName(), type(control))
+
+
+def test_both_themes_draw(qtbot, page, theme, pictures):
+    page.folder_panel.predict(str(pictures))
+    wait_for_folder(qtbot, page)
+    for choice in ("light", "dark"):
+        theme.set_choice(choice)
+        assert not page.grab().isNull()
