@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable
 
 from PySide6.QtCore import QEvent, Qt, QTimer
@@ -30,7 +29,7 @@ from studio.gui.widgets.slider import Slider
 from studio.gui.widgets.state import EmptyState
 from studio.gui.wording import counted
 
-REDRAW_MS = 100
+REDRAW_MS, NUM_PARTS = 100, 6
 SHORT_PX = 700  # page height under which the batch strip goes, for the plots' sake
 NO_GHOST, BEST_GHOST, PREVIOUS_GHOST = "none", "best", "previous"
 
@@ -49,8 +48,10 @@ class TrainPage(Page):
         self._maximised: Panel | None = None
         self._is_in_front = False
         self._system_height = 0
-        self._timer = QTimer(self, singleShot=True, interval=REDRAW_MS)
-        self._timer.timeout.connect(self._redraw)
+        self._is_stale = False
+        self._jobs: list[Callable[[], object]] = []
+        self._timer = QTimer(self, singleShot=True)
+        self._timer.timeout.connect(self._on_timer_timeout)
         self.charts = TrainCharts(self)
         self._build_head()
         self._build_body()
@@ -216,12 +217,35 @@ class TrainPage(Page):
         self._timer.stop()
 
     def _schedule(self) -> None:
-        """Redraw soon, ten times a second at most."""
+        """Redraw soon: the parts one after the other, each ten times a second at most, so that no turn takes long."""
+        self._is_stale = True
         if self._is_in_front and not self._timer.isActive():
-            self._timer.start()
+            self._begin()
+
+    def _begin(self) -> None:
+        self._is_stale = False
+        self._jobs = self._parts()
+        self._timer.start(REDRAW_MS // NUM_PARTS)
+
+    def _on_timer_timeout(self) -> None:
+        self._jobs.pop(0)()
+        if self._jobs:
+            self._timer.start(REDRAW_MS // NUM_PARTS)
+        elif self._is_stale:
+            self._begin()
 
     def _redraw(self) -> None:
-        began = time.perf_counter()
+        """All of it, now: the page comes to the front."""
+        self._timer.stop()
+        self._is_stale = False
+        for job in self._parts():
+            job()
+
+    def _parts(self) -> list[Callable[[], object]]:
+        return [self._show_run, *(lambda i=i: self._draw_plot(i) for i in range(4)), self._show_side]
+
+    def _show_run(self) -> None:
+        """Which view, the head, the banner and the figures."""
         entry = self._entry
         self._controls.setVisible(entry is not None)
         if entry is None:
@@ -242,14 +266,22 @@ class TrainPage(Page):
         self.stack.setCurrentWidget(self.full)
         ghost = self.ghost_entry
         self.figures.set_figures(run_figures(state, entry.experiment, ghost.state if ghost else None, ghost.name if ghost else ""))
-        self.charts.show_run(Shown(entry.folder.name, entry.experiment, state), Shown(ghost.name, ghost.experiment, ghost.state) if ghost else None)
+        self.charts.set_run(Shown(entry.folder.name, entry.experiment, state), Shown(ghost.name, ghost.experiment, ghost.state) if ghost else None)
+
+    def _draw_plot(self, index: int) -> None:
+        if self.stack.currentWidget() is self.full and not self.charts.plots[index].isHidden():
+            self.charts.draw(index)
+
+    def _show_side(self) -> None:
+        entry = self._entry
+        if entry is None or self.stack.currentWidget() is not self.full:
+            return
+        state = entry.state
         self.epochs.set_epochs(state.epochs)
         self.system.show_state(state)
         self._fit_side()
         self.events.set_notices(state.notices)
         self.batch.show_samples(entry.folder.path, state.samples)
-        # A run of very many steps takes longer to draw: leave the window at least four fifths of its time.
-        self._timer.setInterval(max(REDRAW_MS, round((time.perf_counter() - began) * 5000)))
 
     def _refresh_empty(self) -> None:
         if self._entry is not None:
@@ -336,6 +368,7 @@ class TrainPage(Page):
 
     def _on_fourth_value_changed(self, which: object) -> None:
         self.charts.gradient.setVisible(which == "gradient")
+        self.charts.draw(3)
         self.epochs.setVisible(which == "epochs")
         self.panels[3].set_title("Gradient" if which == "gradient" else "Epochs")
 

@@ -97,28 +97,28 @@ class TrainCharts(QObject):
         """Show the whole plan, or follow what has happened."""
         self._is_all = is_all
         self._is_framed_by_user = False
-        self._frame()
+        self._frame(*self.plots)
 
-    def show_run(self, run: Shown | None, ghost: Shown | None) -> None:
+    def set_run(self, run: Shown | None, ghost: Shown | None) -> None:
+        """What to draw; `draw` each plot afterwards. Apart, so that one turn of the event loop does not draw all four."""
         if run is None or self._run is None or run.name != self._run.name:
             self._is_framed_by_user = False
             for plot in self.plots:
                 plot.clear()
         self._run, self._ghost = run, ghost
-        self.redraw()
+
+    def draw(self, index: int) -> None:
+        """Bring one of `plots` up to date."""
+        plot = self.plots[index]
+        plot.plot.getAxis("bottom").set_mode(self.mode)
+        plot.set_x_label(_AXES[self.mode])
+        if self._run is not None:
+            self._frame(plot)
+            (self._draw_loss, self._draw_accuracy, self._draw_rate, self._draw_gradient)[index](self._run)
 
     def redraw(self) -> None:
-        run = self._run
-        for plot in self.plots:
-            plot.plot.getAxis("bottom").set_mode(self.mode)
-            plot.set_x_label(_AXES[self.mode])
-        if run is None:
-            return
-        self._draw_loss(run)
-        self._draw_accuracy(run)
-        self._draw_rate(run)
-        self._draw_gradient(run)
-        self._frame()
+        for index in range(len(self.plots)):
+            self.draw(index)
 
     def set_cross(self, x: float | None) -> None:
         for plot in self.plots:
@@ -204,7 +204,7 @@ class TrainCharts(QObject):
 
     # Framing
 
-    def _frame(self) -> None:
+    def _frame(self, *plots: CurvePlot) -> None:
         run = self._run
         if run is None or self._is_framed_by_user:
             return
@@ -216,7 +216,7 @@ class TrainCharts(QObject):
         low = float(run.state.step_time.y[0]) if self.mode == "time" and len(run.state.step_time) else 0.0
         is_over = not run.state.status.is_active
         high = total if self._is_all else now if is_over else self._just_past(run, now, total)
-        for plot in self.plots:
+        for plot in plots:
             whole = plot is self.rate and self.mode != "time"
             plot.set_x_range(0.0 if whole else low, max(total if whole else high, 1e-9))
 

@@ -20,7 +20,9 @@ from studio.gui.theme import SYMBOLS, colour, font, pen, px, theme
 from studio.gui.widgets.plot_axis import PlainAxis
 from studio.gui.widgets.plot_style import set_axis_label
 
-MAX_POINTS = 2000  # thick pens are slow: 2.2 px lines of more points cost more than a frame
+# Thick pens are slow: a 2.2 px line of 2,000 points takes 20 ms to paint. More points than pixels are not seen anyway.
+MAX_POINTS = 2000
+POINTS_PER_PX = {"raw": 2.0}
 GHOST_DASH = (3, 4)
 
 
@@ -98,7 +100,7 @@ class CurvePlot(QWidget):
         self._hidden: set[str] = set()
         self._marks: list[tuple[pg.InfiniteLine, str]] = []
         self._marks_key: tuple = ()
-        self._guides: dict[str, tuple[pg.InfiniteLine, str]] = {}
+        self._guides: dict[str, tuple[pg.InfiniteLine, str, tuple]] = {}
         self._left_label = left_label
         self._bottom_label = ""
         self._axis_width = axis_width
@@ -123,6 +125,7 @@ class CurvePlot(QWidget):
         column = QVBoxLayout(self)
         column.setContentsMargins(0, 0, 0, 0)
         column.addWidget(self.widget)
+        self.view.sigXRangeChanged.connect(lambda *_: self._on_x_range_changed())
         self._cross = pg.InfiniteLine(angle=90, movable=False)
         self._cross.setZValue(20)
         self._cross.hide()
@@ -131,6 +134,7 @@ class CurvePlot(QWidget):
         self.view.sigResized.connect(lambda *_: self.legend.place())
         self._bubble = _ValueBubble(self)
         self.widget.viewport().installEventFilter(self)
+        self.widget.viewport().setFocusPolicy(Qt.FocusPolicy.NoFocus)
         self.widget.viewport().setMouseTracking(True)
         self.widget.viewport().setCursor(Qt.CursorShape.CrossCursor)
         theme().changed.connect(self._restyle)
@@ -140,21 +144,40 @@ class CurvePlot(QWidget):
 
     def set_curve(self, key: str, x: np.ndarray, y: np.ndarray, style: CurveStyle) -> None:
         """Draw or replace a curve: float64[n] each, x ascending, y may hold nan. Keys keep the order of their first use."""
-        x, y = decimated(np.asarray(x, float), np.asarray(y, float), MAX_POINTS)
         is_new_style = self._styles.get(key) != style
-        self._styles[key], self._data[key] = style, (x, y)
+        self._styles[key], self._data[key] = style, (np.asarray(x, float), np.asarray(y, float))
         item = self._items.get(key)
         if item is None:
             item = self._items[key] = pg.PlotDataItem(connect="finite", antialias=style.kind != "raw")
             item.setZValue({"raw": 1, "ghost": 2, "planned": 3}.get(style.kind, 4))
             item.setVisible(key not in self._hidden)
             self.plot.addItem(item)
-        with np.errstate(invalid="ignore", divide="ignore"):
-            drawn = self._transform_y(y) if self._transform_y else y
-        item.setData(x, drawn)
+        self._draw(key)
         if is_new_style:
             self._style_item(key)
             self.legend.refresh()
+
+    def _draw(self, key: str) -> None:
+        """Hand to pyqtgraph what can be seen: the points in view, and no more of them than the width shows."""
+        x, y = self._data[key]
+        limit = self._limit(key)
+        if len(x) > limit:
+            low, high = self.view.viewRange()[0]
+            first, last = np.searchsorted(x, [low, high])
+            if first < len(x) and last > 0 and last - first < 0.9 * len(x):  # zoomed in
+                x, y = x[max(0, first - 1) : last + 1], y[max(0, first - 1) : last + 1]
+            x, y = decimated(x, y, limit)
+        with np.errstate(invalid="ignore", divide="ignore"):
+            drawn = self._transform_y(y) if self._transform_y else y
+        self._items[key].setData(x, drawn)
+
+    def _limit(self, key: str) -> int:
+        return min(MAX_POINTS, max(240, int(self.width() * POINTS_PER_PX.get(self._styles[key].kind, 1.0))))
+
+    def _on_x_range_changed(self) -> None:
+        for key, (x, _) in self._data.items():
+            if len(x) > self._limit(key):
+                self._draw(key)
 
     def remove_curve(self, key: str) -> None:
         if key in self._items:
@@ -186,13 +209,16 @@ class CurvePlot(QWidget):
 
     def set_guide(self, key: str, y: float | None, token: str = "outline", word: str = "") -> None:
         """A horizontal reference line at `y` in data units; None removes it."""
+        wanted = (y, token, word)
         if key in self._guides:
+            if self._guides[key][2] == wanted:
+                return
             self.plot.removeItem(self._guides.pop(key)[0])
         if y is None or not np.isfinite(y):
             return
         at = float(self._transform_y(np.array([y]))[0]) if self._transform_y else y
         line = pg.InfiniteLine(at, angle=0, label=word or None, labelOpts={"position": 0.03, "anchors": [(0, 1), (0, 0)]})
-        self._guides[key] = (line, token)
+        self._guides[key] = (line, token, wanted)
         self.plot.addItem(line, ignoreBounds=True)
         self._style_lines()
 
@@ -221,8 +247,13 @@ class CurvePlot(QWidget):
     # What is read
 
     def curve_data(self, key: str) -> tuple[np.ndarray, np.ndarray]:
-        """The points as drawn, in data units: float64[n] each; empty for an unknown key."""
+        """All points of a curve, in data units: float64[n] each; empty for an unknown key."""
         return self._data.get(key, (np.empty(0), np.empty(0)))
+
+    def num_drawn(self, key: str) -> int:
+        """How many points are handed to the painter."""
+        x, _ = self._items[key].getData()
+        return 0 if x is None else len(x)
 
     def curve_keys(self) -> tuple[str, ...]:
         return tuple(self._styles)
@@ -381,6 +412,7 @@ class CurvePlot(QWidget):
     def resizeEvent(self, event) -> None:
         super().resizeEvent(event)
         self.legend.place()
+        self._on_x_range_changed()
 
     def sizeHint(self) -> QSize:
         return QSize(px(320), px(200))
@@ -423,7 +455,7 @@ class CurvePlot(QWidget):
             item.setSymbolPen(pen(style.token))
 
     def _style_lines(self) -> None:
-        for line, token in [*self._marks, *self._guides.values()]:
+        for line, token, *_ in [*self._marks, *self._guides.values()]:
             line.setPen(pen(token, 1, 0.8, (2, 3)))
             if getattr(line, "label", None) is not None:
                 line.label.setColor(colour(token))

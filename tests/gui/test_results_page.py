@@ -1,0 +1,465 @@
+"""The Results page: what is stored is what is shown, every label edit can be undone, and nothing is lost by a click."""
+
+from __future__ import annotations
+
+import json
+import pickle
+
+import numpy as np
+import pytest
+from builders import build_dataset, build_run
+from PySide6.QtCore import Qt
+from PySide6.QtWidgets import QAbstractButton, QLabel, QLineEdit, QWidget
+
+from studio.core.experiment import Experiment
+from studio.core.outcome import Status
+from studio.core.place import runs_dir
+from studio.core.run_folder import find_runs
+from studio.dataset.dataset import Dataset
+from studio.gui.monitor import RunUpdate
+from studio.gui.pages.results import ResultsPage
+from studio.gui.pages.results_bin import move_to_bin, take_back
+from studio.gui.pages.results_confusion import MANY, ConfusionMatrix
+from studio.gui.pages.results_details import interval
+from studio.gui.pages.results_difference import Side, compare
+from studio.gui.pages.results_notes import Notes, read_notes, tags_from_text, write_notes
+from studio.gui.pages.results_rows import BY_KEY, COLUMNS, RunRow, matches
+from studio.gui.pages.results_scores import ClassScore, Scores, read_predictions, read_scores, worst_mistakes
+from studio.gui.recorded import Recording
+
+FIRST = Recording().started
+
+
+@pytest.fixture(scope="module")
+def dataset(tmp_path_factory) -> Dataset:
+    return build_dataset(tmp_path_factory.mktemp("images"))
+
+
+@pytest.fixture
+def three_runs(dataset):
+    """Finished, stopped and failed; the first has the best figures."""
+    base = Experiment().changed({"data.source": dataset.root})
+    short = base.changed({"schedule.epochs": 6, "schedule.peak_lr": 5e-4})
+    return [
+        build_run(runs_dir(), dataset, Status.FINISHED, nickname="keen-finch", started=FIRST.replace(hour=8), skill=0.95, seed=1),
+        build_run(runs_dir(), dataset, Status.STOPPED, nickname="brave-heron", started=FIRST.replace(hour=9), skill=0.85, seed=2, experiment=short),
+        build_run(runs_dir(), dataset, Status.FAILED, nickname="calm-otter", started=FIRST.replace(hour=10), seed=3),
+    ]
+
+
+@pytest.fixture
+def open_page(qtbot, context, dataset):
+    """open_page(folders) shows the page with these runs known and the draft on the same images."""
+
+    def make(*folders, size=(1120, 800)) -> ResultsPage:
+        context.store.reset_to(context.store.experiment.changed({"data.source": dataset.root}))
+        context.runs.take(tuple(RunUpdate(f, f.read_state(), f.experiment(), f.is_alive()) for f in folders))
+        page = ResultsPage(context)
+        qtbot.addWidget(page)
+        page.resize(*size)
+        page.show()
+        page.activate()
+        if folders:
+            qtbot.waitUntil(lambda: page.stored is not None, timeout=5000)
+        return page
+
+    return make
+
+
+def names(page) -> list[str]:
+    proxy = page.table.proxy
+    return [proxy.index(r, BY_KEY["run"]).data() for r in range(proxy.rowCount())]
+
+
+def cell(page, row: int, key: str) -> str:
+    return page.table.proxy.index(row, BY_KEY[key]).data()
+
+
+# The table
+
+
+def test_the_table_shows_the_best_epoch_of_every_run(open_page, three_runs):
+    page = open_page(*three_runs)
+    assert names(page) == ["run 3", "run 2", "run 1"]
+    best = page.runs.entries[0].state.best
+    assert cell(page, 2, "top1") == f"{best.validation_top1 * 100:.1f}"
+    assert cell(page, 2, "f1") == f"{best.macro_f1:.3f}"
+    assert cell(page, 1, "epochs") == "3 / 6"
+    assert page.chosen.entry is page.runs.best
+
+
+def test_figures_sort_by_value_and_not_by_text(open_page, three_runs):
+    page = open_page(*three_runs)
+    page.table.sortByColumn(BY_KEY["top1"], Qt.SortOrder.DescendingOrder)
+    figures = [float(cell(page, r, "top1")) for r in range(3)]
+    assert figures == sorted(figures, reverse=True)
+
+
+@pytest.mark.parametrize(
+    ("query", "found"),
+    [("", 3), ("keen", 1), ("top1>90", 1), ("top1<=90 epochs>=3", 2), ("lr<1e-3", 1), ("is:failed", 1), ("is:starred", 0), ("tag:paper", 0), ("lite0 heron", 1), ("top1>x", 0)],
+)  # fmt: skip
+def test_search_takes_words_and_comparisons(open_page, three_runs, query, found):
+    page = open_page(*three_runs)
+    page.search.setText(query)
+    assert page.table.proxy.rowCount() == found
+
+
+def test_tags_and_stars_are_searched(context, three_runs):
+    context.runs.take(tuple(RunUpdate(f, f.read_state(), f.experiment(), False) for f in three_runs))
+    row = RunRow(context.runs.entries[0], Notes(tags=("low LR", "paper"), is_starred=True, note="with flips"), context.runs.entries[0].state)
+    assert matches(row, "tag:paper is:starred flips") and not matches(row, "tag:draft")
+
+
+def test_a_star_a_name_tags_and_a_note_are_kept_in_the_run_folder(qtbot, open_page, three_runs):
+    page = open_page(*three_runs)
+    page.table.choose(page.runs.entries[0])
+    page.toggle_star(page.chosen.entry)
+    page.table.source.renamed.emit(page.chosen, "  the good one ")
+    page.table.source.tagged.emit(page.chosen, "paper, low LR, paper")
+    page.details.note_edited.emit("mirrored images help")
+    wanted = Notes("the good one", "mirrored images help", ("paper", "low LR"), True)
+    qtbot.waitUntil(lambda: read_notes(three_runs[0]) == wanted, timeout=3000)
+    assert "the good one" in names(page)
+
+
+def test_notes_that_are_not_ours_are_read_as_none(three_runs):
+    for content in (b"", b"[]", b'{"tags": 3}', b"\xff\xfe", b"null"):
+        (three_runs[0].path / "notes.json").write_bytes(content)
+        assert read_notes(three_runs[0]) == Notes()
+    write_notes(three_runs[0], Notes("a"))
+    assert read_notes(three_runs[0]).title == "a"
+    assert tags_from_text(" a ,, b  c,a") == ("a", "b c")
+
+
+def test_f2_renames_in_place_by_keyboard_alone(qtbot, open_page, three_runs):
+    page = open_page(*three_runs)
+    page.table.setFocus()
+    qtbot.keyClick(page.table, Qt.Key.Key_F2)
+    editor = page.table.findChild(QLineEdit)
+    editor.setText("baseline")
+    qtbot.keyClick(editor, Qt.Key.Key_Return)
+    qtbot.waitUntil(lambda: page.chosen.name == "baseline", timeout=2000)
+
+
+def test_x_puts_a_run_in_and_out_of_compare(qtbot, open_page, three_runs):
+    page = open_page(*three_runs)
+    name = page.chosen.entry.folder.name
+    assert name in page.model.checked and name in page.compare.plot.curve_keys()
+    page.table.setFocus()
+    qtbot.keyClick(page.table, Qt.Key.Key_X)
+    assert name not in page.model.checked and name not in page.compare.plot.curve_keys()
+    page.clear_checks()
+    assert page.compare.plot.curve_keys() == ()
+
+
+def test_compare_draws_every_epoch_of_the_checked_runs(open_page, three_runs):
+    page = open_page(*three_runs)
+    for measure, field in (("top1", "validation_top1"), ("loss", "validation_loss"), ("f1", "macro_f1")):
+        page.compare.measure.set_value(measure)
+        page.compare._draw()
+        for entry in page.runs.entries:
+            x, y = page.compare.plot.curve_data(entry.folder.name)
+            np.testing.assert_array_equal(x, [e.epoch + 1 for e in entry.state.epochs])
+            np.testing.assert_array_equal(y, [getattr(e, field) for e in entry.state.epochs])
+
+
+def test_columns_that_matter_less_go_first_in_a_narrow_window(open_page, three_runs):
+    page = open_page(*three_runs, size=(944, 616))
+    shown = {c.key for i, c in enumerate(COLUMNS) if not page.table.isColumnHidden(i)}
+    assert {"check", "star", "run", "top1", "f1", "epochs"} <= shown and "tags" not in shown
+    assert page.table.horizontalHeader().length() <= page.table.viewport().width()
+
+
+# Scores
+
+
+def test_the_matrix_shows_the_stored_counts_and_row_shares(open_page, three_runs):
+    page = open_page(*three_runs)
+    stored = json.loads((three_runs[0].results_path / "validation.json").read_text())
+    model = page.matrix.model
+    shown = [[model.index(r, c).data() or "0" for c in range(6)] for r in range(6)]
+    assert [[int(v) for v in row] for row in shown] == stored["confusion"]
+    page.matrix.set_share(True)
+    assert model.index(0, 0).data() == f"{stored['confusion'][0][0] / sum(stored['confusion'][0]) * 100:.0f}"
+
+
+def test_a_cell_chosen_by_keyboard_filters_the_mistakes_and_escape_shows_all(qtbot, open_page, three_runs):
+    page = open_page(*three_runs)
+    confusion = page.matrix.model.scores.confusion
+    everything = page.mistakes.list.cards.rowCount()
+    row, column = next((r, c) for r in range(6) for c in range(6) if r != c and confusion[r, c])
+    table = page.matrix.table
+    table.setFocus()
+    table.setCurrentIndex(page.matrix.model.index(row, column))
+    qtbot.keyClick(table, Qt.Key.Key_Return)
+    cards = page.mistakes.list.cards.cards
+    assert len(cards) == confusion[row, column] < everything
+    assert {(c.mistake.label, c.mistake.predicted) for c in cards} == {(row, column)}
+    assert page.mistakes.filter_chip.isVisible()
+    qtbot.keyClick(table, Qt.Key.Key_Escape)
+    assert page.mistakes.list.cards.rowCount() == everything and not page.mistakes.filter_chip.isVisible()
+
+
+def test_a_cell_says_what_it_means(open_page, three_runs):
+    page = open_page(*three_runs)
+    counts = page.matrix.model.scores.confusion
+    n = counts[0, 0]
+    assert page.matrix.model.sentence(0, 0) == f"boot called boot, right: {n} images, {n / counts[0].sum() * 100:.0f}\N{NO-BREAK SPACE}% of {counts[0].sum()}"
+
+
+def test_more_than_forty_classes_are_one_picture_that_keys_walk(qtbot, theme):
+    n = MANY + 5
+    counts = np.eye(n, dtype=int) * 7
+    counts[3, 9] = 4
+    rows = tuple(ClassScore(f"class {i}", 1, 1, 1, 7) for i in range(n))
+    matrix = ConfusionMatrix()
+    qtbot.addWidget(matrix)
+    matrix.resize(300, 300)
+    matrix.set_scores(Scores(tuple(r.name for r in rows), counts, rows, 0.9, 1.0, 0.1, 0.9, int(counts.sum())))
+    matrix.show()
+    assert matrix.picture.isVisible() and not matrix.table.isVisible()
+    for key in [Qt.Key.Key_Down] * 3 + [Qt.Key.Key_Right] * 9:
+        qtbot.keyClick(matrix.picture, key)
+    assert "class 3 called class 9: 4 images" in matrix.picture.accessibleDescription()
+    with qtbot.waitSignal(matrix.cell_chosen) as chosen:
+        qtbot.keyClick(matrix.picture, Qt.Key.Key_Return)
+    assert chosen.args == [(3, 9)]
+
+
+def test_class_scores_sort_by_number(open_page, three_runs):
+    page = open_page(*three_runs)
+    model = page.classes.model()
+    for column in range(1, 5):
+        page.classes.sortByColumn(column, Qt.SortOrder.AscendingOrder)
+        values = [model.index(r, column).data(Qt.ItemDataRole.UserRole) for r in range(6)]
+        assert values == sorted(values)
+
+
+def test_a_run_that_was_not_scored_says_why(qtbot, open_page, three_runs):
+    page = open_page(*three_runs)
+    page.table.choose(page.runs.entries[2])
+    qtbot.waitUntil(lambda: page.stored is not None, timeout=3000)
+    assert "ended before it was scored" in page.no_scores.text()
+
+
+@pytest.mark.parametrize("damage", [b"", b"{}", b'{"classes": ["a"], "confusion": [[1, 2]]}', b"\xff"])
+def test_damaged_scores_are_said_and_the_figures_stay(qtbot, open_page, dataset, damage):
+    folder = build_run(runs_dir(), dataset, Status.FINISHED)
+    (folder.results_path / "validation.json").write_bytes(damage)
+    assert read_scores(folder) is None
+    page = open_page(folder)
+    assert "missing or damaged" in page.no_scores.text() and float(cell(page, 0, "top1")) > 0
+
+
+def test_predictions_are_never_unpickled(dataset, tmp_path):
+    folder = build_run(runs_dir(), dataset, Status.FINISHED)
+    trap = tmp_path / "trap"
+
+    class Evil:
+        def __reduce__(self):
+            return trap.write_text, ("executed",)
+
+    path = folder.results_path / "validation_predictions.npz"
+    path.write_bytes(pickle.dumps(Evil()))
+    assert read_predictions(folder) is None
+    np.savez(path, ids=np.array([Evil()], dtype=object), labels=np.zeros(1), probabilities=np.zeros((1, 2)), losses=np.zeros(1))
+    assert read_predictions(folder) is None
+    assert not trap.exists()
+
+
+# Mistakes
+
+
+def test_worst_mistakes_are_the_wrong_ones_highest_loss_first(dataset):
+    folder = build_run(runs_dir(), dataset, Status.FINISHED)
+    stored = read_predictions(folder)
+    mistakes = worst_mistakes(stored)
+    called = stored.probabilities.argmax(axis=1)
+    assert len(mistakes) == int((called != stored.labels).sum()) == read_scores(folder).num_mistakes
+    assert [m.loss for m in mistakes] == sorted((m.loss for m in mistakes), reverse=True)
+    first = mistakes[0]
+    at = stored.ids.index(first.id)
+    assert (first.label, first.predicted) == (stored.labels[at], called[at])
+    assert first.confidence == pytest.approx(float(stored.probabilities[at].max()))
+
+
+def test_a_mistake_is_a_picture_of_its_file(qtbot, open_page, three_runs):
+    page = open_page(*three_runs)
+    card = page.mistakes.list.cards.cards[0]
+    qtbot.waitUntil(lambda: page.loader.pixmap(card.path, 256) is not None, timeout=5000)
+    assert "called" in page.mistakes.list.cards.index(0).data() and "loss" in page.mistakes.list.cards.index(0).data()
+
+
+def test_relabelling_edits_the_draft_and_can_be_undone(qtbot, open_page, three_runs, dataset):
+    page = open_page(*three_runs)
+    before = sorted((p.name, p.stat().st_mtime_ns) for p in (find_runs(runs_dir())[0].path).rglob("*") if p.is_file())
+    page.mistakes.next_mistake()
+    card = page.mistakes.card
+    page.mistakes.relabel_wanted.emit(card, card.predicted)
+    assert page.store.experiment.data.relabelled == {card.mistake.id: card.predicted}
+    qtbot.waitUntil(lambda: page.mistakes.card.state == f"now {card.predicted}", timeout=2000)
+    assert "1 label changed" in page.mistakes.subtitle_label.text()
+    page.store.undo()
+    assert page.store.experiment.data.relabelled == {}
+    assert before == sorted((p.name, p.stat().st_mtime_ns) for p in (find_runs(runs_dir())[0].path).rglob("*") if p.is_file())
+
+
+def test_leaving_out_and_taking_back_by_keyboard(qtbot, open_page, three_runs):
+    page = open_page(*three_runs)
+    page.mistakes.next_mistake()
+    id_ = page.mistakes.card.mistake.id
+    qtbot.keyClick(page.mistakes.list, Qt.Key.Key_Delete)
+    assert page.store.experiment.data.left_out == (id_,)
+    qtbot.waitUntil(lambda: page.mistakes.card.state == "left out", timeout=2000)
+    qtbot.keyClick(page.mistakes.list, Qt.Key.Key_Delete)
+    assert page.store.experiment.data.left_out == ()
+
+
+def test_a_label_found_right_is_remembered_and_the_next_mistake_comes(qtbot, open_page, three_runs):
+    page = open_page(*three_runs)
+    page.mistakes.next_mistake()
+    card = page.mistakes.card
+    page.mistakes.confirm_wanted.emit(card)
+    qtbot.waitUntil(lambda: read_notes(three_runs[0]).confirmed == (card.mistake.id,), timeout=3000)
+    assert page.mistakes.card.mistake.id != card.mistake.id
+    assert page.mistakes.list.cards.cards[0].state == "label is right"
+
+
+def test_labels_of_another_folder_cannot_be_edited(qtbot, open_page, three_runs):
+    page = open_page(*three_runs)
+    page.store.set({"data.source": "/somewhere/else"})
+    qtbot.waitUntil(lambda: "another folder" in page.mistakes.relabel_button.toolTip(), timeout=2000)
+    page.mistakes.next_mistake()
+    assert not page.mistakes.relabel_button.isEnabled() and not page.mistakes.leave_out_button.isEnabled()
+    qtbot.keyClick(page.mistakes.list, Qt.Key.Key_Delete)
+    assert page.store.experiment.data.left_out == ()
+
+
+def test_where_the_network_looked_is_asked_of_the_probe_and_drawn(qtbot, open_page, three_runs, tmp_path):
+    page = open_page(*three_runs)
+
+    def answer(params: dict) -> dict:
+        number = len(page.context.probe.calls)
+        view, heat = tmp_path / f"{number}.rgb", tmp_path / f"{number}.f32"
+        view.write_bytes(np.full((8, 8, 3), 90, np.uint8).tobytes())
+        heat.write_bytes(np.linspace(0, 1, 64, dtype=np.float32).tobytes())
+        size = {"width": 8, "height": 8}
+        return {"image": {"path": str(view), **size}, "heat": {"path": str(heat), **size}}
+
+    page.context.probe.answer("explain", answer)
+    page.mistakes.view.set_value(True)
+    page.mistakes._on_view_value_changed(True)
+    card = page.mistakes.list.cards.cards[0]
+    qtbot.waitUntil(lambda: page.cams.cam(page.chosen.entry.folder, card.path, card.mistake.predicted) is not None, timeout=4000)
+    asked = [params for method, params in page.context.probe.calls if method == "explain"]
+    assert {"run": str(page.chosen.entry.folder.path), "path": card.path, "class_index": card.mistake.predicted} in asked
+    assert len(list(tmp_path.glob("*.rgb"))) <= 1, "pictures that were read are deleted; one may be on its way"
+
+
+# Difference, restore, delete
+
+
+def test_the_difference_lists_changed_settings_only_and_then_consequences(open_page, three_runs):
+    page = open_page(*three_runs)
+    first, second = page.runs.entries[0], page.runs.entries[1]
+    lines = compare(Side("a", first.experiment, first.state), Side("b", second.experiment, second.state))
+    settings = {x.label: (x.first, x.second) for x in lines if x.kind == "setting"}
+    assert settings == {"Epochs": ("8", "6"), "Peak learning rate": ("2e-3", "5e-4")}
+    consequences = {x.label: x for x in lines if x.kind == "consequence"}
+    assert consequences["Best top-1"].tone == "bad" and consequences["Best top-1"].note.startswith("\N{MINUS SIGN}")
+
+
+def test_one_run_is_compared_with_the_draft(open_page, dataset):
+    page = open_page(build_run(runs_dir(), dataset, Status.FINISHED))
+    assert page.difference.lines.names == ("run 1", "Draft")
+
+
+def test_restore_makes_the_run_the_draft_and_keeps_the_name(open_page, three_runs):
+    page = open_page(*three_runs)
+    page.store.set({"name": "Mine"})
+    page.table.choose(page.runs.entries[1])
+    page.restore_chosen()
+    assert page.store.experiment == page.runs.entries[1].experiment.changed({"name": "Mine"})
+    page.store.undo()
+    assert page.store.experiment.schedule.epochs == 8
+
+
+def test_delete_asks_and_moves_the_folder_to_the_bin(qtbot, open_page, three_runs):
+    page = open_page(*three_runs)
+    said = []
+    page.context.shell.toast_requested.connect(lambda *args: said.append(args))
+    page.ask_to_delete()
+    assert page.banner.isVisible() and three_runs[0].path.exists()
+    qtbot.mouseClick(page.banner.findChild(QAbstractButton, "results.banner.action0"), Qt.MouseButton.LeftButton)
+    qtbot.waitUntil(lambda: bool(said), timeout=3000)
+    binned = runs_dir() / ".bin" / three_runs[0].name
+    assert binned.is_dir() and not three_runs[0].path.exists()
+    assert three_runs[0] not in find_runs(runs_dir())
+    said[0][2]()  # Undo
+    qtbot.waitUntil(lambda: three_runs[0].path.is_dir(), timeout=3000)
+
+
+def test_the_bin_never_overwrites(dataset):
+    first = build_run(runs_dir(), dataset, Status.QUEUED)
+    one = move_to_bin(first)
+    second = build_run(runs_dir(), dataset, Status.QUEUED)
+    two = move_to_bin(second)
+    assert one != two and one.is_dir() and two.is_dir()
+    take_back(one, first)
+    with pytest.raises(FileExistsError):
+        take_back(two, second)
+
+
+def test_details_show_the_best_epoch_and_the_interval_is_wilsons(open_page, three_runs):
+    page = open_page(*three_runs)
+    best = page.chosen.state.best
+    assert f"Best epoch: {best.epoch + 1} of 8" in page.details.texts()
+    assert interval(0.9, 100) == "6.0"  # 1.96 / 1.0384 * sqrt(0.0009 + 0.000096)
+
+
+def test_go_to_results_with_a_run_chooses_it(open_page, three_runs):
+    page = open_page(*three_runs)
+    page.search.setText("keen")
+    page.show_argument(page.runs.entries[1])
+    assert page.chosen.entry is page.runs.entries[1]
+
+
+# Manners
+
+
+def test_without_runs_the_page_says_so(open_page):
+    page = open_page()
+    assert page.stack.currentWidget() is page.empty and page.empty.isVisible()
+
+
+def test_names_from_outside_are_never_read_as_markup(qtbot, context, tmp_path):
+    evil = ("<img src=file:///etc/passwd>", "<b>bold</b>", "a&b")
+    data = build_dataset(tmp_path / "images", evil, 12, 12)
+    folder = build_run(runs_dir(), data, Status.FINISHED, skill=0.6)
+    write_notes(folder, Notes("<h1>title</h1>", "<a href=x>note</a>", ("<i>tag</i>",)))
+    context.runs.take((RunUpdate(folder, folder.read_state(), folder.experiment(), False),))
+    page = ResultsPage(context)
+    qtbot.addWidget(page)
+    page.activate()
+    qtbot.waitUntil(lambda: page.stored is not None and page.chosen.name == "<h1>title</h1>", timeout=5000)
+    assert all(label.textFormat() == Qt.TextFormat.PlainText for label in page.findChildren(QLabel) if label.text())
+    for model in (page.model, page.matrix.model, page.mistakes.list.cards):
+        tips = [str(model.index(row, 0).data(Qt.ItemDataRole.ToolTipRole)) for row in range(model.rowCount())]
+        assert not any("<b>bold" in tip or "<img" in tip for tip in tips)
+
+
+def test_everything_that_takes_the_focus_has_a_name(open_page, three_runs):
+    page = open_page(*three_runs)
+    nameless = [
+        w.objectName() or type(w).__name__
+        for w in page.findChildren(QWidget)
+        if w.focusPolicy() & Qt.FocusPolicy.TabFocus and w.isVisible() and not w.accessibleName() and not isinstance(w.parentWidget(), QAbstractButton)
+    ]
+    assert nameless == []
+
+
+def test_the_page_fits_the_least_window(open_page, three_runs):
+    page = open_page(*three_runs, size=(940, 600))
+    hint = page.minimumSizeHint()
+    assert hint.width() <= 940 and hint.height() <= 600
