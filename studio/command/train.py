@@ -100,8 +100,8 @@ def _resumable(args: argparse.Namespace) -> RunFolder:
     if args.experiment or args.data or args.set:
         raise BadInput("A run goes on as it was begun: --resume takes no experiment, --data or --set. Start a new run to change something.")
     folder = find_run(chosen_runs(args), args.resume)
-    if folder.is_alive():
-        raise BadInput(f"{folder.nickname} is running already. Stop it first, or watch it in the window.")
     if folder.read_state().status is Status.FINISHED:
         raise BadInput(f"{folder.nickname} is finished: there is nothing left to resume. Start a new run with more epochs to train longer.")
+    if folder.is_alive():
+        raise BadInput(f"{folder.nickname} is running already. Stop it first, or watch it in the window.")
     return folder

@@ -72,7 +72,7 @@ def test_an_explanation_comes_with_its_view_and_where_that_lies_in_the_picture(p
     dataset = Dataset.from_json(run.dataset_path.read_bytes())
     found = probe.ask("explain", run=str(run.path), path=dataset.path_of(dataset.samples[0]), class_index=2)
     heat = np.frombuffer(take_file(found["heat"]), np.float32).reshape(64, 64)
-    assert 0 <= heat.min() and heat.max() <= 1 and found["class_index"] == 2
+    assert heat.min() >= 0 and heat.max() <= 1 and found["class_index"] == 2
     assert len(take_file(found["image"])) == 64 * 64 * 3
     assert found["size"] == [80, 80] and found["box"] == [5, 5, 70]
 
