@@ -46,7 +46,7 @@ class AugmentPage(Page):
         self.preview.variant_opened.connect(self.show_large)
         self.preview.setMinimumWidth(px(420))
         row = splitter(Qt.Orientation.Horizontal, self._make_pipeline(), self.preview, stretch=(0, 1), name="augment.columns")
-        row.setSizes([px(272), px(660)])
+        row.setSizes([px(256), px(676)])
         self.body.addWidget(row, 1)
         self.large = LargeVariant(self)
         self.large.step_wanted.connect(self._on_large_step_wanted)

@@ -6,7 +6,7 @@ import math
 from dataclasses import dataclass
 
 from PySide6.QtCore import QRectF, QSize, Qt, Signal
-from PySide6.QtGui import QKeyEvent, QMouseEvent, QPainter, QPaintEvent, QPixmap
+from PySide6.QtGui import QKeyEvent, QMouseEvent, QPainter, QPaintEvent, QPixmap, QResizeEvent
 from PySide6.QtWidgets import QSizePolicy, QToolTip, QWidget
 
 from studio.gui.theme import colour, pen, px
@@ -105,6 +105,10 @@ class VariantGrid(QWidget):
 
     def index_at(self, pos) -> int:
         return next((i for i in range(len(self.variants)) if self.tile(i).contains(pos)), -1)
+
+    def resizeEvent(self, event: QResizeEvent) -> None:
+        """No higher than its four rows, so that what is below follows them."""
+        self.setMaximumHeight(max(self.minimumSizeHint().height(), self.width()))
 
     def mouseMoveEvent(self, event: QMouseEvent) -> None:
         index = self.index_at(event.position())

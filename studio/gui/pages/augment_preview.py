@@ -16,8 +16,10 @@ from studio.gui.pages.augment_card import test_card_path
 from studio.gui.pages.augment_grid import NUM_VARIANTS, Variant, VariantGrid
 from studio.gui.theme import px
 from studio.gui.widgets import Banner, ComboBox, Panel, PlainLabel, Spinner, Toggle, button, icon_button
+from studio.gui.widgets.thumb import ThumbLoader, read_whole
 from studio.gui.workers import take_image
 
+_ORIGINAL_PX = 640
 LARGER_PX = 448  # twice the usual input size: sharp on a large tile
 _MUTE_AFTER_MS = 120  # answers that come sooner do not flicker
 _REROLL_EVERY_MS = 240  # with R held
@@ -48,8 +50,10 @@ class PreviewPanel(Panel):
         self._epoch = 0  # the first one shown
         self._asked: tuple | None = None
         self._is_active = False
-        self._request: tuple[int, int] | None = None
-        self._original: QPixmap | None = None
+        self._path = ""  # of the photo that is asked for
+        # The original is the whole photo, not what validation sees of it: that is cropped for some backbones.
+        self._loader = ThumbLoader(self, read=read_whole, threads=1)
+        self._loader.loaded.connect(lambda _: self._show_when_whole())
         self._tiles: list[Variant] | None = None
         self._last_reroll = QElapsedTimer()
         self._mute = QTimer(self, singleShot=True, interval=_MUTE_AFTER_MS)
@@ -59,8 +63,11 @@ class PreviewPanel(Panel):
         self.body.addWidget(self.banner)
         self.grid = VariantGrid(name="augment.grid")
         self.grid.opened.connect(self.variant_opened)
-        self.body.addWidget(self.grid, 1)
+        self.body.addWidget(self.grid, 1000)
         self.body.addLayout(self._make_foot())
+        self.body.addStretch(1)  # takes what the grid does not
+        left, _, right, bottom = self.body.getContentsMargins()
+        self.body.setContentsMargins(left, px(4), right, bottom)
         self._store.experiment_changed.connect(self._on_store_experiment_changed)
         self._store.dataset_changed.connect(self._on_store_dataset_changed)
         self._on_store_dataset_changed(self._store.dataset)
@@ -95,9 +102,13 @@ class PreviewPanel(Panel):
         return row
 
     def resizeEvent(self, event: QResizeEvent) -> None:
-        """The name stands in the foot as well; in a narrow panel only there."""
+        """A narrow panel does without what can be had elsewhere: the name stands in the foot, arrows reach every class."""
         super().resizeEvent(event)
         self.name_label.setVisible(self.width() >= px(660))
+        self._show_class_box()
+
+    def _show_class_box(self) -> None:
+        self.class_box.setVisible(self._store.dataset is not None and self.width() >= px(570))
 
     # The photo
 
@@ -132,7 +143,7 @@ class PreviewPanel(Panel):
     def _on_store_dataset_changed(self, dataset) -> None:
         names = dataset.classes if dataset is not None else ()
         self.class_box.set_options([("", "All classes"), *((name, shown(name)) for name in names)], self.class_box.value)
-        self.class_box.setVisible(bool(names))
+        self._show_class_box()
         for widget in (self.back_button, self.next_button):
             widget.setVisible(dataset is not None)
         self._fill_order()
@@ -210,19 +221,24 @@ class PreviewPanel(Panel):
         # What the pictures depend on and no more: a long list of left-out files need not travel.
         raw = experiment.model_dump(mode="json", include={"schema_version", "name", "model", "augment", "training"})
         raw["data"] = {"max_megapixels": experiment.data.max_megapixels}
-        self._original, self._tiles = None, None
+        self._path = subject.path if subject else path
+        self._tiles = None
         self._mute.start()
         self.spinner.setVisible(True)
         self._say_facts(experiment.model.input_size)
-        call = self._context.preview.call
-        index = subject.index if subject else 0
-        self._request = (
-            call("as_network_sees", {"experiment": raw, "image_path": path}, lambda r: self._on_original(question, r),
-                 lambda e: self._on_failed(question, e.sentence, e.fix)),
-            call("variants", {"experiment": raw, "image_path": path, "sample_index": index, "epoch": self._epoch, "count": NUM_VARIANTS},
-                 lambda r: self._on_variants(question, r), lambda e: self._on_failed(question, e.sentence, e.fix),
-                 lambda done, total, what: self._on_progress(question, what)),
-        )  # fmt: skip
+        self._loader.pixmap(self._path, _ORIGINAL_PX)
+        params = {
+            "experiment": raw, "image_path": path, "sample_index": subject.index if subject else 0, "epoch": self._epoch,
+            "count": NUM_VARIANTS,
+        }  # fmt: skip
+        self._context.preview.call(
+            "variants",
+            params,
+            lambda result: self._on_variants(question, result),
+            lambda error: self._on_failed(question, error.sentence, error.fix),
+            lambda done, total, what: self._on_progress(question, what),
+            key="augment.variants",
+        )
 
     def _say_facts(self, size: int) -> None:
         sees = "as the network gets it" if self.network_toggle.isChecked() else "larger than the network gets it"
@@ -235,12 +251,6 @@ class PreviewPanel(Panel):
         if question == self._asked and what.startswith("loading"):
             self.fact_label.setText("Starting the preview…")
 
-    def _on_original(self, question: tuple, result: dict) -> None:
-        image = take_image(result["image"])
-        if question == self._asked:
-            self._original = QPixmap.fromImage(image)
-            self._show_when_whole()
-
     def _on_variants(self, question: tuple, result: dict) -> None:
         images = [take_image(reference) for reference in result["images"]]
         if question == self._asked:
@@ -250,18 +260,22 @@ class PreviewPanel(Panel):
             self._show_when_whole()
 
     def _show_when_whole(self) -> None:
-        if self._original is None or self._tiles is None:
+        """The original comes from the file itself, the variants from the worker; they are shown together."""
+        if self._tiles is None:
             return
+        original = self._loader.pixmap(self._path, _ORIGINAL_PX)
+        if original is None and self._path not in self._loader.failed:
+            return
+        tiles, self._tiles = self._tiles, None
         self._finish()
         self.banner.hide()
-        self.grid.show_variants([Variant(self._original), *self._tiles])
-        self.seed_label.setText(f"seed {self._tiles[0].seed}")
+        self.grid.show_variants([Variant(original or QPixmap()), *tiles])
+        self.seed_label.setText(f"seed {tiles[0].seed}")
         self._say_facts(self._asked[3].input_size)
 
     def _finish(self) -> None:
         self._mute.stop()
         self.spinner.setVisible(False)
-        self._request = None
 
     def _on_failed(self, question: tuple, sentence: str, fix: str) -> None:
         if question != self._asked:

@@ -227,13 +227,14 @@ class DataPage(Page):
         sentences = [p.sentence for p in error.problems]
         first, _, rest = sentences[0].partition(". ")
         detail = "\n".join(([rest] if rest else []) + sentences[1:])
+        source = text_to_path(self.store.experiment.data.source)
+        is_there = os.path.exists(source)
         actions = (
-            ("data.locate", "Locate…", self.start.locate),
+            ("data.locate", "Choose another folder…" if is_there else "Locate…", self.start.locate),
             ("data.retry", "Try again", self._on_rescan_clicked),
             ("data.close_project", "Start over", self.context.projects.create),
         )
-        source = text_to_path(self.store.experiment.data.source)
-        with_layouts = os.path.exists(source) and "permission" not in sentences[0]
+        with_layouts = is_there and "permission" not in sentences[0]
         self.trouble.show_trouble(first.rstrip("."), detail, actions, with_layouts=with_layouts)
         self.stack.setCurrentWidget(self.trouble)
 

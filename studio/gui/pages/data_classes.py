@@ -89,8 +89,9 @@ class ClassList(QListView):
     @property
     def row_height(self) -> int:
         """24 px, down to 19 where that lets all rows be seen."""
-        fitting = self.viewport().height() // max(1, len(self.rows))
-        return max(px(19), min(px(24), fitting)) if fitting >= px(19) else px(24)
+        room = self.viewport().height()
+        fitting = room // max(1, len(self.rows))
+        return px(24) if fitting < px(19) and room >= px(240) else max(px(19), min(px(24), fitting))
 
     def resizeEvent(self, event: QResizeEvent) -> None:
         super().resizeEvent(event)
