@@ -42,6 +42,7 @@ class VariantGrid(QWidget):
         super().__init__(parent)
         self.setObjectName(name)
         self.variants: list[Variant] = []
+        self._small: dict[tuple[int, int], QPixmap] = {}  # index, side: painting a large picture small would alias
         self._current = 0
         self._hovered = -1
         self._is_stale = False
@@ -66,6 +67,7 @@ class VariantGrid(QWidget):
 
     def show_variants(self, variants: list[Variant]) -> None:
         self.variants = variants
+        self._small.clear()
         self._is_stale = False
         self._current = min(self._current, max(0, len(variants) - 1))
         self._describe()
@@ -108,7 +110,17 @@ class VariantGrid(QWidget):
 
     def resizeEvent(self, event: QResizeEvent) -> None:
         """No higher than its four rows, so that what is below follows them."""
+        self._small.clear()
         self.setMaximumHeight(max(self.minimumSizeHint().height(), self.width()))
+
+    def _small_picture(self, index: int, side: float) -> QPixmap:
+        pixmap, wanted = self.variants[index].pixmap, round(side * self.devicePixelRatioF())
+        if min(pixmap.width(), pixmap.height()) <= wanted:
+            return pixmap
+        if (index, wanted) not in self._small:
+            expand, smooth = Qt.AspectRatioMode.KeepAspectRatioByExpanding, Qt.TransformationMode.SmoothTransformation
+            self._small[index, wanted] = pixmap.scaled(wanted, wanted, expand, smooth)
+        return self._small[index, wanted]
 
     def mouseMoveEvent(self, event: QMouseEvent) -> None:
         index = self.index_at(event.position())
@@ -148,7 +160,7 @@ class VariantGrid(QWidget):
                 painter.drawRoundedRect(self.tile(index), 4, 4)
         for index, variant in enumerate(self.variants):
             tile = self.tile(index)
-            paint_cover(painter, tile, variant.pixmap, opacity=0.4 if self._is_stale else 1.0)
+            paint_cover(painter, tile, self._small_picture(index, tile.width()), opacity=0.4 if self._is_stale else 1.0)
             painter.setBrush(Qt.BrushStyle.NoBrush)
             if variant.epoch is None:
                 painter.setPen(pen("text2", 2))
