@@ -169,7 +169,7 @@ def choose_num_workers(asked: int, device_type: str) -> int:
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     if device_type == "cpu":
         return 0 if cores <= 4 else 2
-    return max(1, min(16, cores - 2))
+    return max(1, min(12, cores - 2))
 
 
 class WorkerDied(Exception):
@@ -181,28 +181,35 @@ class _Pool:
 
     def __init__(self, source: Source, max_batch: int, num_workers: int):
         self._shape = (AHEAD + 1, max_batch, source.input_size, source.input_size, 3)
-        path, self._map = _make_shared(int(np.prod(self._shape)))
+        self._path, self._map = _make_shared(int(np.prod(self._shape)))
         self._slots = np.frombuffer(self._map, np.uint8).reshape(self._shape)
+        self._num_owed = [0] * num_workers  # answers each worker still has to give
+        self._is_ready = False
         context = multiprocessing.get_context("spawn")
         self._processes, self._pipes = [], []
-        try:
-            for _ in range(num_workers):
-                ours, theirs = context.Pipe()
-                process = context.Process(
-                    target=_serve, args=(theirs, source, source.cache_bytes // num_workers, path, self._shape), daemon=True
-                )
-                process.start()
-                theirs.close()
-                self._processes.append(process)
-                self._pipes.append(ours)
+        for _ in range(num_workers):
+            ours, theirs = context.Pipe()
+            arguments = (theirs, source, source.cache_bytes // num_workers, self._path, self._shape)
+            process = context.Process(target=_serve, args=arguments, daemon=True)
+            process.start()
+            theirs.close()
+            self._processes.append(process)
+            self._pipes.append(ours)
+
+    def _wait_ready(self) -> None:
+        """Wait until every worker has opened the shared file; then its name is no longer needed."""
+        if not self._is_ready:
             for pipe in self._pipes:
-                self._receive(pipe)  # it has opened the file
-        finally:
-            with contextlib.suppress(OSError):
-                os.unlink(path)
-        self._num_owed = [0] * num_workers  # answers each worker still has to give
+                self._receive(pipe)
+            self._unlink()
+            self._is_ready = True
+
+    def _unlink(self) -> None:
+        with contextlib.suppress(OSError):
+            os.unlink(self._path)
 
     def batches(self, requests: Iterable[Request]) -> Iterator[Batch]:
+        self._wait_ready()
         self._drain()
         requests = iter(requests)
         waiting: deque[tuple[int, Request, list[list[int]]]] = deque()
@@ -266,6 +273,7 @@ class _Pool:
             if process.is_alive():
                 process.kill()
                 process.join()
+        self._unlink()
         self._slots = None
         with contextlib.suppress(BufferError):
             self._map.close()

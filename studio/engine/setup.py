@@ -82,6 +82,18 @@ def prepare(
 
     reporter.phase("loading weights", f"{experiment.model.source}/{experiment.model.backbone}")
     view = checkpoint.state["view"] if checkpoint else _view(experiment, dataset)
+    size = experiment.training.batch_size
+    source = Source(
+        paths=tuple(dataset.path_of(s) for s in samples),
+        augment=experiment.augment,
+        input_size=view["input_size"],
+        interpolation=view["interpolation"],
+        crop_fraction=view["crop_fraction"],
+        max_megapixels=experiment.data.max_megapixels,
+        num_trained=len(parts["train"]),
+        cache_bytes=_cache_bytes(),
+    )
+    loader = Loader(source, size, choose_num_workers(experiment.training.workers, device.type))  # its processes start while we build
     network = prebuilt.network_for(experiment, len(dataset.classes)) if prebuilt and not checkpoint else None
     network = network or build_network(experiment, len(dataset.classes), with_weights=checkpoint is None)
     precision = Precision(**checkpoint.state["precision"]) if checkpoint else choose_precision(network, experiment, device)
@@ -90,20 +102,9 @@ def prepare(
     control.raise_if_stopped()
 
     reporter.phase("first batch")
-    num_train, size = len(parts["train"]), experiment.training.batch_size
-    per_epoch = steps_per_epoch(num_train, size)
+    per_epoch = steps_per_epoch(len(parts["train"]), size)
     num_steps = per_epoch * experiment.schedule.epochs
     groups, factors = network.parameter_groups(experiment.optimiser.weight_decay)
-    source = Source(
-        paths=tuple(dataset.path_of(s) for s in samples),
-        augment=experiment.augment,
-        input_size=view["input_size"],
-        interpolation=view["interpolation"],
-        crop_fraction=view["crop_fraction"],
-        max_megapixels=experiment.data.max_megapixels,
-        num_trained=num_train,
-        cache_bytes=_cache_bytes(),
-    )
     setup = Setup(
         folder=folder,
         experiment=experiment,
@@ -116,7 +117,7 @@ def prepare(
         normaliser=Normaliser(view["mean"], view["std"], device, precision.channels_last),
         optimiser=build_optimiser(experiment.optimiser, groups),
         scaler=precision.scaler(device),
-        loader=Loader(source, size, choose_num_workers(experiment.training.workers, device.type)),
+        loader=loader,
         ids=[s.id for s in samples],
         labels=np.array([dataset.class_index[s.label] for s in samples], np.int64),
         parts=parts,
