@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 import os
+import queue
 import sys
+import threading
 from dataclasses import dataclass
 from typing import IO, TYPE_CHECKING
 
@@ -21,6 +23,7 @@ if TYPE_CHECKING:
 class Prebuilt:
     """A network on the CPU, built for one model and one number of classes; can be taken once."""
 
+    request: dict  # that it was built for
     experiment: Experiment  # only its model and device matter
     num_classes: int
     network: Network | None
@@ -47,7 +50,10 @@ def _built_alike(a: Model, b: Model) -> bool:
 
 
 def serve(lines: IO[str], say: IO[str]) -> tuple[RunFolder, bool, Prebuilt | None] | None:
-    """Read requests until one starts a run: (folder, resume, prebuilt network). None when the other end goes away first."""
+    """Answer requests until one starts a run: (folder, resume, prebuilt network). None when the other end goes away first.
+
+    Only the newest of several waiting requests is carried out: the user has moved on from the others. Each is answered.
+    """
     import torch
 
     import studio.engine.loop  # noqa: F401 - everything a run needs, loaded now
@@ -55,34 +61,48 @@ def serve(lines: IO[str], say: IO[str]) -> tuple[RunFolder, bool, Prebuilt | Non
 
     build_pipeline(Experiment().augment, 32)  # loads what augments
     _answer(say, {"ready": torch.__version__})
+    waiting: queue.SimpleQueue[dict | None] = queue.SimpleQueue()
+    threading.Thread(target=_read, args=(lines, waiting), name="standby requests", daemon=True).start()
     prebuilt = None
-    for line in lines:
-        try:
-            request = json.loads(line)
-            if "run" in request:
-                return RunFolder(request["run"]), bool(request.get("resume")), prebuilt
-            prebuilt = _prepare(request["prepare"])
-            _answer(say, {"prepared": prebuilt is not None})
-        except (ValueError, KeyError, TypeError):
-            continue
+    while (request := waiting.get()) is not None:
+        if "run" in request:
+            return RunFolder(request["run"]), bool(request.get("resume")), prebuilt
+        if waiting.empty() and not (prebuilt and prebuilt.request == request):
+            prebuilt = _prepare(request)
+        _answer(say, {"prepared": prebuilt is not None})
     return None
 
 
-def _prepare(wanted: dict) -> Prebuilt | None:
+def _read(lines: IO[str], waiting: queue.SimpleQueue) -> None:
+    """Requests into the queue until one starts a run; None when the input ends."""
+    for line in lines:
+        try:
+            request = json.loads(line)
+        except ValueError:
+            continue
+        if isinstance(request, dict) and ("run" in request or "prepare" in request):
+            waiting.put(request)
+            if "run" in request:
+                return
+    waiting.put(None)
+
+
+def _prepare(request: dict) -> Prebuilt | None:
     """Build the network and let it run once, so that kernels are compiled and the precision is known. None when it cannot be built."""
     from studio.engine.device import choose_device
     from studio.engine.network import build_network
     from studio.engine.precision import choose_precision
 
+    wanted = request["prepare"]
     try:
         raw = {"model": wanted["model"], "training": {"device": wanted.get("device", "auto")}}
         experiment = parse_experiment(raw)
         network = build_network(experiment, wanted["num_classes"])
         choose_precision(network, experiment, choose_device(experiment.training.device))
-        return Prebuilt(experiment, wanted["num_classes"], network)
+        return Prebuilt(request, experiment, wanted["num_classes"], network)
     except BadInput:
         return None  # the run itself will say what is wrong
-    except (RuntimeError, OSError, MemoryError) as exc:
+    except (RuntimeError, OSError, MemoryError, KeyError, TypeError) as exc:
         print(f"standby: {type(exc).__name__}: {exc}", file=sys.stderr)  # noqa: T201 - for the log
         return None
 
