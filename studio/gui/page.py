@@ -55,6 +55,10 @@ class Page(QWidget):
     def deactivate(self) -> None:
         """The page left the front: stop timers, disconnect from what is costly."""
 
+    def is_busy(self) -> bool:
+        """True while files that the page shows are being read; screenshots wait for it."""
+        return False
+
     def focus_search(self) -> bool:
         """Ctrl F: focus the page's search field. False when there is none."""
         return False

@@ -183,7 +183,7 @@ class _Stage:
         return self._dataset, *self._facts, find_runs(folder)
 
     def _settle(self, seconds: float = SETTLE_S) -> None:
-        """Let the event loop run; with workers, until they have answered."""
+        """Let the event loop run; with workers, until they have answered, and until the page has read what it shows."""
         from PySide6.QtCore import QElapsedTimer, QEventLoop, QTimer
 
         clock = QElapsedTimer()
@@ -194,6 +194,9 @@ class _Stage:
             QTimer.singleShot(int(seconds * 1000), loop.quit)
             loop.exec()
             is_busy = any(worker is not None and worker.is_busy for worker in (self._preview, self._probe))
+            if self._window is not None:
+                page = self._window.page(self._window.current_page)
+                is_busy |= bool(getattr(page, "is_busy", bool)())
             # One more turn after the last answer, so that it is shown as well.
             if not is_busy and not was_busy or clock.elapsed() > WORKERS_S * 1000:
                 return

@@ -250,6 +250,9 @@ class ResultsPage(Page):
             self.search.clear()
             self.table.choose(argument)
 
+    def is_busy(self) -> bool:
+        return bool(self._reading) or self.loader.is_busy
+
     def focus_search(self) -> bool:
         self.search.setFocus(Qt.FocusReason.ShortcutFocusReason)
         self.search.selectAll()
@@ -396,7 +399,7 @@ class ResultsPage(Page):
         is_matrix = self.view.value == "matrix"
         self._confusion_stack.setCurrentWidget(self.matrix if is_matrix else self.classes)
         self.share.setVisible(is_matrix)
-        self.scores_label.setText(counted(scores.num_mistakes, "mistake"))
+        self.scores_label.setText(f"{scores.num_mistakes:,} wrong")
         cell = self._cell
         self.matrix.choose(cell if cell and cell[1] is not None else None)
         self._show_mistakes(row, stored)

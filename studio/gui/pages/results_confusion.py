@@ -133,8 +133,9 @@ class ConfusionMatrix(QWidget):
         column = QVBoxLayout(grid)
         column.setContentsMargins(0, 0, 0, 0)
         column.setSpacing(0)
-        column.addWidget(self.table, 1)
+        column.addWidget(self.table)
         column.addWidget(self.names)
+        column.addStretch(1)
         self._stack = QStackedLayout(self)
         self._stack.setContentsMargins(0, 0, 0, 0)
         self._stack.addWidget(grid)
@@ -148,7 +149,17 @@ class ConfusionMatrix(QWidget):
         is_large = scores is not None and len(scores.classes) > MANY
         self._stack.setCurrentIndex(int(is_large))
         self.picture.refresh()
-        self.table.fit()
+        self.table.chosen_cell = self.picture.chosen_cell = None
+        self._fit()
+
+    def resizeEvent(self, event) -> None:
+        super().resizeEvent(event)
+        self._fit()
+
+    def _fit(self) -> None:
+        """The table is as high as its rows, so that the names stand right under the last one."""
+        self.names.fit()
+        self.table.fit(self.width(), self.height() - self.names.height())
         self.names.update()
 
     def set_share(self, is_share: bool) -> None:
@@ -190,21 +201,18 @@ class _Table(QTableView):
         self.clicked.connect(lambda index: self._toggle(index))
         self.horizontalScrollBar().valueChanged.connect(lambda _: self.fitted.emit())
 
-    def fit(self) -> None:
+    def fit(self, width: int, height: int) -> None:
         """Cells share the room; where they would get too small for figures, the matrix scrolls."""
         n = self.model().rowCount()
         if not n:
             return
-        room_x = self.width() - px(_NAMES_PX) - 2
-        room_y = self.height() - 2
-        self.horizontalHeader().setDefaultSectionSize(max(px(20), min(px(64), room_x // n)))
-        self.verticalHeader().setDefaultSectionSize(max(px(17), min(px(40), room_y // n)))
+        room_x, room_y = width - px(_NAMES_PX) - 2, height - 2
+        row = max(px(17), min(px(52), room_y // n))
+        self.horizontalHeader().setDefaultSectionSize(max(px(20), min(px(72), room_x // n)))
+        self.verticalHeader().setDefaultSectionSize(row)
         self.verticalHeader().setFixedWidth(px(_NAMES_PX))
+        self.setFixedHeight(max(px(40), min(n * row + 2, height)))
         self.fitted.emit()
-
-    def resizeEvent(self, event) -> None:
-        self.fit()
-        super().resizeEvent(event)
 
     def keyPressEvent(self, event: QKeyEvent) -> None:
         if event.key() in (Qt.Key.Key_Return, Qt.Key.Key_Enter, Qt.Key.Key_Space) and self.currentIndex().isValid():
@@ -244,16 +252,14 @@ class _ColumnNames(QWidget):
     def __init__(self, table: _Table):
         super().__init__()
         self._table = table
-        table.fitted.connect(self._fit)
-        self._fit()
+        table.fitted.connect(self.update)
 
-    def _fit(self) -> None:
+    def fit(self) -> None:
         metrics = QFontMetrics(font("label"))
         model = self._table.model()
         names = [model.headerData(i, Qt.Orientation.Horizontal) for i in range(model.columnCount())]
         longest = max((metrics.horizontalAdvance(n) for n in names), default=0)
         self.setFixedHeight(min(px(64), int(longest * 0.6) + px(16)))
-        self.update()
 
     def paintEvent(self, event: QPaintEvent) -> None:
         table, painter = self._table, QPainter(self)

@@ -21,8 +21,8 @@ def facts(row: RunRow) -> list[tuple[str, str]]:
     lines: list[tuple[str, str]] = []
     if best := state.best:
         lines += [
-            ("Best epoch", f"{best.epoch + 1} of {len(state.epochs)}"), ("Top-1", percent(best.validation_top1)), ("Top-5", percent(best.validation_top5)),
-            ("Loss", f"{best.validation_loss:.3f}"), ("Macro F1", f"{best.macro_f1:.3f}"),
+            ("Best epoch", f"{best.epoch + 1} of {len(state.epochs)}"), ("Top-1", percent(best.validation_top1)),
+            *([("Top-5", percent(best.validation_top5))] if len(best.class_recalls) > 5 else []), ("Loss", f"{best.validation_loss:.3f}"), ("Macro F1", f"{best.macro_f1:.3f}"),
         ]  # fmt: skip
     if state.test:
         lines.append(("Test top-1", f"{percent(state.test.top1)} ± {interval(state.test.top1, state.test.num_images)}"))

@@ -15,7 +15,7 @@ from studio.gui.widgets.label import PlainLabel, set_plain_tooltip
 from studio.gui.widgets.panel import line
 from studio.gui.wording import NBSP, count, percent, signed
 
-NUM_LAST_STEPS = 50  # the train loss shown is the mean of these: one batch says little
+NUM_LAST_STEPS = 50  # the train loss shown is the mean of these, an epoch at most: one batch says little
 LOW_RECALL = 0.5
 
 
@@ -61,11 +61,12 @@ def _compared(label, value, other, against: str, help_: str = "", *, is_fraction
 def _train_loss(state: RunState, last) -> Figure:
     import numpy as np
 
-    recent = state.train_loss.y[-NUM_LAST_STEPS:]
+    num_recent = min(NUM_LAST_STEPS, state.description.steps_per_epoch if state.description else NUM_LAST_STEPS)
+    recent = state.train_loss.y[-num_recent:]
     recent = recent[np.isfinite(recent)]
     if not len(recent):
         return Figure("Train loss", "…", "after the first step" if not state.step else "")
-    help_ = f"Mean of the last {min(NUM_LAST_STEPS, len(recent))} steps, augmented images and label smoothing included."
+    help_ = f"Mean of the last {len(recent)} steps, augmented images and label smoothing included."
     if last is None or last.train_loss is None or last.validation_loss is None:
         return Figure("Train loss", f"{recent.mean():.3f}", help=help_)
     gap = last.validation_loss - last.train_loss

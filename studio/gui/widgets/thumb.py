@@ -91,6 +91,11 @@ class ThumbLoader(QObject):
                 QTimer.singleShot(0, self, self._start)
         return None
 
+    @property
+    def is_busy(self) -> bool:
+        """True while pictures are being read or wait for it."""
+        return self._num_active > 0 or bool(self._waiting)
+
     def clear(self) -> None:
         """Forget everything, for instance when the files may have changed."""
         self._pixmaps.clear()
