@@ -70,7 +70,7 @@ def test_a_classifier_for_as_many_classes_is_loaded(resnet18, tmp_path):
     assert len(built.report.matched) == 122
 
 
-@pytest.mark.parametrize("name", ["resnet18", "mnasnet0_5", "vit_b_32"])
+@pytest.mark.parametrize("name", ["resnet18", "mnasnet0_5", "shufflenet_v2_x0_5"])
 def test_the_model_of_a_run_of_ours_can_be_a_weights_file(name, tmp_path):
     trained = build_backbone("torchvision", name, num_classes=5, pretrained=False, seed=9)
     path = as_safetensors(trained.module.state_dict(), tmp_path / "model.safetensors")
