@@ -83,7 +83,6 @@ class ModelPage(Page):
         self.card.untrained_wanted.connect(lambda info: self._choose(info, pretrained=False))
         self.card.installed.connect(self._on_installed)
         made = splitter(Qt.Orientation.Vertical, self.scatter_panel, lower, stretch=(2, 3), name="model.left")
-        made.setMinimumWidth(px(340))
         made.setSizes([px(300), px(420)])
         return made
 

@@ -264,7 +264,7 @@ class BackbonePanel(Panel):
         header.setSectionsClickable(True)
         header.sectionClicked.connect(self.sort_by)
         table.setCornerWidget(QWidget())
-        for index, width in enumerate((150, 64, 54, 70, 50, 70, 120, 84, 104)):
+        for index, width in enumerate((150, 67, 56, 73, 50, 70, 120, 84, 104)):
             table.setColumnWidth(index, px(width))
         table.selectionModel().currentRowChanged.connect(
             lambda now, _: self.selected.emit(now.data(Qt.ItemDataRole.UserRole) if now.isValid() else None)

@@ -15,8 +15,9 @@ from studio.gui.pages.schedule_curve import length_of, make_curves, notes_on, st
 from studio.gui.pages.schedule_form import FORM_LABEL_PX, BatchRow, DepthRates, OptimiserForm, narrow, section
 from studio.gui.pages.schedule_plot import RatePlot
 from studio.gui.pages.schedule_shapes import ShapeRow
+from studio.gui.runs import RunEntry
 from studio.gui.theme import px, theme
-from studio.gui.widgets import Banner, Panel, PlainLabel, Segmented, Toggle, button, scrolling, splitter
+from studio.gui.widgets import Banner, Panel, PlainLabel, Segmented, SliderField, Toggle, button, scrolling, splitter
 from studio.gui.widgets.form import FormRow, field_editor
 from studio.gui.wording import duration
 
@@ -30,6 +31,7 @@ class SchedulePage(Page):
 
     def __init__(self, context: Context, parent: QWidget | None = None):
         super().__init__(context, parent)
+        self._is_in_front = False
         self.head.addWidget(PlainLabel("Epochs", "label"))
         self.epochs_editor = field_editor(self.store, "schedule.epochs", slider=False)
         self.epochs_editor.setSizePolicy(QSizePolicy.Policy.Fixed, QSizePolicy.Policy.Fixed)
@@ -48,6 +50,8 @@ class SchedulePage(Page):
         self.store.experiment_changed.connect(self._on_store_experiment_changed)
         self.store.dataset_changed.connect(lambda _: self._refresh())
         context.estimates.changed.connect(self._refresh)
+        context.runs.state_changed.connect(self._on_run_state_changed)
+        context.runs.active_changed.connect(lambda _: self._show_now())
         theme().changed.connect(self.plot.restyle)
         self._refresh()
 
@@ -90,26 +94,23 @@ class SchedulePage(Page):
     def _make_numbers(self) -> QWidget:
         self.numbers_panel = Panel("Curve", name="schedule.numbers")
         self.banner = Banner(name="schedule.note")
-        content = QWidget()
-        outer = QVBoxLayout(content)
-        outer.setContentsMargins(0, 0, 0, 0)
-        outer.setSpacing(px(8))
+        outer = self.numbers_panel.body
         self._grid = QGridLayout()
         self._grid.setContentsMargins(0, 0, 0, 0)
-        self._grid.setHorizontalSpacing(px(24))
+        self._grid.setHorizontalSpacing(px(20))
         self._grid.setVerticalSpacing(px(2))
         self._grid.setColumnStretch(0, 1)
         self._grid.setColumnStretch(1, 1)
         names = dict.fromkeys(name for shape in SHAPES for name in shape.fields)
-        self.rows = {name: narrow(FormRow(self.store, f"schedule.{name}")) for name in names}
+        self.rows = {name: _shrinking(FormRow(self.store, f"schedule.{name}", label_width=106)) for name in names}
         outer.addLayout(self._grid)
         self.help_label = PlainLabel("", "label", "text2", wrap=True)
         outer.addWidget(self.help_label)
         outer.addWidget(self.banner)
-        outer.addStretch(1)
-        self.numbers_panel.body.addWidget(scrolling(content, name="schedule.numbers.area"))
-        self.numbers_panel.setMinimumHeight(px(140))
-        self.numbers_panel.setSizePolicy(QSizePolicy.Policy.Preferred, QSizePolicy.Policy.Maximum)
+        policy = QSizePolicy(QSizePolicy.Policy.Preferred, QSizePolicy.Policy.Minimum)
+        policy.setHeightForWidth(True)
+        self.numbers_panel.setSizePolicy(policy)
+        self.banner.setSizePolicy(policy)
         return self.numbers_panel
 
     def _make_right(self) -> QWidget:
@@ -162,6 +163,8 @@ class SchedulePage(Page):
         self.plot.show_curves(experiment.schedule, length, curves, _group_names(network, len(curves.factors)))
         self.shapes.set_shape(shape.key)
         self.momentum_toggle.setEnabled(curves.momentum is not None)
+        self.momentum_toggle.setText(curves.momentum_name)
+        self.momentum_toggle.setAccessibleName(curves.momentum_name)
         self.numbers_panel.set_title(f"{shape.title} curve", shape.paper)
         self.help_label.setText(shape.help)
         self._show_rows(shape.fields)
@@ -173,6 +176,7 @@ class SchedulePage(Page):
         for size, cell in self.batch_row.cells.items():
             cell.set_facts(steps_per_epoch(num_train, size) if num_train is not None else None, num_train)
         self._show_notes(experiment, length, num_train)
+        self._show_now()
         time = self.context.estimates.time
         cost = f" · about {duration(time.seconds_per_epoch * length.epochs)}" if time else ""
         self.set_subtitle(length.words + cost)
@@ -190,6 +194,28 @@ class SchedulePage(Page):
             self.banner.show_message("warning", notes[0].sentence, "\n".join(n.sentence for n in notes[1:]))
         else:
             self.banner.hide()
+
+    def activate(self) -> None:
+        self._is_in_front = True
+        self._show_now()
+
+    def deactivate(self) -> None:
+        self._is_in_front = False
+
+    def _on_run_state_changed(self, entry: RunEntry) -> None:
+        if self._is_in_front and entry is self.context.runs.active:
+            self._show_now()
+
+    def _show_now(self) -> None:
+        """Where the active run stands on this curve; nothing when the draft's curve is another one."""
+        entry = self.context.runs.active
+        described = entry.state.description if entry else None
+        length = length_of(self.store.experiment, self.store.dataset)
+        is_same = described is not None and entry.experiment.schedule == self.store.experiment.schedule
+        if is_same and described.steps_per_epoch == length.steps_per_epoch:
+            self.plot.show_now(entry.state.step, f"{entry.name}, step {entry.state.step:,}")
+        else:
+            self.plot.show_now(None)
 
     # the hand
 
@@ -213,6 +239,13 @@ class SchedulePage(Page):
             values.pop(path)
         self.store.set(values, "schedule to defaults")
         self.context.shell.toast("Schedule, optimiser and run settings are back at their defaults.", "Undo", self.store.undo)
+
+    def resizeEvent(self, event) -> None:
+        """A narrow page keeps the numbers and lets the sliders beside them go."""
+        super().resizeEvent(event)
+        for row in self.rows.values():
+            if isinstance(row.editor.control, SliderField):
+                row.editor.control.slider.setVisible(self.width() >= px(880))
 
     def shortcuts(self):
         return (
@@ -242,11 +275,19 @@ class SchedulePage(Page):
 _HINT = "Drag the handles or use the fields below."
 
 
+def _shrinking(row: FormRow) -> FormRow:
+    """A row whose slider asks for no width of its own."""
+    if isinstance(row.editor.control, SliderField):
+        row.editor.control.slider.setMinimumWidth(1)
+        row.editor.control.slider.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Fixed)
+    return narrow(row)
+
+
 def _group_names(network: Network | None, count: int) -> tuple[str, ...]:
     """Names of the groups that train, the head last; counted from the head where the network is not known."""
     if network is not None and len(network.stages) >= count:
         return tuple(s.name for s in network.stages[-count:])
-    before = [f"{n} before the head" for n in range(count - 1, 0, -1)]
+    before = [f"{n} before head" for n in range(count - 1, 0, -1)]
     return (*before, "head")
 
 

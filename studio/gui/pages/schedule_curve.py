@@ -47,8 +47,9 @@ class Curves:
     rates: np.ndarray
     factors: tuple[float, ...]
     momentum: np.ndarray | None
+    momentum_name: str  # "Momentum", or "Beta 1" where the optimiser calls it so
     peak_step: int
-    restarts: tuple[int, ...]
+    jumps: tuple[int, ...]  # steps that take another rate at once: restarts, drops
 
     @property
     def head(self) -> np.ndarray:
@@ -84,7 +85,7 @@ def trained_factors(train_stages: int, lr_factor_per_stage: float, num_stages: i
 
 
 def make_curves(experiment: Experiment, length: Length, num_stages: int | None = None) -> Curves:
-    """The curves of the draft. The first and the last step, the peak and every restart are always among the points."""
+    """The curves of the draft. The first and the last step, the peak and every jump are always among the points."""
     schedule = experiment.schedule
     per_epoch = length.steps_per_epoch
     if length.num_steps > MAX_STEPS:
@@ -93,22 +94,27 @@ def make_curves(experiment: Experiment, length: Length, num_stages: int | None =
     factors = trained_factors(experiment.model.train_stages, experiment.optimiser.stage_lr_factor, num_stages)
     head = group_learning_rates(schedule, (1.0,), num_steps, per_epoch)[:, 0]
     speed = momenta(schedule, experiment.optimiser, num_steps)
-    restarts = restart_steps(schedule, num_steps, per_epoch) if schedule.shape == "warm_restarts" else []
     peak = int(np.argmax(head))
-    drops = np.flatnonzero(np.diff(head) < -0.05 * schedule.peak_lr)
-    if len(drops) > 200:  # a comb of restarts: the even grid shows it as well as anything
-        drops = drops[:: len(drops) // 200 + 1]
-    marks = [peak, *drops, *(drops + 1), *restarts[:200], *[r - 1 for r in restarts[:200]]]
+    match schedule.shape:
+        case "warm_restarts":
+            jumps = np.asarray(restart_steps(schedule, num_steps, per_epoch), int)
+        case "step":
+            jumps = np.flatnonzero(head[1:] < 0.95 * head[:-1]) + 1
+        case _:
+            jumps = np.empty(0, int)
+    marked = jumps[:: len(jumps) // 200 + 1]  # more are a comb: the even grid shows it as well as anything
+    marks = np.concatenate([[peak], marked, marked - 1])
     grid = np.linspace(0, num_steps - 1, min(num_steps, MAX_POINTS)).round().astype(int)
-    picked = np.unique(np.concatenate([grid, np.asarray(marks, int)]))
+    picked = np.unique(np.concatenate([grid, marks]).astype(int))
     scale = per_epoch / length.steps_per_epoch
     return Curves(
         steps=picked / scale,
         rates=head[picked, None] * np.asarray(factors),
         factors=factors,
         momentum=None if speed is None else speed[picked],
+        momentum_name="Momentum" if experiment.optimiser.kind == "sgd" else "Beta 1",
         peak_step=round(peak / scale),
-        restarts=tuple(round(r / scale) for r in restarts),
+        jumps=tuple(round(j / scale) for j in marked),
     )
 
 

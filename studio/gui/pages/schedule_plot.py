@@ -74,6 +74,11 @@ class RatePlot(QWidget):
         self._lines: list[pg.PlotDataItem] = []
         self._momentum_line = self.momentum_plot.plot()
         self._restart_lines: list[pg.InfiniteLine] = []
+        label = {"position": 0.04, "anchors": [(-0.06, 0.5), (1.06, 0.5)]}
+        self._now_line = pg.InfiniteLine(0, angle=90, label="", labelOpts=label)
+        self._now_line.setZValue(8)
+        self._now_line.hide()
+        self.plot.addItem(self._now_line, ignoreBounds=True)
         self._handles = {key: self._make_handle(key) for key in ("start", "peak", "final")}
         self.plot.scene().sigMouseMoved.connect(self._on_scene_mouse_moved)
         self._apply_style()
@@ -95,6 +100,13 @@ class RatePlot(QWidget):
     def set_momentum_visible(self, on: bool) -> None:
         self._has_momentum = on
         self._draw()
+
+    def show_now(self, step: int | None, words: str = "") -> None:
+        """A line where the active run stands; None takes it away."""
+        self._now_line.setVisible(step is not None)
+        if step is not None:
+            self._now_line.setPos(step)
+            self._now_line.label.setFormat(words)
 
     def head_points(self) -> tuple[np.ndarray, np.ndarray]:
         """Steps and rates of the head's curve as they are drawn (for tests and for reading values)."""
@@ -130,6 +142,10 @@ class RatePlot(QWidget):
         self.legend.setBrush(colour("plot", 0.86))
         self.legend.setPen(None)
         self.legend.setLabelTextColor(colour("text2"))
+        self._now_line.setPen(pen("trains", 1.5))
+        self._now_line.label.setColor(colour("onTrains"))
+        self._now_line.label.fill = pg.mkBrush(colour("trainsFill"))
+        self._now_line.label.textItem.setFont(font("caption"))
         for key, item in self._handles.items():
             is_peak = key == "peak"
             item.setPen(pen("text" if is_peak else "series.0", 2))
@@ -156,7 +172,8 @@ class RatePlot(QWidget):
             is_head = place == len(self._lines) - 1
             order = len(self._lines) - 1 - place  # the head is the first series
             line.setPen(series_pen(0) if is_head else pen(f"series.{min(order, 9)}", 1.4, dash=(6, 4)))
-            line.setData(curves.steps, self._y(curves.rates[:, place]))
+            steps, rates = _with_jumps(curves, curves.rates[:, place])
+            line.setData(steps, self._y(rates))
         for place in list(reversed(shown))[:4]:  # head first; more names would cover the curve
             self.legend.addItem(self._lines[place], f"{view.names[place]} × {format_number(float(f'{curves.factors[place]:.2g}'))}")
         size = f"{font('caption').pointSizeF():g}pt"
@@ -190,7 +207,7 @@ class RatePlot(QWidget):
     def _draw_restarts(self, curves: Curves) -> None:
         for line in self._restart_lines:
             self.plot.removeItem(line)
-        marks = curves.restarts[:60]
+        marks = curves.jumps[:60] if self._view.schedule.shape == "warm_restarts" else ()
         self._restart_lines = [pg.InfiniteLine(step, angle=90, pen=pen("outline", 1, dash=(2, 3))) for step in marks]
         for line in self._restart_lines:
             line.setZValue(-10)
@@ -209,11 +226,10 @@ class RatePlot(QWidget):
             low, high = float(curves.momentum.min()), float(curves.momentum.max())
             room = max(0.01, (high - low) * 0.15)
             self.momentum_plot.setYRange(low - room, high + room, padding=0)
-            set_axis_label(self.momentum_plot, "left", "Momentum")
+            set_axis_label(self.momentum_plot, "left", curves.momentum_name)
 
     def _fit_range(self, curves: Curves) -> None:
-        last = max(1.0, float(self._view.length.num_steps - 1))
-        self.plot.setXRange(0, last, padding=0.01)
+        self.plot.setXRange(0, max(1, self._view.length.num_steps), padding=0.012)
         if self._range is None or self._dragged is None:
             peak = self._view.schedule.peak_lr
             if self._scale == "lin":
@@ -226,17 +242,28 @@ class RatePlot(QWidget):
         self.plot.setYRange(*self._range, padding=0)
 
     def _place_legend(self) -> None:
-        """In the emptier of the corners: below the curve's middle where the head is high, else at the upper right."""
+        """Where it hides the fewest points of the curves; not at all where the plot is low."""
         if self._view is None:
             return
-        self.legend.setVisible(self.plot.getViewBox().height() > 200 or self.height() > 260)
-        head = self._y(self._view.curves.head)
+        view = self.plot.getViewBox()
+        width, height = view.width(), view.height()
+        self.legend.setVisible(height > 110)
+        if height <= 110:
+            return
+        own = self.legend.boundingRect()
+        own_x, own_y = min(1.0, (own.width() + 24) / max(1.0, width)), min(1.0, (own.height() + 24) / height)
         low, high = self._range
-        steps = self._view.curves.steps
-        span = steps[-1] - steps[0] or 1
-        middle = head[(steps > 0.3 * span) & (steps < 0.7 * span)]
-        is_high = len(middle) == 0 or (np.median(middle) - low) / (high - low) > 0.5
-        self.legend.anchor((0.5, 1) if is_high else (1, 0), (0.5, 1) if is_high else (1, 0), offset=(0, -12) if is_high else (-12, 12))
+        x = self._view.curves.steps / max(1, self._view.length.num_steps)
+        y = (self._y(self._view.curves.rates) - low) / (high - low)  # [points, groups], 0 at the bottom
+
+        def hidden(place: tuple[float, float]) -> int:
+            left, bottom = place[0] * (1 - own_x), (1 - place[1]) * (1 - own_y)
+            inside = (x >= left) & (x <= left + own_x)
+            return int(((y[inside] >= bottom) & (y[inside] <= bottom + own_y)).sum())
+
+        place = min(((0.5, 1), (0, 1), (1, 1), (1, 0), (0.5, 0), (0, 0)), key=hidden)
+        offset = (12 * (1 - 2 * place[0]), 12 * (1 - 2 * place[1]))
+        self.legend.anchor(place, place, offset=offset)
 
     def _say(self) -> None:
         view = self._view
@@ -390,6 +417,13 @@ class RatePlot(QWidget):
         step = round(min(max(0.0, box.mapSceneToView(at).x()), view.length.num_steps - 1))
         rate = float(np.interp(step, view.curves.steps, view.curves.head))
         self.hovered.emit(f"epoch {step / view.length.steps_per_epoch:.2f}, step {step:,}: {rate:.2e}")
+
+
+def _with_jumps(curves: Curves, rates: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """The curve with upright edges at its jumps: a rate holds until the step that takes another one."""
+    at = np.searchsorted(curves.steps, curves.jumps)
+    at = at[(at > 0) & (at < len(curves.steps))]
+    return np.insert(curves.steps, at, curves.steps[at]), np.insert(rates, at, rates[at - 1])
 
 
 def _few_ticks(low: float, high: float, pixels: float) -> list[tuple[float, str]]:
