@@ -71,7 +71,7 @@ class RunsController(QObject):
     entries_changed = Signal()  # runs came, went, or the queue changed
     state_changed = Signal(object)  # RunEntry
     active_changed = Signal(object)  # RunEntry | None
-    started = Signal(object)  # RunEntry: the user's Train reached the engine
+    started = Signal(object)  # RunEntry: an engine was asked to run it
     ended = Signal(object)  # RunEntry: was active while this window was open
     failed_to_start = Signal(str)  # sentence
 
@@ -295,10 +295,10 @@ class RunsController(QObject):
         )
         self._find_active()
         self.state_changed.emit(entry)
+        self.started.emit(entry)
 
     def _on_launched(self, entry: RunEntry) -> None:
         self._exit_timer.start()
-        self.started.emit(entry)
         self.monitor.look_now()
 
     def _on_launch_failed(self, entry: RunEntry, sentence: str) -> None:

@@ -302,3 +302,22 @@ def test_a_chosen_gpu_that_is_not_there_keeps_train_off_with_the_reason(window, 
     qtbot.waitUntil(lambda: context.runs.reason_not_to_train() != "")
     assert "GPU" in context.runs.reason_not_to_train() or "cuda:7" in context.runs.reason_not_to_train()
     qtbot.waitUntil(lambda: not window.top_bar.train.main.isEnabled())
+
+
+def test_a_live_run_is_picked_up_when_the_window_opens_with_all_its_points(context, qtbot, tmp_path, studio_home):
+    from studio.gui.recorded import held_alive
+
+    dataset = build_dataset(tmp_path / "images", num_train=4, num_validation=2)
+    run = build_run(studio_home / "runs", dataset, status=Status.RUNNING)
+    with held_alive(run):
+        made = Window()
+        qtbot.addWidget(made)
+        made.attach(context)
+        made.show()
+        context.runs.start()
+        qtbot.waitUntil(lambda: context.runs.active is not None, timeout=5000)
+        state = context.runs.active.state
+        assert list(state.train_loss.x) == list(range(state.step))
+        assert made.run_bar.isVisible()
+        assert summaries(context)["train"].dot_word == "running"
+        context.runs.monitor.close()
