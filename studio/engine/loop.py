@@ -84,7 +84,7 @@ def train_step(s: Setup, batch: Batch) -> tuple[torch.Tensor, torch.Tensor, torc
     loss = cross_entropy(logits_NC, labels_N, label_smoothing=t.label_smoothing)
     s.scaler.scale(loss).backward()
     s.scaler.unscale_(s.optimiser)
-    trained = [p for group in s.optimiser.param_groups for p in group["params"]]
+    trained = [weight for group in s.optimiser.param_groups for weight in group["params"]]
     norm = torch.nn.utils.clip_grad_norm_(trained, o.clip_norm or float("inf"))
     if not s.scaler.is_enabled():  # the fp16 scaler leaves out steps with infinite gradients by itself
         _refuse_if_not_finite(s, loss + norm)
