@@ -37,5 +37,5 @@ class Body:
 
 def unknown_name(library: str, name: str, known: Iterable[str]) -> BadInput:
     near = difflib.get_close_matches(name, list(known), n=3)
-    hint = f" Did you mean {', '.join(near)}?" if near else " `studio backbones` lists them."
+    hint = f" Did you mean {', '.join(near)}?" if near else " `studio weights list` shows them."
     return BadInput(error("model.backbone", f"{library} has no backbone “{shown(name)}”.{hint}"))

@@ -111,7 +111,7 @@ def seeded(seed: int) -> Iterator[None]:
 
 
 @contextmanager
-def parameters_on_meta() -> Iterator[None]:
+def _parameters_on_meta() -> Iterator[None]:
     """Inside, new parameters have shapes and no values: any network builds in milliseconds.
 
     `torch.device("meta")` would also move the small tensors that constructors compute with (RegNet's widths) and break them.
@@ -136,7 +136,7 @@ def build_shapes(origin: ModuleType, name: str, input_size: int) -> Body:
     """The backbone with shapes and no values."""
     with seeded(0):
         try:
-            with parameters_on_meta():
+            with _parameters_on_meta():
                 body = origin.build(name, input_size)
         except RuntimeError:  # a constructor that computes with its new parameters (ViT with mixed rotary embeddings)
             body = origin.build(name, input_size)

@@ -99,11 +99,10 @@ def _timm_cfg(exportable: Exportable):
 
 def _library_state(exportable: Exportable) -> dict[str, Any]:
     """The network's tensors under the names its library gives them: backbone as it is, head in the classifier's place."""
-    from studio.catalog.backbones.build import parameters_on_meta
+    from studio.catalog.backbones.build import build_shapes
     from studio.catalog.backbones.sources import source_of
 
-    with parameters_on_meta():
-        body = source_of(exportable.source).build(exportable.backbone, exportable.input_size)
+    body = build_shapes(source_of(exportable.source), exportable.backbone, exportable.input_size)
     state = exportable.module.state_dict()
     found = {key.removeprefix("backbone."): t for key, t in state.items() if key.startswith("backbone.")}
     for prefix in body.classifier:  # networks with two classifiers average them: the same one twice gives the same answer
