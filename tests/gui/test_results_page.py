@@ -117,7 +117,7 @@ def test_a_star_a_name_tags_and_a_note_are_kept_in_the_run_folder(qtbot, open_pa
     page.toggle_star(page.chosen.entry)
     page.table.source.renamed.emit(page.chosen, "  the good one ")
     page.table.source.tagged.emit(page.chosen, "paper, low LR, paper")
-    page.details.note_edited.emit("mirrored images help")
+    page.side.details.note_edited.emit("mirrored images help")
     wanted = Notes("the good one", "mirrored images help", ("paper", "low LR"), True)
     qtbot.waitUntil(lambda: read_notes(three_runs[0]) == wanted, timeout=3000)
     assert "the good one" in names(page)
@@ -177,21 +177,21 @@ def test_columns_that_matter_less_go_first_in_a_narrow_window(open_page, three_r
 def test_the_matrix_shows_the_stored_counts_and_row_shares(open_page, three_runs):
     page = open_page(*three_runs)
     stored = json.loads((three_runs[0].results_path / "validation.json").read_text())
-    model = page.matrix.model
+    model = page.confusion.matrix.model
     shown = [[model.index(r, c).data() or "0" for c in range(6)] for r in range(6)]
     assert [[int(v) for v in row] for row in shown] == stored["confusion"]
-    page.matrix.set_share(True)
+    page.confusion.matrix.set_share(True)
     assert model.index(0, 0).data() == f"{stored['confusion'][0][0] / sum(stored['confusion'][0]) * 100:.0f}"
 
 
 def test_a_cell_chosen_by_keyboard_filters_the_mistakes_and_escape_shows_all(qtbot, open_page, three_runs):
     page = open_page(*three_runs)
-    confusion = page.matrix.model.scores.confusion
+    confusion = page.confusion.matrix.model.scores.confusion
     everything = page.mistakes.list.cards.rowCount()
     row, column = next((r, c) for r in range(6) for c in range(6) if r != c and confusion[r, c])
-    table = page.matrix.table
+    table = page.confusion.matrix.table
     table.setFocus()
-    table.setCurrentIndex(page.matrix.model.index(row, column))
+    table.setCurrentIndex(page.confusion.matrix.model.index(row, column))
     qtbot.keyClick(table, Qt.Key.Key_Return)
     cards = page.mistakes.list.cards.cards
     assert len(cards) == confusion[row, column] < everything
@@ -203,9 +203,9 @@ def test_a_cell_chosen_by_keyboard_filters_the_mistakes_and_escape_shows_all(qtb
 
 def test_a_cell_says_what_it_means(open_page, three_runs):
     page = open_page(*three_runs)
-    counts = page.matrix.model.scores.confusion
+    counts = page.confusion.matrix.model.scores.confusion
     n = counts[0, 0]
-    assert page.matrix.model.sentence(0, 0) == f"boot called boot, right: {n} images, {n / counts[0].sum() * 100:.0f}\N{NO-BREAK SPACE}% of {counts[0].sum()}"
+    assert page.confusion.matrix.model.sentence(0, 0) == f"boot called boot, right: {n} images, {n / counts[0].sum() * 100:.0f}\N{NO-BREAK SPACE}% of {counts[0].sum()}"
 
 
 def test_more_than_forty_classes_are_one_picture_that_keys_walk(qtbot, theme):
@@ -229,9 +229,9 @@ def test_more_than_forty_classes_are_one_picture_that_keys_walk(qtbot, theme):
 
 def test_class_scores_sort_by_number(open_page, three_runs):
     page = open_page(*three_runs)
-    model = page.classes.model()
+    model = page.confusion.classes.model()
     for column in range(1, 5):
-        page.classes.sortByColumn(column, Qt.SortOrder.AscendingOrder)
+        page.confusion.classes.sortByColumn(column, Qt.SortOrder.AscendingOrder)
         values = [model.index(r, column).data(Qt.ItemDataRole.UserRole) for r in range(6)]
         assert values == sorted(values)
 
@@ -240,7 +240,7 @@ def test_a_run_that_was_not_scored_says_why(qtbot, open_page, three_runs):
     page = open_page(*three_runs)
     page.table.choose(page.runs.entries[2])
     qtbot.waitUntil(lambda: page.stored is not None, timeout=3000)
-    assert "ended before it was scored" in page.no_scores.text()
+    assert "ended before it was scored" in page.confusion.message.text()
 
 
 @pytest.mark.parametrize("damage", [b"", b"{}", b'{"classes": ["a"], "confusion": [[1, 2]]}', b"\xff"])
@@ -249,7 +249,7 @@ def test_damaged_scores_are_said_and_the_figures_stay(qtbot, open_page, dataset,
     (folder.results_path / "validation.json").write_bytes(damage)
     assert read_scores(folder) is None
     page = open_page(folder)
-    assert "missing or damaged" in page.no_scores.text() and float(cell(page, 0, "top1")) > 0
+    assert "missing or damaged" in page.confusion.message.text() and float(cell(page, 0, "top1")) > 0
 
 
 def test_predictions_are_never_unpickled(dataset, tmp_path):
@@ -372,7 +372,7 @@ def test_the_difference_lists_changed_settings_only_and_then_consequences(open_p
 
 def test_one_run_is_compared_with_the_draft(open_page, dataset):
     page = open_page(build_run(runs_dir(), dataset, Status.FINISHED))
-    assert page.difference.lines.names == ("run 1", "Draft")
+    assert page.side.difference.lines.names == ("run 1", "Draft")
 
 
 def test_restore_makes_the_run_the_draft_and_keeps_the_name(open_page, three_runs):
@@ -414,7 +414,7 @@ def test_the_bin_never_overwrites(dataset):
 def test_details_show_the_best_epoch_and_the_interval_is_wilsons(open_page, three_runs):
     page = open_page(*three_runs)
     best = page.chosen.state.best
-    assert f"Best epoch: {best.epoch + 1} of 8" in page.details.texts()
+    assert f"Best epoch: {best.epoch + 1} of 8" in page.side.details.texts()
     assert interval(0.9, 100) == "6.0"  # 1.96 / 1.0384 * sqrt(0.0009 + 0.000096)
 
 
@@ -444,7 +444,7 @@ def test_names_from_outside_are_never_read_as_markup(qtbot, context, tmp_path):
     page.activate()
     qtbot.waitUntil(lambda: page.stored is not None and page.chosen.name == "<h1>title</h1>", timeout=5000)
     assert all(label.textFormat() == Qt.TextFormat.PlainText for label in page.findChildren(QLabel) if label.text())
-    for model in (page.model, page.matrix.model, page.mistakes.list.cards):
+    for model in (page.model, page.confusion.matrix.model, page.mistakes.list.cards):
         tips = [str(model.index(row, 0).data(Qt.ItemDataRole.ToolTipRole)) for row in range(model.rowCount())]
         assert not any("<b>bold" in tip or "<img" in tip for tip in tips)
 

@@ -8,7 +8,7 @@ from dataclasses import replace
 
 from PySide6.QtCore import QPoint, Qt, QTimer
 from PySide6.QtGui import QAction, QGuiApplication, QResizeEvent
-from PySide6.QtWidgets import QHBoxLayout, QLineEdit, QMenu, QSizePolicy, QStackedLayout, QStackedWidget, QVBoxLayout, QWidget
+from PySide6.QtWidgets import QHBoxLayout, QLineEdit, QMenu, QSizePolicy, QStackedWidget, QVBoxLayout, QWidget
 
 from studio.core.outcome import Status
 from studio.core.path_text import shown
@@ -17,21 +17,18 @@ from studio.gui.page import Page
 from studio.gui.pages import data_edit
 from studio.gui.pages.results_bin import move_to_bin, take_back
 from studio.gui.pages.results_cam import CamLoader
-from studio.gui.pages.results_classes import ClassTable
 from studio.gui.pages.results_compare import MAX_RUNS, ComparePanel
-from studio.gui.pages.results_confusion import ConfusionMatrix
-from studio.gui.pages.results_details import DetailsView
-from studio.gui.pages.results_difference import DifferenceTable, Side, num_equal
+from studio.gui.pages.results_confusion_panel import ConfusionPanel
 from studio.gui.pages.results_load import Cell, Stored, make_cards, num_changed, read_stored
 from studio.gui.pages.results_mistakes import Card, MistakesPanel
 from studio.gui.pages.results_notes import Notes, read_notes, tags_from_text, write_notes
 from studio.gui.pages.results_rows import COLUMNS, SEARCH_HELP, RunRow
+from studio.gui.pages.results_side import SidePanel
 from studio.gui.pages.results_table import ROW_PX, RunsModel, RunsTable
 from studio.gui.runs import RunEntry
 from studio.gui.theme import px
 from studio.gui.widgets.button import Segmented, button, icon_button
-from studio.gui.widgets.combo import ComboBox
-from studio.gui.widgets.label import PlainLabel, set_plain_tooltip
+from studio.gui.widgets.label import set_plain_tooltip
 from studio.gui.widgets.panel import Panel, splitter
 from studio.gui.widgets.state import Banner, EmptyState
 from studio.gui.widgets.thumb import ThumbLoader
@@ -40,7 +37,7 @@ from studio.gui.wording import counted
 REDRAW_MS = 200  # tables and curves over epochs: nobody reads faster
 SHORT_PX = 700
 MAX_STORED = 4
-DRAFT = "draft"
+MAX_TITLE, MAX_NOTE = 80, 10_000
 
 
 class ResultsPage(Page):
@@ -57,7 +54,6 @@ class ResultsPage(Page):
         self._reading: set[tuple[str, object]] = set()
         self._chosen: RunEntry | None = None
         self._cell: Cell | None = None
-        self._other: object = None  # second run of the difference: a folder name, DRAFT, or None for the best guess
         self._is_in_front = False
         self._has_checked = False
         self._timer = QTimer(self, singleShot=True, interval=REDRAW_MS)
@@ -126,10 +122,10 @@ class ResultsPage(Page):
         runs.body.addWidget(self.table)
         runs.setSizePolicy(QSizePolicy.Policy.Preferred, QSizePolicy.Policy.Fixed)
         self._runs_panel = runs
-        self.compare = ComparePanel()
+        self.compare, self.confusion, self.side = ComparePanel(), ConfusionPanel(), SidePanel()
         self.mistakes = MistakesPanel(self.loader, self.cams)
         middle = splitter(
-            Qt.Orientation.Horizontal, self.compare, self._build_confusion(), self._build_side(), stretch=(10, 10, 9), name="results.columns.split"
+            Qt.Orientation.Horizontal, self.compare, self.confusion, self.side, stretch=(10, 10, 9), name="results.columns.split"
         )
         middle.setSizes([px(340), px(340), px(300)])
         self._middle = middle
@@ -142,8 +138,12 @@ class ResultsPage(Page):
         column.setSpacing(px(12))
         column.addWidget(runs)
         column.addWidget(self._lower, 1)
-        model, table = self.model, self.table
-        model.renamed.connect(lambda row, text: self._edit_notes(row.entry, title="" if text.strip() in ("", row.entry.name) else text.strip()[:80]))
+        self._connect()
+        return full
+
+    def _connect(self) -> None:
+        model, table, details = self.model, self.table, self.side.details
+        model.renamed.connect(lambda row, text: self._rename(row.entry, text))
         model.tagged.connect(lambda row, text: self._edit_notes(row.entry, tags=tags_from_text(text)))
         table.chosen_changed.connect(self._on_table_chosen_changed)
         table.check_toggled.connect(lambda row: self.toggle_check(row.entry))
@@ -154,86 +154,11 @@ class ResultsPage(Page):
         self.mistakes.leave_out_wanted.connect(self._leave_out)
         self.mistakes.confirm_wanted.connect(self._confirm)
         self.mistakes.filter_cleared.connect(lambda: self._choose_cell(None))
-        return full
-
-    def _build_confusion(self) -> Panel:
-        panel = Panel("", name="results.confusion.panel", margins=False)
-        self.view = Segmented([("matrix", "Matrix"), ("classes", "Classes")], "matrix", name="results.view")
-        self.view.setAccessibleName("Confusion matrix or scores per class")
-        self.share = Segmented([(False, "Count"), (True, "Row %")], False, name="results.share")
-        self.share.setAccessibleName("Cells as counts or as share of the true class")
-        self.scores_label = PlainLabel("", "label", "muted", elide=Qt.TextElideMode.ElideRight)
-        head = QWidget()
-        row = QHBoxLayout(head)
-        row.setContentsMargins(px(10), px(5), px(8), px(5))
-        row.setSpacing(px(8))
-        row.addWidget(self.view)
-        row.addWidget(self.scores_label, 1)
-        row.addWidget(self.share)
-        panel.body.setSpacing(0)
-        panel.body.addWidget(head)
-        self.matrix, self.classes = ConfusionMatrix(), ClassTable()
-        self.no_scores = PlainLabel("", "label", "muted", wrap=True)
-        self.no_scores.setAlignment(Qt.AlignmentFlag.AlignCenter)
-        holder = QWidget()
-        self._confusion_stack = QStackedLayout(holder)
-        for widget in (self.matrix, self.classes, self.no_scores):
-            self._confusion_stack.addWidget(widget)
-        panel.body.addWidget(holder, 1)
-        panel.body.setContentsMargins(px(4), 0, px(6), px(6))
-        self.view.value_changed.connect(lambda _: self._show_scores())
-        self.share.value_changed.connect(self.matrix.set_share)
-        self.matrix.cell_chosen.connect(self._choose_cell)
-        self.classes.class_chosen.connect(lambda index: self._choose_cell((index, None)))
-        panel.setMinimumWidth(px(290))
-        return panel
-
-    def _build_side(self) -> Panel:
-        panel = Panel("", name="results.side", margins=False)
-        head = QWidget()
-        row = QHBoxLayout(head)
-        row.setContentsMargins(px(10), px(5), px(8), px(5))
-        self.side = Segmented([("details", "Details"), ("difference", "Difference")], "difference", name="results.side.view")
-        self.side.setAccessibleName("Details of the run or difference to another")
-        self.other = ComboBox([], name="results.other")
-        self.other.setSizeAdjustPolicy(ComboBox.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon)
-        self.other.setMinimumContentsLength(5)
-        self.other.setMaximumWidth(px(150))
-        self.side.setMinimumWidth(self.side.sizeHint().width())
-        self.other.setAccessibleName("Compare the settings with")
-        row.addWidget(self.side)
-        row.addStretch(1)
-        row.addWidget(self.other)
-        panel.body.addWidget(head)
-        self.details, self.difference = DetailsView(), DifferenceTable()
-        self._difference = QWidget()
-        column = QVBoxLayout(self._difference)
-        column.setContentsMargins(0, 0, 0, 0)
-        column.setSpacing(0)
-        column.addWidget(self.difference, 1)
-        foot = QHBoxLayout()
-        foot.setContentsMargins(px(12), px(4), px(8), px(6))
-        self.equal_label = PlainLabel("", "caption", elide=Qt.TextElideMode.ElideRight)
-        self.equal_button = button("Show", kind="link", small=True, checkable=True, name="results.equal")
-        self.restore_button = button("Restore", "arrow-u-up-left", small=True, name="results.restore", on_click=self.restore_chosen)
-        foot.addWidget(self.equal_label, 1)
-        foot.addWidget(self.equal_button)
-        foot.addWidget(self.restore_button)
-        column.addLayout(foot)
-        holder = QWidget()
-        self._side_stack = QStackedLayout(holder)
-        self._side_stack.addWidget(self._difference)
-        self._side_stack.addWidget(self.details)
-        panel.body.setSpacing(0)
-        panel.body.addWidget(holder, 1)
-        panel.setMinimumWidth(px(296))
-        self.side.value_changed.connect(self._on_side_value_changed)
-        self.other.value_changed.connect(self._on_other_value_changed)
-        self.equal_button.toggled.connect(lambda on: (self.equal_button.setText("Hide" if on else "Show"), self._show_difference()))
-        self.details.title_edited.connect(lambda text: self._chosen and self._edit_notes(self._chosen, title="" if text.strip() == self._chosen.name else text.strip()[:80]))
-        self.details.tags_edited.connect(lambda text: self._chosen and self._edit_notes(self._chosen, tags=tags_from_text(text)))
-        self.details.note_edited.connect(lambda text: self._chosen and self._edit_notes(self._chosen, note=text[:10_000]))
-        return panel
+        self.confusion.cell_chosen.connect(self._choose_cell)
+        self.side.restore_wanted.connect(self.restore_chosen)
+        details.title_edited.connect(lambda text: self._chosen and self._rename(self._chosen, text))
+        details.tags_edited.connect(lambda text: self._chosen and self._edit_notes(self._chosen, tags=tags_from_text(text)))
+        details.note_edited.connect(lambda text: self._chosen and self._edit_notes(self._chosen, note=text[:MAX_NOTE]))
 
     # Coming and going
 
@@ -368,8 +293,7 @@ class ResultsPage(Page):
         is_usable = row is not None and bool(row.state.checkpoints or row.state.epochs)
         self.use_button.setEnabled(is_usable)
         set_plain_tooltip(self.use_button, "" if is_usable else "The run has no finished epoch yet.")
-        self.details.show_row(row)
-        self._show_difference()
+        self.side.show_run(row, list(self._rows.values()), self.model.checked, self.store.experiment)
         self._show_scores()
 
     @property
@@ -387,27 +311,16 @@ class ResultsPage(Page):
             return
         if stored is None:
             self._read_stored()
-            self._say_no_scores(row, "Reading…")
+            self._say_no_scores("Reading…")
             return
         if stored.scores is None:
-            self._say_no_scores(row, _why_no_scores(row))
+            self._say_no_scores(_why_no_scores(row))
             return
-        scores = stored.scores
-        if self.matrix.model.scores is not scores:
-            self.matrix.set_scores(scores)
-            self.classes.set_scores(scores)
-        is_matrix = self.view.value == "matrix"
-        self._confusion_stack.setCurrentWidget(self.matrix if is_matrix else self.classes)
-        self.share.setVisible(is_matrix)
-        self.scores_label.setText(f"{scores.num_mistakes:,} wrong")
-        cell = self._cell
-        self.matrix.choose(cell if cell and cell[1] is not None else None)
+        self.confusion.show_scores(stored.scores, self._cell)
         self._show_mistakes(row, stored)
 
-    def _say_no_scores(self, row: RunRow, sentence: str) -> None:
-        self.no_scores.setText(sentence)
-        self._confusion_stack.setCurrentWidget(self.no_scores)
-        self.scores_label.setText(row.name)
+    def _say_no_scores(self, sentence: str) -> None:
+        self.confusion.show_message(sentence)
         self.mistakes.set_filter("")
         self.mistakes.set_subtitle("")
         self.mistakes.show_message(sentence)
@@ -452,32 +365,6 @@ class ResultsPage(Page):
         """Show only the mistakes of a cell; a cell of the diagonal has none and clears the choice."""
         self._cell = None if cell is None or cell[0] == cell[1] else cell
         self._show_scores()
-
-    # Difference
-
-    def _show_difference(self) -> None:
-        row = self.chosen
-        if row is None:
-            return
-        others = [r for r in reversed(self._rows.values()) if r is not row]
-        options = [(DRAFT, "draft"), *((r.entry.folder.name, r.name) for r in others[:60])]
-        if [(v, self.other.itemText(i)) for i, v in enumerate(self.other._values)] != options:
-            self.other.set_options(options)
-        wanted = self._other if self._other in [v for v, _ in options] and self._other != row.entry.folder.name else self._best_other(row, others)
-        self.other.set_value(wanted)
-        other = self._rows.get(wanted)
-        first = Side(row.name, row.experiment, row.state)
-        second = Side(other.name, other.experiment, other.state) if other else Side("Draft", self.store.experiment)
-        self.difference.show_sides(first, second, (row.series, other.series if other else None), with_equal=self.equal_button.isChecked())
-        self.equal_label.setText(f"{num_equal(first.experiment, second.experiment)} equal settings")
-        self.restore_button.setText(f"Restore {row.entry.name}")
-        set_plain_tooltip(self.restore_button, f"Take the settings of {row.name} as the draft")
-
-    def _best_other(self, row: RunRow, others: list[RunRow]) -> object:
-        """A checked run, else the one before, else the draft."""
-        checked = [r for r in others if r.entry.folder.name in self.model.checked]
-        pick = next(iter(checked), None) or next((r for r in others if r.entry.number < row.entry.number), None)
-        return pick.entry.folder.name if pick else DRAFT
 
     # What people do
 
@@ -571,9 +458,13 @@ class ResultsPage(Page):
         return menu
 
     def edit_details(self) -> None:
-        self.side.set_value("details")
-        self._on_side_value_changed("details")
-        self.details.tags.setFocus(Qt.FocusReason.ShortcutFocusReason)
+        self.side.set_view("details")
+        self.side.details.tags.setFocus(Qt.FocusReason.ShortcutFocusReason)
+
+    def _rename(self, entry: RunEntry, text: str) -> None:
+        """An empty name, or the run's own, takes the title away."""
+        title = " ".join(text.split())[:MAX_TITLE]
+        self._edit_notes(entry, title="" if title == entry.name else title)
 
     def _edit_notes(self, entry: RunEntry, **values) -> None:
         """Change notes at once on screen, then on disk."""
@@ -630,14 +521,6 @@ class ResultsPage(Page):
         self.table.set_column_hidden(key, hidden)
         self.context.settings.set("results/hidden", sorted(self.table.hidden_keys))
 
-    def _on_side_value_changed(self, which: object) -> None:
-        self._side_stack.setCurrentIndex(1 if which == "details" else 0)
-        self.other.setVisible(which == "difference")
-
-    def _on_other_value_changed(self, which: object) -> None:
-        self._other = which
-        self._show_difference()
-
     def _on_cams_failed(self, sentence: str) -> None:
         self.context.shell.toast(sentence)
 
@@ -655,27 +538,21 @@ class ResultsPage(Page):
 
     @classmethod
     def screenshot_states(cls):
-        def classes(page):
-            page.view.set_value("classes")
-            page._show_scores()
-
-        def details(page):
-            page.side.set_value("details")
-            page._on_side_value_changed("details")
-
         def mistakes(page):
             page.part.set_value("mistakes")
             page._fit_height()
             page.mistakes.next_mistake()
 
         def cell(page):
-            scores = page.matrix.model.scores
+            scores = page.confusion.matrix.model.scores
             if scores is not None:
                 wrong = scores.confusion.copy()
                 wrong[range(len(wrong)), range(len(wrong))] = 0
                 page._choose_cell(divmod(int(wrong.argmax()), len(wrong)))
 
-        return {"classes": classes, "details": details, "mistakes": mistakes, "cell": cell}
+        return {
+            "classes": lambda page: page.confusion.set_view("classes"), "details": lambda page: page.side.set_view("details"), "mistakes": mistakes, "cell": cell,
+        }  # fmt: skip
 
 
 def _why_no_scores(row: RunRow) -> str:
