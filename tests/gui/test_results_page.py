@@ -19,7 +19,8 @@ from studio.dataset.dataset import Dataset
 from studio.gui.monitor import RunUpdate
 from studio.gui.pages.results import ResultsPage
 from studio.gui.pages.results_bin import move_to_bin, take_back
-from studio.gui.pages.results_confusion import MANY, ConfusionMatrix
+from studio.gui.pages.results_confusion import ConfusionMatrix
+from studio.gui.pages.results_confusion_model import MANY
 from studio.gui.pages.results_details import interval
 from studio.gui.pages.results_difference import Side, compare
 from studio.gui.pages.results_notes import Notes, read_notes, tags_from_text, write_notes

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Callable
-from dataclasses import replace
 
 from PySide6.QtCore import QPoint, Qt, QTimer
 from PySide6.QtGui import QAction, QGuiApplication, QResizeEvent
@@ -21,7 +20,8 @@ from studio.gui.pages.results_compare import MAX_RUNS, ComparePanel
 from studio.gui.pages.results_confusion_panel import ConfusionPanel
 from studio.gui.pages.results_load import Cell, Stored, make_cards, num_changed, read_stored
 from studio.gui.pages.results_mistakes import Card, MistakesPanel
-from studio.gui.pages.results_notes import Notes, read_notes, tags_from_text, write_notes
+from studio.gui.pages.results_notebook import Notebook
+from studio.gui.pages.results_notes import tags_from_text
 from studio.gui.pages.results_rows import COLUMNS, SEARCH_HELP, RunRow
 from studio.gui.pages.results_side import SidePanel
 from studio.gui.pages.results_table import ROW_PX, RunsModel, RunsTable
@@ -48,7 +48,8 @@ class ResultsPage(Page):
     def __init__(self, context, parent: QWidget | None = None):
         super().__init__(context, parent)
         self.runs = context.runs
-        self._notes: dict[str, Notes] = {}
+        self.notebook = Notebook(context.background, self)
+        self.notebook.failed.connect(context.shell.toast)
         self._rows: dict[str, RunRow] = {}
         self._stored: OrderedDict[tuple[str, object], Stored] = OrderedDict()
         self._reading: set[tuple[str, object]] = set()
@@ -64,6 +65,7 @@ class ResultsPage(Page):
         self.destroyed.connect(self.loader.close)
         self._build_head()
         self._build_body()
+        self.notebook.changed.connect(self._on_notebook_changed)
         self.runs.entries_changed.connect(self._on_runs_entries_changed)
         self.runs.state_changed.connect(lambda _: self._schedule())
         self.store.experiment_changed.connect(self._on_store_experiment_changed)
@@ -144,7 +146,7 @@ class ResultsPage(Page):
     def _connect(self) -> None:
         model, table, details = self.model, self.table, self.side.details
         model.renamed.connect(lambda row, text: self._rename(row.entry, text))
-        model.tagged.connect(lambda row, text: self._edit_notes(row.entry, tags=tags_from_text(text)))
+        model.tagged.connect(lambda row, text: self.notebook.edit(row.entry.folder, tags=tags_from_text(text)))
         table.chosen_changed.connect(self._on_table_chosen_changed)
         table.check_toggled.connect(lambda row: self.toggle_check(row.entry))
         table.star_toggled.connect(lambda row: self.toggle_star(row.entry))
@@ -157,8 +159,8 @@ class ResultsPage(Page):
         self.confusion.cell_chosen.connect(self._choose_cell)
         self.side.restore_wanted.connect(self.restore_chosen)
         details.title_edited.connect(lambda text: self._chosen and self._rename(self._chosen, text))
-        details.tags_edited.connect(lambda text: self._chosen and self._edit_notes(self._chosen, tags=tags_from_text(text)))
-        details.note_edited.connect(lambda text: self._chosen and self._edit_notes(self._chosen, note=text[:MAX_NOTE]))
+        details.tags_edited.connect(lambda text: self._chosen and self.notebook.edit(self._chosen.folder, tags=tags_from_text(text)))
+        details.note_edited.connect(lambda text: self._chosen and self.notebook.edit(self._chosen.folder, note=text[:MAX_NOTE]))
 
     # Coming and going
 
@@ -208,24 +210,20 @@ class ResultsPage(Page):
         return [e for e in self.runs.entries if e.status is not Status.QUEUED]
 
     def _on_runs_entries_changed(self) -> None:
-        entries = self._entries()
-        new = [e.folder for e in entries if e.folder.name not in self._notes]
-        if new:
-            for folder in new:
-                self._notes[folder.name] = Notes()
-            self.context.background.run(lambda: {folder.name: read_notes(folder) for folder in new}, self._on_notes_read)
+        self.notebook.read(e.folder for e in self._entries())
         self._update_rows()
 
-    def _on_notes_read(self, notes: dict[str, Notes]) -> None:
-        self._notes |= notes
+    def _on_notebook_changed(self) -> None:
         self._update_rows()
+        if self._is_in_front:
+            self._refresh()
 
     def _update_rows(self) -> None:
         old = self._rows
         rows = {}
         for entry in self._entries():
             name = entry.folder.name
-            notes = self._notes.get(name, Notes())
+            notes = self.notebook.of(entry.folder)
             last = old.get(name)
             rows[name] = last if last and last.state is entry.state and last.notes is notes else RunRow(entry, notes, entry.state)
         self._rows = rows
@@ -386,7 +384,7 @@ class ResultsPage(Page):
         self._refresh()
 
     def toggle_star(self, entry: RunEntry) -> None:
-        self._edit_notes(entry, is_starred=not self._notes.get(entry.folder.name, Notes()).is_starred)
+        self.notebook.edit(entry.folder, is_starred=not self.notebook.of(entry.folder).is_starred)
 
     def rename_chosen(self) -> None:
         self.table.setFocus(Qt.FocusReason.ShortcutFocusReason)
@@ -464,25 +462,7 @@ class ResultsPage(Page):
     def _rename(self, entry: RunEntry, text: str) -> None:
         """An empty name, or the run's own, takes the title away."""
         title = " ".join(text.split())[:MAX_TITLE]
-        self._edit_notes(entry, title="" if title == entry.name else title)
-
-    def _edit_notes(self, entry: RunEntry, **values) -> None:
-        """Change notes at once on screen, then on disk."""
-        name = entry.folder.name
-        old = self._notes.get(name, Notes())
-        new = replace(old, **values)
-        if new == old:
-            return
-        self._notes[name] = new
-        self._update_rows()
-        self._refresh()
-
-        def failed(exc: Exception) -> None:
-            self._notes[name] = old
-            self._update_rows()
-            self.context.shell.toast(f"The note could not be saved: {exc}.")
-
-        self.context.background.run(lambda: write_notes(entry.folder, new), None, failed)
+        self.notebook.edit(entry.folder, title="" if title == entry.name else title)
 
     def _relabel(self, card: Card, label: str) -> None:
         self._edit_data(data_edit.relabel(self.store.experiment.data, [card.mistake.id], label), f"label of {shown(card.mistake.id)} to {shown(label)}")
@@ -504,7 +484,7 @@ class ResultsPage(Page):
         row = self.chosen
         if row is not None:
             ids = [i for i in row.notes.confirmed if i != card.mistake.id]
-            self._edit_notes(row.entry, confirmed=tuple(ids if card.is_confirmed else [*ids, card.mistake.id]))
+            self.notebook.edit(row.entry.folder, confirmed=tuple(ids if card.is_confirmed else [*ids, card.mistake.id]))
             self.mistakes.next_mistake()
 
     # Signals
