@@ -11,10 +11,8 @@ from PySide6.QtWidgets import QHBoxLayout, QLineEdit, QMenu, QSizePolicy, QStack
 
 from studio.core.outcome import Status
 from studio.core.path_text import shown
-from studio.core.problem import BadInput
 from studio.gui.page import Page
-from studio.gui.pages import data_edit
-from studio.gui.pages.results_bin import move_to_bin, take_back
+from studio.gui.pages.results_actions import RunActions
 from studio.gui.pages.results_cam import CamLoader
 from studio.gui.pages.results_compare import MAX_RUNS, ComparePanel
 from studio.gui.pages.results_confusion_panel import ConfusionPanel
@@ -48,6 +46,7 @@ class ResultsPage(Page):
     def __init__(self, context, parent: QWidget | None = None):
         super().__init__(context, parent)
         self.runs = context.runs
+        self.actions = RunActions(context)
         self.notebook = Notebook(context.background, self)
         self.notebook.failed.connect(context.shell.toast)
         self._rows: dict[str, RunRow] = {}
@@ -152,8 +151,8 @@ class ResultsPage(Page):
         table.star_toggled.connect(lambda row: self.toggle_star(row.entry))
         table.menu_wanted.connect(lambda row, at: self._run_menu().popup(at))
         table.opened.connect(lambda row: self.context.shell.go_to("train", row.entry))
-        self.mistakes.relabel_wanted.connect(self._relabel)
-        self.mistakes.leave_out_wanted.connect(self._leave_out)
+        self.mistakes.relabel_wanted.connect(self.actions.relabel)
+        self.mistakes.leave_out_wanted.connect(self.actions.leave_out)
         self.mistakes.confirm_wanted.connect(self._confirm)
         self.mistakes.filter_cleared.connect(lambda: self._choose_cell(None))
         self.confusion.cell_chosen.connect(self._choose_cell)
@@ -395,17 +394,8 @@ class ResultsPage(Page):
             self.context.shell.go_to("use", self._chosen)
 
     def restore_chosen(self) -> None:
-        """The settings of the chosen run become the draft; the project keeps its name."""
-        row = self.chosen
-        if row is None:
-            return
-        self.store.replace(row.experiment.changed({"name": self.store.experiment.name}), f"restore {row.name}")
-        self.context.shell.toast(f"The settings of {row.name} are the draft now.", "Undo", self.store.undo)
-
-    def resume_chosen(self) -> None:
-        if self._chosen:
-            self.runs.continue_run(self._chosen)
-            self.context.shell.go_to("train", self._chosen)
+        if self.chosen:
+            self.actions.restore(self.chosen)
 
     def ask_to_delete(self) -> None:
         row = self.chosen
@@ -413,22 +403,12 @@ class ResultsPage(Page):
             return
         self.banner.show_message(
             "warning", f"Delete {row.name}?", f"Its folder moves to the bin in the runs folder ({shown(row.entry.folder.name)}).",
-            (("Delete", lambda: self._delete(row.entry)), ("Keep", self.banner.hide)),
+            (("Delete", lambda: self._delete(row)), ("Keep", self.banner.hide)),
         )  # fmt: skip
 
-    def _delete(self, entry: RunEntry) -> None:
+    def _delete(self, row: RunRow) -> None:
         self.banner.hide()
-        name, shell, look = self._rows[entry.folder.name].name, self.context.shell, self.runs.monitor.look_now
-
-        def moved(binned) -> None:
-            look()
-            undo = lambda: self.context.background.run(lambda: take_back(binned, entry.folder), lambda _: look(), failed)  # noqa: E731
-            shell.toast(f"{name} is in the bin.", "Undo", undo)
-
-        def failed(exc: Exception) -> None:
-            shell.toast(f"{name} could not be moved: {exc}.")
-
-        self.context.background.run(lambda: move_to_bin(entry.folder), moved, failed)
+        self.actions.delete(row)
 
     def open_menu(self) -> None:
         if self.chosen:
@@ -445,7 +425,7 @@ class ResultsPage(Page):
         menu.addAction("Try and export", self.use_chosen).setEnabled(self.use_button.isEnabled())
         menu.addAction("Restore into the draft", self.restore_chosen)
         outcome = entry.outcome
-        menu.addAction("Resume", self.resume_chosen).setEnabled(bool(outcome and outcome.can_resume))
+        menu.addAction("Resume", lambda: self.actions.resume(row)).setEnabled(bool(outcome and outcome.can_resume))
         menu.addSeparator()
         menu.addAction("Rename", self.rename_chosen)
         menu.addAction("Remove star" if row.notes.is_starred else "Star", lambda: self.toggle_star(entry))
@@ -463,22 +443,6 @@ class ResultsPage(Page):
         """An empty name, or the run's own, takes the title away."""
         title = " ".join(text.split())[:MAX_TITLE]
         self.notebook.edit(entry.folder, title="" if title == entry.name else title)
-
-    def _relabel(self, card: Card, label: str) -> None:
-        self._edit_data(data_edit.relabel(self.store.experiment.data, [card.mistake.id], label), f"label of {shown(card.mistake.id)} to {shown(label)}")
-
-    def _leave_out(self, card: Card) -> None:
-        edit = data_edit.take_back if not card.now else data_edit.leave_out
-        words = f"take back {shown(card.mistake.id)}" if not card.now else f"leave out {shown(card.mistake.id)}"
-        self._edit_data(edit(self.store.experiment.data, [card.mistake.id]), words)
-
-    def _edit_data(self, values: dict, label: str) -> None:
-        try:
-            self.store.set(values, label)
-        except BadInput as exc:
-            self.context.shell.toast(exc.problems[0].sentence)
-            return
-        self.context.shell.toast(f"{label[0].upper()}{label[1:]}. It counts from the next run on.", "Undo", self.store.undo)
 
     def _confirm(self, card: Card) -> None:
         row = self.chosen
