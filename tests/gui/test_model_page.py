@@ -373,7 +373,7 @@ def test_a_weights_file_dropped_on_the_page_is_checked_and_a_folder_is_left_to_t
 
 def test_the_page_fits_the_least_window_and_every_control_has_a_name(page):
     hint = page.minimumSizeHint()
-    assert hint.width() <= 924 and hint.height() <= 560
+    assert hint.width() <= 798 and hint.height() <= 600
     for kind in (QAbstractButton, QLineEdit):
         for control in page.findChildren(kind):
             if control.isVisibleTo(page) and not isinstance(control.parent(), QLineEdit):

@@ -361,7 +361,7 @@ def test_the_page_fits_the_least_window_and_every_control_has_a_name(qtbot, page
     page.try_panel.try_path(str(pictures / "a01.png"))
     qtbot.waitUntil(lambda: page.try_panel.picture.has_heat)
     hint = page.minimumSizeHint()
-    assert hint.width() <= 924 and hint.height() <= 560
+    assert hint.width() <= 798 and hint.height() <= 560
     for kind in (QAbstractButton, QAbstractSlider):
         for control in page.findChildren(kind):
             if control.isVisibleTo(page) and type(control).__name__ not in ("QScrollBar", "QTableCornerButton"):

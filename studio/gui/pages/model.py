@@ -155,7 +155,7 @@ class ModelPage(Page):
             on_click=lambda: self._set_train_stages(0),
         )
         self.train_button = button(
-            "Train all",
+            "All",
             "flame",
             kind="quiet",
             small=True,
@@ -163,6 +163,8 @@ class ModelPage(Page):
             tooltip="Train every stage",
             on_click=lambda: self._set_train_stages(-1),
         )
+        self.train_button.setAccessibleName("Train all stages")
+        self.freeze_button.setAccessibleName("Train the head only")
         panel.head.addWidget(self.freeze_button)
         panel.head.addWidget(self.train_button)
         self.stages = StageTable()
@@ -308,7 +310,7 @@ class ModelPage(Page):
         self.count_field.set_value(most - boundary)
         self.freeze_button.setEnabled(boundary < most)
         self.train_button.setEnabled(boundary > 0)
-        self.stages_panel.set_subtitle(f"{boundary} of {len(network.stages)} frozen" if network.stages else "")
+        self.stages_panel.setAccessibleDescription(f"{boundary} of {len(network.stages)} frozen" if network.stages else "")
         dataset = self.store.dataset
         head = network.stages[-1].num_parameters if network.stages else None
         described = self.context.estimates.model or {}

@@ -34,15 +34,14 @@ class HeadPanel(Panel):
         )
         self.head.addWidget(self.fold_button)
         self._content = QWidget()
-        grid = QGridLayout(self._content)
+        self._content.setMinimumWidth(px(260))  # one column; the page shows two where they fit
+        self._grid = grid = QGridLayout(self._content)
         grid.setContentsMargins(0, 0, 0, 0)
         grid.setHorizontalSpacing(px(16))
         grid.setVerticalSpacing(px(2))
         self.rows = {path: FormRow(store, path, label=label, label_width=62) for path, label, _, _ in _ROWS}
-        for path, _, row, column in _ROWS:
-            grid.addWidget(self.rows[path], row, column)
-        for column in (0, 1):
-            grid.setColumnStretch(column, 1)
+        self._num_columns = 0
+        self._arrange(2)
         number = self.rows["model.dropout"].editor.number_field
         if number is not None:
             number.setFixedWidth(px(64))
@@ -55,6 +54,19 @@ class HeadPanel(Panel):
         self._content.setVisible(not folded)
         self.fold_button.setVisible(folded)
         self.body.setContentsMargins(*((0, 0, 0, px(4)) if folded else (px(12), 0, px(12), px(12))))
+
+    def resizeEvent(self, event) -> None:
+        super().resizeEvent(event)
+        self._arrange(2 if self.width() >= px(528) else 1)
+
+    def _arrange(self, num_columns: int) -> None:
+        if num_columns == self._num_columns:
+            return
+        self._num_columns = num_columns
+        for place, (path, _, row, column) in enumerate(_ROWS):
+            self._grid.addWidget(self.rows[path], *((row, column) if num_columns == 2 else (place, 0)))
+        for column in (0, 1):
+            self._grid.setColumnStretch(column, 1 if column < num_columns else 0)
 
     def show_head(self, num_parameters: int | None, num_classes: int | None) -> None:
         """Says what the head is: one linear layer from the features to the classes."""

@@ -245,7 +245,9 @@ class SchedulePage(Page):
         super().resizeEvent(event)
         for row in self.rows.values():
             if isinstance(row.editor.control, SliderField):
-                row.editor.control.slider.setVisible(self.width() >= px(880))
+                control = row.editor.control
+                control.slider.setVisible(self.width() >= px(880))
+                control.layout().setAlignment(control.field, Qt.AlignmentFlag.AlignLeft)
 
     def shortcuts(self):
         return (

@@ -242,7 +242,7 @@ class RatePlot(QWidget):
         self.plot.setYRange(*self._range, padding=0)
 
     def _place_legend(self) -> None:
-        """Where it hides the fewest points of the curves; not at all where the plot is low."""
+        """Where it hides the fewest points of the curves; not at all where the plot has no room."""
         if self._view is None:
             return
         view = self.plot.getViewBox()
@@ -253,8 +253,10 @@ class RatePlot(QWidget):
         own = self.legend.boundingRect()
         own_x, own_y = min(1.0, (own.width() + 24) / max(1.0, width)), min(1.0, (own.height() + 24) / height)
         low, high = self._range
-        x = self._view.curves.steps / max(1, self._view.length.num_steps)
-        y = (self._y(self._view.curves.rates) - low) / (high - low)  # [points, groups], 0 at the bottom
+        total = max(1, self._view.length.num_steps)
+        x = np.linspace(0, 1, 200)
+        lines = [np.interp(x * total, *line.getData()) for line in self._lines]
+        y = (np.stack(lines, 1) - low) / (high - low)  # [points, groups], 0 at the bottom
 
         def hidden(place: tuple[float, float]) -> int:
             left, bottom = place[0] * (1 - own_x), (1 - place[1]) * (1 - own_y)
@@ -262,6 +264,8 @@ class RatePlot(QWidget):
             return int(((y[inside] >= bottom) & (y[inside] <= bottom + own_y)).sum())
 
         place = min(((0.5, 1), (0, 1), (1, 1), (1, 0), (0.5, 0), (0, 0)), key=hidden)
+        if hidden(place) > 0.04 * y.size:  # the column beside the plot names the stages too
+            self.legend.hide()
         offset = (12 * (1 - 2 * place[0]), 12 * (1 - 2 * place[1]))
         self.legend.anchor(place, place, offset=offset)
 

@@ -275,6 +275,11 @@ class FolderPanel(Panel):
         self._loader.loaded.connect(lambda _: table.viewport().update())
         return table
 
+    def resizeEvent(self, event) -> None:
+        """A narrow table keeps the names of the files readable."""
+        super().resizeEvent(event)
+        self.table.setColumnHidden(4, self.width() < px(520))
+
     # what the page says
 
     def set_model(self, model: Model | None) -> None:
