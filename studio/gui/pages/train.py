@@ -289,6 +289,7 @@ class TrainPage(Page):
         reason = self.runs.reason_not_to_train()
         self.empty.set_texts("Nothing has run yet", reason or "Press Train, or try twenty images first with Quick test.")
         self.empty.action_button.setEnabled(not reason)
+        self.empty.findChild(QPushButton, "train.empty.quick").setEnabled(not reason)
 
     # What people do
 
