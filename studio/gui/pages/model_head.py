@@ -73,7 +73,7 @@ class HeadPanel(Panel):
         if not num_parameters:
             self.set_subtitle("one linear layer")
             return
-        words = f"{parameters(num_parameters)} new parameters"
+        words = f"{parameters(num_parameters)} new"
         if num_classes:
             words += f", linear {round(num_parameters / num_classes) - 1:,} → {num_classes:,}"
         self.set_subtitle(words)
