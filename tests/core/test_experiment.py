@@ -1,5 +1,7 @@
 """An experiment says everything a run needs, refuses what it cannot mean, and comes back from disk as it was."""
 
+import time
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -21,6 +23,21 @@ def test_it_comes_back_from_toml_as_it_was():
         }
     )
     assert experiment_from_toml(experiment_to_toml(experiment)) == experiment
+
+
+@given(st.dictionaries(st.text(), st.text(), max_size=4), st.text(max_size=200), st.floats(1e-8, 10.0))
+def test_any_text_and_number_comes_back_from_toml(relabelled, name, rate):
+    values = {"name": name, "data.relabelled": relabelled, "data.left_out": tuple(relabelled), "schedule.peak_lr": rate}
+    experiment = Experiment().changed(values)
+    assert experiment_from_toml(experiment_to_toml(experiment)) == experiment
+
+
+def test_thirty_thousand_relabelled_files_are_written_in_no_time():
+    experiment = Experiment().changed({"data.relabelled": {f"cats/{i}.jpg": "dog" for i in range(30_000)}})
+    started = time.perf_counter()
+    text = experiment_to_toml(experiment)
+    assert time.perf_counter() - started < 5  # quadratic work takes minutes
+    assert experiment_from_toml(text) == experiment
 
 
 def test_every_setting_in_the_file_is_explained():
