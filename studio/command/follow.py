@@ -5,6 +5,7 @@ from __future__ import annotations
 import signal
 import sys
 import time
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from studio.cli import DONE, FAILED, STOPPED
@@ -12,7 +13,7 @@ from studio.command import terminal
 from studio.core import event as ev
 from studio.core.fold import RunState, fold
 from studio.core.journal import JournalReader
-from studio.core.outcome import Status
+from studio.core.outcome import Outcome, Status, describe_exit_code
 from studio.core.run_folder import RunFolder, settled
 
 if TYPE_CHECKING:
@@ -28,25 +29,31 @@ def start_and_follow(folder: RunFolder, *, resume: bool, wants_json: bool) -> in
     reader = JournalReader(folder.journal_path)
     state = fold(RunState(), reader.read())  # of earlier sessions: known, and not shown again
     process = start_engine(folder, resume=resume)
+    has_begun = False
     with _Interrupts(folder, process) as interrupts, _Screen() as screen:
         while True:
             code = process.poll()  # before reading: what was written before the end is read after it
             events = reader.read()
+            has_begun = has_begun or bool(events)
             state = fold(state, events)
             screen.show(events, state)
             if code is not None:
                 break
             time.sleep(POLL_S)
-    state = settled(state, is_alive=False)
-    outcome = folder.outcome(state, code)
-    if outcome:
-        words = " ".join(filter(None, [outcome.sentence.rstrip(".") + ".", outcome.fix]))
-        terminal.say(words) if state.status is Status.FINISHED else terminal.note(words)
+    if has_begun:
+        state = settled(state, is_alive=False)
+        outcome = folder.outcome(state, code)
+    else:  # not one word in the journal: a full disk, memory that ran out, an installation that is broken
+        state = replace(state, status=Status.FAILED)
+        words = f"The training process {describe_exit_code(code)} before it began."
+        outcome = Outcome(Status.FAILED, words, f"Its last words are in {terminal.safe(str(folder.log_path))}.")
+    words = " ".join(filter(None, [outcome.sentence.rstrip(".") + ".", outcome.fix]))
+    terminal.say(words) if state.status is Status.FINISHED else terminal.note(words)
     was_stopped = state.status is Status.STOPPED or interrupts.has_forced
     if was_stopped:
         terminal.note(f"Go on with: studio train --resume {folder.nickname}")
     if wants_json:
-        terminal.say_json(summary(folder, state, outcome.sentence if outcome else ""))
+        terminal.say_json(summary(folder, state, outcome.sentence))
     if state.status is Status.FINISHED:
         return DONE
     return STOPPED if was_stopped else FAILED
@@ -138,7 +145,9 @@ class _Screen:
             case ev.WarningRaised():
                 return f"Warning: {' '.join(filter(None, [event.sentence, event.fix]))}"
             case ev.PauseChanged():
-                return f"Paused{': ' + event.reason if event.reason else ''}, safe at step {event.step:,}" if event.is_paused else "Going on"
+                return (
+                    f"Paused{': ' + event.reason if event.reason else ''}, safe at step {event.step:,}" if event.is_paused else "Going on"
+                )
             case ev.TestScored():
                 return f"Test: top-1 {event.top1:.1%} on {event.num_images:,} images"
         return ""

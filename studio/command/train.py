@@ -104,4 +104,9 @@ def _resumable(args: argparse.Namespace) -> RunFolder:
         raise BadInput(f"{folder.nickname} is finished: there is nothing left to resume. Start a new run with more epochs to train longer.")
     if folder.is_alive():
         raise BadInput(f"{folder.nickname} is running already. Stop it first, or watch it in the window.")
+    device = folder.experiment().training.device
+    if device_problem(device):
+        raise BadInput(
+            f"{folder.nickname} was begun on “{device}”, which is not there now. Resume it where it is, or start a new run on another device."
+        )
     return folder

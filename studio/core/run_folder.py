@@ -108,7 +108,12 @@ class RunFolder:
 
     def read_state(self) -> RunState:
         """The whole journal folded, with the status corrected when the engine is gone without a word."""
-        return settled(fold(RunState(), JournalReader(self.journal_path).read()), is_alive=self.is_alive())
+        reader = JournalReader(self.journal_path)
+        state = fold(RunState(), reader.read())
+        if not state.status.is_active or self.is_alive():
+            return state
+        state = fold(state, reader.read())  # its last words may have come between reading and looking
+        return settled(state, is_alive=self.is_alive())
 
     def log_tail(self, num_bytes: int = 4000) -> str:
         try:

@@ -10,6 +10,8 @@ from pathlib import Path
 import pytest
 
 from studio import cli
+from studio.core.experiment import Experiment
+from studio.core.run_folder import create_run
 from tests.cli.conftest import snapshot, write_images
 
 
@@ -87,6 +89,11 @@ def test_a_batch_larger_than_the_data(refused, images):
 def test_a_gpu_that_is_not_there(refused, images):
     err = refused("train", "--data", images, "--set", "training.device=cuda")
     assert "--set training.device=cpu" in err
+
+
+def test_resuming_on_a_gpu_that_is_gone(refused, studio_home):
+    create_run(studio_home / "runs", Experiment().changed({"training.device": "cuda"}))
+    assert "was begun on “cuda”" in refused("train", "--resume", "last")
 
 
 def test_an_unknown_setting_and_a_value_out_of_range(refused, images):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import sys
@@ -12,9 +13,11 @@ import pytest
 
 from studio import cli
 from studio.command.chosen import parse_settings
+from studio.command.follow import start_and_follow
 from studio.command.train import planned
 from studio.core.experiment import Experiment
 from studio.core.problem import BadInput
+from studio.core.run_folder import create_run
 from tests.cli.conftest import studio
 
 
@@ -34,7 +37,15 @@ def test_help_lists_every_command(capsys):
 
 def test_settings_are_toml_or_plain_text():
     found = parse_settings(
-        ["schedule.epochs=3", "schedule.peak_lr=1e-3", "training.device=cuda:0", "augment.horizontal_flip=false", 'name="7"', "name=7", "data.left_out=['a.png']"]
+        [
+            "schedule.epochs=3",
+            "schedule.peak_lr=1e-3",
+            "training.device=cuda:0",
+            "augment.horizontal_flip=false",
+            'name="7"',
+            "name=7",
+            "data.left_out=['a.png']",
+        ]
     )
     assert found == {
         "schedule.epochs": 3,
@@ -105,7 +116,9 @@ def test_names_are_printed_safely_where_the_terminal_knows_ascii_only(tmp_path, 
 
     root = write_images(tmp_path / "größe", num=5)
     env = os.environ | {"PYTHONPATH": str(Path(__file__).parents[2]), "PYTHONIOENCODING": "ascii", "PYTHONUTF8": "0"}
-    done = subprocess.run([sys.executable, "-m", "studio", "init", "--data", str(root), "-o", "-"], env=env, capture_output=True, cwd=tmp_path)
+    done = subprocess.run(
+        [sys.executable, "-m", "studio", "init", "--data", str(root), "-o", "-"], env=env, capture_output=True, cwd=tmp_path
+    )
     assert done.returncode == 0, done.stderr
     assert rb"gr\xf6\xdfe" in done.stdout
 
@@ -118,3 +131,16 @@ def test_the_unexpected_becomes_a_sentence_and_its_trace_goes_to_a_file(monkeypa
     err = capsys.readouterr().err
     assert "ZeroDivisionError" in err and "Traceback" not in err
     assert "Traceback" in (studio_home / "state" / "logs" / "command-line.log").read_text()
+
+
+def test_a_training_process_that_dies_before_its_first_word_is_said(tmp_path, monkeypatch, capsys):
+    class Killed:
+        def poll(self) -> int:
+            return -9
+
+    monkeypatch.setattr("studio.supervise.engine.start_engine", lambda folder, resume: Killed())
+    folder = create_run(tmp_path, Experiment())
+    assert start_and_follow(folder, resume=False, wants_json=True) == cli.FAILED
+    out, err = capsys.readouterr()
+    assert "SIGKILL" in err and str(folder.log_path) in err
+    assert json.loads(out.splitlines()[-1])["status"] == "failed"

@@ -167,6 +167,23 @@ def test_a_run_is_alive_exactly_while_a_process_holds_its_lock(tmp_path):
     assert not is_locked(path)
 
 
+def test_a_run_that_ends_while_it_is_read_is_not_taken_for_crashed(tmp_path, monkeypatch):
+    run = create_run(tmp_path, Experiment())
+    writer = JournalWriter(run.journal_path)
+    writer.append(ev.RunStarted(wall_time=1.0, pid=2, session=0))
+
+    def ends_now() -> bool:
+        if not ended:
+            ended.append(writer.append(ev.RunStopped(step=3)))
+        return False
+
+    ended = []
+    monkeypatch.setattr(run, "is_alive", ends_now)
+    assert run.read_state().status is Status.STOPPED
+    writer.append(ev.RunStarted(wall_time=2.0, pid=3, session=1))
+    assert run.read_state().status is Status.CRASHED
+
+
 def test_draws_depend_on_their_counters_alone():
     assert sorted(epoch_order(3, 2, 50)) == list(range(50))
     np.testing.assert_array_equal(epoch_order(3, 2, 50), epoch_order(3, 2, 50))
