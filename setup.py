@@ -3,7 +3,7 @@
 from setuptools import find_packages, setup
 
 setup(
-    packages=[*find_packages(include=["studio", "studio.*"]), "studio.resources"],
-    package_dir={"studio.resources": "resources"},
-    package_data={"studio.resources": ["*.json", "*.qss", "*.svg", "fonts/*"]},
+    packages=[*find_packages(include=["studio", "studio.*"]), "studio.resources", "studio.resources.fonts"],
+    package_dir={"studio.resources": "resources", "studio.resources.fonts": "resources/fonts"},
+    package_data={"studio.resources": ["*.json", "*.qss", "*.svg"], "studio.resources.fonts": ["*"]},
 )

@@ -8,9 +8,10 @@ mkdir -p "$out"
 
 sample=$("$bin/studio" sample digits-small | tail -n 1)
 echo "Sample images: $sample"
-"$bin/studio" train --data "$sample" --runs "$out/runs" --set schedule.epochs=3 --set model.train_stages=2
+"$bin/studio" train --data "$sample" --runs "$out/runs" --set schedule.epochs=6 --set model.train_stages=2 \
+  --set training.batch_size=8
 "$bin/studio" export last --runs "$out/runs" --format onnx --overwrite
-"$bin/studio" predict last --runs "$out/runs" "$sample/7" | head -n 5
+"$bin/studio" predict last --runs "$out/runs" "$sample/val/7" | head -n 5
 
 if [ -n "${DISPLAY:-}${WAYLAND_DISPLAY:-}" ]; then
   echo "Opening the window. Close it when you have seen enough."
