@@ -13,9 +13,12 @@ import time
 from pathlib import Path
 from typing import Any
 
+from studio.core.event import RunStarted
+from studio.core.journal import JournalReader
 from studio.core.run_folder import RunFolder
 
 _ROOT = Path(__file__).resolve().parents[2]  # the folder that holds the package, so that a start from any folder works
+_KILL = getattr(signal, "SIGKILL", signal.SIGTERM)  # Windows knows one way only
 GRACE_S = 5.0  # between asking and ending by force
 
 
@@ -42,12 +45,12 @@ class EngineProcess:
         """End the engine and its workers: ask it to stop, then terminate, then kill. Blocks for at most three times `grace_s`."""
         with contextlib.suppress(OSError):
             self.folder.command("stop")
-        for number in (None, signal.SIGTERM, getattr(signal, "SIGKILL", signal.SIGTERM)):
+        for number in (None, signal.SIGTERM, _KILL):
             if number is not None:
-                _signal_group(self._process, number)
+                _signal_group(self._process.pid, number)
             with contextlib.suppress(subprocess.TimeoutExpired):
                 code = self._process.wait(grace_s)
-                _signal_group(self._process, getattr(signal, "SIGKILL", signal.SIGTERM))  # workers it may have left
+                _signal_group(self._process.pid, _KILL)  # workers it may have left
                 return code
         return self._process.wait()
 
@@ -132,17 +135,38 @@ class StandbyEngine:
 def _launch(arguments: list[str], **streams) -> subprocess.Popen:
     environment = dict(os.environ)
     environment["PYTHONPATH"] = os.pathsep.join(filter(None, [str(_ROOT), environment.get("PYTHONPATH", "")]))
-    detached = {"creationflags": subprocess.CREATE_NEW_PROCESS_GROUP} if os.name == "nt" else {"start_new_session": True}
+    if os.name == "nt":  # a console of its own that nobody sees: closing the terminal must not end the run
+        detached = {"creationflags": subprocess.CREATE_NEW_PROCESS_GROUP | subprocess.CREATE_NO_WINDOW}
+    else:
+        detached = {"start_new_session": True}
     return subprocess.Popen([sys.executable, "-m", "studio.engine", *arguments], env=environment, **streams, **detached)
 
 
-def _signal_group(process: subprocess.Popen, number: int) -> None:
-    """To the engine and all it started: it leads a group of its own."""
+def _signal_group(pid: int, number: int) -> None:
+    """To the engine and all it started: it leads a group of its own, unless somebody started it by hand."""
+    for send in (os.kill,) if os.name == "nt" else (os.killpg, os.kill):
+        try:
+            return send(pid, number)
+        except OSError:
+            continue
+
+
+def end_by_force(folder: RunFolder, grace_s: float = GRACE_S) -> bool:
+    """As EngineProcess.end_by_force, for an engine that another window or terminal started. True when none holds the run any more."""
     with contextlib.suppress(OSError):
-        if os.name == "nt":
-            process.terminate()
-        else:
-            os.killpg(process.pid, number)
+        folder.command("stop")
+    for number in (None, signal.SIGTERM, _KILL):
+        if number is not None and (pid := _pid_of(folder)):
+            _signal_group(pid, number)
+        if wait_for_end(folder, grace_s):
+            return True
+    return False
+
+
+def _pid_of(folder: RunFolder) -> int | None:
+    """Of the engine that holds the run now; a number left by an earlier one may by now be anybody's."""
+    started = [e for e in JournalReader(folder.journal_path).read() if isinstance(e, RunStarted)]
+    return started[-1].pid if started and folder.is_alive() else None
 
 
 def wait_for_end(folder: RunFolder, timeout_s: float) -> bool:

@@ -1,0 +1,72 @@
+"""An engine that hangs can be ended by a window that did not start it, and nothing else is."""
+
+import os
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from studio.core.event import RunStarted
+from studio.core.experiment import Experiment
+from studio.core.journal import JournalWriter
+from studio.core.outcome import Status
+from studio.core.run_folder import create_run, read_commands
+from studio.supervise.engine import end_by_force
+
+HANGING = """
+import os, signal, sys, time
+from studio.core.event import RunStarted
+from studio.core.journal import JournalWriter
+from studio.core.run_folder import EngineLock, RunFolder
+signal.signal(signal.SIGTERM, signal.SIG_IGN)
+run = RunFolder(sys.argv[1])
+lock = EngineLock(run.lock_path)
+assert lock.acquire()
+JournalWriter(run.journal_path).append(RunStarted(wall_time=1.0, pid=os.getpid(), session=0))
+print("hangs", flush=True)
+time.sleep(600)
+"""
+
+
+@pytest.fixture
+def start_hanging():
+    started = []
+
+    def start(run, *, leads_a_group: bool) -> subprocess.Popen:
+        env = os.environ | {"PYTHONPATH": str(Path(__file__).parents[2])}
+        process = subprocess.Popen(
+            [sys.executable, "-c", HANGING, str(run.path)], env=env, stdout=subprocess.PIPE, start_new_session=leads_a_group
+        )
+        started.append(process)
+        assert process.stdout.readline() == b"hangs\n"
+        return process
+
+    yield start
+    for process in started:
+        process.kill()
+        process.communicate()
+
+
+@pytest.mark.parametrize("leads_a_group", [True, False])
+def test_a_hanging_engine_of_another_window_is_asked_then_ended(tmp_path, start_hanging, leads_a_group):
+    run = create_run(tmp_path, Experiment())
+    process = start_hanging(run, leads_a_group=leads_a_group)
+    assert end_by_force(run, grace_s=0.3)
+    assert process.wait(10) != 0
+    assert read_commands(run.commands_path, 0)[0] == ["stop"]
+    assert run.read_state().status is Status.CRASHED
+
+
+def test_a_process_that_has_the_number_of_an_engine_long_gone_is_left_alone(tmp_path):
+    run = create_run(tmp_path, Experiment())
+    bystander = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(600)"])
+    try:
+        JournalWriter(run.journal_path).append(RunStarted(wall_time=1.0, pid=bystander.pid, session=0))
+        assert end_by_force(run, grace_s=0.1)
+        time.sleep(0.2)
+        assert bystander.poll() is None
+    finally:
+        bystander.kill()
+        bystander.wait()
