@@ -75,9 +75,9 @@ def device_problem(device: str) -> Problem | None:
     index = int(device.partition(":")[2] or 0)
     if index >= len(state.gpus):
         last = len(state.gpus) - 1
-        return error("training.device", f"“{device}” does not exist; the last GPU here is cuda:{last}. Use --set training.device=cuda:{last}.")
+        return error("training.device", f"“{device}” does not exist; the last GPU here is cuda:{last}. Set the device to cuda:{last}.")
     return None
 
 
 def _missing(why: str) -> Problem:
-    return error("training.device", f"{why} Train on the processor with --set training.device=cpu, or on what there is with auto.")
+    return error("training.device", f"{why} Set the device to cpu, or to auto for the best that is here.")

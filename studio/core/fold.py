@@ -125,7 +125,7 @@ def _after(state: RunState, event: ev.Event) -> RunState:
         case ev.SamplesReported():
             return replace(state, samples=event)
         case ev.WarningRaised():
-            return _noted(replace(state, warnings=(*state.warnings, event)), event, "warning", event.sentence, event.fix)
+            return _noted(replace(state, warnings=(*state.warnings, event)[-MAX_NOTICES:]), event, "warning", event.sentence, event.fix)
         case ev.PauseChanged():
             status = Status.PAUSED if event.is_paused else Status.RUNNING
             why = f": {event.reason}" if event.reason else ""

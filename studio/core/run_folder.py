@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import secrets
+import shutil
 import time
 from dataclasses import replace
 from datetime import datetime
@@ -152,7 +153,7 @@ def settled(state: RunState, *, is_alive: bool) -> RunState:
 
 def create_run(runs: str | os.PathLike, experiment: Experiment, dataset_json: bytes | None = None) -> RunFolder:
     """A new run folder under `runs`, ready to be started. Raises BadInput when it cannot be written."""
-    runs = Path(runs)
+    runs, made = Path(runs), None
     try:
         runs.mkdir(parents=True, exist_ok=True)
         for _ in range(100):
@@ -160,6 +161,7 @@ def create_run(runs: str | os.PathLike, experiment: Experiment, dataset_json: by
             folder = RunFolder(runs / f"{datetime.now():%Y-%m-%d_%H%M%S}_{nickname}")
             try:
                 folder.path.mkdir()
+                made = folder.path
                 break
             except FileExistsError:
                 continue
@@ -169,8 +171,10 @@ def create_run(runs: str | os.PathLike, experiment: Experiment, dataset_json: by
             write_atomically(folder.dataset_path, dataset_json)
         write_atomically(folder.experiment_path, experiment_to_toml(experiment).encode())  # last: a folder with it is a run
     except OSError as exc:
+        if made:
+            shutil.rmtree(made, ignore_errors=True)
         raise BadInput(
-            f"The run folder cannot be made in {runs}: {exc.strerror}. Choose another place with --runs or free some space."
+            f"The run folder cannot be made in {runs}: {exc.strerror}. Choose another place for runs, or free some space."
         ) from None
     return folder
 

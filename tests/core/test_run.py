@@ -144,6 +144,16 @@ def test_a_run_folder_that_cannot_be_made_is_said(tmp_path):
         create_run(blocked / "runs", Experiment())
 
 
+def test_a_disk_that_fills_while_a_run_folder_is_made_leaves_nothing_behind(tmp_path, monkeypatch):
+    def full(path, content):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("studio.core.run_folder.write_atomically", full)
+    with pytest.raises(BadInput, match="No space left"):
+        create_run(tmp_path / "runs", Experiment(), b"{}")
+    assert list((tmp_path / "runs").iterdir()) == []
+
+
 def test_commands_are_read_once_and_junk_is_skipped(tmp_path):
     run = create_run(tmp_path, Experiment())
     run.command("pause")
