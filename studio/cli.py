@@ -62,6 +62,12 @@ def _open_window(argv: list[str]) -> int:
         if args.runs:
             os.environ["STUDIO_RUNS"] = os.path.abspath(args.runs)
         argv = [p for p in (args.data or args.path,) if p]
+    if sys.platform.startswith("linux") and not any(os.environ.get(name) for name in ("DISPLAY", "WAYLAND_DISPLAY", "QT_QPA_PLATFORM")):
+        from studio.command import terminal
+
+        terminal.prepare()
+        terminal.complain("There is no display here to open a window on. `studio --help` lists the commands that need none.")
+        return FAILED
     from studio.gui.app import main as open_window
 
     return open_window(argv)
@@ -93,6 +99,8 @@ def _run(name: str, argv: list[str]) -> int:
         return FAILED
     except KeyboardInterrupt:
         terminal.complain("Stopped.")
+        if wants_json:
+            terminal.say_json({"status": "stopped", "problems": []})
         return STOPPED
     except Exception as exc:  # the outermost layer: the trace goes to a file, a sentence to the person
         terminal.complain(terminal.unexpected(exc))
@@ -114,5 +122,12 @@ def _overview() -> str:
     width = max(map(len, COMMANDS))
     lines = [f"  studio {name:<{width}}  {help_}" for name, help_ in COMMANDS.items()]
     return "\n".join(
-        ["Fine-tune pretrained image classifiers.", "", f"  studio {'':<{width}}  open the window", *lines, "", "`studio COMMAND --help` says more."]
+        [
+            "Fine-tune pretrained image classifiers.",
+            "",
+            f"  studio {'':<{width}}  open the window",
+            *lines,
+            "",
+            "`studio COMMAND --help` says more.",
+        ]
     )

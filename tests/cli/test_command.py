@@ -144,3 +144,20 @@ def test_a_training_process_that_dies_before_its_first_word_is_said(tmp_path, mo
     out, err = capsys.readouterr()
     assert "SIGKILL" in err and str(folder.log_path) in err
     assert json.loads(out.splitlines()[-1])["status"] == "failed"
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="elsewhere there is always a display")
+def test_the_window_without_a_display_is_a_sentence(tmp_path, monkeypatch):
+    for name in ("DISPLAY", "WAYLAND_DISPLAY", "QT_QPA_PLATFORM"):
+        monkeypatch.delenv(name, raising=False)
+    done = studio(home=tmp_path)
+    assert done.returncode == 1 and "no display" in done.stderr and "Traceback" not in done.stderr
+
+
+def test_ctrl_c_before_a_run_begins_still_ends_with_json(tmp_path, monkeypatch, capsys):
+    def interrupted(*args, **kwargs):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("studio.dataset.scan.scan", interrupted)
+    assert cli.main(["train", "--data", str(tmp_path), "--json"]) == cli.STOPPED
+    assert json.loads(capsys.readouterr().out.splitlines()[-1])["status"] == "stopped"

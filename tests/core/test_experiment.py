@@ -84,6 +84,16 @@ def test_a_broken_file_gives_one_clear_sentence(tmp_path, content, words):
         read_experiment(path)
 
 
+def test_an_older_file_is_brought_up_step_by_step(monkeypatch):
+    def renamed(raw):
+        return raw | {"schema_version": 1, "schedule": {"epochs": raw["schedule"]["rounds"]}}
+
+    monkeypatch.setattr("studio.core.experiment_file.SCHEMA_VERSION", 3)
+    monkeypatch.setattr("studio.core.experiment_file.MIGRATIONS", {1: lambda raw: raw | {"name": "older"}, 2: renamed})
+    found = experiment_from_toml("schema_version = 1\n[schedule]\nrounds = 5\n")
+    assert found.schedule.epochs == 5 and found.name == "older"
+
+
 def test_a_missing_file_a_folder_and_a_huge_file_are_refused(tmp_path):
     with pytest.raises(BadInput, match="no file"):
         read_experiment(tmp_path / "none.toml")
