@@ -111,8 +111,7 @@ class StandbyEngine:
         self._send({"run": str(folder.path), "resume": resume})
         with contextlib.suppress(OSError):
             self._process.stdin.close()
-        self._listener.join(GRACE_S)
-        return EngineProcess(folder, self._process)
+        return EngineProcess(folder, self._process)  # the listener ends when the engine turns its output to the run's log
 
     def close(self) -> None:
         """End it if it still waits: it does when its input ends."""
