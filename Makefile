@@ -16,7 +16,7 @@ demo: setup
 	bash packaging/demo.sh $(BIN)
 
 test: setup
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n 2 --dist loadfile
 
 check: setup
 	$(BIN)/ruff format --check studio tests benchmarks resources
