@@ -7,6 +7,7 @@ import re
 from dataclasses import dataclass
 
 from studio.core.experiment import Experiment
+from studio.core.path_text import path_to_text, shown
 from studio.core.problem import BadInput
 
 NO_SPACE = (errno.ENOSPC, errno.EDQUOT)
@@ -18,6 +19,22 @@ class LossNotFinite(Exception):
     def __init__(self, step: int):
         super().__init__(f"loss not finite at step {step}")
         self.step = step
+
+
+class DataGone(Exception):
+    """The folder with the images, `root` as the operating system names it, is not there any more."""
+
+    def __init__(self, root: str):
+        super().__init__(root)
+        self.root = root
+
+
+class NoReadableImages(Exception):
+    """Not one image of `part` ("training", "validation", "test") can be read any more."""
+
+    def __init__(self, part: str):
+        super().__init__(part)
+        self.part = part
 
 
 @dataclass(frozen=True)
@@ -40,8 +57,10 @@ def describe(exc: BaseException, experiment: Experiment | None) -> Failure:
         or re.search(r"out of memory|can't allocate memory|not enough memory", text)
     ):
         return _out_of_memory(text, experiment)
-    if name == "NoReadableImages":
-        return Failure("Not one training image can be read any more.", "Check that the folder or drive is still there, then resume.")
+    if isinstance(exc, DataGone):
+        return Failure(f"The folder {shown(path_to_text(exc.root))} is not there any more.", "Bring it back, then resume.")
+    if isinstance(exc, NoReadableImages):
+        return Failure(f"Not one {exc.part} image can be read any more.", "Check that the folder or drive is still there, then resume.")
     if name == "WorkerDied":
         return Failure(
             "A process that loads images ended by itself, most often because the memory ran out.",

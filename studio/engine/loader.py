@@ -23,6 +23,7 @@ import numpy as np
 from studio.catalog.augments import build_pipeline, evaluation_view, shrink_to_working_size
 from studio.core.experiment import Augment
 from studio.dataset.image import ImageRefused, read_image
+from studio.engine.failure import DataGone, NoReadableImages
 
 AHEAD = 3  # batches requested before they are needed
 
@@ -39,6 +40,7 @@ class Source:
     max_megapixels: float
     num_trained: int  # the first so many paths are training images: an unreadable one is replaced by the next of these
     cache_bytes: int  # for decoded images, over all workers
+    root: str = ""  # the folder of the images: when it is gone, so is the run's data, which is more than an unreadable file
 
 
 @dataclass(frozen=True)
@@ -89,7 +91,7 @@ class ImageReader:
             self._pipeline = self._pipeline or build_pipeline(self._source.augment, self._source.input_size)
             return self._pipeline(image, seed), shown
         if seed is not None:
-            raise NoReadableImages
+            raise NoReadableImages("training")
         return None, -1
 
     def _image(self, index: int, *, is_training: bool) -> np.ndarray | None:
@@ -103,6 +105,8 @@ class ImageReader:
         try:
             image = read_image(s.paths[index], max_megapixels=s.max_megapixels)
         except (ImageRefused, OSError) as exc:
+            if s.root and not os.path.isdir(s.root):
+                raise DataGone(s.root) from exc
             self._refused[index] = str(exc)
             return None
         if is_training:
@@ -113,10 +117,6 @@ class ImageReader:
             self._room -= image.nbytes
             self._kept[key] = image
         return image
-
-
-class NoReadableImages(Exception):
-    """Not one training image can be read any more."""
 
 
 class Loader:
@@ -140,7 +140,7 @@ class Loader:
             self._pool = None
 
     def batches(self, requests: Iterable[Request]) -> Iterator[Batch]:
-        """The batches of `requests`, in order. Raises WorkerDied when a worker is gone, NoReadableImages when nothing is left."""
+        """The batches of `requests`, in order. Raises WorkerDied, DataGone, and NoReadableImages when nothing is left to train on."""
         yield from self._pool.batches(requests) if self._pool else map(self._load_here, requests)
 
     def _load_here(self, request: Request) -> Batch:
@@ -246,17 +246,18 @@ class _Pool:
     def _collect(self, slot: int, request: Request, rows: list[list[int]]) -> Batch:
         indices = np.empty(len(request.indices), np.int64)
         refused: dict[int, str] = {}
-        is_empty = False
+        failure: Exception | None = None
         for number, mine in enumerate(rows):
             if mine:
                 shown, newly_refused = self._receive(self._pipes[number])
                 self._num_owed[number] -= 1
                 refused |= newly_refused
-                is_empty |= shown is None
-                if shown is not None:
+                if isinstance(shown, Exception):
+                    failure = shown
+                else:
                     indices[mine] = shown
-        if is_empty:
-            raise NoReadableImages
+        if failure:
+            raise failure
         return Batch(self._slots[slot, : len(indices)], indices, refused)
 
     def _receive(self, pipe: connection.Connection):
@@ -318,6 +319,6 @@ def _serve(pipe: connection.Connection, source: Source, cache_bytes: int, path: 
             slot, request, rows = pipe.recv()
             try:
                 shown = _fill(reader, slots[slot], request, rows)
-            except NoReadableImages:
-                shown = None
+            except (DataGone, NoReadableImages) as exc:
+                shown = exc
             pipe.send((shown, reader.take_refused()))

@@ -14,7 +14,7 @@ from studio.core.rng import step_seed
 from studio.engine.checkpoint import MODEL, find_checkpoint, optimiser_tensors, save_checkpoint, state_sha256
 from studio.engine.control import StopAsked
 from studio.engine.evaluate import Answers, Scores, answer, score, scores_json, write_results
-from studio.engine.failure import LossNotFinite
+from studio.engine.failure import LossNotFinite, NoReadableImages
 from studio.engine.loader import Batch
 from studio.engine.plan import evaluation_requests, training_requests
 from studio.engine.setup import Setup, checkpoint_state
@@ -25,7 +25,8 @@ EVALUATION_BATCH_CPU = 16  # a processor's caches like small batches; a GPU take
 
 
 def train(s: Setup) -> None:
-    """Train to the end and tell `RunFinished`. Raises StopAsked when the user ends the run before, LossNotFinite, and what libraries raise."""
+    """Train to the end and tell `RunFinished`. Raises StopAsked when the user ends the run before, LossNotFinite, DataGone,
+    NoReadableImages, and what libraries raise."""
     p = s.progress
     epochs = s.experiment.schedule.epochs
     stopped_early = _has_stalled(s)
@@ -140,7 +141,7 @@ def validate_epoch(s: Setup) -> None:
 
 
 def evaluate(s: Setup, part: str) -> tuple[Scores, Answers]:
-    """Scores and answers on a part of the data. Raises StopAsked between batches; pausing works there too."""
+    """Scores and answers on a part of the data. Raises StopAsked between batches, where pausing works too, and NoReadableImages."""
 
     def between() -> None:
         s.reporter.system(s.device)
@@ -152,6 +153,9 @@ def evaluate(s: Setup, part: str) -> tuple[Scores, Answers]:
     indices = s.parts[part]
     batches = s.loader.batches(evaluation_requests(indices.start, len(indices), min(size, s.loader.max_batch)))
     answers = answer(s.network.module, _warned(s, batches), s.labels, s.normaliser, lambda: s.precision.autocast(s.device), between)
+    if not len(answers.labels_N):
+        raise NoReadableImages(part)
+    s.reporter.unreadable_in_all()
     return score(answers, len(s.dataset.classes)), answers
 
 

@@ -22,7 +22,7 @@ from studio.core.problem import BadInput
 from studio.core.run_folder import EngineLock, RunFolder
 from studio.engine.checkpoint import find_checkpoint
 from studio.engine.control import Control, StopAsked
-from studio.engine.failure import describe
+from studio.engine.failure import DataGone, NoReadableImages, describe
 from studio.engine.reporter import Reporter
 
 if TYPE_CHECKING:
@@ -117,6 +117,10 @@ def _session(folder: RunFolder, control: Control, reporter: Reporter, resume: bo
                 path = save(setup) if wish.keep else ""
                 reporter.tell_last(ev.RunStopped(step=setup.progress.step, checkpoint=path))
                 return STOPPED
+            except (DataGone, NoReadableImages):
+                with contextlib.suppress(OSError):  # the run may lie on the drive that went away
+                    save(setup)
+                raise
     except StopAsked:
         reporter.tell_last(ev.RunStopped(step=reporter.step))
         return STOPPED

@@ -27,6 +27,7 @@ TILE_PX = 96
 NUM_TILES = 12
 RESERVE_BYTES = 256 * 1024  # freed when the disk is full, so that the journal can still say so
 RETRY_S = 1.0
+NUM_NAMED = 20  # unreadable files that get a sentence of their own
 
 
 class Reporter:
@@ -43,6 +44,8 @@ class Reporter:
         self._peak_bytes = 0
         self._last_t = 0.0
         self._system = None
+        self._unreadable: set[str] = set()  # ids of samples
+        self._num_told = 0
         self.step = 0  # steps done, for events that happen outside the loop
         self._reserve()
 
@@ -76,10 +79,23 @@ class Reporter:
         self.tell(ev.WarningRaised(code=code, sentence=sentence, fix=fix))
 
     def unreadable(self, reasons: dict[str, str]) -> None:
-        """Say that files cannot be read any more: sample id to reason."""
+        """Say that files cannot be read any more: sample id to reason. Only the first are named, so that the journal stays readable."""
         for id_, reason in reasons.items():
+            if id_ in self._unreadable:
+                continue
+            self._unreadable.add(id_)
+            if len(self._unreadable) > NUM_NAMED:
+                continue
+            self._num_told += 1
             sentence = f"{shown(id_)} cannot be read any more ({reason}); the run goes on without it."
             self.warn("unreadable-image", sentence, "Put the file back, or leave it out on the Data page.")
+
+    def unreadable_in_all(self) -> None:
+        """How many files cannot be read any more, once they are more than those named."""
+        if len(self._unreadable) > self._num_told:
+            self._num_told = len(self._unreadable)
+            sentence = f"{self._num_told:,} images in all cannot be read any more; the run goes on without them."
+            self.warn("unreadable-image", sentence, f"Put the files back, or leave them out on the Data page. The first {NUM_NAMED} were named.")
 
     def phase(self, phase: str, detail: str = "") -> None:
         self.tell(ev.PhaseStarted(phase=phase, detail=detail))

@@ -14,6 +14,7 @@ from studio.catalog.schedules import group_learning_rates, momenta
 from studio.core.event import RunDescribed
 from studio.core.experiment import Experiment
 from studio.core.file import write_atomically
+from studio.core.path_text import text_to_path
 from studio.core.problem import BadInput, errors_in
 from studio.core.run_folder import RunFolder
 from studio.dataset.dataset import Dataset
@@ -92,6 +93,7 @@ def prepare(
         max_megapixels=experiment.data.max_megapixels,
         num_trained=len(parts["train"]),
         cache_bytes=_cache_bytes(),
+        root=text_to_path(dataset.root),
     )
     loader = Loader(source, size, choose_num_workers(experiment.training.workers, device.type))  # its processes start while we build
     network = prebuilt.network_for(experiment, len(dataset.classes)) if prebuilt and not checkpoint else None

@@ -9,7 +9,7 @@ import numpy as np
 import torch
 
 from studio.core import event as ev
-from studio.engine.failure import LossNotFinite
+from studio.engine.failure import DataGone, LossNotFinite, NoReadableImages
 from studio.engine.loader import Batch
 from studio.engine.reporter import NUM_TILES, STEPS_EVERY_S
 
@@ -27,11 +27,15 @@ class StepBuffer:
         self._reported_at = time.perf_counter()
 
     def timed(self, batches: Iterable[Batch]) -> Iterator[Batch]:
-        """The batches, with the time spent waiting for them booked."""
+        """The batches, with the time spent waiting for them booked. When no more can be had, the steps so far are reported first."""
         iterator = iter(batches)
         while True:
             start = time.perf_counter()
-            batch = next(iterator, None)
+            try:
+                batch = next(iterator, None)
+            except (DataGone, NoReadableImages):
+                self.report()  # so that the numbers are complete when the run is saved here
+                raise
             self._waited_s += time.perf_counter() - start
             if batch is None:
                 return

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 import numpy as np
 import pytest
 import torch
@@ -12,7 +14,7 @@ from studio.core.experiment import Augment, Experiment
 from studio.core.problem import BadInput
 from studio.dataset.dataset import Dataset
 from studio.engine.evaluate import Answers, score
-from studio.engine.failure import describe
+from studio.engine.failure import DataGone, describe
 from studio.engine.loader import Loader, Request, Source
 from studio.engine.plan import steps_per_epoch, training_requests
 
@@ -73,6 +75,17 @@ def test_batches_are_the_same_with_any_number_of_workers_with_or_without_memory(
     for (images_a, indices_a), (images_b, indices_b) in zip(here, workers, strict=True):
         assert np.array_equal(images_a, images_b) and np.array_equal(indices_a, indices_b)
     assert 2 not in np.concatenate([indices for _, indices in here]), "the broken image is replaced"
+
+
+def test_loader_processes_say_that_the_whole_folder_is_gone(tmp_path):
+    folder = small_run(tmp_path)
+    source = dataclasses.replace(_source(folder, 42, cache_bytes=0), root=str(tmp_path / "images"))
+    with Loader(source, 8, num_workers=2) as loader:
+        batches = loader.batches([Request(tuple(range(8)))] * 9)
+        next(batches)
+        (tmp_path / "images").rename(tmp_path / "elsewhere")
+        with pytest.raises(DataGone, match="images"):
+            list(batches)
 
 
 def test_an_epoch_started_in_its_middle_is_the_rest_of_the_whole_one():

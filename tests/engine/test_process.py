@@ -8,7 +8,7 @@ import subprocess
 import sys
 import time
 
-from engine_runs import events, kill, metrics, of_kind, run_patched, small_run, start_engine, train_here, wait_until
+from engine_runs import STEPS_PER_EPOCH, events, kill, metrics, of_kind, run_patched, small_run, start_engine, train_here, wait_until
 
 from studio.core import event as ev
 from studio.core.outcome import Status
@@ -152,6 +152,38 @@ c._synced_size = synced
     flag.unlink()
     assert process.wait(60) == 0
     assert folder.read_state().status is Status.FINISHED
+
+
+_SLOW_WITHOUT_MEMORY = """
+import time, studio.engine.loop as loop, studio.engine.setup as setup
+setup._cache_bytes = lambda: 0
+step = loop.train_step
+def slowed(s, batch):
+    time.sleep(0.2)
+    return step(s, batch)
+loop.train_step = slowed
+"""
+
+
+def test_a_data_folder_that_vanishes_fails_the_run_which_resumes_to_the_same_bits_when_it_is_back(tmp_path):
+    whole = small_run(tmp_path / "a")
+    assert train_here(whole) == 0
+    folder = small_run(tmp_path / "b")
+    images, away = tmp_path / "b" / "images", tmp_path / "b" / "elsewhere"
+    process = run_patched(folder, _SLOW_WITHOUT_MEMORY)
+    wait_until(lambda: folder.read_state().step >= 2)
+    images.rename(away)
+    assert process.wait(60) == 1
+    state = folder.read_state()
+    assert state.failed.sentence == f"The folder {images} is not there any more."
+    assert state.failed.fix == "Bring it back, then resume." and state.failed.can_resume
+    assert state.checkpoints[-1].step == state.failed.step == state.step < STEPS_PER_EPOCH * 2, "what was learnt is saved"
+    assert not state.warnings
+
+    away.rename(images)
+    assert train_here(folder, resume=True) == 0
+    assert of_kind(folder, ev.RunStarted)[-1].resumed_step == state.step
+    assert metrics(folder)["state_sha256"] == metrics(whole)["state_sha256"]
 
 
 def test_a_full_journal_is_waited_for_and_stop_works_meanwhile(tmp_path):

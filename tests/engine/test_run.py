@@ -175,6 +175,27 @@ def test_an_image_that_vanishes_is_replaced_and_told_once(tmp_path):
     assert len(ids) == NUM_VALIDATION - 1 and "class-1/0015.png" not in ids
 
 
+def test_images_that_vanish_in_crowds_are_named_in_part_and_counted_in_all(tmp_path):
+    folder = small_run(tmp_path)
+    for name in (f"{i:04d}.png" for i in range(10)):
+        for number in range(3):
+            (tmp_path / "images" / f"class-{number}" / name).unlink()
+    assert train_here(folder) == 0
+    sentences = [w.sentence for w in of_kind(folder, ev.WarningRaised) if w.code == "unreadable-image"]
+    assert len(sentences) == 21 and sentences[-1].startswith("30 images in all cannot be read")
+
+
+def test_a_run_without_one_readable_validation_image_fails_instead_of_scoring_nothing(tmp_path):
+    folder = small_run(tmp_path)
+    for path in (tmp_path / "images").rglob("*.png"):
+        if int(path.stem) >= 14:
+            path.unlink()
+    assert train_here(folder) == 1
+    failed = folder.read_state().failed
+    assert failed.sentence == "Not one validation image can be read any more." and failed.can_resume
+    assert not of_kind(folder, ev.EpochFinished) and find_checkpoint(folder).step == STEPS_PER_EPOCH
+
+
 def test_a_damaged_checkpoint_is_passed_over_and_named(tmp_path):
     folder = small_run(tmp_path)
     assert train_here(folder) == 0
