@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 import secrets
+import time
 from pathlib import Path
 
 
@@ -18,11 +19,21 @@ def write_atomically(path: str | os.PathLike, content: bytes) -> None:
             f.write(content)
             f.flush()
             os.fsync(f.fileno())
-        os.replace(temporary, path)
+        rename(temporary, path)
     except BaseException:
         temporary.unlink(missing_ok=True)
         raise
     fsync_folder(path.parent)
+
+
+def rename(old: str | os.PathLike, new: str | os.PathLike) -> None:
+    """Rename a file over another, or a folder. Tried again for a moment: Windows refuses while a reader or a virus scanner has it open."""
+    for wait_s in (0.05, 0.1, 0.2):
+        try:
+            return os.replace(old, new)
+        except PermissionError:
+            time.sleep(wait_s)
+    os.replace(old, new)
 
 
 def fsync_folder(folder: str | os.PathLike) -> None:

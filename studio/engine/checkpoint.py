@@ -7,6 +7,7 @@ the best are kept. Importing this module does not import torch: finding and judg
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 import os
@@ -18,7 +19,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from studio.core.file import fsync_folder, sha256_of
+from studio.core.file import fsync_folder, rename, sha256_of
 from studio.core.problem import BadInput
 from studio.core.run_folder import RunFolder
 
@@ -54,7 +55,9 @@ def save_checkpoint(
 ) -> Saved:
     """Write, verify and publish a checkpoint, then remove those no longer needed. OSError leaves all earlier ones as they were.
 
-    `state["best_step"]` names the checkpoint to keep besides the newest two; None when there is no best yet.
+    `state["best_step"]` names the checkpoint to keep besides the newest two; None when there is no best yet. Newer ones are removed: this
+    run went on from an older one, because they were damaged. Weights are a function of the step, so a whole checkpoint of this step with
+    this state is left as it is.
     """
     from safetensors.torch import save_file
 
@@ -64,11 +67,14 @@ def save_checkpoint(
     _remove_leftovers(home)
     final = home / f"step-{step:08d}"
     temporary = home / f".{secrets.token_hex(6)}.tmp"
+    state_bytes = json.dumps(state, indent=1).encode()
+    if _holds(final, state_bytes):
+        return Saved(final, sum(path.stat().st_size for path in final.iterdir()), time.perf_counter() - start)
     try:
         temporary.mkdir()
         save_file(_as_saved(model), temporary / MODEL)
         save_file(_as_saved(optimiser), temporary / OPTIMISER)
-        (temporary / STATE).write_bytes(json.dumps(state, indent=1).encode())
+        (temporary / STATE).write_bytes(state_bytes)
         files = {
             name: {"sha256": sha256_of(temporary / name), "bytes": _synced_size(temporary / name)} for name in (MODEL, OPTIMISER, STATE)
         }
@@ -76,8 +82,8 @@ def save_checkpoint(
         _synced_size(temporary / MANIFEST)
         fsync_folder(temporary)
         if final.exists():  # saved again at the same step, for instance after validation
-            final.rename(home / f".{secrets.token_hex(6)}.old")
-        temporary.rename(final)
+            rename(final, home / f".{secrets.token_hex(6)}.old")
+        rename(temporary, final)
         fsync_folder(home)
     except OSError as exc:
         shutil.rmtree(temporary, ignore_errors=True)
@@ -90,7 +96,7 @@ def save_checkpoint(
     if not is_whole(final):
         shutil.rmtree(final, ignore_errors=True)
         raise OSError(5, "A checkpoint could not be read back")
-    _prune(home, state.get("best_step"))
+    _prune(home, step, state.get("best_step"))
     return Saved(final, sum(f["bytes"] for f in files.values()), time.perf_counter() - start)
 
 
@@ -178,8 +184,19 @@ def _as_saved(tensors: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:
     return {name: t.detach().to("cpu").contiguous(memory_format=torch.contiguous_format) for name, t in tensors.items()}
 
 
+def checkpoint_names(folder: RunFolder) -> list[str]:
+    """Names of all checkpoints, whole or damaged, newest first."""
+    return [path.name for path in _newest_first(folder.checkpoints_path)]
+
+
 def _newest_first(home: Path) -> list[Path]:
     return sorted(home.glob("step-*"), reverse=True)
+
+
+def _holds(path: Path, state_bytes: bytes) -> bool:
+    with contextlib.suppress(OSError):
+        return (path / STATE).read_bytes() == state_bytes and is_whole(path)
+    return False
 
 
 def _read_state(path: Path) -> dict[str, Any]:
@@ -195,12 +212,15 @@ def _synced_size(path: Path) -> int:
         os.close(fd)
 
 
-def _prune(home: Path, best_step: int | None) -> None:
-    kept = {p.name for p in _newest_first(home)[:NUM_KEPT]} | ({f"step-{best_step:08d}"} if best_step is not None else set())
+def _prune(home: Path, step: int, best_step: int | None) -> None:
+    """Keep the checkpoint of `step`, those just before it, and the best. What cannot be removed now, because it is read, goes next time."""
+    until_now = [p.name for p in _newest_first(home) if p.name <= f"step-{step:08d}"]
+    kept = {*until_now[:NUM_KEPT], f"step-{best_step:08d}" if best_step is not None else ""}
     for path in _newest_first(home):
         if path.name not in kept:
             hidden = path.with_name(f".{secrets.token_hex(6)}.old")  # a reader never sees half of it
-            path.rename(hidden)
+            with contextlib.suppress(OSError):
+                path.rename(hidden)
     _remove_leftovers(home)
 
 

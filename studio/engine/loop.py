@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import time
+from collections.abc import Iterator
 
 import torch
 from torch.nn.functional import cross_entropy
@@ -196,17 +198,13 @@ def pause(s: Setup) -> None:
 
 def finish(s: Setup, stopped_early: bool) -> None:
     """Score the best network on the test images where there are any, write the figures, say that it is done."""
-    from safetensors.torch import load_file
-
     p = s.progress
     sha256 = state_sha256(s.network.module.state_dict(), optimiser_tensors(s.optimiser, s.network.module))
     test = None
     if len(s.parts["test"]):
         s.reporter.phase("testing")
-        best = find_checkpoint(s.folder, "best")
-        if best:
-            s.network.module.load_state_dict(load_file(best.path / MODEL))
-        test, answers = evaluate(s, "test")
+        with best_weights(s):
+            test, answers = evaluate(s, "test")
         write_part(s, "test", test, answers)
         s.reporter.tell(ev.TestScored(num_images=test.num_images, top1=test.top1, top5=test.top5, macro_f1=test.macro_f1, loss=test.loss))
     figures = {
@@ -221,6 +219,21 @@ def finish(s: Setup, stopped_early: bool) -> None:
     record = figures | {"seconds": seconds, "state_sha256": sha256, "test": scores_json(test, s.dataset.classes) if test else None}
     s.reporter.with_room(lambda: write_atomically(s.folder.results_path / "metrics.json", json.dumps(record, indent=1).encode()))
     s.reporter.tell(ev.RunFinished(**figures, seconds=seconds))
+
+
+@contextlib.contextmanager
+def best_weights(s: Setup) -> Iterator[None]:
+    """The network of the best epoch; the last one is back afterwards, whatever happens, since a checkpoint may be saved then."""
+    from safetensors.torch import load_file
+
+    module, best = s.network.module, find_checkpoint(s.folder, "best")
+    last = {name: tensor.to("cpu", copy=True) for name, tensor in module.state_dict().items()}
+    try:
+        if best:
+            module.load_state_dict(load_file(best.path / MODEL))
+        yield
+    finally:
+        module.load_state_dict(last)
 
 
 def _has_stalled(s: Setup) -> bool:

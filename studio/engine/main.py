@@ -20,7 +20,7 @@ from studio.core.experiment import Experiment
 from studio.core.file import write_atomically
 from studio.core.problem import BadInput
 from studio.core.run_folder import EngineLock, RunFolder
-from studio.engine.checkpoint import find_checkpoint
+from studio.engine.checkpoint import checkpoint_names, find_checkpoint
 from studio.engine.control import Control, StopAsked
 from studio.engine.failure import DataGone, NoReadableImages, describe
 from studio.engine.reporter import Reporter
@@ -71,13 +71,17 @@ def wait_for_run() -> int:
 def run(folder: RunFolder, *, resume: bool = False, prebuilt: Prebuilt | None = None) -> int:
     """One engine session of a run, from the lock to the exit code."""
     faulthandler.enable()  # standard error is the run's log
-    lock = EngineLock(folder.lock_path)
-    if not lock.acquire():
-        print(f"{folder.path} is already being trained by another process.", file=sys.stderr)  # noqa: T201
-        return BUSY
-    control = Control(folder.commands_path, skip=resume)
-    control.catch_signals()
-    reporter = Reporter(folder, control)
+    try:
+        lock = EngineLock(folder.lock_path)
+        if not lock.acquire():
+            print(f"{folder.path} is already being trained by another process.", file=sys.stderr)  # noqa: T201
+            return BUSY
+        control = Control(folder.commands_path, skip=resume)
+        control.catch_signals()
+        reporter = Reporter(folder, control)
+    except OSError as exc:  # without a journal there is only the log; who started the engine says that it never began
+        print(f"The run cannot begin: {folder.path} cannot be written ({exc.strerror}).", file=sys.stderr)  # noqa: T201
+        return FAILED
     try:
         return _session(folder, control, reporter, resume, prebuilt)
     finally:
@@ -97,6 +101,12 @@ def _session(folder: RunFolder, control: Control, reporter: Reporter, resume: bo
             reporter.warn(
                 "checkpoint-damaged",
                 f"The checkpoint {name} is damaged and was passed over; the run goes on from step {checkpoint.step:,}.",
+                "Check the drive.",
+            )
+        if resume and checkpoint is None and (damaged := checkpoint_names(folder)):
+            reporter.warn(
+                "checkpoint-damaged",
+                f"All checkpoints of this run are damaged ({', '.join(damaged)}); it starts again from the beginning.",
                 "Check the drive.",
             )
         experiment = folder.experiment()

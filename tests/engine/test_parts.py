@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import os
 
 import numpy as np
 import pytest
@@ -11,6 +12,7 @@ from engine_runs import SMALL, small_run
 
 from studio.catalog.augments import PRESETS, build_pipeline, evaluation_view, shrink_to_working_size
 from studio.core.experiment import Augment, Experiment
+from studio.core.file import write_atomically
 from studio.core.problem import BadInput
 from studio.dataset.dataset import Dataset
 from studio.engine.evaluate import Answers, score
@@ -117,6 +119,23 @@ def test_a_number_format_that_the_device_lacks_is_refused():
     with pytest.raises(BadInput, match="fp16 needs a GPU"):
         candidates("fp16", torch.device("cpu"))
     assert {p.name for p in candidates("auto", torch.device("cpu"))} == {"fp32", "bf16"}
+
+
+def test_a_file_that_is_being_read_is_replaced_a_moment_later_where_the_system_forbids_it_at_once(tmp_path, monkeypatch):
+    real, refusals = os.replace, [PermissionError(13, "in use")] * 2
+
+    def replace(old, new):
+        if refusals:
+            raise refusals.pop()
+        real(old, new)
+
+    monkeypatch.setattr(os, "replace", replace)
+    write_atomically(tmp_path / "a", b"new")
+    assert (tmp_path / "a").read_bytes() == b"new" and not refusals
+    refusals += [PermissionError(13, "in use")] * 9
+    with pytest.raises(PermissionError):
+        write_atomically(tmp_path / "a", b"newer")
+    assert [p.name for p in tmp_path.iterdir()] == ["a"]
 
 
 def test_scores_agree_with_a_reference():

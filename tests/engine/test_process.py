@@ -204,6 +204,14 @@ j.JournalWriter.append = append
     assert folder.read_state().status is Status.STOPPED
 
 
+def test_a_run_folder_that_cannot_be_written_is_said_in_the_log_without_a_trace(tmp_path):
+    folder = small_run(tmp_path)
+    folder.journal_path.mkdir()  # so that it cannot be opened, as on a full disk
+    assert start_engine(folder).wait(30) == 1
+    log = folder.log_tail()
+    assert f"The run cannot begin: {folder.path} cannot be written" in log and "Traceback" not in log
+
+
 def test_a_warm_engine_takes_a_run_and_ends_with_its_window_otherwise(tmp_path):
     idle = StandbyEngine()
     idle.close()

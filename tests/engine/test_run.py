@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 
 import numpy as np
@@ -14,10 +15,12 @@ from studio.catalog.schedules import group_learning_rates
 from studio.core import event as ev
 from studio.core.outcome import Status
 from studio.core.run_folder import RunFolder
+from studio.dataset.dataset import Dataset
 from studio.dataset.image import read_image
-from studio.engine.checkpoint import find_checkpoint, is_whole
+from studio.engine.checkpoint import find_checkpoint, is_whole, save_checkpoint
 from studio.engine.evaluate import read_predictions
 from studio.engine.network import load_trained
+from studio.engine.progress import Progress
 
 
 @pytest.fixture(scope="module")
@@ -30,20 +33,20 @@ def finished(tmp_path_factory) -> RunFolder:
     os.environ["STUDIO_HOME"] = str(home)
     try:
         folder = small_run(tmp_path_factory.mktemp("finished"))
-        from studio.dataset.dataset import Dataset
-
-        dataset = Dataset.from_json(folder.dataset_path.read_bytes())
-        import dataclasses
-
-        samples = tuple(
-            dataclasses.replace(s, split="test") if s.split == "validation" and i % 2 else s for i, s in enumerate(dataset.samples)
-        )
-        folder.dataset_path.write_bytes(dataset.changed(samples=samples).to_json())
+        _move_half_of_validation_to_test(folder)
         assert train_here(folder) == 0
         return folder
     finally:
         if before is not None:
             os.environ["STUDIO_HOME"] = before
+
+
+def _move_half_of_validation_to_test(folder: RunFolder) -> None:
+    dataset = Dataset.from_json(folder.dataset_path.read_bytes())
+    samples = tuple(
+        dataclasses.replace(s, split="test") if s.split == "validation" and i % 2 else s for i, s in enumerate(dataset.samples)
+    )
+    folder.dataset_path.write_bytes(dataset.changed(samples=samples).to_json())
 
 
 def test_a_finished_run_tells_its_whole_story(finished):
@@ -200,9 +203,7 @@ def test_a_damaged_checkpoint_is_passed_over_and_named(tmp_path):
     folder = small_run(tmp_path)
     assert train_here(folder) == 0
     newest, older = sorted(folder.checkpoints_path.glob("step-*"), reverse=True)[:2]
-    content = bytearray((newest / "model.safetensors").read_bytes())
-    content[-1] ^= 1
-    (newest / "model.safetensors").write_bytes(content)
+    _damage(newest)
     assert not is_whole(newest)
     expected = metrics(folder)["state_sha256"]
     assert train_here(folder, resume=True) == 0
@@ -210,6 +211,105 @@ def test_a_damaged_checkpoint_is_passed_over_and_named(tmp_path):
     assert len(damage) == 1 and newest.name in damage[0].sentence
     assert of_kind(folder, ev.RunStarted)[-1].resumed_step == int(older.name[5:])
     assert metrics(folder)["state_sha256"] == expected
+
+
+def _damage(checkpoint) -> None:
+    content = bytearray((checkpoint / "model.safetensors").read_bytes())
+    content[-1] ^= 1
+    (checkpoint / "model.safetensors").write_bytes(content)
+
+
+def test_a_run_whose_checkpoints_are_all_damaged_says_that_it_starts_again(tmp_path):
+    folder = small_run(tmp_path)
+    assert train_here(folder) == 0
+    expected, names = metrics(folder)["state_sha256"], sorted(p.name for p in folder.checkpoints_path.iterdir())
+    for name in names:
+        _damage(folder.checkpoints_path / name)
+    assert train_here(folder, resume=True) == 0
+    damage = [w.sentence for w in of_kind(folder, ev.WarningRaised) if w.code == "checkpoint-damaged"]
+    assert len(damage) == 1 and "from the beginning" in damage[0] and all(name in damage[0] for name in names)
+    assert metrics(folder)["state_sha256"] == expected
+
+
+def _save(folder, step: int, seconds: float = 0.0, best_step: int | None = None):
+    state = {"progress": {"step": step, "epoch_seconds": seconds}, "best_step": best_step}
+    return save_checkpoint(folder, step, {"weight": torch.full((2,), float(step))}, {"memory": torch.ones(2)}, state)
+
+
+def _names(folder) -> list[int]:
+    return sorted(int(p.name[5:]) for p in folder.checkpoints_path.iterdir())
+
+
+def test_checkpoints_saved_after_damaged_newer_ones_stay(tmp_path):
+    folder = RunFolder(tmp_path)
+    for step in (10, 20, 30):
+        _save(folder, step, best_step=10)
+    for step in (20, 30):
+        _damage(folder.checkpoints_path / f"step-{step:08d}")
+    assert find_checkpoint(folder).step == 10
+    _save(folder, 15, best_step=10)
+    assert _names(folder) == [10, 15] and find_checkpoint(folder).step == 15
+    _save(folder, 17, best_step=10)
+    assert _names(folder) == [10, 15, 17]
+
+
+def test_the_same_state_is_not_saved_again_but_a_newer_one_of_the_same_step_is(tmp_path):
+    folder = RunFolder(tmp_path)
+    path = _save(folder, 5).path
+    before = path.stat().st_ino
+    assert _save(folder, 5).path == path and path.stat().st_ino == before
+    _save(folder, 5, seconds=1.0)
+    assert find_checkpoint(folder).state["progress"]["epoch_seconds"] == 1.0
+    _damage(path)
+    _save(folder, 5, seconds=1.0)
+    assert is_whole(path) and _names(folder) == [5]
+
+
+def test_a_checkpoint_that_somebody_reads_is_removed_later(tmp_path, monkeypatch):
+    folder = RunFolder(tmp_path)
+    _save(folder, 1)
+    _save(folder, 2)
+
+    def refused(self, target):
+        raise PermissionError(13, "The process cannot access the file because it is being used by another process")
+
+    with monkeypatch.context() as patch:
+        patch.setattr("pathlib.Path.rename", refused)
+        _save(folder, 3)
+    assert _names(folder) == [1, 2, 3]
+    _save(folder, 4)
+    assert _names(folder) == [3, 4]
+
+
+def test_a_run_stopped_while_it_is_tested_keeps_its_last_weights(tmp_path, monkeypatch):
+    from studio.engine import loop
+
+    real_count, real_evaluate = Progress.count_epoch, loop.evaluate
+
+    def first_is_best(self, scores):
+        return real_count(self, scores | {"top1": 1.0 / (1 + self.epoch)})
+
+    def stopped(s, part):
+        if part == "test":
+            assert not torch.equal(s.network.module.state_dict()["head.linear.bias"], seen["last"]), "the best weights are tested"
+            s.folder.command("stop")
+        else:
+            seen["last"] = s.network.module.state_dict()["head.linear.bias"].clone()
+        return real_evaluate(s, part)
+
+    seen = {}
+    monkeypatch.setattr(Progress, "count_epoch", first_is_best)
+    whole, folder = small_run(tmp_path / "a"), small_run(tmp_path / "b")
+    _move_half_of_validation_to_test(whole)
+    _move_half_of_validation_to_test(folder)
+    assert train_here(whole) == 0
+    monkeypatch.setattr(loop, "evaluate", stopped)
+    assert train_here(folder) == 3
+    assert folder.read_state().stopped.step == find_checkpoint(folder).step == 2 * STEPS_PER_EPOCH
+    monkeypatch.setattr(loop, "evaluate", real_evaluate)
+    assert train_here(folder, resume=True) == 0
+    assert metrics(folder)["state_sha256"] == metrics(whole)["state_sha256"]
+    assert metrics(folder)["test"] == metrics(whole)["test"]
 
 
 def test_two_checkpoints_and_the_best_are_kept(tmp_path):
