@@ -236,6 +236,10 @@ class EngineLock:
             time.sleep(0.05)
         return False
 
+    def release(self) -> None:
+        """Give it up before the process ends; the lock is of no use afterwards."""
+        os.close(self._fd)
+
 
 def is_locked(path: str | os.PathLike) -> bool:
     """True when another process holds the lock on `path`."""

@@ -17,6 +17,7 @@ from studio.core.file import write_atomically
 from studio.core.path_text import path_to_text, text_to_path
 from studio.core.place import state_dir
 from studio.core.problem import BadInput
+from studio.core.run_folder import EngineLock, is_locked
 from studio.gui.background import Background
 from studio.gui.setting import Settings
 from studio.gui.store import ExperimentStore
@@ -43,12 +44,14 @@ class Projects(QObject):
     """Opens, saves and lists projects. Each is one experiment file in state_dir()/drafts."""
 
     changed = Signal()  # the current project, its name or its save state
+    noticed = Signal(str)  # a sentence the user must hear
 
     def __init__(self, store: ExperimentStore, settings: Settings, background: Background, parent: QObject | None = None):
         super().__init__(parent)
         self._store, self._settings, self._background = store, settings, background
         self.folder = state_dir() / "drafts"
         self._path = self._new_path("untitled")
+        self._hold: EngineLock | None = None  # on the draft being edited, so that no other window writes it
         self._saved: Experiment | None = None
         self._saved_at: datetime | None = None
         self._problem = ""
@@ -80,6 +83,7 @@ class Projects(QObject):
         try:
             self._open(path)
         except BadInput:
+            self.noticed.emit(f"The last draft cannot be read; it is kept as {path}.")
             return False
         return True
 
@@ -135,6 +139,7 @@ class Projects(QObject):
         if experiment == self._saved:
             self.changed.emit()
             return
+        self._hold = self._hold or _held(self._path)
         self._writing += 1
         path = self._path
         self._background.run(
@@ -144,22 +149,41 @@ class Projects(QObject):
         )
         self.changed.emit()
 
-    def save_now(self) -> None:
-        """Write the draft before this call returns: the window is closing."""
+    def save_now(self) -> str:
+        """Write the draft before this call returns: the window is closing, or shows another one. Why it could not be; "" when it was."""
         self._timer.stop()
         experiment = self._store.experiment
         if experiment != self._saved and (experiment != Experiment() or self._path.exists()):
             try:
                 write_atomically(self._path, experiment_to_toml(experiment).encode())
-            except OSError:
-                return
+            except OSError as exc:
+                return exc.strerror or str(exc)
             self._settings.set(_CURRENT, self._path.name)
+        return ""
+
+    def close(self) -> None:
+        """Save, and let other windows have the draft."""
+        self.save_now()
+        self._let_go()
 
     def _open(self, path: Path) -> None:
-        self._start(path, read_experiment(path), datetime.fromtimestamp(_changed_at(path)))
+        if path == self._path:
+            return
+        experiment = read_experiment(path)
+        if not is_locked(_lock_of(path)):
+            self._start(path, experiment, datetime.fromtimestamp(_changed_at(path)))
+            return
+        copy = experiment.changed({"name": f"{experiment.name} copy"[:200]})
+        self._start(self._new_path(copy.name), copy, None)
+        self.noticed.emit(f"“{experiment.name}” is open in another window. This is a copy of it.")
 
     def _start(self, path: Path, experiment: Experiment, saved_at: datetime | None) -> None:
-        self.save_now()
+        if why := self.save_now():
+            self._timer.start()
+            self.noticed.emit(f"“{self._store.experiment.name}” cannot be saved ({why}), so it stays open. Free some space, then try again.")
+            return
+        self._let_go()
+        self._hold = _held(path)
         self._path = path
         self._saved = experiment if saved_at else None
         self._saved_at, self._problem = saved_at, ""
@@ -170,6 +194,11 @@ class Projects(QObject):
         elif experiment != Experiment():
             self._timer.start()
         self.changed.emit()
+
+    def _let_go(self) -> None:
+        hold, self._hold = self._hold, None
+        if hold is not None:
+            hold.release()
 
     def _on_store_experiment_changed(self, old: Experiment, new: Experiment) -> None:
         self._timer.start()
@@ -191,6 +220,21 @@ class Projects(QObject):
     def _new_path(self, name: str) -> Path:
         slug = re.sub(r"[^a-z0-9]+", "-", name.lower()).strip("-")[:40] or "project"
         return self.folder / f"{slug}-{secrets.token_hex(4)}.toml"
+
+
+def _lock_of(path: Path) -> Path:
+    return path.with_suffix(".lock")
+
+
+def _held(path: Path) -> EngineLock | None:
+    """A lock beside the draft; None where the folder cannot be written: saving says so."""
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        lock = EngineLock(_lock_of(path))
+    except OSError:
+        return None
+    lock.acquire(tries=1)
+    return lock
 
 
 def _title_of(path: Path) -> str:
