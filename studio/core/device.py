@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import ctypes
 import platform
+import re
 import sys
 from dataclasses import dataclass
-from importlib import metadata
+from importlib.util import find_spec
+from pathlib import Path
 
 from studio.core.problem import Problem, error
 
@@ -53,11 +55,24 @@ def has_mps() -> bool:
     return sys.platform == "darwin" and platform.machine() == "arm64"
 
 
+def usable_gpus() -> tuple[Gpu, ...]:
+    """The GPUs that "auto" can choose: none where the installed torch is made for the CPU."""
+    return () if torch_is_cpu_only() else cuda_state().gpus
+
+
 def torch_is_cpu_only() -> bool:
+    """Read from torch's own page about its build: the wheels of Windows and macOS do not say "+cpu" in their metadata."""
     try:
-        return metadata.version("torch").endswith("+cpu")
-    except metadata.PackageNotFoundError:
+        spec = find_spec("torch")
+        text = (Path(spec.origin).parent / "version.py").read_text(encoding="utf-8")
+    except (AttributeError, TypeError, ValueError, OSError):
         return False
+    return all(_build_value(text, name) in ("", "None") for name in ("cuda", "hip"))
+
+
+def _build_value(text: str, name: str) -> str:
+    found = re.search(rf"^{name}\b[^=\n]*=\s*(.+)$", text, re.MULTILINE)
+    return found.group(1).strip() if found else ""
 
 
 def device_problem(device: str) -> Problem | None:
