@@ -18,7 +18,7 @@ A page is one class in `studio/gui/pages/<key>.py`, made on the first visit (its
             self.body.addWidget(panel)
             self.store.experiment_changed.connect(self._on_store_experiment_changed)   # (old, new); compare sections: old.data != new.data
 
-The slots are in `pages/__init__.py`: module and class names are fixed there, a page that is not written yet shows a placeholder.
+The slots are in `pages/__init__.py`: module and class names are fixed there.
 A class that replaces the whole page area (first launch) hides `self.head_widget` and sets no body margins.
 
 What a page may override (see page.Page): `activate`, `deactivate`, `focus_search`, `accept_drop`, `show_argument`, `shortcuts`,
@@ -34,7 +34,7 @@ What a page may override (see page.Page): `activate`, `deactivate`, `focus_searc
     runs        RunsController: .entries (tuple[RunEntry, ...] oldest first) .active (RunEntry | None) .entry(folder or name)
                 RunEntry: .folder (RunFolder) .number .name ("run 4") .title .experiment .state (RunState, may be stale until first read)
                 .train() .queue() .quick_test() .pause(e) .resume(e) .stop(e, kind="stop"|"stop_after_epoch"|"discard") .continue_run(e)
-                .delete(e) .dataset_of(e) signals entries_changed(), state_changed(RunEntry), active_changed(RunEntry | None)
+                .delete(e) (into runs/.bin) .dataset_of(e) .readiness.ask_again() (weights came, a GPU too) signals entries_changed(), state_changed(RunEntry), active_changed(RunEntry | None)
                 .reason_not_to_train() -> str, "" when Train can work. Queue: .queued, .start_now(e), .unqueue(e)
     preview, probe   WorkerClient: .call(method, params, on_result, on_error=None, on_progress=None, key=None) -> id, .cancel(id).
                 Callbacks run on the GUI thread; the newest call of a key wins. on_error gets a WorkerError (.sentence .fix .trace).

@@ -6,7 +6,6 @@ import locale
 import os
 import signal
 import sys
-import traceback
 from importlib import import_module
 
 from PySide6.QtCore import QThread, QTimer
@@ -68,7 +67,7 @@ class _Loader(QThread):
 
 
 _MODULES = (
-    "numpy", "pydantic", "tomlkit", "studio.core.fold", "studio.core.experiment_file", "studio.catalog.schedules", "studio.catalog.augments",
+    "numpy", "pydantic", "studio.core.fold", "studio.core.experiment_file", "studio.catalog.schedules", "studio.catalog.augments",
     "studio.catalog.backbones", "PIL.Image", "studio.gui.runs", "studio.gui.scan", "studio.gui.estimate", "studio.gui.shell.inspector",
     "studio.gui.shell.runbar", "studio.gui.shell.summary", "studio.gui.pages.data",
 )  # fmt: skip
@@ -94,16 +93,10 @@ def _bring_to_life(window, path: str) -> None:
 
 def report_fault(shell, kind, exc, trace) -> None:
     """An exception nobody caught: into the window's log, and one sentence to the user. The window stays."""
-    from studio.core.place import state_dir
+    from studio.gui.fault import log_fault
 
     sys.__excepthook__(kind, exc, trace)
-    path = state_dir() / "logs" / "window.log"
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with open(path, "a", encoding="utf-8") as log:
-            traceback.print_exception(kind, exc, trace, file=log)
-    except OSError:
-        path = None
+    path = log_fault(exc)
     where = f" Details are in {path}." if path else ""
     shell.toast(f"Something in the window did not work ({kind.__name__}). Your draft is saved.{where}")
 

@@ -60,7 +60,7 @@ class Context:
 
     def close(self) -> None:
         """Save the draft, end threads and workers. Runs go on."""
-        self.projects.save_now()
+        self.projects.close()
         self.scan.close()
         self.runs.close()
         self.engines.close()
@@ -85,7 +85,7 @@ def make_context(*, preview: WorkerClient | None = None, probe: WorkerClient | N
     settings, store, background = Settings(), ExperimentStore(), Background()
     probe = probe or WorkerClient("probe")
     engines = engines or Engines(background)
-    runs = RunsController(store, settings, background, engines)
+    runs = RunsController(store, settings, background, engines, probe)
     return Context(
         shell=Shell(),
         settings=settings,

@@ -83,9 +83,15 @@ class Engines(QObject):
         return process is not None and process.poll() is None
 
     def end_by_force(self, folder: RunFolder) -> None:
+        """Stop, terminate, kill; also an engine that an earlier window or a terminal started."""
         process = self._processes.get(folder.path)
-        if process is not None:
-            self._background.run(process.end_by_force)
+
+        def end() -> None:
+            from studio.supervise.engine import end_by_force
+
+            process.end_by_force() if process is not None and process.poll() is None else end_by_force(folder)
+
+        self._background.run(end)
 
     def close(self) -> None:
         """End the waiting engine; running ones go on."""

@@ -145,6 +145,8 @@ class _Watcher(QObject):
             watch.size = size
             if len(events) and size > MAX_BYTES_PER_TICK:
                 watch.size = -1  # there may be more
+        if watch.state.status.is_active and not watch.is_alive:
+            watch.is_alive = is_locked(watch.folder.lock_path)  # an engine may have started since the lock was looked at
         told = (settled(watch.state, is_alive=watch.is_alive), watch.is_alive)
         if not watch.is_first and told[0] == watch.sent[0] and told[1] == watch.sent[1]:
             return False

@@ -2,31 +2,37 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import shutil
+import time
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from PySide6.QtCore import QFile, QObject, QTimer, Signal
+from PySide6.QtCore import QObject, QTimer, Signal
 
 from studio.core.event import RunFailed
 from studio.core.experiment import Experiment, differences
 from studio.core.fold import RunState
 from studio.core.outcome import Outcome, Status, describe_exit_code
 from studio.core.place import runs_dir
-from studio.core.problem import BadInput, errors_in
+from studio.core.problem import BadInput
 from studio.core.run_folder import CommandKind, RunFolder, create_run
 from studio.gui.background import Background
 from studio.gui.monitor import RunMonitor, RunUpdate
+from studio.gui.readiness import Readiness
+from studio.gui.run_bin import move_to_bin
 from studio.gui.setting import Settings
 from studio.gui.store import ExperimentStore, describe_change
 
 if TYPE_CHECKING:
     from studio.dataset.dataset import Dataset
     from studio.gui.engine import Engines
+    from studio.gui.workers import WorkerClient
 
 _QUEUE = "runs/queue"
 QUICK_TEST_IMAGES = 20
+STOP_ANSWER_S = 10.0
 
 
 @dataclass(eq=False)
@@ -40,6 +46,7 @@ class RunEntry:
     is_alive: bool = False
     is_launching: bool = False  # asked for; no word from the engine yet
     exit_code: int | None = None
+    stop_asked_at: float | None = None  # time.monotonic(); None when no stop is under way
 
     @property
     def name(self) -> str:
@@ -60,6 +67,11 @@ class RunEntry:
         return self.is_launching or self.state.status.is_active
 
     @property
+    def is_deaf(self) -> bool:
+        """Whether it was asked to stop and still goes on, so that only force is left."""
+        return self.is_active and self.stop_asked_at is not None and time.monotonic() - self.stop_asked_at >= STOP_ANSWER_S
+
+    @property
     def outcome(self) -> Outcome | None:
         """How it ended, in words; None while active or queued. Reads the end of the log of a crashed run."""
         return None if self.is_active else self.folder.outcome(self.state, self.exit_code)
@@ -76,8 +88,8 @@ class RunsController(QObject):
     failed_to_start = Signal(str)  # sentence
 
     def __init__(
-        self, store: ExperimentStore, settings: Settings, background: Background, engines: Engines, parent: QObject | None = None,
-        folder: Path | None = None,
+        self, store: ExperimentStore, settings: Settings, background: Background, engines: Engines, probe: WorkerClient,
+        parent: QObject | None = None, folder: Path | None = None,
     ):  # fmt: skip
         super().__init__(parent)
         self._store, self._settings, self._background, self._engines = store, settings, background, engines
@@ -87,12 +99,12 @@ class RunsController(QObject):
         self._queue: list[str] = settings.names(_QUEUE)  # folder names
         self._active: RunEntry | None = None
         self._is_creating = False
-        self._device_problems: dict[str, str] = {}  # why a device cannot be had, "" when it can
+        self.readiness = Readiness(store, background, probe, self)
+        self.readiness.changed.connect(self.entries_changed)
         self.is_loaded = False
         self.monitor = RunMonitor(self._folder, self)
         self.monitor.updated.connect(self.take)
         self.monitor.removed.connect(self._on_monitor_removed)
-        store.experiment_changed.connect(lambda old, new: self._check_device())
         self._exit_timer = QTimer(self, interval=250)
         self._exit_timer.timeout.connect(self._on_exit_timer_timeout)
 
@@ -153,16 +165,7 @@ class RunsController(QObject):
 
     def reason_not_to_train(self) -> str:
         """Why Train cannot work now, and what to do; empty when it can."""
-        experiment, dataset = self._store.experiment, self._store.dataset
-        if not experiment.data.source:
-            return "Open a folder of images first (Ctrl O)."
-        if errors := errors_in(self._store.problems):
-            return errors[0].sentence
-        if dataset is None:
-            return "The images are still being read."
-        if self._is_creating:
-            return "A run is being prepared."
-        return self._device_problems.get(experiment.training.device, "")
+        return "A run is being prepared." if self._is_creating else self.readiness.reason()
 
     # What can be done
 
@@ -172,26 +175,31 @@ class RunsController(QObject):
 
     def train(self) -> None:
         """Start the draft as a run, or queue it while another one is active."""
-        self._create(self._store.experiment, start=self._active is None)
+        self._create([self._store.experiment], start=self._active is None)
 
     def train_now(self) -> None:
         """Start the draft at once, beside whatever is active."""
-        self._create(self._store.experiment, start=True)
+        self._create([self._store.experiment], start=True)
 
     def queue(self) -> None:
-        """Put the draft at the end of the queue."""
-        self._create(self._store.experiment, start=False)
+        """Put the draft at the end of the queue, which begins when nothing is active."""
+        self._create([self._store.experiment], start=False)
 
     def quick_test(self) -> None:
         """One epoch on few images: does everything hold together?"""
-        self._create(self._store.experiment.changed({"schedule.epochs": 1}), start=True, max_images=QUICK_TEST_IMAGES)
+        if reason := self.reason_not_to_train():
+            self.failed_to_start.emit(reason)
+            return
+        few = _few(self._store.dataset, QUICK_TEST_IMAGES)
+        batch_size = min(self._store.experiment.training.batch_size, len(few.part("train")))
+        experiment = self._store.experiment.changed({"schedule.epochs": 1, "training.batch_size": batch_size})
+        self._create([experiment], start=True, dataset=few)
 
     def train_seeds(self, count: int = 5) -> None:
         """The same draft with several seeds, one after the other, to see how much is chance."""
-        first = self._store.experiment.training.seed
-        for offset in range(count):
-            experiment = self._store.experiment.changed({"training.seed": (first + offset) % 2**31})
-            self._create(experiment, start=offset == 0 and self._active is None)
+        draft = self._store.experiment
+        seeds = [(draft.training.seed + offset) % 2**31 for offset in range(count)]
+        self._create([draft.changed({"training.seed": seed}) for seed in seeds], start=self._active is None)
 
     def pause(self, entry: RunEntry) -> None:
         self._command(entry, "pause")
@@ -205,6 +213,9 @@ class RunsController(QObject):
         if entry.is_active and not entry.is_alive and not entry.is_launching:
             return
         self._command(entry, kind)
+        if kind != "stop_after_epoch":
+            entry.stop_asked_at = entry.stop_asked_at or time.monotonic()
+            QTimer.singleShot(round(STOP_ANSWER_S * 1000) + 50, self, lambda: self.state_changed.emit(entry))
 
     def end_by_force(self, entry: RunEntry) -> None:
         """Kill an engine that does not answer. Everything up to the last checkpoint is kept."""
@@ -220,23 +231,32 @@ class RunsController(QObject):
         self._set_queue([name for name in self._queue if name != entry.folder.name])
         self._launch(entry, resume=False)
 
+    def start_queue(self) -> None:
+        """Start the first waiting run unless one is active."""
+        if self._active is None and self.queued:
+            self.start_now(self.queued[0])
+
     def unqueue(self, entry: RunEntry) -> None:
         """Take a waiting run out of the queue; its folder goes to the bin."""
         self._set_queue([name for name in self._queue if name != entry.folder.name])
         self.delete(entry)
 
-    def delete(self, entry: RunEntry, on_error: Callable[[str], object] | None = None) -> None:
-        """Move a run's folder to the bin. An active run is left alone."""
+    def delete(
+        self, entry: RunEntry, on_done: Callable[[Path], object] | None = None, on_error: Callable[[str], object] | None = None
+    ) -> None:
+        """Move a run's folder to the bin beside the runs; `on_done` gets where it lies now. An active run is left alone."""
         if entry.is_active:
             return
 
-        def move() -> None:
-            if not QFile.moveToTrash(str(entry.folder.path)):
-                raise OSError(f"{entry.title} could not be moved to the bin.")
+        def moved(binned: Path) -> None:
+            self.monitor.look_now()
+            if on_done is not None:
+                on_done(binned)
 
-        self._background.run(
-            move, lambda _: self.monitor.look_now(), lambda exc: (on_error or self.failed_to_start.emit)(str(exc))
-        )
+        def failed(exc: Exception) -> None:
+            (on_error or self.failed_to_start.emit)(f"{entry.name.capitalize()} could not be moved to the bin: {exc}.")
+
+        self._background.run(lambda: move_to_bin(entry.folder), moved, failed)
 
     def close(self) -> None:
         """Stop watching. Runs go on."""
@@ -245,40 +265,36 @@ class RunsController(QObject):
 
     # How
 
-    def _check_device(self) -> None:
-        """Ask the driver for a device that was chosen by name; a run never goes to the CPU in silence."""
-        device = self._store.experiment.training.device
-        if device in ("auto", "cpu") or device in self._device_problems:
-            return
-        from studio.core.device import device_problem
-
-        def found(problem) -> None:
-            self._device_problems[device] = problem.sentence if problem else ""
-            self.entries_changed.emit()
-
-        self._device_problems[device] = ""
-        self._background.run(lambda: device_problem(device), found)
-
-    def _create(self, experiment: Experiment, *, start: bool, max_images: int | None = None) -> None:
-        if (reason := self.reason_not_to_train()) and not self._is_creating:
+    def _create(self, experiments: Sequence[Experiment], *, start: bool, dataset: Dataset | None = None) -> None:
+        """Write a run folder per experiment, then start the first or queue it; the others wait in the order given."""
+        if reason := self.reason_not_to_train():
             self.failed_to_start.emit(reason)
             return
-        dataset = self._store.dataset
+        dataset = dataset or self._store.dataset
         self._is_creating = True
 
-        def make() -> RunFolder:
-            chosen = _few(dataset, max_images) if max_images else dataset
-            return create_run(self._folder, experiment, chosen.to_json())
+        def make() -> list[RunFolder]:
+            content, made = dataset.to_json(), []
+            try:
+                for experiment in experiments:
+                    made.append(create_run(self._folder, experiment, content))
+            except BadInput:
+                for folder in made:
+                    shutil.rmtree(folder.path, ignore_errors=True)  # all or none
+                raise
+            return made
 
-        self._background.run(make, lambda folder: self._on_created(folder, experiment, start), self._on_create_failed)
+        self._background.run(make, lambda folders: self._on_created(folders, experiments, start), self._on_create_failed)
 
-    def _on_created(self, folder: RunFolder, experiment: Experiment, start: bool) -> None:
+    def _on_created(self, folders: list[RunFolder], experiments: Sequence[Experiment], start: bool) -> None:
         self._is_creating = False
-        entry = self._add(folder, experiment)
+        entries = [self._add(folder, experiment) for folder, experiment in zip(folders, experiments, strict=True)]
+        waiting = entries[1:] if start else entries
+        self._set_queue([*self._queue, *(entry.folder.name for entry in waiting)])
         if start:
-            self._launch(entry, resume=False)
+            self._launch(entries[0], resume=False)
         else:
-            self._set_queue([*self._queue, folder.name])
+            self.start_queue()
         self.entries_changed.emit()
         self.monitor.look_now()
 
@@ -289,7 +305,7 @@ class RunsController(QObject):
 
     def _launch(self, entry: RunEntry, *, resume: bool) -> None:
         entry.is_launching = True
-        entry.exit_code = None
+        entry.exit_code = entry.stop_asked_at = None
         self._engines.start(
             entry.folder, resume, lambda: self._on_launched(entry), lambda sentence: self._on_launch_failed(entry, sentence)
         )
@@ -328,9 +344,11 @@ class RunsController(QObject):
             has_new |= update.folder.path not in self._entries
             entry = self._add(update.folder, update.experiment)
             was_active = entry.is_active
-            if entry.is_launching and (update.is_alive or _is_newer(update.state, entry.state)):
+            # Not at the sight of the lock: the engine holds it before its first word, and the journal still says queued or stopped.
+            if entry.is_launching and _is_newer(update.state, entry.state):
                 entry.is_launching = False
             entry.state, entry.is_alive = update.state, update.is_alive
+            entry.stop_asked_at = entry.stop_asked_at if entry.is_active else None
             touched.append((entry, was_active))
         self._find_active()
         if has_new:
@@ -370,8 +388,7 @@ class RunsController(QObject):
         code = self._engines.exit_code(entry.folder)
         entry.exit_code = code if code is not None else entry.exit_code
         self.ended.emit(entry)
-        if self._active is None and self.queued:
-            self.start_now(self.queued[0])
+        self.start_queue()
 
     def _find_active(self) -> None:
         active = next((e for e in reversed(self.entries) if e.is_active), None)
@@ -398,7 +415,9 @@ class RunsController(QObject):
 
 
 def _is_newer(new: RunState, old: RunState) -> bool:
-    return new.wall_time > old.wall_time
+    """Whether an engine has spoken since: it began (a clock may be set back, so any other time will do) or ended before it could."""
+    ends = (new.failed, new.stopped, new.finished) != (old.failed, old.stopped, old.finished)
+    return new.wall_time not in (0.0, old.wall_time) or ends
 
 
 def _few(dataset: Dataset, max_images: int) -> Dataset:

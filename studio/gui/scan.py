@@ -9,6 +9,7 @@ from PySide6.QtCore import QObject, QThread, QTimer, Signal
 
 from studio.core.experiment import Data, Experiment
 from studio.core.problem import BadInput, error
+from studio.gui.fault import log_fault
 from studio.gui.store import ExperimentStore
 
 REPORT_EVERY_S = 0.05
@@ -124,7 +125,7 @@ class ScanController(QObject):
         thread = self._thread = _ScanThread(data)
         self._ending.add(thread)
         thread.progressed.connect(lambda *args, t=thread: self._when(t, self._on_progressed, *args))
-        thread.dataset_found.connect(lambda ds, t=thread: self._when(t, self._on_dataset_found, ds))
+        thread.dataset_found.connect(lambda ds, t=thread: self._when(t, self._on_dataset_found, ds, data))
         thread.issues_found.connect(lambda issues, t=thread: self._when(t, self._on_issues_found, issues))
         thread.statistics_found.connect(lambda found, t=thread: self._when(t, self._on_statistics_found, found))
         thread.failed.connect(lambda exc, t=thread: self._when(t, self._on_failed, exc))
@@ -149,8 +150,8 @@ class ScanController(QObject):
     def _on_progressed(self, phase: str, done: int, total: int | None, what: str) -> None:
         self._set(phase=phase, progress=(done, total, what))
 
-    def _on_dataset_found(self, dataset) -> None:
-        self._store.set_dataset(dataset, tuple(dataset.problems))
+    def _on_dataset_found(self, dataset, data: Data) -> None:
+        self._store.set_dataset(dataset, tuple(dataset.problems), data)
         self.changed.emit()
 
     def _on_issues_found(self, issues: tuple) -> None:
@@ -198,6 +199,10 @@ class _ScanThread(QThread):
             self.failed.emit(exc)
         except OSError as exc:
             self.failed.emit(BadInput(error("data.source", f"The images cannot be read: {exc.strerror or exc}.")))
+        except Exception as exc:  # a fault of ours must not leave "still being read" for ever
+            where = f" Details are in {path}." if (path := log_fault(exc)) else ""
+            words = f"Reading the images did not work ({type(exc).__name__}).{where} Read them again, or choose another folder."
+            self.failed.emit(BadInput(error("data.source", words)))
         self.seconds = time.monotonic() - started
 
     def _scan(self) -> None:

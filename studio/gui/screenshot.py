@@ -68,7 +68,7 @@ def all_shots() -> list[Shot]:
     shots = []
     for slot in PAGES:
         page = slot.load()
-        states = (*STATES, *(page.screenshot_states() if page else ()))
+        states = (*STATES, *page.screenshot_states())
         shots += [Shot(slot.key, state, theme, size) for state in states for theme in ("dark", "light") for size in SIZES]
     shots += [Shot(key, "full", theme, SIZES[0]) for key in OVERLAYS for theme in ("dark", "light")]
     return shots
@@ -105,7 +105,7 @@ class _Stage:
     def shoot(self, shot: Shot, path: Path) -> Path:
         key = "schedule" if shot.page in OVERLAYS else shot.page
         page_class = next(slot for slot in _slots() if slot.key == key).load()
-        extra = page_class.screenshot_states() if page_class else {}
+        extra = page_class.screenshot_states()
         base = shot.state if shot.state in STATES else "full"
         self._theme.set_choice(shot.theme)
         if self._window is None or self._state != base or shot.state in extra or shot.page in OVERLAYS:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from PySide6.QtCore import QObject, Signal
 
-from studio.core.experiment import Experiment, differences, field_info
+from studio.core.experiment import Data, Experiment, differences, field_info
 from studio.core.problem import Problem
 
 if TYPE_CHECKING:
@@ -26,6 +26,7 @@ class ExperimentStore(QObject):
         super().__init__(parent)
         self._experiment = experiment or Experiment()
         self._dataset: Dataset | None = None
+        self._dataset_data: Data | None = None  # the settings that the data set was read with
         self._problems: tuple[Problem, ...] = ()
         self._undo: list[tuple[str, Experiment]] = []  # label of the step, experiment before it
         self._redo: list[tuple[str, Experiment]] = []  # label of the step, experiment after it
@@ -40,6 +41,11 @@ class ExperimentStore(QObject):
     def dataset(self) -> Dataset | None:
         """What the scan of experiment.data found; None before one succeeded."""
         return self._dataset
+
+    @property
+    def is_dataset_current(self) -> bool:
+        """False while a data set is shown that was read before the last change of experiment.data."""
+        return self._dataset is not None and self._dataset_data == self._experiment.data
 
     @property
     def problems(self) -> tuple[Problem, ...]:
@@ -106,9 +112,10 @@ class ExperimentStore(QObject):
     def redo(self) -> None:
         self._travel(self._redo, self._undo)
 
-    def set_dataset(self, dataset: Dataset | None, problems: tuple[Problem, ...] = ()) -> None:
-        """For the scan: what it found, or None and why."""
+    def set_dataset(self, dataset: Dataset | None, problems: tuple[Problem, ...] = (), data: Data | None = None) -> None:
+        """For the scan: what it found with `data` (the draft's where not given), or None and why."""
         self._problems = problems
+        self._dataset_data = data or self._experiment.data
         if dataset is not self._dataset:
             self._dataset = dataset
             self.dataset_changed.emit(dataset)

@@ -57,6 +57,7 @@ class FakeEngines(QObject):
         super().__init__()
         self.started: list[tuple[RunFolder, bool]] = []
         self.codes: dict[RunFolder, int] = {}
+        self.forced: list[RunFolder] = []
 
     def warm_up(self) -> None:
         pass
@@ -75,7 +76,7 @@ class FakeEngines(QObject):
         return folder in {f for f, _ in self.started} and folder not in self.codes
 
     def end_by_force(self, folder) -> None:
-        pass
+        self.forced.append(folder)
 
     def close(self) -> None:
         pass

@@ -28,7 +28,6 @@ from studio.gui.shell.rail import Rail
 from studio.gui.shell.toast import Toast
 from studio.gui.shell.topbar import TopBar
 from studio.gui.theme import px, theme
-from studio.gui.widgets import EmptyState
 
 LEAST_SIZE = (1100, 660)
 NARROW_BELOW, SHORT_BELOW = 1360, 800
@@ -130,6 +129,8 @@ class Window(QMainWindow):
         context.shell.page_requested.connect(self.show_page)
         context.shell.folder_requested.connect(self.open_folder_dialog)
         context.runs.failed_to_start.connect(lambda sentence: context.shell.toast(sentence))
+        context.projects.noticed.connect(lambda sentence: context.shell.toast(sentence))
+        context.runs.readiness.device_refused.connect(self._on_device_refused)
         context.runs.started.connect(lambda entry: self.show_page("train", entry) if self._current != "train" else None)
         context.runs.ended.connect(self._on_run_ended)
         context.runs.state_changed.connect(self._on_run_state_changed)
@@ -148,11 +149,16 @@ class Window(QMainWindow):
         context.engines.warm_up()
 
     def _on_first_runs(self) -> None:
+        if not self.context.runs.is_loaded:
+            return
         self.context.runs.entries_changed.disconnect(self._on_first_runs)
         active = self.context.runs.active
         if active is not None and self.context.settings.text("window/closed_during") == active.folder.name:
             self.context.shell.toast(f"{active.name.capitalize()} went on while the window was closed.", "Show", lambda: self.show_page("train"))
         self.context.settings.set("window/closed_during", "")
+        if active is None and (num_waiting := len(self.context.runs.queued)):
+            words = f"{num_waiting} runs wait. Start them?" if num_waiting > 1 else "One run waits. Start it?"
+            self.context.shell.toast(words, "Start", self.context.runs.start_queue)
 
     def _prepare_engine(self) -> None:
         dataset = self.context.store.dataset
@@ -169,8 +175,7 @@ class Window(QMainWindow):
         """The page's widget, made if need be."""
         if key not in self._pages:
             slot = next(s for s in PAGES if s.key == key)
-            page_class = slot.load()
-            made = page_class(self.context) if page_class else EmptyState(slot.icon, f"{slot.title} is not part of this build.", name=f"{key}.missing")
+            made = slot.load()(self.context)
             self._pages[key] = made
             self._stack.addWidget(made)
             self._restore_splitters(made)
@@ -259,12 +264,20 @@ class Window(QMainWindow):
     def train(self) -> None:
         runs = self.context.runs
         if reason := runs.reason_not_to_train():
-            self.context.shell.toast(reason)
+            if reason == runs.readiness.device_reason():
+                self._on_device_refused(reason)
+            else:
+                self.context.shell.toast(reason)
+            runs.readiness.ask_again()  # for the next press: a GPU may be back, a file in its place
             return
         was_active = runs.active
         runs.train()
         if was_active:
             self.context.shell.toast(f"Queued after {was_active.name}.")
+
+    def _on_device_refused(self, sentence: str) -> None:
+        use_cpu = partial(self.context.store.set, {"training.device": "cpu"}, "device cpu")
+        self.context.shell.toast(sentence, "Use cpu", use_cpu)
 
     def open_palette(self, text: str = "") -> None:
         from studio.gui.shell.palette import Palette

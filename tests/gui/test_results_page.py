@@ -18,7 +18,6 @@ from studio.core.run_folder import find_runs
 from studio.dataset.dataset import Dataset
 from studio.gui.monitor import RunUpdate
 from studio.gui.pages.results import ResultsPage
-from studio.gui.pages.results_bin import move_to_bin, take_back
 from studio.gui.pages.results_confusion import ConfusionMatrix
 from studio.gui.pages.results_confusion_model import MANY
 from studio.gui.pages.results_details import interval
@@ -27,6 +26,7 @@ from studio.gui.pages.results_notes import Notes, read_notes, tags_from_text, wr
 from studio.gui.pages.results_rows import BY_KEY, COLUMNS, RunRow, matches
 from studio.gui.pages.results_scores import ClassScore, Scores, read_predictions, read_scores, worst_mistakes
 from studio.gui.recorded import Recording
+from studio.gui.run_bin import move_to_bin, take_back
 
 FIRST = Recording().started
 

@@ -31,7 +31,7 @@ def window(context, qtbot) -> Window:
 
 def with_data(context, tmp_path):
     """A context whose scan has found a small data set."""
-    dataset = build_dataset(tmp_path / "images", num_train=4, num_validation=2)
+    dataset = build_dataset(tmp_path / "images", num_train=6, num_validation=2)
     context.scan.hold(ScanState(is_complete=True))
     context.store.set({"data.source": dataset.root})
     context.store.set_dataset(dataset)
@@ -105,13 +105,17 @@ def test_closing_the_window_saves_what_was_typed_last(window, context):
         next_start.close()
 
 
-def test_a_draft_that_cannot_be_read_is_passed_over(context):
+def test_a_draft_that_cannot_be_read_is_kept_and_named(context):
     context.store.set({"schedule.epochs": 5})
     context.projects.save_now()
     context.projects.path.write_text("schema_version = 1\n[schedule]\nepochs = 'many'\n")
     next_start = make_context(preview=FakeWorker(), probe=FakeWorker(), engines=FakeEngines())
+    told = []
+    next_start.projects.noticed.connect(told.append)
     try:
         assert not next_start.projects.recover()
+        assert context.projects.path.name in told[0] and "cannot be read" in told[0]
+        assert context.projects.path.exists()
         assert next_start.store.experiment == Experiment()
     finally:
         next_start.close()

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from importlib import import_module
-from importlib.util import find_spec
 
 
 @dataclass(frozen=True)
@@ -18,10 +17,8 @@ class PageSlot:
     def module(self) -> str:
         return f"studio.gui.pages.{self.key}"
 
-    def load(self) -> type | None:
-        """The page's class; None when its module does not exist."""
-        if find_spec(self.module) is None:
-            return None
+    def load(self) -> type:
+        """The page's class."""
         return getattr(import_module(self.module), self.class_name)
 
 

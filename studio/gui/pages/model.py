@@ -255,6 +255,7 @@ class ModelPage(Page):
 
     def _on_installed_listed(self, infos: tuple[BackboneInfo, ...], info: BackboneInfo) -> None:
         self._on_list_read(infos)
+        self.context.runs.readiness.ask_again()
         current = self.backbones.current_key()
         if current == key_of(info) and self._chosen_key() != key_of(info):
             self._choose(info)

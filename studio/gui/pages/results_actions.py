@@ -6,9 +6,9 @@ from studio.core.path_text import shown
 from studio.core.problem import BadInput
 from studio.gui.context import Context
 from studio.gui.pages import data_edit
-from studio.gui.pages.results_bin import move_to_bin, take_back
 from studio.gui.pages.results_mistakes import Card
 from studio.gui.pages.results_rows import RunRow
+from studio.gui.run_bin import take_back
 
 
 class RunActions:
@@ -29,14 +29,16 @@ class RunActions:
         """Move the run's folder to the bin."""
         folder, run, look = row.entry.folder, self._context.background.run, self._context.runs.monitor.look_now
 
-        def failed(exc: Exception) -> None:
-            self._shell.toast(f"{row.name} could not be moved: {exc}.")
+        def not_taken_back(exc: Exception) -> None:
+            self._shell.toast(f"{row.name} could not be taken back: {exc}.")
 
         def moved(binned) -> None:
-            look()
-            self._shell.toast(f"{row.name} is in the bin.", "Undo", lambda: run(lambda: take_back(binned, folder), lambda _: look(), failed))
+            def undo() -> None:
+                run(lambda: take_back(binned, folder), lambda _: look(), not_taken_back)
 
-        run(lambda: move_to_bin(folder), moved, failed)
+            self._shell.toast(f"{row.name} is in the bin.", "Undo", undo)
+
+        self._context.runs.delete(row.entry, moved, self._shell.toast)
 
     def relabel(self, card: Card, label: str) -> None:
         """The image counts as `label` from the next run on; its file stays where it is."""

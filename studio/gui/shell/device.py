@@ -35,7 +35,7 @@ class DevicePicker(QPushButton):
         row.addWidget(self._name)
         row.addWidget(IconLabel("caret-down", "text2", 11))
         self._menu = QMenu(self)
-        self._menu.aboutToShow.connect(self._fill_menu)
+        self._menu.aboutToShow.connect(self._on_menu_about_to_show)
         self.setMenu(self._menu)
         for child in (self._icon, self._key, self._name):
             child.setAttribute(Qt.WidgetAttribute.WA_TransparentForMouseEvents)
@@ -55,6 +55,8 @@ class DevicePicker(QPushButton):
         self._devices = [*devices, {"key": "cpu", "name": "CPU", "memory_bytes": None}]
         self._is_known = True
         self._refresh()
+        if self._menu.isVisible():
+            self._fill_menu()
 
     @property
     def devices(self) -> list[dict]:
@@ -85,6 +87,11 @@ class DevicePicker(QPushButton):
         self.setAccessibleName(tip)
         self.setFixedWidth(self.layout().sizeHint().width())
 
+    def _on_menu_about_to_show(self) -> None:
+        self._fill_menu()
+        self.ask()  # a GPU may have come or gone
+        self._context.runs.readiness.ask_again()
+
     def _fill_menu(self) -> None:
         self._menu.clear()
         training = self._context.store.experiment.training
@@ -108,9 +115,9 @@ class DevicePicker(QPushButton):
 
 
 def _find_devices() -> list[dict]:
-    from studio.core.device import cuda_state, has_mps
+    from studio.core.device import has_mps, usable_gpus
 
-    found = [{"key": f"cuda:{i}", "name": gpu.name, "memory_bytes": gpu.memory_bytes} for i, gpu in enumerate(cuda_state().gpus)]
+    found = [{"key": f"cuda:{i}", "name": gpu.name, "memory_bytes": gpu.memory_bytes} for i, gpu in enumerate(usable_gpus())]
     return found + ([{"key": "mps", "name": "Apple GPU", "memory_bytes": None}] if has_mps() else [])
 
 

@@ -21,6 +21,8 @@ _END_ICON = {
     Status.CRASHED: ("warning-octagon", "bad"),
     Status.PAUSED: ("pause-fill", "warn"),
 }
+_STOP_TIP = "Stop and keep everything learnt so far (Ctrl Shift .)"
+_END_TIP = "The run does not answer. End it at once; everything up to the last checkpoint is kept (Ctrl Shift .)"
 
 
 class RunBar(QFrame):
@@ -78,8 +80,13 @@ class RunBar(QFrame):
             self._title.setText(f"Pausing {entry.name}")
 
     def stop(self) -> None:
+        """Ask the run to stop; where it was asked before and did not answer, end it."""
         entry = self._entry
         if entry is not None and entry.is_active:
+            if entry.is_deaf:
+                self._context.runs.end_by_force(entry)
+                self._title.setText(f"Ending {entry.name}")
+                return
             self._context.runs.stop(entry)
             self._title.setText(f"Stopping {entry.name}")
             self._subtitle.setText("saves a checkpoint first")
@@ -148,7 +155,7 @@ class RunBar(QFrame):
         self._pause = button("Pause", "pause-fill", name="run.pause", tone="text", on_click=self.toggle_pause)
         set_plain_tooltip(self._pause, "Pause or go on (Ctrl .)")
         self._stop = button("Stop", "stop-fill", kind="danger", name="run.stop", on_click=self.stop)
-        set_plain_tooltip(self._stop, "Stop and keep everything learnt so far (Ctrl Shift .)")
+        set_plain_tooltip(self._stop, _STOP_TIP)
         self._stop_more = icon_button("caret-down", "Other ways to stop", name="run.stop.more")
         menu = QMenu(self)
         menu.addAction(icon("stop-fill", "bad"), "Stop and keep the best", lambda: self._stop_with("stop"))
@@ -216,7 +223,10 @@ class RunBar(QFrame):
         self._pause.setText("Resume" if is_paused else "Pause")
         self._pause.setIcon(icon("play-fill" if is_paused else "pause-fill", "text"))
         self._pause.setAccessibleName(f"{'Resume' if is_paused else 'Pause'} {entry.name}")
-        self._stop.setAccessibleName(f"Stop {entry.name}")
+        words = "End now" if entry.is_deaf else "Stop"
+        self._stop.setText(words)
+        self._stop.setAccessibleName(f"{words}: {entry.name}" if entry.is_deaf else f"Stop {entry.name}")
+        set_plain_tooltip(self._stop, _END_TIP if entry.is_deaf else _STOP_TIP)
 
     def _refresh_progress(self, entry: RunEntry) -> None:
         state, described = entry.state, entry.state.description

@@ -1,0 +1,111 @@
+"""Whether the draft can be trained: what the data, the settings, the network and the device say, asked before Train is pressed."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from PySide6.QtCore import QObject, QTimer, Signal
+
+from studio.core.problem import errors_in
+from studio.gui.background import Background
+from studio.gui.store import ExperimentStore
+
+if TYPE_CHECKING:
+    from studio.gui.workers import WorkerClient
+
+ASK_AFTER_MS = 300
+
+
+class Readiness(QObject):
+    """Follows the draft. `reason` is cheap: what takes long is asked in the background, and counts as fine until it is answered."""
+
+    changed = Signal()
+    device_refused = Signal(str)  # sentence: the chosen device is not there; a run never goes to the CPU in silence
+
+    def __init__(self, store: ExperimentStore, background: Background, probe: WorkerClient, parent: QObject | None = None):
+        super().__init__(parent)
+        self._store, self._background, self._probe = store, background, probe
+        self._settings: tuple = (None, None, "")  # experiment, dataset, what check_run says about them
+        self._devices: dict[str, str] = {}  # why a device cannot be had; "" when it can or while it is being asked
+        self._network: tuple | None = None  # the one that was asked about last
+        self._network_error = ""
+        self._timer = QTimer(self, singleShot=True, interval=ASK_AFTER_MS)
+        self._timer.timeout.connect(lambda: self._ask_network())
+        store.experiment_changed.connect(lambda old, new: self._ask())
+        store.dataset_changed.connect(lambda _: self._ask())
+
+    def reason(self) -> str:
+        """Why Train cannot work now, and what to do; empty when it can."""
+        store = self._store
+        if not store.experiment.data.source:
+            return "Open a folder of images first (Ctrl O)."
+        if errors := errors_in(store.problems):
+            return errors[0].sentence
+        if store.dataset is None or not store.is_dataset_current:
+            return "The images are still being read."
+        return self._settings_error() or self._network_problem() or self.device_reason()
+
+    def device_reason(self) -> str:
+        """Why the chosen device cannot be had; empty when it can."""
+        return self._devices.get(self._store.experiment.training.device, "")
+
+    def ask_again(self) -> None:
+        """The machine may have changed: weights were downloaded, a file was put back, a GPU came or went. Answers so far hold meanwhile."""
+        self._settings = (None, None, "")
+        self._ask_device(again=True)
+        self._ask_network(again=True)
+
+    def _settings_error(self) -> str:
+        experiment, dataset = self._store.experiment, self._store.dataset
+        if self._settings[0] is not experiment or self._settings[1] is not dataset:
+            from studio.dataset.plan_check import check_run
+
+            errors = errors_in(check_run(experiment, dataset))
+            self._settings = (experiment, dataset, errors[0].sentence if errors else "")
+        return self._settings[2]
+
+    def _network_problem(self) -> str:
+        return self._network_error if self._network == self._question() else ""
+
+    def _question(self) -> tuple | None:
+        """What decides whether the network can be made; None while the number of classes is not known."""
+        model, dataset = self._store.experiment.model, self._store.dataset
+        if dataset is None:
+            return None
+        return model.source, model.backbone, model.pretrained, model.weights_file, model.input_size, len(dataset.classes)
+
+    def _ask(self) -> None:
+        self._ask_device()
+        if self._question() not in (None, self._network):
+            self._timer.start()
+
+    def _ask_device(self, *, again: bool = False) -> None:
+        device = self._store.experiment.training.device
+        if device in ("auto", "cpu") or device in self._devices and not again:
+            return
+        from studio.core.device import device_problem
+
+        def found(problem) -> None:
+            before, self._devices[device] = self._devices[device], problem.sentence if problem else ""
+            self.changed.emit()
+            if problem and problem.sentence != before and device == self._store.experiment.training.device:
+                self.device_refused.emit(problem.sentence)
+
+        self._devices.setdefault(device, "")
+        self._background.run(lambda: device_problem(device), found)
+
+    def _ask_network(self, *, again: bool = False) -> None:
+        question = self._question()
+        if question is None or question == self._network and not again:
+            return
+        if question != self._network:
+            self._network, self._network_error = question, ""
+
+        def checked(result: dict) -> None:
+            if question == self._network:
+                errors = [p["sentence"] for p in result["problems"] if p["severity"] == "error"]
+                self._network_error = errors[0] if errors else ""
+                self.changed.emit()
+
+        params = {"model": self._store.experiment.model.model_dump(mode="json"), "num_classes": question[-1]}
+        self._probe.call("check_model", params, checked, lambda error: None)  # a probe that cannot answer says nothing about the network

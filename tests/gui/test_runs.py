@@ -1,0 +1,255 @@
+"""Starting, queueing and ending runs: one after the other, in the order given, and nothing that cannot work."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from studio.core.event import RunStarted
+from studio.core.experiment import Data
+from studio.core.journal import JournalWriter
+from studio.core.outcome import Status
+from studio.core.place import runs_dir
+from studio.core.problem import errors_in
+from studio.core.run_folder import is_locked
+from studio.dataset.dataset import Dataset
+from studio.dataset.plan_check import check_run
+from studio.gui import monitor as monitor_module
+from studio.gui import runs as runs_module
+from studio.gui.context import make_context
+from studio.gui.monitor import RunMonitor, RunUpdate
+from studio.gui.readiness import ASK_AFTER_MS
+from studio.gui.recorded import held_alive
+from studio.gui.run_bin import BIN
+from studio.gui.scan import ScanState
+from studio.gui.testing import FakeEngines, FakeWorker
+from studio.gui.window import Window
+from tests.builders import build_dataset, build_run
+
+
+@pytest.fixture
+def ready(context, tmp_path):
+    """A context with images: six classes of six training images."""
+    dataset = build_dataset(tmp_path / "images", num_train=6, num_validation=2)
+    context.scan.hold(ScanState(is_complete=True))
+    context.store.set({"data.source": dataset.root})
+    context.store.set_dataset(dataset)
+    assert context.runs.reason_not_to_train() == ""
+    return context
+
+
+@pytest.fixture
+def window(ready, qtbot) -> Window:
+    made = Window()
+    qtbot.addWidget(made)
+    made.attach(ready)
+    made.show()
+    return made
+
+
+def dataset_of(folder) -> Dataset:
+    return Dataset.from_json(folder.dataset_path.read_bytes())
+
+
+def test_an_engine_that_holds_its_lock_before_its_first_word_is_still_starting(ready, qtbot):
+    runs, ended = ready.runs, []
+    runs.ended.connect(ended.append)
+    runs.train()
+    qtbot.waitUntil(lambda: len(ready.engines.started) == 1)
+    runs.train()
+    qtbot.waitUntil(lambda: len(runs.queued) == 1)
+    entry = runs.active
+    runs.take((RunUpdate(entry.folder, entry.folder.read_state(), None, True),))
+    assert entry.status is Status.STARTING
+    assert ended == [] and len(ready.engines.started) == 1
+    journal = JournalWriter(entry.folder.journal_path)
+    journal.append(RunStarted(wall_time=5.0, pid=1, session=0))
+    journal.close()
+    runs.take((RunUpdate(entry.folder, replace(entry.folder.read_state(), status=Status.RUNNING), None, True),))
+    assert entry.status is Status.RUNNING and not entry.is_launching
+
+
+def test_a_resumed_run_is_not_taken_for_the_stopped_one_it_was(ready, qtbot, tmp_path):
+    runs, ended = ready.runs, []
+    run = build_run(tmp_path / "runs", ready.store.dataset, status=Status.STOPPED)
+    stopped = run.read_state()
+    runs.take((RunUpdate(run, stopped, run.experiment(), False),))
+    entry = runs.entries[0]
+    runs.ended.connect(ended.append)
+    runs.continue_run(entry)
+    runs.take((RunUpdate(run, stopped, None, True),))
+    assert entry.status is Status.STARTING and ended == []
+    runs.take((RunUpdate(run, replace(stopped, status=Status.RUNNING, stopped=None, wall_time=stopped.wall_time - 100), None, True),))
+    assert entry.status is Status.RUNNING  # also where the clock was set back
+
+
+def test_an_engine_that_starts_while_its_run_is_read_is_not_crashed(qtbot, tmp_path, monkeypatch):
+    """The lock was free when the monitor looked at it, and taken when the journal was read."""
+    dataset = build_dataset(tmp_path / "images", num_train=6, num_validation=2)
+    run = build_run(tmp_path / "runs", dataset, status=Status.RUNNING)
+    looks = []
+
+    def look(path) -> bool:
+        looks.append(path)
+        return len(looks) > 1 and is_locked(path)
+
+    monkeypatch.setattr(monitor_module, "is_locked", look)
+    monitor, found = RunMonitor(tmp_path / "runs"), []
+    monitor.updated.connect(lambda updates: found.extend(u.state.status for u in updates))
+    with held_alive(run):
+        monitor.start()
+        qtbot.waitUntil(lambda: bool(found), timeout=5000)
+        monitor.close()
+    assert found[0] is Status.RUNNING
+
+
+def test_a_quick_test_can_be_trained_though_its_images_are_fewer_than_the_batch(ready, qtbot):
+    assert ready.store.experiment.training.batch_size == 32
+    ready.runs.quick_test()
+    qtbot.waitUntil(lambda: len(ready.engines.started) == 1)
+    folder = ready.engines.started[0][0]
+    few = dataset_of(folder)
+    assert len(few.part("train")) < 32
+    assert errors_in(check_run(folder.experiment(), few)) == []
+    assert folder.experiment().schedule.epochs == 1
+
+
+def test_a_quick_test_without_images_says_what_is_missing(context):
+    told = []
+    context.runs.failed_to_start.connect(told.append)
+    context.runs.quick_test()
+    assert told == ["Open a folder of images first (Ctrl O)."]
+
+
+def test_five_seeds_start_in_their_order(ready, qtbot):
+    ready.runs.train_seeds(5)
+    qtbot.waitUntil(lambda: len(ready.runs.queued) == 4)
+    started = ready.engines.started[0][0].experiment().training.seed
+    assert [started, *(e.experiment.training.seed for e in ready.runs.queued)] == [started + i for i in range(5)]
+
+
+def test_a_batch_larger_than_the_training_images_keeps_train_off(ready):
+    ready.store.set({"training.batch_size": 64})
+    assert ready.runs.reason_not_to_train() == "Batch size 64 is larger than the 36 training images. Try 32."
+    ready.store.undo()
+    assert ready.runs.reason_not_to_train() == ""
+
+
+def test_a_network_that_cannot_be_made_keeps_train_off_until_its_weights_are_there(ready, qtbot):
+    problem = {"field": "model.pretrained", "severity": "error", "sentence": "The weights are not on this computer. Download them."}
+    ready.probe.answer("check_model", {"problems": [problem]})
+    ready.store.set({"model.source": "torchvision", "model.backbone": "resnet18"})
+    qtbot.waitUntil(lambda: ready.runs.reason_not_to_train() == problem["sentence"], timeout=ASK_AFTER_MS * 10)
+    ready.probe.answer("check_model", {"problems": [problem | {"severity": "warning"}]})
+    ready.runs.readiness.ask_again()  # as the Model page does after a download
+    qtbot.waitUntil(lambda: ready.runs.reason_not_to_train() == "")
+
+
+def test_nothing_is_trained_on_images_read_before_the_last_edit(ready):
+    dataset = ready.store.dataset
+    ready.store.set({"data.left_out": [dataset.samples[0].id]})
+    assert ready.runs.reason_not_to_train() == "The images are still being read."
+    told = []
+    ready.runs.failed_to_start.connect(told.append)
+    ready.runs.train()
+    assert told == ["The images are still being read."]
+    ready.store.set_dataset(dataset, (), Data(source=dataset.root))  # a late report of the scan before the edit
+    assert ready.runs.reason_not_to_train() == "The images are still being read."
+    ready.store.set_dataset(replace(dataset, samples=dataset.samples[1:]), (), ready.store.experiment.data)
+    assert "still being read" not in ready.runs.reason_not_to_train()
+
+
+def test_queue_starts_at_once_where_nothing_is_active(ready, qtbot):
+    ready.runs.queue()
+    qtbot.waitUntil(lambda: len(ready.engines.started) == 1)
+    assert ready.runs.queued == ()
+
+
+def test_runs_that_waited_when_the_window_closed_are_offered_at_the_next_start(ready, qtbot):
+    ready.runs.train()
+    qtbot.waitUntil(lambda: len(ready.engines.started) == 1)
+    for _ in range(2):
+        ready.runs.queue()
+        qtbot.waitUntil(lambda: not ready.runs._is_creating)
+    waiting = [e.folder for e in ready.runs.queued]
+    ready.close()
+
+    later = make_context(preview=FakeWorker(), probe=FakeWorker(), engines=FakeEngines())
+    window = Window()
+    qtbot.addWidget(window)
+    window.attach(later)
+    window.show()
+    try:
+        window.start_background()
+        later.store.set({"schedule.epochs": 3})
+        later.runs.entries_changed.emit()  # anything may change before the runs were read
+        qtbot.waitUntil(lambda: "2 runs wait" in window.toast.text, timeout=5000)
+        assert later.engines.started == []
+        window.toast._action.click()
+        assert later.engines.started == [(waiting[0], False)]
+    finally:
+        later.close()
+
+
+def test_a_stop_that_is_not_answered_offers_to_end_the_run(window, ready, tmp_path, monkeypatch, qtbot):
+    monkeypatch.setattr(runs_module, "STOP_ANSWER_S", 0.1)
+    run = build_run(tmp_path / "runs", ready.store.dataset, status=Status.RUNNING)
+    state = replace(run.read_state(), status=Status.RUNNING)
+    ready.runs.take((RunUpdate(run, state, run.experiment(), True),))
+    stop = window.run_bar._stop
+    stop.click()
+    assert stop.text() == "Stop" and ready.engines.forced == []
+    qtbot.waitUntil(lambda: stop.text() == "End now")
+    stop.click()
+    assert ready.engines.forced == [run]
+    ready.runs.take((RunUpdate(run, replace(state, status=Status.CRASHED), None, False),))
+    assert ready.runs.entries[0].stop_asked_at is None
+
+
+def test_an_engine_of_an_earlier_window_is_ended_by_force(qtbot, context, tmp_path, monkeypatch):
+    from studio.gui.engine import Engines
+
+    ended = []
+    monkeypatch.setattr("studio.supervise.engine.end_by_force", ended.append)
+    run = build_run(tmp_path / "runs", build_dataset(tmp_path / "images", num_train=6, num_validation=2), status=Status.RUNNING)
+    engines = Engines(context.background)
+    engines.end_by_force(run)
+    qtbot.waitUntil(lambda: ended == [run])
+    engines.close()
+
+
+def test_a_run_taken_out_of_the_queue_lies_in_the_bin_beside_the_runs(ready, qtbot):
+    ready.runs.train()
+    qtbot.waitUntil(lambda: len(ready.engines.started) == 1)
+    ready.runs.queue()
+    qtbot.waitUntil(lambda: len(ready.runs.queued) == 1)
+    folder = ready.runs.queued[0].folder
+    ready.runs.unqueue(ready.runs.queued[0])
+    qtbot.waitUntil(lambda: (runs_dir() / BIN / folder.name).is_dir())
+    assert not folder.path.exists()
+
+
+def test_a_missing_gpu_is_told_with_a_way_to_use_the_cpu(window, ready, qtbot, monkeypatch):
+    from studio.core.problem import error
+
+    sentence = "A GPU was asked for and none was found."
+    monkeypatch.setattr("studio.core.device.device_problem", lambda device: error("training.device", sentence))
+    ready.store.set({"training.device": "cuda:0"})
+    qtbot.waitUntil(lambda: window.toast.text == sentence)
+    assert ready.runs.reason_not_to_train() == sentence
+    window.toast.hide()
+    window.train()
+    assert window.toast.text == sentence and window.toast.isVisible()
+    window.toast._action.click()
+    assert ready.store.experiment.training.device == "cpu"
+    assert ready.runs.reason_not_to_train() == ""
+
+
+def test_the_device_menu_asks_the_driver_again(window, ready, qtbot, monkeypatch):
+    from studio.core import device
+
+    picker = window.top_bar.device
+    monkeypatch.setattr(device, "usable_gpus", lambda: (device.Gpu("Test GPU", 8 << 30),))
+    picker._menu.aboutToShow.emit()
+    qtbot.waitUntil(lambda: [d["key"] for d in picker.devices] == ["cuda:0", "cpu"])
