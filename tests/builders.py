@@ -14,7 +14,9 @@ from studio.dataset.dataset import Dataset, Sample
 CLASSES = ("boot", "dress", "hat", "shirt", "shoe", "shorts")
 
 
-def build_dataset(root: Path, classes: tuple[str, ...] = CLASSES, num_train: int = 40, num_validation: int = 20, size_px: int = 24) -> Dataset:
+def build_dataset(
+    root: Path, classes: tuple[str, ...] = CLASSES, num_train: int = 40, num_validation: int = 20, size_px: int = 24
+) -> Dataset:
     """A data set with one colour per class, `num_train` and `num_validation` PNG files of each class."""
     from PIL import Image
 

@@ -32,9 +32,7 @@ def run(args: argparse.Namespace) -> int:
     from studio.engine.score_run import score_run
 
     with terminal.Progress() as progress:
-        scores = score_run(
-            folder, _data(folder, args.data), which=args.which, part=args.part, device=args.device, progress=progress
-        )
+        scores = score_run(folder, _data(folder, args.data), which=args.which, part=args.part, device=args.device, progress=progress)
     if scores["unknown_classes"]:
         terminal.note(f"Warning: left out, since the run does not know them: {', '.join(map(shown, scores['unknown_classes']))}")
     for id_, reason in list(scores["unreadable"].items())[:10]:

@@ -35,5 +35,7 @@ def run(args: argparse.Namespace) -> int:
         write_experiment(experiment, args.output)
     except OSError as exc:
         raise BadInput(f"{args.output} cannot be written: {exc.strerror}. Choose another place with -o.") from None
-    terminal.say(f"Wrote {args.output}: {len(dataset.classes):,} classes, {len(dataset.samples):,} images. Train with: studio train {args.output}")
+    terminal.say(
+        f"Wrote {args.output}: {len(dataset.classes):,} classes, {len(dataset.samples):,} images. Train with: studio train {args.output}"
+    )
     return DONE

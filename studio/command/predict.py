@@ -16,7 +16,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_run_argument(parser)
     parser.add_argument("paths", metavar="FILE_OR_DIR", nargs="+", help="images, or folders with images")
     parser.add_argument("--top", type=int, default=3, metavar="N", help="classes per image (default: 3)")
-    parser.add_argument("--unsure", type=float, default=None, metavar="P", help="mark images whose best class is less likely (default: 0.5)")
+    parser.add_argument(
+        "--unsure", type=float, default=None, metavar="P", help="mark images whose best class is less likely (default: 0.5)"
+    )
     parser.add_argument("--csv", action="store_true", help="print CSV with the probability of every class")
     parser.add_argument("--json", action="store_true", help="end standard output with one line of JSON")
     add_which_argument(parser)

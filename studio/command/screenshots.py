@@ -27,8 +27,6 @@ def run(args: argparse.Namespace) -> int:
     from studio.gui.screenshot import render_all
 
     with terminal.Progress("pictures") as progress:
-        written = render_all(
-            args.output, data=source_text(args.data) if args.data else "", workers=not args.no_workers, progress=progress
-        )
+        written = render_all(args.output, data=source_text(args.data) if args.data else "", workers=not args.no_workers, progress=progress)
     terminal.say(f"Wrote {len(written):,} pictures to {terminal.safe(str(args.output))}")
     return DONE

@@ -43,7 +43,9 @@ def _list(args: argparse.Namespace) -> int:
         here = "here" if info.is_installed else "    "
         if not terminal.say(f"{here}  {top1}  {size}  {info.input_size:>4} px  {info.source}/{info.name}"):
             return DONE
-    terminal.note(f"{len(chosen):,} of {len(infos):,} backbones. Columns: weights on this computer, ImageNet top-1, parameters, input size.")
+    terminal.note(
+        f"{len(chosen):,} of {len(infos):,} backbones. Columns: weights on this computer, ImageNet top-1, parameters, input size."
+    )
     return DONE
 
 

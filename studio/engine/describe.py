@@ -63,7 +63,9 @@ def describe_model(model: Model, training: Training, optimiser: Optimiser, num_c
     }
 
 
-def _memory(shapes: _Shapes, is_frozen, input_size: int, training: Training, optimiser: Optimiser, total: int, trainable: int) -> dict[str, int]:
+def _memory(
+    shapes: _Shapes, is_frozen, input_size: int, training: Training, optimiser: Optimiser, total: int, trainable: int
+) -> dict[str, int]:
     width = _BYTES.get(training.precision, 2 if torch.cuda.is_available() else 4)
     kept = sum(sum_ for (sum_, _), frozen in zip(shapes.outputs, is_frozen, strict=True) if not frozen)
     passing = max((largest for (_, largest), frozen in zip(shapes.outputs, is_frozen, strict=True) if frozen), default=0)

@@ -20,7 +20,18 @@ from studio.core.device import cuda_state, has_mps, torch_is_cpu_only
 LOW_DISK_BYTES = 5 * 10**9
 
 # Packages and what each is for. A missing one is named with the command that brings it.
-PACKAGES = ("torch", "torchvision", "timm", "albumentations", "opencv-python-headless", "safetensors", "onnx", "onnxruntime", "PySide6-Essentials", "pyqtgraph")
+PACKAGES = (
+    "torch",
+    "torchvision",
+    "timm",
+    "albumentations",
+    "opencv-python-headless",
+    "safetensors",
+    "onnx",
+    "onnxruntime",
+    "PySide6-Essentials",
+    "pyqtgraph",
+)
 
 # The libraries that Qt's window (xcb) and drawing need on Linux, with Debian's package for each.
 QT_LIBRARIES = {
@@ -111,7 +122,11 @@ def _device() -> Finding:
     state = cuda_state()
     if torch.cuda.is_available():
         names = ", ".join(f"{gpu.name} ({gpu.memory_bytes / 2**30:.0f} GB)" for gpu in state.gpus)
-        return Finding("Device", "good", f"{names or torch.cuda.get_device_name(0)}; driver for CUDA {state.driver_version}, torch for {torch.version.cuda}")
+        return Finding(
+            "Device",
+            "good",
+            f"{names or torch.cuda.get_device_name(0)}; driver for CUDA {state.driver_version}, torch for {torch.version.cuda}",
+        )
     if has_mps() and torch.backends.mps.is_available():
         return Finding("Device", "good", "Apple GPU (mps)")
     processor = f"processor with {torch.get_num_threads()} threads"
@@ -125,7 +140,9 @@ def _device() -> Finding:
             "Update the NVIDIA driver.",
         )
     if state.driver_version:
-        return Finding("Device", "warning", f"{processor}; there is an NVIDIA driver and no GPU it offers", "Check the GPU, and CUDA_VISIBLE_DEVICES.")
+        return Finding(
+            "Device", "warning", f"{processor}; there is an NVIDIA driver and no GPU it offers", "Check the GPU, and CUDA_VISIBLE_DEVICES."
+        )
     return Finding("Device", "good", f"{processor}; no GPU found: training works and takes longer")
 
 
@@ -152,7 +169,12 @@ def _bundled_weights() -> Finding:
 def _places() -> Finding:
     """Can be written, and have room: runs, weights, cache."""
     details, fixes = [], []
-    for title, folder in (("runs", place.runs_dir()), ("weights", place.weights_dir()), ("cache", place.cache_dir()), ("state", place.state_dir())):
+    for title, folder in (
+        ("runs", place.runs_dir()),
+        ("weights", place.weights_dir()),
+        ("cache", place.cache_dir()),
+        ("state", place.state_dir()),
+    ):
         existing = next(p for p in (folder, *folder.parents) if p.exists())
         free = shutil.disk_usage(existing).free
         details.append(f"{title} in {folder} ({free / 1e9:,.1f} GB free)")
@@ -182,15 +204,27 @@ def _qt() -> Finding:
         return Finding("Window", "problem", "PySide6 is missing", f"Run: {sys.executable} -m pip install PySide6-Essentials")
     if version.startswith("6.12.") and sys.version_info < (3, 12):
         return Finding(
-            "Window", "problem", f"PySide6 {version} ends by itself on Python 3.11", f'Run: {sys.executable} -m pip install "PySide6-Essentials<6.12"'
+            "Window",
+            "problem",
+            f"PySide6 {version} ends by itself on Python 3.11",
+            f'Run: {sys.executable} -m pip install "PySide6-Essentials<6.12"',
         )
     missing = {name: package for name, package in QT_LIBRARIES.items() if not _loads(name)} if sys.platform.startswith("linux") else {}
     if missing:
         distribution = _distribution()
-        fix = f"Run: sudo apt-get install {' '.join(missing.values())}" if distribution in ("debian", "ubuntu") else "Install them with your system's package manager."
+        fix = (
+            f"Run: sudo apt-get install {' '.join(missing.values())}"
+            if distribution in ("debian", "ubuntu")
+            else "Install them with your system's package manager."
+        )
         return Finding("Window", "problem", f"Qt {version} needs {', '.join(missing)}", fix)
     if sys.platform.startswith("linux") and not (os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY")):
-        return Finding("Window", "warning", f"Qt {version} is ready, but there is no display here", "The commands work without one; `studio --help` lists them.")
+        return Finding(
+            "Window",
+            "warning",
+            f"Qt {version} is ready, but there is no display here",
+            "The commands work without one; `studio --help` lists them.",
+        )
     return Finding("Window", "good", f"Qt {version} is ready")
 
 

@@ -95,7 +95,9 @@ class Reporter:
         if len(self._unreadable) > self._num_told:
             self._num_told = len(self._unreadable)
             sentence = f"{self._num_told:,} images in all cannot be read any more; the run goes on without them."
-            self.warn("unreadable-image", sentence, f"Put the files back, or leave them out on the Data page. The first {NUM_NAMED} were named.")
+            self.warn(
+                "unreadable-image", sentence, f"Put the files back, or leave them out on the Data page. The first {NUM_NAMED} were named."
+            )
 
     def phase(self, phase: str, detail: str = "") -> None:
         self.tell(ev.PhaseStarted(phase=phase, detail=detail))

@@ -49,7 +49,9 @@ def score_run(
     if not samples:
         raise BadInput(f"There are no {'' if part == 'all' else part + ' '}images in {shown(data.source)} to score.")
     if not known:
-        raise BadInput(f"None of the classes there is known to {folder.nickname}: it knows {listed(trained.classes)}, the folder has {listed(unknown)}.")
+        raise BadInput(
+            f"None of the classes there is known to {folder.nickname}: it knows {listed(trained.classes)}, the folder has {listed(unknown)}."
+        )
     labels = np.array([index[s.label] for s in known], np.int64)
     source = Source(
         paths=tuple(dataset.path_of(s) for s in known),

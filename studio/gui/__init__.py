@@ -1,4 +1,4 @@
-'''The window. This page is the guide for whoever writes a page of it.
+"""The window. This page is the guide for whoever writes a page of it.
 
 A page is one class in `studio/gui/pages/<key>.py`, made on the first visit (its module is imported then):
 
@@ -75,4 +75,4 @@ States: empty, full, running, failed (recorded runs on a data set, DATA with --d
 
 **Tests** (tests/gui/test_<page>_page.py): the fixture `context` in tests/gui/conftest.py gives a Context on temporary folders with fake
 workers (`context.probe.answer(method, result)`); `page = SchedulePage(context); qtbot.addWidget(page)`.
-'''
+"""

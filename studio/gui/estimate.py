@@ -98,7 +98,13 @@ class Estimates(QObject):
     def _question(self) -> tuple:
         experiment, dataset = self._store.experiment, self._store.dataset
         num_classes = len(dataset.classes) if dataset else 0
-        return experiment.model.model_dump_json(), num_classes or 10, experiment.training.batch_size, experiment.training.precision, experiment.optimiser.kind
+        return (
+            experiment.model.model_dump_json(),
+            num_classes or 10,
+            experiment.training.batch_size,
+            experiment.training.precision,
+            experiment.optimiser.kind,
+        )
 
     def _ask(self) -> None:
         question = self._question()

@@ -180,7 +180,9 @@ class Projects(QObject):
     def _start(self, path: Path, experiment: Experiment, saved_at: datetime | None) -> None:
         if why := self.save_now():
             self._timer.start()
-            self.noticed.emit(f"“{self._store.experiment.name}” cannot be saved ({why}), so it stays open. Free some space, then try again.")
+            self.noticed.emit(
+                f"“{self._store.experiment.name}” cannot be saved ({why}), so it stays open. Free some space, then try again."
+            )
             return
         self._let_go()
         self._hold = _held(path)

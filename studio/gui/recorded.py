@@ -179,7 +179,8 @@ class _Simulation:
             "classes": list(self.dataset.classes),
             "confusion": confusion.tolist(),
             "per_class": [
-                {"precision": float(precision[i]), "recall": float(recall[i]), "f1": float(f1[i]), "support": int(true[i])} for i in range(c)
+                {"precision": float(precision[i]), "recall": float(recall[i]), "f1": float(f1[i]), "support": int(true[i])}
+                for i in range(c)
             ],
             "top1": float(np.mean(rank < 1)),
             "top5": float(np.mean(rank < 5)),
@@ -257,8 +258,13 @@ class _Simulation:
                     if part.stop < self.num_steps or r.status is not Status.FINISHED:
                         yield t, ev.PhaseStarted(phase="training")
                 if part.stop == max(1, round(0.1 * total)):
-                    yield t, ev.WarningRaised(
-                        code="unreadable-image", sentence="1 image could not be read and is left out of this run.", fix="See it on the Data page."
+                    yield (
+                        t,
+                        ev.WarningRaised(
+                            code="unreadable-image",
+                            sentence="1 image could not be read and is left out of this run.",
+                            fix="See it on the Data page.",
+                        ),
                     )
         yield t, self._samples(rng)
 
@@ -271,8 +277,9 @@ class _Simulation:
             validation_top1=score["top1"], validation_top5=score["top5"], macro_f1=score["macro_f1"], class_recalls=recalls, is_best=is_best,
             seconds=self.steps_per_epoch * self.recording.seconds_per_step * 1.1,
         )  # fmt: skip
-        yield t + 0.05, ev.CheckpointSaved(
-            step=step, path=f"checkpoints/step-{step:08d}", num_bytes=14_200_000, is_best=is_best, seconds=0.05
+        yield (
+            t + 0.05,
+            ev.CheckpointSaved(step=step, path=f"checkpoints/step-{step:08d}", num_bytes=14_200_000, is_best=is_best, seconds=0.05),
         )
 
     def _ending(self, t: float) -> Iterator[tuple[float, ev.Event]]:
@@ -301,7 +308,8 @@ class _Simulation:
         names = ("stem", *(f"stage {i}" for i in range(1, len(sizes) - 1)), "head")
         factors = stage_factors(len(sizes), e.optimiser.stage_lr_factor)
         stages = tuple(
-            ev.StageDescribed(name=names[i], num_parameters=sizes[i], is_frozen=i < num_frozen, lr_factor=factors[i]) for i in range(len(sizes))
+            ev.StageDescribed(name=names[i], num_parameters=sizes[i], is_frozen=i < num_frozen, lr_factor=factors[i])
+            for i in range(len(sizes))
         )
         return ev.RunDescribed(
             device=r.device, device_name="2 cores" if r.device == "cpu" else r.device, precision="fp32", channels_last=True,

@@ -376,7 +376,9 @@ class RunsController(QObject):
             if entry.is_launching:
                 entry.is_launching = False
                 words = f"The training process {describe_exit_code(code)} before it began."
-                failed = RunFailed(step=0, sentence=words, fix="Train again. Details hold the end of its log.", trace=entry.folder.log_tail())
+                failed = RunFailed(
+                    step=0, sentence=words, fix="Train again. Details hold the end of its log.", trace=entry.folder.log_tail()
+                )
                 entry.state = replace(entry.state, status=Status.FAILED, failed=failed)
                 self._find_active()
                 self.state_changed.emit(entry)

@@ -243,4 +243,3 @@ class _ScanThread(QThread):
 def _origin(data: Data) -> tuple:
     """The settings that make it another data set rather than another cut of the same one."""
     return data.source, data.layout, data.path_column, data.label_column
-

@@ -39,7 +39,12 @@ class Shot:
 
 
 def render_all(
-    out_dir: Path, *, data: str = "", workers: bool = True, shots: Iterable[Shot] | None = None, progress: Callable[[int, int, str], None] | None = None
+    out_dir: Path,
+    *,
+    data: str = "",
+    workers: bool = True,
+    shots: Iterable[Shot] | None = None,
+    progress: Callable[[int, int, str], None] | None = None,
 ) -> list[Path]:
     """Render shots (all pages, states, themes and sizes by default) to PNG files in `out_dir`; returns their paths.
 

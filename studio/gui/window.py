@@ -154,7 +154,9 @@ class Window(QMainWindow):
         self.context.runs.entries_changed.disconnect(self._on_first_runs)
         active = self.context.runs.active
         if active is not None and self.context.settings.text("window/closed_during") == active.folder.name:
-            self.context.shell.toast(f"{active.name.capitalize()} went on while the window was closed.", "Show", lambda: self.show_page("train"))
+            self.context.shell.toast(
+                f"{active.name.capitalize()} went on while the window was closed.", "Show", lambda: self.show_page("train")
+            )
         self.context.settings.set("window/closed_during", "")
         if active is None and (num_waiting := len(self.context.runs.queued)):
             words = f"{num_waiting} runs wait. Start them?" if num_waiting > 1 else "One run waits. Start it?"
@@ -291,7 +293,8 @@ class Window(QMainWindow):
         from studio.gui.shell.command import Command
 
         pages = [
-            Command("page", slot.title, slot.icon, run=partial(self.show_page, slot.key), shortcut=f"Ctrl {i}") for i, slot in enumerate(PAGES, 1)
+            Command("page", slot.title, slot.icon, run=partial(self.show_page, slot.key), shortcut=f"Ctrl {i}")
+            for i, slot in enumerate(PAGES, 1)
         ]
         found = [
             Command("command", words, _COMMAND_ICONS.get(keys, "command"), run=function, shortcut=_spoken(keys))

@@ -107,9 +107,7 @@ def test_equal_arguments_give_equal_weights_and_leave_the_global_random_state_al
     assert any(not torch.equal(states[0][k], states[2][k]) for k in states[0] if k.startswith("backbone.") and k.endswith("weight"))
 
 
-@pytest.mark.parametrize(
-    ("init", "expected"), [("he", (2 / 512) ** 0.5), ("xavier", (2 / (512 + 100)) ** 0.5), ("zeros", 0.0)]
-)
+@pytest.mark.parametrize(("init", "expected"), [("he", (2 / 512) ** 0.5), ("xavier", (2 / (512 + 100)) ** 0.5), ("zeros", 0.0)])
 def test_the_head_starts_with_the_spread_its_initialisation_promises(init, expected):
     head = build_backbone("torchvision", "resnet18", num_classes=100, pretrained=False, head_init=init).module.head
     assert float(head.linear.weight.detach().std()) == pytest.approx(expected, rel=0.02)

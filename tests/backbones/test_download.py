@@ -155,7 +155,9 @@ def test_a_complete_part_left_by_a_kill_is_not_appended_to(server, target):
 
 
 def test_a_wrong_checksum_sets_the_file_aside_and_says_so(server, target):
-    with pytest.raises(BadInput, match=r"The checksum of weights.pth differs: .* instead of 00000000\. .* set aside as weights.pth.damaged"):
+    with pytest.raises(
+        BadInput, match=r"The checksum of weights.pth differs: .* instead of 00000000\. .* set aside as weights.pth.damaged"
+    ):
         download(server.url, target, sha256_prefix="00000000")
     assert names_in(target.parent) == {"weights.pth.damaged"}
 

@@ -19,7 +19,10 @@ def install(monkeypatch, tmp_path, text: str) -> None:
 
 @pytest.mark.parametrize(
     "text",
-    ["__version__ = '2.10.0+cpu'\ncuda: Optional[str] = None\nhip: Optional[str] = None\n", "__version__ = '2.10.0'\ncuda = None\nhip = None\n"],
+    [
+        "__version__ = '2.10.0+cpu'\ncuda: Optional[str] = None\nhip: Optional[str] = None\n",
+        "__version__ = '2.10.0'\ncuda = None\nhip = None\n",
+    ],
 )
 def test_a_torch_made_for_the_cpu_has_no_gpu_to_choose(monkeypatch, tmp_path, text):
     install(monkeypatch, tmp_path, text)

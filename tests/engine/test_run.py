@@ -43,9 +43,7 @@ def finished(tmp_path_factory) -> RunFolder:
 
 def _move_half_of_validation_to_test(folder: RunFolder) -> None:
     dataset = Dataset.from_json(folder.dataset_path.read_bytes())
-    samples = tuple(
-        dataclasses.replace(s, split="test") if s.split == "validation" and i % 2 else s for i, s in enumerate(dataset.samples)
-    )
+    samples = tuple(dataclasses.replace(s, split="test") if s.split == "validation" and i % 2 else s for i, s in enumerate(dataset.samples))
     folder.dataset_path.write_bytes(dataset.changed(samples=samples).to_json())
 
 

@@ -14,7 +14,14 @@ from tests.builders import build_dataset
 CLASSES = ("boot", "hat <b>", "größe")
 
 
-def make_run(root: Path, source: str = "bundled", backbone: str = "tf_efficientnet_lite0", input_size: int = 64, is_pretrained: bool = True, seed: int = 0) -> RunFolder:
+def make_run(
+    root: Path,
+    source: str = "bundled",
+    backbone: str = "tf_efficientnet_lite0",
+    input_size: int = 64,
+    is_pretrained: bool = True,
+    seed: int = 0,
+) -> RunFolder:
     """A run folder with one checkpoint of a network with a new, random head, and images to compare on."""
     import torch
 

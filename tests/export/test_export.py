@@ -68,7 +68,9 @@ def test_safetensors_load_into_timm_bit_for_bit(bundled_run, tmp_path):
     ours = load_trained(bundled_run).module
     images = torch.randn(2, 3, 64, 64, generator=torch.Generator().manual_seed(0))
     by_folder = timm.create_model(f"local-dir:{tmp_path / 'st'}", pretrained=True).eval()
-    by_file = timm.create_model("tf_efficientnet_lite0", num_classes=len(CLASSES), checkpoint_path=str(tmp_path / "st" / "model.safetensors")).eval()
+    by_file = timm.create_model(
+        "tf_efficientnet_lite0", num_classes=len(CLASSES), checkpoint_path=str(tmp_path / "st" / "model.safetensors")
+    ).eval()
     with torch.inference_mode():
         expected = ours(images)
         assert torch.equal(by_folder(images), expected)
@@ -81,7 +83,9 @@ def test_the_example_beside_an_export_runs_and_agrees(bundled_run, onnx_export, 
     rng = np.random.default_rng(3)
     picture = tmp_path / "picture.png"
     Image.fromarray(rng.integers(0, 256, (90, 120, 3), np.uint8)).resize((240, 180)).save(picture)
-    done = subprocess.run([sys.executable, str(onnx_export[0] / "preprocess.py"), str(picture)], capture_output=True, text=True, timeout=100)
+    done = subprocess.run(
+        [sys.executable, str(onnx_export[0] / "preprocess.py"), str(picture)], capture_output=True, text=True, timeout=100
+    )
     assert done.returncode == 0, done.stderr
     prediction = next(Predictor(load_trained(bundled_run)).predict([str(picture)]))
     assert f"{CLASSES[prediction.best]} ({prediction.confidence:.1%})" in done.stdout

@@ -324,7 +324,9 @@ def test_blocks_fill_the_width_and_none_is_too_thin():
 
 
 def test_both_layouts_of_feature_maps_and_tokens_are_told_apart():
-    raw = {"stages": [{"name": "a", "num_parameters": 1, "output_shape": shape} for shape in ([96, 56, 56], [56, 56, 96], [197, 768], None)]}
+    raw = {
+        "stages": [{"name": "a", "num_parameters": 1, "output_shape": shape} for shape in ([96, 56, 56], [56, 56, 96], [197, 768], None)]
+    }
     assert [s.size_words for s in network_from(raw).stages] == ["96×56²", "96×56²", "197×768", ""]
     assert [s.feature_side for s in network_from(raw).stages] == [56, 56, None, None]
 
@@ -344,7 +346,9 @@ def test_a_weights_file_is_reported_before_it_is_applied(page, probe, tmp_path):
     page.check_weights(path)
     method, params = probe.calls[-1]
     assert method == "check_weights_file" and params["path"] == path_to_text(path)
-    probe.held[method][0]({"matched": ["a", "b"], "missing": ["c"], "unexpected": [], "wrong_shape": [], "sentence": "2 tensors matched, 1 missing."})
+    probe.held[method][0](
+        {"matched": ["a", "b"], "missing": ["c"], "unexpected": [], "wrong_shape": [], "sentence": "2 tensors matched, 1 missing."}
+    )
     report = page.weights_report
     assert page.store.experiment == Experiment()
     assert report.sentence_label.text() == "2 tensors matched, 1 missing." and report.tag.text() == "fits in part"

@@ -43,7 +43,9 @@ def three_runs(dataset):
     short = base.changed({"schedule.epochs": 6, "schedule.peak_lr": 5e-4})
     return [
         build_run(runs_dir(), dataset, Status.FINISHED, nickname="keen-finch", started=FIRST.replace(hour=8), skill=0.95, seed=1),
-        build_run(runs_dir(), dataset, Status.STOPPED, nickname="brave-heron", started=FIRST.replace(hour=9), skill=0.85, seed=2, experiment=short),
+        build_run(
+            runs_dir(), dataset, Status.STOPPED, nickname="brave-heron", started=FIRST.replace(hour=9), skill=0.85, seed=2, experiment=short
+        ),
         build_run(runs_dir(), dataset, Status.FAILED, nickname="calm-otter", started=FIRST.replace(hour=10), seed=3),
     ]
 
@@ -108,7 +110,9 @@ def test_search_takes_words_and_comparisons(open_page, three_runs, query, found)
 
 def test_tags_and_stars_are_searched(context, three_runs):
     context.runs.take(tuple(RunUpdate(f, f.read_state(), f.experiment(), False) for f in three_runs))
-    row = RunRow(context.runs.entries[0], Notes(tags=("low LR", "paper"), is_starred=True, note="with flips"), context.runs.entries[0].state)
+    row = RunRow(
+        context.runs.entries[0], Notes(tags=("low LR", "paper"), is_starred=True, note="with flips"), context.runs.entries[0].state
+    )
     assert matches(row, "tag:paper is:starred flips") and not matches(row, "tag:draft")
 
 
@@ -206,7 +210,10 @@ def test_a_cell_says_what_it_means(open_page, three_runs):
     page = open_page(*three_runs)
     counts = page.confusion.matrix.model.scores.confusion
     n = counts[0, 0]
-    assert page.confusion.matrix.model.sentence(0, 0) == f"boot called boot, right: {n} images, {n / counts[0].sum() * 100:.0f}\N{NO-BREAK SPACE}% of {counts[0].sum()}"
+    assert (
+        page.confusion.matrix.model.sentence(0, 0)
+        == f"boot called boot, right: {n} images, {n / counts[0].sum() * 100:.0f}\N{NO-BREAK SPACE}% of {counts[0].sum()}"
+    )
 
 
 def test_more_than_forty_classes_are_one_picture_that_keys_walk(qtbot, theme):
@@ -455,7 +462,10 @@ def test_everything_that_takes_the_focus_has_a_name(open_page, three_runs):
     nameless = [
         w.objectName() or type(w).__name__
         for w in page.findChildren(QWidget)
-        if w.focusPolicy() & Qt.FocusPolicy.TabFocus and w.isVisible() and not w.accessibleName() and not isinstance(w.parentWidget(), QAbstractButton)
+        if w.focusPolicy() & Qt.FocusPolicy.TabFocus
+        and w.isVisible()
+        and not w.accessibleName()
+        and not isinstance(w.parentWidget(), QAbstractButton)
     ]
     assert nameless == []
 

@@ -65,7 +65,12 @@ def _move(viewport, at: QPoint) -> None:
 
     local = QPointF(at)
     event = QMouseEvent(
-        QEvent.Type.MouseMove, local, viewport.mapToGlobal(local), Qt.MouseButton.NoButton, Qt.MouseButton.LeftButton, Qt.KeyboardModifier.NoModifier
+        QEvent.Type.MouseMove,
+        local,
+        viewport.mapToGlobal(local),
+        Qt.MouseButton.NoButton,
+        Qt.MouseButton.LeftButton,
+        Qt.KeyboardModifier.NoModifier,
     )
     QApplication.sendEvent(viewport, event)
 

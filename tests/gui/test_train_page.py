@@ -110,7 +110,16 @@ def test_a_curve_of_many_steps_is_drawn_with_few_points_that_keep_its_extremes(q
     steps = Curve().extended(np.arange(len(y)), y)
     described = next(e for e in recorded_events(Recording(status=Status.RUNNING), dataset) if isinstance(e, ev.RunDescribed))
     described = replace(described, steps_per_epoch=15_000)  # of 8 epochs
-    state = RunState(status=Status.FINISHED, description=described, step=len(y), train_loss=steps, train_top1=steps, lr=steps, grad_norm=steps, step_time=steps)
+    state = RunState(
+        status=Status.FINISHED,
+        description=described,
+        step=len(y),
+        train_loss=steps,
+        train_top1=steps,
+        lr=steps,
+        grad_norm=steps,
+        step_time=steps,
+    )
     charts = TrainCharts()
     for plot in charts.plots:
         qtbot.addWidget(plot)
@@ -345,7 +354,10 @@ def test_everything_that_takes_the_focus_has_a_name(open_page, dataset):
     nameless = [
         w.objectName() or type(w).__name__
         for w in page.findChildren(QWidget)
-        if w.focusPolicy() & Qt.FocusPolicy.TabFocus and w.isVisible() and not w.accessibleName() and not isinstance(w.parentWidget(), QAbstractButton)
+        if w.focusPolicy() & Qt.FocusPolicy.TabFocus
+        and w.isVisible()
+        and not w.accessibleName()
+        and not isinstance(w.parentWidget(), QAbstractButton)
     ]
     assert nameless == []
 

@@ -64,7 +64,13 @@ class Probe(FakeWorker):
         heat.write_bytes(np.linspace(0, 1, 64, dtype=np.float32).tobytes())
         image.write_bytes(bytes(8 * 8 * 3))
         size = {"width": 8, "height": 8}
-        return {"heat": {"path": str(heat), **size}, "image": {"path": str(image), **size}, "box": [0, 0, 24], "size": [24, 24], "class_index": 0}
+        return {
+            "heat": {"path": str(heat), **size},
+            "image": {"path": str(image), **size},
+            "box": [0, 0, 24],
+            "size": [24, 24],
+            "class_index": 0,
+        }
 
 
 @pytest.fixture(scope="module")

@@ -169,7 +169,9 @@ def test_no_colour_stands_outside_the_tokens():
     found = [
         f"{path.name}: {match[0]}"
         for path in folder.rglob("*.py")
-        for match in re.finditer(r"[\"']#[0-9A-Fa-f]{6}\b|QColor\(\s*\d|Qt\.GlobalColor\.(?!transparent)\w+", path.read_text(encoding="utf-8"))
+        for match in re.finditer(
+            r"[\"']#[0-9A-Fa-f]{6}\b|QColor\(\s*\d|Qt\.GlobalColor\.(?!transparent)\w+", path.read_text(encoding="utf-8")
+        )
     ]
     assert found == []
     assert colour("series.3").isValid()

@@ -85,7 +85,9 @@ def test_a_run_without_a_checkpoint_is_a_sentence(probe, tmp_path):
 
 
 def test_a_step_is_timed(probe):
-    found = probe.ask("measure", model={"input_size": 32, "train_stages": 0}, num_classes=3, training={"batch_size": 4, "precision": "fp32"})
+    found = probe.ask(
+        "measure", model={"input_size": 32, "train_stages": 0}, num_classes=3, training={"batch_size": 4, "precision": "fp32"}
+    )
     assert 0 < found["seconds_per_image"] < 10 and found["device"] in ("cpu", "cuda:0", "mps")
 
 

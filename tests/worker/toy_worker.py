@@ -52,7 +52,10 @@ def die_once(call, marker):
     return {"value": "second life"}
 
 
-METHODS = {f.__name__: Method(f) for f in (echo, bad, broken, picture, die, die_once)} | {"slow": Method(slow, "long"), "seen": Method(seen)}
+METHODS = {f.__name__: Method(f) for f in (echo, bad, broken, picture, die, die_once)} | {
+    "slow": Method(slow, "long"),
+    "seen": Method(seen),
+}
 
 if __name__ == "__main__":
     serve(METHODS, sys.stdin.buffer, sys.stdout.buffer, Path(sys.argv[-1]))

@@ -31,9 +31,7 @@ class DownloadCancelled(Exception):
     """Asked for by the user. What came so far is kept and the next download goes on from there."""
 
 
-def download_weights(
-    info: BackboneInfo, progress: Progress | None = None, is_cancelled: Callable[[], bool] | None = None
-) -> Path:
+def download_weights(info: BackboneInfo, progress: Progress | None = None, is_cancelled: Callable[[], bool] | None = None) -> Path:
     """Puts the weights of `info` where `build_backbone` finds them, unless they are on this computer already. Gives their path.
 
     Raises BadInput in words for what goes wrong, DownloadCancelled when asked to stop.

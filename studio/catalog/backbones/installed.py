@@ -59,7 +59,7 @@ def _name_in_url(info: BackboneInfo) -> str:
 
 
 def _hub_id(info: BackboneInfo) -> str | None:
-    """"timm/resnet18.a1_in1k" for weights on the Hugging Face hub, else None."""
+    """ "timm/resnet18.a1_in1k" for weights on the Hugging Face hub, else None."""
     url = info.weights_url or ""
     return "/".join(url.removeprefix(_HUB).split("/")[:2]) if url.startswith(_HUB) else None
 

@@ -152,7 +152,7 @@ def _is_block(module: nn.Module) -> bool:
 
 
 def _title(prefix: str, module: nn.Module, count: int) -> str:
-    """"inception4a" -> "inception 4a", "Mixed_6b" -> "mixed 6b", "encoder_layer_3" -> "block 4", others "stage 2"."""
+    """ "inception4a" -> "inception 4a", "Mixed_6b" -> "mixed 6b", "encoder_layer_3" -> "block 4", others "stage 2"."""
     kind = type(module).__name__
     if kind == "EncoderBlock":
         return f"block {count}"

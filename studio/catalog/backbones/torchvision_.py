@@ -57,9 +57,7 @@ def infos() -> tuple[BackboneInfo, ...]:
         weights = models.get_model_weights(name)
         usual = weights.DEFAULT
         found.append(_info(name, name, usual, ""))
-        found += [
-            _info(f"{name}.{w.name}", name, w, w.name) for w in weights if w is not usual and w.name != _WITHOUT_CLASSIFIER
-        ]
+        found += [_info(f"{name}.{w.name}", name, w, w.name) for w in weights if w is not usual and w.name != _WITHOUT_CLASSIFIER]
     return tuple(found)
 
 

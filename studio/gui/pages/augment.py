@@ -99,10 +99,14 @@ class AugmentPage(Page):
         self.mirror.setEnabled(not is_off)
         set_plain_tooltip(
             self.mirror,
-            "Off with strength Off." if is_off else "Flips left and right half of the time. Switch it off when the side matters (text, left and right).",
+            "Off with strength Off."
+            if is_off
+            else "Flips left and right half of the time. Switch it off when the side matters (text, left and right).",
         )
         transforms = [t for t in preset.transforms if t.title != "Mirror" or augment.horizontal_flip]
-        self.pipeline.set_subtitle("nothing" if is_off else f"{len(transforms)} step{'' if len(transforms) == 1 else 's'}, {_title(preset.key).lower()}")
+        self.pipeline.set_subtitle(
+            "nothing" if is_off else f"{len(transforms)} step{'' if len(transforms) == 1 else 's'}, {_title(preset.key).lower()}"
+        )
         while self._cards_column.count() > 1:
             widget = self._cards_column.takeAt(0).widget()
             widget.hide()

@@ -34,8 +34,12 @@ class LargeVariant(QFrame):
         head.addWidget(self.title_label)
         head.addWidget(self.seed_label)
         head.addStretch(1)
-        head.addWidget(icon_button("caret-left", "Show the variant before", name="augment.large.back", on_click=lambda: self.step_wanted.emit(-1)))
-        head.addWidget(icon_button("caret-right", "Show the next variant", name="augment.large.next", on_click=lambda: self.step_wanted.emit(1)))
+        head.addWidget(
+            icon_button("caret-left", "Show the variant before", name="augment.large.back", on_click=lambda: self.step_wanted.emit(-1))
+        )
+        head.addWidget(
+            icon_button("caret-right", "Show the next variant", name="augment.large.next", on_click=lambda: self.step_wanted.emit(1))
+        )
         head.addWidget(icon_button("x", "Close the large view", name="augment.large.close", on_click=self.close_view))
         column.addLayout(head)
         column.addStretch(1)

@@ -216,7 +216,9 @@ class PreviewPanel(Panel):
         try:
             path = path_to_text(subject.path if subject else test_card_path())
         except OSError as exc:
-            self._on_failed(question, f"The test picture cannot be written: {exc.strerror or exc}.", "Make room on the disk, or open a folder.")
+            self._on_failed(
+                question, f"The test picture cannot be written: {exc.strerror or exc}.", "Make room on the disk, or open a folder."
+            )
             return
         # What the pictures depend on and no more: a long list of left-out files need not travel.
         raw = experiment.model_dump(mode="json", include={"schema_version", "name", "model", "augment", "training"})

@@ -64,7 +64,9 @@ class DataPage(Page):
     def _make_head(self) -> None:
         self.source_button = button(" ", "folder-notch-open", name="data.source", on_click=self._on_source_clicked)
         self.head.insertWidget(1, self.source_button)
-        self.stop_button = button("Stop", "stop-fill", kind="quiet", tone="bad", name="data.stop_reading", on_click=self.context.scan.cancel)
+        self.stop_button = button(
+            "Stop", "stop-fill", kind="quiet", tone="bad", name="data.stop_reading", on_click=self.context.scan.cancel
+        )
         self.rescan_button = button("Rescan", "arrows-clockwise", kind="quiet", name="data.rescan", on_click=self._on_rescan_clicked)
         self.open_button = button("Open folder…", "folder-notch-plus", name="data.open", on_click=self.context.shell.open_folder_dialog)
         for made in (self.stop_button, self.rescan_button, self.open_button):
@@ -220,7 +222,12 @@ class DataPage(Page):
             return
         found = findings(self.store.problems, scan.issues)
         self.issues.show_state(
-            dataset, found, is_checking=scan.is_running, is_checked=scan.state.is_complete, words=reading_words(*scan.progress), seconds=scan.seconds
+            dataset,
+            found,
+            is_checking=scan.is_running,
+            is_checked=scan.state.is_complete,
+            words=reading_words(*scan.progress),
+            seconds=scan.seconds,
         )
 
     def _show_trouble(self, error: BadInput) -> None:
@@ -239,7 +246,10 @@ class DataPage(Page):
         self.stack.setCurrentWidget(self.trouble)
 
     def _show_stopped(self) -> None:
-        actions = (("data.retry", "Read again", self._on_rescan_clicked), ("data.locate", "Open folder…", self.context.shell.open_folder_dialog))
+        actions = (
+            ("data.retry", "Read again", self._on_rescan_clicked),
+            ("data.locate", "Open folder…", self.context.shell.open_folder_dialog),
+        )
         self.trouble.show_trouble("Reading was stopped", "Nothing was changed.", actions, with_layouts=False, is_error=False)
         self.stack.setCurrentWidget(self.trouble)
 
@@ -255,7 +265,9 @@ class DataPage(Page):
 
     def leave_out(self, ids: tuple[str, ...]) -> None:
         words = counted(len(ids), "image")
-        self._edit(edit.leave_out(self.store.experiment.data, ids), f"leave out {words}", f"{words} left out. The files stay where they are.")
+        self._edit(
+            edit.leave_out(self.store.experiment.data, ids), f"leave out {words}", f"{words} left out. The files stay where they are."
+        )
 
     def take_back(self, ids: tuple[str, ...]) -> None:
         words = counted(len(ids), "image")

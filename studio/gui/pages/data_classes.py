@@ -37,9 +37,7 @@ class ClassRow:
 def class_rows(dataset, left_out: tuple[str, ...], order: str = "count") -> list[ClassRow]:
     """Rows by "count" (largest first) or "name" (class order); the left-out classes last."""
     total = max(1, len(dataset.samples))
-    rows = [
-        ClassRow(name, index, counts, sum(counts.values()) / total) for index, (name, counts) in enumerate(dataset.counts().items())
-    ]
+    rows = [ClassRow(name, index, counts, sum(counts.values()) / total) for index, (name, counts) in enumerate(dataset.counts().items())]
     if order == "count":
         rows.sort(key=lambda row: -row.total)
     return rows + [ClassRow(name, None, dict.fromkeys(PART_ALPHA, 0), 0.0) for name in left_out]

@@ -79,7 +79,9 @@ class ImagesPanel(Panel):
         self.search.setClearButtonEnabled(True)
         self.search.addAction(icon("magnifying-glass", "muted"), QLineEdit.ActionPosition.LeadingPosition)
         self.search.textChanged.connect(lambda text: self.set_filter(self._filter.but(search=text)))
-        self.funnel = icon_button("funnel", "Choose part and order", small=True, name="data.images.funnel", on_click=self._on_funnel_clicked)
+        self.funnel = icon_button(
+            "funnel", "Choose part and order", small=True, name="data.images.funnel", on_click=self._on_funnel_clicked
+        )
         self.funnel.setCheckable(True)
         self.size_slider = _SizeSlider(self._settings)
         self.size_slider.changed.connect(lambda side: self.grid.set_side(side))

@@ -191,7 +191,9 @@ class IssueCard(QFrame):
         moves = dict(finding.moves)
         if moves:
             target = "train" if "train" in moves.values() else "validation"
-            move = button(f"Move to {target}", kind="primary", small=True, name=f"{name}.move", on_click=lambda: self.move_wanted.emit(moves))
+            move = button(
+                f"Move to {target}", kind="primary", small=True, name=f"{name}.move", on_click=lambda: self.move_wanted.emit(moves)
+            )
             self.actions.addWidget(move, 0, Qt.AlignmentFlag.AlignRight)
         if finding.ids:
             show = button("Show", small=True, name=f"{name}.show", on_click=lambda: self.show_wanted.emit(finding.ids, finding.title))

@@ -41,7 +41,9 @@ class LargeView(QFrame):
         head.addWidget(self.part_tag)
         head.addWidget(self.name_label, 1)
         head.addWidget(self.fact_label)
-        head.addWidget(icon_button("caret-left", "Show the image before", name="data.large.back", on_click=lambda: self.step_wanted.emit(-1)))
+        head.addWidget(
+            icon_button("caret-left", "Show the image before", name="data.large.back", on_click=lambda: self.step_wanted.emit(-1))
+        )
         head.addWidget(icon_button("caret-right", "Show the next image", name="data.large.next", on_click=lambda: self.step_wanted.emit(1)))
         head.addWidget(icon_button("x", "Close the large view", name="data.large.close", on_click=self.close_view))
         column.addLayout(head)

@@ -105,7 +105,13 @@ class Trouble(Panel):
         self.body.addStretch(1)
 
     def show_trouble(
-        self, title: str, detail: str, actions: tuple[tuple[str, str, Callable[[], object]], ...], *, with_layouts: bool, is_error: bool = True
+        self,
+        title: str,
+        detail: str,
+        actions: tuple[tuple[str, str, Callable[[], object]], ...],
+        *,
+        with_layouts: bool,
+        is_error: bool = True,
     ) -> None:
         """actions: name, label and what it does, the main one first."""
         said = (title, detail, with_layouts, tuple(name for name, _, _ in actions))

@@ -143,7 +143,9 @@ class DropZone(DashedFrame):
         self._show_rest()
 
     def _show_rest(self) -> None:
-        self._say("Drop a folder of images here", "One sub-folder per class, or a CSV with file names and labels. Files stay where they are.")
+        self._say(
+            "Drop a folder of images here", "One sub-folder per class, or a CSV with file names and labels. Files stay where they are."
+        )
         self._mark(False)
 
     def _say(self, title: str, sentence: str, tone: str = "text2") -> None:

@@ -111,7 +111,9 @@ class ResultsPage(Page):
         self.body.addWidget(self.banner)
         self.stack = QStackedWidget()
         self.body.addWidget(self.stack, 1)
-        self.empty = EmptyState("trophy", "No runs yet", "The first finished epoch shows up here.", "Train", self.runs.train, name="results.empty")
+        self.empty = EmptyState(
+            "trophy", "No runs yet", "The first finished epoch shows up here.", "Train", self.runs.train, name="results.empty"
+        )
         self.stack.addWidget(self.empty)
         self.stack.addWidget(self._build_full())
 

@@ -58,7 +58,9 @@ class CamLoader(QObject):
             return
         key = self._asked = self._wanted.pop()
         params = {"run": path_to_text(key[0]), "path": path_to_text(key[1]), "class_index": key[2]}
-        self._probe.call("explain", params, lambda result: self._on_result(key, result), lambda error: self._on_error(key, error), key="results.explain")
+        self._probe.call(
+            "explain", params, lambda result: self._on_result(key, result), lambda error: self._on_error(key, error), key="results.explain"
+        )
 
     def _on_result(self, key: Key, result: dict) -> None:
         try:

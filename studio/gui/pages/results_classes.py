@@ -48,7 +48,9 @@ class ClassModel(QAbstractTableModel):
             case Qt.ItemDataRole.UserRole:
                 return value
             case Qt.ItemDataRole.ToolTipRole:
-                return plain_tooltip(text if index.column() == 0 else f"{shown(self.rows[index.row()].name)}\n{HELP[index.column()]}: {text}")
+                return plain_tooltip(
+                    text if index.column() == 0 else f"{shown(self.rows[index.row()].name)}\n{HELP[index.column()]}: {text}"
+                )
             case Qt.ItemDataRole.AccessibleTextRole:
                 return f"{COLUMNS[index.column()]} {text}"
         return None

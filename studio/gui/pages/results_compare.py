@@ -32,7 +32,14 @@ class ComparePanel(Panel):
         self.measure.value_changed.connect(lambda _: self._draw())
         self.head.addWidget(self.measure)
         self._axis = PlainAxis("left", factor=100)
-        self.plot = CurvePlot("results.compare.plot", "Compare", left=self._axis, bottom=PlainAxis("bottom", is_whole=True), left_label=" ", corner="bottom right")
+        self.plot = CurvePlot(
+            "results.compare.plot",
+            "Compare",
+            left=self._axis,
+            bottom=PlainAxis("bottom", is_whole=True),
+            left_label=" ",
+            corner="bottom right",
+        )
         self.plot.set_x_label("epoch")
         self.plot.show_x = lambda x: f"epoch {x:.0f}"
         self.plot.hovered.connect(lambda x: self.plot.set_cross(None if x is None else float(max(1, round(x)))))
@@ -69,7 +76,9 @@ class ComparePanel(Panel):
                 value = float(best_of(good))
                 if best is None or best_of(value, best[0]) == value != best[0]:
                     best = (value, int(x[np.nanargmin(y) if best_of is min else np.nanargmax(y)]), row)
-        self.plot.set_guide("best", best[0] if best else None, f"series.{best[2].series}" if best else "outline", show(best[0]) if best else "")
+        self.plot.set_guide(
+            "best", best[0] if best else None, f"series.{best[2].series}" if best else "outline", show(best[0]) if best else ""
+        )
         longest = max((len(r.state.epochs) for r in self._rows), default=1)
         self.plot.set_x_range(0, max(2, longest))
         if values:

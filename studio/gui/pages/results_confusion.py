@@ -147,7 +147,9 @@ class _RowNames(QHeaderView):
         painter.save()
         painter.setFont(font("strong" if is_chosen else "label"))
         painter.setPen(colour("text" if is_chosen else "text2"))
-        words = QFontMetrics(painter.font()).elidedText(table.model().headerData(section, Qt.Orientation.Vertical), Qt.TextElideMode.ElideRight, rect.width() - px(8))
+        words = QFontMetrics(painter.font()).elidedText(
+            table.model().headerData(section, Qt.Orientation.Vertical), Qt.TextElideMode.ElideRight, rect.width() - px(8)
+        )
         painter.drawText(rect.adjusted(0, 0, -px(6), 0), int(Qt.AlignmentFlag.AlignRight | Qt.AlignmentFlag.AlignVCenter), words)
         painter.restore()
 

@@ -74,7 +74,9 @@ class DetailsView(QWidget):
         self.note.setPlaceholderText("What was tried, what was learnt")
         self.note.setFixedHeight(px(58))
         self.note.setFont(font("label"))
-        for index, (label, field, name) in enumerate((("Name", self.title, "title"), ("Tags", self.tags, "tags"), ("Note", self.note, "note"))):
+        for index, (label, field, name) in enumerate(
+            (("Name", self.title, "title"), ("Tags", self.tags, "tags"), ("Note", self.note, "note"))
+        ):
             caption = PlainLabel(label, "label")
             caption.setBuddy(field)
             caption.setFixedWidth(px(44))

@@ -46,7 +46,9 @@ def value_text(path: str, value: Any) -> str:
     if path in ("schedule.peak_lr", "optimiser.weight_decay"):
         return rate(float(value))
     if isinstance(value, str) and path.startswith(("schedule.", "optimiser.", "augment.", "training.", "model.")):
-        return choice_label(path, value) if path not in ("model.backbone", "model.weights_file", "training.device") else shown(value) or "none"
+        return (
+            choice_label(path, value) if path not in ("model.backbone", "model.weights_file", "training.device") else shown(value) or "none"
+        )
     return shown(show_value(value))
 
 
@@ -161,7 +163,12 @@ class DifferenceModel(QAbstractTableModel):
     def headerData(self, section: int, orientation: Qt.Orientation, role: int = Qt.ItemDataRole.DisplayRole):
         if orientation == Qt.Orientation.Horizontal and role == Qt.ItemDataRole.DisplayRole:
             return ("Setting", *self.names)[section]
-        if orientation == Qt.Orientation.Horizontal and role == Qt.ItemDataRole.DecorationRole and section and self.series[section - 1] is not None:
+        if (
+            orientation == Qt.Orientation.Horizontal
+            and role == Qt.ItemDataRole.DecorationRole
+            and section
+            and self.series[section - 1] is not None
+        ):
             return _dot(self.series[section - 1])
         if role == Qt.ItemDataRole.TextAlignmentRole:
             return Qt.AlignmentFlag.AlignLeft | Qt.AlignmentFlag.AlignVCenter
@@ -233,7 +240,9 @@ class _Cell(QStyledItemDelegate):
         note_width = metrics.horizontalAdvance(line.note) + px(8) if column == 2 and line.note else 0
         if metrics.horizontalAdvance(text) + note_width > box.width():
             note_width = 0  # the value matters more; the note stands in the tooltip
-        words = metrics.elidedText(text, Qt.TextElideMode.ElideMiddle if is_value else Qt.TextElideMode.ElideRight, box.width() - note_width)
+        words = metrics.elidedText(
+            text, Qt.TextElideMode.ElideMiddle if is_value else Qt.TextElideMode.ElideRight, box.width() - note_width
+        )
         painter.drawText(box, int(Qt.AlignmentFlag.AlignVCenter), words)
         if note_width:
             painter.setPen(colour(line.tone))

@@ -72,7 +72,9 @@ class _Model(QAbstractListModel):
             tail = f", {card.state}" if card.state else ""
             return f"{shown(card.label)} called {shown(card.predicted)}, {percent(card.mistake.confidence, 0)} sure, loss {card.mistake.loss:.2f}{tail}"
         if role == Qt.ItemDataRole.ToolTipRole:
-            return plain_tooltip(f"{shown(card.mistake.id)}\n{card.words}, {percent(card.mistake.confidence)} sure\nloss {card.mistake.loss:.3f}")
+            return plain_tooltip(
+                f"{shown(card.mistake.id)}\n{card.words}, {percent(card.mistake.confidence)} sure\nloss {card.mistake.loss:.3f}"
+            )
         return None
 
 
@@ -93,8 +95,12 @@ class MistakesPanel(Panel):
         self.filter_chip.hide()
         self.head.insertWidget(1, self.filter_chip)
         self.relabel_button = button("Relabel", "tag", small=True, name="results.relabel", on_click=self.open_relabel_menu)
-        self.confirm_button = icon_button("check", "The label is right", small=True, name="results.confirm", on_click=lambda: self._act(self.confirm_wanted))
-        self.leave_out_button = icon_button("eye-slash", "Leave the image out", small=True, name="results.leave_out", on_click=lambda: self._act(self.leave_out_wanted))
+        self.confirm_button = icon_button(
+            "check", "The label is right", small=True, name="results.confirm", on_click=lambda: self._act(self.confirm_wanted)
+        )
+        self.leave_out_button = icon_button(
+            "eye-slash", "Leave the image out", small=True, name="results.leave_out", on_click=lambda: self._act(self.leave_out_wanted)
+        )
         self.opacity = Slider(0.0, 1.0, 0.7, default=0.7, name="results.cam.opacity")
         self.opacity.setFixedWidth(px(70))
         self.opacity.setAccessibleName("Opacity of the heat map")
@@ -292,7 +298,9 @@ class _CardDelegate(QStyledItemDelegate):
             text = tick.elidedText(card.state, Qt.TextElideMode.ElideRight, int(picture.width()) - px(16))
             box = QRectF(picture.left() + 4, picture.bottom() - tick.height() - 5, tick.horizontalAdvance(text) + px(8), tick.height() + 1)
             self._badge(painter, box, text, "good" if card.is_confirmed and card.now == card.label else "warn")
-        self._caption(painter, card, QRectF(cell.left() + px(6), picture.bottom() + 1, cell.width() - px(12), cell.bottom() - picture.bottom() - 1))
+        self._caption(
+            painter, card, QRectF(cell.left() + px(6), picture.bottom() + 1, cell.width() - px(12), cell.bottom() - picture.bottom() - 1)
+        )
         if option.state & QStyle.StateFlag.State_HasFocus and view.hasFocus():
             painter.setBrush(Qt.BrushStyle.NoBrush)
             painter.setPen(pen("focus", 2))
@@ -347,5 +355,7 @@ class _CardDelegate(QStyledItemDelegate):
         x = box.left()
         for text, token in ((true, "text"), (arrow, "muted"), (called, "bad")):
             painter.setPen(colour(token))
-            painter.drawText(QRectF(x, box.top(), room, box.height()), int(Qt.AlignmentFlag.AlignLeft | Qt.AlignmentFlag.AlignVCenter), text)
+            painter.drawText(
+                QRectF(x, box.top(), room, box.height()), int(Qt.AlignmentFlag.AlignLeft | Qt.AlignmentFlag.AlignVCenter), text
+            )
             x += metrics.horizontalAdvance(text)

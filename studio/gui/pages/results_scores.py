@@ -118,7 +118,11 @@ def worst_mistakes(predictions: Predictions, label: int | None = None, predicted
     picks = picks[np.argsort(-predictions.losses[picks], kind="stable")][:MAX_MISTAKES]
     return [
         Mistake(
-            predictions.ids[i], int(predictions.labels[i]), int(called[i]), float(predictions.probabilities[i, called[i]]), float(predictions.losses[i])
+            predictions.ids[i],
+            int(predictions.labels[i]),
+            int(called[i]),
+            float(predictions.probabilities[i, called[i]]),
+            float(predictions.losses[i]),
         )
         for i in picks
     ]

@@ -244,7 +244,11 @@ class RunsTable(QTableView):
 
     def keyPressEvent(self, event: QKeyEvent) -> None:
         row = self.chosen
-        if row is not None and event.modifiers() in (Qt.KeyboardModifier.NoModifier, Qt.KeyboardModifier.ShiftModifier, Qt.KeyboardModifier.KeypadModifier):
+        if row is not None and event.modifiers() in (
+            Qt.KeyboardModifier.NoModifier,
+            Qt.KeyboardModifier.ShiftModifier,
+            Qt.KeyboardModifier.KeypadModifier,
+        ):
             if event.key() == Qt.Key.Key_F2:
                 self.rename()
                 return
@@ -358,7 +362,9 @@ class _RowDelegate(QStyledItemDelegate):
             x = left + metrics.horizontalAdvance(name) + px(6)
             box = QRectF(x, rect.center().y() - px(8), tag_width - px(2), px(17))
             painter.setPen(Qt.PenStyle.NoPen)
-            painter.setBrush(colour({"good": "goodWash", "trains": "trainsWash", "warn": "warnWash", "bad": "badWash"}.get(token, "pressed")))
+            painter.setBrush(
+                colour({"good": "goodWash", "trains": "trainsWash", "warn": "warnWash", "bad": "badWash"}.get(token, "pressed"))
+            )
             painter.drawRoundedRect(box, 4, 4)
             painter.setFont(font("caption"))
             painter.setPen(colour(token))
@@ -396,7 +402,9 @@ def _spark(painter: QPainter, box: QRectF, row: RunRow) -> None:
     span = (high - low) or 1.0
     step = box.width() / max(1, planned - 1)
     painter.setBrush(Qt.BrushStyle.NoBrush)
-    painter.drawPolyline(QPolygonF([QPointF(box.left() + i * step, box.top() + box.height() * (high - v) / span) for i, v in enumerate(values)]))
+    painter.drawPolyline(
+        QPolygonF([QPointF(box.left() + i * step, box.top() + box.height() * (high - v) / span) for i, v in enumerate(values)])
+    )
 
 
 def _tags(painter: QPainter, rect: QRect, tags: tuple[str, ...]) -> None:

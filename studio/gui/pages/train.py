@@ -266,7 +266,9 @@ class TrainPage(Page):
         self.stack.setCurrentWidget(self.full)
         ghost = self.ghost_entry
         self.figures.set_figures(run_figures(state, entry.experiment, ghost.state if ghost else None, ghost.name if ghost else ""))
-        self.charts.set_run(Shown(entry.folder.name, entry.experiment, state), Shown(ghost.name, ghost.experiment, ghost.state) if ghost else None)
+        self.charts.set_run(
+            Shown(entry.folder.name, entry.experiment, state), Shown(ghost.name, ghost.experiment, ghost.state) if ghost else None
+        )
 
     def _draw_plot(self, index: int) -> None:
         if self.stack.currentWidget() is self.full and not self.charts.plots[index].isHidden():

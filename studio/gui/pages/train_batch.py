@@ -85,7 +85,15 @@ class BatchPanel(Panel):
         self._task: Task | None = None
         self.model = _Model(self)
         self.list = _TileList(self.model)
-        self.hold = button("Hold", "push-pin", kind="quiet", small=True, checkable=True, name="train.hold", tooltip="Keep these images while the run goes on")
+        self.hold = button(
+            "Hold",
+            "push-pin",
+            kind="quiet",
+            small=True,
+            checkable=True,
+            name="train.hold",
+            tooltip="Keep these images while the run goes on",
+        )
         self.head.addWidget(self.hold)
         self.body.addWidget(self.list)
         self.body.setContentsMargins(px(8), 0, px(8), px(6))
@@ -112,7 +120,9 @@ class BatchPanel(Panel):
     def _on_read(self, samples: ev.SamplesReported, strip: QImage) -> None:
         self._task = None
         side = samples.tile_px
-        pixmaps = tuple(QPixmap.fromImage(strip.copy(i * side, 0, side, side)) if not strip.isNull() else QPixmap() for i in range(len(samples.ids)))
+        pixmaps = tuple(
+            QPixmap.fromImage(strip.copy(i * side, 0, side, side)) if not strip.isNull() else QPixmap() for i in range(len(samples.ids))
+        )
         self.model.set_tiles(tiles_of(samples), pixmaps)
         wrong = sum(t.is_wrong for t in self.model.tiles)
         self.set_subtitle(f"step {count(samples.step)}, {len(samples.ids)} images with their loss, {wrong} wrong")

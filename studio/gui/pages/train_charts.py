@@ -146,10 +146,14 @@ class TrainCharts(QObject):
         x, raw, smooth = train_points(run, state.train_top1, self.mode, self.weight)
         self.accuracy.set_curve("train.raw", x, raw, CurveStyle("train top-1, each step", "series.0", "raw", percent))
         self.accuracy.set_curve("train", x, smooth, CurveStyle("train top-1", "series.0", show=percent))
-        self._validation(self.accuracy, run, "validation", state.validation_top1, CurveStyle("validation top-1", "series.1", "marks", percent))
+        self._validation(
+            self.accuracy, run, "validation", state.validation_top1, CurveStyle("validation top-1", "series.1", "marks", percent)
+        )
         num_classes = len(state.description.classes) if state.description else 0
         if num_classes > _MANY_CLASSES:
-            self._validation(self.accuracy, run, "top5", state.validation_top5, CurveStyle("validation top-5", "series.2", "marks", percent, 1))
+            self._validation(
+                self.accuracy, run, "top5", state.validation_top5, CurveStyle("validation top-5", "series.2", "marks", percent, 1)
+            )
         self._ghost_curve(self.accuracy, "validation_top1", "top-1", percent)
         self.accuracy.describe(self._say_curve(run, "top-1 accuracy", state.validation_top1.y, percent, max))
         lows = [y for y in (smooth, state.validation_top1.y) if len(y)]
@@ -170,7 +174,9 @@ class TrainCharts(QObject):
         self.rate.set_curve("applied", applied_x, applied, CurveStyle("applied", "series.0", show=rate))
         self.rate.set_y_range(low / 1.5, high * 1.5)
         if len(applied):
-            self.rate.describe(f"Learning rate {rate(float(applied[-1]))} at step {state.step:,}, highest so far {rate(float(applied.max()))}.")
+            self.rate.describe(
+                f"Learning rate {rate(float(applied[-1]))} at step {state.step:,}, highest so far {rate(float(applied.max()))}."
+            )
 
     def _draw_gradient(self, run: Shown) -> None:
         x, raw, smooth = train_points(run, run.state.grad_norm, self.mode, self.weight)

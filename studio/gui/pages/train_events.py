@@ -192,14 +192,20 @@ class _EventDelegate(QStyledItemDelegate):
         painter.setFont(font("tick"))
         painter.setPen(colour("muted"))
         painter.drawText(
-            QRect(rect.left() + px(3), top, px(self._TIME) - px(6), line_height), int(Qt.AlignmentFlag.AlignVCenter | Qt.AlignmentFlag.AlignRight), clock(notice.t)
+            QRect(rect.left() + px(3), top, px(self._TIME) - px(6), line_height),
+            int(Qt.AlignmentFlag.AlignVCenter | Qt.AlignmentFlag.AlignRight),
+            clock(notice.t),
         )
         icon_name, token = ICONS.get(notice.kind, ("info", "text2"))
-        paint_icon(painter, QRect(rect.left() + px(self._TIME) + px(4), top + (line_height - px(14)) // 2, px(14), px(14)), icon_name, token)
+        paint_icon(
+            painter, QRect(rect.left() + px(self._TIME) + px(4), top + (line_height - px(14)) // 2, px(14), px(14)), icon_name, token
+        )
         painter.setFont(font("label"))
         painter.setPen(colour("bad" if notice.kind == "failure" else "text2"))
         painter.drawText(
-            self._text_rect(self._width()).translated(rect.topLeft()).intersected(rect.adjusted(0, 0, 0, px(4))), int(Qt.TextFlag.TextWordWrap), words_of(notice)
+            self._text_rect(self._width()).translated(rect.topLeft()).intersected(rect.adjusted(0, 0, 0, px(4))),
+            int(Qt.TextFlag.TextWordWrap),
+            words_of(notice),
         )
         if option.state & QStyle.StateFlag.State_HasFocus and self.parent().hasFocus():
             painter.setPen(pen("focus", 2))

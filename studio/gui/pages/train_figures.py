@@ -70,7 +70,13 @@ def _train_loss(state: RunState, last) -> Figure:
     if last is None or last.train_loss is None or last.validation_loss is None:
         return Figure("Train loss", f"{recent.mean():.3f}", help=help_)
     gap = last.validation_loss - last.train_loss
-    return Figure("Train loss", f"{recent.mean():.3f}", f"gap {signed(gap, 2)}", "muted", f"{help_} Gap: validation minus train loss of the last epoch.")
+    return Figure(
+        "Train loss",
+        f"{recent.mean():.3f}",
+        f"gap {signed(gap, 2)}",
+        "muted",
+        f"{help_} Gap: validation minus train loss of the last epoch.",
+    )
 
 
 def _rarest_class(state: RunState, last) -> Figure:

@@ -44,7 +44,9 @@ def phase_lines(state: RunState, now_t: float) -> tuple[tuple[str, str, str], ..
         end = next((t for t in times if t > start), None)
         detail = f" {shown(begun[key].detail)}" if begun[key].detail else ""
         is_over = end is not None or state.phases[-1].phase != key
-        lines.append((title + detail, seconds((end if end is not None else start if is_over else now_t) - start), "done" if is_over else "now"))
+        lines.append(
+            (title + detail, seconds((end if end is not None else start if is_over else now_t) - start), "done" if is_over else "now")
+        )
     return tuple(line for line in lines if line[2] != "skipped")
 
 
@@ -169,12 +171,16 @@ class RunBanner(QWidget):
         match state.status:
             case Status.PAUSED:
                 last = next((n for n in reversed(state.notices) if n.kind == "pause"), None)
-                self.banner.show_message("info", last.sentence if last else f"Paused, safe at step {count(state.step)}", "", (("Go on", on_go_on),))
+                self.banner.show_message(
+                    "info", last.sentence if last else f"Paused, safe at step {count(state.step)}", "", (("Go on", on_go_on),)
+                )
             case Status.FAILED | Status.CRASHED if outcome:
                 self.banner.show_message("error", shown(outcome.sentence), shown(outcome.fix), (*resume, *details))
             case Status.STOPPED if outcome:
                 results: Actions = (("See results", on_results),) if state.epochs else ()
-                self.banner.show_message("info", shown(outcome.sentence), shown(outcome.fix) if outcome.can_resume else "", (*resume, *results))
+                self.banner.show_message(
+                    "info", shown(outcome.sentence), shown(outcome.fix) if outcome.can_resume else "", (*resume, *results)
+                )
             case _:
                 self.hide()
                 return

@@ -49,26 +49,69 @@ def system_rows(state: RunState) -> tuple[Row, ...]:
         total = now.device_total_bytes
         is_high = bool(total) and now.device_bytes > HIGH_MEMORY * total
         rows.append(
-            Row("Device memory", _of(now.device_bytes, total), history(lambda e: e.device_bytes), total, "series.0", "warn" if is_high else "text")
+            Row(
+                "Device memory",
+                _of(now.device_bytes, total),
+                history(lambda e: e.device_bytes),
+                total,
+                "series.0",
+                "warn" if is_high else "text",
+            )
         )
     waits = state.data_wait_fraction > HIGH_WAIT
     rows.append(
         Row(
-            "Loader wait", percent(state.data_wait_fraction, 0), tuple(w for _, w in state.load_history), 1.0, "series.1", "warn" if waits else "text",
+            "Loader wait",
+            percent(state.data_wait_fraction, 0),
+            tuple(w for _, w in state.load_history),
+            1.0,
+            "series.1",
+            "warn" if waits else "text",
             "Share of the time in which training waits for images to be read and augmented.",
         )  # fmt: skip
     )
-    rows.append(Row("Speed", f"{count(state.images_per_s)}{NBSP}img/s", tuple(v for v, _ in state.load_history), None, "series.0", help="Images trained per second."))
-    rows.append(Row("Processor", percent(now.cpu_fraction, 0), history(lambda e: e.cpu_fraction), 1.0, "series.2", help="Use of all cores of this machine."))
     rows.append(
-        Row("Training process", num_bytes(now.process_bytes), history(lambda e: e.process_bytes), None, "series.2",
-            help=f"Memory of the training process and its loaders. Peak {num_bytes(now.peak_bytes)}.")  # fmt: skip
+        Row(
+            "Speed",
+            f"{count(state.images_per_s)}{NBSP}img/s",
+            tuple(v for v, _ in state.load_history),
+            None,
+            "series.0",
+            help="Images trained per second.",
+        )
+    )
+    rows.append(
+        Row(
+            "Processor",
+            percent(now.cpu_fraction, 0),
+            history(lambda e: e.cpu_fraction),
+            1.0,
+            "series.2",
+            help="Use of all cores of this machine.",
+        )
+    )
+    rows.append(
+        Row(
+            "Training process",
+            num_bytes(now.process_bytes),
+            history(lambda e: e.process_bytes),
+            None,
+            "series.2",
+            help=f"Memory of the training process and its loaders. Peak {num_bytes(now.peak_bytes)}.",
+        )  # fmt: skip
     )
     if now.memory_total_bytes:
         share = now.memory_bytes / now.memory_total_bytes
         rows.append(
-            Row("Memory in use", _of(now.memory_bytes, now.memory_total_bytes), history(lambda e: e.memory_bytes), now.memory_total_bytes,
-                "series.2", "warn" if share > HIGH_MEMORY else "text", "Memory of the whole machine.")  # fmt: skip
+            Row(
+                "Memory in use",
+                _of(now.memory_bytes, now.memory_total_bytes),
+                history(lambda e: e.memory_bytes),
+                now.memory_total_bytes,
+                "series.2",
+                "warn" if share > HIGH_MEMORY else "text",
+                "Memory of the whole machine.",
+            )  # fmt: skip
         )
     return tuple(rows)
 

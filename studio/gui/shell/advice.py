@@ -68,7 +68,12 @@ def _from_runs(context: Context) -> list[Advice]:
     draft = context.store.experiment
     if entry.is_active and state.step > 50 and state.data_wait_fraction > 0.3:
         found.append(
-            Advice("data-wait", "gauge", "warn", f"{entry.name.capitalize()} waits {wording.percent(state.data_wait_fraction, 0)} of its time for images.")
+            Advice(
+                "data-wait",
+                "gauge",
+                "warn",
+                f"{entry.name.capitalize()} waits {wording.percent(state.data_wait_fraction, 0)} of its time for images.",
+            )
         )
     scores = [e.validation_top1 for e in state.epochs]
     if len(scores) >= 3 and entry.status is Status.FINISHED and scores[-1] >= max(scores) - 1e-9 and scores[-1] - scores[-3] > 0.01:

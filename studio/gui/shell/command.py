@@ -10,7 +10,14 @@ from studio.core.path_text import shown
 from studio.gui import wording
 from studio.gui.context import Context
 
-PAGE_OF_SECTION = {"data": "data", "model": "model", "augment": "augment", "schedule": "schedule", "optimiser": "schedule", "training": "schedule"}
+PAGE_OF_SECTION = {
+    "data": "data",
+    "model": "model",
+    "augment": "augment",
+    "schedule": "schedule",
+    "optimiser": "schedule",
+    "training": "schedule",
+}
 # Edited by other means than a value in a row.
 _NOT_IN_ROWS = {"data.left_out", "data.relabelled", "data.moved", "data.left_out_classes"}
 
@@ -54,7 +61,9 @@ def run_commands(context: Context) -> list[Command]:
     for entry in reversed(context.runs.entries):
         best = entry.state.best
         note = f"{entry.status}" + (f" · {wording.percent(best.validation_top1)}" if best else "")
-        found.append(Command("run", entry.title, "trophy", note, lambda e=entry: context.shell.go_to("results", e), words=entry.folder.name))
+        found.append(
+            Command("run", entry.title, "trophy", note, lambda e=entry: context.shell.go_to("results", e), words=entry.folder.name)
+        )
     return found
 
 

@@ -123,7 +123,7 @@ def _find_devices() -> list[dict]:
 
 def _short(name: str) -> str:
     """ "NVIDIA H100 80GB HBM3" -> "H100"; long CPU names to their first words."""
-    words = [w for w in name.replace("(R)", "").replace("(TM)", "").split() if w not in ("NVIDIA", "GeForce", "Intel", "AMD", "Apple", "CPU")]
+    words = [
+        w for w in name.replace("(R)", "").replace("(TM)", "").split() if w not in ("NVIDIA", "GeForce", "Intel", "AMD", "Apple", "CPU")
+    ]
     return " ".join(words[:2])[:18]
-
-

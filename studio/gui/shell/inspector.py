@@ -82,7 +82,9 @@ class Inspector(QFrame):
         head.setContentsMargins(px(14), px(6), px(8), px(6))
         head.addWidget(PlainLabel("This experiment", "panel"))
         head.addStretch(1)
-        head.addWidget(icon_button("caret-double-right", "Fold the inspector (Ctrl I)", name="inspector.fold", on_click=self.fold_requested.emit))
+        head.addWidget(
+            icon_button("caret-double-right", "Fold the inspector (Ctrl I)", name="inspector.fold", on_click=self.fold_requested.emit)
+        )
         column.addLayout(head)
         content = QWidget()
         self._content = QVBoxLayout(content)
@@ -137,7 +139,10 @@ class Inspector(QFrame):
         self._epoch_time = Metric()
         self._all_time = Metric()
         self._all_title = PlainLabel("All epochs", "label")
-        for icon, title, figure in (("timer", PlainLabel("Time per epoch", "label"), self._epoch_time), ("", self._all_title, self._all_time)):
+        for icon, title, figure in (
+            ("timer", PlainLabel("Time per epoch", "label"), self._epoch_time),
+            ("", self._all_title, self._all_time),
+        ):
             part = QVBoxLayout()
             part.setSpacing(px(2))
             head = QHBoxLayout()
@@ -220,7 +225,9 @@ class Inspector(QFrame):
             value, _, unit = words.partition(wording.NBSP)
             figure.set(value, unit)
         self._time_source.setText(time.source if time else "known after the first epoch")
-        why = f"The median epoch of that run, times the number of training images now over then. {time.source.capitalize()}." if time else ""
+        why = (
+            f"The median epoch of that run, times the number of training images now over then. {time.source.capitalize()}." if time else ""
+        )
         for part in (self._epoch_time, self._all_time, self._time_source):
             set_plain_tooltip(part, why)
 
@@ -237,7 +244,11 @@ class Inspector(QFrame):
             batch = self._context.store.experiment.training.batch_size
             set_plain_tooltip(self._memory_bar, _why_memory(memory, batch))
         elif system:
-            used, whole = (system.device_bytes, system.device_total_bytes) if system.device_total_bytes else (system.process_bytes, system.memory_total_bytes)
+            used, whole = (
+                (system.device_bytes, system.device_total_bytes)
+                if system.device_total_bytes
+                else (system.process_bytes, system.memory_total_bytes)
+            )
             self._memory_figure.setText(f"{wording.num_bytes(used or 0)} of {wording.num_bytes(whole or 0)}")
             self._memory_bar.set_parts([(used or 0, "series.0")], whole or None)
             self._memory_legend.setText(f"measured on {active.name}")
@@ -275,7 +286,13 @@ class _AdviceLine(QWidget):
         actions.setSpacing(px(8))
         if advice.values:
             actions.addWidget(
-                button("Apply", kind="link", small=True, name=f"advice.{advice.key}", on_click=lambda: context.store.set(advice.values, advice.label))
+                button(
+                    "Apply",
+                    kind="link",
+                    small=True,
+                    name=f"advice.{advice.key}",
+                    on_click=lambda: context.store.set(advice.values, advice.label),
+                )
             )
 
         def hide() -> None:
@@ -378,7 +395,11 @@ class _Strip(QWidget):
         column = QVBoxLayout(self)
         column.setContentsMargins(1, px(6), 1, px(6))
         column.setSpacing(px(4))
-        column.addWidget(icon_button("caret-double-left", "Open the inspector (Ctrl I)", name="inspector.open", on_click=self.opened.emit), 0, Qt.AlignmentFlag.AlignHCenter)
+        column.addWidget(
+            icon_button("caret-double-left", "Open the inspector (Ctrl I)", name="inspector.open", on_click=self.opened.emit),
+            0,
+            Qt.AlignmentFlag.AlignHCenter,
+        )
         column.addSpacing(px(4))
         self._parts: dict[str, _StripFigure] = {}
         for key, icon, token, what in (

@@ -325,7 +325,9 @@ class _QueueRow(QWidget):
             menu.addAction(icon("play-fill"), "Start now", lambda: runs.start_now(entry))
             menu.addAction(icon("caret-up"), "Earlier", lambda: runs.move_in_queue(entry, -1))
             menu.addAction(icon("caret-down"), "Later", lambda: runs.move_in_queue(entry, 1))
-            menu.addAction(icon("arrow-u-up-left"), "Edit as draft", lambda: self._context.store.replace(entry.experiment, f"edit {entry.name}"))
+            menu.addAction(
+                icon("arrow-u-up-left"), "Edit as draft", lambda: self._context.store.replace(entry.experiment, f"edit {entry.name}")
+            )
             menu.addAction(icon("trash"), "Remove", lambda: runs.unqueue(entry))
         menu.popup(self.mapToGlobal(pos))
 

@@ -244,9 +244,12 @@ class RunBar(QFrame):
         left = state.seconds_left
         self._left.setText(f"left {wording.clock(left)}" if left is not None else "")
         tips = tuple(
-            f"Epoch {e.epoch + 1}: top-1 {wording.percent(e.validation_top1)}, validation loss {e.validation_loss:.3f}" for e in state.epochs
+            f"Epoch {e.epoch + 1}: top-1 {wording.percent(e.validation_top1)}, validation loss {e.validation_loss:.3f}"
+            for e in state.epochs
         )
-        token = {Status.FINISHED: "goodDot", Status.FAILED: "bad", Status.CRASHED: "bad", Status.PAUSED: "warnDot"}.get(entry.status, "trainsFill")
+        token = {Status.FINISHED: "goodDot", Status.FAILED: "bad", Status.CRASHED: "bad", Status.PAUSED: "warnDot"}.get(
+            entry.status, "trainsFill"
+        )
         self._bar.set_progress(state.step / max(1, state.num_steps), described.epochs, token=token, tooltips=tips)
 
     def _refresh_figures(self, entry: RunEntry) -> None:

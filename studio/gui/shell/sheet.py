@@ -169,7 +169,12 @@ def failure(host: QWidget, context: Context, entry: RunEntry) -> Sheet:
     row = QHBoxLayout()
     row.addStretch(1)
     row.addWidget(
-        button("Copy", "copy", name="failure.copy", on_click=lambda: QGuiApplication.clipboard().setText(f"{outcome.sentence}\n{outcome.log_tail}"))
+        button(
+            "Copy",
+            "copy",
+            name="failure.copy",
+            on_click=lambda: QGuiApplication.clipboard().setText(f"{outcome.sentence}\n{outcome.log_tail}"),
+        )
     )
     if outcome.can_resume:
 

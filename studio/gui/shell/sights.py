@@ -30,7 +30,9 @@ class Sights(QWidget):
 
     def attach(self, context: Context) -> None:
         self._context = context
-        context.store.experiment_changed.connect(lambda old, new: self._timer.start() if (old.augment, old.model) != (new.augment, new.model) else None)
+        context.store.experiment_changed.connect(
+            lambda old, new: self._timer.start() if (old.augment, old.model) != (new.augment, new.model) else None
+        )
         context.store.dataset_changed.connect(lambda _: self._timer.start())
         self._timer.start()
 

@@ -22,7 +22,7 @@ def menu_text(name: str) -> str:
 
 
 class ChipRow(QWidget):
-    """"All" and one chip per name. Clicks choose one name, Ctrl clicks several; names that do not fit are in a menu."""
+    """ "All" and one chip per name. Clicks choose one name, Ctrl clicks several; names that do not fit are in a menu."""
 
     choice_changed = Signal(object)  # tuple of names, empty for all
 

@@ -25,7 +25,9 @@ class SortHeader(QHeaderView):
     def paintSection(self, painter: QPainter, rect: QRect, section: int) -> None:
         model = self.model()
         text = model.headerData(section, Qt.Orientation.Horizontal, Qt.ItemDataRole.DisplayRole) or ""
-        align = Qt.AlignmentFlag(model.headerData(section, Qt.Orientation.Horizontal, Qt.ItemDataRole.TextAlignmentRole) or Qt.AlignmentFlag.AlignLeft)
+        align = Qt.AlignmentFlag(
+            model.headerData(section, Qt.Orientation.Horizontal, Qt.ItemDataRole.TextAlignmentRole) or Qt.AlignmentFlag.AlignLeft
+        )
         is_right = bool(align & Qt.AlignmentFlag.AlignRight)
         is_sorted = self.isSortIndicatorShown() and self.sortIndicatorSection() == section and bool(text)
         painter.save()
@@ -37,7 +39,9 @@ class SortHeader(QHeaderView):
         box = rect.adjusted(px(6), 0, -px(6), 0)
         words = painter.fontMetrics().elidedText(text, Qt.TextElideMode.ElideRight, box.width() - (side + gap if is_sorted else 0))
         width = painter.fontMetrics().horizontalAdvance(words)
-        painter.drawText(box, int((Qt.AlignmentFlag.AlignRight if is_right else Qt.AlignmentFlag.AlignLeft) | Qt.AlignmentFlag.AlignVCenter), words)
+        painter.drawText(
+            box, int((Qt.AlignmentFlag.AlignRight if is_right else Qt.AlignmentFlag.AlignLeft) | Qt.AlignmentFlag.AlignVCenter), words
+        )
         if is_sorted:
             x = box.right() - width - gap - side if is_right else box.left() + width + gap
             name = "caret-up" if self.sortIndicatorOrder() == Qt.SortOrder.AscendingOrder else "caret-down"

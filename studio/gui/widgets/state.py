@@ -184,4 +184,3 @@ class Spinner(QWidget):
         painter.translate(-centre.x() - 0.5, -centre.y() - 0.5)
         paint_icon(painter, self.rect(), "spinner-gap", self._token)
         painter.end()
-
