@@ -36,7 +36,7 @@ marks = {}
 def look():
     marks.setdefault("painted", time.time())
     if window.context is None:
-        QTimer.singleShot(1, look)
+        QTimer.singleShot(5, look)
         return
     from collections import Counter
     from PySide6.QtWidgets import QPushButton, QToolButton

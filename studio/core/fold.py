@@ -82,9 +82,15 @@ class RunState:
 
 def fold(state: RunState, events: Iterable[ev.Event]) -> RunState:
     """The state after `events`. Pure: the old state stays valid."""
+    steps: list[ev.StepsReported] = []  # reports that follow one another are taken in one go: there may be a thousand a second
     for event in events:
-        state = replace(_after(state, event), t=max(state.t, event.t))
-    return state
+        if steps and not (isinstance(event, ev.StepsReported) and event.first_step == steps[-1].first_step + len(steps[-1].losses)):
+            state, steps = _with_steps(state, steps), []
+        if isinstance(event, ev.StepsReported):
+            steps.append(event)
+        else:
+            state = replace(_after(state, event), t=max(state.t, event.t))
+    return _with_steps(state, steps) if steps else state
 
 
 def _noted(state: RunState, event: ev.Event, kind: str, sentence: str, fix: str = "") -> RunState:
@@ -93,8 +99,6 @@ def _noted(state: RunState, event: ev.Event, kind: str, sentence: str, fix: str 
 
 def _after(state: RunState, event: ev.Event) -> RunState:
     match event:
-        case ev.StepsReported():
-            return _with_steps(state, event)
         case ev.SystemReported():
             loads = (*state.load_history, (state.images_per_s, state.data_wait_fraction))[-60:]
             return replace(state, system=event, system_history=(*state.system_history, event)[-60:], load_history=loads)
@@ -143,27 +147,36 @@ def _after(state: RunState, event: ev.Event) -> RunState:
     return state
 
 
-def _with_steps(state: RunState, event: ev.StepsReported) -> RunState:
-    n = len(event.losses)
-    steps = range(event.first_step, event.first_step + n)
-    if event.first_step < state.step:
-        state = _rewound(state, event.first_step)
-    last_t = state.step_time.y[-1] if len(state.step_time) else event.t
-    times = [last_t + (event.t - last_t) * (i + 1) / n for i in range(n)]
-    nan = float("nan")
+def _with_steps(state: RunState, reports: list[ev.StepsReported]) -> RunState:
+    """The state after reports of which each begins where the one before it ended."""
+    first, last = reports[0].first_step, reports[-1]
+    if first < state.step:
+        state = _rewound(state, first)
+    before = float(state.step_time.y[-1]) if len(state.step_time) else reports[0].t
+    times: list[float] = []
+    for report in reports:
+        n = len(report.losses)
+        times += [before + (report.t - before) * (i + 1) / n for i in range(n)]
+        before = report.t
+    steps = range(first, first + len(times))
+    with_norms = all(report.grad_norms for report in reports)
     return replace(
         state,
-        step=event.first_step + n,
-        train_loss=state.train_loss.extended(steps, [nan if v is None else v for v in event.losses]),
-        train_top1=state.train_top1.extended(steps, event.top1s),
-        lr=state.lr.extended(steps, event.lrs),
-        grad_norm=state.grad_norm.extended(steps, [nan if v is None else v for v in event.grad_norms])
-        if event.grad_norms
-        else state.grad_norm,
+        t=max(state.t, last.t),
+        step=steps.stop,
+        train_loss=state.train_loss.extended(steps, _numbers(v for r in reports for v in r.losses)),
+        train_top1=state.train_top1.extended(steps, _numbers(v for r in reports for v in r.top1s)),
+        lr=state.lr.extended(steps, _numbers(v for r in reports for v in r.lrs)),
+        grad_norm=state.grad_norm.extended(steps, _numbers(v for r in reports for v in r.grad_norms)) if with_norms else state.grad_norm,
         step_time=state.step_time.extended(steps, times),
-        images_per_s=event.images_per_s,
-        data_wait_fraction=event.data_wait_fraction,
+        images_per_s=last.images_per_s,
+        data_wait_fraction=last.data_wait_fraction,
     )
+
+
+def _numbers(values: Iterable[float | None]) -> list[float]:
+    """Figures as written; what was not finite stands as null in the journal."""
+    return [float("nan") if v is None else v for v in values]
 
 
 def _with_epoch(state: RunState, event: ev.EpochFinished) -> RunState:

@@ -17,7 +17,7 @@ from studio.core.journal import JournalReader
 from studio.core.problem import BadInput
 from studio.core.run_folder import RunFolder, find_runs, is_locked, settled
 
-TICK_MS = 50
+TICK_MS = 100
 LOOK_AROUND_S = 1.0
 MAX_BYTES_PER_TICK = 4 << 20
 

@@ -31,7 +31,7 @@ from studio.gui.theme import px, theme
 
 LEAST_SIZE = (1100, 660)
 NARROW_BELOW, SHORT_BELOW = 1360, 800
-REFRESH_MS = 50
+REFRESH_MS = 150
 MAKE_AHEAD = ("train", "model", "schedule", "augment", "results", "use")  # the most likely next ones first
 MAKE_NEXT_MS = 250
 ANNOUNCE_EVERY_S = 5.0

@@ -29,7 +29,7 @@ from studio.gui.widgets.slider import Slider
 from studio.gui.widgets.state import EmptyState
 from studio.gui.wording import counted
 
-REDRAW_MS, NUM_PARTS = 100, 6
+REDRAW_MS, NUM_PARTS = 200, 6
 SHORT_PX = 700  # page height under which the batch strip goes, for the plots' sake
 NO_GHOST, BEST_GHOST, PREVIOUS_GHOST = "none", "best", "previous"
 
