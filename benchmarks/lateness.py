@@ -15,7 +15,7 @@ import tempfile
 import time
 from pathlib import Path
 
-ROUNDS = 3
+ROUNDS = 2
 STRETCH_S = 25.0
 SETTLE_S = 25.0  # the window starts its helpers, which import torch; that is over by then
 BATCH = 8

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 from PySide6.QtCore import QObject, Signal
 
 from studio.catalog.schedules import learning_rates
 from studio.core.curve import Curve, decimated, smoothed
-from studio.core.experiment import Experiment
+from studio.core.experiment import Experiment, Schedule
 from studio.core.fold import RunState
 from studio.core.path_text import shown
 from studio.gui.widgets.curve_plot import CurvePlot, CurveStyle
@@ -50,6 +51,12 @@ def positions(shown_run: Shown, steps: np.ndarray, mode: str) -> np.ndarray:
 def train_points(shown_run: Shown, curve: Curve, mode: str, weight: float) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """x, raw y and smoothed y of a curve over steps; every point of the journal is in them."""
     return positions(shown_run, curve.x + 1, mode), curve.y, smoothed(curve.y, weight)
+
+
+@lru_cache(maxsize=8)
+def _plan(schedule: Schedule, num_steps: int, steps_per_epoch: int) -> np.ndarray:
+    """The curve stays the same while the run goes on; a long one takes longer to compute than to draw."""
+    return learning_rates(schedule, num_steps, steps_per_epoch)
 
 
 class TrainCharts(QObject):
@@ -164,7 +171,7 @@ class TrainCharts(QObject):
         state, num_steps = run.state, run.state.num_steps
         applied_x, applied = decimated(positions(run, state.lr.x + 1, self.mode), state.lr.y)
         if num_steps and self.mode != "time":
-            planned = learning_rates(run.experiment.schedule, num_steps, run.steps_per_epoch)
+            planned = _plan(run.experiment.schedule, num_steps, run.steps_per_epoch)
             x, y = decimated(positions(run, np.arange(1, num_steps + 1, dtype=float), self.mode), planned)
             self.rate.set_curve("planned", x, y, CurveStyle("planned", "series.0", "planned", rate))
             low, high = _extent([y])
