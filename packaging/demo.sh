@@ -17,6 +17,6 @@ if [ -n "${DISPLAY:-}${WAYLAND_DISPLAY:-}" ]; then
   echo "Opening the window. Close it when you have seen enough."
   "$bin/studio" --data "$sample" --runs "$out/runs"
 else
-  "$bin/studio" screenshots "$out/pictures" --data "$sample"
-  echo "No display: the pictures of every page are in $PWD/$out/pictures"
+  "$bin/python" packaging/demo_pictures.py "$out/pictures" "$sample" "$out/runs" 2>/dev/null
+  echo "No display: the pictures of the window are in $PWD/$out/pictures"
 fi

@@ -1,0 +1,52 @@
+"""Opens the window without a display on a folder of images and its runs, and keeps a picture of every page: OUT DATA RUNS."""
+
+import os
+import sys
+from pathlib import Path
+
+os.environ["QT_QPA_PLATFORM"] = "offscreen"
+os.environ["STUDIO_RUNS"] = str(Path(sys.argv[3]).absolute())
+
+from PySide6.QtCore import QTimer
+
+from studio.gui import app as studio_app
+from studio.gui.pages import PAGES
+
+LOOK_MS, READ_MS = 100, 4000  # between two looks; for a page to read its pictures and hear from the helpers
+
+
+def main() -> int:
+    out = Path(sys.argv[1])
+    out.mkdir(parents=True, exist_ok=True)
+    app = studio_app.make_application()
+    window = studio_app.open_window(sys.argv[2])
+    window.resize(1440, 900)
+    waiting = [slot.key for slot in PAGES]
+
+    def begin() -> None:
+        context = window.context
+        if context is None or not context.runs.is_loaded or context.store.dataset is None:
+            QTimer.singleShot(LOOK_MS, begin)
+            return
+        show_next()
+
+    def show_next() -> None:
+        if not waiting:
+            window.close()
+            app.quit()
+            return
+        entries = window.context.runs.entries
+        key = waiting.pop(0)
+        window.show_page(key, entries[-1] if entries and key in ("train", "results") else None)
+        QTimer.singleShot(READ_MS, lambda: keep(key))
+
+    def keep(key: str) -> None:
+        window.grab().save(str(out / f"{key}.png"))
+        show_next()
+
+    begin()
+    return app.exec()
+
+
+if __name__ == "__main__":
+    sys.exit(main())
