@@ -11,6 +11,7 @@ from PySide6.QtWidgets import QFrame, QHBoxLayout, QLineEdit, QSizePolicy, QVBox
 from studio.core.experiment import choices, field_info
 from studio.gui.context import Context
 from studio.gui.shell.command import Command, image_commands, matching, run_commands, setting_commands
+from studio.gui.shell.scrim import Scrim
 from studio.gui.theme import colour, font, px
 from studio.gui.widgets import PlainLabel, Segmented, Tag, Toggle, line, restyle, takes_tag
 from studio.gui.widgets.combo import ComboBox
@@ -21,7 +22,7 @@ MAX_ROWS = 9
 _HEADS = {"setting": "Settings, change here", "page": "Go to", "command": "Commands", "run": "Runs", "image": "Images"}
 
 
-class Palette(QWidget):
+class Palette(Scrim):
     """A flat scrim over the window with the palette on it. Esc and a click beside it close."""
 
     closed = Signal()
@@ -36,8 +37,6 @@ class Palette(QWidget):
         self._known: list[Command] = []
         self._rows: list[_Row] = []
         self._current = 0
-        self._box = QFrame(self)
-        self._box.setProperty("frame", "palette")
         column = QVBoxLayout(self._box)
         column.setContentsMargins(1, 0, 1, 0)
         column.setSpacing(0)
@@ -79,7 +78,7 @@ class Palette(QWidget):
         self.raise_()
         self.field.setFocus(Qt.FocusReason.ShortcutFocusReason)
 
-    def close_palette(self) -> None:
+    def dismiss(self) -> None:
         self.hide()
         self.closed.emit()
 
@@ -176,7 +175,7 @@ class Palette(QWidget):
         self._run(row.command)
 
     def _run(self, command: Command) -> None:
-        self.close_palette()
+        self.dismiss()
         if command.run is not None:
             command.run()
 
@@ -189,7 +188,7 @@ class Palette(QWidget):
         key = event.key()
         row = self._rows[self._current] if self._rows else None
         if key == Qt.Key.Key_Escape:
-            self.close_palette()
+            self.dismiss()
         elif key in (Qt.Key.Key_Up, Qt.Key.Key_Down):
             self._choose(self._current + (1 if key == Qt.Key.Key_Down else -1))
         elif key in (Qt.Key.Key_Return, Qt.Key.Key_Enter):
@@ -202,25 +201,6 @@ class Palette(QWidget):
         else:
             return False
         return True
-
-    def keyPressEvent(self, event: QKeyEvent) -> None:
-        if event.key() == Qt.Key.Key_Escape:
-            self.close_palette()
-        else:
-            super().keyPressEvent(event)
-
-    def mousePressEvent(self, event: QMouseEvent) -> None:
-        if not self._box.geometry().contains(event.position().toPoint()):
-            self.close_palette()
-
-    def resizeEvent(self, event) -> None:
-        super().resizeEvent(event)
-        self._place()
-
-    def paintEvent(self, event) -> None:
-        painter = QPainter(self)
-        painter.fillRect(self.rect(), colour("window", 0.55))
-        painter.end()
 
 
 class _Row(QFrame):

@@ -5,16 +5,17 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from PySide6.QtCore import Qt
-from PySide6.QtGui import QGuiApplication, QKeyEvent, QMouseEvent, QPainter
-from PySide6.QtWidgets import QFrame, QGridLayout, QHBoxLayout, QLineEdit, QPlainTextEdit, QVBoxLayout, QWidget
+from PySide6.QtGui import QGuiApplication
+from PySide6.QtWidgets import QGridLayout, QHBoxLayout, QLineEdit, QPlainTextEdit, QVBoxLayout, QWidget
 
 from studio.gui.context import Context
 from studio.gui.runs import RunEntry
-from studio.gui.theme import colour, font, px, theme
+from studio.gui.shell.scrim import Scrim
+from studio.gui.theme import font, px, theme
 from studio.gui.widgets import PlainLabel, Segmented, Slider, Tag, button, icon_button, line, scrolling
 
 
-class Sheet(QWidget):
+class Sheet(Scrim):
     """A scrim with one box on it. Esc and a click beside the box close it."""
 
     def __init__(self, host: QWidget, title: str, *, name: str, width: int = 640):
@@ -23,8 +24,6 @@ class Sheet(QWidget):
         self.setAccessibleName(title)
         self.setFocusPolicy(Qt.FocusPolicy.StrongFocus)
         self._width = width
-        self._box = QFrame(self)
-        self._box.setProperty("frame", "palette")
         column = QVBoxLayout(self._box)
         column.setContentsMargins(px(1), 0, px(1), px(10))
         column.setSpacing(0)
@@ -32,7 +31,7 @@ class Sheet(QWidget):
         head.setContentsMargins(px(16), px(8), px(8), px(8))
         head.addWidget(PlainLabel(title, "panel"))
         head.addStretch(1)
-        head.addWidget(icon_button("x", "Close", small=True, name=f"{name}.close", on_click=self.close_sheet))
+        head.addWidget(icon_button("x", "Close", small=True, name=f"{name}.close", on_click=self.dismiss))
         column.addLayout(head)
         column.addWidget(line())
         self.body = QVBoxLayout()
@@ -47,7 +46,7 @@ class Sheet(QWidget):
         self.raise_()
         self.setFocus(Qt.FocusReason.OtherFocusReason)
 
-    def close_sheet(self) -> None:
+    def dismiss(self) -> None:
         self.hide()
         self.deleteLater()
 
@@ -56,25 +55,6 @@ class Sheet(QWidget):
         self._box.adjustSize()
         self._box.setFixedHeight(min(self._box.sizeHint().height(), self.height() - px(60)))
         self._box.move((self.width() - self._box.width()) // 2, max(px(30), (self.height() - self._box.height()) // 3))
-
-    def keyPressEvent(self, event: QKeyEvent) -> None:
-        if event.key() == Qt.Key.Key_Escape:
-            self.close_sheet()
-        else:
-            super().keyPressEvent(event)
-
-    def mousePressEvent(self, event: QMouseEvent) -> None:
-        if not self._box.geometry().contains(event.position().toPoint()):
-            self.close_sheet()
-
-    def resizeEvent(self, event) -> None:
-        super().resizeEvent(event)
-        self._place()
-
-    def paintEvent(self, event) -> None:
-        painter = QPainter(self)
-        painter.fillRect(self.rect(), colour("window", 0.55))
-        painter.end()
 
 
 def keyboard_map(host: QWidget, groups: Sequence[tuple[str, Sequence[tuple[str, str]]]]) -> Sheet:
@@ -179,7 +159,7 @@ def failure(host: QWidget, context: Context, entry: RunEntry) -> Sheet:
     if outcome.can_resume:
 
         def resume() -> None:
-            sheet.close_sheet()
+            sheet.dismiss()
             context.runs.continue_run(entry)
 
         row.addWidget(button("Resume", "play-fill", kind="primary", name="failure.resume", on_click=resume))
@@ -197,7 +177,7 @@ def rename(host: QWidget, context: Context) -> Sheet:
     field.selectAll()
 
     def take() -> None:
-        sheet.close_sheet()
+        sheet.dismiss()
         context.projects.rename(field.text())
 
     field.returnPressed.connect(take)
