@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import platform
 import re
 import subprocess
@@ -9,11 +10,12 @@ import sys
 from datetime import date
 from pathlib import Path
 
-MODULES = ("window", "lateness", "start", "train")
+MODULES = ("window", "lateness", "curves", "drag", "start", "train", "frozen")
 PAGE = Path(__file__).parents[1] / "docs" / "measurements.md"
 
 
 def main() -> None:
+    os.environ.pop("PYTHONDONTWRITEBYTECODE", None)  # an installed program's modules are compiled
     for name in sys.argv[1:] or MODULES:
         command = [sys.executable, "-m", f"benchmarks.{name}"]
         done = subprocess.run(command, capture_output=True, text=True)

@@ -1,8 +1,9 @@
 """Full fine-tuning: the engine against the same network's bare forward-backward loop on random tensors, and against fastai's Learner.
 
-All sides train the same network from the same weights on the same photographs with the same threads, in turn, several rounds; medians.
-The engine's side is its real training loop: files, augmentation, optimiser, reports. The bare loop has the engine's precision and layout and
-neither images nor optimiser. The first epoch decodes every file; later ones find the images in memory.
+All sides train the same network from the same weights on the same photographs with the same threads. A round is one epoch of each side, the
+order of engine and bare loop changes from round to round, and a ratio is the median of the ratios of the rounds: what else the machine does,
+and its own drift, fall on both sides alike. The engine's side is its real training loop: files, augmentation, optimiser, reports. The bare
+loop has the engine's precision and layout and neither images nor optimiser. The first epoch decodes every file; later ones find the images in memory.
 """
 
 from __future__ import annotations
@@ -16,10 +17,12 @@ import tempfile
 import time
 from pathlib import Path
 
-os.environ.setdefault("OMP_WAIT_POLICY", "passive")  # as the engine sets it, for all sides
-os.environ.setdefault("NO_ALBUMENTATIONS_UPDATE", "1")
+from studio.engine.main import be_a_good_neighbour
 
-ROUNDS = 5
+be_a_good_neighbour()  # threads and memory as the engine has them, for all sides
+
+ROUNDS = 9
+FASTAI_ROUNDS = 3  # of them with fastai, whose epochs take twice as long
 PER_CLASS = 16
 NETWORKS = (("torchvision", "resnet18"), ("bundled", "tf_efficientnet_lite0"))
 
@@ -42,7 +45,7 @@ def main() -> None:
     print("|---|---|---|---|---|---|---|---|---|")
     print("\n".join(rows))
     print(
-        f"\nBatch 16, 224 px, {PER_CLASS * 10} photographs, light augmentation, medians of {options.rounds} rounds in turn, load {os.getloadavg()[0]:.1f}."
+        f"\nBatch 16, 224 px, {PER_CLASS * 10} photographs, light augmentation, {options.rounds} rounds, {FASTAI_ROUNDS} of them with fastai, load {os.getloadavg()[0]:.1f}."
     )
 
 
@@ -67,21 +70,28 @@ def _compare(source: str, name: str, data: Path, scratch: Path, rounds: int) -> 
     learner_epoch = _fastai_epoch(setup, data)
     bare()
     times: dict[str, list[tuple[float, float]]] = {"engine": [], "bare": [], "fastai": []}
-    for _ in range(rounds):
-        times["bare"].append(_timed(bare))
-        times["engine"].append(_timed(run_epoch))
-        if learner_epoch:
+    sides = [("bare", bare), ("engine", run_epoch)]
+    for number in range(rounds):
+        for side, epoch in sides if number % 2 == 0 else reversed(sides):
+            times[side].append(_timed(epoch))
+        if learner_epoch and number < FASTAI_ROUNDS:
             with torch.random.fork_rng():
                 times["fastai"].append(learner_epoch())
     setup.loader.close()
+    ratios = [[b[i] / e[i] for b, e in zip(times["bare"], times["engine"], strict=True)] for i in (0, 1)]  # wall, CPU
     wall = {side: statistics.median(w for w, _ in t) for side, t in times.items() if t}
-    cpu = {side: statistics.median(c for _, c in t) for side, t in times.items() if t}
     precision = f"{setup.precision.name}, {'channels last' if setup.precision.channels_last else 'channels first'}"
     fastai = f"{num_images / wall['fastai']:.1f} | {wall['fastai'] / wall['engine']:.2f}" if "fastai" in wall else "not installed | "
     return (
         f"| {name} | {precision} | {num_images / wall['bare']:.1f} | {num_images / wall['engine']:.1f} | "
-        f"**{wall['bare'] / wall['engine']:.2f}** | {cpu['bare'] / cpu['engine']:.2f} | {wall['bare'] / first[0]:.2f} | {fastai} |"
+        f"**{statistics.median(ratios[0]):.3f}** ({_middle_half(ratios[0])}) | {statistics.median(ratios[1]):.3f} | "
+        f"{wall['bare'] / first[0]:.2f} | {fastai} |"
     )
+
+
+def _middle_half(values: list[float]) -> str:
+    low, _, high = statistics.quantiles(values, n=4)
+    return f"half of the rounds {low:.2f} to {high:.2f}"
 
 
 def _timed(work) -> tuple[float, float]:

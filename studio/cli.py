@@ -14,9 +14,11 @@ from typing import NoReturn
 
 DONE, FAILED, BAD_INPUT, STOPPED = range(4)
 
-# Each is a module of studio.command with `add_arguments(parser)` and `run(args) -> exit code`; only the chosen one is imported.
+# Each is a module of studio.command (find-rate in find_rate.py) with `add_arguments(parser)` and `run(args) -> exit code`; only the chosen one is imported.
 COMMANDS = {
     "train": "train a classifier on a folder of images",
+    "edit": "change settings of a run while it goes on",
+    "find-rate": "try rising learning rates and suggest one",
     "init": "write an experiment file with all settings and their meaning",
     "evaluate": "score a trained run on labelled images",
     "predict": "say what is in new images",
@@ -79,7 +81,7 @@ def _run(name: str, argv: list[str]) -> int:
 
     wants_json = "--json" in argv
     try:
-        command = import_module(f"studio.command.{name}")
+        command = import_module(f"studio.command.{name.replace('-', '_')}")
         parser = _Parser(prog=f"studio {name}", description=command.__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
         command.add_arguments(parser)
         with warnings.catch_warnings():

@@ -7,10 +7,16 @@ import os
 import socket
 from pathlib import Path
 
+import hypothesis
 import pytest
 
 os.environ.setdefault("QT_QPA_PLATFORM", "offscreen")
 os.environ.setdefault("NO_ALBUMENTATIONS_UPDATE", "1")
+
+# The same examples in every run; STUDIO_EXPLORE=1 looks for new ones.
+hypothesis.settings.register_profile("same", derandomize=True)
+if not os.environ.get("STUDIO_EXPLORE"):
+    hypothesis.settings.load_profile("same")
 
 
 @pytest.fixture(autouse=True)

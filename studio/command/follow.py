@@ -144,6 +144,8 @@ class _Screen:
                 )
             case ev.WarningRaised():
                 return f"Warning: {' '.join(filter(None, [event.sentence, event.fix]))}"
+            case ev.ExperimentEdited() | ev.StagesThawed() if state.notices:
+                return next((n.sentence for n in reversed(state.notices) if n.t == event.t), "")
             case ev.PauseChanged():
                 return (
                     f"Paused{': ' + event.reason if event.reason else ''}, safe at step {event.step:,}" if event.is_paused else "Going on"

@@ -17,11 +17,12 @@ class Curve:
     """An immutable series of points (x, y), float64. `extended` returns a longer curve in amortised constant time per point:
     curves share one buffer, and a curve only ever sees its own length of it."""
 
-    __slots__ = ("_buffer", "_length")
+    __slots__ = ("_buffer", "_length", "origin")
 
-    def __init__(self, _buffer: _Buffer | None = None, _length: int = 0):
+    def __init__(self, _buffer: _Buffer | None = None, _length: int = 0, _origin: object = None):
         self._buffer = _buffer or _Buffer(256)
         self._length = _length
+        self.origin = _origin or object()  # of two curves with the same origin, the shorter is how the longer one begins
 
     def __len__(self) -> int:
         return self._length
@@ -45,13 +46,14 @@ class Curve:
         """This curve followed by the points (x, y)."""
         x, y = np.atleast_1d(np.asarray(x, float)), np.atleast_1d(np.asarray(y, float))
         buffer, end = self._buffer, self._length + len(x)
+        origin = self.origin if buffer.used == self._length else None  # a second continuation is another curve
         if buffer.used != self._length or end > buffer.data.shape[1]:
             buffer = _Buffer(max(256, 2 * end))
             buffer.data[:, : self._length] = self._buffer.data[:, : self._length]
         buffer.data[0, self._length : end] = x
         buffer.data[1, self._length : end] = y
         buffer.used = end
-        return Curve(buffer, end)
+        return Curve(buffer, end, origin)
 
     def before(self, x: float) -> Curve:
         """The points with abscissa < x; x must ascend along the curve. Used when a resume goes back behind the last report."""
@@ -59,48 +61,47 @@ class Curve:
         return self if end == self._length else Curve().extended(self.x[:end], self.y[:end])
 
 
-def decimated(x: np.ndarray, y: np.ndarray, max_points: int = 2000) -> tuple[np.ndarray, np.ndarray]:
-    """At most `max_points` points that keep every extreme: least and greatest y of equal runs of points, in order."""
-    n = len(x)
-    if n <= max_points:
-        return x, y
-    size = -(-n // max(1, max_points // 2 - 1))
-    whole = n - n % size
-    blocks = y[:whole].reshape(-1, size)
-    starts = np.arange(0, whole, size)
-    with np.errstate(invalid="ignore"):
-        low = np.argmin(blocks, axis=1) + starts
-        high = np.argmax(blocks, axis=1) + starts
-    picks = np.sort(np.stack([low, high]), axis=0).T.ravel()
-    if whole < n:
-        tail = y[whole:]
-        picks = np.concatenate([picks, np.sort([whole + np.argmin(tail), whole + np.argmax(tail)])])
-    return x[picks], y[picks]
-
-
 def smoothed(y: np.ndarray, weight: float) -> np.ndarray:
-    """Exponential moving average with bias correction (as Adam's moments, arXiv 1412.6980); weight in [0, 1), 0 is off.
+    """Exponential moving average with bias correction (as Adam's moments, arXiv 1412.6980); weight in [0, 1), 0 is off."""
+    return Smoother(weight).extended(y)
+
+
+class Smoother:
+    """The average of `smoothed` over a series that arrives in parts: each part goes on where the one before it ended.
 
     A value that is not finite counts as the one before it. A million points take a few milliseconds: blocks are summed by numpy
     and only their carries go through Python.
     """
-    n = len(y)
-    if weight <= 0 or n == 0:
-        return y
-    last = np.maximum.accumulate(np.where(np.isfinite(y), np.arange(n), -1))
-    filled = np.where(last >= 0, y[np.maximum(last, 0)], 0.0)
-    size = 128 if weight >= 0.05 else 32  # weight ** -size must stay far from overflow
-    num_blocks = -(-n // size)
-    blocks = np.zeros((num_blocks, size))
-    blocks.ravel()[:n] = filled
-    powers = weight ** np.arange(1, size + 1)
-    sums = (1 - weight) * np.cumsum(blocks / powers, axis=1) * powers
-    carries = np.empty(num_blocks)
-    carry = 0.0
-    for i, end in enumerate(sums[:, -1].tolist()):
-        carries[i] = carry
-        carry = carry * powers[-1] + end
-    mean = (sums + carries[:, None] * powers).ravel()[:n]
-    num_biased = min(n, int(np.log(1e-17) / np.log(weight)) + 1)  # after that the correction is 1 to the last bit
-    mean[:num_biased] /= 1 - weight ** np.arange(1, num_biased + 1)
-    return mean
+
+    def __init__(self, weight: float):
+        self.weight = weight
+        self._num_seen = 0
+        self._last = 0.0  # the last finite value
+        self._mean = 0.0  # before its bias is corrected
+
+    def extended(self, y: np.ndarray) -> np.ndarray:
+        """The averages at the values y, float64 like y, which follow all that were given before."""
+        weight, n = self.weight, len(y)
+        if weight <= 0 or n == 0:
+            return y
+        last = np.maximum.accumulate(np.where(np.isfinite(y), np.arange(n), -1))
+        filled = np.where(last >= 0, y[np.maximum(last, 0)], self._last)
+        size = 128 if weight >= 0.05 else 32  # weight ** -size must stay far from overflow
+        num_blocks = -(-n // size)
+        blocks = np.zeros((num_blocks, size))
+        blocks.ravel()[:n] = filled
+        powers = weight ** np.arange(1, size + 1)
+        sums = (1 - weight) * np.cumsum(blocks / powers, axis=1) * powers
+        carries = np.empty(num_blocks)
+        carry = self._mean
+        for i, end in enumerate(sums[:, -1].tolist()):
+            carries[i] = carry
+            carry = carry * powers[-1] + end
+        mean = (sums + carries[:, None] * powers).ravel()[:n]
+        self._last, self._mean = float(filled[-1]), float(mean[-1])
+        num_biased = int(np.log(1e-17) / np.log(weight)) + 1 - self._num_seen  # after that the correction is 1 to the last bit
+        if num_biased > 0:
+            first = mean[:num_biased]
+            first /= 1 - weight ** np.arange(self._num_seen + 1, self._num_seen + 1 + len(first))
+        self._num_seen += n
+        return mean

@@ -44,6 +44,7 @@ class StageDescribed:
     num_parameters: int
     is_frozen: bool
     lr_factor: float = 1.0
+    thaw_epoch: int | None = None  # the epoch from which it trains, 0 from the start; None for never
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -64,6 +65,8 @@ class RunDescribed(Event):
     num_parameters: int
     num_trainable: int
     stages: tuple[StageDescribed, ...]
+    num_undecayed: int = 0  # weights of norms and biases of the stages that ever train: weight decay never acts on them
+    accumulation: int = 1  # batches of one step
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -138,6 +141,25 @@ class WarningRaised(Event):
 
 
 @dataclass(frozen=True, kw_only=True)
+class ExperimentEdited(Event):
+    """Settings changed in flight. Written before the change is applied."""
+
+    step: int  # the next step to run: from it on the values count
+    values: dict[str, Any]  # "section.field" to plain data
+
+
+@dataclass(frozen=True, kw_only=True)
+class StagesThawed(Event):
+    """At the start of an epoch other stages train than before."""
+
+    step: int  # the first step with them
+    epoch: int  # 0-based, the one that starts
+    stages: tuple[str, ...]  # train from now on
+    frozen: tuple[str, ...] = ()  # train no longer: only after an edit
+    num_trainable: int  # weights that train now
+
+
+@dataclass(frozen=True, kw_only=True)
 class PauseChanged(Event):
     is_paused: bool
     step: int
@@ -188,9 +210,10 @@ class RunFailed(Event):
 
 EVENTS: tuple[type[Event], ...] = (
     RunStarted, PhaseStarted, RunDescribed, StepsReported, EpochFinished, CheckpointSaved, SamplesReported, SystemReported,
-    WarningRaised, PauseChanged, TestScored, RunFinished, RunStopped, RunFailed,
+    WarningRaised, ExperimentEdited, StagesThawed, PauseChanged, TestScored, RunFinished, RunStopped, RunFailed,
 )  # fmt: skip
 _BY_TAG = {kind.__name__: kind for kind in EVENTS}
+_FIELDS = {kind: frozenset(f.name for f in dataclasses.fields(kind)) for kind in EVENTS}
 
 
 def encode(event: Event) -> bytes:
@@ -209,16 +232,15 @@ def decode(line: bytes) -> Event | None:
         kind = _BY_TAG.get(raw.pop("event", None))
         if kind is None:
             return None
-        known = {f.name for f in dataclasses.fields(kind)}
+        known = _FIELDS[kind]
         return kind(**{k: _tuples(v) for k, v in raw.items() if k in known}) if kind is not RunDescribed else _described(raw, known)
     except (ValueError, TypeError, AttributeError):
         return None
 
 
-def _described(raw: dict[str, Any], known: set[str]) -> RunDescribed:
-    stages = tuple(
-        StageDescribed(**{k: s[k] for k in ("name", "num_parameters", "is_frozen", "lr_factor") if k in s}) for s in raw["stages"]
-    )
+def _described(raw: dict[str, Any], known: frozenset[str]) -> RunDescribed:
+    names = {f.name for f in dataclasses.fields(StageDescribed)}
+    stages = tuple(StageDescribed(**{k: v for k, v in s.items() if k in names}) for s in raw["stages"])
     return RunDescribed(**{k: _tuples(v) for k, v in raw.items() if k in known and k != "stages"}, stages=stages)
 
 

@@ -6,14 +6,15 @@ catalog and nothing else.
 
 from __future__ import annotations
 
-from typing import Any, Literal, get_args
+from typing import Annotated, Any, Literal, get_args
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from studio.core.problem import BadInput, Problem, error
+from studio.core.problem import BadInput, Problem, Repair, error
 
 SCHEMA_VERSION = 1
 
+Share = Annotated[float, Field(ge=0.0, le=1.0)]
 Takes = Literal["live", "next epoch", "new run"]
 
 
@@ -67,6 +68,12 @@ class Model(_Section):
         ge=-1,
         le=200,
     )
+    thaw: dict[str, Annotated[int, Field(ge=-1, le=10_000)]] = _field(
+        {},
+        "Thaw",
+        "Stage name to the epoch from which it trains: 0 from the start, −1 never. Stages not named follow “Stages that train”.",
+        takes="live",
+    )
     dropout: float = _field(0.2, "Dropout", "Share of features dropped before the last layer in training.", ge=0.0, le=0.95)
     head_init: Literal["he", "xavier", "zeros"] = _field(
         "xavier", "Initialisation", "How the new layer starts. He: arXiv 1502.01852. Xavier: Glorot and Bengio 2010."
@@ -88,54 +95,171 @@ class Augment(_Section):
     )
 
 
+class Segment(_Section):
+    """One piece of a curve chained by hand: from where the piece before ended to `to`, in this way."""
+
+    kind: Literal["hold", "linear", "cosine", "exponential"] = _field("linear", "Course", "How the rate gets to its end.")
+    until: float = _field(1.0, "Until", "Where the piece ends, as a share of all steps.", gt=0.0, le=1.0)
+    to: float = _field(1.0, "To", "The rate at its end, as a share of the peak. Hold keeps the rate.", ge=0.0, le=1.0)
+
+
+Shape = Literal[
+    "constant", "linear", "polynomial", "exponential", "step", "multi_step", "cosine", "warm_restarts", "one_cycle",
+    "inverse_sqrt", "plateau", "segments", "points",
+]  # fmt: skip
+
+
 class Schedule(_Section):
     """The learning rate over time: the curve that is drawn is the curve that is applied."""
 
-    shape: Literal["one_cycle", "cosine", "warm_restarts", "step", "constant"] = _field("one_cycle", "Shape", "The family of the curve.")
-    epochs: int = _field(8, "Epochs", "How often every training image is seen.", ge=1, le=10_000)
-    peak_lr: float = _field(2e-3, "Peak learning rate", "The highest learning rate, that of the head.", log=True, ge=1e-8, le=10.0)
-    warmup_fraction: float = _field(0.3, "Warm-up", "Share of all steps in which the rate climbs to its peak.", ge=0.0, le=0.9)
-    start_factor: float = _field(0.04, "Start", "First rate as a share of the peak.", log=True, ge=0.0, le=1.0)
-    final_factor: float = _field(1e-4, "Final", "Last rate as a share of the peak.", log=True, ge=0.0, le=1.0)
-    cycle_epochs: int = _field(2, "First cycle", "Epochs until the first restart (warm restarts).", unit="epochs", ge=1, le=10_000)
-    cycle_growth: int = _field(2, "Cycle growth", "Each cycle is this many times as long as the one before (warm restarts).", ge=1, le=10)
-    step_epochs: int = _field(3, "Step every", "Epochs between two drops (step).", unit="epochs", ge=1, le=10_000)
-    step_factor: float = _field(0.1, "Step factor", "What the rate is multiplied by at each drop (step).", gt=0.0, le=1.0)
+    shape: Shape = _field("one_cycle", "Shape", "The family of the curve.", takes="live")
+    epochs: int = _field(8, "Epochs", "How often every training image is seen.", takes="live", ge=1, le=10_000)
+    peak_lr: float = _field(
+        2e-3, "Peak learning rate", "The highest learning rate, that of the head.", takes="live", log=True, ge=1e-8, le=10.0
+    )
+    warmup_fraction: float = _field(
+        0.3, "Warm-up", "Share of all steps in which the rate climbs to its peak.", takes="live", ge=0.0, le=1.0
+    )
+    cooldown_fraction: float = _field(
+        0.0,
+        "Cool-down",
+        "Share of all steps at the end in which the rate falls in a line to its final value.",
+        takes="live",
+        ge=0.0,
+        le=1.0,
+    )
+    start_factor: float = _field(0.04, "Start", "First rate as a share of the peak.", takes="live", log=True, ge=0.0, le=1.0)
+    final_factor: float = _field(1e-4, "Final", "Last rate as a share of the peak.", takes="live", log=True, ge=0.0, le=1.0)
+    power: float = _field(2.0, "Power", "How fast it falls at first (polynomial); 1 is a line.", takes="live", gt=0.0, le=10.0)
+    cycle_epochs: float = _field(
+        2.0, "First cycle", "Epochs until the first restart (warm restarts).", takes="live", unit="epochs", gt=0.0, le=10_000
+    )
+    cycle_growth: int = _field(
+        2, "Cycle growth", "Each cycle is this many times as long as the one before (warm restarts).", takes="live", ge=1, le=10
+    )
+    cycle_decay: float = _field(
+        1.0, "Peak decay", "Each cycle's peak is this many times the one before (warm restarts).", takes="live", gt=0.0, le=1.0
+    )
+    step_epochs: float = _field(3.0, "Step every", "Epochs between two drops (step).", takes="live", unit="epochs", gt=0.0, le=10_000)
+    step_factor: float = _field(
+        0.1, "Step factor", "What the rate is multiplied by at each drop (step, milestones, plateau).", takes="live", gt=0.0, le=1.0
+    )
+    milestones: tuple[Annotated[float, Field(gt=0.0, le=10_000)], ...] = _field(
+        (3.0, 6.0), "Milestones", "Epochs after which the rate drops (milestones).", takes="live", unit="epochs", max_length=1000
+    )
+    patience_epochs: int = _field(
+        2,
+        "Patience",
+        "Epochs without a better validation loss before the rate drops (plateau).",
+        takes="live",
+        unit="epochs",
+        ge=0,
+        le=10_000,
+    )
+    segments: tuple[Segment, ...] = _field(
+        (Segment(kind="linear", until=0.2, to=1.0), Segment(kind="hold", until=0.5, to=1.0), Segment(kind="cosine", until=1.0, to=1e-4)),
+        "Segments", "The pieces of a curve chained by hand, in order; the first starts at Start (segments).", takes="live",
+        min_length=1, max_length=1000,
+    )  # fmt: skip
+    points: tuple[tuple[Share, Share], ...] = _field(
+        ((0.0, 0.04), (0.3, 1.0), (0.6, 0.7), (1.0, 1e-4)),
+        "Points", "(share of all steps, share of the peak) that a free curve goes through, monotone between them (points).", takes="live",
+        min_length=2, max_length=1000,
+    )  # fmt: skip
 
 
 class Optimiser(_Section):
     """How a gradient becomes an update."""
 
-    kind: Literal["adamw", "adam", "sgd"] = _field(
-        "adamw", "Optimiser", "AdamW: arXiv 1711.05101. Adam: arXiv 1412.6980. SGD with momentum."
+    kind: Literal["adamw", "adam", "sgd", "rmsprop", "lamb", "lion"] = _field(
+        "adamw",
+        "Optimiser",
+        "AdamW: arXiv 1711.05101. Adam: arXiv 1412.6980. SGD with momentum. LAMB: arXiv 1904.00962. Lion: arXiv 2302.06675.",
     )
     weight_decay: float = _field(
-        0.02, "Weight decay", "Pulls weights towards zero; never applied to biases and normalisation layers.", log=True, ge=0.0, le=1.0
+        0.02,
+        "Weight decay",
+        "Pulls weights towards zero; never applied to biases and normalisation layers.",
+        takes="live",
+        log=True,
+        ge=0.0,
+        le=1.0,
     )
-    momentum: float = _field(0.9, "Momentum", "Share of the last update that is kept (SGD).", ge=0.0, lt=1.0)
+    weight_decay_course: Literal["constant", "linear", "cosine", "with the rate"] = _field(
+        "constant", "Decay over time", "How the weight decay gets to its final value.", takes="live"
+    )
+    weight_decay_final: float = _field(
+        1.0, "Final decay", "Last weight decay as a share of the first (linear, cosine).", takes="live", ge=0.0, le=100.0
+    )
+    momentum: float = _field(0.9, "Momentum", "Share of the last update that is kept (SGD, RMSprop).", takes="live", ge=0.0, lt=1.0)
     nesterov: bool = _field(True, "Nesterov", "Look ahead along the momentum (SGD).")
-    beta1: float = _field(0.9, "Beta 1", "Decay of the gradient's running mean (Adam, AdamW).", ge=0.0, lt=1.0)
-    beta2: float = _field(0.999, "Beta 2", "Decay of the squared gradient's running mean (Adam, AdamW).", ge=0.0, lt=1.0)
-    clip_norm: float = _field(1.0, "Clip gradients", "Gradients longer than this are shortened to it; 0 is off.", ge=0.0, le=1000.0)
+    beta1: float = _field(0.9, "Beta 1", "Decay of the gradient's running mean (Adam, AdamW, LAMB, Lion).", takes="live", ge=0.0, lt=1.0)
+    beta2: float = _field(
+        0.999, "Beta 2", "Decay of the squared gradient's running mean (Adam, AdamW, LAMB, Lion, RMSprop).", takes="live", ge=0.0, lt=1.0
+    )
+    epsilon: float = _field(
+        1e-8, "Epsilon", "Added to the denominator (Adam, AdamW, LAMB, RMSprop).", takes="live", log=True, gt=0.0, le=1.0
+    )
+    clip_norm: float = _field(
+        1.0, "Clip gradients", "Gradients longer than this are shortened to it; 0 is off.", takes="live", ge=0.0, le=1000.0
+    )
+    ema_decay: float = _field(
+        0.0,
+        "Average weights",
+        "EMA: the running mean of the weights that is validated and kept, with this decay; 0 is off. arXiv 2111.12763.",
+        takes="live",
+        ge=0.0,
+        lt=1.0,
+    )
     stage_lr_factor: float = _field(
-        0.5, "LR by depth", "Each stage before the head learns at this many times the rate of the one after it.", gt=0.0, le=1.0
+        0.5,
+        "LR by depth",
+        "Each stage before the head learns at this many times the rate of the one after it.",
+        takes="live",
+        gt=0.0,
+        le=1.0,
+    )
+    stage_lr_factors: dict[str, Annotated[float, Field(ge=0.0, le=100.0)]] = _field(
+        {}, "LR of single stages", "Stage name to its share of the head's rate, instead of LR by depth.", takes="live"
     )
 
 
 class Training(_Section):
     """How the run is carried out."""
 
-    batch_size: int = _field(32, "Batch size", "Images per optimiser step.", unit="images", ge=1, le=65_536)
+    batch_size: int = _field(32, "Batch size", "Images per forward and backward pass.", unit="images", ge=1, le=65_536)
+    accumulation: int = _field(
+        1, "Accumulate", "Batches whose gradients are averaged before each optimiser step: the effective batch is this many times larger.",
+        ge=1, le=4096,
+    )  # fmt: skip
     precision: Literal["auto", "fp32", "bf16", "fp16"] = _field(
         "auto", "Precision", "Auto measures on this device and takes the fastest that is safe."
     )
+    feature_cache: Literal["off", "exact", "views"] = _field(
+        "exact",
+        "Feature cache",
+        "Run the frozen start of the network once per picture and keep what it gives. Exact: where that changes nothing, which is "
+        "validation, and training without augmentation. Views: training too, on a few augmented views of every image, in rotation.",
+    )
+    cached_views: int = _field(4, "Cached views", "Augmented views of every training image that are kept (views).", ge=1, le=64)
+    cache_gigabytes: float = _field(
+        8.0, "Cache at most", "Largest size on disk of the features of a run; a larger cache is not made.", unit="GB", ge=0.0, le=10_000
+    )
     label_smoothing: float = _field(
-        0.1, "Label smoothing", "Share of the target spread over all classes. arXiv 1512.00567.", ge=0.0, le=0.9
+        0.1, "Label smoothing", "Share of the target spread over all classes. arXiv 1512.00567.", takes="live", ge=0.0, le=0.9
     )
     early_stop_epochs: int = _field(
-        0, "Stop early after", "Epochs without a better validation loss before the run ends; 0 is off.", unit="epochs", ge=0, le=10_000
+        0,
+        "Stop early after",
+        "Epochs without a better validation loss before the run ends; 0 is off.",
+        takes="live",
+        unit="epochs",
+        ge=0,
+        le=10_000,
     )
-    checkpoint_seconds: float = _field(60.0, "Save every", "At most this much training is at risk.", unit="s", ge=1, le=86_400)
+    checkpoint_seconds: float = _field(
+        60.0, "Save every", "At most this much training is at risk.", takes="live", unit="s", ge=1, le=86_400
+    )
     seed: int = _field(0, "Seed", "Same seed, same run.", ge=0, le=2**31 - 1)
     device: str = _field(
         "auto", "Device", "auto, cpu, cuda, cuda:0, mps. Auto takes a GPU where there is one.", pattern=r"^(auto|cpu|mps|cuda(:\d+)?)$"
@@ -236,4 +360,14 @@ def _as_problem(e: dict[str, Any]) -> Problem:
             sentence = f"{shown} is not understood; {field_info(path).description}"
         case _:
             sentence = f"{shown[:80]} cannot be used: {e['msg'][0].lower()}{e['msg'][1:]}."
-    return error(path, sentence)
+    return error(path, sentence, repair=_back_to_default(path))
+
+
+def _back_to_default(path: str) -> Repair | None:
+    """What a field that cannot be used is set to at a click; nothing for parts of a field."""
+    try:
+        default = field_info(path).default
+    except (KeyError, AttributeError):
+        return None
+    is_short = isinstance(default, (int, float, str)) and default != ""
+    return Repair(f"Set to {default}" if is_short else "Set to the default", {path: default})

@@ -5,9 +5,11 @@ from __future__ import annotations
 import json
 import os
 import tomllib
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
+
+from pydantic import BaseModel
 
 from studio.core.experiment import SCHEMA_VERSION, SECTIONS, Experiment, bounds, choices, field_info, parse_experiment
 from studio.core.file import write_atomically
@@ -69,6 +71,17 @@ def experiment_to_toml(experiment: Experiment) -> str:
     return "\n".join(lines) + "\n"
 
 
+def fields_to_toml(experiment: Experiment, paths: Sequence[str]) -> str:
+    """Some settings as a part of an experiment file, each section in its place."""
+    lines = []
+    for section in SECTIONS:
+        names = [path.partition(".")[2] for path in paths if path.startswith(f"{section}.")]
+        if names:
+            spec = getattr(experiment, section)
+            lines += ["", f"[{section}]", *(f"{name} = {_as_toml(getattr(spec, name))}" for name in names)]
+    return "\n".join(lines[1:]) + "\n"
+
+
 def write_experiment(experiment: Experiment, path: str | os.PathLike) -> None:
     """Write atomically: a reader sees the old file or the new one."""
     write_atomically(path, experiment_to_toml(experiment).encode())
@@ -80,6 +93,8 @@ def _as_toml(value: Any) -> str:
         return json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007F")  # JSON's strings are TOML's but for this character
     if isinstance(value, bool):
         return "true" if value else "false"
+    if isinstance(value, BaseModel):
+        value = dict(value)
     if isinstance(value, dict):
         return "{" + ", ".join(f"{_as_toml(key)} = {_as_toml(item)}" for key, item in value.items()) + "}"
     if isinstance(value, (tuple, list)):

@@ -9,21 +9,26 @@ import time
 from pathlib import Path
 
 
-def write_atomically(path: str | os.PathLike, content: bytes) -> None:
-    """Write to a temporary name on the same volume, fsync, rename, fsync the folder. OSError leaves the old file as it was."""
+def write_atomically(path: str | os.PathLike, content: bytes, *, is_durable: bool = True) -> None:
+    """Write to a temporary name on the same volume, fsync, rename, fsync the folder. OSError leaves the old file as it was.
+
+    Not durable leaves out both fsyncs: readers see the old file or the new one, a power cut may lose either.
+    """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{secrets.token_hex(8)}.tmp")
     try:
         with open(temporary, "xb") as f:
             f.write(content)
-            f.flush()
-            os.fsync(f.fileno())
+            if is_durable:
+                f.flush()
+                os.fsync(f.fileno())
         rename(temporary, path)
     except BaseException:
         temporary.unlink(missing_ok=True)
         raise
-    fsync_folder(path.parent)
+    if is_durable:
+        fsync_folder(path.parent)
 
 
 def rename(old: str | os.PathLike, new: str | os.PathLike) -> None:

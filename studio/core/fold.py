@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 
 from studio.core import event as ev
 from studio.core.curve import Curve
+from studio.core.edit import label_of
 from studio.core.outcome import Status
 
 MAX_NOTICES = 2000
@@ -15,7 +16,7 @@ MAX_PHASES = 32
 
 @dataclass(frozen=True)
 class Notice:
-    """A line of the event list. kind: start, phase, epoch, best, checkpoint, warning, pause, end, failure."""
+    """A line of the event list. kind: start, phase, epoch, best, thaw, edit, checkpoint, warning, pause, end, failure."""
 
     t: float
     step: int
@@ -56,6 +57,7 @@ class RunState:
     checkpoints: tuple[ev.CheckpointSaved, ...] = ()
     warnings: tuple[ev.WarningRaised, ...] = ()
     notices: tuple[Notice, ...] = ()
+    edits: tuple[ev.ExperimentEdited, ...] = ()  # as they were made; see core.edit for what counts at which step
     test: ev.TestScored | None = None
     finished: ev.RunFinished | None = None
     failed: ev.RunFailed | None = None
@@ -112,7 +114,7 @@ def _after(state: RunState, event: ev.Event) -> RunState:
             resumed = "" if event.session == 0 else f", resumed at step {event.resumed_step or 0}"
             return _noted(state, event, "start", f"Started{resumed}")
         case ev.PhaseStarted():
-            status = Status.RUNNING if event.phase in ("training", "validating", "testing") else state.status
+            status = Status.RUNNING if event.phase in ("training", "caching features", "validating", "testing") else state.status
             phases = (*state.phases, event)[-MAX_PHASES:]
             return replace(state, phase=event.phase, phase_detail=event.detail, phases=phases, status=status)
         case ev.RunDescribed():
@@ -130,6 +132,10 @@ def _after(state: RunState, event: ev.Event) -> RunState:
             return replace(state, samples=event)
         case ev.WarningRaised():
             return _noted(replace(state, warnings=(*state.warnings, event)[-MAX_NOTICES:]), event, "warning", event.sentence, event.fix)
+        case ev.ExperimentEdited():
+            return _with_edit(state, event)
+        case ev.StagesThawed():
+            return _with_thaw(state, event)
         case ev.PauseChanged():
             status = Status.PAUSED if event.is_paused else Status.RUNNING
             why = f": {event.reason}" if event.reason else ""
@@ -189,6 +195,31 @@ def _with_epoch(state: RunState, event: ev.EpochFinished) -> RunState:
     )
     words = f"Epoch {event.epoch + 1}: top-1 {event.validation_top1:.1%}" + (", best so far" if event.is_best else "")
     return _noted(state, event, "best" if event.is_best else "epoch", words)
+
+
+def _with_edit(state: RunState, event: ev.ExperimentEdited) -> RunState:
+    """A change in flight counts from now on, and stays over a resume from an older checkpoint: it comes true again at its step."""
+    epochs = event.values.get("schedule.epochs")
+    described = replace(state.description, epochs=epochs) if state.description and isinstance(epochs, int) else state.description
+    words = ", ".join(f"{label_of(path)} {_value(value)}" for path, value in event.values.items())
+    state = replace(state, edits=(*state.edits, event), description=described)
+    return _noted(state, event, "edit", f"Changed from step {event.step + 1:,} on: {words}")
+
+
+def _value(value: object) -> str:
+    if isinstance(value, float):
+        return f"{value:g}"
+    return "changed" if isinstance(value, (dict, list, tuple)) else str(value)
+
+
+def _with_thaw(state: RunState, event: ev.StagesThawed) -> RunState:
+    if state.description:
+        stages = tuple(
+            replace(s, is_frozen=s.name in event.frozen or s.is_frozen and s.name not in event.stages) for s in state.description.stages
+        )
+        state = replace(state, description=replace(state.description, stages=stages, num_trainable=event.num_trainable))
+    done = [f"{', '.join(names)} {words}" for names, words in ((event.stages, "thawed"), (event.frozen, "frozen")) if names]
+    return _noted(state, event, "thaw", f"Epoch {event.epoch + 1}: {'; '.join(done)}")
 
 
 def _rewound(state: RunState, step: int) -> RunState:

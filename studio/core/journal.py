@@ -7,7 +7,7 @@ import os
 import time
 from pathlib import Path
 
-from studio.core.event import Event, RunStarted, decode, encode
+from studio.core.event import Event, ExperimentEdited, RunStarted, decode, encode
 
 
 class JournalWriter:
@@ -22,6 +22,7 @@ class JournalWriter:
         earlier = list(JournalReader(path).read())
         self._seq = earlier[-1].seq + 1 if earlier else 0
         self.num_sessions = sum(isinstance(event, RunStarted) for event in earlier)
+        self.edits = tuple(event for event in earlier if isinstance(event, ExperimentEdited))  # of all sessions before
         self._offset_s = (earlier[-1].t if earlier else 0.0) - time.monotonic()
         self._torn = _ends_torn(path)
 

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
+from typing import Any
 
 
 class Severity(StrEnum):
@@ -14,27 +15,40 @@ class Severity(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
+class Repair:
+    """A way out at one click: the button's words and the settings it sets, {"schedule.warmup_fraction": 0.3}."""
+
+    label: str
+    values: dict[str, Any] = field(hash=False)
+
+
+@dataclass(frozen=True, slots=True)
 class Problem:
-    """One finding. `field` is a dotted path into the experiment ("schedule.peak_lr") or "" when it is about the whole."""
+    """One finding. `field` is a dotted path into the experiment ("schedule.peak_lr") or "" when it is about the whole.
+
+    `mark` is the time it is about as a share of the run, where a plot shows it; None when it has no place in time.
+    """
 
     field: str
     severity: Severity
     sentence: str
+    repair: Repair | None = None
+    mark: float | None = None
 
     def __str__(self) -> str:
         return f"{self.field}: {self.sentence}" if self.field else self.sentence
 
 
-def error(field: str, sentence: str) -> Problem:
-    return Problem(field, Severity.ERROR, sentence)
+def error(field: str, sentence: str, repair: Repair | None = None, mark: float | None = None) -> Problem:
+    return Problem(field, Severity.ERROR, sentence, repair, mark)
 
 
-def warning(field: str, sentence: str) -> Problem:
-    return Problem(field, Severity.WARNING, sentence)
+def warning(field: str, sentence: str, repair: Repair | None = None, mark: float | None = None) -> Problem:
+    return Problem(field, Severity.WARNING, sentence, repair, mark)
 
 
-def note(field: str, sentence: str) -> Problem:
-    return Problem(field, Severity.NOTE, sentence)
+def note(field: str, sentence: str, repair: Repair | None = None, mark: float | None = None) -> Problem:
+    return Problem(field, Severity.NOTE, sentence, repair, mark)
 
 
 def errors_in(problems: Iterable[Problem]) -> list[Problem]:

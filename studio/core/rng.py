@@ -25,9 +25,9 @@ def sample_seed(seed: int, epoch: int, sample_index: int) -> int:
     return int(np.random.SeedSequence((_SAMPLE, seed, epoch, sample_index)).generate_state(1)[0])
 
 
-def step_seed(seed: int, step: int) -> int:
-    """The seed of what is random inside one step (dropout, drop-path, batch mixing): 32 bits, f(seed, step)."""
-    return int(np.random.SeedSequence((_STEP, seed, step)).generate_state(1)[0])
+def step_seed(seed: int, step: int, batch: int = 0) -> int:
+    """The seed of what is random inside one batch of a step (dropout, drop-path, batch mixing): 32 bits, f(seed, step, batch)."""
+    return int(np.random.SeedSequence((_STEP, seed, step, batch)).generate_state(1)[0])
 
 
 def init_seed(seed: int) -> int:

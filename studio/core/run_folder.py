@@ -7,10 +7,10 @@ import os
 import secrets
 import shutil
 import time
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 from studio.core.experiment import Experiment
 from studio.core.experiment_file import experiment_to_toml, read_experiment
@@ -25,7 +25,16 @@ if os.name == "nt":
 else:
     import fcntl
 
-CommandKind = Literal["pause", "resume", "stop", "stop_after_epoch", "discard", "save"]
+CommandKind = Literal["pause", "resume", "stop", "stop_after_epoch", "discard", "save", "edit"]
+
+
+@dataclass(frozen=True)
+class Command:
+    """A wish written into the run folder. `values` are the settings of an edit: "section.field" to plain data."""
+
+    kind: CommandKind
+    values: dict[str, Any] = field(default_factory=dict)
+
 
 _ADJECTIVES = "amber brave bright calm clear clever cosy daring eager early fair fleet gentle glad golden happy keen kind light lively lucky mellow merry neat nimble noble patient proud quick quiet rapid sage sharp silver smart snug steady sunny swift tidy vivid warm wise witty".split()
 _ANIMALS = "badger bat bear beaver bee bison crane crow deer dove eagle elk falcon ferret finch fox gecko goose hare hawk heron horse ibis jay koala lark lemur lion lynx marten mole moose newt otter owl panda puffin quail raven robin seal stork swan tern tiger toad trout viper vole whale wolf wren yak".split()
@@ -98,9 +107,10 @@ class RunFolder:
         """True while an engine holds the lock. Never call from the process that holds it."""
         return is_locked(self.lock_path)
 
-    def command(self, kind: CommandKind) -> None:
-        """Append one command; the engine acts on it between two steps."""
-        line = json.dumps({"command": kind, "wall_time": time.time()}) + "\n"
+    def command(self, kind: CommandKind, values: dict[str, Any] | None = None) -> None:
+        """Append one command; the engine acts on it between two steps. An edit carries its settings."""
+        with_values = {"values": values} if values else {}
+        line = json.dumps({"command": kind, "wall_time": time.time(), **with_values}, default=_plain) + "\n"
         fd = os.open(self.commands_path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
         try:
             os.write(fd, line.encode())
@@ -204,7 +214,12 @@ def find_run(runs: str | os.PathLike, name: str | os.PathLike) -> RunFolder:
     raise BadInput(f"There is no run “{name}” in {runs}." + (f" The latest are: {known}." if known else " There are no runs there yet."))
 
 
-def read_commands(path: Path, offset: int) -> tuple[list[str], int]:
+def _plain(value: Any) -> Any:
+    """The parts of an experiment that are models themselves (a schedule's segments), as plain data."""
+    return value.model_dump(mode="json")
+
+
+def read_commands(path: Path, offset: int) -> tuple[list[Command], int]:
     """Commands appended after byte `offset`, and the new offset. Lines that are not commands are skipped."""
     try:
         with open(path, "rb") as f:
@@ -213,13 +228,16 @@ def read_commands(path: Path, offset: int) -> tuple[list[str], int]:
     except FileNotFoundError:
         return [], offset
     end = data.rfind(b"\n") + 1
-    kinds = []
+    commands = []
     for line in data[:end].splitlines():
         try:
-            kinds.append(json.loads(line)["command"])
-        except (ValueError, TypeError, KeyError):
+            raw = json.loads(line)
+            values = raw.get("values", {})
+            if isinstance(raw["command"], str) and isinstance(values, dict):
+                commands.append(Command(raw["command"], values))
+        except (ValueError, TypeError, KeyError, AttributeError):
             continue
-    return kinds, offset + end
+    return commands, offset + end
 
 
 class EngineLock:

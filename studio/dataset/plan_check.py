@@ -4,19 +4,18 @@ from __future__ import annotations
 
 import os
 
+from studio.catalog.schedules.check import schedule_problems
 from studio.core.experiment import Experiment
 from studio.core.path_text import text_to_path
-from studio.core.problem import Problem, error, errors_in, note, warning
+from studio.core.problem import Problem, error, errors_in, warning
 from studio.dataset.dataset import Dataset
-from studio.dataset.words import counted
 
 
 def check_run(experiment: Experiment, dataset: Dataset) -> list[Problem]:
     """All findings, those of the data set first. Any of Severity.ERROR keeps the run from starting."""
     found = list(dataset.problems)
     found += _parts(dataset)
-    found += _batch(experiment, dataset)
-    found += _length(experiment)
+    found += schedule_problems(experiment, num_train=len(dataset.part("train")))
     found += _files(experiment)
     return found
 
@@ -34,44 +33,6 @@ def _parts(dataset: Dataset) -> list[Problem]:
             )
         ]
     return []
-
-
-def _batch(experiment: Experiment, dataset: Dataset) -> list[Problem]:
-    size, images = experiment.training.batch_size, len(dataset.part("train"))
-    if size <= images or not images:
-        return []
-    fitting = 1 << (images.bit_length() - 1)
-    has = f"{images:,} training images" if images != 1 else "one training image"
-    return [error("training.batch_size", f"Batch size {size:,} is larger than the {has}. Try {fitting:,}.")]
-
-
-def _length(experiment: Experiment) -> list[Problem]:
-    schedule, training = experiment.schedule, experiment.training
-    epochs = schedule.epochs
-    found = []
-    if schedule.shape == "warm_restarts" and schedule.cycle_epochs > epochs:
-        found.append(
-            note(
-                "schedule.cycle_epochs",
-                f"The first cycle of {schedule.cycle_epochs:,} epochs is longer than the run of {counted(epochs, 'epoch')}, "
-                "so the learning rate never restarts.",
-            )
-        )
-    if schedule.shape == "step" and schedule.step_epochs >= epochs:
-        found.append(
-            note(
-                "schedule.step_epochs",
-                f"A step every {counted(schedule.step_epochs, 'epoch')} never comes in a run of {counted(epochs, 'epoch')}; the learning rate stays constant.",
-            )
-        )
-    if training.early_stop_epochs >= epochs and training.early_stop_epochs:
-        found.append(
-            note(
-                "training.early_stop_epochs",
-                f"Stopping early after {counted(training.early_stop_epochs, 'epoch')} without progress has no effect in a run of {counted(epochs, 'epoch')}.",
-            )
-        )
-    return found
 
 
 def _files(experiment: Experiment) -> list[Problem]:

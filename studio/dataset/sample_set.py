@@ -10,12 +10,13 @@ import shutil
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-
-import numpy as np
-from PIL import Image
+from typing import TYPE_CHECKING
 
 from studio.core.place import cache_dir
 from studio.core.problem import BadInput
+
+if TYPE_CHECKING:
+    import numpy as np
 
 _SIDE_PX = 32  # the digits are 8 x 8; enlarged so that they can be seen, and below no check's limit
 
@@ -72,6 +73,8 @@ def _is_whole(folder: Path, wanted: SampleSet) -> bool:
 
 
 def _write(folder: Path, wanted: SampleSet, progress) -> None:
+    from PIL import Image
+
     per_class, num_train = _PER_CLASS
     is_small = wanted.key == "digits-small"
     written = [0] * 10
@@ -92,6 +95,8 @@ def _write(folder: Path, wanted: SampleSet, progress) -> None:
 
 def _digits() -> tuple[np.ndarray, np.ndarray]:
     """uint8[1797, 8, 8] and int[1797], from the file in the installed package, which is not imported (it takes a second)."""
+    import numpy as np
+
     spec = importlib.util.find_spec("sklearn")
     if spec is None or not spec.submodule_search_locations:
         raise BadInput("The sample images come with scikit-learn, which is not installed. Run `pip install scikit-learn`.")

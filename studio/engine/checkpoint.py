@@ -1,7 +1,7 @@
 """Checkpoints that are whole or absent.
 
-A checkpoint is a folder: `model.safetensors`, `optimizer.safetensors`, `state.json`, and last `manifest.json` with the SHA-256 of each. It
-is written under a temporary name on the same volume, synced, renamed and read back; only then are older ones removed. The last two and
+A checkpoint is a folder: `model.safetensors`, `optimizer.safetensors`, where weights are averaged `ema.safetensors`, `state.json`, and last
+`manifest.json` with the SHA-256 of each. It is written under a temporary name on the same volume, synced, renamed and read back; only then are older ones removed. The last two and
 the best are kept. Importing this module does not import torch: finding and judging checkpoints needs none.
 """
 
@@ -26,8 +26,10 @@ from studio.core.run_folder import RunFolder
 if TYPE_CHECKING:
     import torch
 
-MODEL, OPTIMISER, STATE, MANIFEST = "model.safetensors", "optimizer.safetensors", "state.json", "manifest.json"
+MODEL, OPTIMISER, AVERAGE = "model.safetensors", "optimizer.safetensors", "ema.safetensors"
+STATE, MANIFEST = "state.json", "manifest.json"
 NUM_KEPT = 2  # besides the best
+_GROUP_STEP = "group_step"
 
 
 @dataclass(frozen=True)
@@ -42,6 +44,17 @@ class Checkpoint:
     def step(self) -> int:
         return self.state["progress"]["step"]
 
+    @property
+    def average_path(self) -> Path | None:
+        """The running mean of the weights; None where the run keeps none."""
+        path = self.path / AVERAGE
+        return path if path.is_file() else None
+
+    @property
+    def weights_path(self) -> Path:
+        """The weights that were validated and are to be used: their running mean where there is one."""
+        return self.average_path or self.path / MODEL
+
 
 @dataclass(frozen=True)
 class Saved:
@@ -51,7 +64,12 @@ class Saved:
 
 
 def save_checkpoint(
-    folder: RunFolder, step: int, model: Mapping[str, torch.Tensor], optimiser: Mapping[str, torch.Tensor], state: dict[str, Any]
+    folder: RunFolder,
+    step: int,
+    model: Mapping[str, torch.Tensor],
+    optimiser: Mapping[str, torch.Tensor],
+    state: dict[str, Any],
+    average: Mapping[str, torch.Tensor] | None = None,
 ) -> Saved:
     """Write, verify and publish a checkpoint, then remove those no longer needed. OSError leaves all earlier ones as they were.
 
@@ -72,12 +90,11 @@ def save_checkpoint(
         return Saved(final, sum(path.stat().st_size for path in final.iterdir()), time.perf_counter() - start)
     try:
         temporary.mkdir()
-        save_file(_as_saved(model), temporary / MODEL)
-        save_file(_as_saved(optimiser), temporary / OPTIMISER)
+        tensors = {MODEL: model, OPTIMISER: optimiser} | ({} if average is None else {AVERAGE: average})
+        for name, values in tensors.items():
+            save_file(_as_saved(values), temporary / name)
         (temporary / STATE).write_bytes(state_bytes)
-        files = {
-            name: {"sha256": sha256_of(temporary / name), "bytes": _synced_size(temporary / name)} for name in (MODEL, OPTIMISER, STATE)
-        }
+        files = {name: {"sha256": sha256_of(temporary / name), "bytes": _synced_size(temporary / name)} for name in (*tensors, STATE)}
         (temporary / MANIFEST).write_bytes(json.dumps({"schema": 1, "files": files}, indent=1).encode())
         _synced_size(temporary / MANIFEST)
         fsync_folder(temporary)
@@ -129,7 +146,8 @@ def is_whole(path: Path) -> bool:
     """Whether every file of a checkpoint has the hash its manifest names."""
     try:
         files = json.loads((path / MANIFEST).read_bytes())["files"]
-        return set(files) == {MODEL, OPTIMISER, STATE} and all(sha256_of(path / name) == entry["sha256"] for name, entry in files.items())
+        is_complete = {MODEL, OPTIMISER, STATE} <= set(files) <= {MODEL, OPTIMISER, AVERAGE, STATE}
+        return is_complete and all(sha256_of(path / name) == entry["sha256"] for name, entry in files.items())
     except (OSError, ValueError, KeyError, TypeError):
         return False
 
@@ -139,12 +157,16 @@ def optimiser_tensors(optimiser: torch.optim.Optimizer, module: torch.nn.Module)
     import torch
 
     names = {parameter: name for name, parameter in module.named_parameters()}
-    return {
+    tensors = {
         f"{names[parameter]}/{key}": value
         for parameter, memory in optimiser.state.items()
         for key, value in memory.items()
         if isinstance(value, torch.Tensor)
     }
+    for group in optimiser.param_groups:  # timm's LAMB counts steps by group; stored with its first parameter
+        if isinstance(group.get("step"), torch.Tensor):
+            tensors[f"{names[group['params'][0]]}/{_GROUP_STEP}"] = group["step"]
+    return tensors
 
 
 def restore_optimiser(optimiser: torch.optim.Optimizer, module: torch.nn.Module, tensors: Mapping[str, torch.Tensor]) -> None:
@@ -155,6 +177,10 @@ def restore_optimiser(optimiser: torch.optim.Optimizer, module: torch.nn.Module,
     for key, value in tensors.items():
         name, _, field = key.rpartition("/")
         parameter = parameters[name]
+        if field == _GROUP_STEP:
+            group = next(g for g in optimiser.param_groups if g["params"][0] is parameter)
+            group["step"] = value.clone()
+            continue
         if value.shape == parameter.shape:
             value = torch.empty_like(parameter, dtype=value.dtype, requires_grad=False).copy_(value)
         else:
@@ -162,10 +188,10 @@ def restore_optimiser(optimiser: torch.optim.Optimizer, module: torch.nn.Module,
         optimiser.state[parameter][field] = value
 
 
-def state_sha256(model: Mapping[str, torch.Tensor], optimiser: Mapping[str, torch.Tensor]) -> str:
-    """One hash over every weight, buffer and optimiser value, with names, types and shapes."""
+def state_sha256(*parts: Mapping[str, torch.Tensor]) -> str:
+    """One hash over every weight, buffer, optimiser value and running mean, with names, types and shapes."""
     digest = hashlib.sha256()
-    for tensors in (model, optimiser):
+    for tensors in parts:
         for name, tensor in sorted(_as_saved(tensors).items()):
             digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}\n".encode())
             digest.update(tensor.reshape(-1).view(_BYTE()).numpy())

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import signal
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 from studio.core.run_folder import read_commands
 
@@ -28,6 +28,7 @@ class Control:
         self.is_save_wanted = False
         self.stops_after_epoch = False
         self.stop: Literal["", "stop", "discard"] = ""
+        self.edits: list[dict[str, Any]] = []  # settings that are to change at the next step, not looked at yet
         if skip:
             with contextlib.suppress(OSError):
                 self._offset = path.stat().st_size
@@ -49,17 +50,24 @@ class Control:
         except OSError:
             return
         for command in commands:
-            match command:
+            match command.kind:
                 case "pause":
                     self.is_paused = True
                 case "resume":
                     self.is_paused = self.stops_after_epoch = False
+                case "edit":
+                    self.edits.append(command.values)
                 case "save":
                     self.is_save_wanted = True
                 case "stop_after_epoch":
                     self.stops_after_epoch = True
                 case "stop" | "discard":
-                    self.stop = command
+                    self.stop = command.kind
+
+    def take_edits(self) -> list[dict[str, Any]]:
+        """The changes that wait, in the order in which they were asked for; each is given once."""
+        taken, self.edits = self.edits, []
+        return taken
 
     def raise_if_stopped(self) -> None:
         """Poll; raises StopAsked when the run is to end."""

@@ -10,6 +10,7 @@ import torch
 
 from studio.catalog.backbones import Built, backbone_info, build_backbone
 from studio.catalog.backbones.describe import StageDescription, describe
+from studio.catalog.optimisers import kind_of
 from studio.core.experiment import Model, Optimiser, Training, parse_experiment
 from studio.engine.network import frozen_as_asked
 
@@ -42,24 +43,28 @@ def describe_model(model: Model, training: Training, optimiser: Optimiser, num_c
             "num_trainable": 0 if is_frozen else stage.num_parameters,
             "is_frozen": is_frozen,
             "lr_factor": factor,
+            "thaw_epoch": epoch,
             "output_shape": list(stage.output_shape),
             "num_blocks": stage.num_blocks,
             "has_batch_norm": stage.has_batch_norm,
         }
-        for stage, is_frozen, factor in zip(shapes.stages, network.is_frozen, network.lr_factors, strict=True)
+        for stage, is_frozen, factor, epoch in zip(shapes.stages, network.is_frozen, network.lr_factors, network.thaw_epochs, strict=True)
     ]
     total = sum(stage["num_parameters"] for stage in stages)
     trainable = sum(stage["num_trainable"] for stage in stages)
+    never = [epoch is None for epoch in network.thaw_epochs]  # memory must do for the last epoch, when all that ever train do
+    ever = sum(stage.num_parameters for stage, is_never in zip(shapes.stages, never, strict=True) if not is_never)
     info = backbone_info(model.source, model.backbone)
     return {
         "title": info.title,
         "stages": stages,
         "num_parameters": total,
         "num_trainable": trainable,
+        "num_undecayed": network.num_undecayed(),
         "num_features": shapes.built.num_features,
         "input_size": model.input_size,
         "num_classes": num_classes,
-        "memory": _memory(shapes, network.is_frozen, model.input_size, training, optimiser, total, trainable),
+        "memory": _memory(shapes, never, model.input_size, training, optimiser, total, ever),
     }
 
 
@@ -69,9 +74,9 @@ def _memory(
     width = _BYTES.get(training.precision, 2 if torch.cuda.is_available() else 4)
     kept = sum(sum_ for (sum_, _), frozen in zip(shapes.outputs, is_frozen, strict=True) if not frozen)
     passing = max((largest for (_, largest), frozen in zip(shapes.outputs, is_frozen, strict=True) if frozen), default=0)
-    values = 1 if optimiser.kind == "sgd" else 2  # momentum; mean and square of the gradient
+    values = kind_of(optimiser.kind).num_values
     return {
-        "weights": 4 * (total + sum(s.num_buffers for s in shapes.stages)),
+        "weights": 4 * (total + sum(s.num_buffers for s in shapes.stages)) * (2 if optimiser.ema_decay else 1),
         "gradients": 4 * trainable,
         "optimiser": 4 * values * trainable,
         "activations": width * training.batch_size * (kept + 2 * passing),

@@ -48,11 +48,11 @@ def answer(
     module: nn.Module,
     batches: Iterable[Batch],
     labels: np.ndarray,
-    to_input: Callable[[np.ndarray], torch.Tensor],
-    autocast: Callable[[], Any],
+    forward: Callable[[nn.Module, Batch], torch.Tensor],
     between: Callable[[], None] = lambda: None,
 ) -> Answers:
-    """Run the module in eval mode over batches of evaluation views. `labels[i]` is the class of index i; `between` runs after each batch.
+    """Run the module in eval mode over batches of evaluation views. `labels[i]` is the class of index i, `forward(module, batch)` gives
+    logits_NC; `between` runs after each batch.
 
     The module is left in eval mode. Images that could not be read are left out.
     """
@@ -60,9 +60,7 @@ def answer(
     indices, probabilities, losses = [], [], []
     with torch.inference_mode():
         for batch in batches:
-            with autocast():
-                logits = module(to_input(batch.images_NHWC))
-            logits = logits.float()
+            logits = forward(module, batch).float()
             shown = batch.indices >= 0
             target = torch.as_tensor(labels[np.maximum(batch.indices, 0)], device=logits.device)
             losses.append(nn.functional.cross_entropy(logits, target, reduction="none").cpu().numpy()[shown])

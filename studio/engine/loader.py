@@ -17,6 +17,7 @@ from collections import deque
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from multiprocessing import connection
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -24,6 +25,9 @@ from studio.catalog.augments import build_pipeline, evaluation_view, shrink_to_w
 from studio.core.experiment import Augment
 from studio.dataset.image import ImageRefused, read_image
 from studio.engine.failure import DataGone, NoReadableImages
+
+if TYPE_CHECKING:
+    import torch
 
 AHEAD = 3  # batches requested before they are needed
 
@@ -55,9 +59,10 @@ class Request:
 class Batch:
     """`indices[i]` is the sample whose picture is in `images_NHWC[i]`; -1 where it could not be read (evaluation only)."""
 
-    images_NHWC: np.ndarray  # uint8; valid until the next batch is taken
+    images_NHWC: np.ndarray  # uint8; valid until the next batch is taken. Empty where features are given instead
     indices: np.ndarray  # int64
     refused: dict[int, str] = field(default_factory=dict)  # files that could not be read: index to reason
+    features: torch.Tensor | None = None  # what the frozen start of the network gives for the pictures
 
 
 class ImageReader:

@@ -5,22 +5,27 @@ from __future__ import annotations
 import contextlib
 import json
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from itertools import islice
 
 import torch
+from torch import nn
 from torch.nn.functional import cross_entropy
 
+from studio.catalog.optimisers import begin_anew
 from studio.core import event as ev
+from studio.core.edit import edit_problems, edited, in_force
 from studio.core.file import write_atomically
 from studio.core.rng import step_seed
-from studio.engine.checkpoint import MODEL, find_checkpoint, optimiser_tensors, save_checkpoint, state_sha256
+from studio.engine.average import Average
+from studio.engine.checkpoint import find_checkpoint, optimiser_tensors, save_checkpoint, state_sha256
 from studio.engine.control import StopAsked
 from studio.engine.evaluate import Answers, Scores, answer, score, scores_json, write_results
 from studio.engine.failure import LossNotFinite, NoReadableImages
 from studio.engine.loader import Batch
-from studio.engine.plan import evaluation_requests, training_requests
-from studio.engine.setup import Setup, checkpoint_state
-from studio.engine.steps import StepBuffer
+from studio.engine.plan import images_of_step, training_requests
+from studio.engine.setup import Setup, checkpoint_state, freeze_for
+from studio.engine.steps import Step, StepBuffer
 
 PAUSE_POLL_S = 0.1
 EVALUATION_BATCH_CPU = 16  # a processor's caches like small batches; a GPU takes twice the training batch
@@ -30,36 +35,46 @@ def train(s: Setup) -> None:
     """Train to the end and tell `RunFinished`. Raises StopAsked when the user ends the run before, LossNotFinite, DataGone,
     NoReadableImages, and what libraries raise."""
     p = s.progress
-    epochs = s.experiment.schedule.epochs
     stopped_early = _has_stalled(s)
-    while p.epoch < epochs and not stopped_early:
+    while p.epoch < s.experiment.schedule.epochs and not stopped_early:
         if p.step_in_epoch < s.steps_per_epoch:
             train_epoch(s)
         validate_epoch(s)
+        take_edits(s)
         stopped_early = _has_stalled(s)
-        if s.control.stops_after_epoch and p.epoch < epochs:
+        if s.control.stops_after_epoch and p.epoch < s.experiment.schedule.epochs:
             raise StopAsked
     finish(s, stopped_early)
 
 
 def train_epoch(s: Setup) -> None:
     """The steps of this epoch that are not done yet."""
-    p, t = s.progress, s.experiment.training
+    p, t = s.progress, s.asked.training
+    take_edits(s)
+    thaw(s)
+    if s.prefix.views:
+        follow_boundary(s)
+    if s.prefix.trains_from_cache:
+        fill_cache(s)
     s.reporter.phase("training")
     s.network.train_mode()
     steps = StepBuffer(s)
-    requests = training_requests(t.seed, p.epoch, len(s.parts["train"]), t.batch_size, p.step_in_epoch)
+    requests = training_requests(t.seed, p.epoch, len(s.parts["train"]), t.batch_size, p.step_in_epoch, t.accumulation)
+    batches = s.prefix.training_batches(requests, p.epoch) if s.prefix.trains_from_cache else s.loader.batches(requests)
+    batches = steps.timed(batches)
     last_saved = time.monotonic()
-    for batch in steps.timed(s.loader.batches(requests)):
-        losses, logits, norm = train_step(s, batch)
-        steps.add(batch, losses, logits, norm)
+    while p.step_in_epoch < s.steps_per_epoch:
+        steps.add(train_step(s, islice(batches, t.accumulation)))
         p.step += 1
         p.step_in_epoch += 1
         if steps.is_due() or p.step_in_epoch == s.steps_per_epoch:
             steps.report()
         s.reporter.system(s.device)
         s.control.poll()
-        wants_save = s.control.is_save_wanted or time.monotonic() - last_saved > t.checkpoint_seconds
+        if s.control.edits:
+            steps.report()  # so that the journal tells of the steps before the edit first
+        take_edits(s)
+        wants_save = s.control.is_save_wanted or time.monotonic() - last_saved > s.experiment.training.checkpoint_seconds
         if s.control.stop or s.control.is_paused or wants_save:
             steps.report()  # so that the numbers of a checkpoint are complete
             if s.control.stop:
@@ -71,41 +86,144 @@ def train_epoch(s: Setup) -> None:
                 steps.restart_clock()
 
 
-def train_step(s: Setup, batch: Batch) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-    """One optimiser update: (losses_N without smoothing, logits_NC, gradient norm before clipping), all left on the device."""
-    t, o, p = s.experiment.training, s.experiment.optimiser, s.progress
-    torch.manual_seed(step_seed(t.seed, p.step))  # dropout and drop-path are a function of the step
-    for group, rate in zip(s.optimiser.param_groups, s.rates[p.step], strict=True):
-        group["lr"] = float(rate)
-        if s.momenta is not None:
-            _set_momentum(group, float(s.momenta[p.step]))
-    images_NCHW = s.normaliser(batch.images_NHWC)
-    labels_N = torch.from_numpy(s.labels[batch.indices]).to(s.device, non_blocking=True)
-    with s.precision.autocast(s.device):
-        logits_NC = s.network.module(images_NCHW)
-    logits_NC = logits_NC.float()
-    loss = cross_entropy(logits_NC, labels_N, label_smoothing=t.label_smoothing)
-    s.scaler.scale(loss).backward()
+def follow_boundary(s: Setup) -> None:
+    """Keep features where the freeze boundary is now; say so where they are too many to be kept."""
+    too_large = s.prefix.follow()
+    if too_large:
+        views = f"{too_large.num_views} views of " if too_large.num_views > 1 else ""
+        words = f"The features of {views}{too_large.num_samples:,} images would take {too_large.num_bytes / 1e9:.1f} GB"
+        s.reporter.warn(
+            "cache-too-large",
+            f"{words}, more than there is room for or the {s.asked.training.cache_gigabytes:g} GB allowed; training runs the whole network.",
+            "Allow more, keep fewer views, or freeze more of the network.",
+        )
+
+
+def fill_cache(s: Setup) -> None:
+    """Run the frozen start of the network once over what this epoch needs of it."""
+    s.reporter.phase("caching features")
+    start = time.perf_counter()
+
+    def between(_num_done: int) -> None:
+        s.reporter.system(s.device)
+        s.control.poll()
+        take_edits(s)
+        s.control.raise_if_stopped()
+        if s.control.is_paused:
+            pause(s)
+
+    refused = s.prefix.fill(s.progress.epoch, between)
+    s.reporter.unreadable({s.ids[i]: reason for i, reason in refused.items()})
+    s.progress.epoch_seconds += time.perf_counter() - start
+
+
+def thaw(s: Setup) -> None:
+    """Freeze and thaw at the start of an epoch, and tell where that changes something."""
+    p = s.progress
+    thawed, frozen = freeze_for(s, p.epoch)
+    if not (thawed or frozen):
+        return
+    for group in s.optimiser.param_groups:
+        if s.network.stages[group["stage"]].name in thawed:
+            begin_anew(s.optimiser, group)
+    num_trainable = sum(weight.numel() for weight in s.network.trainable())
+    s.reporter.tell(ev.StagesThawed(step=p.step, epoch=p.epoch, stages=thawed, frozen=frozen, num_trainable=num_trainable))
+
+
+def take_edits(s: Setup) -> None:
+    """What the user has changed since the last step counts from the next one; so do edits of an earlier session whose step has come."""
+    p, wishes, taken = s.progress, s.control.take_edits(), {}
+    for values in wishes:
+        problems = edit_problems(
+            s.experiment.changed(taken),
+            values,
+            epochs_begun=p.epoch + (p.step_in_epoch > 0),
+            stages=[stage.name for stage in s.network.stages],
+        )
+        if problems:
+            s.reporter.warn("edit-refused", f"The change was not made: {problems[0]}", "Everything goes on as before.")
+        else:
+            taken |= values
+    if taken:
+        s.edit_events += (s.reporter.tell(ev.ExperimentEdited(step=p.step, values=taken)),)
+        s.edits = edited(s.asked, s.edit_events)
+        s.rates.after_edit(s.edits)
+    s.experiment = in_force(s.asked, s.edits, p.step)
+
+
+def train_step(s: Setup, batches: Iterable[Batch]) -> Step:
+    """One optimiser update from all of the batches: its gradient is the mean over all their images. Figures stay on the device."""
+    t, p = s.experiment.training, s.progress
+    step = Step(s.rates.apply(s.optimiser, p.step, s.experiment))
+    num_images = images_of_step(len(s.parts["train"]), t.batch_size, t.accumulation, p.step_in_epoch)
+    with _whole_or_not_at_all(s):
+        for number, batch in enumerate(batches):
+            torch.manual_seed(step_seed(t.seed, p.step, number))  # dropout and drop-path are a function of the step and the batch
+            step.add(batch, *_add_gradient(s, batch, num_images))
     s.scaler.unscale_(s.optimiser)
-    trained = [weight for group in s.optimiser.param_groups for weight in group["params"]]
-    norm = torch.nn.utils.clip_grad_norm_(trained, o.clip_norm or float("inf"))
+    trained = [weight for group in s.optimiser.param_groups for weight in group["params"] if weight.grad is not None]
+    step.norm = torch.nn.utils.clip_grad_norm_(trained, s.experiment.optimiser.clip_norm or float("inf")).detach()
     if not s.scaler.is_enabled():  # the fp16 scaler leaves out steps with infinite gradients by itself
-        _refuse_if_not_finite(s, loss + norm)
+        _refuse_if_not_finite(s, step.loss() + step.norm)
     s.scaler.step(s.optimiser)
     s.scaler.update()
     s.optimiser.zero_grad(set_to_none=True)
+    _average_weights(s)
+    return step
+
+
+def _add_gradient(s: Setup, batch: Batch, num_images: int) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+    """Add the share of one batch among `num_images`; returns (labels_N, losses_N without smoothing, logits_NC)."""
+    labels_N = torch.from_numpy(s.labels[batch.indices]).to(s.device, non_blocking=True)
+    logits_NC = s.forward(s.network.module, batch).float()
+    loss = cross_entropy(logits_NC, labels_N, label_smoothing=s.experiment.training.label_smoothing)
+    if len(labels_N) != num_images:
+        loss = loss * (len(labels_N) / num_images)
+    s.scaler.scale(loss).backward()
     with torch.no_grad():
         losses_N = cross_entropy(logits_NC.detach(), labels_N, reduction="none")
-    return losses_N, logits_NC.detach(), norm.detach()
+    return labels_N, losses_N, logits_NC.detach()
+
+
+@contextlib.contextmanager
+def _whole_or_not_at_all(s: Setup) -> Iterator[None]:
+    """A step that breaks off between two of its batches leaves nothing behind: batch norm has counted the first already."""
+    if s.asked.training.accumulation == 1:
+        yield
+        return
+    before = [buffer.clone() for buffer in s.network.module.buffers()]
+    try:
+        yield
+    except BaseException:
+        for buffer, value in zip(s.network.module.buffers(), before, strict=True):
+            buffer.copy_(value)
+        s.optimiser.zero_grad(set_to_none=True)
+        raise
+
+
+def _average_weights(s: Setup) -> None:
+    """Take the step into the running mean, where one is kept."""
+    decay = s.experiment.optimiser.ema_decay
+    if not decay:
+        s.average = None
+    else:
+        s.average = s.average or Average(s.network.module)
+        s.average.update(s.network.module, decay)
+    s.progress.num_averaged = s.average.num_updates if s.average else 0
+
+
+def scored_module(s: Setup) -> nn.Module:
+    """The network that is validated and kept: the running mean where there is one."""
+    return s.average.module if s.average else s.network.module
 
 
 def _refuse_if_not_finite(s: Setup, figure: torch.Tensor) -> None:
     """See to it that a step whose loss or gradient is no number is never applied.
 
-    On a GPU without waiting for it: its fused optimiser skips the update while `found_inf` is set, and it stays set until the next
+    On a GPU without waiting for it where the optimiser is fused: it skips the update while `found_inf` is set, and it stays set until the next
     report finds the loss and ends the run. Elsewhere looking is free.
     """
-    if s.device.type == "cuda":
+    if s.device.type == "cuda" and s.optimiser.defaults.get("fused"):
         is_bad = (~torch.isfinite(figure)).float()
         s.optimiser.found_inf = torch.maximum(is_bad, getattr(s.optimiser, "found_inf", torch.zeros_like(is_bad)))
     elif not torch.isfinite(figure):
@@ -117,11 +235,14 @@ def validate_epoch(s: Setup) -> None:
     start = time.perf_counter()
     s.reporter.phase("validating")
     p = s.progress
+    if s.average:
+        s.average.finished(s.network.module)
     train_loss, train_top1 = p.loss_sum / max(1, p.num_seen), p.num_correct / max(1, p.num_seen)
     scores, answers = evaluate(s, "validation")
     epoch, seconds = p.epoch, p.epoch_seconds + time.perf_counter() - start
     figures = {"top1": scores.top1, "top5": scores.top5, "loss": scores.loss, "macro_f1": scores.macro_f1}
     is_best = p.count_epoch(figures)
+    s.rates.after_epoch(p.validation_losses)
     if is_best:
         write_part(s, "validation", scores, answers)
     s.reporter.tell(
@@ -148,13 +269,16 @@ def evaluate(s: Setup, part: str) -> tuple[Scores, Answers]:
     def between() -> None:
         s.reporter.system(s.device)
         s.control.raise_if_stopped()
+        if part == "validation":
+            take_edits(s)
         if s.control.is_paused:
             pause(s)
 
     size = EVALUATION_BATCH_CPU if s.device.type == "cpu" else 2 * s.experiment.training.batch_size
     indices = s.parts[part]
-    batches = s.loader.batches(evaluation_requests(indices.start, len(indices), min(size, s.loader.max_batch)))
-    answers = answer(s.network.module, _warned(s, batches), s.labels, s.normaliser, lambda: s.precision.autocast(s.device), between)
+    follow_boundary(s)
+    batches = s.prefix.evaluation_batches(indices, min(size, s.loader.max_batch), scored_module(s))
+    answers = answer(scored_module(s), _warned(s, batches), s.labels, s.forward, between)
     if not len(answers.labels_N):
         raise NoReadableImages(part)
     s.reporter.unreadable_in_all()
@@ -175,10 +299,7 @@ def write_part(s: Setup, part: str, scores: Scores, answers: Answers) -> None:
 def save(s: Setup, is_best: bool = False) -> str:
     """Save a checkpoint, waiting for room on a full disk; returns its path relative to the run folder."""
     s.control.is_save_wanted = False
-    module = s.network.module
-    saved = s.reporter.with_room(
-        lambda: save_checkpoint(s.folder, s.progress.step, module.state_dict(), optimiser_tensors(s.optimiser, module), checkpoint_state(s))
-    )
+    saved = s.reporter.with_room(lambda: save_checkpoint(s.folder, s.progress.step, **tensors_of(s), state=checkpoint_state(s)))
     path = saved.path.relative_to(s.folder.path).as_posix()
     s.reporter.tell(
         ev.CheckpointSaved(step=s.progress.step, path=path, num_bytes=saved.num_bytes, is_best=is_best, seconds=round(saved.seconds, 3))
@@ -186,11 +307,19 @@ def save(s: Setup, is_best: bool = False) -> str:
     return path
 
 
+def tensors_of(s: Setup) -> dict[str, dict[str, torch.Tensor]]:
+    """All that the run has learnt: weights and buffers, the optimiser's memory, and the running mean where there is one."""
+    module = s.network.module
+    found = {"model": module.state_dict(), "optimiser": optimiser_tensors(s.optimiser, module)}
+    return found | ({"average": s.average.finished(module).state_dict()} if s.average else {})
+
+
 def pause(s: Setup) -> None:
     """Wait until the user goes on. Raises StopAsked when the run is to end instead."""
     s.reporter.tell(ev.PauseChanged(is_paused=True, step=s.progress.step))
     while s.control.is_paused:
         s.control.raise_if_stopped()
+        take_edits(s)
         s.reporter.system(s.device)
         time.sleep(PAUSE_POLL_S)
     s.reporter.tell(ev.PauseChanged(is_paused=False, step=s.progress.step))
@@ -199,7 +328,7 @@ def pause(s: Setup) -> None:
 def finish(s: Setup, stopped_early: bool) -> None:
     """Score the best network on the test images where there are any, write the figures, say that it is done."""
     p = s.progress
-    sha256 = state_sha256(s.network.module.state_dict(), optimiser_tensors(s.optimiser, s.network.module))
+    sha256 = state_sha256(*tensors_of(s).values())
     test = None
     if len(s.parts["test"]):
         s.reporter.phase("testing")
@@ -215,6 +344,9 @@ def finish(s: Setup, stopped_early: bool) -> None:
         "images_per_s": round(p.images_trained / p.training_seconds, 2) if p.training_seconds else 0.0,
         "stopped_early": stopped_early,
     }
+    s.control.poll()
+    if s.control.take_edits():
+        s.reporter.warn("edit-refused", "The change was not made: the last epoch was over.", "Start a new run to train longer.")
     seconds = s.reporter.running_seconds()
     record = figures | {"seconds": seconds, "state_sha256": sha256, "test": scores_json(test, s.dataset.classes) if test else None}
     s.reporter.with_room(lambda: write_atomically(s.folder.results_path / "metrics.json", json.dumps(record, indent=1).encode()))
@@ -226,11 +358,11 @@ def best_weights(s: Setup) -> Iterator[None]:
     """The network of the best epoch; the last one is back afterwards, whatever happens, since a checkpoint may be saved then."""
     from safetensors.torch import load_file
 
-    module, best = s.network.module, find_checkpoint(s.folder, "best")
+    module, best = scored_module(s), find_checkpoint(s.folder, "best")
     last = {name: tensor.to("cpu", copy=True) for name, tensor in module.state_dict().items()}
     try:
         if best:
-            module.load_state_dict(load_file(best.path / MODEL))
+            module.load_state_dict(load_file(best.weights_path))
         yield
     finally:
         module.load_state_dict(last)
@@ -239,10 +371,3 @@ def best_weights(s: Setup) -> Iterator[None]:
 def _has_stalled(s: Setup) -> bool:
     limit = s.experiment.training.early_stop_epochs
     return 0 < limit <= s.progress.epochs_without_progress
-
-
-def _set_momentum(group: dict, value: float) -> None:
-    if "betas" in group:
-        group["betas"] = (value, group["betas"][1])
-    elif group["momentum"] > 0:
-        group["momentum"] = value

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import ctypes
 import faulthandler
 import json
 import os
@@ -23,6 +24,7 @@ from studio.core.run_folder import EngineLock, RunFolder
 from studio.engine.checkpoint import checkpoint_names, find_checkpoint
 from studio.engine.control import Control, StopAsked
 from studio.engine.failure import DataGone, NoReadableImages, describe
+from studio.engine.no_compiler import keep_compiler_out
 from studio.engine.reporter import Reporter
 
 if TYPE_CHECKING:
@@ -31,6 +33,7 @@ if TYPE_CHECKING:
 
 FINISHED, FAILED, BUSY, STOPPED = 0, 1, 2, 3  # exit codes
 NICENESS = 5  # the window comes first
+_M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3  # of glibc's malloc.h
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -49,12 +52,25 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def be_a_good_neighbour() -> None:
     """Before torch is loaded: OpenMP threads that wait do not spin (with one busy neighbour spinning cost a factor of 12)."""
+    keep_freed_memory()
     os.environ.setdefault("OMP_WAIT_POLICY", "passive")
     os.environ.setdefault("KMP_BLOCKTIME", "0")
     os.environ.setdefault("NO_ALBUMENTATIONS_UPDATE", "1")
     if hasattr(os, "nice"):
         with contextlib.suppress(OSError):
             os.nice(max(0, NICENESS - os.nice(0)))
+
+
+def keep_freed_memory() -> None:
+    """Let glibc keep what a training step frees for the next step, instead of giving it back and taking it again page by page.
+
+    A step of EfficientNet-Lite0 at batch 16 took 200,000 page faults and 0.77 s; without them 0.58 s (ResNet-18 5 % less). Nothing
+    where the C library is another one.
+    """
+    with contextlib.suppress(OSError, AttributeError, TypeError):
+        mallopt = ctypes.CDLL(None).mallopt
+        mallopt(_M_MMAP_THRESHOLD, 2**31 - 1)
+        mallopt(_M_TRIM_THRESHOLD, -1)
 
 
 def wait_for_run() -> int:
@@ -113,13 +129,14 @@ def _session(folder: RunFolder, control: Control, reporter: Reporter, resume: bo
 
         import torch
 
+        keep_compiler_out()
         from studio.engine.loop import save, train
         from studio.engine.setup import prepare
 
-        _set_threads(torch, experiment)
+        set_threads(torch, experiment)
         control.raise_if_stopped()
         setup = prepare(folder, experiment, control, reporter, checkpoint, prebuilt)
-        with setup.loader:
+        with setup.loader, contextlib.closing(setup.prefix):  # features can be computed again; only a killed session leaves them
             try:
                 train(setup)
                 return FINISHED
@@ -143,7 +160,7 @@ def _session(folder: RunFolder, control: Control, reporter: Reporter, resume: bo
         return FAILED
 
 
-def _set_threads(torch, experiment: Experiment) -> None:
+def set_threads(torch, experiment: Experiment) -> None:
     """All cores where there are one or two, else one is left for the window and the system. OMP_NUM_THREADS has the last word."""
     import cv2
 

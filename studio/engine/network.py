@@ -10,7 +10,7 @@ import torch
 from torch import nn
 
 from studio.catalog.backbones import BackboneInfo, Stage, backbone_info, build_backbone
-from studio.catalog.schedules import stage_factors
+from studio.catalog.schedules import stage_factors, thaw_epochs
 from studio.core.event import StageDescribed
 from studio.core.experiment import Experiment
 from studio.core.rng import init_seed
@@ -25,6 +25,7 @@ class Network:
     stages: tuple[Stage, ...]
     is_frozen: tuple[bool, ...]  # per stage
     lr_factors: tuple[float, ...]  # per stage, times the head's learning rate
+    thaw_epochs: tuple[int | None, ...] = ()  # per stage, the epoch from which it trains; None for never
 
     def train_mode(self) -> None:
         """Training mode where the network trains; frozen stages stay as in use: batch norm statistics, dropout and drop-path are still."""
@@ -34,19 +35,40 @@ class Network:
                 for name in stage.module_names:
                     self.module.get_submodule(name).eval()
 
+    def set_epoch(self, epoch: int, thaw_epochs: tuple[int | None, ...]) -> tuple[tuple[str, ...], tuple[str, ...]]:
+        """Freeze and thaw as asked for this epoch; names of the stages that train from now on, and of those that no longer do."""
+        before, self.thaw_epochs = self.is_frozen, tuple(thaw_epochs)
+        self.is_frozen = tuple(first is None or first > epoch for first in thaw_epochs)
+        parameters = dict(self.module.named_parameters())
+        for stage, frozen in zip(self.stages, self.is_frozen, strict=True):
+            for name in stage.parameter_names:
+                parameters[name].requires_grad_(not frozen)
+        changes = list(zip(self.stages, before, self.is_frozen, strict=True))
+        return tuple(s.name for s, was, now in changes if was and not now), tuple(s.name for s, was, now in changes if now and not was)
+
     def parameter_groups(self, weight_decay: float) -> tuple[list[dict[str, Any]], list[float]]:
-        """Optimiser groups and the learning-rate factor of each: per training stage, weights, then biases and norms without decay."""
+        """Optimiser groups and the learning-rate factor of each: per stage, weights, then biases and norms without decay.
+
+        Frozen stages have groups too: without gradients they are neither updated nor decayed, and the optimiser remembers nothing of
+        them. "stage" is the stage's index, "is_decayed" says whether weight decay acts.
+        """
         parameters = dict(self.module.named_parameters())
         groups, factors = [], []
-        for stage, frozen, factor in zip(self.stages, self.is_frozen, self.lr_factors, strict=True):
-            mine = [] if frozen else [parameters[name] for name in stage.parameter_names]
-            weights = [p for p in mine if p.ndim > 1]
-            others = [p for p in mine if p.ndim <= 1]
-            for members, decay in ((weights, weight_decay), (others, 0.0)):
+        for index, (stage, factor) in enumerate(zip(self.stages, self.lr_factors, strict=True)):
+            mine = [parameters[name] for name in stage.parameter_names]
+            for is_decayed in (True, False):
+                members = [p for p in mine if _is_decayed(p) == is_decayed]
                 if members:
-                    groups.append({"params": members, "weight_decay": decay})
+                    decay = weight_decay if is_decayed else 0.0
+                    groups.append({"params": members, "weight_decay": decay, "stage": index, "is_decayed": is_decayed})
                     factors.append(factor)
         return groups, factors
+
+    def num_undecayed(self) -> int:
+        """Weights of stages that ever train which weight decay never acts on: norms and biases."""
+        parameters = dict(self.module.named_parameters())
+        training = [stage for stage, epoch in zip(self.stages, self.thaw_epochs, strict=True) if epoch is not None]
+        return sum(parameters[n].numel() for stage in training for n in stage.parameter_names if not _is_decayed(parameters[n]))
 
     def trainable(self) -> list[nn.Parameter]:
         return [p for p in self.module.parameters() if p.requires_grad]
@@ -54,9 +76,19 @@ class Network:
     def described(self) -> tuple[StageDescribed, ...]:
         parameters = dict(self.module.named_parameters())
         return tuple(
-            StageDescribed(name=s.name, num_parameters=sum(parameters[n].numel() for n in s.parameter_names), is_frozen=f, lr_factor=x)
-            for s, f, x in zip(self.stages, self.is_frozen, self.lr_factors, strict=True)
+            StageDescribed(
+                name=s.name,
+                num_parameters=sum(parameters[n].numel() for n in s.parameter_names),
+                is_frozen=frozen,
+                lr_factor=factor,
+                thaw_epoch=epoch,
+            )
+            for s, frozen, factor, epoch in zip(self.stages, self.is_frozen, self.lr_factors, self.thaw_epochs, strict=True)
         )
+
+
+def _is_decayed(parameter: nn.Parameter) -> bool:
+    return parameter.ndim > 1
 
 
 def build_network(experiment: Experiment, num_classes: int, *, with_weights: bool = True) -> Network:
@@ -77,14 +109,11 @@ def build_network(experiment: Experiment, num_classes: int, *, with_weights: boo
 
 
 def frozen_as_asked(module: nn.Module, stages: tuple[Stage, ...], experiment: Experiment) -> Network:
-    """The module with `train_stages` of its last stages and the head training, the stages before frozen."""
-    wanted = experiment.model.train_stages
-    num_training = len(stages) if wanted < 0 else min(len(stages), wanted + 1)
-    is_frozen = tuple(i < len(stages) - num_training for i in range(len(stages)))
-    training = {name for stage, frozen in zip(stages, is_frozen, strict=True) if not frozen for name in stage.parameter_names}
-    for name, parameter in module.named_parameters():
-        parameter.requires_grad_(name in training)
-    return Network(module, stages, is_frozen, tuple(stage_factors(len(stages), experiment.optimiser.stage_lr_factor)))
+    """The module as it trains in the first epoch."""
+    names = [stage.name for stage in stages]
+    network = Network(module, stages, (False,) * len(stages), stage_factors(experiment.optimiser, names))
+    network.set_epoch(0, thaw_epochs(experiment.model, names))
+    return network
 
 
 class Normaliser:
@@ -128,7 +157,7 @@ class Trained:
 
 
 def load_trained(folder: RunFolder, which: Literal["best", "last"] = "best") -> Trained:
-    """The network of a run's best or last checkpoint. Raises BadInput when there is none that is whole."""
+    """The network of a run's best or last checkpoint, its running mean where one is kept. Raises BadInput when there is none that is whole."""
     from safetensors.torch import load_file
 
     from studio.engine.checkpoint import require_checkpoint
@@ -138,7 +167,7 @@ def load_trained(folder: RunFolder, which: Literal["best", "last"] = "best") -> 
     classes = tuple(checkpoint.state["classes"])
     experiment = experiment.changed({"model.input_size": view["input_size"]})
     network = build_network(experiment, len(classes), with_weights=False)
-    network.module.load_state_dict(load_file(checkpoint.path / "model.safetensors"))
+    network.module.load_state_dict(load_file(checkpoint.weights_path))
     info = replace(backbone_info(experiment.model.source, experiment.model.backbone), mean=tuple(view["mean"]), std=tuple(view["std"]))
     return Trained(
         module=network.module.eval(),

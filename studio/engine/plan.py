@@ -8,17 +8,31 @@ from studio.core.rng import epoch_order, sample_seed
 from studio.engine.loader import Request
 
 
-def steps_per_epoch(num_samples: int, batch_size: int) -> int:
-    """Optimiser steps in one epoch. A last batch is kept unless it holds one image: batch norm cannot learn from a single one."""
+def batches_per_epoch(num_samples: int, batch_size: int) -> int:
+    """Batches in one epoch. A last batch is kept unless it holds one image: batch norm cannot learn from a single one."""
     whole, rest = divmod(num_samples, batch_size)
     return whole + (rest > 1 or whole == 0)
 
 
-def training_requests(seed: int, epoch: int, num_samples: int, batch_size: int, first_step: int = 0) -> Iterator[Request]:
+def steps_per_epoch(num_samples: int, batch_size: int, accumulation: int = 1) -> int:
+    """Optimiser steps in one epoch, each of `accumulation` batches; the last may have fewer."""
+    return -(-batches_per_epoch(num_samples, batch_size) // accumulation)
+
+
+def images_of_step(num_samples: int, batch_size: int, accumulation: int, step: int) -> int:
+    """Images that step `step` (within the epoch) sees in all its batches."""
+    num_used = min(num_samples, batches_per_epoch(num_samples, batch_size) * batch_size)
+    first = step * batch_size * accumulation
+    return min(first + batch_size * accumulation, num_used) - first
+
+
+def training_requests(
+    seed: int, epoch: int, num_samples: int, batch_size: int, first_step: int = 0, accumulation: int = 1
+) -> Iterator[Request]:
     """The batches of one epoch from step `first_step` (within the epoch) on."""
     order = epoch_order(seed, epoch, num_samples)
-    for step in range(first_step, steps_per_epoch(num_samples, batch_size)):
-        indices = tuple(int(i) for i in order[step * batch_size : (step + 1) * batch_size])
+    for batch in range(first_step * accumulation, batches_per_epoch(num_samples, batch_size)):
+        indices = tuple(int(i) for i in order[batch * batch_size : (batch + 1) * batch_size])
         yield Request(indices, tuple(sample_seed(seed, epoch, i) for i in indices))
 
 

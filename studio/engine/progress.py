@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 
@@ -23,6 +23,8 @@ class Progress:
     best: dict[str, Any] | None = None  # {"epoch", "step", "top1", "top5", "loss", "macro_f1"}
     least_loss: float | None = None  # of validation, for early stopping
     epochs_without_progress: int = 0
+    validation_losses: list[float] = field(default_factory=list)  # of the epochs that have ended: the plateau shape follows them
+    num_averaged: int = 0  # steps in the running mean of the weights
 
     def count_step(self, loss: float, num_correct: int, num_images: int) -> None:
         """Book the result of one step; `loss` is the mean over its images."""
@@ -40,6 +42,7 @@ class Progress:
             self.least_loss, self.epochs_without_progress = scores["loss"], 0
         else:
             self.epochs_without_progress += 1
+        self.validation_losses.append(scores["loss"])
         self.epoch += 1
         self.step_in_epoch = self.num_correct = self.num_seen = 0
         self.loss_sum = self.epoch_seconds = 0.0

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from contextlib import nullcontext
 from typing import Any, Literal
 
 import numpy as np
@@ -64,6 +63,7 @@ def score_run(
         cache_bytes=0,
     )
     trained.module.to(chosen)
+    to_input = trained.normaliser(chosen)
     unreadable = {s.id: s.reason for s in dataset.set_aside}
     done = 0
 
@@ -80,7 +80,7 @@ def score_run(
 
     with Loader(source, BATCH_SIZE, choose_num_workers(-1, chosen.type)) as loader:
         batches = counted(loader.batches(evaluation_requests(0, len(known), BATCH_SIZE)))
-        answers = answer(trained.module, batches, labels, trained.normaliser(chosen), nullcontext)
+        answers = answer(trained.module, batches, labels, lambda module, batch: module(to_input(batch.images_NHWC)))
     if not len(answers.labels_N):
         raise BadInput(f"None of the {len(known):,} images can be read. Check that the files were copied completely.")
     scores = score(answers, len(trained.classes))

@@ -7,11 +7,14 @@ from dataclasses import asdict, dataclass, field
 
 import numpy as np
 import torch
+from torch import nn
 
+from studio.catalog.augments import cached_views
 from studio.catalog.backbones import backbone_info
 from studio.catalog.optimisers import build_optimiser
-from studio.catalog.schedules import group_learning_rates, momenta
-from studio.core.event import RunDescribed
+from studio.catalog.schedules import thaw_epochs
+from studio.core.edit import Edit, edited, in_force
+from studio.core.event import ExperimentEdited, RunDescribed
 from studio.core.experiment import Experiment
 from studio.core.file import write_atomically
 from studio.core.path_text import text_to_path
@@ -20,14 +23,17 @@ from studio.core.run_folder import RunFolder
 from studio.dataset.dataset import Dataset
 from studio.dataset.plan_check import check_run
 from studio.dataset.scan import Cancelled, scan
+from studio.engine.average import Average
 from studio.engine.checkpoint import MODEL, OPTIMISER, Checkpoint, restore_optimiser
 from studio.engine.control import Control, StopAsked
 from studio.engine.device import choose_device, device_name
-from studio.engine.loader import Loader, Source, choose_num_workers
+from studio.engine.loader import Batch, Loader, Source, choose_num_workers
 from studio.engine.network import Network, Normaliser, build_network
 from studio.engine.plan import steps_per_epoch
 from studio.engine.precision import Precision, choose_precision
+from studio.engine.prefix import CachePlan, Prefix
 from studio.engine.progress import Progress
+from studio.engine.rates import Rates
 from studio.engine.reporter import Reporter
 from studio.engine.standby import Prebuilt
 
@@ -39,7 +45,8 @@ class Setup:
     """A run ready to go. Parts of the data lie one after the other: index i is `samples[i]`, training images first."""
 
     folder: RunFolder
-    experiment: Experiment
+    asked: Experiment  # what the run began with
+    experiment: Experiment  # what counts at the next step: `asked` with the edits up to it
     dataset: Dataset
     control: Control
     reporter: Reporter
@@ -50,14 +57,24 @@ class Setup:
     optimiser: torch.optim.Optimizer
     scaler: torch.amp.GradScaler
     loader: Loader
+    prefix: Prefix
     ids: list[str]
     labels: np.ndarray  # int64, class index of every sample
     parts: dict[str, range]  # indices of "train", "validation", "test"
     steps_per_epoch: int
-    rates: np.ndarray  # float64[steps, groups]: row i is applied at step i
-    momenta: np.ndarray | None  # float64[steps]
+    rates: Rates
     view: dict  # how pictures reach the network: sizes, mean and std; goes into every checkpoint
     progress: Progress = field(default_factory=Progress)
+    average: Average | None = None
+    edit_events: tuple[ExperimentEdited, ...] = ()  # of all sessions; some may lie ahead after a resume
+    edits: tuple[Edit, ...] = ()  # what follows from them
+
+    def forward(self, module: nn.Module, batch: Batch) -> torch.Tensor:
+        """logits_NC of the run's network, or one made alike, in the run's precision: from the features of a batch where it has them."""
+        with self.precision.autocast(self.device):
+            if batch.features is not None:
+                return self.prefix.rest(module, batch.features, self.device)
+            return module(self.normaliser(batch.images_NHWC))
 
 
 def prepare(
@@ -82,7 +99,7 @@ def prepare(
     control.raise_if_stopped()
 
     reporter.phase("loading weights", f"{experiment.model.source}/{experiment.model.backbone}")
-    view = checkpoint.state["view"] if checkpoint else _view(experiment, dataset)
+    view = checkpoint.state["view"] if checkpoint else view_for(experiment, dataset)
     size = experiment.training.batch_size
     source = Source(
         paths=tuple(dataset.path_of(s) for s in samples),
@@ -92,7 +109,7 @@ def prepare(
         crop_fraction=view["crop_fraction"],
         max_megapixels=experiment.data.max_megapixels,
         num_trained=len(parts["train"]),
-        cache_bytes=_cache_bytes(),
+        cache_bytes=cache_bytes(),
         root=text_to_path(dataset.root),
     )
     loader = Loader(source, size, choose_num_workers(experiment.training.workers, device.type))  # its processes start while we build
@@ -104,29 +121,34 @@ def prepare(
     control.raise_if_stopped()
 
     reporter.phase("first batch")
-    per_epoch = steps_per_epoch(len(parts["train"]), size)
-    num_steps = per_epoch * experiment.schedule.epochs
-    groups, factors = network.parameter_groups(experiment.optimiser.weight_decay)
+    per_epoch = steps_per_epoch(len(parts["train"]), size, experiment.training.accumulation)
+    edits = edited(experiment, reporter.earlier_edits)
+    groups, _ = network.parameter_groups(experiment.optimiser.weight_decay)
+    normaliser = Normaliser(view["mean"], view["std"], device, precision.channels_last)
+    plan = _cache_plan(experiment, dataset, view, precision)
     setup = Setup(
         folder=folder,
-        experiment=experiment,
+        asked=experiment,
+        experiment=in_force(experiment, edits, 0),
         dataset=dataset,
         control=control,
         reporter=reporter,
         device=device,
         network=network,
         precision=precision,
-        normaliser=Normaliser(view["mean"], view["std"], device, precision.channels_last),
+        normaliser=normaliser,
         optimiser=build_optimiser(experiment.optimiser, groups),
         scaler=precision.scaler(device),
         loader=loader,
+        prefix=Prefix(folder.path / "cache", plan, network, loader, parts, normaliser, lambda: precision.autocast(device)),
         ids=[s.id for s in samples],
         labels=np.array([dataset.class_index[s.label] for s in samples], np.int64),
         parts=parts,
         steps_per_epoch=per_epoch,
-        rates=group_learning_rates(experiment.schedule, factors, num_steps, per_epoch),
-        momenta=momenta(experiment.schedule, experiment.optimiser, num_steps),
+        rates=Rates(experiment, [stage.name for stage in network.stages], per_epoch, edits),
         view=view,
+        edit_events=reporter.earlier_edits,
+        edits=edits,
     )
     if checkpoint:
         _restore(setup, checkpoint)
@@ -152,7 +174,7 @@ def _dataset(folder: RunFolder, experiment: Experiment, control: Control, report
     return dataset
 
 
-def _view(experiment: Experiment, dataset: Dataset) -> dict:
+def view_for(experiment: Experiment, dataset: Dataset) -> dict:
     info = backbone_info(experiment.model.source, experiment.model.backbone)
     mean, std = info.mean, info.std
     if experiment.model.normalisation == "data":
@@ -169,7 +191,32 @@ def _view(experiment: Experiment, dataset: Dataset) -> dict:
     }
 
 
-def _cache_bytes() -> int:
+def _cache_plan(experiment: Experiment, dataset: Dataset, view: dict, precision: Precision) -> CachePlan:
+    """What the run may keep of its frozen layers, as asked; training reads features only where its pictures come again."""
+    training = experiment.training
+
+    def origin() -> dict:
+        return {
+            "dataset": dataset.fingerprint(),
+            "augment": experiment.augment.model_dump(),
+            "seed": training.seed,
+            "batch": training.batch_size,
+            "view": view,
+            "precision": asdict(precision),
+            "torch": torch.__version__,
+            "threads": torch.get_num_threads(),
+        }
+
+    return CachePlan(
+        views=cached_views(experiment),
+        num_bytes=0 if training.feature_cache == "off" else int(training.cache_gigabytes * 1e9),
+        batch_size=training.batch_size,
+        seed=training.seed,
+        origin=origin,
+    )
+
+
+def cache_bytes() -> int:
     import psutil
 
     return int(psutil.virtual_memory().available * CACHE_SHARE)
@@ -178,12 +225,24 @@ def _cache_bytes() -> int:
 def _restore(setup: Setup, checkpoint: Checkpoint) -> None:
     from safetensors.torch import load_file
 
-    setup.network.module.load_state_dict(load_file(checkpoint.path / MODEL))
-    restore_optimiser(setup.optimiser, setup.network.module, load_file(checkpoint.path / OPTIMISER))
+    module = setup.network.module
+    module.load_state_dict(load_file(checkpoint.path / MODEL))
+    restore_optimiser(setup.optimiser, module, load_file(checkpoint.path / OPTIMISER))
     if checkpoint.state.get("scaler"):
         setup.scaler.load_state_dict(checkpoint.state["scaler"])
-    setup.progress = Progress.from_json(checkpoint.state["progress"])
-    setup.reporter.step = setup.progress.step
+    p = setup.progress = Progress.from_json(checkpoint.state["progress"])
+    if checkpoint.average_path:
+        setup.average = Average(module, p.num_averaged, load_file(checkpoint.average_path))
+    setup.reporter.step = p.step
+    setup.experiment = in_force(setup.asked, setup.edits, p.step)
+    setup.rates.after_epoch(p.validation_losses)
+    freeze_for(setup, p.epoch if p.step_in_epoch else max(0, p.epoch - 1))
+
+
+def freeze_for(setup: Setup, epoch: int) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """Freeze and thaw as asked for an epoch; names of the stages that train from now on, and of those that no longer do."""
+    model = in_force(setup.asked, setup.edits, epoch * setup.steps_per_epoch).model
+    return setup.network.set_epoch(epoch, thaw_epochs(model, [stage.name for stage in setup.network.stages]))
 
 
 def checkpoint_state(setup: Setup) -> dict:
@@ -213,9 +272,11 @@ def _described(setup: Setup) -> RunDescribed:
         num_validation=len(setup.parts["validation"]),
         num_test=len(setup.parts["test"]),
         batch_size=setup.experiment.training.batch_size,
-        epochs=setup.experiment.schedule.epochs,
+        epochs=(setup.edits[-1].experiment if setup.edits else setup.asked).schedule.epochs,
         steps_per_epoch=setup.steps_per_epoch,
         num_parameters=sum(p.numel() for p in parameters),
         num_trainable=sum(p.numel() for p in parameters if p.requires_grad),
         stages=setup.network.described(),
+        num_undecayed=setup.network.num_undecayed(),
+        accumulation=setup.experiment.training.accumulation,
     )

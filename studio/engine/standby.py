@@ -14,6 +14,7 @@ from studio.core.experiment import Experiment, Model, parse_experiment
 from studio.core.problem import BadInput
 from studio.core.rng import init_seed
 from studio.core.run_folder import RunFolder
+from studio.engine.no_compiler import keep_compiler_out
 
 if TYPE_CHECKING:
     from studio.engine.network import Network
@@ -56,6 +57,7 @@ def serve(lines: IO[str], say: IO[str]) -> tuple[RunFolder, bool, Prebuilt | Non
     """
     import torch
 
+    keep_compiler_out()
     import studio.engine.loop  # noqa: F401 - everything a run needs, loaded now
     from studio.catalog.augments import build_pipeline
 

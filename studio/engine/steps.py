@@ -14,6 +14,35 @@ from studio.engine.loader import Batch
 from studio.engine.reporter import NUM_TILES, STEPS_EVERY_S
 
 
+class Step:
+    """What one optimiser update saw, over all of its batches. Tensors stay on the device."""
+
+    def __init__(self, rate: float):
+        self.rate = rate  # of the head
+        self.norm = torch.zeros(())  # of the gradient, before clipping
+        self.num_images = 0
+        self.refused: dict[int, str] = {}
+        self._losses: list[torch.Tensor] = []
+        self._num_correct: list[torch.Tensor] = []
+        self.last: tuple[Batch, torch.Tensor, torch.Tensor] | None = None  # batch, losses_N, logits_NC
+
+    def add(self, batch: Batch, labels_N: torch.Tensor, losses_N: torch.Tensor, logits_NC: torch.Tensor) -> None:
+        self.num_images += len(labels_N)
+        self.refused |= batch.refused
+        self._losses.append(losses_N)
+        self._num_correct.append((logits_NC.argmax(1) == labels_N).sum())
+        self.last = batch, losses_N, logits_NC
+
+    def loss(self) -> torch.Tensor:
+        """Mean over all images."""
+        return torch.cat(self._losses).mean()
+
+    def figures(self) -> torch.Tensor:
+        """Mean loss, number of right answers, gradient norm."""
+        loss = self.loss()
+        return torch.stack([loss, sum(self._num_correct).to(loss.dtype), self.norm.to(loss.dtype)])
+
+
 class StepBuffer:
     """Collects what the steps of one epoch gave. Reading figures from a GPU waits for it; this does so once per report."""
 
@@ -41,14 +70,12 @@ class StepBuffer:
                 return
             yield batch
 
-    def add(self, batch: Batch, losses_N: torch.Tensor, logits_NC: torch.Tensor, norm: torch.Tensor) -> None:
-        labels_N = torch.from_numpy(self._s.labels[batch.indices]).to(losses_N.device, non_blocking=True)
-        num_correct = (logits_NC.argmax(1) == labels_N).sum()
-        self._figures.append(torch.stack([losses_N.mean(), num_correct.to(losses_N.dtype), norm.to(losses_N.dtype)]))
-        self._sizes.append(len(labels_N))
-        self._rates.append(float(self._s.rates[self._s.progress.step, -1]))
-        self._last = (batch, losses_N, logits_NC)
-        self._s.reporter.unreadable({self._s.ids[i]: reason for i, reason in batch.refused.items()})
+    def add(self, step: Step) -> None:
+        self._figures.append(step.figures())
+        self._sizes.append(step.num_images)
+        self._rates.append(step.rate)
+        self._last = step.last
+        self._s.reporter.unreadable({self._s.ids[i]: reason for i, reason in step.refused.items()})
 
     def is_due(self) -> bool:
         return time.perf_counter() - self._reported_at >= STEPS_EVERY_S
@@ -96,7 +123,7 @@ class StepBuffer:
         classes = s.dataset.classes
         s.reporter.samples(
             s.progress.step,
-            batch.images_NHWC,
+            batch.images_NHWC if batch.features is None else s.prefix.pictures_of(shown, s.progress.epoch),
             ids=[s.ids[i] for i in shown],
             labels=[classes[i] for i in s.labels[shown]],
             predictions=[classes[i] for i in logits_NC[:NUM_TILES].argmax(1).tolist()],

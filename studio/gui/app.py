@@ -82,6 +82,7 @@ def _bring_to_life(window, path: str) -> None:
     window.start_background()
     if path:
         window.open_path(path)
+    window.grant_wishes()
     from studio.gui.pages import PAGES
 
     # Plots and the other pages, so that the first visit does not wait either.

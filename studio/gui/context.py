@@ -54,6 +54,7 @@ class Context:
     runs: RunsController
     preview: WorkerClient
     probe: WorkerClient
+    finder: WorkerClient
     estimates: Estimates
     engines: Engines
     background: Background
@@ -66,11 +67,14 @@ class Context:
         self.engines.close()
         self.preview.close()
         self.probe.close()
+        self.finder.close()
         self.background.close()
         self.settings.sync()
 
 
-def make_context(*, preview: WorkerClient | None = None, probe: WorkerClient | None = None, engines: Engines | None = None) -> Context:
+def make_context(
+    *, preview: WorkerClient | None = None, probe: WorkerClient | None = None, finder: WorkerClient | None = None, engines: Engines | None = None,
+) -> Context:  # fmt: skip
     """Everything a window needs, on the folders of core.place. Nothing is started or read yet."""
     from studio.gui.background import Background
     from studio.gui.engine import Engines
@@ -95,6 +99,7 @@ def make_context(*, preview: WorkerClient | None = None, probe: WorkerClient | N
         runs=runs,
         preview=preview or WorkerClient("preview"),
         probe=probe,
+        finder=finder or WorkerClient("finder"),
         estimates=Estimates(store, runs, probe),
         engines=engines,
         background=background,

@@ -81,7 +81,9 @@ class Estimates(QObject):
 
     @property
     def time(self) -> TimeEstimate | None:
-        """From the newest run of the same network and batch, scaled by the number of images; None without one."""
+        """From the newest run of the same network, batch and use of features, scaled by the number of images; None without one."""
+        from studio.catalog.augments import cached_views
+
         draft, dataset = self._store.experiment, self._store.dataset
         num_train = len(dataset.part("train")) if dataset else 0
         for entry in reversed(self._runs.entries):
@@ -89,6 +91,8 @@ class Estimates(QObject):
             if not described or not entry.state.epochs or entry.experiment.model != draft.model:
                 continue
             if entry.experiment.training.batch_size != draft.training.batch_size or not described.num_train:
+                continue
+            if bool(cached_views(entry.experiment)) != bool(cached_views(draft)):
                 continue
             seconds = sorted(e.seconds for e in entry.state.epochs)[len(entry.state.epochs) // 2]
             scale = num_train / described.num_train if num_train else 1.0

@@ -1,4 +1,4 @@
-"""Watches run folders on a thread of its own and hands the window what changed, in one batch at most 20 times a second.
+"""Watches run folders on a thread of its own and hands the window what changed, in one batch five times a second.
 
 One signal per event collapses at 2,000 events a second (stalls over 600 ms); one batch does not, whatever the rate.
 """
@@ -17,7 +17,7 @@ from studio.core.journal import JournalReader
 from studio.core.problem import BadInput
 from studio.core.run_folder import RunFolder, find_runs, is_locked, settled
 
-TICK_MS = 100
+TICK_MS = 200  # each batch costs the window a millisecond or two, which a run on the same cores has to wait for
 LOOK_AROUND_S = 1.0
 MAX_BYTES_PER_TICK = 4 << 20
 

@@ -19,11 +19,10 @@ from studio.core.place import state_dir
 from studio.core.problem import BadInput
 from studio.core.run_folder import EngineLock, is_locked
 from studio.gui.background import Background
-from studio.gui.setting import Settings
+from studio.gui.setting import CURRENT_PROJECT, Settings
 from studio.gui.store import ExperimentStore
 
 SAVE_AFTER_MS = 500
-_CURRENT = "project/current"
 
 
 @dataclass(frozen=True)
@@ -76,7 +75,7 @@ class Projects(QObject):
 
     def recover(self) -> bool:
         """Open what was being edited when the window was last open. False when there is nothing or it cannot be read."""
-        name = self._settings.text(_CURRENT)
+        name = self._settings.text(CURRENT_PROJECT)
         path = self.folder / name
         if not name or not path.is_file():
             return False
@@ -158,7 +157,7 @@ class Projects(QObject):
                 write_atomically(self._path, experiment_to_toml(experiment).encode())
             except OSError as exc:
                 return exc.strerror or str(exc)
-            self._settings.set(_CURRENT, self._path.name)
+            self._settings.set(CURRENT_PROJECT, self._path.name)
         return ""
 
     def close(self) -> None:
@@ -192,7 +191,7 @@ class Projects(QObject):
         self._store.reset_to(experiment)
         self._timer.stop()
         if saved_at:
-            self._settings.set(_CURRENT, path.name)
+            self._settings.set(CURRENT_PROJECT, path.name)
         elif experiment != Experiment():
             self._timer.start()
         self.changed.emit()
@@ -210,7 +209,7 @@ class Projects(QObject):
         self._writing -= 1
         if path == self._path:
             self._saved, self._saved_at, self._problem = experiment, datetime.now(), ""
-            self._settings.set(_CURRENT, path.name)
+            self._settings.set(CURRENT_PROJECT, path.name)
         self.changed.emit()
 
     def _on_write_failed(self, error: Exception) -> None:

@@ -18,12 +18,13 @@ from pathlib import Path
 
 import numpy as np
 
-from studio.catalog.schedules import learning_rates, stage_factors
+from studio.catalog.schedules import head_lr, stage_factors
 from studio.core import event as ev
 from studio.core.experiment import Experiment
 from studio.core.experiment_file import experiment_to_toml
 from studio.core.file import write_atomically
 from studio.core.outcome import Status
+from studio.core.rate_test import NUM_STEPS, RateTest, digests, has_diverged, planned_rates
 from studio.core.run_folder import RunFolder
 from studio.dataset.dataset import Dataset
 
@@ -68,6 +69,27 @@ def record_run(runs: Path, recording: Recording, dataset: Dataset) -> RunFolder:
         simulation.write_results(folder)
     folder.log_path.write_text(_LOGS.get(recording.status, "Training.\n"), encoding="utf-8")
     return folder
+
+
+def recorded_rate_test(experiment: Experiment, *, falls: bool = True) -> RateTest:
+    """A range test as one comes out on the bundled backbone; without `falls` the loss only ever climbs."""
+    rates = planned_rates(NUM_STEPS)
+    x = np.log10(rates)
+    fall = 1.2 / (1 + np.exp(-2.6 * (x + 2.7))) if falls else 0.0
+    noise = np.random.default_rng(3).normal(0, 0.07, len(x))
+    losses = 2.45 - fall + np.where(x > -1.9, 2.4 * (x + 1.9) ** 2, 0.0) + noise
+    end = next(i for i in range(2, len(x)) if has_diverged(rates[:i], losses[:i]))
+    return RateTest(
+        rates=tuple(rates[:end].tolist()),
+        losses=tuple(losses[:end].tolist()),
+        num_steps=NUM_STEPS,
+        has_diverged=True,
+        made_with=digests(experiment),
+        batch_size=experiment.training.batch_size,
+        passes=1.8,
+        device="cpu",
+        seconds=92.0,
+    )
 
 
 def recorded_events(recording: Recording, dataset: Dataset) -> Iterator[ev.Event]:
@@ -127,7 +149,8 @@ class _Simulation:
         self.num_classes = len(dataset.classes)
         self.num_train = len(dataset.part("train"))
         self.batch_size = recording.experiment.training.batch_size
-        self.steps_per_epoch = max(1, self.num_train // self.batch_size)
+        whole, rest = divmod(self.num_train, self.batch_size)
+        self.steps_per_epoch = whole + (rest > 1 or whole == 0)  # as the engine counts
         self.epochs = recording.experiment.schedule.epochs
         is_whole = recording.status is Status.FINISHED
         self.num_steps = self.epochs * self.steps_per_epoch if is_whole else round(recording.epochs_done * self.steps_per_epoch)
@@ -226,7 +249,7 @@ class _Simulation:
     def _steps(self, t: float) -> Iterator[tuple[float, ev.Event]]:
         r, rng = self.recording, np.random.default_rng(self.recording.seed)
         total = self.epochs * self.steps_per_epoch
-        lrs = learning_rates(r.experiment.schedule, total, self.steps_per_epoch)
+        lrs = head_lr(r.experiment.schedule, np.arange(total), self.steps_per_epoch)
         floor = 0.55 * (1 - r.skill) * 6
         at = np.arange(self.num_steps)
         loss = floor + (np.log(self.num_classes) * 1.05 - floor) * np.exp(-at / (0.13 * total))
@@ -306,7 +329,7 @@ class _Simulation:
         sizes = (*_STAGE_SIZES, 1281 * self.num_classes)
         num_frozen = 0 if e.model.train_stages < 0 else max(0, len(sizes) - 1 - e.model.train_stages)
         names = ("stem", *(f"stage {i}" for i in range(1, len(sizes) - 1)), "head")
-        factors = stage_factors(len(sizes), e.optimiser.stage_lr_factor)
+        factors = stage_factors(e.optimiser, range(len(sizes)))
         stages = tuple(
             ev.StageDescribed(name=names[i], num_parameters=sizes[i], is_frozen=i < num_frozen, lr_factor=factors[i])
             for i in range(len(sizes))

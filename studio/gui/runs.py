@@ -5,14 +5,15 @@ from __future__ import annotations
 import shutil
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from PySide6.QtCore import QObject, QTimer, Signal
 
+from studio.core.edit import Edit, edit_problems, edited
 from studio.core.event import RunFailed
-from studio.core.experiment import Experiment, differences
+from studio.core.experiment import Experiment, differences, field_info
 from studio.core.fold import RunState
 from studio.core.outcome import Outcome, Status, describe_exit_code
 from studio.core.place import runs_dir
@@ -47,6 +48,7 @@ class RunEntry:
     is_launching: bool = False  # asked for; no word from the engine yet
     exit_code: int | None = None
     stop_asked_at: float | None = None  # time.monotonic(); None when no stop is under way
+    wishes: dict[str, Any] = field(default_factory=dict)  # settings asked for in flight that the run has not answered yet
 
     @property
     def name(self) -> str:
@@ -61,6 +63,20 @@ class RunEntry:
     @property
     def status(self) -> Status:
         return Status.STARTING if self.is_launching else self.state.status
+
+    @property
+    def edits(self) -> tuple[Edit, ...]:
+        """The changes in flight that the run has taken, as `core.edit` counts them."""
+        try:
+            return edited(self.experiment, self.state.edits)
+        except BadInput:  # of a newer version, with settings that are not known here
+            return ()
+
+    @property
+    def in_force(self) -> Experiment:
+        """The experiment with all changes that were made in flight."""
+        edits = self.edits
+        return edits[-1].experiment if edits else self.experiment
 
     @property
     def is_active(self) -> bool:
@@ -86,6 +102,7 @@ class RunsController(QObject):
     started = Signal(object)  # RunEntry: an engine was asked to run it
     ended = Signal(object)  # RunEntry: was active while this window was open
     failed_to_start = Signal(str)  # sentence
+    edit_answered = Signal(object, str)  # RunEntry, sentence: it took a change in flight, or not
 
     def __init__(
         self, store: ExperimentStore, settings: Settings, background: Background, engines: Engines, probe: WorkerClient,
@@ -158,10 +175,42 @@ class RunsController(QObject):
             return None
 
     def edits_since(self, entry: RunEntry) -> dict[str, tuple]:
-        """What the draft has changed against a run: {"schedule.epochs": (old, new)}."""
-        changes = differences(entry.experiment, self._store.experiment)
+        """What the draft has changed against what counts in a run: {"schedule.epochs": (old, new)}."""
+        changes = differences(entry.in_force, self._store.experiment)
         changes.pop("name", None)
         return changes
+
+    def live_edits(self, entry: RunEntry) -> dict[str, Any]:
+        """Those of `edits_since` that a run can take while it goes on, as plain data."""
+        draft = self._store.experiment.model_dump(mode="json")
+        found = {}
+        for path in self.edits_since(entry):
+            section, _, name = path.partition(".")
+            if field_info(path).json_schema_extra["takes"] != "new run":
+                found[path] = draft[section][name]
+        return found
+
+    def reason_not_to_edit(self, entry: RunEntry) -> str:
+        """Why `edit` cannot work now; empty when it can."""
+        described, values = entry.state.description, self.live_edits(entry)
+        if not values:
+            return "All of these edits need a new run."
+        if not entry.is_active or described is None:
+            return "The run has not begun yet." if entry.is_active else "The run has ended."
+        begun = min(described.epochs, entry.state.step // max(1, described.steps_per_epoch) + 1)
+        problems = edit_problems(entry.in_force, values, epochs_begun=begun, stages=[stage.name for stage in described.stages])
+        return str(problems[0].sentence) if problems else ""
+
+    def edit(self, entry: RunEntry) -> bool:
+        """Ask a run to take the draft's `live_edits` at its next step. `edit_answered` tells how it went."""
+        values = self.live_edits(entry)
+        if self.reason_not_to_edit(entry):
+            return False
+        if self._command(entry, "edit", values):
+            entry.wishes = values
+            self.state_changed.emit(entry)
+            return True
+        return False
 
     def reason_not_to_train(self) -> str:
         """Why Train cannot work now, and what to do; empty when it can."""
@@ -323,11 +372,13 @@ class RunsController(QObject):
         self.state_changed.emit(entry)
         self.failed_to_start.emit(sentence)
 
-    def _command(self, entry: RunEntry, kind: CommandKind) -> None:
+    def _command(self, entry: RunEntry, kind: CommandKind, values: dict[str, Any] | None = None) -> bool:
         try:
-            entry.folder.command(kind)  # one short append; a full disk is the only thing that can go wrong
+            entry.folder.command(kind, values)  # one short append; a full disk is the only thing that can go wrong
         except OSError as exc:
             self.failed_to_start.emit(f"The command did not reach {entry.name}: {exc.strerror}.")
+            return False
+        return True
 
     def _add(self, folder: RunFolder, experiment: Experiment | None) -> RunEntry:
         if folder.path not in self._entries:
@@ -347,7 +398,8 @@ class RunsController(QObject):
             # Not at the sight of the lock: the engine holds it before its first word, and the journal still says queued or stopped.
             if entry.is_launching and _is_newer(update.state, entry.state):
                 entry.is_launching = False
-            entry.state, entry.is_alive = update.state, update.is_alive
+            before, entry.state, entry.is_alive = entry.state, update.state, update.is_alive
+            self._answer_wishes(entry, before)
             entry.stop_asked_at = entry.stop_asked_at if entry.is_active else None
             touched.append((entry, was_active))
         self._find_active()
@@ -357,6 +409,17 @@ class RunsController(QObject):
             self.state_changed.emit(entry)
             if was_active and not entry.is_active:
                 self._on_run_ended(entry)
+
+    def _answer_wishes(self, entry: RunEntry, before: RunState) -> None:
+        """A change that was asked for has been made, refused, or come too late."""
+        if not entry.wishes:
+            return
+        state = entry.state
+        told = [n.sentence for n in state.notices if n.kind == "edit"] if len(state.edits) > len(before.edits) else []
+        refused = [w.sentence for w in state.warnings if w.code == "edit-refused" and w not in before.warnings]
+        if told or refused or not entry.is_active:
+            entry.wishes = {}
+            self.edit_answered.emit(entry, (refused or told or ["it ended before the change could count."])[-1])
 
     def _on_monitor_removed(self, folders: tuple[RunFolder, ...]) -> None:
         for folder in folders:

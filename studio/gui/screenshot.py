@@ -157,7 +157,7 @@ class _Stage:
             left.unlink(missing_ok=True)
         context = make_context(
             preview=_Kept(self._preview) if self._preview else FakeWorker(), probe=_Kept(self._probe) if self._probe else FakeWorker(),
-            engines=FakeEngines(),
+            finder=FakeWorker(), engines=FakeEngines(),
         )  # fmt: skip
         fill(context, state, *self._material(state))
         self._window = Window()

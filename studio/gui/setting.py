@@ -6,6 +6,8 @@ from PySide6.QtCore import QByteArray, QSettings
 
 from studio.core.place import state_dir
 
+CURRENT_PROJECT = "project/current"  # file name of the draft that was being edited
+
 
 class Settings:
     """Reads and writes state_dir()/window.ini."""

@@ -16,6 +16,9 @@ class FakeWorker(QObject):
     def __init__(self):
         super().__init__()
         self.calls: list[tuple[str, dict]] = []
+        self.cancelled: list[int] = []
+        self.on_progress: Callable | None = None  # of the newest call
+        self.on_part: Callable | None = None
         self._answers: dict[str, Any] = {}
         self._last = 0
 
@@ -23,9 +26,10 @@ class FakeWorker(QObject):
         """From now on `method` answers `result` (or result(params)); a WorkerError makes it fail."""
         self._answers[method] = result
 
-    def call(self, method, params, on_result, on_error=None, on_progress=None, *, key=None) -> int:
+    def call(self, method, params, on_result, on_error=None, on_progress=None, *, on_part=None, key=None) -> int:
         self._last += 1
         self.calls.append((method, params))
+        self.on_progress, self.on_part = on_progress, on_part
         if method in self._answers:
             answer = self._answers[method]
             if callable(answer):
@@ -41,9 +45,12 @@ class FakeWorker(QObject):
         return False
 
     def cancel(self, request: int) -> None:
-        pass
+        self.cancelled.append(request)
 
     def warm_up(self) -> None:
+        pass
+
+    def rest(self) -> None:
         pass
 
     def close(self) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
@@ -22,6 +23,7 @@ from PySide6.QtWidgets import QFileDialog, QHBoxLayout, QMainWindow, QMenu, QSpl
 
 from studio.core.path_text import text_to_path
 from studio.core.problem import BadInput
+from studio.gui.first_page import FirstPage
 from studio.gui.icon import icon
 from studio.gui.pages import PAGES
 from studio.gui.shell.rail import Rail
@@ -61,9 +63,15 @@ class Window(QMainWindow):
         self.run_bar: QWidget | None = None
         self._stack = QStackedWidget()
         self._stack.setObjectName("shell.pages")
-        self._stack.addWidget(QWidget())
+        self._wishes: list[Callable[[], object]] = []  # what was asked for before the window was alive
+        self.first_page = FirstPage(self.open_folder_dialog, self.open_file_dialog, self._when_alive)
+        self._stack.addWidget(self.first_page)
         self._lay_out()
-        self.rail.steps.setFocus(Qt.FocusReason.OtherFocusReason)
+        self._connect_parts()
+        self._bind_keys()
+        self.rail.set_current("data")
+        first = self.first_page.welcome.zone.folder_button if self.first_page.welcome else self.rail.steps
+        first.setFocus(Qt.FocusReason.OtherFocusReason)
         self.toast = Toast(self.centralWidget())
         self._timer = QTimer(self, singleShot=True, interval=REFRESH_MS)
         self._timer.timeout.connect(self._refresh)
@@ -95,27 +103,42 @@ class Window(QMainWindow):
         self.centralWidget().layout().addWidget(self.run_bar)
         for part in (self.rail, self.top_bar, self.inspector, self.run_bar):
             part.attach(context)
-        self._connect_parts()
-        self._connect_context(context)
-        self._bind_keys()
-        self.restore_look()
-        self._refresh()
-        self.show_page("data")
-        self.rail.steps.setFocus(Qt.FocusReason.OtherFocusReason)
-
-    def _connect_parts(self) -> None:
-        self.rail.step_chosen.connect(self.show_page)
-        self.rail.settings_requested.connect(self.open_settings)
-        self.rail.keyboard_map_requested.connect(self.open_keyboard_map)
-        self.rail.notices_requested.connect(self.open_messages)
-        self.top_bar.palette_requested.connect(self.open_palette)
-        self.top_bar.theme_toggled.connect(self.toggle_theme)
-        self.top_bar.inspector_toggled.connect(self.toggle_inspector)
-        self.top_bar.project_menu_requested.connect(self._fill_project_menu)
-        self.top_bar.train.train_requested.connect(self.train)
         self.inspector.fold_requested.connect(self.toggle_inspector)
         self.run_bar.details_requested.connect(self.open_failure)
         self.run_bar.results_requested.connect(lambda entry: self.show_page("results", entry))
+        self._connect_context(context)
+        self.restore_look()
+        self._refresh()
+        self.show_page("data")
+
+    def grant_wishes(self) -> None:
+        """Do what was asked for before the window was alive, in that order."""
+        wishes, self._wishes = self._wishes, []
+        for wish in wishes:
+            wish()
+
+    def _when_alive(self, act: Callable) -> Callable:
+        """`act`; until the window is alive its calls are kept and made then."""
+
+        def call(*args) -> None:
+            if self.context is None:
+                self._wishes.append(partial(act, *args))
+            else:
+                act(*args)
+
+        return call
+
+    def _connect_parts(self) -> None:
+        later = self._when_alive
+        self.rail.step_chosen.connect(later(self.show_page))
+        self.rail.settings_requested.connect(later(self.open_settings))
+        self.rail.keyboard_map_requested.connect(later(self.open_keyboard_map))
+        self.rail.notices_requested.connect(later(self.open_messages))
+        self.top_bar.palette_requested.connect(later(self.open_palette))
+        self.top_bar.theme_toggled.connect(later(self.toggle_theme))
+        self.top_bar.inspector_toggled.connect(later(self.toggle_inspector))
+        self.top_bar.project_menu_requested.connect(self._fill_project_menu)
+        self.top_bar.train.train_requested.connect(later(self.train))
         theme().changed.connect(self.top_bar.refresh_theme_icon)
 
     def _connect_context(self, context) -> None:
@@ -177,7 +200,8 @@ class Window(QMainWindow):
         """The page's widget, made if need be."""
         if key not in self._pages:
             slot = next(s for s in PAGES if s.key == key)
-            made = slot.load()(self.context)
+            welcome = self.first_page.hand_over() if key == "data" else None
+            made = slot.load()(self.context, welcome=welcome) if welcome else slot.load()(self.context)
             self._pages[key] = made
             self._stack.addWidget(made)
             self._restore_splitters(made)
@@ -214,10 +238,10 @@ class Window(QMainWindow):
             ("Ctrl+K", "Search everything", self.open_palette),
             ("Ctrl+O", "Open folder", self.open_folder_dialog),
             ("Ctrl+Return", "Train, or queue while a run is active", self.train),
-            ("Ctrl+.", "Pause or go on", self.run_bar.toggle_pause),
-            ("Ctrl+Shift+.", "Stop", self.run_bar.stop),
-            ("Ctrl+Z", "Undo", self.context.store.undo),
-            ("Ctrl+Shift+Z", "Redo", self.context.store.redo),
+            ("Ctrl+.", "Pause or go on", lambda: self.run_bar.toggle_pause()),
+            ("Ctrl+Shift+.", "Stop", lambda: self.run_bar.stop()),
+            ("Ctrl+Z", "Undo", lambda: self.context.store.undo()),
+            ("Ctrl+Shift+Z", "Redo", lambda: self.context.store.redo()),
             ("Ctrl+I", "Fold or open the inspector", self.toggle_inspector),
             ("Ctrl+B", "Fold or open the rail", self.toggle_rail),
             ("Ctrl+Shift+T", "Dark or light", self.toggle_theme),
@@ -227,12 +251,13 @@ class Window(QMainWindow):
         ]
 
     def _bind_keys(self) -> None:
+        later = self._when_alive
         for keys, _, function in self._window_keys():
-            QShortcut(QKeySequence(keys), self, activated=function)
-        QShortcut(QKeySequence("Ctrl+Enter"), self, activated=self.train)
-        QShortcut(QKeySequence("Ctrl+Shift+>"), self, activated=self.run_bar.stop)  # what Shift makes of the full stop
+            QShortcut(QKeySequence(keys), self, activated=function if function == self.open_folder_dialog else later(function))
+        QShortcut(QKeySequence("Ctrl+Enter"), self, activated=later(self.train))
+        QShortcut(QKeySequence("Ctrl+Shift+>"), self, activated=later(lambda: self.run_bar.stop()))  # what Shift makes of the full stop
         for index, slot in enumerate(PAGES, 1):
-            QShortcut(QKeySequence(f"Ctrl+{index}"), self, activated=partial(self.show_page, slot.key))
+            QShortcut(QKeySequence(f"Ctrl+{index}"), self, activated=later(partial(self.show_page, slot.key)))
 
     def _bind_page_keys(self, page: QWidget) -> None:
         for old in self._page_shortcuts:
@@ -355,22 +380,27 @@ class Window(QMainWindow):
         self._apply_width()
 
     def open_folder_dialog(self) -> None:
-        dialog = QFileDialog(self, "Open a folder of images", _home_of(self.context.store.experiment.data.source))
+        dialog = QFileDialog(self, "Open a folder of images", self._home())
         dialog.setFileMode(QFileDialog.FileMode.Directory)
         dialog.setOption(QFileDialog.Option.ShowDirsOnly)
         self._open_dialog(dialog)
 
     def open_file_dialog(self) -> None:
         """A CSV of paths and labels, or an experiment file."""
-        dialog = QFileDialog(self, "Open a CSV or an experiment file", _home_of(self.context.store.experiment.data.source))
+        dialog = QFileDialog(self, "Open a CSV or an experiment file", self._home())
         dialog.setFileMode(QFileDialog.FileMode.ExistingFile)
         dialog.setNameFilter("CSV or experiment (*.csv *.tsv *.toml)")
         self._open_dialog(dialog)
 
     def _open_dialog(self, dialog: QFileDialog) -> None:
         dialog.setAttribute(Qt.WidgetAttribute.WA_DeleteOnClose)
-        dialog.filesSelected.connect(lambda paths: self.open_path(paths[0]) if paths else None)
+        dialog.filesSelected.connect(self._when_alive(lambda paths: self.open_path(paths[0]) if paths else None))
         dialog.open()
+
+    def _home(self) -> str:
+        """Where a picker starts: beside the images that are open."""
+        source = self.context.store.experiment.data.source if self.context else ""
+        return str(Path(text_to_path(source)).parent) if source else str(Path.home())
 
     def open_path(self, path: str) -> None:
         """A folder or CSV becomes the data, an experiment file the draft."""
@@ -386,6 +416,9 @@ class Window(QMainWindow):
 
     def _fill_project_menu(self, menu: QMenu) -> None:
         menu.clear()
+        if self.context is None:
+            menu.addAction(icon("folder-notch-open"), "Open folder…", QKeySequence("Ctrl+O"), self.open_folder_dialog)
+            return
         projects = self.context.projects
         menu.addAction(icon("plus"), "New", projects.create)
         menu.addAction(icon("folder-notch-open"), "Open folder…", QKeySequence("Ctrl+O"), self.open_folder_dialog)
@@ -416,7 +449,7 @@ class Window(QMainWindow):
     # Drops
 
     def dragEnterEvent(self, event: QDragEnterEvent) -> None:
-        if self.context is not None and any(url.isLocalFile() for url in event.mimeData().urls()):
+        if any(url.isLocalFile() for url in event.mimeData().urls()):
             event.acceptProposedAction()
 
     def dropEvent(self, event: QDropEvent) -> None:
@@ -427,7 +460,7 @@ class Window(QMainWindow):
         page = self._pages.get(self._current)
         if hasattr(page, "accept_drop") and page.accept_drop(paths):
             return
-        self.open_path(paths[0])
+        self._when_alive(self.open_path)(paths[0])
 
     # Following
 
@@ -545,10 +578,6 @@ _COMMAND_ICONS = {
 def _spoken(keys: str) -> str:
     """ "Ctrl+Return" -> "Ctrl Enter"."""
     return keys.replace("Return", "Enter").replace("+", " ")
-
-
-def _home_of(source: str) -> str:
-    return str(Path(text_to_path(source)).parent) if source else str(Path.home())
 
 
 def _reveal(source: str) -> None:

@@ -31,6 +31,7 @@ class WorkerClient(QObject):
         on_error: Callable[[WorkerError], object] | None = None,
         on_progress: Callable[[int, int | None, str], object] | None = None,
         *,
+        on_part: Callable[[dict], object] | None = None,
         key: str | None = None,
     ) -> int:
         """Send a request; it replaces the unanswered one of the same `key` (the method's name unless given)."""
@@ -40,6 +41,7 @@ class WorkerClient(QObject):
             lambda result: self._post(lambda: on_result(result)),
             lambda error: self._post(lambda: on_error(error)) if on_error else None,
             (lambda done, total, what: self._post(lambda: on_progress(done, total, what))) if on_progress else None,
+            on_part=(lambda part: self._post(lambda: on_part(part))) if on_part else None,
             key=key,
         )
 
@@ -53,6 +55,10 @@ class WorkerClient(QObject):
 
     def warm_up(self) -> None:
         self._worker.warm_up()
+
+    def rest(self) -> None:
+        """Give the process's memory back unless it is at work; the next call starts it again."""
+        self._worker.rest()
 
     def close(self) -> None:
         self._is_closed = True

@@ -1,6 +1,6 @@
 """The window's line to a worker process: requests go out, results come back by callbacks, the window never waits.
 
-A worker (`python -m studio.engine.worker preview|probe`) holds torch and its friends; this side is standard library only.
+A worker (`python -m studio.engine.worker preview|probe|finder`) holds torch and its friends; this side is standard library only.
 Requests and answers are JSON lines over the worker's stdin and stdout. The worker ends when its stdin closes, so it dies with
 the window; unlike a run, nothing of it needs to live on.
 """
@@ -25,7 +25,7 @@ from typing import Any, BinaryIO, Literal
 from studio.core.outcome import describe_exit_code
 from studio.core.place import state_dir
 
-WorkerKind = Literal["preview", "probe"]
+WorkerKind = Literal["preview", "probe", "finder"]
 MAX_LOG_BYTES = 1 << 20
 MAX_TRIES = 2  # a request whose worker died is sent once more: the death may have been another's fault
 
@@ -42,6 +42,7 @@ class WorkerError:
 OnResult = Callable[[dict[str, Any]], None]
 OnError = Callable[[WorkerError], None]
 OnProgress = Callable[[int, int | None, str], None]
+OnPart = Callable[[dict[str, Any]], None]
 
 
 @dataclass
@@ -52,6 +53,7 @@ class _Request:
     on_result: OnResult
     on_error: OnError
     on_progress: OnProgress | None
+    on_part: OnPart | None
     tries: int = 0
 
 
@@ -105,9 +107,13 @@ class Worker:
         on_error: OnError,
         on_progress: OnProgress | None = None,
         *,
+        on_part: OnPart | None = None,
         key: str | None = None,
     ) -> int:
-        """Send a request; returns its id. It replaces the unanswered one of the same `key` (by default the method's name)."""
+        """Send a request; returns its id. It replaces the unanswered one of the same `key` (by default the method's name).
+
+        `on_part` gets pieces of the result that come ahead of it; a worker that dies and is asked again sends them from the first on.
+        """
         key = method if key is None else key
         with self._lock:
             if self._is_closed:
@@ -116,7 +122,7 @@ class Worker:
             line = json.dumps({"id": number, "method": method, "params": params, "key": key}).encode() + b"\n"
             older = self._newest.get(key)
             self._newest[key] = number
-            self._requests[number] = _Request(number, key, line, on_result, on_error, on_progress)
+            self._requests[number] = _Request(number, key, line, on_result, on_error, on_progress, on_part)
             if older is not None and self._requests.pop(older, None):
                 self._outbox.put(("cancel", older))
             self._outbox.put(("send", number))
@@ -134,6 +140,12 @@ class Worker:
     def warm_up(self) -> None:
         """Start the process and let it load what it needs, so that the first real request is quick."""
         self.call("warm_up", {}, lambda result: None, lambda error: None)
+
+    def rest(self) -> None:
+        """End the process and give its memory back, unless it is at work; the next call starts a new one."""
+        with self._lock:
+            if self._sender and not self._requests:
+                self._outbox.put(("rest", 0))
 
     def close(self, timeout_s: float = 0.0) -> None:
         """End the process and forget every request. Returns at once, or after at most `timeout_s` when that is given."""
@@ -158,6 +170,10 @@ class Worker:
             if kind == "close":
                 self._end()
                 return
+            if kind == "rest":
+                if not self.is_busy:
+                    self._end()
+                continue
             if kind == "cancel":
                 process = self._process
                 if process and number in process.sent:
@@ -239,14 +255,17 @@ class Worker:
             number = answer["id"]
         except (ValueError, TypeError, KeyError):
             return
-        progress = answer.get("progress")
+        progress, part = answer.get("progress"), answer.get("part")
         with self._lock:
-            request = self._requests.get(number) if progress else self._requests.pop(number, None)
+            request = self._requests.get(number) if progress or part else self._requests.pop(number, None)
         if request is None:
             return
         if progress:
             if request.on_progress:
                 request.on_progress(progress.get("done", 0), progress.get("total"), progress.get("what", ""))
+        elif part:
+            if request.on_part:
+                request.on_part(part)
         elif "error" in answer:
             error = answer["error"]
             request.on_error(WorkerError(error.get("sentence", ""), error.get("fix", ""), error.get("trace", "")))

@@ -11,14 +11,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from studio.core import event as ev
-from studio.core.curve import Curve, decimated, smoothed
+from studio.core.curve import Curve, smoothed
 from studio.core.experiment import Experiment
 from studio.core.fold import RunState, fold
 from studio.core.journal import JournalReader, JournalWriter
 from studio.core.outcome import Status, describe_exit_code
 from studio.core.problem import BadInput
 from studio.core.rng import epoch_order, sample_seed
-from studio.core.run_folder import EngineLock, create_run, find_run, find_runs, is_locked, read_commands, settled
+from studio.core.run_folder import Command, EngineLock, create_run, find_run, find_runs, is_locked, read_commands, settled
 
 
 def steps(first, losses):
@@ -160,8 +160,9 @@ def test_commands_are_read_once_and_junk_is_skipped(tmp_path):
     with run.commands_path.open("a") as f:
         f.write("junk\n")
     run.command("stop")
-    kinds, offset = read_commands(run.commands_path, 0)
-    assert kinds == ["pause", "stop"]
+    run.command("edit", {"schedule.epochs": 12})
+    commands, offset = read_commands(run.commands_path, 0)
+    assert commands == [Command("pause"), Command("stop"), Command("edit", {"schedule.epochs": 12})]
     assert read_commands(run.commands_path, offset) == ([], offset)
 
 
@@ -207,14 +208,6 @@ def test_a_curve_can_be_extended_twice_from_the_same_point():
     assert a.y.tolist() == [1, 2, 3, 4] and b.y.tolist() == [1, 2, 3, 5] and base.y.tolist() == [1, 2, 3]
     with pytest.raises(ValueError):
         a.y[0] = 9
-
-
-@given(st.integers(1, 20_000), st.integers(4, 300))
-def test_decimation_keeps_order_and_extremes(n, limit):
-    y = np.random.default_rng(n).normal(size=n)
-    x, small = decimated(np.arange(n), y, limit)
-    assert len(x) <= max(limit, 4) and (np.diff(x) >= 0).all()
-    assert small.max() == y.max() and small.min() == y.min()
 
 
 def test_smoothing_starts_at_the_first_value():

@@ -8,10 +8,12 @@ import subprocess
 import sys
 import time
 
+import pytest
 from engine_runs import STEPS_PER_EPOCH, events, kill, metrics, of_kind, run_patched, small_run, start_engine, train_here, wait_until
 
 from studio.core import event as ev
 from studio.core.outcome import Status
+from studio.engine.checkpoint import AVERAGE, find_checkpoint
 from studio.supervise.engine import StandbyEngine
 
 
@@ -28,13 +30,24 @@ def test_the_first_sign_of_life_comes_before_torch(tmp_path):
     assert subprocess.run([sys.executable, "-c", imports], capture_output=True, text=True, check=True).stdout.strip() == "[]"
 
 
-def test_a_killed_run_resumes_to_the_same_bits_as_an_undisturbed_one(tmp_path):
-    settings = {"schedule__epochs": 3, "training__checkpoint_seconds": 1, "augment__preset": "medium", "model__train_stages": 3}
-    undisturbed = small_run(tmp_path / "a", **settings)
+_PLAIN = {"training__checkpoint_seconds": 1, "augment__preset": "medium", "model__train_stages": 3}
+_WITH_ALL = {
+    "training__checkpoint_seconds": 1,
+    "training__batch_size": 4,
+    "training__accumulation": 2,
+    "optimiser__ema_decay": 0.95,
+    "augment__preset": "light",
+    "model__train_stages": 1,
+    "model__thaw": {"stem": 1},
+}
+
+
+@pytest.mark.parametrize("settings", [_PLAIN, _WITH_ALL], ids=["plain", "thaw, accumulation and average"])
+def test_a_killed_run_resumes_to_the_same_bits_as_an_undisturbed_one(tmp_path, settings):
+    undisturbed, killed = (small_run(tmp_path / name, schedule__epochs=3, **settings) for name in "ab")
     assert start_engine(undisturbed).wait(120) == 0
 
-    # slowed down, so that the kill falls into the middle of an epoch, after a checkpoint in its middle
-    killed = small_run(tmp_path / "b", **settings)
+    # slowed down, so that the kill falls into the middle of the second epoch, after a checkpoint in its middle
     slow = """
 import time, studio.engine.loop as loop
 step = loop.train_step
@@ -44,7 +57,7 @@ def slowed(s, batch):
 loop.train_step = slowed
 """
     process = run_patched(killed, slow)
-    wait_until(lambda: any(c.step % 6 for c in of_kind(killed, ev.CheckpointSaved)))
+    wait_until(lambda: any(c.step > STEPS_PER_EPOCH and c.step % STEPS_PER_EPOCH for c in of_kind(killed, ev.CheckpointSaved)))
     at = of_kind(killed, ev.CheckpointSaved)[-1].step
     wait_until(lambda: killed.read_state().step > at)
     os.kill(process.pid, signal.SIGKILL)
@@ -53,8 +66,13 @@ loop.train_step = slowed
 
     assert start_engine(killed, resume=True).wait(120) == 0
     started = of_kind(killed, ev.RunStarted)
-    assert started[-1].session == 1 and started[-1].resumed_step > 0
+    assert started[-1].session == 1 and started[-1].resumed_step > STEPS_PER_EPOCH
+    assert of_kind(undisturbed, ev.StagesThawed) == [] or [e.step for e in of_kind(killed, ev.StagesThawed)] == [STEPS_PER_EPOCH]
     assert metrics(killed)["state_sha256"] == metrics(undisturbed)["state_sha256"]
+    last = {which: find_checkpoint(folder) for which, folder in (("whole", undisturbed), ("killed", killed))}
+    names = {path.name for path in last["whole"].path.iterdir() if path.suffix == ".safetensors"}
+    assert (AVERAGE in names) == ("optimiser__ema_decay" in settings)
+    assert all((last["whole"].path / name).read_bytes() == (last["killed"].path / name).read_bytes() for name in names)
     assert [e.train_loss for e in killed.read_state().epochs] == [e.train_loss for e in undisturbed.read_state().epochs]
     assert [e.validation_loss for e in killed.read_state().epochs] == [e.validation_loss for e in undisturbed.read_state().epochs]
 
@@ -156,7 +174,7 @@ c._synced_size = synced
 
 _SLOW_WITHOUT_MEMORY = """
 import time, studio.engine.loop as loop, studio.engine.setup as setup
-setup._cache_bytes = lambda: 0
+setup.cache_bytes = lambda: 0
 step = loop.train_step
 def slowed(s, batch):
     time.sleep(0.2)

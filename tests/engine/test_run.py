@@ -11,7 +11,7 @@ import torch
 from engine_runs import CLASSES, NUM_VALIDATION, STEPS_PER_EPOCH, metrics, of_kind, small_run, train_here
 from PIL import Image
 
-from studio.catalog.schedules import group_learning_rates
+from studio.catalog.schedules import head_lr
 from studio.core import event as ev
 from studio.core.outcome import Status
 from studio.core.run_folder import RunFolder
@@ -67,7 +67,7 @@ def test_a_finished_run_tells_its_whole_story(finished):
 
 def test_the_learning_rates_applied_are_those_that_were_drawn(finished):
     told = [rate for e in of_kind(finished, ev.StepsReported) for rate in e.lrs]
-    drawn = group_learning_rates(finished.experiment().schedule, [1.0], 2 * STEPS_PER_EPOCH, STEPS_PER_EPOCH)[:, 0]
+    drawn = head_lr(finished.experiment().schedule, range(2 * STEPS_PER_EPOCH), STEPS_PER_EPOCH)
     assert told == drawn.tolist()
 
 
@@ -345,3 +345,81 @@ def test_normalisation_by_the_data_uses_its_own_mean(tmp_path):
     pixels = np.concatenate([read_image(p).reshape(-1, 3) for p in files])
     assert np.allclose(trained.mean, pixels.mean(0) / 255, atol=0.01)
     assert trained.info.mean == trained.mean
+
+
+@pytest.mark.parametrize(("precision", "rounding"), [("fp32", 1e-4), ("bf16", 0.5)])
+@pytest.mark.parametrize("backbone", ["timm/test_resnet", "torchvision/resnet18"])
+def test_the_first_gradient_is_that_of_a_bare_loop_whatever_the_memory_held_before(tmp_path, backbone, precision, rounding):
+    """glibc fills what it hands out and takes back: a kernel that reads what it has not written would give another gradient."""
+    source, name = backbone.split("/")
+    folder = small_run(tmp_path, model__source=source, model__backbone=name, model__dropout=0.0, training__precision=precision)
+    try:
+        seen = [_first_gradient(folder, filling) for filling in (0, 1, 85, 128)]  # 128 fills with 3e38, 1 with -1e38
+    finally:
+        _fill_memory(0)
+    told, gradients = seen[0]
+    assert all(norm == told and all(map(torch.equal, other, gradients)) for norm, other in seen[1:])
+    one, many = (torch.cat([g.flatten() for g in parts]).double() for parts in (_bare_gradient(folder), gradients))
+    assert told == pytest.approx(float(many.norm()), rel=1e-4)
+    assert told == pytest.approx(float(one.norm()), rel=0.05)
+    assert (many - one).norm() < rounding * one.norm()
+
+
+def _fill_memory(value: int) -> None:
+    import contextlib
+    import ctypes
+
+    with contextlib.suppress(OSError, AttributeError, TypeError):  # another C library has no such switch
+        ctypes.CDLL(None).mallopt(-6, value)  # M_PERTURB
+
+
+def _prepared(folder: RunFolder):
+    from studio.engine.control import Control
+    from studio.engine.reporter import Reporter
+    from studio.engine.setup import prepare
+
+    control = Control(folder.commands_path)
+    reporter = Reporter(folder, control)
+    setup = prepare(folder, folder.experiment(), control, reporter, None)
+    reporter.close()
+    setup.network.train_mode()
+    return setup
+
+
+def _first_batch(setup):
+    from studio.engine.plan import training_requests
+
+    training = setup.experiment.training
+    return setup.loader.batches(training_requests(training.seed, 0, len(setup.parts["train"]), training.batch_size))
+
+
+def _first_gradient(folder: RunFolder, filling: int) -> tuple[float, list[torch.Tensor]]:
+    """The norm that the first step tells of, and the gradient it clips."""
+    from itertools import islice
+
+    from studio.engine import loop
+
+    _fill_memory(filling)
+    setup, seen, real = _prepared(folder), [], torch.nn.utils.clip_grad_norm_
+
+    def watched(weights, *arguments):
+        seen.extend(weight.grad.clone() for weight in weights)
+        return real(weights, *arguments)
+
+    with pytest.MonkeyPatch.context() as patch, setup.loader:
+        patch.setattr(torch.nn.utils, "clip_grad_norm_", watched)
+        step = loop.train_step(setup, islice(_first_batch(setup), 1))
+    return float(step.norm), seen
+
+
+def _bare_gradient(folder: RunFolder) -> list[torch.Tensor]:
+    """Of the same batch and weights, by plain torch in float32; in the order of the optimiser's groups."""
+    setup = _prepared(folder)
+    with setup.loader:
+        batch = next(iter(_first_batch(setup)))
+        images = torch.from_numpy(batch.images_NHWC).permute(0, 3, 1, 2).float() / 255
+    mean, std = (torch.tensor(setup.view[key]).view(1, 3, 1, 1) for key in ("mean", "std"))
+    logits = setup.network.module.to(memory_format=torch.contiguous_format).train()((images - mean) / std)
+    smoothing = setup.experiment.training.label_smoothing
+    torch.nn.functional.cross_entropy(logits, torch.from_numpy(setup.labels[batch.indices]), label_smoothing=smoothing).backward()
+    return [weight.grad for group in setup.optimiser.param_groups for weight in group["params"]]

@@ -21,6 +21,6 @@ def theme(qapp):
 @pytest.fixture
 def context(qtbot, theme) -> Context:
     """context.probe.answer("describe_model", {...}) sets what a worker answers; context.probe.calls holds (method, params)."""
-    made = make_context(preview=FakeWorker(), probe=FakeWorker(), engines=FakeEngines())
+    made = make_context(preview=FakeWorker(), probe=FakeWorker(), finder=FakeWorker(), engines=FakeEngines())
     yield made
     made.close()

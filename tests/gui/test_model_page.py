@@ -252,6 +252,19 @@ def test_strip_table_and_number_show_one_line_and_follow_undo(qtbot, page):
     assert page.strip.boundary == 6 and page.count_field.value == 0
 
 
+def test_a_plan_of_the_thaw_timeline_shows_and_moving_the_line_replaces_it(qtbot, page):
+    names = [stage.name for stage in page.strip._network.stages]
+    page.store.set({"model.train_stages": 2, "model.thaw": {names[3]: 4, names[4]: 0, names[5]: -1}})
+    assert page.strip.boundary == page.stages.stages.boundary == 3
+    table = page.stages.stages
+    assert [table.index(row, 2).data() for row in range(7)] == ["never"] * 3 + ["epoch 4", "start", "never", "start"]
+    assert page.subtitle_label.text().endswith("all from epoch 4 on")
+    qtbot.keyClick(page.strip, Qt.Key.Key_Right)
+    assert page.store.experiment.model.thaw == {} and page.store.experiment.model.train_stages == 2
+    page.store.undo()
+    assert page.store.experiment.model.thaw == {names[3]: 4, names[4]: 0, names[5]: -1}
+
+
 def test_the_leftmost_stop_means_everything_whatever_the_network(qtbot, page):
     page.train_button.click()
     assert page.store.experiment.model.train_stages == -1 and page.strip.boundary == 0

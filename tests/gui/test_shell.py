@@ -285,7 +285,7 @@ def test_pause_and_stop_reach_the_run_as_commands(window, context, tmp_path):
     context.runs.take((RunUpdate(run, replace(state, status=Status.PAUSED), None, True),))
     window.run_bar._pause.click()
     window.run_bar._stop.click()
-    assert read_commands(run.commands_path, 0)[0] == ["pause", "resume", "stop"]
+    assert [c.kind for c in read_commands(run.commands_path, 0)[0]] == ["pause", "resume", "stop"]
 
 
 def test_a_class_or_project_name_with_markup_is_shown_as_it_stands(window, context):

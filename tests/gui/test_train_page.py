@@ -12,6 +12,7 @@ from PySide6.QtCore import QElapsedTimer, Qt
 from PySide6.QtGui import QGuiApplication
 from PySide6.QtWidgets import QAbstractButton, QLabel, QWidget
 
+from studio.catalog.schedules import head_lr
 from studio.core import event as ev
 from studio.core.curve import Curve
 from studio.core.experiment import Experiment
@@ -123,14 +124,16 @@ def test_a_curve_of_many_steps_is_drawn_with_few_points_that_keep_its_extremes(q
     charts = TrainCharts()
     for plot in charts.plots:
         qtbot.addWidget(plot)
-    charts.set_run(Shown("run", Experiment(), state), None)
+        plot.resize(600, 300)
+        plot.show()
+    charts.set_run(Shown("run", Experiment(), state))
     charts.redraw()
     assert len(charts.loss.curve_data("train.raw")[1]) == len(y)
-    drawn = charts.loss._items["train.raw"].getData()[1]
-    assert len(drawn) == charts.loss.num_drawn("train.raw") <= 2000
-    assert drawn.max() == pytest.approx(np.log10(99.0)) and drawn.min() == pytest.approx(np.log10(y.min()))
+    x, lows, highs = charts.loss.curve_seen("train.raw")
+    assert len(x) <= charts.loss.view.width() + 2
+    assert np.nanmax(highs) == pytest.approx(np.log10(99.0)) and np.nanmin(lows) == pytest.approx(np.log10(y.min()))
     charts.loss.view.setXRange(5.1, 5.11, padding=0)  # zoomed in to 150 steps, each of them is drawn
-    zoomed = charts.loss._items["train.raw"].getData()[0]
+    zoomed = charts.loss.curve_seen("train.raw")[0]
     assert 150 <= len(zoomed) <= 154 and zoomed.min() >= 5.09 and zoomed.max() <= 5.12
 
 
@@ -173,6 +176,23 @@ def test_planned_and_applied_learning_rates_lie_on_each_other(open_page, dataset
     planned, applied = page.charts.rate.curve_data("planned")[1], page.charts.rate.curve_data("applied")[1]
     assert 0 < len(applied) < len(planned)
     np.testing.assert_allclose(planned[: len(applied)], applied)
+
+
+def test_changes_in_flight_and_thaws_are_marked_and_the_plan_follows_them(open_page, dataset):
+    folder = build_run(runs_dir(), dataset, Status.RUNNING)
+    before = head_lr(folder.experiment().schedule, range(folder.read_state().num_steps), folder.read_state().description.steps_per_epoch)
+    step = folder.read_state().step
+    later = [
+        ev.ExperimentEdited(step=step, values={"schedule.peak_lr": folder.experiment().schedule.peak_lr / 2}, seq=10**6, t=99.0),
+        ev.StagesThawed(step=step, epoch=3, stages=("stem",), num_trainable=5, seq=10**6 + 1, t=99.1),
+    ]
+    with open(folder.journal_path, "ab") as journal:
+        journal.write(b"".join(ev.encode(e) for e in later))
+    page = open_page(folder)
+    planned = page.charts.rate.curve_data("planned")[1]
+    np.testing.assert_allclose(planned, np.where(np.arange(len(before)) < step, before, before / 2))
+    words = [word for _, word, _ in page.charts.loss._marks_key]
+    assert "edited" in words and "thawed" in words
 
 
 def test_figures_compare_with_the_ghost_at_the_same_epoch(dataset):
@@ -323,7 +343,7 @@ def test_the_cross_hair_shows_over_all_plots_and_by_keyboard(qtbot, open_page, d
 def test_the_ghost_is_the_best_other_run_and_goes_by_g(qtbot, open_page, dataset):
     first = build_run(runs_dir(), dataset, Status.FINISHED, nickname="keen-finch", started=Recording().started.replace(hour=8))
     page = open_page(first, build_run(runs_dir(), dataset, Status.FINISHED))
-    assert page.ghost_entry.folder == first
+    assert [e.folder for e in page.ghost_entries] == [first]
     assert "ghost" in page.charts.loss.curve_keys()
     page.toggle_ghost()
     qtbot.waitUntil(lambda: "ghost" not in page.charts.loss.curve_keys(), timeout=2000)

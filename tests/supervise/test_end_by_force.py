@@ -55,7 +55,7 @@ def test_a_hanging_engine_of_another_window_is_asked_then_ended(tmp_path, start_
     process = start_hanging(run, leads_a_group=leads_a_group)
     assert end_by_force(run, grace_s=0.3)
     assert process.wait(10) != 0
-    assert read_commands(run.commands_path, 0)[0] == ["stop"]
+    assert [c.kind for c in read_commands(run.commands_path, 0)[0]] == ["stop"]
     assert run.read_state().status is Status.CRASHED
 
 

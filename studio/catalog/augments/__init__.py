@@ -10,14 +10,23 @@ from typing import TYPE_CHECKING
 
 from studio.catalog.augments.preset import PRESETS, Preset, TransformDescription
 from studio.catalog.augments.view import centre_view, evaluation_view, shrink_to_working_size
-from studio.core.experiment import Augment
+from studio.core.experiment import Augment, Experiment
 
 if TYPE_CHECKING:
     import numpy as np
 
 Pipeline = Callable[["np.ndarray", int], "np.ndarray"]
 
-__all__ = ["PRESETS", "Pipeline", "Preset", "TransformDescription", "build_pipeline", "evaluation_view", "shrink_to_working_size"]
+__all__ = [
+    "PRESETS", "Pipeline", "Preset", "TransformDescription", "build_pipeline", "cached_views", "evaluation_view", "shrink_to_working_size",
+]  # fmt: skip
+
+
+def cached_views(experiment: Experiment) -> int:
+    """How many different pictures of each training image a run keeps features of; 0 where training computes everything anew."""
+    is_still = _preset_of(experiment.augment).build is None
+    training = experiment.training
+    return {"off": 0, "exact": int(is_still), "views": 1 if is_still else training.cached_views}[training.feature_cache]
 
 
 def build_pipeline(augment: Augment, input_size: int) -> Pipeline:
@@ -25,7 +34,7 @@ def build_pipeline(augment: Augment, input_size: int) -> Pipeline:
 
     The result depends on the two arguments only, never on earlier calls. The function holds state while it runs: one per thread.
     """
-    preset = next(p for p in PRESETS if p.key == augment.preset)
+    preset = _preset_of(augment)
     if preset.build is None:
         return lambda image, seed: centre_view(shrink_to_working_size(image, input_size), input_size)
 
@@ -42,3 +51,7 @@ def build_pipeline(augment: Augment, input_size: int) -> Pipeline:
         return np.ascontiguousarray(compose(image=shrink_to_working_size(image, input_size))["image"])
 
     return apply
+
+
+def _preset_of(augment: Augment) -> Preset:
+    return next(preset for preset in PRESETS if preset.key == augment.preset)

@@ -79,7 +79,8 @@ def make_head(num_features: int, num_classes: int, dropout: float, init: HeadIni
     if num_classes < 1:
         raise BadInput(error("data.source", f"A classifier needs at least one class; there are {num_classes}."))
     generator = torch.Generator().manual_seed(seed)
-    linear = nn.utils.skip_init(nn.Linear, num_features, num_classes, device=device)
+    with seeded(seed):  # its own first values are drawn and thrown away; `skip_init` would import sympy for a third of a second
+        linear = nn.Linear(num_features, num_classes, device=device)
     if device != "meta":
         match init:
             case "he":

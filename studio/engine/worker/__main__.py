@@ -1,4 +1,4 @@
-"""`python -m studio.engine.worker preview|probe --scratch DIR`: answers requests until its stdin closes."""
+"""`python -m studio.engine.worker preview|probe|finder --scratch DIR`: answers requests until its stdin closes."""
 
 from __future__ import annotations
 
@@ -8,12 +8,13 @@ import os
 import shutil
 import signal
 import sys
+from importlib import import_module
 from pathlib import Path
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(prog="studio worker")
-    parser.add_argument("kind", choices=["preview", "probe"])
+    parser.add_argument("kind", choices=["preview", "probe", "finder"])
     parser.add_argument("--scratch", required=True, type=Path)
     args = parser.parse_args()
     os.environ.setdefault("NO_ALBUMENTATIONS_UPDATE", "1")
@@ -22,14 +23,11 @@ def main() -> None:
         os.nice(5)  # a running training goes first
     stdout = os.fdopen(os.dup(1), "wb")
     os.dup2(2, 1)  # what libraries print goes to the log, not between the answers
-    if args.kind == "preview":
-        from studio.engine.worker.preview import METHODS
-    else:
-        from studio.engine.worker.probe import METHODS
+    methods = import_module(f"studio.engine.worker.{args.kind}").METHODS
     from studio.engine.worker.service import serve
 
     try:
-        serve(METHODS, sys.stdin.buffer, stdout, args.scratch)
+        serve(methods, sys.stdin.buffer, stdout, args.scratch)
     finally:
         shutil.rmtree(args.scratch, ignore_errors=True)
         os._exit(0)  # threads deep in a library call do not hold the exit

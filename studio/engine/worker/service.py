@@ -27,7 +27,7 @@ class Superseded(Exception):
 
 @dataclass
 class Call:
-    """One request while it is worked on. Long methods call `progress` or `check` often: both raise Superseded when it is over."""
+    """One request while it is worked on. Long methods call `progress`, `part` or `check` often: they raise Superseded when it is over."""
 
     id: int
     method: str
@@ -54,6 +54,11 @@ class Call:
             return
         self._last_progress = (now, what)
         self._write({"id": self.id, "progress": {"done": done, "total": total, "what": what}})
+
+    def part(self, part: dict[str, Any]) -> None:
+        """Send a piece of the result ahead, for views that grow. Raises Superseded when the request is over."""
+        self.check()
+        self._write({"id": self.id, "part": part})
 
     def image(self, image_HWC: np.ndarray) -> dict[str, Any]:
         """Put a uint8 HxWx3 RGB picture into the scratch folder; the reference that goes into the result."""

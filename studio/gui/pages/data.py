@@ -36,14 +36,15 @@ _LAYOUT_CHOICES = (("auto", "Find the layout"), *LAYOUT_TITLES.items())
 class DataPage(Page):
     key, title = "data", "Data"
 
-    def __init__(self, context: Context, parent: QWidget | None = None):
+    def __init__(self, context: Context, parent: QWidget | None = None, *, welcome: Welcome | None = None):
+        """`welcome` is the view that the window has shown since its first paint."""
         super().__init__(context, parent)
         self.loader = ThumbLoader(self)
         self._sort = "count"
         self._ids_before: set[str] | None = None  # of the last scan, while a rescan that the user asked for runs
         self._sized: tuple[object, str] = (None, "")  # data set and its bytes in words
         self._make_head()
-        self.welcome = Welcome()
+        self.welcome = welcome or Welcome()
         self.start = Start(context, self.welcome)
         self.loading = Loading(context.scan.cancel)
         self.trouble = Trouble()

@@ -7,7 +7,7 @@ from PySide6.QtGui import QGuiApplication
 from PySide6.QtWidgets import QFileDialog, QFrame, QHBoxLayout, QScrollArea, QStackedLayout, QVBoxLayout, QWidget
 
 from studio.catalog.backbones import BackboneInfo, cached_backbones
-from studio.catalog.schedules import stage_factors
+from studio.catalog.schedules import stage_factors, thaw_epochs
 from studio.core.experiment import Experiment
 from studio.core.path_text import path_to_text, shown, text_to_path
 from studio.core.problem import BadInput
@@ -23,6 +23,7 @@ from studio.gui.pages.model_stages import StageTable
 from studio.gui.pages.model_strip import ArchitectureStrip
 from studio.gui.pages.model_table import BackbonePanel, Key, key_of
 from studio.gui.pages.model_weights import WeightsReport
+from studio.gui.pages.thaw_plan import Epoch, num_frozen_before
 from studio.gui.theme import px
 from studio.gui.widgets import Banner, EmptyState, NumberField, Panel, PlainLabel, button, splitter
 from studio.gui.wording import count
@@ -299,23 +300,30 @@ class ModelPage(Page):
         self._show_network(network or Network(()), experiment)
         self._show_weights_note(model)
         self._show_selection()
-        trains = network.what_trains(network.boundary_of(model.train_stages)) if network else ""
+        trains = network.what_trains(num_frozen_before(self._epochs(network))) if network else ""
+        if network and any(self._epochs(network)):
+            trains += f", all from epoch {max(epoch or 0 for epoch in self._epochs(network)):,} on"
         self.set_subtitle(f"{shown(name)} · {trains}" if trains else shown(name))
 
     def _show_network(self, network: Network, experiment: Experiment) -> None:
-        boundary = network.boundary_of(experiment.model.train_stages)
-        self.strip.set_network(network, boundary, experiment.model.input_size)
-        self.stages.stages.set_network(network, boundary, stage_factors(len(network.stages), experiment.optimiser.stage_lr_factor))
+        epochs = self._epochs(network)
+        boundary = num_frozen_before(epochs[:-1])
+        self.strip.set_network(network, epochs, experiment.model.input_size)
+        self.stages.stages.set_network(network, epochs, stage_factors(experiment.optimiser, [s.name for s in network.stages]))
         most = network.num_backbone_stages
         self.count_field.setEnabled(most > 0)
         self.count_field.set_value(most - boundary)
         self.freeze_button.setEnabled(boundary < most)
-        self.train_button.setEnabled(boundary > 0)
+        self.train_button.setEnabled(epochs != (0,) * len(epochs))
         self.stages_panel.setAccessibleDescription(f"{boundary} of {len(network.stages)} frozen" if network.stages else "")
         dataset = self.store.dataset
         head = network.stages[-1].num_parameters if network.stages else None
         described = self.context.estimates.model or {}
         self.head_panel.show_head(head, described.get("num_classes") or (len(dataset.classes) if dataset else 10))
+
+    def _epochs(self, network: Network) -> tuple[Epoch, ...]:
+        """From which epoch each stage trains: the same plan as on the Schedule page's timeline."""
+        return thaw_epochs(self.store.experiment.model, [stage.name for stage in network.stages])
 
     def _set_boundary(self, boundary: int) -> None:
         if self._network:
@@ -323,7 +331,7 @@ class ModelPage(Page):
 
     def _set_train_stages(self, value: int) -> None:
         words = {0: "head only", -1: "train all"}.get(value, f"train the last {value} {'stage' if value == 1 else 'stages'}")
-        self.store.set({"model.train_stages": value}, words)
+        self.store.set({"model.train_stages": value, "model.thaw": {}}, words)
 
     def _on_count_changed(self, value: int) -> None:
         most = self._network.num_backbone_stages if self._network else value
@@ -403,6 +411,7 @@ class ModelPage(Page):
             "selected": lambda page: page.backbones.select(("torchvision", "resnet50")),
             "filtered": lambda page: page.backbones.search_field.setText("no such network"),
             "everything": lambda page: page.store.set({"model.train_stages": -1}),
+            "thaw": lambda page: page.store.set({"model.thaw": {"stage 5": 1, "stage 4": 4, "stage 3": 8}}),
             "report": _show_example_report,
         }
 

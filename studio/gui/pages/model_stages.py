@@ -2,25 +2,29 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from PySide6.QtCore import QAbstractTableModel, QEvent, QModelIndex, QRect, QRectF, QSize, Qt, Signal
 from PySide6.QtGui import QKeyEvent, QMouseEvent, QPainter, QPainterPath
 from PySide6.QtWidgets import QAbstractItemView, QHeaderView, QStyle, QStyledItemDelegate, QStyleOptionViewItem, QTableView, QWidget
 
 from studio.gui.icon import paint_icon
 from studio.gui.pages.model_network import Network
+from studio.gui.pages.thaw_plan import Epoch, num_frozen_before, thaw_words
 from studio.gui.theme import colour, font, pen, px
 from studio.gui.widgets import format_number, plain_tooltip
 from studio.gui.wording import parameters
 
-_COLUMNS = ("Stage", "State", "Parameters", "Output", "LR ×")
+_COLUMNS = ("Stage", "State", "Trains from", "Parameters", "Output", "LR ×")
 _HELP = (
     "",
     "Frozen stages keep their weights, and their batch normalisation keeps its statistics",
+    "From which epoch it trains; the Schedule page sets it",
     "",
     "Shape of what the stage gives for one image",
     "Learning rate as a share of the head’s",
 )
-_IS_NUMBER = (False, False, True, True, True)
+_IS_NUMBER = (False, False, False, True, True, True)
 
 
 class StageModel(QAbstractTableModel):
@@ -29,18 +33,23 @@ class StageModel(QAbstractTableModel):
     def __init__(self, parent=None):
         super().__init__(parent)
         self.network = Network(())
-        self.boundary = 0
-        self._factors: list[float] = []
+        self._epochs: Sequence[Epoch] = ()
+        self._factors: Sequence[float] = ()
 
-    def set_network(self, network: Network, boundary: int, factors: list[float]) -> None:
-        """`factors`: rate multipliers of all stages."""
+    @property
+    def boundary(self) -> int:
+        """How many stages at the beginning never train."""
+        return num_frozen_before(self._epochs)
+
+    def set_network(self, network: Network, epochs: Sequence[Epoch], factors: Sequence[float]) -> None:
+        """Of all stages: the epoch from which each trains (0 from the start, None never), and the rate multipliers."""
         if network == self.network:
-            self.boundary, self._factors = boundary, factors
+            self._epochs, self._factors = epochs, factors
             if network.stages:
                 self.dataChanged.emit(self.index(0, 0), self.index(len(network.stages) - 1, len(_COLUMNS) - 1))
             return
         self.beginResetModel()
-        self.network, self.boundary, self._factors = network, boundary, factors
+        self.network, self._epochs, self._factors = network, epochs, factors
         self.endResetModel()
 
     def rowCount(self, parent: QModelIndex | None = None) -> int:
@@ -51,12 +60,16 @@ class StageModel(QAbstractTableModel):
 
     def data(self, index: QModelIndex, role: int = Qt.ItemDataRole.DisplayRole):
         row, column = index.row(), index.column()
-        stage, is_frozen = self.network.stages[row], row < self.boundary
+        stage, epoch = self.network.stages[row], self._epochs[row]
+        is_frozen = epoch is None
+        when = "never" if is_frozen else f"epoch {epoch:,}" if epoch else "start"
         match role:
             case Qt.ItemDataRole.DisplayRole:
                 name = "Head (new)" if row == len(self.network.stages) - 1 else stage.title
                 factor = "–" if is_frozen else format_number(float(f"{self._factors[row]:.2g}"))
-                return (name, "frozen" if is_frozen else "trains", parameters(stage.num_parameters), stage.shape_words, factor)[column]
+                return (name, "frozen" if is_frozen else "trains", when, parameters(stage.num_parameters), stage.shape_words, factor)[
+                    column
+                ]
             case Qt.ItemDataRole.UserRole:
                 return "frozen" if is_frozen else "trains"
             case Qt.ItemDataRole.TextAlignmentRole:
@@ -65,7 +78,7 @@ class StageModel(QAbstractTableModel):
                 norm = "\nIts batch normalisation is fixed too." if is_frozen and stage.has_batch_norm else ""
                 blocks = f", {stage.num_blocks} blocks" if stage.num_blocks > 1 else ""
                 return plain_tooltip(
-                    f"{stage.title}{blocks}: {'frozen' if is_frozen else 'trains'}.{norm}\nF or a click on the switch changes it."
+                    f"{stage.title}{blocks}: {'frozen' if is_frozen else f'trains {thaw_words(epoch)}'}.{norm}\nF or a click on the switch changes it."
                 )
         return None
 
@@ -108,7 +121,7 @@ class _StageDelegate(QStyledItemDelegate):
         else:
             rect = QRectF(option.rect).adjusted(px(12 if index.column() == 0 else 6), 0, -px(8), 0)
             painter.setFont(font("number" if _IS_NUMBER[index.column()] else "label"))
-            painter.setPen(colour("muted" if index.data() in ("–", "unknown") or index.column() == 3 else "text"))
+            painter.setPen(colour("muted" if index.data() in ("–", "unknown", "never") or index.column() == 4 else "text"))
             text = painter.fontMetrics().elidedText(index.data(), Qt.TextElideMode.ElideRight, int(rect.width()))
             painter.drawText(rect, int(index.data(Qt.ItemDataRole.TextAlignmentRole)), text)
         painter.restore()
@@ -169,7 +182,7 @@ class StageTable(QTableView):
         header.setHighlightSections(False)
         header.setSectionResizeMode(QHeaderView.ResizeMode.Fixed)
         header.setSectionResizeMode(0, QHeaderView.ResizeMode.Stretch)
-        for column, width in ((1, 66), (2, 92), (3, 106), (4, 64)):
+        for column, width in ((1, 66), (2, 86), (3, 84), (4, 96), (5, 58)):
             self.setColumnWidth(column, px(width))
         self.selectionModel().currentRowChanged.connect(lambda now, _: self.stage_selected.emit(now.row()) if now.isValid() else None)
 

@@ -5,12 +5,15 @@ Width grows with the square root of the parameters, height with the feature map.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from PySide6.QtCore import QEvent, QLineF, QPoint, QPointF, QRect, QRectF, QSize, Qt, Signal
 from PySide6.QtGui import QFontMetricsF, QKeyEvent, QMouseEvent, QPainter, QPaintEvent
 from PySide6.QtWidgets import QSizePolicy, QWidget
 
 from studio.gui.icon import paint_icon
 from studio.gui.pages.model_network import Network, block_widths
+from studio.gui.pages.thaw_plan import Epoch, num_frozen_before
 from studio.gui.theme import colour, font, pen, px
 from studio.gui.widgets import Bubble
 from studio.gui.wording import parameters, percent
@@ -32,6 +35,7 @@ class ArchitectureStrip(QWidget):
         super().__init__(parent)
         self._network = Network(())
         self._boundary = 0
+        self._epochs: tuple[Epoch, ...] = ()  # from which each stage trains
         self._selected = -1
         self._input_size = 224
         self._target: int | None = None  # where the line would go, while it is dragged
@@ -44,8 +48,10 @@ class ArchitectureStrip(QWidget):
 
     # what is shown
 
-    def set_network(self, network: Network, boundary: int, input_size: int) -> None:
-        self._network, self._boundary, self._input_size = network, boundary, input_size
+    def set_network(self, network: Network, epochs: Sequence[Epoch], input_size: int) -> None:
+        """`epochs`: from which each stage trains, 0 from the start, None for never. The line stands before the first that ever trains."""
+        self._network, self._epochs, self._input_size = network, tuple(epochs), input_size
+        self._boundary = num_frozen_before(epochs)
         self._selected = min(self._selected, len(network.stages) - 1)
         count = len(network.stages)
         self.setMinimumWidth(round(self._left() + count * px(_LEAST_BLOCK) + max(0, count - 1) * px(_GAP) + px(12)))
@@ -54,6 +60,7 @@ class ArchitectureStrip(QWidget):
 
     def set_boundary(self, boundary: int) -> None:
         self._boundary = boundary
+        self._epochs = tuple(None if index < boundary else 0 for index in range(len(self._network.stages)))
         self._say()
         self.update()
 
@@ -257,17 +264,25 @@ class ArchitectureStrip(QWidget):
 
     def _paint_block(self, painter: QPainter, index: int, block: QRectF) -> None:
         stage = self._network.stages[index]
-        state = "frozen" if index < self._boundary else "trains"
+        epoch = self._epochs[index]
+        state = "trains" if epoch == 0 else "frozen"
         rect = block.adjusted(0.5, 0.5, -0.5, -0.5)
         painter.setPen(pen(f"{state}Edge"))
         painter.setBrush(colour(f"{state}Fill"))
         painter.drawRoundedRect(rect, 5, 5)
+        if epoch:  # thaws later: a rim of what it becomes
+            painter.save()
+            painter.setClipRect(QRectF(rect.left(), rect.bottom() - px(7), rect.width(), px(8)))
+            painter.setPen(pen("trainsEdge"))
+            painter.setBrush(colour("trainsFill"))
+            painter.drawRoundedRect(rect, 5, 5)
+            painter.restore()
         if index == self._selected:
             painter.setPen(pen("focus" if self.hasFocus() else "text", 2))
             painter.setBrush(Qt.BrushStyle.NoBrush)
             painter.drawRoundedRect(rect.adjusted(2, 2, -2, -2), 4, 4)
         painter.setPen(colour("onFrozen" if state == "frozen" else "onTrains"))
-        self._paint_words(painter, stage.title, parameters(stage.num_parameters), rect)
+        self._paint_words(painter, stage.title, f"epoch {epoch:,}" if epoch else parameters(stage.num_parameters), rect)
         painter.setFont(font("tick"))
         painter.setPen(colour("muted"))
         short = f"{stage.feature_side}²" if stage.feature_side else ""
@@ -305,7 +320,7 @@ class ArchitectureStrip(QWidget):
         left, right, cut = blocks[0].left(), blocks[-1].right(), self._stop_x(self._boundary)
         handle_half = px(9)
         total = max(1, self._network.num_parameters)
-        trains = self._network.num_trainable(self._boundary)
+        trains = sum(s.num_parameters for s, epoch in zip(self._network.stages, self._epochs, strict=True) if epoch is not None)
         frozen = total - trains
         self._paint_rail_words(painter, left, right, frozen, trains, total)
         painter.setPen(pen("frozenEdge", 2))

@@ -55,7 +55,7 @@ class ComparePanel(Panel):
         key = str(self.measure.value)
         label, field, show, best_of = MEASURES[key]
         is_share = key == "top1"
-        self._axis._factor = 100 if is_share else 1
+        self.plot.set_factor(100 if is_share else 1)
         self.plot.set_left_label(label)
         keys = {row.entry.folder.name for row in self._rows}
         for old in [k for k in self.plot.curve_keys() if k not in keys]:

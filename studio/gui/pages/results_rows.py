@@ -67,6 +67,8 @@ class RunRow:
     @property
     def trains(self) -> str:
         n = self.experiment.model.train_stages
+        if self.experiment.model.thaw:
+            return "thaws in time"
         return "everything" if n < 0 else "head" if n == 0 else f"{counted(n, 'stage')}, head"
 
     @property

@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
-from studio.catalog.schedules import group_learning_rates, momenta, stage_factors
-from studio.catalog.schedules.warm_restarts import restart_steps
-from studio.core.experiment import Experiment
-from studio.core.problem import Problem, warning
+from studio.catalog.optimisers import kind_of
+from studio.catalog.schedules import body_of, head_lr, jumps, lr, momentum, shape_of, stage_factors, thaw_epochs
+from studio.core.experiment import Experiment, Schedule
 from studio.dataset.dataset import Dataset
 
-MAX_POINTS = 2000  # more on a 2 px curve is slow and not seen
-MAX_STEPS = 2_000_000  # a longer plan is drawn from this many steps per epoch scaled down
+MAX_POINTS = 1200  # more than there are columns of pixels
+MAX_JUMPS = 700
 ASSUMED_STEPS = 100
 FLOOR = 1e-7  # share of the peak below which a logarithmic axis does not go
 
@@ -41,15 +41,18 @@ class Length:
 
 @dataclass(frozen=True)
 class Curves:
-    """Curves over steps. `rates` is float64[points, groups]: one column per trainable stage, the head last."""
+    """Curves over steps. `rates` is float64[points, stages]: a column per stage that ever trains, the head last; nan while it is frozen."""
 
-    steps: np.ndarray
+    steps: np.ndarray  # int64, ascending
     rates: np.ndarray
-    factors: tuple[float, ...]
+    stages: tuple[str, ...]  # names of the columns
+    factors: tuple[float, ...]  # of the head's rate
+    thaws: tuple[int, ...]  # the epoch from which each column trains
     momentum: np.ndarray | None
     momentum_name: str  # "Momentum", or "Beta 1" where the optimiser calls it so
     peak_step: int
-    jumps: tuple[int, ...]  # steps that take another rate at once: restarts, drops
+    jumps: tuple[int, ...]  # steps that take another rate at once: restarts, drops; of very many some
+    certain_steps: int  # all, or those before the run's own losses can change the rate
 
     @property
     def head(self) -> np.ndarray:
@@ -62,99 +65,64 @@ def length_of(experiment: Experiment, dataset: Dataset | None) -> Length:
     if dataset is None:
         return Length(epochs, ASSUMED_STEPS, is_assumed=True)
     num_train = len(dataset.part("train"))
-    return Length(epochs, steps_per_epoch(num_train, experiment.training.batch_size))
+    return Length(epochs, steps_per_epoch(num_train, experiment.training.batch_size, experiment.training.accumulation))
 
 
-def steps_per_epoch(num_train: int, batch_size: int) -> int:
+def steps_per_epoch(num_train: int, batch_size: int, accumulation: int = 1) -> int:
     """A last batch is kept unless it holds one image. As studio.engine.plan counts (a test compares them)."""
     whole, rest = divmod(num_train, batch_size)
-    return whole + (rest > 1 or whole == 0)
+    return -(-(whole + (rest > 1 or whole == 0)) // accumulation)
 
 
-def trained_factors(train_stages: int, lr_factor_per_stage: float, num_stages: int | None) -> tuple[float, ...]:
-    """Rate multipliers of the stages that train, the head last.
+def stage_names(experiment: Experiment, known: Sequence[str] | None = None) -> tuple[str, ...]:
+    """The network's stages with its head; where they are not known those that train, counted from the head."""
+    if known:
+        return tuple(known)
+    return (*(f"{n} before head" for n in range(max(0, experiment.model.train_stages), 0, -1)), "head")
 
-    `num_stages` counts the network's stages with its head; None where it is not known, and then "everything" shows the head only.
+
+def make_curves(experiment: Experiment, length: Length, stages: Sequence[str] | None = None) -> Curves:
+    """The rates that the engine applies, at steps picked for drawing.
+
+    Among them are always the first and the last step, the peak, the ends of warm-up and cool-down, every thaw, and every jump with the
+    step before it; of more jumps than columns of pixels one a column.
     """
-    backbone = None if num_stages is None else num_stages - 1
-    if train_stages < 0:
-        count = backbone or 0
-    else:
-        count = train_stages if backbone is None else min(train_stages, backbone)
-    return tuple(stage_factors(count + 1, lr_factor_per_stage))
-
-
-def make_curves(experiment: Experiment, length: Length, num_stages: int | None = None) -> Curves:
-    """The curves of the draft. The first and the last step, the peak and every jump are always among the points."""
-    schedule = experiment.schedule
-    per_epoch = length.steps_per_epoch
-    if length.num_steps > MAX_STEPS:
-        per_epoch = max(1, MAX_STEPS // length.epochs)
-    num_steps = length.epochs * per_epoch
-    factors = trained_factors(experiment.model.train_stages, experiment.optimiser.stage_lr_factor, num_stages)
-    head = group_learning_rates(schedule, (1.0,), num_steps, per_epoch)[:, 0]
-    speed = momenta(schedule, experiment.optimiser, num_steps)
-    peak = int(np.argmax(head))
-    match schedule.shape:
-        case "warm_restarts":
-            jumps = np.asarray(restart_steps(schedule, num_steps, per_epoch), int)
-        case "step":
-            jumps = np.flatnonzero(head[1:] < 0.95 * head[:-1]) + 1
-        case _:
-            jumps = np.empty(0, int)
-    marked = jumps[:: len(jumps) // 200 + 1]  # more are a comb: the even grid shows it as well as anything
-    marks = np.concatenate([[peak], marked, marked - 1])
-    grid = np.linspace(0, num_steps - 1, min(num_steps, MAX_POINTS)).round().astype(int)
-    picked = np.unique(np.concatenate([grid, marks]).astype(int))
-    scale = per_epoch / length.steps_per_epoch
+    schedule, per_epoch, last = experiment.schedule, length.steps_per_epoch, length.num_steps - 1
+    names = stage_names(experiment, stages)
+    thaws = thaw_epochs(experiment.model, names)
+    used = [i for i, epoch in enumerate(thaws) if epoch is not None and epoch < length.epochs]
+    found = jumps(schedule, per_epoch)
+    if len(found) > MAX_JUMPS:
+        found = found[np.unique(np.searchsorted(found, np.linspace(found[0], found[-1], MAX_JUMPS)))]
+    body = body_of(schedule, per_epoch)
+    end = body.first + body.num_steps
+    starts = np.array([thaws[i] * per_epoch for i in used])
+    marks = np.concatenate([[0, last, body.first - 1, body.first, end - 1, end], found, found - 1, starts, starts - 1])
+    grid = np.linspace(0, last, min(last + 1, MAX_POINTS - len(found))).round()  # many jumps are a grid themselves
+    picked = np.unique(np.clip(np.concatenate([grid, marks]), 0, last).astype(np.int64))
+    highest = int(np.argmax(head_lr(schedule, picked, per_epoch)))
+    low, high = picked[max(0, highest - 1)], picked[min(len(picked) - 1, highest + 1)]
+    near = np.arange(low, high + 1)
+    peak = int(near[np.argmax(head_lr(schedule, near, per_epoch))])
+    picked = np.union1d(picked, [peak])
+    rates = lr(experiment, picked, stages=names, steps_per_epoch=per_epoch)[:, used]
+    rates[picked[:, None] < starts] = np.nan
     return Curves(
-        steps=picked / scale,
-        rates=head[picked, None] * np.asarray(factors),
-        factors=factors,
-        momentum=None if speed is None else speed[picked],
-        momentum_name="Momentum" if experiment.optimiser.kind == "sgd" else "Beta 1",
-        peak_step=round(peak / scale),
-        jumps=tuple(round(j / scale) for j in marked),
+        steps=picked,
+        rates=rates,
+        stages=tuple(names[i] for i in used),
+        factors=tuple(stage_factors(experiment.optimiser, names)[i] for i in used),
+        thaws=tuple(thaws[i] for i in used),
+        momentum=momentum(experiment, picked, steps_per_epoch=per_epoch),
+        momentum_name="Momentum" if "momentum" in kind_of(experiment.optimiser.kind).fields else "Beta 1",
+        peak_step=peak,
+        jumps=tuple(found.tolist()),
+        certain_steps=_certain_steps(schedule, length),
     )
 
 
-def notes_on(experiment: Experiment, length: Length, num_train: int | None) -> tuple[Problem, ...]:
-    """What about this schedule deserves a sentence: settings that have no effect or will disappoint."""
-    schedule, training = experiment.schedule, experiment.training
-    found = []
-    if num_train is not None and training.batch_size > num_train:
-        found.append(
-            warning(
-                "training.batch_size",
-                f"A batch of {training.batch_size:,} is more than the {num_train:,} training images. Take {num_train:,} or fewer.",
-            )
-        )
-    if schedule.shape == "step" and schedule.step_epochs >= schedule.epochs:
-        found.append(
-            warning(
-                "schedule.step_epochs",
-                f"The first drop would come after {schedule.step_epochs:,} epochs, the run ends after {schedule.epochs:,}. Make it smaller than {schedule.epochs:,}.",
-            )
-        )
-    if schedule.shape == "warm_restarts" and schedule.cycle_epochs >= schedule.epochs:
-        found.append(
-            warning(
-                "schedule.cycle_epochs",
-                f"The first restart would come after {schedule.cycle_epochs:,} epochs, the run ends after {schedule.epochs:,}. This is a plain cosine.",
-            )
-        )
-    if 0 < training.early_stop_epochs >= schedule.epochs:
-        found.append(
-            warning(
-                "training.early_stop_epochs",
-                f"Stopping after {training.early_stop_epochs:,} poor epochs cannot happen in a run of {schedule.epochs:,}.",
-            )
-        )
-    if experiment.optimiser.kind != "sgd" and schedule.peak_lr > 0.02:
-        found.append(
-            warning(
-                "schedule.peak_lr",
-                f"{schedule.peak_lr:g} is high for {experiment.optimiser.kind.replace('adamw', 'AdamW').replace('adam', 'Adam')}; 1e-4 to 5e-3 is usual.",
-            )
-        )
-    return tuple(found)
+def _certain_steps(schedule: Schedule, length: Length) -> int:
+    """The first epoch sets the best loss; after patience + 1 worse ones the rate may drop."""
+    if shape_of(schedule.shape).is_open_loop:
+        return length.num_steps
+    return min(length.num_steps, (schedule.patience_epochs + 2) * length.steps_per_epoch)

@@ -2,20 +2,25 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
 from PySide6.QtCore import QRectF, QSize, Qt, Signal
 from PySide6.QtGui import QPainter, QPaintEvent
-from PySide6.QtWidgets import QAbstractButton, QHBoxLayout, QSizePolicy, QVBoxLayout, QWidget
+from PySide6.QtWidgets import QAbstractButton, QGridLayout, QHBoxLayout, QPushButton, QScrollArea, QSizePolicy, QVBoxLayout, QWidget
 
-from studio.catalog.optimisers import KINDS
+from studio.catalog.optimisers import KINDS, kind_of
+from studio.core.experiment import Training, bounds
 from studio.gui.store import ExperimentStore
 from studio.gui.theme import colour, font, pen, px
-from studio.gui.widgets import Chip, IconLabel, MeterBar, PlainLabel, line, set_plain_tooltip
+from studio.gui.widgets import Chip, IconLabel, MeterBar, PlainLabel, button, format_number, line, set_plain_tooltip
 from studio.gui.widgets.form import CHOICE_LABELS, FormRow
-from studio.gui.wording import count
+from studio.gui.wording import count, counted, parameters, rate
 
 FORM_LABEL_PX = 98
+_OF_KINDS = tuple(dict.fromkeys(name for kind in KINDS for name in kind.fields))
 BATCH_SIZES = (8, 16, 32, 64, 128, 256)
-_FIELDS_OF = {"adamw": ("beta1", "beta2"), "adam": ("beta1", "beta2"), "sgd": ("momentum", "nesterov")}
+KINDS_PER_ROW = 3
 
 
 def narrow(row: FormRow) -> FormRow:
@@ -37,8 +42,52 @@ def heading(text: str, note: str = "") -> tuple[QWidget, PlainLabel]:
     return row, caption
 
 
+class HintLine(QWidget):
+    """A sentence in passing, and what can be done about it in one click each."""
+
+    def __init__(self, name: str, parent: QWidget | None = None):
+        super().__init__(parent)
+        self.setObjectName(name)
+        row = QHBoxLayout(self)
+        row.setContentsMargins(0, px(2), 0, px(2))
+        row.setSpacing(px(6))
+        row.addWidget(IconLabel("lightbulb", "warn", 14), 0, Qt.AlignmentFlag.AlignTop)
+        words = QVBoxLayout()
+        words.setSpacing(0)
+        self.label = PlainLabel("", "caption", "text2", wrap=True)
+        words.addWidget(self.label)
+        self._buttons = QHBoxLayout()
+        self._buttons.setSpacing(px(4))
+        words.addLayout(self._buttons)
+        row.addLayout(words, 1)
+        self._shown: tuple = ()
+        self.hide()
+
+    def show_hint(self, sentence: str, actions: Sequence[tuple[str, str, Callable[[], object]]] = ()) -> None:
+        """An empty sentence hides it. actions: label, tooltip, what it does; not made anew while sentence and labels stay."""
+        self.setVisible(bool(sentence))
+        shown = (sentence, [label for label, *_ in actions])
+        if not sentence or shown == self._shown:
+            return
+        self._shown = shown
+        self.label.setText(sentence)
+        while self._buttons.count():
+            item = self._buttons.takeAt(0)
+            if item.widget():
+                item.widget().deleteLater()
+        for place, (label, tooltip, act) in enumerate(actions):
+            self._buttons.addWidget(
+                button(label, kind="link", small=True, name=f"{self.objectName()}.{place}", tooltip=tooltip, on_click=act)
+            )
+        self._buttons.addStretch(1)
+
+    @property
+    def buttons(self) -> list[QPushButton]:
+        return [item for i in range(self._buttons.count()) if (item := self._buttons.itemAt(i).widget())]
+
+
 class OptimiserForm(QWidget):
-    """The kinds as chips, and the fields that the chosen kind has."""
+    """The kinds as chips, the fields that the chosen kind has, and what holds for all kinds: decay, clipping, averaging."""
 
     def __init__(self, store: ExperimentStore, parent: QWidget | None = None):
         super().__init__(parent)
@@ -46,38 +95,141 @@ class OptimiserForm(QWidget):
         column = QVBoxLayout(self)
         column.setContentsMargins(0, 0, 0, 0)
         column.setSpacing(px(2))
-        chips = QHBoxLayout()
+        chips = QGridLayout()
         chips.setSpacing(px(6))
         self.chips: dict[str, Chip] = {}
-        for kind in KINDS:
+        for place, kind in enumerate(KINDS):
             chip = Chip(CHOICE_LABELS["optimiser.kind"][kind.key], name=f"schedule.optimiser.{kind.key}")
             chip.setAutoExclusive(True)
             chip.setAccessibleDescription(kind.help)
             set_plain_tooltip(chip, f"{kind.help}\n{kind.paper}".strip())
             chip.clicked.connect(lambda *_, key=kind.key: store.set({"optimiser.kind": key}))
             self.chips[kind.key] = chip
-            chips.addWidget(chip)
-        chips.addStretch(1)
+            chips.addWidget(chip, place // KINDS_PER_ROW, place % KINDS_PER_ROW, Qt.AlignmentFlag.AlignLeft)
+        chips.setColumnStretch(KINDS_PER_ROW, 1)
         column.addLayout(chips)
         self.help_label = PlainLabel("", "caption", wrap=True)
         column.addWidget(self.help_label)
         column.addSpacing(px(2))
-        column.addWidget(narrow(FormRow(store, "optimiser.weight_decay", label_width=FORM_LABEL_PX)))
         self.rows = {
-            name: narrow(FormRow(store, f"optimiser.{name}", label_width=FORM_LABEL_PX))
-            for name in ("beta1", "beta2", "momentum", "nesterov")
-        }
-        for row in self.rows.values():
+            name: narrow(FormRow(store, f"optimiser.{name}", label_width=FORM_LABEL_PX, max_segments=0))
+            for name in (
+                "beta1", "beta2", "momentum", "nesterov", "epsilon", "weight_decay", "weight_decay_course", "weight_decay_final", "clip_norm",
+                "ema_decay",
+            )
+        }  # fmt: skip
+        self.beta_hint = HintLine("schedule.beta2.hint")
+        self.decay_label = PlainLabel("", "caption", wrap=True)
+        self.average_label = PlainLabel("", "caption", wrap=True)
+        after = {"epsilon": self.beta_hint, "weight_decay_final": self.decay_label, "ema_decay": self.average_label}
+        for name, row in self.rows.items():
             column.addWidget(row)
-        column.addWidget(narrow(FormRow(store, "optimiser.clip_norm", label_width=FORM_LABEL_PX)))
+            if name in after:
+                column.addWidget(after[name])
+        self.refresh()
+
+    def refresh(self, num_undecayed: int | None = None) -> None:
+        """`num_undecayed`: weights of norms and biases that train, where the network is known."""
+        optimiser = self._store.experiment.optimiser
+        kind = kind_of(optimiser.kind)
+        self.chips[kind.key].setChecked(True)
+        self.help_label.setText(kind.help)
+        for name in _OF_KINDS:
+            self.rows[name].setVisible(name in kind.fields)
+        self.rows["nesterov"].setEnabled(optimiser.momentum > 0)
+        self.rows["weight_decay_course"].setEnabled(optimiser.weight_decay > 0)
+        self.rows["weight_decay_final"].setVisible(optimiser.weight_decay > 0 and optimiser.weight_decay_course in ("linear", "cosine"))
+        who = "normalisation layers and biases" if num_undecayed is None else f"the {parameters(num_undecayed)} of normalisation and biases"
+        self.decay_label.setText(f"Never on {who}.")
+        self.decay_label.setVisible(optimiser.weight_decay > 0)
+        decay = format_number(optimiser.ema_decay)
+        self.average_label.setText(f"Rises to it: min({decay}, (1 + n) / (10 + n)) after n steps. The average is validated and kept.")
+        self.average_label.setVisible(optimiser.ema_decay > 0)
+        is_slow = kind.key == "lion" and optimiser.beta2 > 0.99
+        self.beta_hint.show_hint(
+            f"Lion is usually used with Beta 2 at 0.99, not {format_number(optimiser.beta2)}." if is_slow else "",
+            [("Set to 0.99", "Chen et al., arXiv 2302.06675", lambda: self._store.set({"optimiser.beta2": 0.99}))],
+        )
+
+
+class EffectiveBatch(QWidget):
+    """How many images a step takes in, and a hint when that is no longer what the peak was set for.
+
+    Which batch a peak was set for is remembered while the window is open: the one there was when the draft first had that peak.
+    """
+
+    def __init__(self, store: ExperimentStore, parent: QWidget | None = None):
+        super().__init__(parent)
+        self._store = store
+        self._set_for: dict[float, int] = {}  # peak: images of a step
+        column = QVBoxLayout(self)
+        column.setContentsMargins(0, 0, 0, 0)
+        column.setSpacing(px(2))
+        self.row = narrow(FormRow(store, "training.accumulation", label_width=FORM_LABEL_PX))
+        self.words_label = PlainLabel("", "caption", "text2")
+        self.hint = HintLine("schedule.batch.hint")
+        for part in (self.row, self.words_label, self.hint):
+            column.addWidget(part)
+        store.experiment_changed.connect(lambda old, new: self.refresh())
         self.refresh()
 
     def refresh(self) -> None:
-        kind = self._store.experiment.optimiser.kind
-        self.chips[kind].setChecked(True)
-        self.help_label.setText(next(k.help for k in KINDS if k.key == kind))
-        for name, row in self.rows.items():
-            row.setVisible(name in _FIELDS_OF[kind])
+        experiment = self._store.experiment
+        training, peak = experiment.training, experiment.schedule.peak_lr
+        images = _images(training)
+        before = self._set_for.setdefault(peak, images)
+        product = f"{count(training.batch_size)} × {count(training.accumulation)} = " if training.accumulation > 1 else ""
+        self.words_label.setText(f"{product}{counted(images, 'image')} per step")
+        if images == before:
+            self.hint.show_hint("")
+            return
+        factor, rule = _scaling(experiment.optimiser.kind, images / before)
+        self.hint.show_hint(
+            f"The peak of {rate(peak)} was set for {count(before)} images per step, now there are {count(images)}. {rule.sentence}",
+            [
+                (f"Scale the peak by {_short(factor)}", rule.paper, self._scale),
+                ("Keep it", "The peak stays, and counts as set for this batch", self._keep),
+            ],
+        )
+
+    def _scale(self) -> None:
+        experiment, (low, high) = self._store.experiment, bounds("schedule.peak_lr")
+        peak, images = experiment.schedule.peak_lr, _images(experiment.training)
+        factor, _ = _scaling(experiment.optimiser.kind, images / self._set_for[peak])
+        scaled = float(f"{min(high, max(low, peak * factor)):.3g}")
+        self._set_for[scaled] = images
+        self._store.set({"schedule.peak_lr": scaled}, f"peak scaled by {_short(factor)}")
+
+    def _keep(self) -> None:
+        experiment = self._store.experiment
+        self._set_for[experiment.schedule.peak_lr] = _images(experiment.training)
+        self.refresh()
+
+
+def _images(training: Training) -> int:
+    return training.batch_size * training.accumulation
+
+
+@dataclass(frozen=True)
+class _Rule:
+    sentence: str
+    paper: str
+
+
+_LINEAR = _Rule("SGD’s rate usually grows in line with the batch.", "Linear scaling: Goyal et al., arXiv 1706.02677")
+_ROOT = _Rule(
+    "For optimisers like Adam the rate usually grows with the square root of the batch.",
+    "Square-root scaling: Malladi et al., arXiv 2205.10287",
+)
+
+
+def _scaling(kind: str, times: float) -> tuple[float, _Rule]:
+    """What the peak is multiplied by when a step has so many times as many images, and why."""
+    return (times, _LINEAR) if kind == "sgd" else (times**0.5, _ROOT)
+
+
+def _short(factor: float) -> str:
+    return format_number(float(f"{factor:.2g}"))
 
 
 class DepthRates(QWidget):
@@ -211,3 +363,15 @@ def section(column: QVBoxLayout, title: str, note: str = "", *, first: bool = Fa
     row, caption = heading(title, note)
     column.addWidget(row)
     return caption
+
+
+def _show_accumulation(page) -> None:
+    page.store.set({"training.accumulation": 4, "optimiser.weight_decay_course": "cosine", "optimiser.ema_decay": 0.999})
+    area = page.findChild(QScrollArea, "schedule.settings.area")
+    area.verticalScrollBar().rangeChanged.connect(lambda low, high: area.ensureWidgetVisible(page.effective_batch.hint))
+
+
+FORM_STATES = {
+    "accumulation": _show_accumulation,
+    "lion": lambda page: page.store.set({"optimiser.kind": "lion", "training.batch_size": 64, "schedule.peak_lr": 5e-3}),
+}

@@ -3,26 +3,62 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
 import pyqtgraph as pg
-from PySide6.QtCore import QPointF, Qt, Signal
-from PySide6.QtGui import QKeyEvent
-from PySide6.QtWidgets import QVBoxLayout, QWidget
+from PySide6.QtCore import QEvent, QPointF, QSize, Qt, Signal
+from PySide6.QtGui import QAccessible, QAccessibleAnnouncementEvent, QKeyEvent, QMouseEvent, QPen
+from PySide6.QtWidgets import QGraphicsItem, QVBoxLayout, QWidget
 
-from studio.catalog.schedules import SHAPES
-from studio.core.experiment import Schedule, bounds
+from studio.core.experiment import Schedule
 from studio.gui.pages.schedule_curve import FLOOR, Curves, Length
-from studio.gui.theme import colour, font, pen, series_pen
-from studio.gui.widgets import format_number
+from studio.gui.pages.schedule_grips import GripLayer, Mark, Name
+from studio.gui.pages.schedule_handles import Handle, added_at, handles_of, removed, settings_at
+from studio.gui.theme import colour, font, pen, px
+from studio.gui.widgets import Bubble, format_number
+from studio.gui.widgets.curve_item import CurveItem
 from studio.gui.widgets.plot_style import QuietPlot, WordAxis, nice_step, set_axis_label
 
 Time = Literal["epochs", "steps"]
 Scale = Literal["log", "lin"]
-Handle = Literal["start", "peak", "final"]
-_FIELDS = {shape.key: shape.fields for shape in SHAPES}
+LEFT_PX = 118  # of the axes: the timeline below has the names of its rows there
+_LEGEND_ROWS = 4  # more names would cover the curve; the column beside the plot has them all
+_CORNERS = ((0.5, 1.0), (0.0, 1.0), (1.0, 1.0), (1.0, 0.0), (0.5, 0.0), (0.0, 0.0))
+_KEY_SHARE = {"plain": 0.01, "shift": 0.1, "alt": 0.001}  # of the axis, a press
+_LOG_DECADES = 4  # of the axis on which a press moves 1 %
+_KEY_REASONS = (Qt.FocusReason.TabFocusReason, Qt.FocusReason.BacktabFocusReason, Qt.FocusReason.ShortcutFocusReason)
+_NONE = np.empty(0)
+_GRAB = {"both": Qt.CursorShape.OpenHandCursor, "time": Qt.CursorShape.SplitHCursor, "rate": Qt.CursorShape.SplitVCursor}
+
+
+@dataclass(frozen=True)
+class Stroke:
+    """How a curve is drawn."""
+
+    token: str
+    width: float = 2.2
+    dash: tuple[float, ...] = ()
+    alpha: float = 1.0
+    kind: str = "line"
+
+    def pen(self) -> QPen:
+        return pen(self.token, self.width, self.alpha, self.dash)
+
+
+class Points:
+    """What a CurveItem draws, where there are no more points than can be seen."""
+
+    def __init__(self, x: np.ndarray = _NONE, y: np.ndarray = _NONE):
+        self.x, self.y = x, y
+
+    def __len__(self) -> int:
+        return len(self.x)
+
+    def seen(self, low: float, high: float, max_blocks: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        return self.x, self.y, self.y
 
 
 @dataclass(frozen=True)
@@ -32,61 +68,109 @@ class _View:
     schedule: Schedule
     length: Length
     curves: Curves
-    names: tuple[str, ...]  # of the groups, the head last
+
+
+@dataclass(frozen=True)
+class _Also:
+    """What others draw here."""
+
+    names: tuple[Name, ...] = ()
+    num_steps: float = 0.0
+    highest: float = 0.0  # rate
+    words_at: Callable[[float], str] | None = None
+
+
+@dataclass
+class _Drag:
+    """A handle in the hand: everything is reckoned from how it was when it was taken."""
+
+    handle: Handle
+    schedule: Schedule
+    length: Length
+    last: QPointF  # of the pointer, in the scene
+    to_view: object  # from the scene to steps and axis units, as it was
+    bottom: float  # of the axis, as it was
+    offset: QPointF  # from the pointer to the middle of the handle
+    first: QPointF
+    at: QPointF  # where the pointer would be, had it moved finely where it should
 
 
 class RatePlot(QWidget):
     """Draws the curves it is given. Handles report wishes: `edited` carries settings, between `drag_started` and `drag_ended`.
 
-    With the keyboard: Space takes the next handle, arrows move it 1 %, Shift ten times, Alt a tenth as far.
+    The mouse: Ctrl snaps to epochs, Shift locks the other axis, Alt moves finely, Esc drops the drag. Keys: Tab goes through the handles,
+    arrows move the one that is chosen by 1 % (Shift ten times, Alt a tenth as far, Ctrl to the next epoch), Home and End choose the first
+    and the last, Insert adds behind it and Delete takes away where the shape has a list.
     """
 
-    edited = Signal(dict)  # {"schedule.peak_lr": 1e-3}
+    edited = Signal(dict)  # {"schedule.peak_lr": 1e-3}; within a drag the whole change since it started
     drag_started = Signal()
-    drag_ended = Signal()
+    drag_ended = Signal(bool)  # False when it was dropped: all is to be as before
     hovered = Signal(str)
+    resized = Signal()
 
     def __init__(self, *, name: str = "", parent: QWidget | None = None):
         super().__init__(parent)
         self.setObjectName(name)
         self.setFocusPolicy(Qt.FocusPolicy.StrongFocus)
+        self.setAccessibleName("Learning rate over the run")
         self._view: _View | None = None
         self._time: Time = "epochs"
         self._scale: Scale = "log"
         self._has_momentum = False
-        self._dragged: Handle | None = None
-        self._active: Handle | None = None
-        self._is_placing = False
-        self._range: tuple[float, float] | None = None  # fixed while a handle is dragged
+        self._drag: _Drag | None = None
+        self._range: tuple[float, float] | None = None
+        self._in_sight: tuple[float, float] | None = None
+        self._also = _Also()
+        self._stage: str | None = None  # drawn strongly
+        self._shown_words: tuple = ()  # of legend and axes: dear to set
+        self._bubble: Bubble | None = None
         column = QVBoxLayout(self)
         column.setContentsMargins(0, 0, 0, 0)
         self.graphics = pg.GraphicsLayoutWidget()
+        self.graphics.setFocusPolicy(Qt.FocusPolicy.NoFocus)
         self.graphics.setFocusProxy(self)
         self.graphics.ci.setContentsMargins(0, 4, 8, 0)
         self.graphics.ci.setSpacing(4)
         column.addWidget(self.graphics)
-        self.plot = QuietPlot(WordAxis("left", self._rate_ticks), WordAxis("bottom", self._time_ticks))
+        self.plot = QuietPlot(WordAxis("left", self._rate_ticks), WordAxis("bottom", self._time_ticks), axis_width_px=px(LEFT_PX))
         self.graphics.addItem(self.plot, 0, 0)
-        self.momentum_plot = QuietPlot(WordAxis("left", _few_ticks), WordAxis("bottom", self._time_ticks))
+        self.momentum_plot = QuietPlot(WordAxis("left", _few_ticks), WordAxis("bottom", self._time_ticks), axis_width_px=px(LEFT_PX))
         self.momentum_plot.setXLink(self.plot)
-        self.momentum_plot.setMaximumHeight(110)
-        self.legend = self.plot.addLegend(offset=None, verSpacing=-6)
-        self._lines: list[pg.PlotDataItem] = []
-        self._momentum_line = self.momentum_plot.plot()
-        self._restart_lines: list[pg.InfiniteLine] = []
+        self.momentum_plot.setMaximumHeight(px(100))
+        for side in ("left", "bottom"):  # they stay while a curve is dragged; painting their words takes 2 ms
+            self.plot.getAxis(side).setCacheMode(QGraphicsItem.CacheMode.DeviceCoordinateCache)
+        self._lines: list[CurveItem] = []  # of the stages, the head last
+        self._rest = CurveItem(Points(), Stroke("series.0", 1.6, (2, 3)))  # of the head, where the run decides
+        self._rest.setZValue(4)
+        self.plot.addItem(self._rest, ignoreBounds=True)
+        self._momentum_line = CurveItem(Points(), Stroke("series.2", 1.6))
+        self.momentum_plot.addItem(self._momentum_line, ignoreBounds=True)
         label = {"position": 0.04, "anchors": [(-0.06, 0.5), (1.06, 0.5)]}
         self._now_line = pg.InfiniteLine(0, angle=90, label="", labelOpts=label)
         self._now_line.setZValue(8)
         self._now_line.hide()
         self.plot.addItem(self._now_line, ignoreBounds=True)
-        self._handles = {key: self._make_handle(key) for key in ("start", "peak", "final")}
-        self.plot.scene().sigMouseMoved.connect(self._on_scene_mouse_moved)
+        self.grips = GripLayer(self.to_y)
+        self.plot.addItem(self.grips, ignoreBounds=True)
+        viewport = self.graphics.viewport()
+        viewport.setMouseTracking(True)
+        viewport.setCursor(Qt.CursorShape.CrossCursor)
+        viewport.installEventFilter(self)
+        self.plot.getViewBox().sigResized.connect(lambda *_: self._place_legend())
         self._apply_style()
 
     # what is shown
 
-    def show_curves(self, schedule: Schedule, length: Length, curves: Curves, names: tuple[str, ...]) -> None:
-        self._view = _View(schedule, length, curves, names)
+    def resizeEvent(self, event) -> None:
+        super().resizeEvent(event)
+        self.resized.emit()
+
+    def sizeHint(self) -> QSize:
+        return QSize(px(400), self.minimumHeight())  # it takes what the others leave
+
+    def show_curves(self, schedule: Schedule, length: Length, curves: Curves) -> None:
+        self._view = _View(schedule, length, curves)
         self._draw()
 
     def set_time(self, time: Time) -> None:
@@ -101,6 +185,19 @@ class RatePlot(QWidget):
         self._has_momentum = on
         self._draw()
 
+    def keep_in_sight(self, low: float | None, high: float | None) -> None:
+        """Rates that the axis shows whatever the curve is; None and None frees it."""
+        self._in_sight = None if low is None else (low, high)
+        self._draw()
+
+    def show_also(
+        self, *, names: tuple[Name, ...] = (), num_steps: float = 0.0, highest: float = 0.0, words_at: Callable[[float], str] | None = None
+    ) -> None:
+        """What is drawn here besides the draft: its rows of the legend, what has to be in sight, and its words at a step."""
+        self._also = _Also(names, num_steps, highest, words_at)
+        self._shown_words = ()
+        self._draw()
+
     def show_now(self, step: int | None, words: str = "") -> None:
         """A line where the active run stands; None takes it away."""
         self._now_line.setVisible(step is not None)
@@ -108,25 +205,65 @@ class RatePlot(QWidget):
             self._now_line.setPos(step)
             self._now_line.label.setFormat(words)
 
+    def show_marks(self, marks: Sequence[Mark]) -> None:
+        """Where in time something is wrong."""
+        self.grips.marks = tuple(marks)
+        self.grips.update()
+
+    def show_stage(self, name: str | None) -> None:
+        """Draw the curve of a stage strongly; None draws all as usual."""
+        self._stage = name
+        self._draw()
+
     def head_points(self) -> tuple[np.ndarray, np.ndarray]:
         """Steps and rates of the head's curve as they are drawn (for tests and for reading values)."""
-        x, y = self._lines[-1].getData()
+        parts = self._lines[-1].trace, self._rest.trace
+        x, y = np.concatenate([part.x for part in parts]), np.concatenate([part.y for part in parts])
         return x, 10**y if self._scale == "log" else y
 
-    def handle_positions(self) -> dict[Handle, tuple[float, float]]:
-        """Step and rate of every handle that the shape has."""
-        found = {}
-        for key, item in self._handles.items():
-            if item.isVisible():
-                y = item.pos().y()
-                found[key] = (item.pos().x(), 10**y if self._scale == "log" else y)
-        return found
+    @property
+    def names_shown(self) -> tuple[str, ...]:
+        """The rows of the legend."""
+        return tuple(name.text for name in self.grips.names)
 
-    def move_handle(self, key: Handle, step: float, rate: float) -> None:
+    @property
+    def strokes(self) -> dict[str, Stroke]:
+        """How the curve of each stage is drawn."""
+        return {stage: line.style for stage, line in zip(self._view.curves.stages, self._lines, strict=True)}
+
+    @property
+    def is_bubble_shown(self) -> bool:
+        return self._bubble is not None and self._bubble.isVisible()
+
+    @property
+    def handles(self) -> tuple[Handle, ...]:
+        return self.grips.handles
+
+    @property
+    def active_handle(self) -> Handle | None:
+        """The handle that keys move."""
+        return next((h for h in self.handles if h.key == self.grips.active), None)
+
+    def place_of(self, key: str) -> QPointF:
+        """Where a handle is on the viewport of the graphics, px."""
+        handle = next(h for h in self.handles if h.key == key)
+        return QPointF(self.graphics.mapFromScene(self.grips.place(handle)))
+
+    def move_handle(self, key: str, step: float, rate: float) -> None:
         """Ask for a handle to be at a place, as a drag does."""
-        settings = self._settings_at(key, step, rate)
+        handle = next(h for h in self.handles if h.key == key)
+        self._ask(settings_at(self._view.schedule, self._view.length, handle, step, rate))
+
+    def _ask(self, settings: dict) -> None:
         if settings:
             self.edited.emit(settings)
+
+    def hold_drag(self, key: str, dx: float, dy: float) -> None:
+        """A handle in mid-drag, so many pixels away; for pictures."""
+        at = self.grips.place(next(h for h in self.handles if h.key == key))
+        self._take(self.grips.handle_at(at), at)
+        to = at + QPointF(dx, dy)
+        self._drag_to(to, Qt.KeyboardModifier.NoModifier, self.graphics.mapToGlobal(self.graphics.mapFromScene(to)))
 
     # drawing
 
@@ -138,80 +275,59 @@ class RatePlot(QWidget):
         self.graphics.setBackground(colour("surface"))
         self.plot.restyle()
         self.momentum_plot.restyle()
-        set_axis_label(self.plot, "left", "Learning rate")
-        self.legend.setBrush(colour("plot", 0.86))
-        self.legend.setPen(None)
-        self.legend.setLabelTextColor(colour("text2"))
         self._now_line.setPen(pen("trains", 1.5))
         self._now_line.label.setColor(colour("onTrains"))
         self._now_line.label.fill = pg.mkBrush(colour("trainsFill"))
         self._now_line.label.textItem.setFont(font("caption"))
-        for key, item in self._handles.items():
-            is_peak = key == "peak"
-            item.setPen(pen("text" if is_peak else "series.0", 2))
-            item.setBrush(colour("series.0" if is_peak else "plot"))
-            item.setHoverPen(pen("focus", 3))
-            item.setHoverBrush(colour("series.0"))
+        self._shown_words = ()
         self._draw()
 
-    def _y(self, rates: np.ndarray | float):
-        if self._scale == "lin":
+    def to_y(self, rates: np.ndarray | float):
+        """Rates in the units of the axis; on a logarithmic one not below the floor."""
+        if self._scale == "lin" or self._view is None:
             return rates
-        peak = self._view.schedule.peak_lr
-        return np.log10(np.maximum(rates, peak * FLOOR))
+        return np.log10(np.maximum(rates, self._view.schedule.peak_lr * FLOOR))
 
     def _draw(self) -> None:
         view = self._view
         if view is None:
             return
         curves = view.curves
-        self._fit_lines(len(curves.factors))
-        self.legend.clear()
-        shown = range(len(curves.factors))
-        for place, line in enumerate(self._lines):
-            is_head = place == len(self._lines) - 1
-            order = len(self._lines) - 1 - place  # the head is the first series
-            line.setPen(series_pen(0) if is_head else pen(f"series.{min(order, 9)}", 1.4, dash=(6, 4)))
-            steps, rates = _with_jumps(curves, curves.rates[:, place])
-            line.setData(steps, self._y(rates))
-        for place in list(reversed(shown))[:4]:  # head first; more names would cover the curve
-            self.legend.addItem(self._lines[place], f"{view.names[place]} × {format_number(float(f'{curves.factors[place]:.2g}'))}")
-        size = f"{font('caption').pointSizeF():g}pt"
-        for _, label in self.legend.items:
-            label.setText(label.text, size=size, color=colour("text2").name())
-        self._draw_restarts(curves)
+        self._draw_lines(curves)
         self._draw_momentum(curves)
+        self.grips.handles = handles_of(view.schedule, view.length)
         self._fit_range(curves)
-        self._place_handles()
-        words = "epoch" if self._time == "epochs" else "step"
-        each = f" ({view.length.steps_per_epoch:,} steps each)" if self._time == "epochs" else ""
-        lowest = self.momentum_plot if self.momentum_plot in self.graphics.ci.items else self.plot
-        set_axis_label(self.plot, "left", f"Learning rate{' (log)' if self._scale == 'log' else ''}")
-        for plot in (self.plot, self.momentum_plot):
-            set_axis_label(plot, "bottom", f"{words}{each}" if plot is lowest else "")
-            plot.getAxis("bottom").showLabel(plot is lowest)
-            plot.getAxis("bottom").picture = None
-            plot.getAxis("bottom").update()
-        self._place_legend()
-        self._say()
+        self.grips.end_of_curve = (float(curves.steps[-1]), float(curves.head[-1]))
+        is_certain = curves.certain_steps >= view.length.num_steps
+        self.grips.note = None if is_certain else (curves.certain_steps, "from here on the validation loss decides")
+        self._draw_words()
+        self.grips.update()
 
-    def _fit_lines(self, count: int) -> None:
+    def _draw_lines(self, curves: Curves) -> None:
+        count = len(curves.stages)
         while len(self._lines) < count:
-            line = self.plot.plot()
-            line.setZValue(2)
-            self._lines.insert(0, line)
+            self._lines.insert(0, CurveItem(Points(), Stroke("series.0")))
+            self.plot.addItem(self._lines[0], ignoreBounds=True)
         while len(self._lines) > count:
             self.plot.removeItem(self._lines.pop(0))
-        self._lines[-1].setZValue(5)
+        steps, rates = _with_jumps(curves)
+        y, is_rest = self.to_y(rates), steps >= curves.certain_steps
+        for place, line in enumerate(self._lines):
+            is_head = place == count - 1
+            line.style = self._stroke_of(place, count)
+            line.setZValue(5 if is_head or curves.stages[place] == self._stage else 2)
+            line.trace = Points(steps[~is_rest], y[~is_rest, place]) if is_head else Points(steps, y[:, place])
+            line.update()
+        self._rest.trace = Points(steps[is_rest], y[is_rest, -1])
+        self._rest.update()
 
-    def _draw_restarts(self, curves: Curves) -> None:
-        for line in self._restart_lines:
-            self.plot.removeItem(line)
-        marks = curves.jumps[:60] if self._view.schedule.shape == "warm_restarts" else ()
-        self._restart_lines = [pg.InfiniteLine(step, angle=90, pen=pen("outline", 1, dash=(2, 3))) for step in marks]
-        for line in self._restart_lines:
-            line.setZValue(-10)
-            self.plot.addItem(line)
+    def _stroke_of(self, place: int, count: int) -> Stroke:
+        order = min(count - 1 - place, 9)  # the head is the first series
+        is_chosen = self._view.curves.stages[place] == self._stage
+        alpha = 1.0 if self._stage is None or is_chosen else 0.35
+        if order == 0:
+            return Stroke("series.0", 2.2, alpha=alpha)
+        return Stroke(f"series.{order}", 2.2 if is_chosen else 1.4, (6, 4), alpha)
 
     def _draw_momentum(self, curves: Curves) -> None:
         is_shown = self._has_momentum and curves.momentum is not None
@@ -221,62 +337,98 @@ class RatePlot(QWidget):
             else:
                 self.graphics.removeItem(self.momentum_plot)
         if is_shown:
-            self._momentum_line.setPen(series_pen(2, 1.6))
-            self._momentum_line.setData(curves.steps, curves.momentum)
+            self._momentum_line.trace = Points(curves.steps, curves.momentum)
+            self._momentum_line.update()
             low, high = float(curves.momentum.min()), float(curves.momentum.max())
             room = max(0.01, (high - low) * 0.15)
             self.momentum_plot.setYRange(low - room, high + room, padding=0)
-            set_axis_label(self.momentum_plot, "left", curves.momentum_name)
 
     def _fit_range(self, curves: Curves) -> None:
-        self.plot.setXRange(0, max(1, self._view.length.num_steps), padding=0.012)
-        if self._range is None or self._dragged is None:
-            peak = self._view.schedule.peak_lr
-            if self._scale == "lin":
-                self._range = (-0.03 * peak, 1.15 * peak)
-            else:
-                low = float(np.log10(max(curves.rates[curves.rates > 0].min(initial=peak), peak * FLOOR)))
-                high = math.log10(peak)
-                low = min(low, high - 1.0)
-                self._range = (low - 0.08 * (high - low), high + 0.14 * (high - low))
-        self.plot.setYRange(*self._range, padding=0)
+        """The axes hold the whole curve with some room; while a handle is dragged they grow when the room is used up, and never shrink."""
+        length, (low, high) = float(max(1, self._view.length.num_steps, self._also.num_steps)), self._extent(curves)
+        room = (0.08, 0.14) if self._scale == "log" else (0.03, 0.15)
+        y = low - room[0] * (high - low), high + room[1] * (high - low)
+        if self._drag is not None and self._range is not None:
+            length = max(length, float(self._drag.length.num_steps))
+            y = (
+                min(y[0], self._range[0]) if low < self._range[0] else self._range[0],
+                max(y[1], self._range[1]) if high > self._range[1] else self._range[1],
+            )
+        x = -0.014 * length, 1.014 * length
+        if self.plot.getViewBox().viewRange() != [list(x), list(y)]:
+            self.plot.setRange(xRange=x, yRange=y, padding=0)
+        self._range = y
+
+    def _extent(self, curves: Curves) -> tuple[float, float]:
+        """What has to be in sight, in units of the axis."""
+        peak = max(self._view.schedule.peak_lr, float(np.nanmax(curves.head)))  # a run may have begun with a higher one
+        if self._scale == "lin":
+            return 0.0, max(peak, self._also.highest, self._in_sight[1] if self._in_sight else 0.0)
+        held = [h.rate for h in self.handles if h.look != "edge" and h.rate > 0]
+        low = float(np.log10(max(min(curves.rates[curves.rates > 0].min(initial=peak), *held, peak), peak * FLOOR)))
+        high = math.log10(max(peak, self._also.highest))
+        if self._in_sight:
+            low, high = min(low, math.log10(self._in_sight[0])), max(high, math.log10(self._in_sight[1]))
+        return min(low, high - 1.0), high
+
+    def _draw_words(self) -> None:
+        """Labels of the axes, the legend and the description: only what has changed, as each costs milliseconds."""
+        view = self._view
+        curves = view.curves
+        has_momentum = self.momentum_plot in self.graphics.ci.items
+        names = (curves.stages, curves.factors, curves.thaws, self._stage)
+        axes = (self._scale, self._time, view.length.steps_per_epoch, has_momentum, curves.momentum_name)
+        if (names,) != self._shown_words[:1]:
+            rows = list(reversed(range(len(curves.stages))))[:_LEGEND_ROWS]
+            rows = rows[:1] if self._also.names else rows
+            own = tuple(Name(_name_of(curves, place), self._lines[place].style.pen()) for place in rows)
+            self.grips.show_names((*own, *self._also.names))
+        if (axes,) != self._shown_words[1:]:
+            each = f" ({view.length.steps_per_epoch:,} steps each)" if self._time == "epochs" else ""
+            set_axis_label(self.plot, "left", f"Learning rate{' (log)' if self._scale == 'log' else ''}")
+            set_axis_label(self.momentum_plot, "left", curves.momentum_name)
+            for plot, is_lowest in ((self.plot, not has_momentum), (self.momentum_plot, True)):
+                set_axis_label(plot, "bottom", f"{'epoch' if self._time == 'epochs' else 'step'}{each}" if is_lowest else "")
+                plot.getAxis("bottom").showLabel(is_lowest)
+                plot.getAxis("bottom").picture = None
+                plot.getAxis("bottom").update()
+        self._shown_words = (names, axes)
+        if self._drag is None:
+            self._place_legend()
+            self._say()
 
     def _place_legend(self) -> None:
-        """Where it hides the fewest points of the curves; not at all where the plot has no room."""
-        if self._view is None:
+        """Where it hides the least of the curves; nowhere where the plot has no room."""
+        if self._view is None or self._range is None:
             return
-        view = self.plot.getViewBox()
-        width, height = view.width(), view.height()
-        self.legend.setVisible(height > 110)
-        if height <= 110:
-            return
-        own = self.legend.boundingRect()
-        own_x, own_y = min(1.0, (own.width() + 24) / max(1.0, width)), min(1.0, (own.height() + 24) / height)
-        low, high = self._range
-        total = max(1, self._view.length.num_steps)
-        x = np.linspace(0, 1, 200)
-        lines = [np.interp(x * total, *line.getData()) for line in self._lines]
-        y = (np.stack(lines, 1) - low) / (high - low)  # [points, groups], 0 at the bottom
+        box, grips, curves = self.plot.getViewBox(), self.grips, self._view.curves
+        width, height = box.width(), box.height()
+        own_width, own_height = grips.legend_size()
+        share = min(1.0, (own_width + 24) / max(1.0, width)), min(1.0, (own_height + 24) / max(1.0, height))
+        x = np.linspace(0, max(1, self._view.length.num_steps), 200)
+        y = np.stack([np.interp(x, curves.steps, self.to_y(np.nan_to_num(column))) for column in curves.rates.T], 1)
+        y = 1 - (y - self._range[0]) / (self._range[1] - self._range[0])  # 0 at the top
+        x = x / x[-1]
 
-        def hidden(place: tuple[float, float]) -> int:
-            left, bottom = place[0] * (1 - own_x), (1 - place[1]) * (1 - own_y)
-            inside = (x >= left) & (x <= left + own_x)
-            return int(((y[inside] >= bottom) & (y[inside] <= bottom + own_y)).sum())
+        def hidden(corner: tuple[float, float]) -> int:
+            left, top = corner[0] * (1 - share[0]), corner[1] * (1 - share[1])
+            inside = (x >= left) & (x <= left + share[0])
+            return int(((y[inside] >= top) & (y[inside] <= top + share[1])).sum())
 
-        place = min(((0.5, 1), (0, 1), (1, 1), (1, 0), (0.5, 0), (0, 0)), key=hidden)
-        if hidden(place) > 0.04 * y.size:  # the column beside the plot names the stages too
-            self.legend.hide()
-        offset = (12 * (1 - 2 * place[0]), 12 * (1 - 2 * place[1]))
-        self.legend.anchor(place, place, offset=offset)
+        grips.corner = min(_CORNERS, key=hidden)
+        if height < 110 or not self._also.names and hidden(grips.corner) > 0.04 * y.size:  # the column beside the plot names the stages too
+            grips.show_names(())
+            self._shown_words = (None, *self._shown_words[1:])
+        grips.update()
 
     def _say(self) -> None:
-        view = self._view
-        s, head = view.schedule, view.curves.head
+        view, handle = self._view, self.active_handle
+        head = view.curves.head
         at = view.curves.peak_step / view.length.steps_per_epoch
-        self.setAccessibleName("Learning rate over the run")
+        course = f"Starts at {head[0]:.2g}, highest {head.max():.2g} in epoch {at:.1f}, ends at {head[-1]:.2g}. "
+        now = f"{handle.words(view.length)}. " if handle and self.hasFocus() else ""
         self.setAccessibleDescription(
-            f"Starts at {head[0]:.2g}, peaks at {s.peak_lr:.2g} in epoch {at:.1f}, ends at {head[-1]:.2g}. "
-            "Space takes the next handle, arrow keys move it; the fields below hold the same numbers."
+            f"{now}{course}Tab goes through the handles, arrow keys move them; the fields below hold the same numbers."
         )
 
     # ticks
@@ -304,141 +456,256 @@ class RatePlot(QWidget):
             found += [(k + math.log10(m), f"{m}e{k}") for k in range(math.floor(low), math.floor(high) + 1) for m in (2, 5)]
         return sorted(found)
 
-    # handles
+    # the mouse
 
-    def _make_handle(self, key: Handle) -> pg.TargetItem:
-        item = pg.TargetItem((0, 0), size=15 if key == "peak" else 11, symbol="d" if key == "peak" else "o", movable=True)
-        item.setZValue(20)
-        item.sigPositionChanged.connect(lambda *_: self._on_handle_moved(key))
-        item.sigPositionChangeFinished.connect(lambda *_: self._on_handle_released())
-        self.plot.addItem(item, ignoreBounds=True)
-        return item
+    def eventFilter(self, watched, event: QEvent) -> bool:
+        if not isinstance(event, QMouseEvent) or self._view is None:
+            if event.type() == QEvent.Type.Leave and self._drag is None:
+                self._hover(None, None)
+            return super().eventFilter(watched, event)
+        at = self.graphics.mapToScene(event.position().toPoint())
+        match event.type():
+            case QEvent.Type.MouseButtonPress if event.button() == Qt.MouseButton.LeftButton:
+                handle = self.grips.handle_at(at)
+                if handle is not None:
+                    self._take(handle, at)
+                    return True
+            case QEvent.Type.MouseMove if self._drag is not None:
+                self._drag_to(at, event.modifiers(), event.globalPosition().toPoint())
+                return True
+            case QEvent.Type.MouseMove:
+                self._hover(self.grips.handle_at(at), at)
+            case QEvent.Type.MouseButtonRelease if self._drag is not None and event.button() == Qt.MouseButton.LeftButton:
+                self._release()
+                return True
+            case QEvent.Type.MouseButtonDblClick if event.button() == Qt.MouseButton.LeftButton:
+                return self._add(at)
+        return super().eventFilter(watched, event)
 
-    def _place_handles(self) -> None:
-        view = self._view
-        fields, head, last = _FIELDS[view.schedule.shape], view.curves.head, view.length.num_steps - 1
-        peak = view.schedule.peak_lr
-        has_climb = view.schedule.warmup_fraction > 0 and view.curves.peak_step > 0
-        places = {
-            "start": (0.0, max(head[0], peak * FLOOR)) if "start_factor" in fields and has_climb else None,
-            "peak": (float(view.curves.peak_step), peak),
-            "final": (float(last), max(head[-1], peak * FLOOR)) if "final_factor" in fields else None,
-        }
-        self._is_placing = True
-        for key, place in places.items():
-            item = self._handles[key]
-            item.setVisible(place is not None)
-            if place is not None and key != self._dragged:
-                item.setPos(place[0], float(self._y(place[1])))
-            is_active = self.hasFocus() and key == self._active
-            item.setPen(pen("focus" if is_active else "text" if key == "peak" else "series.0", 3 if is_active else 2))
-        self._is_placing = False
+    def _take(self, handle: Handle, at: QPointF) -> None:
+        self.setFocus(Qt.FocusReason.MouseFocusReason)
+        self.grips.has_focus = False  # the ring is for keys
+        self.grips.active = self.grips.hovered = handle.key
+        box = self.plot.getViewBox()
+        inverse = box.childGroup.sceneTransform().inverted()[0]
+        offset = box.mapViewToScene(QPointF(handle.step, float(self.to_y(handle.rate)))) - at
+        if handle.look == "edge":
+            offset.setY(0)
+        self._drag = _Drag(handle, self._view.schedule, self._view.length, at, inverse, self._range[0], offset, at, at)
+        self.graphics.viewport().setCursor(Qt.CursorShape.ClosedHandCursor if handle.axes == "both" else _GRAB[handle.axes])
+        self.drag_started.emit()
+        self.hovered.emit("Ctrl: epochs · Shift: one axis · Alt: fine · Esc: back")
+        self.grips.update()
 
-    def _on_handle_moved(self, key: Handle) -> None:
-        if self._is_placing or self._view is None:
+    def _drag_to(self, at: QPointF, mods: Qt.KeyboardModifier, place) -> None:
+        drag = self._drag
+        way = at - drag.last
+        drag.at = drag.at + way * (0.1 if mods & Qt.KeyboardModifier.AltModifier else 1.0)
+        drag.last = at
+        moved = drag.at - drag.first
+        wanted = drag.to_view.map(drag.at + drag.offset)
+        step = wanted.x() if moved.x() else drag.handle.step
+        rate = self._rate_at(wanted.y(), drag) if moved.y() else drag.handle.rate
+        if mods & Qt.KeyboardModifier.ShiftModifier:
+            if abs(moved.x()) >= abs(moved.y()):
+                rate = drag.handle.rate
+            else:
+                step = drag.handle.step
+        if mods & Qt.KeyboardModifier.ControlModifier and step != drag.handle.step:
+            step = self._snapped(step)
+        self._ask(settings_at(drag.schedule, drag.length, drag.handle, step, rate))
+        self._show_bubble(place)
+
+    def _rate_at(self, y: float, drag: _Drag) -> float:
+        if self._scale == "lin":
+            return max(0.0, y)
+        return 0.0 if y < drag.bottom else 10**y  # below the axis is 0, which a logarithmic one does not have
+
+    def _snapped(self, step: float) -> float:
+        per_epoch = self._view.length.steps_per_epoch
+        return round(step / per_epoch) * per_epoch
+
+    def _release(self, *, is_kept: bool = True) -> None:
+        self._drag = None
+        self.graphics.viewport().setCursor(Qt.CursorShape.CrossCursor)
+        self.hide_bubble()
+        self.drag_ended.emit(is_kept)
+        self._draw()
+        if self.active_handle:
+            self._announce(self.active_handle.words(self._view.length))
+
+    def _show_bubble(self, place) -> None:
+        handle = next((h for h in self.handles if h.key == self._drag.handle.key), None)
+        if handle is None:
             return
-        if self._dragged is None:
-            self._dragged = key
-            self.drag_started.emit()
-        pos = self._handles[key].pos()
-        rate = 10 ** pos.y() if self._scale == "log" else pos.y()
-        self.move_handle(key, pos.x(), rate)
-        self.hovered.emit(self._words_of(key))
+        if self._bubble is None:
+            self._bubble = Bubble(self.window(), second="caption")
+        self._bubble.show_at(place, handle.words(self._view.length), f"sets the {handle.sets}")
 
-    def _on_handle_released(self) -> None:
-        if self._dragged is not None:
-            self._dragged = None
-            self.drag_ended.emit()
-            self._draw()
+    def hide_bubble(self) -> None:
+        if self._bubble is not None:
+            self._bubble.hide()
 
-    def _settings_at(self, key: Handle, step: float, rate: float) -> dict[str, float]:
-        view = self._view
-        peak, total = view.schedule.peak_lr, view.length.num_steps
-        if key == "peak":
-            settings = {"schedule.peak_lr": _within("schedule.peak_lr", _short(rate))}
-            if "warmup_fraction" in _FIELDS[view.schedule.shape]:
-                settings["schedule.warmup_fraction"] = _within("schedule.warmup_fraction", round(max(0.0, step) / max(1, total), 3))
-            return settings
-        name = "schedule.start_factor" if key == "start" else "schedule.final_factor"
-        return {name: _within(name, _short(max(0.0, rate) / peak))}
+    def _hover(self, handle: Handle | None, at: QPointF | None) -> None:
+        key = handle.key if handle else None
+        if key != self.grips.hovered:
+            self.grips.hovered = key
+            self.grips.update()
+            self.graphics.viewport().setCursor(_GRAB[handle.axes] if handle else Qt.CursorShape.CrossCursor)
+        if handle is not None:
+            self.hovered.emit(f"{handle.words(self._view.length)}: sets the {handle.sets}")
+        elif at is not None and self.plot.getViewBox().sceneBoundingRect().contains(at):
+            self.hovered.emit(self._words_at(at))
+        else:
+            self.hovered.emit("")
 
-    def _words_of(self, key: Handle) -> str:
-        s, curves = self._view.schedule, self._view.curves
-        match key:
-            case "peak":
-                return f"Peak {_short(s.peak_lr):.1e} at epoch {curves.peak_step / self._view.length.steps_per_epoch:.1f}"
-            case "start":
-                return f"Start {s.peak_lr * s.start_factor:.1e}, {format_number(s.start_factor)} of the peak"
-            case _:
-                return f"Final {s.peak_lr * s.final_factor:.1e}, {format_number(s.final_factor)} of the peak"
+    def _words_at(self, at: QPointF) -> str:
+        """The head's rate there, and that of another stage whose curve is under the pointer."""
+        length, curves = self._view.length, self._view.curves
+        box = self.plot.getViewBox()
+        place = box.mapSceneToView(at)
+        step = round(min(max(0.0, place.x()), length.num_steps - 1))
+        near = min(int(np.searchsorted(curves.steps, step)), len(curves.steps) - 1)
+        words = f"epoch {step / length.steps_per_epoch:.2f}, step {step:,}: {curves.head[near]:.2e}"
+        away = np.abs(self.to_y(np.nan_to_num(curves.rates[near])) - place.y()) / box.viewPixelSize()[1]
+        stage = int(np.argmin(away))
+        if stage < len(curves.stages) - 1 and away[stage] < 6:
+            words += f", {curves.stages[stage]} {curves.rates[near, stage]:.2e}"
+        if self._also.words_at and (more := self._also.words_at(step)):
+            words += f"; {more}"
+        return words
+
+    def _add(self, at: QPointF) -> bool:
+        """A point, milestone or piece more, where the pointer is."""
+        place = self.plot.getViewBox().mapSceneToView(at)
+        rate = 10 ** place.y() if self._scale == "log" else max(0.0, place.y())
+        settings = added_at(self._view.schedule, self._view.length, place.x(), rate)
+        if settings is None or self.grips.handle_at(at) is not None:
+            return False
+        self._ask(settings)
+        self._choose(min((h for h in self.handles if h.look != "edge"), key=lambda h: abs(h.step - place.x())).key)
+        return True
+
+    # the keyboard
+
+    def focusNextPrevChild(self, forward: bool) -> bool:
+        """Tab goes through the handles and leaves after the last one."""
+        keys = [h.key for h in self.handles]
+        place = keys.index(self.grips.active) + (1 if forward else -1) if self.grips.active in keys else -1
+        if self.hasFocus() and 0 <= place < len(keys):
+            self._choose(keys[place])
+            return True
+        return super().focusNextPrevChild(forward)
 
     def keyPressEvent(self, event: QKeyEvent) -> None:
-        shown = [k for k, item in self._handles.items() if item.isVisible()]
-        if self._view is None or not shown:
+        keys = [h.key for h in self.handles]
+        if event.key() == Qt.Key.Key_Escape and self._drag is not None:
+            self._release(is_kept=False)
+        elif self._view is None or self._drag is not None or not keys or not self._on_key(event, keys):
             super().keyPressEvent(event)
-            return
-        if event.key() == Qt.Key.Key_Space:
-            self._active = shown[(shown.index(self._active) + 1) % len(shown)] if self._active in shown else shown[0]
-            self._place_handles()
-            self.hovered.emit(self._words_of(self._active))
-            return
-        move = {Qt.Key.Key_Left: (-1, 0), Qt.Key.Key_Right: (1, 0), Qt.Key.Key_Up: (0, 1), Qt.Key.Key_Down: (0, -1)}.get(event.key())
-        if move is None or self._active not in shown:
-            super().keyPressEvent(event)
-            return
-        mods = event.modifiers()
-        size = 0.1 if mods & Qt.KeyboardModifier.ShiftModifier else 0.001 if mods & Qt.KeyboardModifier.AltModifier else 0.01
-        step, rate = self.handle_positions()[self._active]
-        # 1 % of the axis, as a drag would move it
-        rate = rate * 10 ** (move[1] * size * 4) if self._scale == "log" else rate + move[1] * size * self._view.schedule.peak_lr
-        self.move_handle(self._active, step + move[0] * size * self._view.length.num_steps, rate)
-        self.hovered.emit(self._words_of(self._active))
+
+    def _on_key(self, event: QKeyEvent, keys: list[str]) -> bool:
+        way = {Qt.Key.Key_Left: (-1, 0), Qt.Key.Key_Right: (1, 0), Qt.Key.Key_Up: (0, 1), Qt.Key.Key_Down: (0, -1)}.get(event.key())
+        handle = self.active_handle
+        match event.key():
+            case Qt.Key.Key_Home:
+                self._choose(keys[0])
+            case Qt.Key.Key_End:
+                self._choose(keys[-1])
+            case Qt.Key.Key_Delete | Qt.Key.Key_Backspace if handle and (settings := removed(self._view.schedule, handle)):
+                self._ask(settings)
+                left = [h.key for h in self.handles]
+                self._choose(left[min(keys.index(handle.key), len(left) - 1)], "Removed. ")
+            case Qt.Key.Key_Insert if handle:
+                self._insert(handle)
+            case _ if way and handle:
+                self._move_by_key(handle, way, event.modifiers())
+            case _:
+                return False
+        return True
+
+    def _move_by_key(self, handle: Handle, way: tuple[int, int], mods: Qt.KeyboardModifier) -> None:
+        view, per_epoch = self._view, self._view.length.steps_per_epoch
+        is_far, is_fine = bool(mods & Qt.KeyboardModifier.ShiftModifier), bool(mods & Qt.KeyboardModifier.AltModifier)
+        share = _KEY_SHARE["shift" if is_far else "alt" if is_fine else "plain"]
+        step, rate = handle.step, handle.rate
+        if way[0]:
+            by = max(1.0, share * view.length.num_steps)
+            if handle.key == "end":
+                by = per_epoch * (10 if is_far else 1)
+            elif mods & Qt.KeyboardModifier.ControlModifier:
+                by = abs(
+                    (math.floor(step / per_epoch + 1e-9) + 1 if way[0] > 0 else math.ceil(step / per_epoch - 1e-9) - 1) * per_epoch - step
+                )
+            step = max(0.0, step + way[0] * by)
+        if way[1]:
+            least = view.schedule.peak_lr * FLOOR
+            if self._scale == "log":
+                rate = max(rate, least) * max(1.01, 10 ** (share * _LOG_DECADES)) ** way[1]
+                rate = 0.0 if rate < least else rate
+            else:
+                rate = max(0.0, rate + way[1] * max(share * view.schedule.peak_lr, 0.01 * rate))  # less is lost in three digits
+        self._ask(settings_at(view.schedule, view.length, handle, step, rate))
+        self._choose(handle.key)
+
+    def _insert(self, handle: Handle) -> None:
+        """A point, milestone or piece more, half-way to the handle after this one."""
+        view = self._view
+        after = next((h for h in self.handles if h.step > handle.step + 1), None)
+        step = (handle.step + (after.step if after else view.length.num_steps)) / 2
+        settings = added_at(view.schedule, view.length, step, float(np.interp(step, view.curves.steps, view.curves.head)))
+        if settings:
+            self._ask(settings)
+            self._choose(min((h for h in self.handles if h.look != "edge"), key=lambda h: abs(h.step - step)).key, "Added. ")
+
+    def _choose(self, key: str, before: str = "") -> None:
+        """Make a handle the one that keys move, and say it."""
+        self.grips.active = key
+        self.grips.has_focus = self.hasFocus()
+        self.grips.update()
+        self._say()
+        if handle := self.active_handle:
+            words = handle.words(self._view.length)
+            self.hovered.emit(f"{before}{words}: sets the {handle.sets}")
+            self._announce(before + words)
+
+    def _announce(self, words: str) -> None:
+        if QAccessible.isActive():
+            QAccessible.updateAccessibility(QAccessibleAnnouncementEvent(self, words))
 
     def focusInEvent(self, event) -> None:
         super().focusInEvent(event)
-        if self._active is None:
-            self._active = "peak"
-        if self._view is not None:
-            self._place_handles()
+        self.grips.has_focus = event.reason() in _KEY_REASONS
+        keys = [h.key for h in self.handles]
+        if not keys:
+            return
+        if event.reason() == Qt.FocusReason.BacktabFocusReason:
+            self._choose(keys[-1])
+        elif event.reason() == Qt.FocusReason.TabFocusReason or self.grips.active not in keys:
+            self._choose(keys[0])
+        self.grips.update()
 
     def focusOutEvent(self, event) -> None:
         super().focusOutEvent(event)
-        if self._view is not None:
-            self._place_handles()
-
-    def resizeEvent(self, event) -> None:
-        super().resizeEvent(event)
-        self._place_legend()
-
-    def _on_scene_mouse_moved(self, at: QPointF) -> None:
-        view = self._view
-        if view is None or self._dragged is not None:
-            return
-        box = self.plot.getViewBox()
-        if not box.sceneBoundingRect().contains(at):
-            self.hovered.emit("")
-            return
-        step = round(min(max(0.0, box.mapSceneToView(at).x()), view.length.num_steps - 1))
-        rate = float(np.interp(step, view.curves.steps, view.curves.head))
-        self.hovered.emit(f"epoch {step / view.length.steps_per_epoch:.2f}, step {step:,}: {rate:.2e}")
+        self.grips.has_focus = False
+        self.grips.update()
+        self.hovered.emit("")
 
 
-def _with_jumps(curves: Curves, rates: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """The curve with upright edges at its jumps: a rate holds until the step that takes another one."""
+def _with_jumps(curves: Curves) -> tuple[np.ndarray, np.ndarray]:
+    """Steps and rates of the curves with upright edges at their jumps: a rate holds until the step that takes another one."""
     at = np.searchsorted(curves.steps, curves.jumps)
     at = at[(at > 0) & (at < len(curves.steps))]
-    return np.insert(curves.steps, at, curves.steps[at]), np.insert(rates, at, rates[at - 1])
+    order = np.sort(np.concatenate([np.arange(len(curves.steps)), at]))  # the point of a jump twice
+    is_edge = np.append(order[1:] == order[:-1], False)
+    return curves.steps[order], curves.rates[order - is_edge]
+
+
+def _name_of(curves: Curves, place: int) -> str:
+    thaw = curves.thaws[place]
+    return f"{curves.stages[place]} × {format_number(float(f'{curves.factors[place]:.2g}'))}" + (f" from epoch {thaw}" if thaw else "")
 
 
 def _few_ticks(low: float, high: float, pixels: float) -> list[tuple[float, str]]:
     step = nice_step(high - low, max(2, int(pixels / 26)))
     return [(k * step, f"{k * step:.2f}") for k in range(math.ceil(low / step), math.floor(high / step) + 1)]
-
-
-def _short(value: float) -> float:
-    return float(f"{value:.2g}")
-
-
-def _within(path: str, value: float) -> float:
-    low, high = bounds(path)
-    return float(min(high, max(low, value)))

@@ -13,7 +13,7 @@ from studio.core.path_text import shown
 from studio.gui.icon import icon
 from studio.gui.page import Page
 from studio.gui.pages.train_batch import BatchPanel
-from studio.gui.pages.train_charts import MODES, Shown, TrainCharts
+from studio.gui.pages.train_charts import MAX_GHOSTS, MODES, Shown, TrainCharts
 from studio.gui.pages.train_epochs import EpochTable
 from studio.gui.pages.train_events import EventsPanel
 from studio.gui.pages.train_figures import FiguresRow, run_figures
@@ -29,9 +29,10 @@ from studio.gui.widgets.slider import Slider
 from studio.gui.widgets.state import EmptyState
 from studio.gui.wording import counted
 
-REDRAW_MS, NUM_PARTS = 200, 6
+REDRAW_MS, NUM_PARTS = 252, 6  # as often as figures can be read
+REDRAW_BESIDE_MS = 996  # while the run computes on the window's own cores: it waits for every redraw, and its steps are slow
 SHORT_PX = 700  # page height under which the batch strip goes, for the plots' sake
-NO_GHOST, BEST_GHOST, PREVIOUS_GHOST = "none", "best", "previous"
+NO_GHOST, BEST_GHOST, PREVIOUS_GHOST, SEVERAL_GHOSTS = "none", "best", "previous", "several"
 
 
 class TrainPage(Page):
@@ -47,6 +48,7 @@ class TrainPage(Page):
         self._ghost_choice: object = BEST_GHOST
         self._maximised: Panel | None = None
         self._is_in_front = False
+        self._watched: QWidget | None = None
         self._system_height = 0
         self._is_stale = False
         self._jobs: list[Callable[[], object]] = []
@@ -116,7 +118,7 @@ class TrainPage(Page):
         self.fourth = Segmented([("gradient", "Norm"), ("epochs", "Epochs")], "gradient", name="train.fourth")
         self.fourth.setAccessibleName("Gradient norm or table of epochs")
         self.fourth.value_changed.connect(self._on_fourth_value_changed)
-        gradient.head.insertWidget(gradient.head.count() - 1, self.fourth)
+        gradient.head.insertWidget(gradient.head.count() - 2, self.fourth)
         gradient.body.addWidget(self.epochs)
         self.epochs.hide()
         self.batch = BatchPanel(self.context.background)
@@ -158,6 +160,9 @@ class TrainPage(Page):
         panel.setMinimumHeight(px(110))
         grow = icon_button("arrows-out-simple", f"Enlarge {title.lower()}", small=True, name=f"{plot.objectName()}.grow")
         grow.clicked.connect(lambda *_: self.set_maximised(None if self._maximised is panel else panel))
+        more = icon_button("dots-three", f"More for {title.lower()}", small=True, name=f"{plot.objectName()}.more")
+        more.clicked.connect(lambda *_: plot.open_menu(more.mapToGlobal(more.rect().bottomLeft())))
+        panel.head.addWidget(more)
         panel.head.addWidget(grow)
         panel.title_label.parentWidget().installEventFilter(self)
         return panel
@@ -189,49 +194,73 @@ class TrainPage(Page):
         options: list[tuple[object, str]] = [(NO_GHOST, "No ghost run")]
         if others:
             options += [(BEST_GHOST, "Ghost: best run"), (PREVIOUS_GHOST, "Ghost: run before")]
+        if len(others) > 1:
+            options.append((SEVERAL_GHOSTS, f"Ghosts: last {min(len(others), MAX_GHOSTS)} runs"))
         options += [(e.folder.name, f"Ghost: {e.name}") for e in others[:50]]
         if [v for v, _ in options] != self.ghost._values:
             self.ghost.set_options(options, self._ghost_choice)
 
     @property
-    def ghost_entry(self) -> RunEntry | None:
-        """The run to compare with, by the choice in the head."""
+    def ghost_entries(self) -> list[RunEntry]:
+        """The runs to compare with, by the choice in the head; the first of them is also compared in figures."""
         others = [e for e in self.runs.finished if e is not self._entry]
         match self._ghost_choice:
             case "none":
-                return None
+                return []
             case "best":
-                return max((e for e in others if e.state.best), key=lambda e: e.state.best.validation_top1, default=None)
+                return sorted((e for e in others if e.state.best), key=lambda e: -e.state.best.validation_top1)[:1]
             case "previous":
-                return next((e for e in reversed(others) if self._entry and e.number < self._entry.number), None)
-        return next((e for e in others if e.folder.name == self._ghost_choice), None)
+                return [e for e in reversed(others) if self._entry and e.number < self._entry.number][:1]
+            case "several":
+                return others[: -MAX_GHOSTS - 1 : -1]
+        return [e for e in others if e.folder.name == self._ghost_choice]
 
     # Showing
 
     def activate(self) -> None:
         self._is_in_front = True
+        if self._watched is not self.window():
+            self._watched = self.window()
+            self._watched.installEventFilter(self)
         self._redraw()
 
     def deactivate(self) -> None:
         self._is_in_front = False
         self._timer.stop()
 
+    @property
+    def _is_seen(self) -> bool:
+        """Whether anybody can look at the page: it is in front, in a window that is neither hidden nor minimised."""
+        return self._is_in_front and self.isVisible() and not self.window().isMinimized()
+
+    @property
+    def _turn_ms(self) -> int:
+        """From one part to the next."""
+        described = self._entry.state.description if self._entry and self._entry.is_active else None
+        return (REDRAW_BESIDE_MS if described and described.device == "cpu" else REDRAW_MS) // NUM_PARTS
+
     def _schedule(self) -> None:
-        """Redraw soon: the parts one after the other, each ten times a second at most, so that no turn takes long."""
+        """Redraw soon: the parts one after the other, each four times a second at most (once beside a run on the same cores), so
+        that no turn takes long. Zooming and panning need no redraw: the plots have all their points."""
         self._is_stale = True
-        if self._is_in_front and not self._timer.isActive():
+        if self._is_seen and not self._timer.isActive():
             self._begin()
+
+    def _catch_up(self) -> None:
+        """Show what came while nobody could look."""
+        if self._is_stale:
+            self._schedule()
 
     def _begin(self) -> None:
         self._is_stale = False
         self._jobs = self._parts()
-        self._timer.start(REDRAW_MS // NUM_PARTS)
+        self._timer.start(self._turn_ms)
 
     def _on_timer_timeout(self) -> None:
         self._jobs.pop(0)()
         if self._jobs:
-            self._timer.start(REDRAW_MS // NUM_PARTS)
-        elif self._is_stale:
+            self._timer.start(self._turn_ms)
+        elif self._is_stale and self._is_seen:
             self._begin()
 
     def _redraw(self) -> None:
@@ -264,14 +293,15 @@ class TrainPage(Page):
             self.starting.show_state(state)
             return
         self.stack.setCurrentWidget(self.full)
-        ghost = self.ghost_entry
+        ghosts = self.ghost_entries
+        ghost = ghosts[0] if ghosts else None
         self.figures.set_figures(run_figures(state, entry.experiment, ghost.state if ghost else None, ghost.name if ghost else ""))
         self.charts.set_run(
-            Shown(entry.folder.name, entry.experiment, state), Shown(ghost.name, ghost.experiment, ghost.state) if ghost else None
+            Shown(entry.folder.name, entry.experiment, state), [Shown(g.folder.name, g.experiment, g.state, g.name) for g in ghosts]
         )
 
     def _draw_plot(self, index: int) -> None:
-        if self.stack.currentWidget() is self.full and not self.charts.plots[index].isHidden():
+        if self.stack.currentWidget() is self.full and self.charts.plots[index].isVisibleTo(self):
             self.charts.draw(index)
 
     def _show_side(self) -> None:
@@ -310,7 +340,7 @@ class TrainPage(Page):
 
     def toggle_smooth(self) -> None:
         value = 0.0 if self.charts.weight > 0 else 0.9
-        self.smooth.set_value(value)
+        self.smooth.set_number(value)
         self._on_smooth_value_changed(value)
 
     def toggle_maximised(self) -> None:
@@ -329,12 +359,15 @@ class TrainPage(Page):
             row.setVisible(panel is None or panel in pair)
         self._side.setVisible(panel is None)
         self._fit_height()
+        self._schedule()
 
     def resizeEvent(self, event: QResizeEvent) -> None:
         super().resizeEvent(event)
         self._fit_height()
 
     def eventFilter(self, watched, event: QEvent) -> bool:
+        if watched is self._watched and event.type() in (QEvent.Type.WindowStateChange, QEvent.Type.Show):
+            QTimer.singleShot(0, self, self._catch_up)  # after the window has become visible
         if event.type() == QEvent.Type.MouseButtonDblClick and isinstance(event, QMouseEvent):
             panel = next((p for p in self.panels if p.title_label.parentWidget() is watched), None)
             if panel is not None:
@@ -376,7 +409,7 @@ class TrainPage(Page):
         self.panels[3].set_title("Gradient" if which == "gradient" else "Epochs")
 
     def _on_runs_state_changed(self, entry: RunEntry) -> None:
-        if entry is self._entry or entry is self.ghost_entry:
+        if entry is self._entry or entry in self.ghost_entries:
             self._schedule()
 
     def _on_runs_started(self, entry: RunEntry) -> None:
@@ -405,4 +438,6 @@ def describe_run(entry: RunEntry) -> str:
 
 def describe_training_part(entry: RunEntry) -> str:
     n = entry.experiment.model.train_stages
+    if entry.experiment.model.thaw:
+        return "stages thaw in time"
     return "everything trains" if n < 0 else "head only" if n == 0 else f"{counted(n, 'stage')} and head"

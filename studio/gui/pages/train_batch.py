@@ -112,6 +112,7 @@ class BatchPanel(Panel):
             return
         path = str(folder / samples.image)
         self._task = self._background.run(lambda: QImage(path), lambda image: self._on_read(samples, image))
+        self.destroyed.connect(self._task.cancel)
 
     def release(self) -> None:
         """Another run: what was held goes."""

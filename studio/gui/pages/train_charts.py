@@ -1,18 +1,21 @@
-"""Loss, accuracy, learning rate and gradient of a run over one x axis of steps, epochs or time."""
+"""Loss, accuracy, learning rate and gradient of a run over one x axis of steps, epochs or time, with earlier runs and what happened."""
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 
 import numpy as np
 from PySide6.QtCore import QObject, Signal
 
-from studio.catalog.schedules import learning_rates
-from studio.core.curve import Curve, decimated, smoothed
+from studio.catalog.schedules import head_lr
+from studio.core.curve import Curve, Smoother
+from studio.core.edit import edited
 from studio.core.experiment import Experiment, Schedule
 from studio.core.fold import RunState
 from studio.core.path_text import shown
+from studio.core.trace import Trace
 from studio.gui.widgets.curve_plot import CurvePlot, CurveStyle
 from studio.gui.widgets.plot_axis import LogAxis, PlainAxis, TimeAxis
 from studio.gui.wording import clock, count, percent, rate
@@ -20,6 +23,15 @@ from studio.gui.wording import clock, count, percent, rate
 MODES = ("steps", "epochs", "time")
 _AXES = {"steps": "step", "epochs": "epoch", "time": "running time"}
 _MANY_CLASSES = 5  # top-5 says something above this
+MAX_MARKS = 24
+_ONE_GHOST = ("text2", (3, 4))
+_GHOSTS = (("series.4", (3, 4)), ("series.5", (8, 3, 2, 3)), ("series.6", (6, 4)), ("series.7", (2, 3)))
+MAX_GHOSTS = len(_GHOSTS)
+_UNMARKED = {"phase", "epoch", "best", "checkpoint", "end"}  # the axis, the best mark and the list of events say these
+_MARKS = {
+    "start": ("resumed", "muted"), "edit": ("edited", "accent"), "thaw": ("thawed", "trains"), "warning": ("warning", "warn"), "pause": ("paused", "muted"),
+    "failure": ("failed", "bad"),
+}  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -29,6 +41,7 @@ class Shown:
     name: str
     experiment: Experiment
     state: RunState
+    title: str = ""  # for people
 
     @property
     def steps_per_epoch(self) -> int:
@@ -44,19 +57,49 @@ def positions(shown_run: Shown, steps: np.ndarray, mode: str) -> np.ndarray:
             times = shown_run.state.step_time
             if not len(times):
                 return np.zeros_like(steps, dtype=float)
-            return np.interp(steps, times.x + 1, times.y)
+            return np.interp(np.asarray(steps) - 1, times.x, times.y)
     return np.asarray(steps, float)
 
 
-def train_points(shown_run: Shown, curve: Curve, mode: str, weight: float) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """x, raw y and smoothed y of a curve over steps; every point of the journal is in them."""
-    return positions(shown_run, curve.x + 1, mode), curve.y, smoothed(curve.y, weight)
+class LiveCurve:
+    """A curve over steps of the run that is shown, raw and smoothed; what is new is added, what was there stays."""
+
+    def __init__(self, curve_name: str):
+        self._curve_name = curve_name
+        self._key: tuple = ()
+        self.raw, self.smooth, self._smoother = Trace(), Trace(), Smoother(0.0)
+
+    def follow(self, run: Shown, mode: str, weight: float) -> bool:
+        """Take in what the run has that is not here yet; True when there was something."""
+        curve: Curve = getattr(run.state, self._curve_name)
+        key = (run.name, curve.origin, mode, weight, run.steps_per_epoch)
+        if key != self._key or len(curve) < len(self.raw):
+            self._key = key
+            self.raw, self.smooth, self._smoother = Trace(), Trace(), Smoother(weight)
+        new = slice(len(self.raw), len(curve))
+        x, y = positions(run, curve.x[new] + 1, mode), curve.y[new]
+        self.raw.extend(x, y)
+        self.smooth.extend(x, self._smoother.extended(y))
+        return len(x) > 0
 
 
 @lru_cache(maxsize=8)
-def _plan(schedule: Schedule, num_steps: int, steps_per_epoch: int) -> np.ndarray:
-    """The curve stays the same while the run goes on; a long one takes longer to compute than to draw."""
-    return learning_rates(schedule, num_steps, steps_per_epoch)
+def _plan(schedules: tuple[tuple[int, Schedule], ...], num_steps: int, steps_per_epoch: int, steps_per_x: int) -> Trace:
+    """The planned rate over x = steps done / steps_per_x, of schedules that count from their steps on.
+
+    It stays the same while the run goes on unchanged, and takes longer to compute than to draw.
+    """
+    trace, rates = Trace(LogAxis.to_plot), np.empty(num_steps)
+    for first, schedule in schedules:
+        rates[first:] = head_lr(schedule, np.arange(min(first, num_steps), num_steps), steps_per_epoch)
+    trace.extend(np.arange(1, num_steps + 1) / steps_per_x, rates)
+    return trace
+
+
+def _schedules(run: Shown) -> tuple[tuple[int, Schedule], ...]:
+    """What the run began with, and what it was changed to in flight."""
+    edits = edited(run.experiment, run.state.edits) if run.state.edits else ()
+    return ((0, run.experiment.schedule), *((edit.step, edit.experiment.schedule) for edit in edits))
 
 
 class TrainCharts(QObject):
@@ -71,13 +114,14 @@ class TrainCharts(QObject):
         self.mode = "epochs"
         self.weight = 0.9
         self._bottoms: dict[CurvePlot, PlainAxis] = {}
-        self.loss = self._plot("train.loss", "Loss", LogAxis("left"), "cross-entropy (log)", "top right")
+        self.loss = self._plot("train.loss", "Loss", LogAxis("left"), "cross-entropy", "top right")
         self.accuracy = self._plot("train.accuracy", "Accuracy", PlainAxis("left", factor=100), "%", "bottom right")
         self.rate = self._plot("train.rate", "Learning rate", LogAxis("left", powers_only=True), "", "bottom left")
         self.gradient = self._plot("train.gradient", "Gradient norm", LogAxis("left"), "", "top right")
         self.plots = (self.loss, self.accuracy, self.rate, self.gradient)
         self._run: Shown | None = None
-        self._ghost: Shown | None = None
+        self._ghosts: tuple[Shown, ...] = ()
+        self._live = {name: LiveCurve(name) for name in ("train_loss", "train_top1", "lr", "grad_norm")}
         self._is_all = False
         self._is_framed_by_user = False
         for plot in self.plots:
@@ -106,13 +150,13 @@ class TrainCharts(QObject):
         self._is_framed_by_user = False
         self._frame(*self.plots)
 
-    def set_run(self, run: Shown | None, ghost: Shown | None) -> None:
+    def set_run(self, run: Shown | None, ghosts: Sequence[Shown] = ()) -> None:
         """What to draw; `draw` each plot afterwards. Apart, so that one turn of the event loop does not draw all four."""
         if run is None or self._run is None or run.name != self._run.name:
             self._is_framed_by_user = False
             for plot in self.plots:
                 plot.clear()
-        self._run, self._ghost = run, ghost
+        self._run, self._ghosts = run, tuple(ghosts)
 
     def draw(self, index: int) -> None:
         """Bring one of `plots` up to date."""
@@ -122,6 +166,7 @@ class TrainCharts(QObject):
         if self._run is not None:
             self._frame(plot)
             (self._draw_loss, self._draw_accuracy, self._draw_rate, self._draw_gradient)[index](self._run)
+            plot.set_marks(self._marks(self._run, with_words=plot is self.loss))
 
     def redraw(self) -> None:
         for index in range(len(self.plots)):
@@ -137,83 +182,99 @@ class TrainCharts(QObject):
 
     # Drawing
 
+    def _draw_live(self, plot: CurvePlot, run: Shown, name: str, key: str, raw: CurveStyle, smooth: CurveStyle) -> LiveCurve:
+        live = self._live[name]
+        has_grown = live.follow(run, self.mode, self.weight)
+        plot.set_trace(f"{key}.raw", live.raw, raw, has_grown=has_grown)
+        plot.set_trace(key, live.smooth, smooth, has_grown=has_grown)
+        return live
+
     def _draw_loss(self, run: Shown) -> None:
-        x, raw, smooth = train_points(run, run.state.train_loss, self.mode, self.weight)
-        self.loss.set_curve("train.raw", x, raw, CurveStyle("train, each step", "series.0", "raw"))
-        self.loss.set_curve("train", x, smooth, CurveStyle("train", "series.0"))
+        live = self._draw_live(
+            self.loss, run, "train_loss", "train", CurveStyle("train, each step", "series.0", "raw"), CurveStyle("train", "series.0")
+        )
         self._validation(self.loss, run, "validation", run.state.validation_loss, CurveStyle("validation", "series.1", "marks"))
-        self._ghost_curve(self.loss, "validation_loss", "validation", lambda v: f"{v:.3f}")
-        self._mark_sessions(run)
+        self._draw_ghosts(self.loss, "validation_loss", "validation", lambda v: f"{v:.3f}")
         self.loss.describe(self._say_curve(run, "loss", run.state.validation_loss.y, lambda v: f"{v:.3f}", min))
-        low, high = _extent([smooth, run.state.validation_loss.y, *_percentiles(raw)])
-        self.loss.set_y_range(low / 1.15, high * 1.15)
+        low, high = _extent([self.loss.curve_extent("train"), run.state.validation_loss.y, _usual_range(live.raw)])
+        self._frame_y(self.loss, low / 1.15, high * 1.15)
 
     def _draw_accuracy(self, run: Shown) -> None:
         state = run.state
-        x, raw, smooth = train_points(run, state.train_top1, self.mode, self.weight)
-        self.accuracy.set_curve("train.raw", x, raw, CurveStyle("train top-1, each step", "series.0", "raw", percent))
-        self.accuracy.set_curve("train", x, smooth, CurveStyle("train top-1", "series.0", show=percent))
+        raw = CurveStyle("train top-1, each step", "series.0", "raw", percent)
+        self._draw_live(self.accuracy, run, "train_top1", "train", raw, CurveStyle("train top-1", "series.0", show=percent))
         self._validation(
             self.accuracy, run, "validation", state.validation_top1, CurveStyle("validation top-1", "series.1", "marks", percent)
         )
         num_classes = len(state.description.classes) if state.description else 0
         if num_classes > _MANY_CLASSES:
             self._validation(
-                self.accuracy, run, "top5", state.validation_top5, CurveStyle("validation top-5", "series.2", "marks", percent, 1)
+                self.accuracy, run, "top5", state.validation_top5, CurveStyle("validation top-5", "series.2", "marks", percent, 1, (6, 4))
             )
-        self._ghost_curve(self.accuracy, "validation_top1", "top-1", percent)
+        self._draw_ghosts(self.accuracy, "validation_top1", "top-1", percent)
         self.accuracy.describe(self._say_curve(run, "top-1 accuracy", state.validation_top1.y, percent, max))
-        lows = [y for y in (smooth, state.validation_top1.y) if len(y)]
-        low = min((float(np.nanmin(y)) for y in lows), default=0.0)
-        self.accuracy.set_y_range(max(0.0, np.floor(low * 10) / 10), 1.005)
+        lows = [y[np.isfinite(y)] for y in (self.accuracy.curve_extent("train"), state.validation_top1.y)]
+        low = min((float(y.min()) for y in lows if len(y)), default=0.0)
+        self._frame_y(self.accuracy, max(0.0, np.floor(low * 10) / 10), 1.005)
 
     def _draw_rate(self, run: Shown) -> None:
         state, num_steps = run.state, run.state.num_steps
-        applied_x, applied = decimated(positions(run, state.lr.x + 1, self.mode), state.lr.y)
+        live = self._live["lr"]
+        has_grown = live.follow(run, self.mode, 0.0)
         if num_steps and self.mode != "time":
-            planned = _plan(run.experiment.schedule, num_steps, run.steps_per_epoch)
-            x, y = decimated(positions(run, np.arange(1, num_steps + 1, dtype=float), self.mode), planned)
-            self.rate.set_curve("planned", x, y, CurveStyle("planned", "series.0", "planned", rate))
-            low, high = _extent([y])
+            plan = _plan(_schedules(run), num_steps, run.steps_per_epoch, run.steps_per_epoch if self.mode == "epochs" else 1)
+            self.rate.set_trace("planned", plan, CurveStyle("planned", "series.0", "planned", rate))
+            frame = self.rate.curve_extent("planned")
         else:
             self.rate.remove_curve("planned")
-            low, high = _extent([applied])
-        self.rate.set_curve("applied", applied_x, applied, CurveStyle("applied", "series.0", show=rate))
-        self.rate.set_y_range(low / 1.5, high * 1.5)
-        if len(applied):
-            self.rate.describe(
-                f"Learning rate {rate(float(applied[-1]))} at step {state.step:,}, highest so far {rate(float(applied.max()))}."
-            )
+            frame = None
+        self.rate.set_trace("applied", live.raw, CurveStyle("applied", "series.0", show=rate), has_grown=has_grown)
+        reached = self.rate.curve_extent("applied")
+        low, high = _extent([reached if frame is None else frame])
+        self._frame_y(self.rate, low / 1.5, high * 1.5)
+        if len(live.raw):
+            highest = rate(float(reached[1])) if np.isfinite(reached[1]) else "0"
+            self.rate.describe(f"Learning rate {rate(float(live.raw.y[-1]))} at step {state.step:,}, highest so far {highest}.")
 
     def _draw_gradient(self, run: Shown) -> None:
-        x, raw, smooth = train_points(run, run.state.grad_norm, self.mode, self.weight)
-        self.gradient.set_curve("norm.raw", x, raw, CurveStyle("each step", "series.3", "raw", lambda v: f"{v:.2f}"))
-        self.gradient.set_curve("norm", x, smooth, CurveStyle("gradient norm", "series.3", show=lambda v: f"{v:.2f}"))
-        clip = run.experiment.optimiser.clip_norm
-        low, high = _extent([*_percentiles(raw), smooth, np.array([clip]) if clip else np.empty(0)])
-        self.gradient.set_guide("clip", clip if clip and len(raw) else None, "warn", "clipped above")
-        self.gradient.set_y_range(low / 1.3, high * 1.3)
-        if len(raw):
-            self.gradient.describe(f"Gradient norm {raw[-1]:.2f}, highest {np.nanmax(raw):.2f}.")
+        raw = CurveStyle("each step", "series.3", "raw", lambda v: f"{v:.2f}")
+        live = self._draw_live(
+            self.gradient, run, "grad_norm", "norm", raw, CurveStyle("gradient norm", "series.3", show=lambda v: f"{v:.2f}")
+        )
+        clip, has_points = run.experiment.optimiser.clip_norm, len(live.raw) > 0
+        low, high = _extent([_usual_range(live.raw), self.gradient.curve_extent("norm"), np.array([clip]) if clip else np.empty(0)])
+        self.gradient.set_guide("clip", clip if clip and has_points else None, "warn", "clipped above")
+        self._frame_y(self.gradient, low / 1.3, high * 1.3)
+        if has_points:
+            self.gradient.describe(f"Gradient norm {live.raw.y[-1]:.2f}, highest {self.gradient.curve_extent('norm.raw')[1]:.2f}.")
 
     def _validation(self, plot: CurvePlot, run: Shown, key: str, curve: Curve, style: CurveStyle) -> None:
         plot.set_curve(key, positions(run, curve.x, self.mode), curve.y, style)
 
-    def _ghost_curve(self, plot: CurvePlot, curve_name: str, what: str, show) -> None:
-        if self._ghost is None:
-            plot.remove_curve("ghost")
-            return
-        curve = getattr(self._ghost.state, curve_name)
-        style = CurveStyle(f"{shown(self._ghost.name)} {what}", "text2", "ghost", show)
-        plot.set_curve("ghost", positions(self._ghost, curve.x, self.mode), curve.y, style)
+    def _draw_ghosts(self, plot: CurvePlot, curve_name: str, what: str, show: Callable[[float], str]) -> None:
+        """Earlier runs under this one. The only one is grey; several have a colour and a dash each."""
+        for i in range(MAX_GHOSTS):
+            key = f"ghost.{i}" if i else "ghost"
+            if i >= len(self._ghosts):
+                plot.remove_curve(key)
+                continue
+            ghost, (token, dash) = self._ghosts[i], _GHOSTS[i] if len(self._ghosts) > 1 else _ONE_GHOST
+            curve = getattr(ghost.state, curve_name)
+            plot.set_curve(key, positions(ghost, curve.x, self.mode), curve.y, CurveStyle(f"{shown(ghost.title)} {what}", token, "ghost", show, dash=dash))  # fmt: skip
 
-    def _mark_sessions(self, run: Shown) -> None:
-        """A line where the run was resumed."""
-        marks = []
+    def _marks(self, run: Shown, *, with_words: bool) -> list[tuple[float, str, str]]:
+        """The best epoch and what happened, each a line: (x, word, colour token). The last ones, where there are many."""
+        happened = []
         for notice in run.state.notices:
-            if notice.kind == "start" and "resumed" in notice.sentence:
-                marks.append((self.position_of(notice.step), "resumed", "muted"))
-        self.loss.set_marks(marks)
+            if notice.kind in _UNMARKED or (notice.kind == "start" and not (notice.step and "resumed" in notice.sentence)):
+                continue
+            word, token = _MARKS.get(notice.kind, (notice.kind, "muted"))
+            if not happened or happened[-1] != (notice.step, word, token):
+                happened.append((notice.step, word, token))
+        happened = happened[-MAX_MARKS:]
+        if best := run.state.best:
+            happened.append((best.step, "best", "good"))
+        return [(self.position_of(step), word if with_words else "", token) for step, word, token in happened]
 
     # Framing
 
@@ -233,11 +294,15 @@ class TrainCharts(QObject):
             whole = plot is self.rate and self.mode != "time"
             plot.set_x_range(0.0 if whole else low, max(total if whole else high, 1e-9))
 
+    def _frame_y(self, plot: CurvePlot, low: float, high: float) -> None:
+        if not self._is_framed_by_user:
+            plot.set_y_range(low, high)
+
     def _just_past(self, run: Shown, now: float, total: float) -> float:
         """The right edge while following: the end of the epoch after this one, so that the view steps and does not crawl."""
         epoch = 1.0 if self.mode == "epochs" else float(run.steps_per_epoch)
         if self.mode == "time":
-            return max(now * 1.1, 1.0)
+            return _next_round(now)
         return min(total, (np.floor(now / epoch) + 2) * epoch)
 
     def _on_plot_range_moved(self, plot: CurvePlot) -> None:
@@ -250,6 +315,8 @@ class TrainCharts(QObject):
 
     def _on_plot_fit_requested(self) -> None:
         self._is_framed_by_user = False
+        for plot in self.plots:
+            plot.forget_frame()
         self.redraw()
         self.fit_requested.emit()
 
@@ -296,10 +363,17 @@ class _ModeAxis(TimeAxis):
         return super().tickStrings(values, scale, spacing) if is_time else self._plain.tickStrings(values, scale, spacing)
 
 
-def _percentiles(y: np.ndarray) -> list[np.ndarray]:
-    """The range without the wildest steps."""
+def _usual_range(trace: Trace) -> np.ndarray:
+    """The range without the wildest steps; of a sample, because it only frames."""
+    y = trace.sample(2000)
     good = y[np.isfinite(y) & (y > 0)]
-    return [np.percentile(good, [1, 99])] if len(good) else []
+    return np.percentile(good, [1, 99]) if len(good) else np.empty(0)
+
+
+def _next_round(seconds: float) -> float:
+    """A right edge somewhat past now that stays for a while: each change of the frame draws the axes anew."""
+    step = 10.0 ** np.floor(np.log10(max(seconds, 1.0))) / 2
+    return float((np.floor(seconds / step) + 1) * step)
 
 
 def _extent(parts: list[np.ndarray]) -> tuple[float, float]:

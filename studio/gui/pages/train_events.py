@@ -22,12 +22,14 @@ ICONS: dict[str, tuple[str, str]] = {
     "checkpoint": ("hard-drives", "text2"),
     "warning": ("warning", "warn"),
     "pause": ("pause", "warn"),
+    "edit": ("sliders-horizontal", "text2"),
+    "thaw": ("flame", "trains"),
     "end": ("check-circle", "good"),
     "failure": ("warning-octagon", "bad"),
 }
 FILTERS: tuple[tuple[str, tuple[str, ...]], ...] = (
     ("Starts and ends", ("start", "phase", "pause", "end", "failure")),
-    ("Epochs", ("epoch", "best", "checkpoint")),
+    ("Epochs", ("epoch", "best", "checkpoint", "thaw", "edit")),
     ("Warnings", ("warning",)),
 )
 

@@ -30,12 +30,12 @@ def advise(context: Context) -> list[Advice]:
         return found
     counts = sorted(parts.get("train", 0) for parts in dataset.counts().values())
     median = counts[len(counts) // 2] if counts else 0
-    if median < 30 and experiment.model.train_stages not in (0, 1):
+    if median < 30 and (experiment.model.train_stages not in (0, 1) or experiment.model.thaw):
         found.append(
             Advice(
                 "few-images", "lightbulb", "accent",
                 f"{wording.counted(median, 'training image')} per class (median): training the last stage and the head alone is safer.",
-                {"model.train_stages": 1}, "train the last stage",
+                {"model.train_stages": 1, "model.thaw": {}}, "train the last stage",
             )
         )  # fmt: skip
     if median < 200 and experiment.augment.preset == "none":

@@ -23,11 +23,13 @@ class MiniCurve(QWidget):
         self.setAccessibleName("Learning rate over the run")
 
     def set_schedule(self, schedule: Schedule, steps_per_epoch: int) -> None:
-        from studio.catalog.schedules import learning_rates
+        import numpy as np
+
+        from studio.catalog.schedules import head_lr
 
         # The shape does not depend on the number of steps beyond this resolution.
         per_epoch = max(1, min(steps_per_epoch, -(-POINTS // schedule.epochs) * 4))
-        rates = learning_rates(schedule, schedule.epochs * per_epoch, per_epoch)
+        rates = head_lr(schedule, np.arange(schedule.epochs * per_epoch), per_epoch)
         stride = max(1, len(rates) // POINTS)
         self._values = [float(v) for v in rates[::stride]] + [float(rates[-1])]
         self.update()

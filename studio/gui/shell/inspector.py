@@ -5,25 +5,24 @@ from __future__ import annotations
 from PySide6.QtCore import QSize, Qt, QTimer, Signal
 from PySide6.QtWidgets import QFrame, QHBoxLayout, QPushButton, QSizePolicy, QStackedWidget, QVBoxLayout, QWidget
 
-from studio.core.experiment import field_info
 from studio.gui import wording
 from studio.gui.context import Context
 from studio.gui.shell.advice import Advice, advise
 from studio.gui.shell.curve import MiniCurve
+from studio.gui.shell.edits import EditsBlock
 from studio.gui.shell.sights import Sights
-from studio.gui.store import show_value
 from studio.gui.theme import px
-from studio.gui.widgets import MeterBar, Metric, PlainLabel, button, icon_button, line, scrolling, set_plain_tooltip, takes_tag
-from studio.gui.widgets.form import choice_label
+from studio.gui.widgets import MeterBar, Metric, PlainLabel, button, icon_button, line, scrolling, set_plain_tooltip
 from studio.gui.widgets.state import IconLabel
 
 WIDTH = 258
 STRIP = 53
+FOLLOW_MS = 1000
 _MEMORY_TOKENS = ("series.0", "series.1", "series.2", "series.3")
 
 
 class Inspector(QFrame):
-    """Full or strip; follows draft, estimates and runs, at most 10 times a second."""
+    """Full or strip; follows draft and estimates at most 10 times a second, a run's figures once a second."""
 
     fold_requested = Signal()
 
@@ -45,6 +44,8 @@ class Inspector(QFrame):
         self._make_full()
         self._timer = QTimer(self, singleShot=True, interval=60)
         self._timer.timeout.connect(self._refresh)
+        self._follower = QTimer(self, singleShot=True, interval=FOLLOW_MS)
+        self._follower.timeout.connect(self._refresh)
         self.set_folded(False)
 
     def attach(self, context: Context) -> None:
@@ -53,8 +54,10 @@ class Inspector(QFrame):
         context.store.dataset_changed.connect(lambda _: self._timer.start())
         context.estimates.changed.connect(self._timer.start)
         context.scan.changed.connect(self._schedule_refresh)
-        context.runs.state_changed.connect(self._schedule_refresh)
+        context.runs.state_changed.connect(self._follow)
         context.runs.active_changed.connect(lambda _: self._timer.start())
+        context.runs.edit_answered.connect(lambda entry, sentence: context.shell.toast(f"{entry.name.capitalize()}: {sentence}"))
+        context.runs.edit_answered.connect(lambda entry, sentence: self._timer.start())
         self._sights.attach(context)
         self._refresh()
 
@@ -71,6 +74,11 @@ class Inspector(QFrame):
     def _schedule_refresh(self, *_) -> None:
         if not self._timer.isActive():
             self._timer.start(100)
+
+    def _follow(self, *_) -> None:
+        """What a run tells changes little here, and a run on the same cores waits for every refresh."""
+        if not self._follower.isActive():
+            self._follower.start()
 
     # Making
 
@@ -100,7 +108,7 @@ class Inspector(QFrame):
         self._make_advice()
         self._content.addStretch(1)
         column.addWidget(scrolling(content, name="inspector.scroll"), 1)
-        self._edits = _Edits()
+        self._edits = EditsBlock()
         column.addWidget(self._edits)
 
     def _block(self, icon: str, title: str, token: str = "text2") -> tuple[QVBoxLayout, PlainLabel]:
@@ -194,9 +202,13 @@ class Inspector(QFrame):
             self._trainable.set("…", "")
         else:
             figure, _, unit = wording.parameters(trainable).partition(wording.NBSP)
-            self._trainable.set(
-                figure, f"{unit} of {wording.parameters(total)} · {wording.percent(trainable / total)}", is_stale=estimates.is_stale
+            later = sum(s["num_parameters"] for s in estimates.stages if s.get("thaw_epoch"))
+            words = (
+                f"at first, {wording.parameters(trainable + later)} later"
+                if later
+                else (f"of {wording.parameters(total)} · {wording.percent(trainable / total)}")
             )
+            self._trainable.set(figure, f"{unit} {words}", is_stale=estimates.is_stale)
         set_plain_tooltip(self._trainable, estimates.problem)
         self._stage_bar.set_parts(
             [(max(s.get("num_parameters", 0), total * 0.004 if total else 1) ** 0.5, "frozenEdge" if s.get("is_frozen") else "trainsFill") for s in estimates.stages],
@@ -303,86 +315,6 @@ class _AdviceLine(QWidget):
         actions.addStretch(1)
         column.addLayout(actions)
         row.addLayout(column, 1)
-
-
-class _Edits(QFrame):
-    """What the draft has that the active (or last) run has not."""
-
-    def __init__(self):
-        super().__init__()
-        self.setObjectName("inspector.edits")
-        column = QVBoxLayout(self)
-        column.setContentsMargins(0, 0, 0, px(10))
-        column.setSpacing(px(4))
-        column.addWidget(line())
-        inner = QVBoxLayout()
-        inner.setContentsMargins(px(14), px(6), px(14), 0)
-        inner.setSpacing(px(5))
-        head = QHBoxLayout()
-        head.setSpacing(px(6))
-        head.addWidget(IconLabel("pencil-simple", "accent", 14))
-        self._title = PlainLabel("", "strong", "text2")
-        head.addWidget(self._title)
-        head.addStretch(1)
-        inner.addLayout(head)
-        self._rows = QVBoxLayout()
-        self._rows.setSpacing(px(3))
-        inner.addLayout(self._rows)
-        actions = QHBoxLayout()
-        actions.setSpacing(px(8))
-        self._queue = button("Queue", small=True, name="inspector.queue")
-        self._revert = button("Revert", small=True, name="inspector.revert")
-        actions.addWidget(self._queue)
-        actions.addWidget(self._revert)
-        actions.addStretch(1)
-        inner.addLayout(actions)
-        column.addLayout(inner)
-        self._context: Context | None = None
-        self._shown: tuple = ()
-        self._queue.clicked.connect(lambda: self._context.runs.train())
-        self._revert.clicked.connect(self._on_revert_clicked)
-        self.hide()
-
-    def refresh(self, context: Context) -> None:
-        self._context = context
-        entry = context.runs.active
-        edits = context.runs.edits_since(entry) if entry else {}
-        self.setVisible(bool(edits))
-        shown = (entry, tuple((k, repr(v)) for k, v in edits.items()))
-        if not edits or shown == self._shown:
-            return
-        self._shown = shown
-        self._title.setText(f"{wording.counted(len(edits), 'edit')} not in {entry.name}")
-        self._queue.setText(f"Queue as run {max(e.number for e in context.runs.entries) + 1}")
-        while self._rows.count():
-            self._rows.takeAt(0).widget().deleteLater()
-        for path, (old, new) in list(edits.items())[:3]:
-            self._rows.addWidget(_edit_row(path, old, new))
-        if len(edits) > 3:
-            self._rows.addWidget(PlainLabel(f"and {len(edits) - 3} more", "caption"))
-
-    def _on_revert_clicked(self) -> None:
-        entry = self._context.runs.active
-        if entry:
-            self._context.store.replace(entry.experiment, f"revert to {entry.name}")
-
-
-def _edit_row(path: str, old, new) -> QWidget:
-    row = QWidget()
-    box = QHBoxLayout(row)
-    box.setContentsMargins(0, 0, 0, 0)
-    box.setSpacing(px(6))
-    extra = field_info(path).json_schema_extra
-    words = f"{extra['label']} {_shown(path, old)} → {_shown(path, new)}"
-    box.addWidget(PlainLabel(words, "label", "text", elide=Qt.TextElideMode.ElideRight), 1)
-    box.addWidget(takes_tag(extra["takes"]))
-    return row
-
-
-def _shown(path: str, value) -> str:
-    from studio.core.experiment import choices
-
-    return choice_label(path, value) if choices(path) else show_value(value)[:24]
 
 
 class _Strip(QWidget):

@@ -61,7 +61,13 @@ def _data(context: Context) -> Summary:
 def _model(context: Context) -> Summary:
     model = context.store.experiment.model
     stages = context.estimates.stages
-    if model.train_stages == 0:
+    if model.thaw and (not stages or context.estimates.is_stale):
+        part = "stages thaw in time"
+    elif model.thaw:
+        later = sum(bool(stage.get("thaw_epoch")) for stage in stages)
+        trains = sum(not stage.get("is_frozen") for stage in stages) + later
+        part = f"{trains} of {len(stages)} train" + (f", {later} later" if later else "")
+    elif model.train_stages == 0:
         part = "head only"
     elif model.train_stages < 0:
         part = "everything trains"

@@ -249,3 +249,5 @@ class TrainButton(QWidget):
         self._menu.addSeparator()
         self._menu.addAction(icon("timer"), "Quick test (1 epoch, 20 images)", runs.quick_test)
         self._menu.addAction(icon("dice-five"), "Train on 5 seeds", runs.train_seeds)
+        go_to = self._context.shell.go_to
+        self._menu.addAction(icon("magnifying-glass"), "Find learning rate", lambda: go_to("schedule", "find learning rate"))

@@ -1,7 +1,8 @@
 """Curves over a shared x axis: the plots of the Train and Results pages. pyqtgraph behind one small interface.
 
 Drag pans x, the wheel zooms x, Shift and wheel zoom y, a double-click fits. A legend entry hides its curve, a double-click on it
-shows that curve alone. Every value can be read without the picture: "Copy values" in the menu, and the accessible description.
+shows that curve alone. Every value can be read without the picture: "Read values" and "Save values as CSV" in the menu, and the accessible
+description. From the keyboard: arrows move the cross-hair, + and - zoom, Page Up and Down pan, 0 fits, L is the log axis, Menu opens the menu.
 """
 
 from __future__ import annotations
@@ -13,17 +14,16 @@ import numpy as np
 import pyqtgraph as pg
 from PySide6.QtCore import QEvent, QPoint, QRectF, QSize, Qt, Signal
 from PySide6.QtGui import QAction, QGuiApplication, QKeyEvent, QMouseEvent, QPainter, QPaintEvent
-from PySide6.QtWidgets import QFileDialog, QGraphicsRectItem, QMenu, QVBoxLayout, QWidget
+from PySide6.QtWidgets import QFileDialog, QGraphicsItem, QGraphicsRectItem, QMenu, QVBoxLayout, QWidget
 
-from studio.core.curve import decimated
-from studio.gui.theme import SYMBOLS, colour, font, pen, px, theme
+from studio.core.trace import Trace
+from studio.gui.theme import colour, font, pen, px, theme
+from studio.gui.widgets.curve_item import CurveItem
 from studio.gui.widgets.curve_legend import CurveLegend, ValueBubble
-from studio.gui.widgets.plot_axis import PlainAxis
+from studio.gui.widgets.curve_table import CurveTable, CurveTableDialog
+from studio.gui.widgets.plot_axis import LogAxis, PlainAxis
 from studio.gui.widgets.plot_style import set_axis_label
 
-# Thick pens are slow: a 2.2 px line of 2,000 points takes 20 ms to paint. More points than pixels are not seen anyway.
-MAX_POINTS = 2000
-POINTS_PER_PX = {"raw": 2.0}
 GHOST_DASH = (3, 4)
 
 
@@ -46,7 +46,7 @@ class CurveStyle:
             case "raw":
                 return pen(self.token, 1, 0.3)
             case "ghost":
-                return pen("text2", 1.4, 0.55, GHOST_DASH)
+                return pen(self.token, 1.4, 0.55 if self.token == "text2" else 0.85, self.dash or GHOST_DASH)
             case "planned":
                 return pen(self.token, 1.4, 0.7, (2, 3))
         return pen(self.token, 2.2, dash=self.dash)
@@ -74,7 +74,7 @@ class _View(pg.ViewBox):
     def mouseClickEvent(self, ev):
         if ev.double() and ev.button() == Qt.MouseButton.LeftButton:
             ev.accept()
-            self._plot.fit_requested.emit()
+            self._plot.fit()
         elif ev.button() == Qt.MouseButton.RightButton:
             ev.accept()
             self._plot.open_menu(ev.screenPos().toPoint())
@@ -96,18 +96,21 @@ class CurvePlot(QWidget):
         self.setAccessibleName(title)
         self.title = title
         self._styles: dict[str, CurveStyle] = {}
-        self._data: dict[str, tuple[np.ndarray, np.ndarray]] = {}
-        self._items: dict[str, pg.PlotDataItem] = {}
+        self._traces: dict[str, Trace] = {}
+        self._items: dict[str, CurveItem] = {}
         self._hidden: set[str] = set()
         self._marks: list[tuple[pg.InfiniteLine, str]] = []
         self._marks_key: tuple = ()
         self._guides: dict[str, tuple[pg.InfiniteLine, str, tuple]] = {}
+        self._y_frame = (0.0, 0.0)  # in plot units, as set_y_range left it
         self._left_label = left_label
         self._bottom_label = ""
         self._axis_width = axis_width
         self._transform_y: Callable[[np.ndarray], np.ndarray] | None = getattr(left, "to_plot", None)
         self.show_x: Callable[[float], str] = lambda x: f"{x:,.4g}"
-        axes = {"left": left or PlainAxis("left"), "bottom": bottom or PlainAxis("bottom")}
+        left = left or PlainAxis("left")
+        self._axis_of = {isinstance(left, LogAxis): left}  # by whether it is logarithmic; the other is made when it is asked for
+        axes = {"left": left, "bottom": bottom or PlainAxis("bottom")}
         self.view = _View(self)
         self.widget = pg.PlotWidget(self, viewBox=self.view, axisItems=axes, background=None)
         self.widget.setFocusPolicy(Qt.FocusPolicy.NoFocus)
@@ -126,7 +129,6 @@ class CurvePlot(QWidget):
         column = QVBoxLayout(self)
         column.setContentsMargins(0, 0, 0, 0)
         column.addWidget(self.widget)
-        self.view.sigXRangeChanged.connect(lambda *_: self._on_x_range_changed())
         self._cross = pg.InfiniteLine(angle=90, movable=False)
         self._cross.setZValue(20)
         self._cross.hide()
@@ -145,51 +147,42 @@ class CurvePlot(QWidget):
 
     def set_curve(self, key: str, x: np.ndarray, y: np.ndarray, style: CurveStyle) -> None:
         """Draw or replace a curve: float64[n] each, x ascending, y may hold nan. Keys keep the order of their first use."""
-        is_new_style = self._styles.get(key) != style
-        self._styles[key], self._data[key] = style, (np.asarray(x, float), np.asarray(y, float))
+        x, y = np.asarray(x, float), np.asarray(y, float)
+        old = self._traces.get(key)
+        if old is None or not (np.array_equal(old.x, x) and np.array_equal(old.y, y, equal_nan=True)):
+            old = Trace(self._transform_y)
+            old.extend(x, y)
+        self.set_trace(key, old, style)
+
+    def set_trace(self, key: str, trace: Trace, style: CurveStyle, *, has_grown: bool = False) -> None:
+        """Draw a curve that its owner extends: in plot units of this plot from now on. has_grown: there is more of it than was drawn."""
+        trace.set_units(self._transform_y)
         item = self._items.get(key)
+        is_new = item is None or self._traces[key] is not trace
+        is_new_style = self._styles.get(key) != style
+        self._styles[key], self._traces[key] = style, trace
         if item is None:
-            item = self._items[key] = pg.PlotDataItem(connect="finite", antialias=style.kind != "raw")
+            item = self._items[key] = CurveItem(trace, style)
             item.setZValue({"raw": 1, "ghost": 2, "planned": 3}.get(style.kind, 4))
             item.setVisible(key not in self._hidden)
-            self.plot.addItem(item)
-        self._draw(key)
+            self.plot.addItem(item, ignoreBounds=True)
+        item.trace, item.style = trace, style
+        if is_new or is_new_style or has_grown:
+            item.update()
         if is_new_style:
-            self._style_item(key)
             self.legend.refresh()
-
-    def _draw(self, key: str) -> None:
-        """Hand to pyqtgraph what can be seen: the points in view, and no more of them than the width shows."""
-        x, y = self._data[key]
-        limit = self._limit(key)
-        if len(x) > limit:
-            low, high = self.view.viewRange()[0]
-            first, last = np.searchsorted(x, [low, high])
-            if first < len(x) and last > 0 and last - first < 0.9 * len(x):  # zoomed in
-                x, y = x[max(0, first - 1) : last + 1], y[max(0, first - 1) : last + 1]
-            x, y = decimated(x, y, limit)
-        with np.errstate(invalid="ignore", divide="ignore"):
-            drawn = self._transform_y(y) if self._transform_y else y
-        self._items[key].setData(x, drawn)
-
-    def _limit(self, key: str) -> int:
-        return min(MAX_POINTS, max(240, int(self.width() * POINTS_PER_PX.get(self._styles[key].kind, 1.0))))
-
-    def _on_x_range_changed(self) -> None:
-        for key, (x, _) in self._data.items():
-            if len(x) > self._limit(key):
-                self._draw(key)
 
     def remove_curve(self, key: str) -> None:
         if key in self._items:
             self.plot.removeItem(self._items.pop(key))
-            del self._styles[key], self._data[key]
+            del self._styles[key], self._traces[key]
             self.legend.refresh()
 
     def clear(self) -> None:
         for key in list(self._items):
             self.remove_curve(key)
         self.set_marks(())
+        self.forget_frame()
         for key in list(self._guides):
             self.set_guide(key, None)
 
@@ -202,7 +195,7 @@ class CurvePlot(QWidget):
             self.plot.removeItem(line)
         self._marks = []
         for x, word, token in marks:
-            line = pg.InfiniteLine(x, angle=90, label=word, labelOpts={"position": 0.94, "anchors": [(0, 0.5), (0, 0.5)]})
+            line = pg.InfiniteLine(x, angle=90, label=word or None, labelOpts={"position": 0.06, "anchors": [(0, 0.5), (0, 0.5)]})
             line.setZValue(3)
             self._marks.append((line, token))
             self.plot.addItem(line, ignoreBounds=True)
@@ -243,18 +236,76 @@ class CurvePlot(QWidget):
         if self._transform_y:
             low, high = (float(v) for v in self._transform_y(np.array([low, high])))
         if np.isfinite(low) and np.isfinite(high) and high > low:
+            was_low, was_high = self._y_frame
+            if was_low <= low and high <= was_high and was_high - was_low <= 1.25 * (high - low):
+                return  # a frame that follows every step would draw the axes anew each time
+            self._y_frame = (low, high)
             self.view.setYRange(low, high, padding=0.02)
+
+    def fit(self) -> None:
+        """Ask for the whole: whoever draws frames it."""
+        self.forget_frame()
+        self.fit_requested.emit()
+
+    def forget_frame(self) -> None:
+        """Let the next set_y_range frame anew, whatever the view shows."""
+        self._y_frame = (0.0, 0.0)
+
+    @property
+    def is_log(self) -> bool:
+        return self._transform_y is not None
+
+    def set_log(self, is_log: bool) -> None:
+        """Draw y on a logarithmic axis or a linear one; all curves are framed anew. What is not above 0 is a gap on a logarithmic axis."""
+        if is_log == self.is_log:
+            return
+        if is_log not in self._axis_of:
+            factor = self._axis_of[not is_log].factor
+            self._axis_of[is_log] = LogAxis("left", factor=factor) if is_log else PlainAxis("left", factor=factor)
+        low, high = self._frame_in_data_units()
+        self.plot.setAxisItems({"left": self._axis_of[is_log]})
+        self._transform_y = LogAxis.to_plot if is_log else None
+        for key, trace in self._traces.items():
+            trace.set_units(self._transform_y)
+            self._items[key].update()
+        for key, (_, _, (y, token, word)) in list(self._guides.items()):
+            self.set_guide(key, None)
+            self.set_guide(key, y, token, word)
+        if is_log and low <= 0:
+            lows = [extent[0] for extent in map(self.curve_extent, self._traces) if np.isfinite(extent[0])]
+            low = min(lows, default=high / 100)
+        self.forget_frame()
+        self.set_y_range(low, high)
+        self._restyle()
+        self.fit()
+
+    def set_factor(self, factor: float) -> None:
+        """What values are multiplied by on the axis: 100 for fractions shown in percent."""
+        for axis in self._axis_of.values():
+            axis.factor = factor
+            axis.picture = None
+            axis.update()
+
+    def _frame_in_data_units(self) -> tuple[float, float]:
+        low, high = self.view.viewRange()[1]
+        return (10.0**low, 10.0**high) if self._transform_y else (low, high)
 
     # What is read
 
     def curve_data(self, key: str) -> tuple[np.ndarray, np.ndarray]:
         """All points of a curve, in data units: float64[n] each; empty for an unknown key."""
-        return self._data.get(key, (np.empty(0), np.empty(0)))
+        trace = self._traces.get(key)
+        return (trace.x, trace.y) if trace else (np.empty(0), np.empty(0))
 
-    def num_drawn(self, key: str) -> int:
-        """How many points are handed to the painter."""
-        x, _ = self._items[key].getData()
-        return 0 if x is None else len(x)
+    def curve_extent(self, key: str) -> np.ndarray:
+        """Least and greatest y of a curve, in data units: float64[2], nan where there is none to draw."""
+        trace = self._traces.get(key)
+        extent = np.array(trace.extent() if trace else (np.nan, np.nan))
+        return 10.0**extent if self._transform_y else extent
+
+    def curve_seen(self, key: str) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """What is painted of a curve: x, least and greatest y, in plot units."""
+        return self._items[key].seen()
 
     def curve_keys(self) -> tuple[str, ...]:
         return tuple(self._styles)
@@ -262,14 +313,18 @@ class CurvePlot(QWidget):
     def style_of(self, key: str) -> CurveStyle:
         return self._styles[key]
 
+    def table(self) -> CurveTable:
+        """All points of all curves, as they are now."""
+        return CurveTable(self._bottom_label or "x", [(style.label, *self.curve_data(key)) for key, style in self._styles.items()])
+
     def values_text(self) -> str:
-        """All drawn points as tab-separated text, one block per curve."""
-        blocks = []
-        for key, style in self._styles.items():
-            x, y = self._data[key]
-            rows = "\n".join(f"{a:.6g}\t{b:.6g}" for a, b in zip(x, y))
-            blocks.append(f"{self._bottom_label or 'x'}\t{style.label}\n{rows}")
-        return "\n\n".join(blocks)
+        """All points as CSV."""
+        return self.table().as_csv()
+
+    def read_values(self) -> CurveTableDialog:
+        dialog = CurveTableDialog(f"{self.objectName()}.values", self.title, self.table(), self)
+        dialog.show()
+        return dialog
 
     def set_cross(self, x: float | None, *, with_bubble: bool = True) -> None:
         """A vertical line and the values of all curves at `x`; None takes it away."""
@@ -283,7 +338,7 @@ class CurvePlot(QWidget):
         for key, style in self._styles.items():
             if style.kind == "raw" or key in self._hidden:
                 continue
-            value = self._value_at(key, x)
+            value = self._traces[key].value_at(x)
             if value is not None:
                 rows.append((f"{style.label} {style.show(value)}", "text2" if style.kind == "ghost" else style.token))
         if with_bubble and len(rows) > 1:
@@ -293,16 +348,6 @@ class CurvePlot(QWidget):
                 self._bubble.show_rows(rows, self.widget.mapFromScene(at).x(), box)
                 return
         self._bubble.hide()
-
-    def _value_at(self, key: str, x: float) -> float | None:
-        """The curve at x; marks give their nearest point on the left or right, lines are interpolated."""
-        xs, ys = self._data[key]
-        if not len(xs) or x < xs[0] - 1e-9 or x > xs[-1] + 1e-9:
-            if len(xs) and self._styles[key].kind == "marks" and x < xs[0]:
-                return None
-            return None
-        value = float(np.interp(x, xs, ys))
-        return value if np.isfinite(value) else None
 
     def describe(self, sentence: str) -> None:
         """What the plot says, for those who do not see it: last, best, trend."""
@@ -339,8 +384,14 @@ class CurvePlot(QWidget):
 
     def make_menu(self) -> QMenu:
         menu = QMenu(self)
-        menu.addAction("Fit", self.fit_requested.emit)
+        menu.addAction("Fit", self.fit)
+        log = QAction("Log axis", menu, checkable=True, checked=self.is_log)
+        log.toggled.connect(self.set_log)
+        menu.addAction(log)
+        menu.addSeparator()
+        menu.addAction("Read values…", self.read_values)
         menu.addAction("Copy values", lambda: QGuiApplication.clipboard().setText(self.values_text()))
+        menu.addAction("Save values as CSV…", lambda: self.read_values().save())
         menu.addAction("Copy picture", lambda: QGuiApplication.clipboard().setPixmap(self.grab()))
         menu.addAction("Save as PNG…", self._save)
         menu.addSeparator()
@@ -360,18 +411,38 @@ class CurvePlot(QWidget):
         dialog.open()
 
     def keyPressEvent(self, event: QKeyEvent) -> None:
-        """Left and Right move the cross-hair over the points, Home and End to the ends, Menu opens the menu."""
+        """The keys of the module's first lines; Home and End move the cross-hair to the ends."""
         key = event.key()
         if key in (Qt.Key.Key_Left, Qt.Key.Key_Right, Qt.Key.Key_Home, Qt.Key.Key_End):
             self._step_cross(key)
+        elif key in (Qt.Key.Key_Plus, Qt.Key.Key_Equal, Qt.Key.Key_Minus):
+            self._zoom(1.25 if key == Qt.Key.Key_Minus else 0.8)
+        elif key in (Qt.Key.Key_PageUp, Qt.Key.Key_PageDown):
+            self._pan(-0.25 if key == Qt.Key.Key_PageUp else 0.25)
+        elif key == Qt.Key.Key_0:
+            self.fit()
+        elif key == Qt.Key.Key_L:
+            self.set_log(not self.is_log)
         elif key == Qt.Key.Key_Menu:
             self.open_menu(self.mapToGlobal(self.rect().center()))
         else:
             super().keyPressEvent(event)
 
+    def _zoom(self, factor: float) -> None:
+        """About the cross-hair, or the middle."""
+        low, high = self.view.viewRange()[0]
+        at = self._cross.value() if self._cross.isVisible() else (low + high) / 2
+        self.view.setXRange(at + (low - at) * factor, at + (high - at) * factor, padding=0)
+        self.range_moved.emit()
+
+    def _pan(self, fraction: float) -> None:
+        low, high = self.view.viewRange()[0]
+        self.view.setXRange(low + (high - low) * fraction, high + (high - low) * fraction, padding=0)
+        self.range_moved.emit()
+
     def _step_cross(self, key: Qt.Key) -> None:
         low, high = self.view.viewRange()[0]
-        ends = [d[0] for d in self._data.values() if len(d[0])]
+        ends = [trace.x for trace in self._traces.values() if len(trace)]
         if not ends:
             return
         first, last = max(low, min(x[0] for x in ends)), min(high, max(x[-1] for x in ends))
@@ -413,7 +484,6 @@ class CurvePlot(QWidget):
     def resizeEvent(self, event) -> None:
         super().resizeEvent(event)
         self.legend.place()
-        self._on_x_range_changed()
 
     def sizeHint(self) -> QSize:
         return QSize(px(320), px(200))
@@ -428,32 +498,24 @@ class CurvePlot(QWidget):
             axis.setTextPen(colour("muted"))
             axis.setStyle(tickFont=font("tick"), tickLength=4, hideOverlappingLabels=False)
             axis.setZValue(-1000)  # grid under the data
+            axis.setCacheMode(QGraphicsItem.CacheMode.DeviceCoordinateCache)  # played back, the axes take most of a repaint
         self.plot.getAxis("left").setWidth(px(self._axis_width))
         self.plot.showGrid(x=True, y=True, alpha=0.28)
         self._ground.setBrush(colour("plot"))
         self._ground.setPen(pen("plot"))
         self._label_axes()
         self._cross.setPen(pen("text2", 1))
-        for key in self._items:
-            self._style_item(key)
+        for item in self._items.values():
+            item.update()
         self._style_lines()
         self.legend.refresh()
 
     def _label_axes(self) -> None:
         if self._left_label:
-            set_axis_label(self.plot, "left", self._left_label)
+            set_axis_label(self.plot, "left", f"{self._left_label} (log)" if self.is_log else self._left_label)
         if self._bottom_label:
             set_axis_label(self.plot, "bottom", self._bottom_label)
             self.plot.getAxis("bottom").setHeight(px(34))
-
-    def _style_item(self, key: str) -> None:
-        item, style = self._items[key], self._styles[key]
-        item.setPen(style.pen())
-        if style.kind == "marks":
-            item.setSymbol(SYMBOLS[style.symbol % len(SYMBOLS)])
-            item.setSymbolSize(8)
-            item.setSymbolBrush(colour(style.token))
-            item.setSymbolPen(pen(style.token))
 
     def _style_lines(self) -> None:
         for line, token, *_ in [*self._marks, *self._guides.values()]:

@@ -8,23 +8,27 @@ from PySide6.QtCore import QEvent, Qt, Signal
 from PySide6.QtWidgets import QHBoxLayout, QLineEdit, QSizePolicy, QWidget
 
 from studio.core.experiment import bounds, choices, field_info
-from studio.core.problem import BadInput
+from studio.core.problem import BadInput, Problem, Severity
 from studio.gui.store import ExperimentStore
 from studio.gui.theme import px
 from studio.gui.widgets.button import Segmented, Toggle
 from studio.gui.widgets.combo import ComboBox
 from studio.gui.widgets.label import PlainLabel, plain_tooltip, set_plain_tooltip, takes_tag
-from studio.gui.widgets.number import NumberField
+from studio.gui.widgets.number import NumberField, parse_number
 from studio.gui.widgets.slider import Slider, SliderField
+from studio.gui.widgets.state import IconLabel
 
 CHOICE_LABELS: dict[str, dict[Any, str]] = {
     "schedule.shape": {
-        "one_cycle": "One-cycle", "cosine": "Cosine", "warm_restarts": "Warm restarts", "step": "Step", "constant": "Constant",
+        "one_cycle": "One-cycle", "multi_step": "Milestones", "inverse_sqrt": "Inverse root", "plateau": "On plateau", "points": "Free curve",
     },
-    "optimiser.kind": {"adamw": "AdamW", "adam": "Adam", "sgd": "SGD + momentum"},
+    "optimiser.kind": {"adamw": "AdamW", "adam": "Adam", "sgd": "SGD + momentum", "rmsprop": "RMSprop", "lamb": "LAMB", "lion": "Lion"},
     "model.head_init": {"he": "He", "xavier": "Xavier", "zeros": "Zeros"},
     "training.precision": {"auto": "Auto", "fp32": "FP32", "bf16": "BF16", "fp16": "FP16"},
     "model.normalisation": {"backbone": "Backbone’s", "data": "This folder’s"},
+    "optimiser.weight_decay_course": {
+        "constant": "Constant", "linear": "In a line", "cosine": "Half a cosine", "with the rate": "With the rate",
+    },
     "model.source": {"bundled": "Bundled", "torchvision": "torchvision", "timm": "timm"},
 }  # fmt: skip
 # A slider covers the useful part of a field's allowed range; the number field beside it takes the rest.
@@ -36,12 +40,18 @@ SLIDER_RANGES: dict[str, tuple[float, float]] = {
     "optimiser.clip_norm": (0.0, 10.0),
     "training.label_smoothing": (0.0, 0.5),
     "schedule.warmup_fraction": (0.0, 0.9),
+    "schedule.cooldown_fraction": (0.0, 0.9),
+    "schedule.step_factor": (0.0, 1.0),
+    "schedule.cycle_decay": (0.0, 1.0),
+    "schedule.power": (0.0, 4.0),
     "optimiser.stage_lr_factor": (0.05, 1.0),
     "optimiser.momentum": (0.0, 0.999),
     "model.dropout": (0.0, 0.9),
     "data.validation_fraction": (0.01, 0.5),
     "data.test_fraction": (0.0, 0.5),
 }
+
+PROBLEM_ICONS = {Severity.ERROR: ("warning-octagon", "bad"), Severity.WARNING: ("warning", "warn"), Severity.NOTE: ("info", "text2")}
 
 
 def choice_label(path: str, value: Any) -> str:
@@ -54,10 +64,10 @@ class FieldEditor(QWidget):
 
     What is chosen: Toggle for yes or no, Segmented for up to `max_segments` choices, ComboBox above, SliderField for numbers with
     a useful range, NumberField for other numbers, a line of text for the rest. An entry that cannot be used is taken back;
-    `rejected` carries the sentence.
+    `rejected` carries the Problem.
     """
 
-    rejected = Signal(str)
+    rejected = Signal(object)
 
     def __init__(
         self, store: ExperimentStore, path: str, *, slider: bool = True, max_segments: int = 4, name: str = "",
@@ -124,16 +134,27 @@ class FieldEditor(QWidget):
             first, last = SLIDER_RANGES[self.path]
             made = SliderField(Slider(first, last, value, log=is_log, integer=isinstance(value, int), default=info.default), field)
         made.value_changed.connect(self._set)
+        field.refused.connect(self._on_field_refused)
         made.drag_started.connect(self._store.begin_drag)
         made.drag_ended.connect(self._store.end_drag)
         return made
+
+    def _on_field_refused(self, typed: str) -> None:
+        try:
+            value = parse_number(typed)
+        except ValueError:
+            value = typed
+        try:
+            self._store.experiment.changed({self.path: value})
+        except BadInput as exc:
+            self.rejected.emit(exc.problems[0])
 
     def _set(self, value: Any) -> None:
         self._is_setting = True
         try:
             self._store.set({self.path: value})
         except BadInput as exc:
-            self.rejected.emit(exc.problems[0].sentence)
+            self.rejected.emit(exc.problems[0])
             self._show(self._store.value(self.path))
         finally:
             self._is_setting = False
@@ -160,6 +181,7 @@ class FormRow(QWidget):
     ):  # fmt: skip
         super().__init__(parent)
         info = field_info(path)
+        self._problem: Problem | None = None
         row = QHBoxLayout(self)
         row.setContentsMargins(0, 0, 0, 0)
         row.setSpacing(px(8))
@@ -171,6 +193,8 @@ class FormRow(QWidget):
         note = "" if default in ("", (), {}) else f"\nDefault: {_shown_default(path, default)}."
         self._help = f"{info.description}{note}\nTakes effect: {_TAKES_WORDS[info.json_schema_extra['takes']]}."
         set_plain_tooltip(self.editor, self._help)
+        self._problem_icon = IconLabel("warning", "warn", 12, parent=self)  # between label and control; it moves neither
+        self._problem_icon.hide()
         if self.editor.number_field is not None:
             self.editor.number_field.make_draggable(self.label)
         self.label.setBuddy(self.editor.control)
@@ -182,9 +206,31 @@ class FormRow(QWidget):
         self.setMinimumHeight(px(32))
         self.setSizePolicy(QSizePolicy.Policy.Preferred, QSizePolicy.Policy.Fixed)
 
+    def resizeEvent(self, event) -> None:
+        super().resizeEvent(event)
+        self._problem_icon.move(px(8) + self.label.width() - self._problem_icon.width(), (self.height() - self._problem_icon.height()) // 2)
+
+    def show_problem(self, problem: Problem | None) -> None:
+        """Mark the row: what is wrong stands in its tooltip and is read with its field; None takes the mark away."""
+        if problem == self._problem:
+            return
+        self._problem = problem
+        self._problem_icon.setVisible(problem is not None)
+        words = f"{problem.sentence}\n\n{self._help}" if problem else self._help
+        for widget in (self.editor, self._problem_icon):
+            set_plain_tooltip(widget, words)
+        if problem:
+            self._problem_icon.set_icon(*PROBLEM_ICONS[problem.severity])
+        self.label.set_tone("text2" if problem is None else PROBLEM_ICONS[problem.severity][1])
+        description = field_info(self.editor.path).description
+        for target in (self.editor.control, getattr(self.editor.control, "field", None), getattr(self.editor.control, "slider", None)):
+            if target is not None:
+                target.setAccessibleDescription(f"{problem.sentence} {description}" if problem else description)
+
     def eventFilter(self, watched, event: QEvent) -> bool:
         if event.type() == QEvent.Type.ToolTip:
-            watched.setToolTip(plain_tooltip(self._help))  # an elided label keeps its own otherwise
+            words = f"{self._problem.sentence}\n\n{self._help}" if self._problem else self._help
+            watched.setToolTip(plain_tooltip(words))  # an elided label keeps its own otherwise
         return super().eventFilter(watched, event)
 
 

@@ -51,6 +51,7 @@ class NumberField(QLineEdit):
     """
 
     value_changed = Signal(object)
+    refused = Signal(str)  # what was typed and cannot be; the value before stands again
     drag_started = Signal()
     drag_ended = Signal()
 
@@ -141,8 +142,10 @@ class NumberField(QLineEdit):
             return
         problem = self._problem_of(self.text())
         if problem:
+            typed = self.text()
             self._show_value()
             self._say(problem)
+            self.refused.emit(typed)
             return
         value = parse_number(self.text())
         self._show_value()

@@ -11,7 +11,7 @@ from studio.gui.widgets.plot_style import nice_step
 from studio.gui.wording import clock
 
 _STEPS = (1, 2, 5)
-_PX_ACROSS, _PX_UP = 34, 22  # room for one tick label
+_PX_ACROSS, _PX_UP, _PX_A_DIGIT = 34, 22, 7  # room for one tick label
 
 
 class _Axis(pg.AxisItem):
@@ -32,11 +32,12 @@ class PlainAxis(_Axis):
         """factor: what values are multiplied by for display (100 for fractions shown in percent)."""
         super().__init__(orientation)
         self.is_whole = is_whole
-        self._factor = factor
+        self.factor = factor
 
     def tickValues(self, minVal, maxVal, size):
-        factor = self._factor
-        room = _PX_ACROSS if self.orientation in ("bottom", "top") else _PX_UP
+        factor = self.factor
+        longest = len(f"{maxVal * factor:,.0f}") if np.isfinite(maxVal) else 1
+        room = max(_PX_ACROSS, _PX_A_DIGIT * (longest + 2)) if self.orientation in ("bottom", "top") else _PX_UP
         step = nice_step((maxVal - minVal) * factor, max(2, int(size / room)))
         if self.is_whole:
             step = max(1.0, step)
@@ -44,16 +45,17 @@ class PlainAxis(_Axis):
         return [(step / factor, [i * step / factor for i in range(first, last + 1)])]
 
     def tickStrings(self, values, scale, spacing):
-        decimals = max(0, -math.floor(math.log10(spacing * self._factor) + 1e-9)) if spacing > 0 else 0
-        return [f"{v * self._factor:,.{min(decimals, 6)}f}".replace("-", "\N{MINUS SIGN}") for v in values]
+        decimals = max(0, -math.floor(math.log10(spacing * self.factor) + 1e-9)) if spacing > 0 else 0
+        return [f"{v * self.factor:,.{min(decimals, 6)}f}".replace("-", "\N{MINUS SIGN}") for v in values]
 
 
 class LogAxis(_Axis):
     """For plots that draw log10 of their values. `to_plot` is what turns data into plot units."""
 
-    def __init__(self, orientation: str, *, powers_only: bool = False):
-        """powers_only: ticks at 1e-3 and so on, for learning rates; else 0.2, 0.5, 1, 2 where there is room."""
+    def __init__(self, orientation: str, *, powers_only: bool = False, factor: float = 1.0):
+        """powers_only: ticks at 1e-3 and so on, for learning rates; else 0.2, 0.5, 1, 2 where there is room. factor: as PlainAxis."""
         super().__init__(orientation)
+        self.factor = factor
         self._powers_only = powers_only
 
     @staticmethod
@@ -69,7 +71,7 @@ class LogAxis(_Axis):
         return [(1.0, [v for v in values if minVal <= v <= maxVal])]
 
     def tickStrings(self, values, scale, spacing):
-        return [self._text(10.0**v) for v in values]
+        return [self._text(10.0**v * self.factor) for v in values]
 
     def _text(self, value: float) -> str:
         if self._powers_only:

@@ -38,7 +38,9 @@ class WordAxis(pg.AxisItem):
 class QuietPlot(pg.PlotItem):
     """A plot with its ground, its grid above that and under the data, and none of pyqtgraph's own buttons and menus."""
 
-    def __init__(self, left: pg.AxisItem | None = None, bottom: pg.AxisItem | None = None):
+    def __init__(self, left: pg.AxisItem | None = None, bottom: pg.AxisItem | None = None, *, axis_width_px: float = AXIS_WIDTH_PX):
+        """axis_width_px: of the left axis; the same for plots that stand above each other."""
+        self._axis_width_px = axis_width_px
         axes = {side: axis for side, axis in (("left", left), ("bottom", bottom)) if axis is not None}
         super().__init__(axisItems=axes)
         # The view's own background would cover a grid that lies under the data.
@@ -53,7 +55,7 @@ class QuietPlot(pg.PlotItem):
 
     def restyle(self) -> None:
         """Take the current theme's tokens; call again when the theme changes."""
-        self.getAxis("left").setWidth(AXIS_WIDTH_PX)
+        self.getAxis("left").setWidth(self._axis_width_px)
         for side in ("left", "bottom"):
             axis = self.getAxis(side)
             axis.enableAutoSIPrefix(False)

@@ -126,7 +126,8 @@ class Banner(QFrame):
 class Bubble(QFrame):
     """What a drag would change, beside the pointer: a strong first line and a second one. A child of the window."""
 
-    def __init__(self, parent: QWidget):
+    def __init__(self, parent: QWidget, *, second: str = "number"):
+        """second: the style of the second line."""
         super().__init__(parent)
         self.setProperty("frame", "bubble")
         self.setAttribute(Qt.WidgetAttribute.WA_TransparentForMouseEvents)
@@ -134,7 +135,7 @@ class Bubble(QFrame):
         column.setContentsMargins(px(8), px(5), px(8), px(5))
         column.setSpacing(0)
         self._first = PlainLabel("", "strong")
-        self._second = PlainLabel("", "number")
+        self._second = PlainLabel("", second)
         column.addWidget(self._first)
         column.addWidget(self._second)
         self.hide()

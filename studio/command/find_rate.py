@@ -1,0 +1,85 @@
+"""Find a learning rate: try rising rates on a network of its own and say where the loss falls. Takes what `studio train` takes.
+
+Nothing is kept and no run is made.
+"""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+from studio.cli import DONE
+from studio.command import terminal
+from studio.command.train import model_problems, planned
+from studio.core.device import device_problem
+from studio.core.experiment import Experiment
+from studio.core.problem import BadInput, errors_in
+from studio.core.rate_test import RULES, RateTest
+from studio.dataset.dataset import Dataset
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("experiment", nargs="?", type=Path, help="an experiment file; `studio init` writes one")
+    parser.add_argument("--data", metavar="DIR", help="a folder with one sub-folder per class, with train/val folders, or a CSV file")
+    parser.add_argument("--set", metavar="SECTION.FIELD=VALUE", action="append", default=[], help="change one setting; can be repeated")
+    parser.add_argument("--steps", type=int, help="how many rates to try (default: 100, fewer where there are few images)")
+    parser.add_argument("--json", action="store_true", help="end standard output with one line of JSON: suggestions and curve")
+
+
+def run(args: argparse.Namespace) -> int:
+    if args.steps is not None and not 20 <= args.steps <= 10_000:
+        raise BadInput(f"{args.steps} steps make no curve. Choose between 20 and 10,000, or leave --steps out.")
+    experiment = planned(args.experiment, args.data, args.set)
+    from studio.engine.main import be_a_good_neighbour
+
+    be_a_good_neighbour()  # before anything loads torch
+    dataset = _images(experiment)
+    test = _tested(experiment, dataset, args.steps)
+    _print(test)
+    if args.json:
+        curve = {"rates": test.rates, "losses": test.losses, "smoothed": test.smoothed.tolist()}
+        terminal.say_json({"status": "done", "suggestions": test.suggestions, "best": test.best, "has_diverged": test.has_diverged} | curve)
+    return DONE
+
+
+def _images(experiment: Experiment) -> Dataset:
+    """The data set. Raises BadInput with what is wrong with it, with the network or with the device."""
+    from studio.dataset.scan import scan
+
+    problems = [p for p in [device_problem(experiment.training.device)] if p]
+    with terminal.Progress("files") as progress:
+        dataset = scan(experiment.data, progress=progress)
+    problems += model_problems(experiment, len(dataset.classes))
+    if errors_in(problems):
+        raise BadInput(*problems)
+    return dataset
+
+
+def _tested(experiment: Experiment, dataset: Dataset, num_steps: int | None) -> RateTest:
+    with terminal.Progress("steps") as progress:
+        progress(0, None, "Loading torch")
+        import torch
+
+        from studio.engine.main import set_threads
+        from studio.engine.no_compiler import keep_compiler_out
+
+        keep_compiler_out()
+        from studio.engine.rate_test import find_rate
+
+        set_threads(torch, experiment)
+        return find_rate(experiment, dataset, progress, num_steps=num_steps)
+
+
+def _print(test: RateTest) -> None:
+    passes = f"each training image {test.passes:.1f} times"
+    terminal.say(
+        f"{len(test.rates)} of {test.num_steps} steps of {test.batch_size} images, {passes}, {test.seconds:.0f} s on {test.device}"
+    )
+    if test.has_diverged:
+        terminal.say(f"Stopped at a rate of {test.rates[-1]:.1e}, where the loss ran away.")
+    if not test.suggestions:
+        raise terminal.Failed("The loss fell at no rate, so there is nothing to suggest. Check the labels and what trains.")
+    width = max(len(rule.title) for rule in RULES)
+    for rule in RULES:
+        terminal.say(f"{rule.title:<{width}}  {test.suggestions[rule.key]:<8g}  {rule.words}")
+    terminal.say(f"When in doubt take the middle one: studio train ... --set schedule.peak_lr={test.best:g}")

@@ -1,0 +1,146 @@
+"""The frozen start of a network runs once per picture, and nothing else changes by it."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+from engine_runs import NUM_VALIDATION, events, kill, metrics, of_kind, small_run, train_here, wait_until
+from safetensors.torch import load_file
+
+from studio.core import event as ev
+from studio.core.experiment import Experiment
+from studio.engine import prefix as prefix_module
+from studio.engine.checkpoint import find_checkpoint
+from studio.engine.cut import find_cut
+from studio.engine.evaluate import read_predictions
+from studio.engine.feature_cache import CacheSize, FeatureCache
+from studio.engine.network import build_network
+from studio.supervise.engine import start_engine
+
+FROZEN = {"model__train_stages": 1, "model__pretrained": False}
+
+
+def weights(folder):
+    return load_file(find_checkpoint(folder, "last").path / "model.safetensors")
+
+
+@pytest.fixture
+def num_forwards(monkeypatch):
+    """How many pictures have gone through the frozen start of a cached network."""
+    seen = []
+    before = prefix_module.Prefix._features
+    monkeypatch.setattr(prefix_module.Prefix, "_features", lambda self, batch: seen.append(len(batch.indices)) or before(self, batch))
+    return seen
+
+
+@pytest.mark.parametrize("more", [{}, {"optimiser__ema_decay": 0.9}, {"model__thaw": {"stage 3": 1}}, {"model__train_stages": 0}])
+def test_cached_validation_changes_no_bit(tmp_path, more, num_forwards):
+    values = FROZEN | {"schedule__epochs": 3} | more
+    plain = small_run(tmp_path / "a", training__feature_cache="off", **values)
+    cached = small_run(tmp_path / "b", training__feature_cache="exact", **values)
+    assert train_here(plain) == train_here(cached) == 0
+    assert metrics(plain)["state_sha256"] == metrics(cached)["state_sha256"]
+    losses = [[e.validation_loss for e in of_kind(folder, ev.EpochFinished)] for folder in (plain, cached)]
+    assert losses[0] == losses[1]
+    assert sum(num_forwards) == (24 if "model__thaw" in more else 12)  # each validation picture once per place of the boundary
+    assert not (cached.path / "cache").exists()
+
+
+def test_cached_training_without_augmentation_gives_the_same_weights(tmp_path, num_forwards):
+    values = FROZEN | {"schedule__epochs": 4, "augment__preset": "none"}
+    plain = small_run(tmp_path / "a", training__feature_cache="off", **values)
+    cached = small_run(tmp_path / "b", training__feature_cache="exact", **values)
+    assert train_here(plain) == train_here(cached) == 0
+    ours, theirs = weights(cached), weights(plain)
+    for name, tensor in theirs.items():
+        torch.testing.assert_close(ours[name], tensor, rtol=1e-4, atol=1e-5)
+    assert sum(num_forwards) == 42 + 12
+    assert [e.phase for e in of_kind(cached, ev.PhaseStarted)].count("caching features") == 4
+
+
+def test_views_come_again_in_rotation(tmp_path, num_forwards):
+    folder = small_run(tmp_path, training__feature_cache="views", training__cached_views=2, schedule__epochs=5, **FROZEN)
+    assert train_here(folder) == 0
+    assert sum(num_forwards) == 2 * 42 + 12
+
+
+def test_a_thaw_before_the_boundary_makes_new_features_and_a_thaw_of_everything_ends_the_cache(tmp_path, num_forwards):
+    folder = small_run(
+        tmp_path, augment__preset="none", schedule__epochs=6, model__train_stages=0,
+        model__thaw={"stage 4": 1, "stage 3": 2, "stage 2": 4, "stage 1": 4, "stem": 4},
+    )  # fmt: skip
+    assert train_here(folder) == 0
+    assert sum(num_forwards) == 3 * (42 + 12)
+
+
+def test_a_cache_that_is_too_large_is_not_made_and_the_run_says_so(tmp_path):
+    folder = small_run(tmp_path, augment__preset="none", training__cache_gigabytes=1e-6, **FROZEN)
+    assert train_here(folder) == 0
+    (warning,) = [e for e in of_kind(folder, ev.WarningRaised) if e.code == "cache-too-large"]
+    assert "whole network" in warning.sentence and warning.fix
+
+
+def test_an_image_that_vanishes_is_replaced_in_the_cache_as_in_training(tmp_path):
+    folder = small_run(tmp_path, augment__preset="none", **FROZEN)
+    for name in ("0003.png", "0015.png"):  # one of training, one of validation
+        (tmp_path / "images" / "class-1" / name).unlink()
+    assert train_here(folder) == 0
+    told = [e.sentence.split()[0] for e in of_kind(folder, ev.WarningRaised) if e.code == "unreadable-image"]
+    assert sorted(told) == ["class-1/0003.png", "class-1/0015.png"]
+    ids, *_ = read_predictions(folder.results_path / "validation_predictions.npz")
+    assert len(ids) == NUM_VALIDATION - 1
+
+
+def test_a_run_killed_in_the_middle_resumes_to_the_same_bits(tmp_path):
+    values = FROZEN | {"schedule__epochs": 30, "augment__preset": "none", "training__checkpoint_seconds": 1}
+    whole, broken = small_run(tmp_path / "a", **values), small_run(tmp_path / "b", **values)
+    assert train_here(whole) == 0
+    process = start_engine(broken)
+    wait_until(lambda: len(of_kind(broken, ev.EpochFinished)) >= 3)
+    kill(process)
+    assert start_engine(broken, resume=True).wait(120) == 0
+    assert any(e.resumed_step for e in of_kind(broken, ev.RunStarted)) and len(of_kind(broken, ev.RunFinished)) == 1
+    assert metrics(whole)["state_sha256"] == metrics(broken)["state_sha256"]
+    assert events(broken)
+
+
+@pytest.mark.parametrize(("source", "name"), [("torchvision", "resnet18"), ("torchvision", "vgg11"), ("timm", "test_vit"), ("timm", "test_efficientnet")])  # fmt: skip
+@pytest.mark.parametrize("train_stages", [0, 1])
+def test_networks_of_every_kind_are_cut_exactly(source, name, train_stages):
+    experiment = Experiment().changed(
+        {"model.source": source, "model.backbone": name, "model.pretrained": False, "model.input_size": 160 if name == "test_vit" else 64,
+         "model.train_stages": train_stages}
+    )  # fmt: skip
+    network = build_network(experiment, 3)
+    network.train_mode()
+    size = experiment.model.input_size
+    images = torch.randn(2, 3, size, size)
+    cut = find_cut(network.module, network.stages, network.is_frozen, images)
+    assert cut is not None
+    module = network.module.eval()
+    more = torch.randn(5, 3, size, size)
+    with torch.no_grad():
+        assert torch.equal(cut.rest(cut.prefix(more)), module(more))
+        assert torch.equal(module(more), module(more))  # the network is as it was
+
+
+def test_a_stopped_run_leaves_no_features_behind_and_goes_on(tmp_path):
+    folder = small_run(tmp_path, augment__preset="none", schedule__epochs=3, **FROZEN)
+    assert train_here(folder, before=lambda control: setattr(control, "stops_after_epoch", True)) != 0
+    assert not (folder.path / "cache").exists()
+    assert train_here(folder, resume=True) == 0
+
+
+def test_rows_are_kept_on_disk_and_thrown_away_when_they_belong_to_something_else(tmp_path):
+    size = CacheSize(2, 5, (3,), torch.bfloat16)
+    cache = FeatureCache(tmp_path, "a", size)
+    rows = torch.arange(6).reshape(2, 3).to(torch.bfloat16)
+    cache.put(1, np.array([4, 2]), np.array([4, -1]), rows)
+    cache.save()
+    again = FeatureCache(tmp_path, "a", size)
+    assert again.has_all(1, np.array([2, 4])) and not again.has_all(0, np.array([2]))
+    features, shown = again.get(1, np.array([2, 4]))
+    assert shown.tolist() == [4] and torch.equal(features, rows[:1])  # the refused file is left out
+    assert size.num_bytes == 2 * 5 * 3 * 2
+    assert not FeatureCache(tmp_path, "b", size).has_all(1, np.array([4]))

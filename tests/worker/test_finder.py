@@ -1,0 +1,106 @@
+"""The range test over the real line: its curve comes in parts, it can be given up, and its process can be sent to rest."""
+
+from __future__ import annotations
+
+import queue
+
+import pytest
+from builders import build_dataset
+
+from studio.core.experiment import Experiment
+from studio.core.rate_test import LOWEST, RateTest
+from studio.supervise.worker import Worker
+from tests.worker.test_protocol import wait_until
+
+SMALL = {
+    "model.source": "timm", "model.backbone": "test_resnet", "model.pretrained": False, "model.train_stages": -1, "model.input_size": 64,
+    "training.batch_size": 8, "training.device": "cpu", "training.precision": "fp32", "training.workers": 0,
+}  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def request_params(tmp_path_factory) -> dict:
+    folder = tmp_path_factory.mktemp("data")
+    dataset = build_dataset(folder / "images", ("boot", "dress", "hat"), 14, 4, size_px=80)
+    listing = folder / "dataset.json"
+    listing.write_bytes(dataset.to_json())
+    experiment = Experiment().changed(SMALL | {"data.source": dataset.root})
+    return {"experiment": experiment.model_dump(mode="json"), "dataset": str(listing)}
+
+
+@pytest.fixture(scope="module")
+def finder(tmp_path_factory):
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("STUDIO_HOME", str(tmp_path_factory.mktemp("finder-home")))
+        patch.setenv("OMP_NUM_THREADS", "1")
+        worker = Worker("finder")
+        yield worker
+        worker.close(5)
+
+
+def start(finder: Worker, params: dict) -> tuple[int, queue.SimpleQueue, list, list]:
+    answers, parts, progress = queue.SimpleQueue(), [], []
+    number = finder.call(
+        "find_rate",
+        params,
+        lambda result: answers.put(("result", result)),
+        lambda error: answers.put(("error", error)),
+        lambda *step: progress.append(step),
+        on_part=parts.append,
+    )
+    return number, answers, parts, progress
+
+
+def test_the_curve_grows_in_parts_and_is_that_of_the_result(finder, request_params):
+    _, answers, parts, progress = start(finder, request_params)
+    kind, result = answers.get(timeout=120)
+    assert kind == "result", result
+    test = RateTest.from_json(result["test"].encode())
+    assert [part["first"] for part in parts] == list(range(len(parts))), "none is lost, none comes twice"
+    assert tuple(rate for part in parts for rate in part["rates"]) == test.rates
+    assert tuple(loss for part in parts for loss in part["losses"]) == test.losses
+    assert test.rates[0] == pytest.approx(LOWEST) and test.changed_since(Experiment().changed(SMALL)) == ("data.source",)
+    words = [what for _, _, what in progress]
+    assert words[:2] == ["Loading torch", "Building the network"] and "Testing rates" in words
+    assert progress[-1][0] == progress[-1][1] == test.num_steps
+
+
+def test_a_test_that_is_given_up_falls_silent_and_the_next_one_is_whole(finder, request_params):
+    number, answers, parts, _ = start(finder, request_params)
+    wait_until(lambda: parts, timeout_s=120)
+    finder.cancel(number)
+    num_parts = len(parts)
+    _, second, _, _ = start(finder, request_params)
+    assert second.get(timeout=120)[0] == "result"
+    assert answers.empty() and len(parts) <= num_parts + 1
+
+
+def test_bad_settings_come_back_as_a_sentence(finder, request_params):
+    experiment = Experiment().changed(SMALL | {"training.batch_size": 512})
+    _, answers, _, _ = start(finder, request_params | {"experiment": experiment.model_dump(mode="json")})
+    kind, error = answers.get(timeout=120)
+    assert kind == "error" and "Batch size 512" in error.sentence and not error.trace
+
+
+def test_a_list_of_images_that_is_gone_comes_back_as_a_sentence(finder, request_params):
+    _, answers, _, _ = start(finder, request_params | {"dataset": "/nowhere/list.json"})
+    kind, error = answers.get(timeout=120)
+    assert kind == "error" and "No such file" in error.sentence
+
+
+def test_at_rest_the_process_is_gone_and_the_next_test_starts_a_new_one(finder, request_params):
+    start(finder, request_params)[1].get(timeout=120)
+    before = finder.pid
+    wait_until(lambda: not finder.is_busy)
+    finder.rest()
+    wait_until(lambda: finder.pid is None)
+    _, answers, _, _ = start(finder, request_params)
+    assert answers.get(timeout=120)[0] == "result" and finder.pid not in (None, before)
+
+
+def test_a_process_at_work_is_not_sent_to_rest(finder, request_params):
+    _, answers, parts, _ = start(finder, request_params)
+    wait_until(lambda: parts, timeout_s=120)
+    before = finder.pid
+    finder.rest()
+    assert answers.get(timeout=120)[0] == "result" and finder.pid == before
