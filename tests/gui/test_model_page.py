@@ -11,8 +11,8 @@ from studio.core.experiment import Experiment
 from studio.core.path_text import path_to_text
 from studio.gui.context import make_context
 from studio.gui.pages.model import ModelPage
-from studio.gui.pages.model_list import Filter, arranged, best_for_cost, group_of
-from studio.gui.pages.model_network import Network, StageFacts, block_widths, network_from
+from studio.gui.pages.model.listing import Filter, arranged, best_for_cost, group_of
+from studio.gui.pages.model.network import Network, StageFacts, block_widths, network_from
 from studio.gui.testing import FakeEngines, FakeWorker
 from studio.supervise.worker import WorkerError
 

@@ -14,7 +14,7 @@ from studio.core.experiment import Experiment
 from studio.core.problem import BadInput, Problem, Repair
 from studio.gui.context import Context
 from studio.gui.page import Page
-from studio.gui.pages.model_network import Network, network_from
+from studio.gui.pages.model.network import Network, network_from
 from studio.gui.pages.schedule_cache import CacheForm
 from studio.gui.pages.schedule_curve import Curves, length_of, make_curves, steps_per_epoch
 from studio.gui.pages.schedule_export import ScheduleExport

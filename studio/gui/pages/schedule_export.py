@@ -13,7 +13,7 @@ from studio.catalog.schedules.export import as_csv, as_python, as_toml, as_torch
 from studio.core.file import write_atomically
 from studio.core.path_text import shown
 from studio.gui.context import Context
-from studio.gui.pages.model_network import network_from
+from studio.gui.pages.model.network import network_from
 from studio.gui.pages.schedule_curve import length_of, stage_names
 from studio.gui.widgets import button, plain_tooltip
 from studio.gui.wording import counted

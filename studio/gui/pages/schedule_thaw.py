@@ -12,7 +12,7 @@ from PySide6.QtWidgets import QAbstractSlider, QHBoxLayout, QMenu, QSizePolicy, 
 from studio.catalog.schedules import stage_factors, thaw_epochs
 from studio.core.experiment import Experiment
 from studio.gui.icon import icon, paint_icon
-from studio.gui.pages.model_network import Network
+from studio.gui.pages.model.network import Network
 from studio.gui.pages.schedule_curve import Length
 from studio.gui.pages.schedule_plot import LEFT_PX
 from studio.gui.pages.thaw_plan import PRESETS, Epoch, Preset, num_trainable_at, thaw_with, thaw_words

@@ -9,7 +9,7 @@ from PySide6.QtGui import QKeyEvent, QMouseEvent, QPainter, QPainterPath
 from PySide6.QtWidgets import QAbstractItemView, QHeaderView, QStyle, QStyledItemDelegate, QStyleOptionViewItem, QTableView, QWidget
 
 from studio.gui.icon import paint_icon
-from studio.gui.pages.model_network import Network
+from studio.gui.pages.model.network import Network
 from studio.gui.pages.thaw_plan import Epoch, num_frozen_before, thaw_words
 from studio.gui.theme import colour, font, pen, px
 from studio.gui.widgets import format_number, plain_tooltip

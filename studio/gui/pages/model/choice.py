@@ -14,8 +14,8 @@ from PySide6.QtWidgets import QFrame, QHBoxLayout, QProgressBar, QVBoxLayout, QW
 
 from studio.catalog.backbones import BackboneInfo
 from studio.core.path_text import shown
-from studio.gui.pages.model_list import facts
-from studio.gui.pages.model_table import Key, key_of
+from studio.gui.pages.model.listing import facts
+from studio.gui.pages.model.table import Key, key_of
 from studio.gui.theme import px
 from studio.gui.widgets import PlainLabel, Tag, button
 from studio.gui.wording import num_bytes

@@ -21,7 +21,7 @@ from PySide6.QtWidgets import (
 from studio.catalog.backbones import BackboneInfo
 from studio.core.path_text import shown
 from studio.gui.icon import icon
-from studio.gui.pages.model_list import COLUMNS, GROUPS, Filter, arranged, cell_words, facts, group_of
+from studio.gui.pages.model.listing import COLUMNS, GROUPS, Filter, arranged, cell_words, facts, group_of
 from studio.gui.theme import colour, font, pen, px
 from studio.gui.widgets import Chip, EmptyState, Panel, plain_tooltip
 

@@ -12,7 +12,7 @@ from PySide6.QtGui import QFontMetricsF, QKeyEvent, QMouseEvent, QPainter, QPain
 from PySide6.QtWidgets import QSizePolicy, QWidget
 
 from studio.gui.icon import paint_icon
-from studio.gui.pages.model_network import Network, block_widths
+from studio.gui.pages.model.network import Network, block_widths
 from studio.gui.pages.thaw_plan import Epoch, num_frozen_before
 from studio.gui.theme import colour, font, pen, px
 from studio.gui.widgets import Bubble

@@ -10,8 +10,8 @@ from PySide6.QtGui import QFontMetricsF, QPainter, QPaintEvent
 from PySide6.QtWidgets import QSizePolicy, QVBoxLayout, QWidget
 
 from studio.catalog.backbones import BackboneInfo
-from studio.gui.pages.model_list import GROUPS, best_for_cost, facts, group_of
-from studio.gui.pages.model_table import Key, group_symbol, group_token, key_of, symbol_path
+from studio.gui.pages.model.listing import GROUPS, best_for_cost, facts, group_of
+from studio.gui.pages.model.table import Key, group_symbol, group_token, key_of, symbol_path
 from studio.gui.theme import colour, font, pen, px, theme
 from studio.gui.widgets import Bubble
 from studio.gui.widgets.plot_style import QuietPlot, WordAxis, nice_step, set_axis_label

@@ -13,16 +13,16 @@ from studio.core.path_text import path_to_text, shown, text_to_path
 from studio.core.problem import BadInput
 from studio.gui.context import Context
 from studio.gui.page import Page
-from studio.gui.pages.model_choice import ChoiceCard
-from studio.gui.pages.model_head import HeadPanel
-from studio.gui.pages.model_list import facts
-from studio.gui.pages.model_network import Network, network_from
-from studio.gui.pages.model_parts import grown, make_legend, make_loading, make_mark
-from studio.gui.pages.model_scatter import BackboneScatter
-from studio.gui.pages.model_stages import StageTable
-from studio.gui.pages.model_strip import ArchitectureStrip
-from studio.gui.pages.model_table import BackbonePanel, Key, key_of
-from studio.gui.pages.model_weights import WeightsReport
+from studio.gui.pages.model.choice import ChoiceCard
+from studio.gui.pages.model.head import HeadPanel
+from studio.gui.pages.model.listing import facts
+from studio.gui.pages.model.network import Network, network_from
+from studio.gui.pages.model.parts import grown, make_legend, make_loading, make_mark
+from studio.gui.pages.model.scatter import BackboneScatter
+from studio.gui.pages.model.stages import StageTable
+from studio.gui.pages.model.strip import ArchitectureStrip
+from studio.gui.pages.model.table import BackbonePanel, Key, key_of
+from studio.gui.pages.model.weights import WeightsReport
 from studio.gui.pages.thaw_plan import Epoch, num_frozen_before
 from studio.gui.theme import px
 from studio.gui.widgets import Banner, EmptyState, NumberField, Panel, PlainLabel, button, splitter
