@@ -272,6 +272,8 @@ def evaluate(s: Setup, part: str) -> tuple[Scores, Answers]:
         if part == "validation":
             take_edits(s)
         if s.control.is_paused:
+            if part == "validation":  # the test part is scored after the last checkpoint, with the best weights in place
+                save(s)
             pause(s)
 
     size = EVALUATION_BATCH_CPU if s.device.type == "cpu" else 2 * s.experiment.training.batch_size

@@ -1,4 +1,4 @@
-"""Small networks on one thread: handing work to a second costs more than it saves, most of all on a busy machine."""
+"""Small networks on one thread: handing work to a second costs more than it saves, most of all on a busy machine. No engine outlives its test."""
 
 from __future__ import annotations
 
@@ -15,3 +15,12 @@ def one_thread():
         torch.set_num_threads(1)
         yield
         torch.set_num_threads(before)
+
+
+@pytest.fixture(autouse=True)
+def no_engine_is_left():
+    """One that a failed test left half-way would train on beside the next ones."""
+    yield
+    from engine_runs import end_started
+
+    end_started()

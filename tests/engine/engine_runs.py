@@ -17,7 +17,8 @@ from studio.core.event import Event
 from studio.core.experiment import Experiment
 from studio.core.journal import JournalReader
 from studio.core.run_folder import RunFolder, create_run
-from studio.supervise.engine import EngineProcess, start_engine
+from studio.supervise import engine as supervise
+from studio.supervise.engine import EngineProcess
 
 SMALL = {
     "model.source": "timm",
@@ -35,6 +36,7 @@ SMALL = {
 CLASSES = ("boot", "dress", "hat")
 NUM_TRAIN, NUM_VALIDATION = 42, 12
 STEPS_PER_EPOCH = 6  # 42 images in batches of 8, the last one smaller
+_started: list[EngineProcess | subprocess.Popen] = []
 
 
 def small_run(tmp_path: Path, **values) -> RunFolder:
@@ -80,7 +82,21 @@ def wait_until(condition: Callable[[], object], timeout_s: float = 60.0) -> None
         time.sleep(0.01)
 
 
-def kill(process: EngineProcess) -> None:
+def start_engine(folder: RunFolder, resume: bool = False) -> EngineProcess:
+    """As the window does; what still runs when the test is over is ended."""
+    _started.append(supervise.start_engine(folder, resume))
+    return _started[-1]
+
+
+def end_started() -> None:
+    """End every engine of this test: one that failed half-way must not leave a run behind."""
+    while _started:
+        process = _started.pop()
+        if process.poll() is None:
+            kill(process)
+
+
+def kill(process: EngineProcess | subprocess.Popen) -> None:
     os.kill(process.pid, signal.SIGKILL)
     process.wait(30)
 
@@ -89,7 +105,8 @@ def run_patched(folder: RunFolder, code: str) -> subprocess.Popen:
     """An engine process that runs `code` before it starts, to break something in it."""
     program = f"{code}\nfrom studio.engine.main import main\nraise SystemExit(main([{str(folder.path)!r}]))"
     with open(folder.log_path, "ab") as log:
-        return subprocess.Popen([sys.executable, "-c", program], stdin=subprocess.DEVNULL, stdout=log, stderr=log)
+        _started.append(subprocess.Popen([sys.executable, "-c", program], stdin=subprocess.DEVNULL, stdout=log, stderr=log))
+    return _started[-1]
 
 
 __all__ = [
@@ -98,6 +115,7 @@ __all__ = [
     "NUM_VALIDATION",
     "SMALL",
     "STEPS_PER_EPOCH",
+    "end_started",
     "events",
     "kill",
     "metrics",

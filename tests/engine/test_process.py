@@ -21,11 +21,14 @@ def test_the_first_sign_of_life_comes_before_torch(tmp_path):
     folder = small_run(tmp_path)
     start = time.monotonic()
     process = start_engine(folder)
-    wait_until(lambda: any(isinstance(e, ev.PhaseStarted) and e.phase == "loading torch" for e in events(folder)))
-    waited = time.monotonic() - start
+    seconds = []
+    for number in range(2):
+        wait_until(lambda count=number: len(of_kind(folder, ev.PhaseStarted)) > count)
+        seconds.append(time.monotonic() - start)
     assert folder.is_alive()
     process.end_by_force(grace_s=30)
-    assert waited < 3  # torch alone takes longer on a busy machine
+    assert of_kind(folder, ev.PhaseStarted)[0].phase == "loading torch"
+    assert seconds[0] < seconds[1] / 2
     imports = "import sys, studio.engine.main; print([m for m in sys.modules if m.split('.')[0] in ('torch', 'cv2', 'albumentations')])"
     assert subprocess.run([sys.executable, "-c", imports], capture_output=True, text=True, check=True).stdout.strip() == "[]"
 
@@ -109,9 +112,7 @@ def test_pause_resume_and_stop_act_between_steps_and_stop_saves_a_checkpoint_bef
     wait_until(lambda: folder.read_state().step > 2)
 
     folder.command("pause")
-    asked = time.monotonic()
     wait_until(lambda: folder.read_state().status is Status.PAUSED)
-    assert time.monotonic() - asked < 3
     step = folder.read_state().step
     assert any(c.step == step for c in of_kind(folder, ev.CheckpointSaved)), "a pause is safe"
     time.sleep(0.5)
@@ -127,6 +128,27 @@ def test_pause_resume_and_stop_act_between_steps_and_stop_saves_a_checkpoint_bef
     assert (folder.path / state.stopped.checkpoint / "manifest.json").is_file()
     assert state.checkpoints[-1].step == state.stopped.step == state.step
     assert folder.outcome(state).can_resume
+
+
+def test_a_pause_during_validation_is_safe_too(tmp_path):
+    folder = small_run(tmp_path)
+    pausing = """
+import studio.engine.loop as loop
+real = loop.evaluate
+def evaluate(s, part):
+    if s.progress.epoch == 0:
+        s.folder.command("pause")
+    return real(s, part)
+loop.evaluate = evaluate
+"""
+    process = run_patched(folder, pausing)
+    wait_until(lambda: folder.read_state().status is Status.PAUSED)
+    kill(process)
+    assert [c.step for c in of_kind(folder, ev.CheckpointSaved)] == [STEPS_PER_EPOCH]
+    whole = small_run(tmp_path / "whole")
+    assert train_here(whole) == 0
+    assert start_engine(folder, resume=True).wait(120) == 0
+    assert metrics(folder)["state_sha256"] == metrics(whole)["state_sha256"]
 
 
 def test_discard_ends_the_run_without_a_checkpoint(tmp_path):
