@@ -9,7 +9,7 @@ import sys
 import time
 
 import pytest
-from engine_runs import STEPS_PER_EPOCH, events, kill, metrics, of_kind, run_patched, small_run, start_engine, train_here, wait_until
+from engine_runs import STEPS_PER_EPOCH, kill, metrics, of_kind, run_patched, small_run, start_engine, train_here, wait_until
 
 from studio.core import event as ev
 from studio.core.outcome import Status

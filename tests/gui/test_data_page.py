@@ -399,8 +399,6 @@ def test_shift_chooses_a_range_and_ctrl_adds(page, qtbot, images):
 
 
 def test_a_hundred_thousand_images_are_laid_out_at_once(qtbot, theme):
-    import time
-
     from studio.gui.widgets.thumb import ThumbLoader
     from studio.gui.widgets.thumb_grid import Thumb, ThumbGrid
 
@@ -409,11 +407,11 @@ def test_a_hundred_thousand_images_are_laid_out_at_once(qtbot, theme):
     grid.resize(600, 400)
     grid.show()
     keys = [f"{i}.png" for i in range(100_000)]
-    start = time.perf_counter()
-    grid.set_keys(keys, lambda key: Thumb(key, f"/{key}"))
+    made = []
+    grid.set_keys(keys, lambda key: made.append(key) or Thumb(key, f"/{key}"))
     grid.verticalScrollBar().setValue(grid.verticalScrollBar().maximum())
     grid.grab()
-    assert time.perf_counter() - start < 0.5, "a list view takes more than a second for it"
+    assert 0 < len(made) < 1000, "only what is seen is looked at"
     assert grid.indexAt(QPoint(5, 390)).row() >= 100_000 - 2 * grid.columns
 
 
