@@ -18,10 +18,9 @@ from studio.core.experiment import Augment, Data, Experiment
 from studio.core.rng import sample_seed
 from studio.dataset.image import read_image
 from studio.dataset.scan import scan
-from studio.gui.pages import augment_card
-from studio.gui.pages.augment import AugmentPage
-from studio.gui.pages.augment_advice import advice_for
-from studio.gui.pages.augment_grid import NUM_VARIANTS, VariantGrid
+from studio.gui.pages.augment import AugmentPage, test_card
+from studio.gui.pages.augment.advice import advice_for
+from studio.gui.pages.augment.grid import NUM_VARIANTS, VariantGrid
 from studio.supervise.worker import WorkerError
 
 
@@ -126,9 +125,9 @@ def test_without_data_the_built_in_test_card_is_shown(page, desk, qtbot):
 
 
 def test_the_test_card_tells_left_from_right_and_up_from_down(theme):
-    card = augment_card.draw_test_card()
+    card = test_card.draw_test_card()
     assert card != card.flipped(Qt.Orientation.Horizontal) and card != card.flipped(Qt.Orientation.Vertical)
-    assert os.path.exists(augment_card.test_card_path())
+    assert os.path.exists(test_card.test_card_path())
 
 
 @pytest.mark.parametrize("preset", PRESETS, ids=lambda p: p.key)

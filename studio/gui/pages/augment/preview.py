@@ -12,8 +12,8 @@ from PySide6.QtWidgets import QHBoxLayout, QWidget
 
 from studio.core.path_text import path_to_text, shown
 from studio.gui.context import Context
-from studio.gui.pages.augment_card import test_card_path
-from studio.gui.pages.augment_grid import NUM_VARIANTS, Variant, VariantGrid
+from studio.gui.pages.augment.grid import NUM_VARIANTS, Variant, VariantGrid
+from studio.gui.pages.augment.test_card import test_card_path
 from studio.gui.theme import px
 from studio.gui.widgets import Banner, ComboBox, Panel, PlainLabel, Spinner, Toggle, button, icon_button
 from studio.gui.widgets.thumb import ThumbLoader, read_whole

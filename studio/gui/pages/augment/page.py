@@ -11,9 +11,9 @@ from studio.catalog.augments import PRESETS
 from studio.core.experiment import Experiment
 from studio.gui.context import Context
 from studio.gui.page import Page
-from studio.gui.pages.augment_advice import Advice, advice_for
-from studio.gui.pages.augment_large import LargeVariant
-from studio.gui.pages.augment_preview import PreviewPanel
+from studio.gui.pages.augment.advice import Advice, advice_for
+from studio.gui.pages.augment.large import LargeVariant
+from studio.gui.pages.augment.preview import PreviewPanel
 from studio.gui.theme import px
 from studio.gui.widgets import IconLabel, Panel, PlainLabel, Segmented, Toggle, button, line, scrolling, set_plain_tooltip, splitter
 from studio.gui.widgets.dashed import DashedFrame

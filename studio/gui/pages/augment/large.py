@@ -6,7 +6,7 @@ from PySide6.QtCore import QRectF
 from PySide6.QtGui import QPainter, QPaintEvent
 from PySide6.QtWidgets import QWidget
 
-from studio.gui.pages.augment_grid import Variant
+from studio.gui.pages.augment.grid import Variant
 from studio.gui.theme import px
 from studio.gui.widgets import PlainLabel
 from studio.gui.widgets.cover import Cover
