@@ -154,3 +154,36 @@ def test_any_file_name_survives_as_text(name):
 def test_names_are_shown_without_control_characters():
     assert shown("a\n\u202eb") == "a\\u000A\\u202Eb"
     assert path_to_text(b"caf\xe9.jpg") == "caf\\xE9.jpg"
+
+
+plain = st.recursive(
+    st.booleans() | st.integers(-(2**40), 2**40) | st.floats(allow_nan=False, allow_infinity=False) | st.text(max_size=8),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=4), inner, max_size=3),
+    max_leaves=6,
+)
+specs = st.builds(
+    lambda name, is_on, p, params, of: {"name": name, "is_on": is_on, "p": p, "params": params, "of": of},
+    st.sampled_from(("Affine", "OneOf", "Blur")),
+    st.booleans(),
+    st.floats(0, 1),
+    st.dictionaries(st.text(max_size=6), plain, max_size=3),
+    st.lists(st.builds(lambda p: {"name": "Blur", "p": p}, st.floats(0, 1)), max_size=2),
+)
+
+
+@given(st.lists(specs, max_size=3))
+def test_any_pipeline_comes_back_from_toml_and_json_as_it_was(transforms):
+    try:
+        experiment = Experiment().changed({"augment.preset": "custom", "augment.transforms": transforms})
+    except BadInput as exc:
+        assert "plain" in str(exc) or "parameters" in str(exc), "only values that are nested too deep are refused"
+        return
+    assert experiment_from_toml(experiment_to_toml(experiment)) == experiment
+    assert parse_experiment(experiment.model_dump(mode="json")) == experiment
+
+
+@pytest.mark.parametrize("value", [None, float("nan"), float("inf"), {1, 2}, object(), [[[[[[1]]]]]]])
+def test_a_parameter_that_is_no_plain_value_is_refused_with_its_place(value):
+    with pytest.raises(BadInput) as caught:
+        Experiment().changed({"augment.transforms": [{"name": "Blur", "params": {"blur_limit": value}}]})
+    assert caught.value.problems[0].field == "augment.transforms.0.params"

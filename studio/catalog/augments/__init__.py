@@ -1,57 +1,37 @@
 """The road of one image to the square the network sees: one code path for training, validation, prediction, preview and export.
 
-Importable without albumentations and cv2; `build_pipeline` and `evaluation_view` import them when called.
+Importable without albumentations, torch and cv2; `build_pipeline` and `evaluation_view` import them when called.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import TYPE_CHECKING
-
-from studio.catalog.augments.preset import PRESETS, Preset, TransformDescription
-from studio.catalog.augments.view import centre_view, evaluation_view, shrink_to_working_size
+from studio.catalog.augments.pipeline import Applied, Pipeline
+from studio.catalog.augments.preset import PRESETS, Preset, TransformDescription, pipeline_of, preset_of
+from studio.catalog.augments.view import evaluation_view, shrink_to_working_size
 from studio.core.experiment import Augment, Experiment
 
-if TYPE_CHECKING:
-    import numpy as np
-
-Pipeline = Callable[["np.ndarray", int], "np.ndarray"]
-
 __all__ = [
-    "PRESETS", "Pipeline", "Preset", "TransformDescription", "build_pipeline", "cached_views", "evaluation_view", "shrink_to_working_size",
+    "Applied", "PRESETS", "Pipeline", "Preset", "TransformDescription", "build_pipeline", "cached_views", "evaluation_view", "is_still",
+    "pipeline_of", "preset_of", "shrink_to_working_size",
 ]  # fmt: skip
 
 
+def is_still(augment: Augment) -> bool:
+    """Whether training sees the same pictures in every epoch."""
+    return not augment.mixes and not any(step.is_on and step.p > 0 for step in pipeline_of(augment))
+
+
 def cached_views(experiment: Experiment) -> int:
-    """How many different pictures of each training image a run keeps features of; 0 where training computes everything anew."""
-    is_still = _preset_of(experiment.augment).build is None
-    training = experiment.training
-    return {"off": 0, "exact": int(is_still), "views": 1 if is_still else training.cached_views}[training.feature_cache]
+    """How many different pictures of each training image a run keeps features of; 0 where training computes everything anew.
+
+    Mixed pictures have features of their own, so nothing is kept for training where batches are mixed.
+    """
+    if experiment.augment.mixes:
+        return 0
+    still, training = is_still(experiment.augment), experiment.training
+    return {"off": 0, "exact": int(still), "views": 1 if still else training.cached_views}[training.feature_cache]
 
 
 def build_pipeline(augment: Augment, input_size: int) -> Pipeline:
-    """A function (image uint8[H, W, 3], seed) -> uint8[input_size, input_size, 3], contiguous.
-
-    The result depends on the two arguments only, never on earlier calls. The function holds state while it runs: one per thread.
-    """
-    preset = _preset_of(augment)
-    if preset.build is None:
-        return lambda image, seed: centre_view(shrink_to_working_size(image, input_size), input_size)
-
-    import os
-
-    os.environ["NO_ALBUMENTATIONS_UPDATE"] = "1"  # it would ask a server for a newer version
-    import albumentations as alb
-    import numpy as np
-
-    compose = alb.Compose(preset.build(input_size, augment.horizontal_flip))
-
-    def apply(image: np.ndarray, seed: int) -> np.ndarray:
-        compose.set_random_seed(seed)
-        return np.ascontiguousarray(compose(image=shrink_to_working_size(image, input_size))["image"])
-
-    return apply
-
-
-def _preset_of(augment: Augment) -> Preset:
-    return next(preset for preset in PRESETS if preset.key == augment.preset)
+    """The pipeline of an experiment. Raises BadInput when a step cannot be built."""
+    return Pipeline(pipeline_of(augment), input_size)

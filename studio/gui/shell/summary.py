@@ -79,13 +79,13 @@ def _model(context: Context) -> Summary:
 
 
 def _augment(context: Context) -> Summary:
-    from studio.catalog.augments import PRESETS
+    from studio.catalog.augments import pipeline_of
 
     augment = context.store.experiment.augment
-    preset = next((p for p in PRESETS if p.key == augment.preset), None)
-    if preset is None or not preset.transforms:
+    steps = sum(step.is_on for step in pipeline_of(augment))
+    if not steps:
         return Summary("none", READY)
-    return Summary(f"{wording.counted(len(preset.transforms), 'transform')} · {augment.preset}", READY)
+    return Summary(f"{wording.counted(steps, 'transform')} · {augment.preset}", READY)
 
 
 def _schedule(context: Context) -> Summary:

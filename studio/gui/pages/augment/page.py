@@ -20,6 +20,7 @@ from studio.gui.widgets.dashed import DashedFrame
 from studio.gui.wording import NBSP
 
 _TITLES = {"none": "Off"}
+_STRENGTHS = PRESETS[:4]
 _ICONS = {
     "Random crop": "crop", "Mirror": "arrows-left-right", "Turn": "arrow-clockwise", "Turn, shift, shear": "arrow-clockwise",
     "Colour": "palette", "Blur or noise": "drop-half", "Covered patches": "selection-slash",
@@ -34,7 +35,7 @@ class AugmentPage(Page):
         super().__init__(context, parent)
         self.set_subtitle("Applied to training images only, new random values every epoch")
         self.head.addWidget(PlainLabel("Strength", "label"))
-        self.strength = Segmented([(p.key, _TITLES.get(p.key, p.title)) for p in PRESETS], name="augment.strength")
+        self.strength = Segmented([(p.key, _TITLES.get(p.key, p.title)) for p in _STRENGTHS], name="augment.strength")
         self.strength.setAccessibleName("Strength of augmentation")
         self.strength.value_changed.connect(lambda key: self.store.set({"augment.preset": key}, f"strength to {_title(key).lower()}"))
         self.head.addWidget(self.strength)
@@ -91,7 +92,7 @@ class AugmentPage(Page):
 
     def _show(self) -> None:
         augment = self.store.experiment.augment
-        preset = next(p for p in PRESETS if p.key == augment.preset)
+        preset = next((p for p in _STRENGTHS if p.key == augment.preset), PRESETS[0])
         self.strength.set_value(augment.preset)
         set_plain_tooltip(self.strength, preset.help)
         is_off = augment.preset == "none"
