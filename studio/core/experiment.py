@@ -9,25 +9,17 @@ from __future__ import annotations
 import math
 from typing import Annotated, Any, Literal, get_args
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+from pydantic import Field, ValidationError, field_validator
 
+from studio.core.head import HeadPart, order_problem
 from studio.core.problem import BadInput, Problem, Repair, error
+from studio.core.section import Section as _Section
+from studio.core.section import field as _field
 
 SCHEMA_VERSION = 1
 
 Share = Annotated[float, Field(ge=0.0, le=1.0)]
-Takes = Literal["live", "next epoch", "new run"]
-
-
-def _field(default: Any, label: str, help_: str, *, takes: Takes = "new run", unit: str = "", log: bool = False, **bounds):
-    """A field whose label, help, unit, scale and moment of effect the forms and the reference page show."""
-    extra = {"label": label, "unit": unit, "takes": takes, "log": log}
-    return Field(default, description=help_, json_schema_extra=extra, **bounds)
-
-
-class _Section(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False, validate_default=True)
-
+Deviation = Annotated[float, Field(ge=0.001, le=1.0)]
 
 Layout = Literal["auto", "class folders", "split folders", "csv"]
 
@@ -76,22 +68,77 @@ class Model(_Section):
         ge=-1,
         le=200,
     )
+    cut: str = _field(
+        "",
+        "Cut after",
+        "The stage behind which the pretrained network ends and the new head begins; empty keeps all stages and replaces the classifier alone.",
+        max_length=200,
+    )
     thaw: dict[str, Annotated[int, Field(ge=-1, le=10_000)]] = _field(
         {},
         "Thaw",
         "Stage name to the epoch from which it trains: 0 from the start, −1 never. Stages not named follow “Stages that train”.",
         takes="live",
     )
+    layers: dict[str, Literal["train", "frozen"]] = _field(
+        {},
+        "Single layers",
+        "Modules and parameters that train from the start, or never, whatever their stage does, by their name in the network "
+        "(“backbone.layer4.1” or “backbone.layer4.1.conv2.weight”); the longest name that fits decides.",
+        takes="live",
+    )
+    batch_norm: dict[str, Literal["keep", "adapt", "train"]] = _field(
+        {},
+        "Batch normalisation",
+        "Stage name to what its batch normalisation does. Keep: the stored mean and variance stay. Adapt: they follow the data, the weights "
+        "are fixed (arXiv 1603.04779). Train: they follow the data and the weights train. Stages not named keep while they are frozen, "
+        "and train once they train.",
+        takes="live",
+    )
+    head: tuple[HeadPart, ...] = _field(
+        (), "Head", "Parts between the backbone and the last layer, in order; none is one linear layer on the backbone's own pooling.",
+        max_length=16,
+    )  # fmt: skip
     dropout: float = _field(0.2, "Dropout", "Share of features dropped before the last layer in training.", ge=0.0, le=0.95)
-    head_init: Literal["he", "xavier", "zeros"] = _field(
-        "xavier", "Initialisation", "How the new layer starts. He: arXiv 1502.01852. Xavier: Glorot and Bengio 2010."
+    head_init: Literal["he", "xavier", "orthogonal", "truncated normal", "zeros"] = _field(
+        "xavier",
+        "Initialisation",
+        "How new layers start. He: arXiv 1502.01852. Xavier: Glorot and Bengio 2010. Orthogonal: arXiv 1312.6120. "
+        "Truncated normal: variance 1 / fan, cut at two sigma (LeCun et al. 1998). Zeros: to see that it sticks.",
+    )
+    head_init_fan: Literal["in", "out"] = _field(
+        "in", "Fan", "Which side keeps its variance: in, the activations; out, the gradients (He, truncated normal)."
+    )
+    head_bias: Literal["zero", "class prior"] = _field(
+        "zero",
+        "Bias",
+        "How the last layer's bias starts. Class prior: the logarithm of each class's share of the training images (arXiv 1708.02002, 4.1).",
+    )
+    start_run: str = _field(
+        "",
+        "Start from run",
+        "The folder of a run whose best weights this one starts from. Rows of classes of the same name are taken over; other classes "
+        "start new. Backbone, cut and head must be those of that run.",
     )
     input_size: int = _field(224, "Input size", "Side of the square the network sees.", unit="px", ge=16, le=1024)
-    normalisation: Literal["backbone", "data"] = _field(
+    normalisation: Literal["backbone", "data", "custom"] = _field(
         "backbone",
         "Normalise with",
-        "Mean and standard deviation of each channel: those the backbone was trained with, or this training split's own.",
+        "Mean and standard deviation of each channel: those the backbone was trained with, this training split's own, or custom ones.",
     )
+    custom_mean: tuple[Share, Share, Share] = _field(
+        (0.485, 0.456, 0.406), "Custom mean", "Mean of red, green and blue, each in 0 to 1 (custom)."
+    )
+    custom_std: tuple[Deviation, Deviation, Deviation] = _field(
+        (0.229, 0.224, 0.225), "Custom deviation", "Standard deviation of red, green and blue, each in 0.001 to 1 (custom)."
+    )
+
+    @field_validator("head")
+    @classmethod
+    def _has_sensible_order(cls, parts: tuple[HeadPart, ...]) -> tuple[HeadPart, ...]:
+        if sentence := order_problem(parts):
+            raise ValueError(sentence)
+        return parts
 
 
 class TransformSpec(_Section):
@@ -417,6 +464,8 @@ def _as_problem(e: dict[str, Any]) -> Problem:
             sentence = f"{shown} is not one of {ctx['expected']}."
         case "finite_number":
             sentence = f"{shown} is not a finite number."
+        case "value_error":
+            sentence = f"{str(ctx['error']).rstrip('.')}."
         case "string_pattern_mismatch":
             sentence = f"{shown} is not understood; {field_info(path).description}"
         case _:

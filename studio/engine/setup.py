@@ -177,7 +177,9 @@ def _dataset(folder: RunFolder, experiment: Experiment, control: Control, report
 def view_for(experiment: Experiment, dataset: Dataset) -> dict:
     info = backbone_info(experiment.model.source, experiment.model.backbone)
     mean, std = info.mean, info.std
-    if experiment.model.normalisation == "data":
+    if experiment.model.normalisation == "custom":
+        mean, std = experiment.model.custom_mean, experiment.model.custom_std
+    elif experiment.model.normalisation == "data":
         from studio.dataset.statistics import pixel_statistics
 
         found = pixel_statistics(dataset.changed(samples=dataset.part("train")))

@@ -25,6 +25,35 @@ def test_it_comes_back_from_toml_as_it_was():
     assert experiment_from_toml(experiment_to_toml(experiment)) == experiment
 
 
+def test_a_head_of_parts_and_single_layers_come_back_from_toml():
+    experiment = Experiment().changed(
+        {
+            "model.cut": "stage 3",
+            "model.head": [{"kind": "convolution", "channels": 64}, {"kind": "pooling", "method": "gem"}, {"kind": "hidden", "width": 32}],
+            "model.layers": {"backbone.layer1.0.conv1.weight": "train", "head.linear": "frozen"},
+            "model.batch_norm": {"stage 1": "adapt"},
+            "model.normalisation": "custom",
+            "model.custom_mean": (0.1, 0.2, 0.3),
+        }
+    )
+    again = experiment_from_toml(experiment_to_toml(experiment))
+    assert again == experiment and again.model.head[0].residual and again.model.head[1].method == "gem"
+
+
+@pytest.mark.parametrize(
+    ("parts", "words"),
+    [
+        ([{"kind": "hidden"}, {"kind": "convolution"}], "cannot come after pooling or a hidden layer"),
+        ([{"kind": "pooling"}, {"kind": "pooling"}], "once only"),
+        ([{"kind": "hidden", "width": 0}], "at least 1"),
+        ([{"kind": "magic"}], "magic"),
+    ],
+)
+def test_a_head_whose_parts_do_not_follow_one_another_is_refused(parts, words):
+    with pytest.raises(BadInput, match=words):
+        Experiment().changed({"model.head": parts})
+
+
 @given(st.dictionaries(st.text(), st.text(), max_size=4), st.text(max_size=200), st.floats(1e-8, 10.0))
 def test_any_text_and_number_comes_back_from_toml(relabelled, name, rate):
     values = {"name": name, "data.relabelled": relabelled, "data.left_out": tuple(relabelled), "schedule.peak_lr": rate}

@@ -222,12 +222,13 @@ class _Row(QFrame):
         if command.kind == "setting":
             row.addWidget(PlainLabel(command.note, "caption"))
             row.addStretch(1)
-            self.editor = FieldEditor(context.store, command.setting, max_segments=3, name=f"palette.{command.setting}")
-            self.editor.setSizePolicy(QSizePolicy.Policy.Fixed, QSizePolicy.Policy.Fixed)
-            self.editor.setMinimumWidth(px(60))
-            if hasattr(self.editor.control, "slider") or isinstance(self.editor.control, QLineEdit) and self.editor.number_field is None:
-                self.editor.setFixedWidth(px(230))
-            row.addWidget(self.editor)
+            if not isinstance(context.store.value(command.setting), (tuple, dict)):  # lists are edited on their page
+                self.editor = FieldEditor(context.store, command.setting, max_segments=3, name=f"palette.{command.setting}")
+                self.editor.setSizePolicy(QSizePolicy.Policy.Fixed, QSizePolicy.Policy.Fixed)
+                self.editor.setMinimumWidth(px(60))
+                if hasattr(self.editor.control, "slider") or isinstance(self.editor.control, QLineEdit) and self.editor.number_field is None:
+                    self.editor.setFixedWidth(px(230))
+                row.addWidget(self.editor)
             row.addWidget(takes_tag(field_info(command.setting).json_schema_extra["takes"]))
         else:
             row.addStretch(1)
