@@ -226,7 +226,11 @@ class _Row(QFrame):
                 self.editor = FieldEditor(context.store, command.setting, max_segments=3, name=f"palette.{command.setting}")
                 self.editor.setSizePolicy(QSizePolicy.Policy.Fixed, QSizePolicy.Policy.Fixed)
                 self.editor.setMinimumWidth(px(60))
-                if hasattr(self.editor.control, "slider") or isinstance(self.editor.control, QLineEdit) and self.editor.number_field is None:
+                if (
+                    hasattr(self.editor.control, "slider")
+                    or isinstance(self.editor.control, QLineEdit)
+                    and self.editor.number_field is None
+                ):
                     self.editor.setFixedWidth(px(230))
                 row.addWidget(self.editor)
             row.addWidget(takes_tag(field_info(command.setting).json_schema_extra["takes"]))
