@@ -36,6 +36,8 @@ def read_experiment(path: str | os.PathLike) -> Experiment:
         raise BadInput(f"{path} is not a text file (byte {exc.start} is not UTF-8).") from None
     except OSError as exc:
         raise BadInput(f"{path} cannot be read: {exc.strerror}.") from None
+    if not text.strip("\0 \t\r\n"):
+        raise BadInput(f"{path} is empty; its content was lost. Take an earlier copy, or `studio init` writes a new one.")
     try:
         return experiment_from_toml(text)
     except BadInput as exc:

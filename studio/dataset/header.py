@@ -160,8 +160,27 @@ def _bmp(head: bytes) -> tuple[int, int]:
 def _by_pillow(num_bytes: int, read_at: _ReadAt) -> tuple[str, int, int]:
     from studio.dataset.image import open_image
 
-    with open_image(io.BufferedReader(_Window(num_bytes, read_at))) as im:
-        return im.format, *im.size
+    try:
+        with open_image(io.BufferedReader(_Window(num_bytes, read_at))) as im:
+            return im.format, *im.size
+    except ImageRefused:
+        if (num_bands := _tiff_bands(read_at)) > 4:
+            raise ImageRefused(f"{num_bands} channels per pixel; save the three to be used as an RGB image") from None
+        raise
+
+
+def _tiff_bands(read_at: _ReadAt) -> int:
+    """Samples per pixel of a classic TIFF's first page; 0 where that cannot be found. TIFF 6.0, section 2."""
+    try:
+        head = read_at(0, 8)
+        order = {b"II*\0": "<", b"MM\0*": ">"}[head[:4]]
+        at = struct.unpack(f"{order}I", head[4:8])[0]
+        directory = read_at(at, 2 + 12 * 64)
+        num_tags = min(64, struct.unpack_from(f"{order}H", directory)[0])
+        tags = (struct.unpack_from(f"{order}HHIH", directory, 2 + 12 * i) for i in range(num_tags))
+        return next((value for tag, _, _, value in tags if tag == 277), 0)
+    except (KeyError, struct.error, OSError):
+        return 0
 
 
 class _Window(io.RawIOBase):
@@ -198,6 +217,7 @@ _MAGIC = (
     (b"\xff\x0a", "JPEG XL, which is not read; save it as PNG"),
     (b"DDS ", "a DDS texture, which is not read; save it as PNG"),
     (b"icns", "an icon file, which is not read; save it as PNG"),
+    (b"\xd7\xcd\xc6\x9a", "a Windows metafile, which is not read; save it as PNG"),
     (b"SIMPLE  =", "a FITS file, which is not read; save it as PNG or TIFF"),
     (b"\xd0\xcf\x11\xe0", "an Office or FlashPix file, not an image"),
     (b"PK\x03\x04", "a ZIP archive, not an image"),

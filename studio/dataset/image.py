@@ -22,6 +22,7 @@ from typing import BinaryIO
 import numpy as np
 from PIL import AvifImagePlugin, BmpImagePlugin, GifImagePlugin, Image, JpegImagePlugin, PngImagePlugin, TiffImagePlugin, WebPImagePlugin
 
+from studio.dataset.damage import has_archive_behind, has_lost_restarts, lacks_rows
 from studio.dataset.header import FORMATS, ImageRefused, check_size, open_regular, os_reason, parse_header
 
 __all__ = ["BACKGROUND", "Decoded", "ImageRefused", "decode", "decode_noted", "open_image", "read_bytes", "read_image"]
@@ -93,6 +94,7 @@ def decode_noted(data: bytes, *, max_megapixels: float = 80.0, least_px: int | N
         _check_png(data)
     if header.format == "JPEG":
         _check_jpeg(data)
+        notes += _jpeg_notes(data)
     with open_image(io.BytesIO(data)) as im:
         check_size(*im.size, max_megapixels)
         if frames := _frames(im):
@@ -108,6 +110,8 @@ def decode_noted(data: bytes, *, max_megapixels: float = 80.0, least_px: int | N
             rgb = _without_end(data)
             notes.append("missing end marker")
         else:
+            if header.format == "PNG" and _ends_empty(im) and lacks_rows(data):
+                raise ImageRefused("truncated: rows of the picture are missing")
             rgb = _to_rgb(im, notes)
         turn = _turn(im)
         if turn is not None:
@@ -193,7 +197,7 @@ def _from_declared_range(im: Image.Image) -> Image.Image:
         if np.isfinite([low, high]).all() and high > low:
             grey = np.rint(np.clip((values - low) / (high - low), 0, 1) * 255).astype(np.uint8)
             return Image.fromarray(grey).convert("RGB")
-    kind = "floating-point" if im.mode == "F" else "32-bit"
+    kind = "floating-point" if im.mode == "F" else "signed or 32-bit"
     raise ImageRefused(f"{kind} pixels without a declared range; save it with 8 or 16 bits per channel")
 
 
@@ -221,6 +225,24 @@ def _check_jpeg(data: bytes) -> None:
     if data[-_ZERO_TAIL:].count(0) == _ZERO_TAIL and not data.rstrip(b"\0").endswith(b"\xff\xd9"):
         zeros = len(data) - len(data.rstrip(b"\0"))
         raise ImageRefused(f"zero-filled tail: the last {100 * zeros / len(data):.0f} % of the file are lost")
+
+
+def _ends_empty(im: Image.Image) -> bool:
+    """Whether what a PNG stores last, its last row or when interlaced the last odd one, holds only zeros: they may be missing."""
+    last = [y for y in (im.height - 1, im.height - 2) if y >= 0]
+    return any(not np.asarray(im.crop((0, y, im.width, y + 1))).any() for y in last)
+
+
+def _jpeg_notes(data: bytes) -> list[str]:
+    notes = []
+    try:
+        if has_lost_restarts(data):
+            notes.append("damaged in the middle")
+    except (struct.error, IndexError, ValueError):
+        pass  # a broken table of markers says nothing about the picture; the decoder judges that
+    if has_archive_behind(data):
+        notes.append("an archive lies behind the picture")
+    return notes
 
 
 def _without_end(data: bytes) -> Image.Image:

@@ -168,6 +168,11 @@ def listing_problems(listing: Listing, root: str) -> list[Problem]:
         found.append(warning("data.source", f"There is no permission to read {listed(listing.denied)}; what is inside is not used."))
     if listing.too_deep:
         found.append(note("data.source", f"Folders more than 64 levels deep are not read: {listed(listing.too_deep, 2)}."))
+    if listing.too_long:
+        found.append(warning("data.source", f"Not read, because the path is too long for this system: {listed(listing.too_long, 2)}."))
+    if listing.outside:
+        are = counted(len(listing.outside), "file is a link to a place", "files are links to places")
+        found.append(note("data.source", f"{are} outside the folder and used like the others: {listed(listing.outside, 3)}."))
     if listing.repeated:
         found.append(note("data.source", f"Links to folders that are read already are skipped: {listed(listing.repeated)}."))
     if listing.runs:

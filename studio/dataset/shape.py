@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping
 
 from studio.core.path_text import shown
 from studio.core.problem import Problem, error, note, warning
-from studio.dataset.dataset import Dataset, Split
+from studio.dataset.dataset import Dataset, SetAside, Split
 from studio.dataset.words import counted, listed, look_alikes
 
 FEW_VALIDATION_IMAGES = 5
 IMBALANCE = 5  # largest to smallest class
 MISSING_IN_TABLE = "there is no such file (row"  # the reading of the table reports these with their rows
 _MANY_BROKEN = 0.05
+_FEWEST_BROKEN = 3  # one bad file of twenty says nothing about how the class was copied
 
 
 def shape_problems(dataset: Dataset, named: Mapping[str, set[Split]]) -> list[Problem]:
@@ -122,8 +124,26 @@ def _set_aside_problems(dataset: Dataset) -> list[Problem]:
     more = f"; and {len(aside) - 2:,} more" if len(aside) > 2 else ""
     make = warning if len(aside) > _MANY_BROKEN * total else note
     return [
+        *_much_of_a_class(dataset, aside),
         make(
             "data.source",
             f"{counted(len(aside), 'file')} of {total:,} cannot be used and {'is' if len(aside) == 1 else 'are'} set aside. {words}{more}.",
+        ),
+    ]
+
+
+def _much_of_a_class(dataset: Dataset, aside: list[SetAside]) -> list[Problem]:
+    """A class that lost so much is a half-finished copy more often than not: the run waits until somebody has decided."""
+    depth = {"class folders": 0, "split folders": 1}.get(dataset.layout)
+    if depth is None:  # a table has named each of them already
+        return []
+    lost = Counter(parts[depth] for a in aside if len(parts := a.id.split("/")) > depth + 1)
+    used = Counter(sample.label for sample in dataset.samples)
+    return [
+        error(
+            "data.source",
+            f"{number:,} of {number + used[label]:,} files of “{shown(label)}” cannot be used. Copy them again, or leave them out on the Data page.",
         )
+        for label, number in sorted(lost.items())
+        if number >= max(_FEWEST_BROKEN, _MANY_BROKEN * (number + used[label]))
     ]

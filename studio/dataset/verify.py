@@ -86,6 +86,8 @@ def _joined(old: Sequence[Problem], new: Sequence[Problem]) -> tuple[Problem, ..
 
 _EFFECT = {
     "missing end marker": (note, "They are used; check that they were copied completely."),
+    "damaged in the middle": (warning, "A band of them may be grey or shifted. Look at them, and copy them again."),
+    "an archive lies behind": (note, "Only the picture is used; nothing behind it is ever opened."),
     "fully transparent": (warning, "They become white. Leave them out if nothing is on them."),
     "of the 16-bit range": (warning, "They look almost black. Scale them to the full range before training."),
     "frame": (note, "Only the first frame is used."),

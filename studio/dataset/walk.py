@@ -24,6 +24,8 @@ class Listing:
     folders: list[str] = field(default_factory=list)
     denied: list[str] = field(default_factory=list)  # folders that may not be read
     too_deep: list[str] = field(default_factory=list)
+    too_long: list[str] = field(default_factory=list)  # folders whose path the system does not open
+    outside: list[str] = field(default_factory=list)  # files that are links to a place outside the root
     repeated: list[str] = field(default_factory=list)  # links to folders that were read already
     broken_links: list[str] = field(default_factory=list)
     runs: list[str] = field(default_factory=list)  # run folders of Studio
@@ -34,6 +36,7 @@ def list_files(root: str, *, on_found: Callable[[int], None] | None = None, is_c
     """Walk `root` (a path, not its text form). Raises PermissionError or other OSError for the root itself, and Cancelled."""
     found = Listing()
     folders = [("", root, 0)]
+    real_root = os.path.join(os.path.realpath(root), "")
     links: list[tuple[str, str, int]] = []  # read last, so that a folder is found under its real name
     seen: set[tuple[int, int]] = set()
     while folders or links:
@@ -49,10 +52,10 @@ def list_files(root: str, *, on_found: Callable[[int], None] | None = None, is_c
             seen.add(key)
             with os.scandir(path) as entries:
                 entries = list(entries)
-        except OSError:
+        except OSError as exc:
             if not prefix:
                 raise
-            found.denied.append(prefix[:-1])
+            (found.too_long if exc.errno == errno.ENAMETOOLONG else found.denied).append(prefix[:-1])
             continue
         if {"journal.jsonl", "experiment.toml"} <= {entry.name for entry in entries}:
             found.runs.append(prefix[:-1])
@@ -60,15 +63,24 @@ def list_files(root: str, *, on_found: Callable[[int], None] | None = None, is_c
         if prefix:
             found.folders.append(prefix[:-1])
         for entry in entries:
-            _sort_in(entry, prefix, depth, found, folders, links)
+            _sort_in(entry, prefix, depth, found, folders, links, real_root)
         if on_found:
             on_found(len(found.files))
-    for each in (found.files, found.folders, found.denied, found.too_deep, found.repeated, found.broken_links):
+    for each in (
+        found.files,
+        found.folders,
+        found.denied,
+        found.too_deep,
+        found.too_long,
+        found.outside,
+        found.repeated,
+        found.broken_links,
+    ):
         each.sort()
     return found
 
 
-def _sort_in(entry: os.DirEntry, prefix: str, depth: int, found: Listing, folders: list, links: list) -> None:
+def _sort_in(entry: os.DirEntry, prefix: str, depth: int, found: Listing, folders: list, links: list, real_root: str) -> None:
     name = entry.name
     if name[0] == "." or name in _IGNORED:
         found.num_ignored += 1
@@ -77,6 +89,8 @@ def _sort_in(entry: os.DirEntry, prefix: str, depth: int, found: Listing, folder
     try:
         if entry.is_file():
             found.files.append((id_, entry.path))
+            if entry.is_symlink() and not os.path.realpath(entry.path).startswith(real_root):
+                found.outside.append(id_)
         elif entry.is_dir():
             if depth + 1 >= MAX_DEPTH:
                 found.too_deep.append(id_)
@@ -87,4 +101,5 @@ def _sort_in(entry: os.DirEntry, prefix: str, depth: int, found: Listing, folder
         else:
             found.num_ignored += 1
     except OSError as exc:
-        (found.broken_links if exc.errno == errno.ELOOP else found.denied).append(id_)
+        kinds = {errno.ELOOP: found.broken_links, errno.ENAMETOOLONG: found.too_long}
+        kinds.get(exc.errno, found.denied).append(id_)

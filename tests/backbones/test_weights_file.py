@@ -220,6 +220,8 @@ def test_a_safetensors_header_with_a_name_twice_is_refused(tmp_path):
         b'{"a": {"dtype": "F32", "shape": [9223372036854775807, 8], "data_offsets": [0, 4]}}',
         b'{"a": {"dtype": "F32", "shape": [1], "data_offsets": [0, 400]}}',
         b'{"a": {"dtype": "F32", "shape": [1], "data_offsets": [4, 0]}}',
+        b'{"a": {"dtype": "F32", "shape": [1], "data_offsets": [0, 4]}, "b": {"dtype": "F32", "shape": [1], "data_offsets": [2, 6]}}',
+        b'{"a": {"dtype": "F32", "shape": [0], "data_offsets": [4, 4]}}',
         b'{"a": 5}',
         b"{}",
     ],
@@ -228,6 +230,13 @@ def test_a_malformed_safetensors_header_is_refused_in_words(header, tmp_path):
     sentence = refusal(header_file(tmp_path / "w.safetensors", header, b"\0\0\0\0"))
     assert sentence.startswith("“w.safetensors” ")
     assert "Error" not in sentence
+
+
+def test_a_header_longer_than_any_file_is_refused_without_reading_it(tmp_path):
+    path = tmp_path / "w.safetensors"
+    for length in (2**63, 200_000_000):
+        path.write_bytes(length.to_bytes(8, "little") + b"{}")
+        assert "cut short or is not a safetensors file" in refusal(path)
 
 
 def test_a_folder_a_missing_file_and_a_pipe_are_refused_without_waiting(tmp_path):

@@ -108,7 +108,16 @@ def test_a_problem_in_a_file_names_its_line(tmp_path):
         (b"schema_version = 1\n[schedule]\npeak_lr = 1e400\n", "finite"),
         (b"schema_version = 1\n[schedule]\nepochs = " + b"9" * 5000 + b"\n", "TOML"),
         (b"a = " + b"[" * 100_000, "TOML"),
-        (b"\x00" * 100, "TOML"),
+        (b"\x00" * 100, "is empty; its content was lost"),
+        (b"", "is empty; its content was lost"),
+        (b"schema_version = 1\n[schedule]\nepochs = 3\n\0\0\0\0", "TOML"),
+        (b"[schedule]\nepochs = 3\nepochs = 4\n", "line 3"),
+        (b"[schedule]\nepochs = 1000000000000\n", "at most 10"),
+        (b"[schedule]\npeak_lr = -1\n", "out of range"),
+        (b"[training]\nbatch_size = 1000000000\n", "at most 65536"),
+        (b"[model]\ninput_size = 0\n", "at least 16"),
+        (b"schema_version = 1.5\n", "not a version number"),
+        (b"schedule = 7\n", "schedule"),
     ],
 )
 def test_a_broken_file_gives_one_clear_sentence(tmp_path, content, words):

@@ -384,7 +384,7 @@ def tree_hash(root: Path) -> str:
     h = hashlib.sha256()
     for path in sorted(root.rglob("*")):
         info = path.lstat()
-        h.update(f"{path} {info.st_mode} {info.st_size} {info.st_mtime_ns}".encode())
+        h.update(os.fsencode(path) + f" {info.st_mode} {info.st_size} {info.st_mtime_ns}".encode())
         if path.is_file():
             h.update(path.read_bytes())
     return h.hexdigest()
