@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 
+from studio.catalog.augments.check import augment_problems
 from studio.catalog.schedules.check import schedule_problems
 from studio.core.experiment import Experiment
 from studio.core.path_text import text_to_path
@@ -16,6 +17,7 @@ def check_run(experiment: Experiment, dataset: Dataset) -> list[Problem]:
     found = list(dataset.problems)
     found += _parts(dataset)
     found += schedule_problems(experiment, num_train=len(dataset.part("train")))
+    found += augment_problems(experiment)
     found += _files(experiment)
     return found
 

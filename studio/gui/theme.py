@@ -14,7 +14,7 @@ from PySide6.QtCore import QEvent, QObject, Qt, Signal
 from PySide6.QtGui import QBrush, QColor, QFont, QFontDatabase, QFontInfo, QGuiApplication, QPainter, QPalette, QPen, QPixmap, QTransform
 from PySide6.QtWidgets import QApplication
 
-from studio.gui.resource import resource
+from studio.core.resource import resource
 
 Mode = Literal["dark", "light"]
 Choice = Literal["system", "dark", "light"]

@@ -8,26 +8,21 @@ others as they are, which is what makes two previews comparable.
 from __future__ import annotations
 
 import random
+import re
 import warnings
 import zlib
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from studio.catalog.augments.catalog import COMPOSITIONS
+from studio.catalog.augments.default import completed
 from studio.catalog.augments.policy import POLICIES, build_policy
-from studio.catalog.augments.view import centre_view, shrink_to_working_size
+from studio.catalog.augments.view import centre_view, grow_to_least_size, shrink_to_working_size
 from studio.core.experiment import TransformSpec
 from studio.core.problem import BadInput, error
 
 if TYPE_CHECKING:
     import numpy as np
-
-COMPOSITIONS = ("OneOf", "SomeOf", "Sequential")
-# Sizes that a step may be given and that are the network's input size where they are not: a cropping step makes what the network sees.
-SIZE_PARAMS = {"RandomResizedCrop": ("size",), "RandomSizedCrop": ("size",), "RandomCrop": ("height", "width"),
-               "CenterCrop": ("height", "width"), "Resize": ("height", "width"), "PadIfNeeded": ("min_height", "min_width"),
-               "LongestMaxSize": ("max_size",), "SmallestMaxSize": ("max_size",)}  # fmt: skip
-# Crops that fail on pictures smaller than the input size unless they pad.
-PADDED = ("RandomCrop", "CenterCrop")
 
 
 @dataclass(frozen=True)
@@ -75,6 +70,8 @@ class Pipeline:
         import numpy as np
 
         image = shrink_to_working_size(image, self.input_size)
+        if self._steps:
+            image = grow_to_least_size(image)
         if not image.flags.writeable:  # some steps write into what they are given
             image = image.copy()
         for position, spec, key, transform in self._steps:
@@ -110,36 +107,39 @@ def _build(spec: TransformSpec, input_size: int, field: str, p: float):
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("error")  # albumentations only warns of what it then ignores
+            warnings.filterwarnings("ignore", ".*(very slow|special case of).*")
             if name in POLICIES:
                 return build_policy(name, spec.params)
             if name in COMPOSITIONS:
                 children = [_build(child, input_size, f"{field}.of.{i}", child.p) for i, child in enumerate(spec.of) if child.is_on]
                 return getattr(alb, name)(children, **spec.params, p=p)
-            return getattr(alb, name)(**sized(name, spec.params, input_size), p=p)
+            return _cls(alb, name)(**completed(name, spec.params, input_size), p=p)
     except BadInput:
         raise
     except (ValueError, TypeError, KeyError, AttributeError, Warning) as exc:
         raise BadInput(error(field, f"{name} cannot be made: {first_words(exc)}.")) from None
 
 
-def sized(name: str, params: dict[str, Any], input_size: int) -> dict[str, Any]:
-    """The parameters with the input size where a size is not given."""
-    given = dict(params)
-    for size in SIZE_PARAMS.get(name, ()):
-        given.setdefault(size, (input_size, input_size) if size == "size" else input_size)
-    if name in PADDED:
-        given.setdefault("pad_if_needed", True)
-    return given
+def _cls(alb, name: str) -> type:
+    if name != "Erasing":
+        return getattr(alb, name)
+
+    class Erasing(alb.Erasing):  # 2.0.8 forgets the seed where the rectangle that was drawn does not fit, and fails
+        def get_params_dependent_on_data(self, params, data):
+            return {"seed": 0} | super().get_params_dependent_on_data(params, data)
+
+    return Erasing
 
 
 def first_words(exc: BaseException) -> str:
     """The part of a library's message that a person can use, without its full stop."""
-    lines = [line.strip() for line in str(exc).splitlines() if line.strip()]
-    if len(lines) >= 3 and "validation error" in lines[0]:  # pydantic: count, field, what is wrong with it
-        words = f"{lines[1]}: {lines[2].partition(' [type=')[0].removeprefix('Value error, ')}"
+    text = str(exc).strip() or type(exc).__name__
+    if found := re.search(r"^(.*validation error.*?)\n(?:(\w\S*)\n)?\s*(.*?) \[type=", text, re.S):  # pydantic's
+        field, words = found[2], found[3].removeprefix("Value error, ")
+        words = f"{field}: {words}" if field else words
     else:
-        words = lines[0] if lines else type(exc).__name__
-    return words[:200].rstrip(".")
+        words = text.splitlines()[0]
+    return words[:200].rstrip(".!")
 
 
 def _check(made: Any) -> None:
@@ -153,8 +153,8 @@ def _check(made: Any) -> None:
 def _reason(exc: Exception, image: np.ndarray) -> str:
     height, width = image.shape[:2]
     words = first_words(exc)
-    if type(exc).__name__ == "error" or isinstance(exc, (IndexError, ZeroDivisionError)):  # cv2's own words help nobody
-        words = f"does not work on a picture of {width} x {height} pixels"
+    if type(exc).__name__ == "error" or isinstance(exc, (IndexError, TypeError, ZeroDivisionError)):  # cv2's own words help nobody
+        words = f"cannot be done to a picture of {width} × {height} pixels"
     return words
 
 

@@ -9,6 +9,8 @@ if TYPE_CHECKING:
 
 WORKING_FACTOR = 1.5  # a decoded image is kept at most this many times the input size: crops down to 45 % of the area lose nothing
 
+LEAST_SIDE, LONGEST_SIDE = 32, 4096  # pixels, of images that are enlarged before they are varied
+
 
 def shrink_to_working_size(image: np.ndarray, input_size: int) -> np.ndarray:
     """The image with its shorter side at most `WORKING_FACTOR * input_size`; itself when it is small enough.
@@ -21,6 +23,18 @@ def shrink_to_working_size(image: np.ndarray, input_size: int) -> np.ndarray:
         return image
     scale = limit / min(height, width)
     return resize(image, max(limit, round(height * scale)), max(limit, round(width * scale)))
+
+
+def grow_to_least_size(image: np.ndarray) -> np.ndarray:
+    """The image with its shorter side at least `LEAST_SIDE`: many steps cannot work on fewer pixels. A strip is cut to its centre first."""
+    height, width = image.shape[:2]
+    if min(height, width) >= LEAST_SIDE:
+        return image
+    scale = LEAST_SIDE / min(height, width)
+    longest = max(1, int(LONGEST_SIDE / scale))
+    top, left = max(0, height - longest) // 2, max(0, width - longest) // 2
+    part = image[top : top + longest, left : left + longest]
+    return resize(part, max(LEAST_SIDE, round(part.shape[0] * scale)), max(LEAST_SIDE, round(part.shape[1] * scale)))
 
 
 def evaluation_view(image: np.ndarray, input_size: int, interpolation: str = "bicubic", crop_fraction: float = 1.0) -> np.ndarray:
