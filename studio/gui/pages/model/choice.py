@@ -14,8 +14,8 @@ from PySide6.QtWidgets import QFrame, QHBoxLayout, QProgressBar, QVBoxLayout, QW
 
 from studio.catalog.backbones import BackboneInfo
 from studio.core.path_text import shown
-from studio.gui.pages.model.listing import facts
-from studio.gui.pages.model.table import Key, key_of
+from studio.gui.pages.model.costs import Costs
+from studio.gui.pages.model.listing import NO_COST, Key, facts, key_of, value_words
 from studio.gui.theme import px
 from studio.gui.widgets import PlainLabel, Tag, button
 from studio.gui.wording import num_bytes
@@ -40,6 +40,7 @@ class ChoiceCard(QFrame):
 
     use_wanted = Signal(object)  # BackboneInfo
     untrained_wanted = Signal(object)  # BackboneInfo
+    measure_wanted = Signal(object)  # BackboneInfo
     installed = Signal(object)  # BackboneInfo: its weights have just arrived
 
     def __init__(self, probe: WorkerClient, parent: QWidget | None = None):
@@ -51,6 +52,7 @@ class ChoiceCard(QFrame):
         self._chosen: Key = ("", "")
         self._is_pretrained = True
         self._downloads: dict[Key, Download] = {}
+        self._costs: Costs | None = None
         column = QVBoxLayout(self)
         column.setContentsMargins(px(10), px(8), px(10), px(8))
         column.setSpacing(px(3))
@@ -86,7 +88,16 @@ class ChoiceCard(QFrame):
             tooltip="Start from random weights. Needs many more images and epochs.",
             on_click=self._on_untrained,
         )
-        for made in (self.use_button, self.download_button, self.cancel_button, self.untrained_button):
+        self.measure_button = button(
+            "Measure",
+            "timer",
+            kind="quiet",
+            small=True,
+            name="model.measure",
+            tooltip="Time training steps of it on this device, for about two seconds and with the present plan",
+            on_click=lambda: self.measure_wanted.emit(self._info),
+        )
+        for made in (self.use_button, self.download_button, self.cancel_button, self.untrained_button, self.measure_button):
             row.addWidget(made)
         row.addStretch(1)
         column.addLayout(row)
@@ -97,6 +108,11 @@ class ChoiceCard(QFrame):
     def show_info(self, info: BackboneInfo | None, chosen: Key, is_pretrained: bool) -> None:
         """`chosen` is the draft's backbone; its card is shown only while its weights are missing and wanted."""
         self._info, self._chosen, self._is_pretrained = info, chosen, is_pretrained
+        self._refresh()
+
+    def show_cost(self, costs: Costs) -> None:
+        """What is known of costs on this device has changed."""
+        self._costs = costs
         self._refresh()
 
     def focus_action(self) -> None:
@@ -119,7 +135,10 @@ class ChoiceCard(QFrame):
         self.title_label.setText(shown(info.title))
         self.tag.setText("installed" if info.is_installed else "downloading" if is_running else "to download")
         self.tag.set_kind("good" if info.is_installed else "run" if is_running else "warn" if is_chosen else "plain")
-        self.facts_label.setText(facts(info))
+        self.facts_label.setText(facts(info) + self._cost_words(info))
+        is_measuring = self._costs is not None and self._costs.measuring == key_of(info)
+        self.measure_button.setText("Measuring…" if is_measuring else "Measure")
+        self.measure_button.setEnabled(self._costs is not None and self._costs.measuring is None)
         self.source_label.setText(self._source_words(info))
         self.source_label.setVisible(bool(self.source_label.text()))
         self.url_label.setText(shown(info.weights_url or ""))
@@ -139,6 +158,12 @@ class ChoiceCard(QFrame):
         self.download_button.setAccessibleName(f"{self.download_button.text()} the weights of {shown(info.title)}")
         self.cancel_button.setVisible(is_running)
         self.untrained_button.setVisible(not info.is_installed)
+
+    def _cost_words(self, info: BackboneInfo) -> str:
+        cost = self._costs.costs.get(key_of(info), NO_COST) if self._costs is not None else NO_COST
+        parts = [f"{value_words(info, 'memory_bytes', cost)}, {cost.fit or 'estimated'}"] if cost.memory_bytes else []
+        parts += [f"{value_words(info, 'images_per_s', cost)} images/s here"] if cost.images_per_s else []
+        return "".join(f" · {part}" for part in parts)
 
     @staticmethod
     def _source_words(info: BackboneInfo) -> str:

@@ -3,30 +3,26 @@
 from __future__ import annotations
 
 from PySide6.QtCore import Qt
-from PySide6.QtGui import QGuiApplication
 from PySide6.QtWidgets import QFileDialog, QFrame, QHBoxLayout, QScrollArea, QStackedLayout, QVBoxLayout, QWidget
 
-from studio.catalog.backbones import BackboneInfo, cached_backbones
+from studio.catalog.backbones import BackboneInfo
 from studio.catalog.schedules import stage_factors, thaw_epochs
 from studio.core.experiment import Experiment
 from studio.core.path_text import path_to_text, shown, text_to_path
-from studio.core.problem import BadInput
 from studio.gui.context import Context
 from studio.gui.page import Page
-from studio.gui.pages.model.choice import ChoiceCard
+from studio.gui.pages.model.chooser import Chooser
+from studio.gui.pages.model.compare import ComparePanel
 from studio.gui.pages.model.head import HeadPanel
-from studio.gui.pages.model.listing import facts
+from studio.gui.pages.model.listing import Key, facts
 from studio.gui.pages.model.network import Network, network_from
-from studio.gui.pages.model.parts import grown, make_legend, make_loading, make_mark
-from studio.gui.pages.model.scatter import BackboneScatter
+from studio.gui.pages.model.parts import grown, make_legend, make_loading
 from studio.gui.pages.model.stages import StageTable
 from studio.gui.pages.model.strip import ArchitectureStrip
-from studio.gui.pages.model.table import BackbonePanel, Key, key_of
 from studio.gui.pages.model.weights import WeightsReport
 from studio.gui.pages.thaw_plan import Epoch, num_frozen_before
 from studio.gui.theme import px
 from studio.gui.widgets import Banner, EmptyState, NumberField, Panel, PlainLabel, button, splitter
-from studio.gui.wording import count
 
 _WEIGHT_FILES = "Weights (*.safetensors *.pth *.pt *.bin);;All files (*)"
 
@@ -36,10 +32,10 @@ class ModelPage(Page):
 
     def __init__(self, context: Context, parent: QWidget | None = None):
         super().__init__(context, parent)
-        self._infos: tuple[BackboneInfo, ...] = ()
+        self.chooser = Chooser(context)
+        self.backbones, self.scatter, self.card = self.chooser.backbones, self.chooser.scatter, self.chooser.card
         self._network: Network | None = None
         self._network_of: Key = ("", "")
-        self._has_asked_for_list = False
         self.head.addWidget(
             button(
                 "Load weights…",
@@ -49,43 +45,27 @@ class ModelPage(Page):
                 on_click=self._on_load_weights,
             )
         )
-        columns = splitter(Qt.Orientation.Horizontal, self._make_left(), self._make_right(), stretch=(2, 3), name="model.columns")
+        self.head.addWidget(
+            button(
+                "Compare 2",
+                "git-diff",
+                name="model.compare.open",
+                tooltip="Two marked rows of the table side by side, or one beside the chosen backbone",
+                on_click=self.chooser.compare,
+            )
+        )
+        columns = splitter(Qt.Orientation.Horizontal, self.chooser, self._make_right(), stretch=(2, 3), name="model.columns")
         columns.setSizes([px(344), px(560)])
         self.body.addWidget(columns, 1)
+        self.chooser.selection_changed.connect(self._refresh)
+        self.chooser.compare_wanted.connect(self._on_compare_wanted)
+        self.chooser.costs.changed.connect(lambda: self.compare_panel.refresh(self.chooser.costs))
         self.store.experiment_changed.connect(self._on_store_experiment_changed)
         context.estimates.changed.connect(self._on_estimates_changed)
         self._on_estimates_changed()
         self._refresh()
 
     # parts
-
-    def _make_left(self) -> QWidget:
-        self.scatter_panel = Panel("Backbones", name="model.scatter")
-        self.scatter_panel.head.addWidget(make_mark("circle-fill", "installed"))
-        self.scatter_panel.head.addWidget(make_mark("circle", "to download"))
-        self.scatter = BackboneScatter()
-        self.scatter_panel.body.addWidget(self.scatter)
-        self.backbones = BackbonePanel()
-        self.card = ChoiceCard(self.context.probe)
-        self.list_banner = grown(Banner(name="model.list.problem"))
-        lower = QWidget()
-        column = QVBoxLayout(lower)
-        column.setContentsMargins(0, 0, 0, 0)
-        column.setSpacing(px(8))
-        column.addWidget(self.backbones, 1)
-        column.addWidget(self.card)
-        column.addWidget(self.list_banner)
-        self.scatter.picked.connect(self._on_scatter_picked)
-        self.scatter.chosen.connect(self._on_backbone_chosen)
-        self.backbones.selected.connect(lambda _: self._show_selection())
-        self.backbones.chosen.connect(self._on_backbone_chosen)
-        self.backbones.rows_changed.connect(self._on_rows_changed)
-        self.card.use_wanted.connect(self._choose)
-        self.card.untrained_wanted.connect(lambda info: self._choose(info, pretrained=False))
-        self.card.installed.connect(self._on_installed)
-        made = splitter(Qt.Orientation.Vertical, self.scatter_panel, lower, stretch=(2, 3), name="model.left")
-        made.setSizes([px(300), px(420)])
-        return made
 
     def _make_right(self) -> QWidget:
         self.strip_panel = Panel("", name="model.strip")
@@ -125,6 +105,10 @@ class ModelPage(Page):
         column.setContentsMargins(0, 0, 0, 0)
         column.setSpacing(px(8))
         column.addWidget(self.weights_banner)
+        self.compare_panel = ComparePanel()
+        self.compare_panel.use_wanted.connect(self._on_compare_used)
+        self.compare_panel.closed.connect(self._on_compare_closed)
+        column.addWidget(self.compare_panel, 1)
         column.addWidget(self.weights_report)
         column.addWidget(self.strip_panel, 1)
         lower = QWidget()
@@ -178,98 +162,24 @@ class ModelPage(Page):
         self.stages_panel = panel
         return panel
 
-    # the list
+    # two side by side
+
+    def _on_compare_wanted(self, left: BackboneInfo, right: BackboneInfo) -> None:
+        self.strip_panel.hide()
+        self.compare_panel.show_pair(left, right, self.chooser.costs)
+        self.compare_panel.focus_first()
+
+    def _on_compare_closed(self) -> None:
+        self.strip_panel.show()
+        self.backbones.table.setFocus(Qt.FocusReason.OtherFocusReason)
+
+    def _on_compare_used(self, info: BackboneInfo) -> None:
+        self.compare_panel.close_view()
+        self.chooser.choose(info)
 
     def activate(self) -> None:
-        if not self._infos:
-            self._read_list()
-
-    def _read_list(self) -> None:
-        self.context.background.run(cached_backbones, self._on_list_read, self._on_list_failed)
-
-    def _on_list_read(self, infos: tuple[BackboneInfo, ...]) -> None:
-        self._infos = infos
-        chosen = self._chosen_key()
-        self.backbones.set_infos(infos)
-        if self.backbones.current_key() is None:
-            self.backbones.select(chosen)
-        self._refresh()
-        # Without a cache there is the bundled backbone alone; the probe knows the libraries.
-        if len(infos) <= 1 and not self._has_asked_for_list:
-            self._ask_for_list()
-
-    def _ask_for_list(self) -> None:
-        self._has_asked_for_list = True
-        self.scatter_panel.set_subtitle("asking the libraries…")
-        self.list_banner.hide()
-        self.context.probe.call("list_backbones", {}, lambda _: self._read_list(), lambda error: self._on_list_failed(error))
-
-    def _on_list_failed(self, problem) -> None:
-        words = getattr(problem, "sentence", "") or str(problem)
-        fix = getattr(problem, "fix", "")
-        actions = [("Try again", self._ask_for_list)]
-        if trace := getattr(problem, "trace", ""):
-            actions.append(("Copy details", lambda: QGuiApplication.clipboard().setText(trace)))
-        self.list_banner.show_message("error", "The list of backbones could not be read", shown(f"{words} {fix}".strip()), tuple(actions))
-        self._on_rows_changed()
-
-    def _on_rows_changed(self) -> None:
-        rows = self.backbones.model.rows
-        total = self.backbones.model.num_all
-        self.scatter_panel.set_subtitle(f"{count(len(rows))} of {count(total)}" if len(rows) != total else count(total))
-        self.scatter.set_infos(rows)
-        self._show_selection()
-
-    # choosing
-
-    def _chosen_key(self) -> Key:
-        model = self.store.experiment.model
-        return model.source, model.backbone
-
-    def _on_scatter_picked(self, info: BackboneInfo) -> None:
-        self.backbones.select(key_of(info))
-
-    def _on_backbone_chosen(self, info: BackboneInfo) -> None:
-        """Enter or double-click: taken when its weights are here; otherwise the card offers the download."""
-        self.backbones.select(key_of(info))
-        if info.is_installed:
-            self._choose(info)
-        else:
-            self._show_selection()
-            self.card.focus_action()
-
-    def _choose(self, info: BackboneInfo, pretrained: bool = True) -> None:
-        values = {
-            "model.source": info.source,
-            "model.backbone": info.name,
-            "model.input_size": info.input_size,
-            "model.pretrained": pretrained,
-            "model.weights_file": "",
-        }
-        try:
-            self.store.set(values, f"backbone to {info.title}")
-        except BadInput as exc:
-            self.context.shell.toast(exc.problems[0].sentence)
-
-    def _on_installed(self, info: BackboneInfo) -> None:
-        self.context.background.run(cached_backbones, lambda infos: self._on_installed_listed(infos, info), self._on_list_failed)
-
-    def _on_installed_listed(self, infos: tuple[BackboneInfo, ...], info: BackboneInfo) -> None:
-        self._on_list_read(infos)
-        self.context.runs.readiness.ask_again()
-        current = self.backbones.current_key()
-        if current == key_of(info) and self._chosen_key() != key_of(info):
-            self._choose(info)
-        self.context.shell.toast(f"The weights of {info.title} are on this computer now.")
-
-    def _show_selection(self) -> None:
-        selected = self.backbones.current_info()
-        chosen = self.backbones.model.info(self._chosen_key())
-        shown_info = selected if selected is not None and (chosen is None or selected is not chosen) else chosen
-        self.card.show_info(
-            shown_info, self._chosen_key(), self.store.experiment.model.pretrained and not self.store.experiment.model.weights_file
-        )
-        self.scatter.set_marks(self._chosen_key(), key_of(selected) if selected else None)
+        if not self.chooser.infos:
+            self.chooser.read_list()
 
     # the network
 
@@ -281,25 +191,24 @@ class ModelPage(Page):
         estimates = self.context.estimates
         if not estimates.is_stale:
             self._network = network_from(estimates.model) if estimates.model else None
-            self._network_of = self._chosen_key()
+            self._network_of = self.chooser.chosen_key
         self._refresh()
 
     def _refresh(self) -> None:
         experiment = self.store.experiment
         model = experiment.model
-        info = self.backbones.model.info(self._chosen_key())
-        self.backbones.set_chosen(self._chosen_key())
+        info = self.chooser.chosen_info
+        self.chooser.follow()
         name = info.title if info else model.backbone
         self.strip_title.setText(shown(name))
         self.strip_facts.setText(facts(info) if info else "")
-        network = self._network if self._network_of == self._chosen_key() else None
+        network = self._network if self._network_of == self.chooser.chosen_key else None
         problem = self.context.estimates.problem
         self._strip_stack.setCurrentIndex(0 if network else 2 if problem else 1)
         if problem and not network:
             self.strip_problem.set_texts("This network cannot be built", shown(problem))
         self._show_network(network or Network(()), experiment)
         self._show_weights_note(model)
-        self._show_selection()
         trains = network.what_trains(num_frozen_before(self._epochs(network))) if network else ""
         if network and any(self._epochs(network)):
             trains += f", all from epoch {max(epoch or 0 for epoch in self._epochs(network)):,} on"
@@ -409,6 +318,7 @@ class ModelPage(Page):
     def screenshot_states(cls):
         return {
             "selected": lambda page: page.backbones.select(("torchvision", "resnet50")),
+            "compare": lambda page: (page.backbones.select(("torchvision", "resnet50")), page.chooser.compare()),
             "filtered": lambda page: page.backbones.search_field.setText("no such network"),
             "everything": lambda page: page.store.set({"model.train_stages": -1}),
             "thaw": lambda page: page.store.set({"model.thaw": {"stage 5": 1, "stage 4": 4, "stage 3": 8}}),

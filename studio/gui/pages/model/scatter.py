@@ -3,36 +3,51 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 
 import pyqtgraph as pg
-from PySide6.QtCore import QPoint, QPointF, Qt, Signal
-from PySide6.QtGui import QFontMetricsF, QPainter, QPaintEvent
-from PySide6.QtWidgets import QSizePolicy, QVBoxLayout, QWidget
+from PySide6.QtCore import QEvent, QPoint, QPointF, QRect, Qt, Signal
+from PySide6.QtGui import QFontMetricsF, QMouseEvent, QPainter, QPaintEvent
+from PySide6.QtWidgets import QRubberBand, QSizePolicy, QVBoxLayout, QWidget
 
 from studio.catalog.backbones import BackboneInfo
-from studio.gui.pages.model.listing import GROUPS, best_for_cost, facts, group_of
-from studio.gui.pages.model.table import Key, group_symbol, group_token, key_of, symbol_path
+from studio.gui.pages.model.listing import GROUPS, NO_COST, Cost, Key, best_for_cost, facts, group_of, key_of, value_of, value_words
+from studio.gui.pages.model.rows import group_symbol, group_token, symbol_path
 from studio.gui.theme import colour, font, pen, px, theme
 from studio.gui.widgets import Bubble
 from studio.gui.widgets.plot_style import QuietPlot, WordAxis, nice_step, set_axis_label
 
 _PYQTGRAPH_SYMBOLS = {"o": "o", "s": "s", "t": "t1", "d": "d"}  # its t points down
 _AXIS_PX = 44
+_LEAST_DRAG_PX = 8
+AXES = {
+    "gflops": ("GFLOPs", "GFLOPs per image (log)"),
+    "num_parameters": ("Parameters", "parameters, M (log)"),
+    "images_per_s": ("Images/s here", "images per second here (log)"),
+}
 
 
 class BackboneScatter(QWidget):
-    """GFLOPs (logarithmic) against top-1. A click emits `picked`, a double-click `chosen`. The table holds the same figures."""
+    """A cost (logarithmic) against top-1; a point's size is the number of parameters. The table holds the same figures.
+
+    A click emits `picked`, a double-click `chosen`, and a box drawn over points `boxed` with their keys (empty: the box held none).
+    """
 
     picked = Signal(object)  # BackboneInfo
     chosen = Signal(object)
+    boxed = Signal(object)  # list[Key]
 
     def __init__(self, parent: QWidget | None = None):
         super().__init__(parent)
         self.setAccessibleName("Accuracy against cost")
+        self.axis = "gflops"
+        self._all: list[BackboneInfo] = []
         self._infos: list[BackboneInfo] = []
+        self._costs: Mapping[Key, Cost] = {}
         self._chosen: Key = ("", "")
         self._selected: Key | None = None
         self._bubble: Bubble | None = None
+        self._pressed: QPoint | None = None
         column = QVBoxLayout(self)
         column.setContentsMargins(0, 0, 0, 0)
         column.setSpacing(px(4))
@@ -42,6 +57,8 @@ class BackboneScatter(QWidget):
         self.graphics.setMinimumHeight(px(110))
         self.plot = QuietPlot(WordAxis("left", _percent_ticks), WordAxis("bottom", _cost_ticks))
         self.graphics.addItem(self.plot, 0, 0)
+        self.graphics.viewport().installEventFilter(self)
+        self._band = QRubberBand(QRubberBand.Shape.Rectangle, self.graphics.viewport())
         column.addWidget(self.graphics, 1)
         self.legend = _Legend()
         column.addWidget(self.legend)
@@ -59,9 +76,26 @@ class BackboneScatter(QWidget):
         self.restyle()
 
     def set_infos(self, infos: list[BackboneInfo]) -> None:
-        self._infos = [i for i in infos if i.gflops and i.top1 is not None]
+        self._all = infos
         self._draw()
-        self.setAccessibleDescription(f"{len(self._infos)} backbones with known accuracy and cost; the table below holds the figures.")
+
+    def set_costs(self, costs: Mapping[Key, Cost]) -> None:
+        """What is known of costs here; the plot is drawn anew where it shows them."""
+        self._costs = costs
+        if self.axis == "images_per_s":
+            self._draw()
+
+    def set_axis(self, axis: str) -> None:
+        """One of AXES: what lies along x."""
+        self.axis = axis
+        self.restyle()
+
+    def _value(self, info: BackboneInfo) -> float | None:
+        return value_of(info, self.axis, self._costs.get(key_of(info), NO_COST))
+
+    def _x(self, info: BackboneInfo) -> float:
+        value = self._value(info)
+        return math.log10(value / 1e6 if self.axis == "num_parameters" else value)
 
     def set_marks(self, chosen: Key, selected: Key | None) -> None:
         self._chosen, self._selected = chosen, selected
@@ -72,32 +106,39 @@ class BackboneScatter(QWidget):
         self.plot.restyle()
         self.plot.getAxis("left").setWidth(_AXIS_PX)
         set_axis_label(self.plot, "left", "ImageNet top-1, %")
-        set_axis_label(self.plot, "bottom", "GFLOPs per image (log)")
+        set_axis_label(self.plot, "bottom", AXES[self.axis][1])
         self._draw()
 
     def _draw(self) -> None:
+        self._infos = [i for i in self._all if i.top1 is not None and self._value(i)]
         spots = []
         for info in self._infos:
             group = group_of(info)
             token = group_token(group)
             spots.append(
                 {
-                    "pos": (math.log10(info.gflops), info.top1 * 100), "data": info, "size": 9 if info.is_installed else 8,
+                    "pos": (self._x(info), info.top1 * 100), "data": info, "size": _size(info),
                     "symbol": _PYQTGRAPH_SYMBOLS[group_symbol(group)], "pen": pen(token, 1.4),
                     "brush": colour(token) if info.is_installed else colour("plot"),
                 }
             )  # fmt: skip
         self._points.setData(spots)
-        front = best_for_cost(self._infos)
-        self._front.setData([math.log10(g) for g, _ in front], [t * 100 for _, t in front])
+        scale = 1e6 if self.axis == "num_parameters" else 1.0
+        front = best_for_cost(self._infos, self.axis, self._costs)
+        self._front.setData([math.log10(g / scale) for g, _ in front], [t * 100 for _, t in front])
         self._front.setPen(pen("outline", 1, 0.8, (2, 3)))
         if self._infos:
-            xs = [math.log10(i.gflops) for i in self._infos]
-            ys = [i.top1 * 100 for i in self._infos]
+            xs, ys = [self._x(i) for i in self._infos], [i.top1 * 100 for i in self._infos]
             room_x, room_y = max(0.15, (max(xs) - min(xs)) * 0.06), max(1.0, (max(ys) - min(ys)) * 0.08)
             self.plot.setXRange(min(xs) - room_x, max(xs) + room_x, padding=0)
             self.plot.setYRange(min(ys) - room_y, max(ys) + room_y, padding=0)
         self._draw_rings()
+        name = AXES[self.axis][0]
+        self.setAccessibleDescription(
+            f"{len(self._infos)} backbones with known accuracy and {name}; the table below holds the figures."
+            if self._infos
+            else f"Of no backbone in the list are accuracy and {name} known."
+        )
 
     def _draw_rings(self) -> None:
         spots = []
@@ -106,11 +147,43 @@ class BackboneScatter(QWidget):
             if key in (self._chosen, self._selected):
                 spots.append(
                     {
-                        "pos": (math.log10(info.gflops), info.top1 * 100), "size": 19, "symbol": "o", "brush": None,
+                        "pos": (self._x(info), info.top1 * 100), "size": _size(info) + 10, "symbol": "o", "brush": None,
                         "pen": pen("accent" if key == self._chosen else "text", 2),
                     }
                 )  # fmt: skip
         self._rings.setData(spots)
+
+    # the hand
+
+    def eventFilter(self, watched, event: QEvent) -> bool:
+        """A drag over the plot boxes points; a click stays with them."""
+        if isinstance(event, QMouseEvent):
+            at = event.position().toPoint()
+            if event.type() == QEvent.Type.MouseButtonPress and event.button() == Qt.MouseButton.LeftButton:
+                self._pressed = at
+            elif event.type() == QEvent.Type.MouseMove and self._pressed is not None:
+                if self._band.isVisible() or (at - self._pressed).manhattanLength() > _LEAST_DRAG_PX:
+                    self._band.setGeometry(QRect(self._pressed, at).normalized().adjusted(0, 0, 1, 1))
+                    self._band.show()
+                    self._hide_bubble()
+                    return True
+            elif event.type() == QEvent.Type.MouseButtonRelease and self._pressed is not None:
+                pressed, self._pressed = self._pressed, None
+                if self._band.isVisible():
+                    self._band.hide()
+                    self.box(QRect(pressed, at).normalized())
+        return super().eventFilter(watched, event)
+
+    def box(self, rect: QRect) -> None:
+        """Choose the points in a rectangle of the plot's view, px."""
+        view = self.plot.getViewBox()
+        corners = [view.mapSceneToView(self.graphics.mapToScene(p)) for p in (rect.topLeft(), rect.bottomRight())]
+        (left, right), (low, high) = (sorted(getattr(c, name)() for c in corners) for name in ("x", "y"))
+        self.boxed.emit([key_of(i) for i in self._infos if left <= self._x(i) <= right and low <= i.top1 * 100 <= high])
+
+    def place_of(self, info: BackboneInfo) -> QPoint:
+        """Where a point stands in the plot's view, px."""
+        return self.graphics.mapFromScene(self.plot.getViewBox().mapViewToScene(QPointF(self._x(info), info.top1 * 100)))
 
     def _on_points_clicked(self, _item, points, event) -> None:
         if len(points):
@@ -118,9 +191,8 @@ class BackboneScatter(QWidget):
             (self.chosen if event.double() else self.picked).emit(info)
 
     def _on_points_hovered(self, _item, points, event) -> None:
-        if not len(points):
-            if self._bubble is not None:
-                self._bubble.hide()
+        if not len(points) or self._band.isVisible():
+            self._hide_bubble()
             return
         info = points[0].data()
         if self._bubble is None:
@@ -128,15 +200,19 @@ class BackboneScatter(QWidget):
         at = event.screenPos()
         state = "installed" if info.is_installed else "to download"
         more = f", {len(points) - 1} more here" if len(points) > 1 else ""
-        self._bubble.show_at(QPoint(round(at.x()), round(at.y())), f"{info.title}  {state}{more}", facts(info))
+        cost = self._costs.get(key_of(info), NO_COST)
+        here = f" · {value_words(info, 'images_per_s', cost)} images/s here" if cost.images_per_s else ""
+        self._bubble.show_at(QPoint(round(at.x()), round(at.y())), f"{info.title}  {state}{more}", facts(info) + here)
+
+    def _hide_bubble(self) -> None:
+        if self._bubble is not None:
+            self._bubble.hide()
 
     def leaveEvent(self, event) -> None:
-        if self._bubble is not None:
-            self._bubble.hide()
+        self._hide_bubble()
 
     def hideEvent(self, event) -> None:
-        if self._bubble is not None:
-            self._bubble.hide()
+        self._hide_bubble()
         super().hideEvent(event)
 
 
@@ -174,6 +250,11 @@ class _Legend(QWidget):
             painter.setPen(colour("text2"))
             painter.drawText(QPointF(x + px(16), y + px(13)), group)
         painter.end()
+
+
+def _size(info: BackboneInfo) -> float:
+    """Diameter in px: its square grows with the root of the parameters, so that the largest do not cover the rest."""
+    return min(17.0, max(6.0, 4.2 * ((info.num_parameters or 0) / 1e6) ** 0.25))
 
 
 def _percent_ticks(low: float, high: float, pixels: float) -> list[tuple[float, str]]:

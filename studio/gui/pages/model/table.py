@@ -1,18 +1,18 @@
-"""The backbone table: search, filter chips, sorting, and choosing by Enter or double-click."""
+"""The backbone table: search, filter chips, favourites, sorting, and choosing by Enter or double-click."""
 
 from __future__ import annotations
 
-from PySide6.QtCore import QAbstractTableModel, QModelIndex, QPointF, QRectF, QSize, Qt, Signal
-from PySide6.QtGui import QKeyEvent, QPainter, QPainterPath
+from collections.abc import Collection, Mapping
+
+from PySide6.QtCore import QPoint, Qt, QTimer, Signal
+from PySide6.QtGui import QKeyEvent
 from PySide6.QtWidgets import (
     QAbstractItemView,
     QHBoxLayout,
     QHeaderView,
     QLineEdit,
+    QMenu,
     QStackedLayout,
-    QStyle,
-    QStyledItemDelegate,
-    QStyleOptionViewItem,
     QTableView,
     QVBoxLayout,
     QWidget,
@@ -21,177 +21,22 @@ from PySide6.QtWidgets import (
 from studio.catalog.backbones import BackboneInfo
 from studio.core.path_text import shown
 from studio.gui.icon import icon
-from studio.gui.pages.model.listing import COLUMNS, GROUPS, Filter, arranged, cell_words, facts, group_of
-from studio.gui.theme import colour, font, pen, px
-from studio.gui.widgets import Chip, EmptyState, Panel, plain_tooltip
+from studio.gui.pages.model.listing import COLUMNS, Cost, Filter, Key, key_of
+from studio.gui.pages.model.rows import BackboneModel, RowDelegate
+from studio.gui.theme import px
+from studio.gui.widgets import Chip, EmptyState, Panel, icon_button, plain_tooltip
 
-Key = tuple[str, str]  # source, name
-_SHAPES = "ostd"
-
-
-def key_of(info: BackboneInfo) -> Key:
-    return info.source, info.name
-
-
-def group_token(group: str) -> str:
-    index = GROUPS.index(group)
-    return "muted" if group == "Other" else f"series.{index}"
-
-
-def group_symbol(group: str) -> str:
-    """o, s, t, d as pyqtgraph names them."""
-    return _SHAPES[GROUPS.index(group) % len(_SHAPES)]
-
-
-def symbol_path(symbol: str, centre: QPointF, radius: float) -> QPainterPath:
-    path = QPainterPath()
-    x, y, r = centre.x(), centre.y(), radius
-    match symbol:
-        case "o":
-            path.addEllipse(centre, r, r)
-        case "s":
-            path.addRect(QRectF(x - r * 0.9, y - r * 0.9, r * 1.8, r * 1.8))
-        case "t":
-            path.moveTo(x, y - r * 1.1)
-            path.lineTo(x + r * 1.1, y + r * 0.9)
-            path.lineTo(x - r * 1.1, y + r * 0.9)
-            path.closeSubpath()
-        case _:
-            path.moveTo(x, y - r * 1.25)
-            path.lineTo(x + r * 1.25, y)
-            path.lineTo(x, y + r * 1.25)
-            path.lineTo(x - r * 1.25, y)
-            path.closeSubpath()
-    return path
-
-
-class BackboneModel(QAbstractTableModel):
-    """The rows that the filter lets through, sorted. Roles: UserRole gives the BackboneInfo."""
-
-    def __init__(self, parent=None):
-        super().__init__(parent)
-        self._all: tuple[BackboneInfo, ...] = ()
-        self.rows: list[BackboneInfo] = []
-        self._filter = Filter()
-        self._sort = (3, True)  # the most accurate first
-
-    @property
-    def num_all(self) -> int:
-        return len(self._all)
-
-    def set_infos(self, infos: tuple[BackboneInfo, ...]) -> None:
-        self._all = infos
-        self._arrange()
-
-    def set_filter(self, wanted: Filter) -> None:
-        self._filter = wanted
-        self._arrange()
-
-    def row_of(self, key: Key) -> int:
-        return next((i for i, info in enumerate(self.rows) if key_of(info) == key), -1)
-
-    def info(self, key: Key) -> BackboneInfo | None:
-        return next((info for info in self._all if key_of(info) == key), None)
-
-    def _arrange(self) -> None:
-        self.beginResetModel()
-        self.rows = arranged(self._all, self._filter, *self._sort)
-        self.endResetModel()
-
-    @property
-    def sorting(self) -> tuple[int, bool]:
-        """Column, and whether the largest come first."""
-        return self._sort
-
-    def sort(self, column: int, order: Qt.SortOrder = Qt.SortOrder.AscendingOrder) -> None:
-        self._sort = (column, order == Qt.SortOrder.DescendingOrder)
-        self._arrange()
-        self.headerDataChanged.emit(Qt.Orientation.Horizontal, 0, len(COLUMNS) - 1)
-
-    def rowCount(self, parent: QModelIndex | None = None) -> int:
-        return 0 if parent is not None and parent.isValid() else len(self.rows)
-
-    def columnCount(self, parent: QModelIndex | None = None) -> int:
-        return 0 if parent is not None and parent.isValid() else len(COLUMNS)
-
-    def data(self, index: QModelIndex, role: int = Qt.ItemDataRole.DisplayRole):
-        info = self.rows[index.row()]
-        match role:
-            case Qt.ItemDataRole.DisplayRole:
-                words = cell_words(info, index.column())
-                return words if COLUMNS[index.column()].is_number else shown(words)
-            case Qt.ItemDataRole.UserRole:
-                return info
-            case Qt.ItemDataRole.ToolTipRole:
-                state = "on this computer" if info.is_installed else "to be downloaded"
-                return plain_tooltip(f"{shown(info.title)}, {info.source}, {state}\n{facts(info)}\n{shown(info.name)}")
-            case Qt.ItemDataRole.TextAlignmentRole:
-                side = Qt.AlignmentFlag.AlignRight if COLUMNS[index.column()].is_number else Qt.AlignmentFlag.AlignLeft
-                return side | Qt.AlignmentFlag.AlignVCenter
-            case Qt.ItemDataRole.AccessibleTextRole:
-                words = cell_words(info, index.column())
-                mark = (", installed" if info.is_installed else ", not installed") if index.column() == 0 else ""
-                return f"{COLUMNS[index.column()].title} {words}{mark}"
-        return None
-
-    def headerData(self, section: int, orientation: Qt.Orientation, role: int = Qt.ItemDataRole.DisplayRole):
-        if orientation != Qt.Orientation.Horizontal:
-            return None
-        column = COLUMNS[section]
-        if role == Qt.ItemDataRole.DisplayRole:
-            arrow = (" ↓" if self._sort[1] else " ↑") if section == self._sort[0] else ""
-            return column.title + arrow
-        if role == Qt.ItemDataRole.ToolTipRole and column.help:
-            return plain_tooltip(column.help)
-        if role == Qt.ItemDataRole.TextAlignmentRole:
-            return (Qt.AlignmentFlag.AlignRight if column.is_number else Qt.AlignmentFlag.AlignLeft) | Qt.AlignmentFlag.AlignVCenter
-        return None
-
-
-class _RowDelegate(QStyledItemDelegate):
-    """Rows of 25 px; the first cell has the family's mark, the chosen backbone a bar at its left."""
-
-    def __init__(self, view: QTableView):
-        super().__init__(view)
-        self.chosen: Key = ("", "")
-
-    def sizeHint(self, option: QStyleOptionViewItem, index: QModelIndex) -> QSize:
-        return QSize(super().sizeHint(option, index).width(), px(25))
-
-    def paint(self, painter: QPainter, option: QStyleOptionViewItem, index: QModelIndex) -> None:
-        info: BackboneInfo = index.data(Qt.ItemDataRole.UserRole)
-        painter.save()
-        painter.setRenderHint(QPainter.RenderHint.Antialiasing)
-        is_chosen = key_of(info) == self.chosen
-        if option.state & QStyle.StateFlag.State_Selected:
-            painter.fillRect(option.rect, colour("accentWash"))
-        elif option.state & QStyle.StateFlag.State_MouseOver:
-            painter.fillRect(option.rect, colour("hover"))
-        painter.fillRect(QRectF(option.rect.left(), option.rect.bottom(), option.rect.width(), 1), colour("border"))
-        rect = QRectF(option.rect).adjusted(px(8), 0, -px(8), 0)
-        if index.column() == 0:
-            if is_chosen:
-                painter.fillRect(QRectF(option.rect.left(), option.rect.top(), 3, option.rect.height()), colour("accent"))
-            group = group_of(info)
-            path = symbol_path(group_symbol(group), QPointF(rect.left() + px(5), rect.center().y()), px(4))
-            painter.setPen(pen(group_token(group), 1.6))
-            painter.setBrush(colour(group_token(group)) if info.is_installed else Qt.BrushStyle.NoBrush)
-            painter.drawPath(path)
-            rect.setLeft(rect.left() + px(17))
-        is_number = COLUMNS[index.column()].is_number
-        painter.setFont(font("strong" if is_chosen and index.column() == 0 else "number" if is_number else "label"))
-        text = index.data()
-        painter.setPen(colour("muted" if text == "–" else "text" if index.column() == 0 or is_number else "text2"))
-        text = painter.fontMetrics().elidedText(text, Qt.TextElideMode.ElideRight, int(rect.width()))
-        painter.drawText(rect, int(index.data(Qt.ItemDataRole.TextAlignmentRole)), text)
-        painter.restore()
+_SETTLE_MS = 350  # rows that rush past while scrolling are not asked about
 
 
 class _Table(QTableView):
     chosen = Signal(object)  # BackboneInfo
+    starred = Signal(object)  # Key
 
     def keyPressEvent(self, event: QKeyEvent) -> None:
-        if event.key() in (Qt.Key.Key_Return, Qt.Key.Key_Enter) and self.currentIndex().isValid():
+        if event.key() == Qt.Key.Key_Asterisk and self.currentIndex().isValid():
+            self.starred.emit(key_of(self.currentIndex().data(Qt.ItemDataRole.UserRole)))
+        elif event.key() in (Qt.Key.Key_Return, Qt.Key.Key_Enter) and self.currentIndex().isValid():
             self.chosen.emit(self.currentIndex().data(Qt.ItemDataRole.UserRole))
         else:
             super().keyPressEvent(event)
@@ -203,6 +48,9 @@ class BackbonePanel(Panel):
     selected = Signal(object)  # BackboneInfo | None
     chosen = Signal(object)  # BackboneInfo
     rows_changed = Signal()
+    favourites_changed = Signal(object)  # frozenset[Key]
+    menu_wanted = Signal(object, object)  # BackboneInfo, global place
+    rows_seen = Signal(object)  # list[Key] of the rows in view, when they have come to rest
 
     def __init__(self, parent: QWidget | None = None):
         super().__init__(name="model.backbones", margins=False, parent=parent)
@@ -219,19 +67,33 @@ class BackbonePanel(Panel):
         self.search_field.addAction(icon("magnifying-glass", "muted"), QLineEdit.ActionPosition.LeadingPosition)
         self.search_field.textChanged.connect(lambda _: self._on_filter_changed())
         self.search_field.returnPressed.connect(lambda: self.table.setFocus(Qt.FocusReason.TabFocusReason))
-        tools.addWidget(self.search_field)
+        search = QHBoxLayout()
+        search.setSpacing(px(4))
+        search.addWidget(self.search_field, 1)
+        self.funnel = icon_button("funnel", "More filters: size and source", name="model.funnel", on_click=self._open_funnel)
+        search.addWidget(self.funnel)
+        tools.addLayout(search)
         chips = QHBoxLayout()
-        chips.setSpacing(px(2))
-        labels = (("installed", "Installed"), ("small", "≤ 30 M"), ("bundled", "bundled"), ("torchvision", "torchvision"), ("timm", "timm"))
-        self.chips = {key: Chip(label, name=f"model.filter.{key}") for key, label in labels}
+        chips.setSpacing(px(4))
+        self.chips = {
+            key: Chip(label, name=f"model.filter.{key}")
+            for key, label in (("installed", "Installed"), ("favourites", "Favourites"), ("short", "Small and good"), ("box", "Box"))
+        }
         for chip in self.chips.values():
             chip.toggled.connect(lambda _: self._on_filter_changed())
             chips.addWidget(chip)
+        self.chips["box"].hide()
         chips.addStretch(1)
         tools.addLayout(chips)
+        self._funnel: dict[str, bool] = dict.fromkeys(("small", "bundled", "torchvision", "timm"), False)
+        self._short: frozenset[Key] = frozenset()
+        self._box: frozenset[Key] = frozenset()
         self.body.addLayout(tools)
-        self.setMinimumWidth(chips.sizeHint().width() + px(16))
+        self.setMinimumWidth(px(300))
         self.table = self._make_table()
+        self._settle = QTimer(self, singleShot=True, interval=_SETTLE_MS)
+        self._settle.timeout.connect(lambda: self.rows_seen.emit(self.keys_in_view()))
+        self.table.verticalScrollBar().valueChanged.connect(lambda _: self._settle.start())
         self.empty = EmptyState("magnifying-glass", "No backbone matches", "", "Clear filters", self.clear_filters, name="model.nomatch")
         holder = QWidget()
         self._stack = QStackedLayout(holder)
@@ -246,12 +108,12 @@ class BackbonePanel(Panel):
         table.setObjectName("model.table")
         table.setAccessibleName("Backbones. Enter chooses one")
         table.setModel(self.model)
-        self._delegate = _RowDelegate(table)
+        self._delegate = RowDelegate(table)
         table.setItemDelegate(self._delegate)
         table.setShowGrid(False)
         table.setMouseTracking(True)
         table.setSelectionBehavior(QAbstractItemView.SelectionBehavior.SelectRows)
-        table.setSelectionMode(QAbstractItemView.SelectionMode.SingleSelection)
+        table.setSelectionMode(QAbstractItemView.SelectionMode.ExtendedSelection)
         table.setHorizontalScrollMode(QAbstractItemView.ScrollMode.ScrollPerPixel)
         table.setTabKeyNavigation(False)
         table.setWordWrap(False)
@@ -264,14 +126,25 @@ class BackbonePanel(Panel):
         header.setSectionsClickable(True)
         header.sectionClicked.connect(self.sort_by)
         table.setCornerWidget(QWidget())
-        for index, width in enumerate((150, 67, 56, 73, 50, 70, 120, 84, 104)):
-            table.setColumnWidth(index, px(width))
+        for index, column in enumerate(COLUMNS):
+            table.setColumnWidth(index, px(column.width))
         table.selectionModel().currentRowChanged.connect(
             lambda now, _: self.selected.emit(now.data(Qt.ItemDataRole.UserRole) if now.isValid() else None)
         )
         table.doubleClicked.connect(lambda index: self.chosen.emit(index.data(Qt.ItemDataRole.UserRole)))
+        table.setContextMenuPolicy(Qt.ContextMenuPolicy.CustomContextMenu)
+        table.customContextMenuRequested.connect(self._on_menu_requested)
         table.chosen.connect(self.chosen)
+        table.starred.connect(self.toggle_favourite)
+        self._delegate.starred.connect(self.toggle_favourite)
         return table
+
+    def _on_menu_requested(self, at: QPoint) -> None:
+        """The pointer's row, or the current one for the menu key."""
+        index = self.table.indexAt(at)
+        index = index if index.isValid() else self.table.currentIndex()
+        if index.isValid():
+            self.menu_wanted.emit(index.data(Qt.ItemDataRole.UserRole), self.table.viewport().mapToGlobal(at))
 
     def sort_by(self, column: int) -> None:
         """Sort by a column; once more turns the order round. Figures start with the largest, words with A."""
@@ -312,16 +185,93 @@ class BackbonePanel(Panel):
             self.table.setCurrentIndex(self.model.index(row, 0))
             self.table.scrollTo(self.model.index(row, 0), QAbstractItemView.ScrollHint.EnsureVisible)
 
+    def selected_infos(self) -> list[BackboneInfo]:
+        """The marked rows, in the order of the table."""
+        return [index.data(Qt.ItemDataRole.UserRole) for index in sorted(self.table.selectionModel().selectedRows(), key=lambda i: i.row())]
+
+    def keys_in_view(self) -> list[Key]:
+        first, last = self.table.rowAt(0), self.table.rowAt(self.table.viewport().height() - 1)
+        if first < 0:
+            return []
+        return [key_of(info) for info in self.model.rows[first : (last if last >= 0 else len(self.model.rows)) + 1]]
+
+    def set_costs(self, costs: Mapping[Key, Cost]) -> None:
+        self.model.set_costs(costs)
+
+    def set_favourites(self, favourites: Collection[Key]) -> None:
+        self.model.set_favourites(favourites)
+        if self.chips["favourites"].isChecked():
+            self._on_filter_changed()
+
+    def toggle_favourite(self, key: Key) -> None:
+        self.set_favourites(self.model.favourites ^ {key})
+        self.favourites_changed.emit(self.model.favourites)
+
+    def set_short_list(self, keys: Collection[Key], rule: str) -> None:
+        """What "Small and good" means now: the rows, and the rule in words for its tooltip."""
+        is_new = frozenset(keys) != self._short
+        self._short = frozenset(keys)
+        self.chips["short"].setToolTip(plain_tooltip(rule))
+        self.chips["short"].setAccessibleDescription(rule)
+        if is_new and self.chips["short"].isChecked():
+            self._on_filter_changed()
+
+    def set_box(self, keys: Collection[Key]) -> None:
+        """Only these, as they were boxed in the plot; none takes the box away."""
+        self._box = frozenset(keys)
+        chip = self.chips["box"]
+        chip.setText(f"Box: {len(self._box)}  ×")
+        chip.setAccessibleName(f"Show all again, not only the {len(self._box)} of the box")
+        chip.setVisible(bool(self._box))
+        if chip.isChecked() == bool(self._box):
+            self._on_filter_changed()
+        else:
+            chip.setChecked(bool(self._box))
+
     def clear_filters(self) -> None:
         self.search_field.clear()
+        self._funnel = dict.fromkeys(self._funnel, False)
         for chip in self.chips.values():
             chip.setChecked(False)
+        self._on_filter_changed()
+
+    def _open_funnel(self) -> None:
+        menu = self.funnel_menu()
+        menu.popup(self.funnel.mapToGlobal(self.funnel.rect().bottomLeft()))
+
+    def funnel_menu(self) -> QMenu:
+        menu = QMenu(self)
+        menu.setAttribute(Qt.WidgetAttribute.WA_DeleteOnClose)
+        for key, words in (("small", "At most 30 M parameters"), ("bundled", "Bundled"), ("torchvision", "torchvision"), ("timm", "timm")):
+            if key == "bundled":
+                menu.addSeparator()
+            action = menu.addAction(words, lambda key=key: self.toggle_filter(key))
+            action.setCheckable(True)
+            action.setChecked(self._funnel[key])
+        return menu
+
+    def toggle_filter(self, key: str) -> None:
+        """small, or a source: bundled, torchvision, timm."""
+        self._funnel[key] = not self._funnel[key]
+        self._on_filter_changed()
 
     def filter(self) -> Filter:
-        sources = frozenset(s for s in ("bundled", "torchvision", "timm") if self.chips[s].isChecked())
-        return Filter(self.search_field.text(), sources, self.chips["installed"].isChecked(), self.chips["small"].isChecked())
+        sources = frozenset(s for s in ("bundled", "torchvision", "timm") if self._funnel[s])
+        lists = [
+            keys
+            for name, keys in (("favourites", self.model.favourites), ("short", self._short), ("box", self._box))
+            if self.chips[name].isChecked()
+        ]
+        only = frozenset.intersection(*lists) if lists else None
+        return Filter(self.search_field.text(), sources, self.chips["installed"].isChecked(), self._funnel["small"], only)
 
     def _on_filter_changed(self) -> None:
+        if self._box and not self.chips["box"].isChecked():
+            self._box = frozenset()
+            self.chips["box"].hide()
+        self.funnel.setIcon(
+            icon("funnel-fill" if any(self._funnel.values()) else "funnel", "accent" if any(self._funnel.values()) else "text2")
+        )
         current = self.current_key()
         self.model.set_filter(self.filter())
         self._after_change(current)
@@ -330,7 +280,8 @@ class BackbonePanel(Panel):
         if current:
             self.select(current)
         self._stack.setCurrentIndex(0 if self.model.rows or not self.model.num_all else 1)
-        self.empty.set_texts("No backbone matches", _filter_words(self.filter()))
+        self.empty.set_texts("No backbone matches", self._filter_words())
+        self._settle.start()
         self.rows_changed.emit()
 
     def resizeEvent(self, event) -> None:
@@ -339,15 +290,17 @@ class BackbonePanel(Panel):
         room = self.width() - sum(self.table.columnWidth(i) for i in (1, 2, 3)) - px(14)
         self.table.setColumnWidth(0, max(px(110), min(px(260), room)))
 
+        self._settle.start()
 
-def _filter_words(wanted: Filter) -> str:
-    parts = []
-    if wanted.text:
-        parts.append(f"“{shown(wanted.text[:40])}”")
-    if wanted.installed_only:
-        parts.append("on this computer")
-    if wanted.small_only:
-        parts.append("at most 30 M parameters")
-    if wanted.sources:
-        parts.append(" or ".join(sorted(wanted.sources)))
-    return "Looking for: " + ", ".join(parts) if parts else ""
+    def _filter_words(self) -> str:
+        wanted = self.filter()
+        parts = [f"“{shown(wanted.text[:40])}”"] if wanted.text else []
+        parts += ["on this computer"] if wanted.installed_only else []
+        parts += [
+            words
+            for name, words in (("favourites", "marked with a star"), ("short", "small and good"), ("box", "in the box"))
+            if self.chips[name].isChecked()
+        ]
+        parts += ["at most 30 M parameters"] if wanted.small_only else []
+        parts += [" or ".join(sorted(wanted.sources))] if wanted.sources else []
+        return "Looking for: " + ", ".join(parts) if parts else ""

@@ -1,0 +1,216 @@
+"""What backbones cost on this device with the draft's plan: memory is estimated for the rows in view, speed is measured where asked."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+
+from PySide6.QtCore import QObject, Signal
+
+from studio.catalog.backbones import BackboneInfo
+from studio.core.experiment import Experiment
+from studio.core.file import write_atomically
+from studio.core.place import cache_dir
+from studio.gui.context import Context
+from studio.gui.pages.model.listing import NO_COST, Cost, Key, fit_of, key_of
+
+_MAX_WAITING = 40  # rows in view; what scrolled away is asked again when it comes back
+
+
+class Costs(QObject):
+    """One question at a time, so that the chosen network's own description never waits long. GUI thread."""
+
+    changed = Signal()
+
+    def __init__(self, context: Context, parent: QObject | None = None):
+        super().__init__(parent)
+        self._context = context
+        self.costs: dict[Key, Cost] = {}
+        self._infos: dict[Key, BackboneInfo] = {}
+        self._waiting: list[Key] = []
+        self._asking: Key | None = None
+        self._plan: tuple | None = None
+        self._device_bytes: int | None = None
+        self._device_name = ""
+        self._speeds: dict[str, float] = _read_speeds()
+        self.measuring: Key | None = None
+        self.problem = ""
+        context.store.experiment_changed.connect(lambda old, new: self._follow())
+        context.store.dataset_changed.connect(lambda _: self._follow())
+        context.runs.ended.connect(lambda _: self._take_runs())
+        context.runs.entries_changed.connect(self._take_runs)
+        self._follow()
+
+    @property
+    def has_gpu(self) -> bool:
+        return self._device_name not in ("", "cpu")
+
+    def set_infos(self, infos: Sequence[BackboneInfo]) -> None:
+        self._infos = {key_of(info): info for info in infos}
+        self._take_runs()
+
+    def want(self, keys: Sequence[Key]) -> None:
+        """The rows in view: their memory is estimated one after the other."""
+        self._waiting = [k for k in keys if k in self._infos and self.costs.get(k, NO_COST).memory_bytes is None and not self._problem(k)]
+        del self._waiting[_MAX_WAITING:]
+        self._ask_next()
+
+    def measure(self, key: Key) -> None:
+        """Time training steps of a backbone for two seconds; `changed` tells when it is known."""
+        if self.measuring is not None or key not in self._infos:
+            return
+        self.measuring, self.problem = key, ""
+        speed_key = self._speed_key(key)
+        self._context.probe.call(
+            "measure", self._params(self._as_if(key)), lambda result: self._on_measured(key, speed_key, result), self._on_measure_failed, key="model.measure"
+        )  # fmt: skip
+        self.changed.emit()
+
+    # the plan
+
+    def _follow(self) -> None:
+        """Estimates hold for one plan, device and number of classes."""
+        e, dataset = self._context.store.experiment, self._context.store.dataset
+        plan = (
+            e.model.train_stages, e.training.batch_size, e.training.precision, e.training.device, e.optimiser.kind,
+            bool(e.optimiser.ema_decay), len(dataset.classes) if dataset else 10,
+        )  # fmt: skip
+        if plan == self._plan:
+            return
+        is_other_device = self._plan is None or plan[3] != self._plan[3]
+        self._plan = plan
+        wanted = list(self.costs)
+        self.costs = {}
+        if is_other_device:
+            device = e.training.device
+            self._context.background.run(lambda: _device_memory(device), self._on_device_known)
+        self._take_runs()
+        self.want(wanted)
+
+    def _on_device_known(self, found: tuple[str, int | None]) -> None:
+        self._device_name, self._device_bytes = found
+        self.costs = {k: replace(c, fit=fit_of(c.memory_bytes, self._device_bytes)) for k, c in self.costs.items()}
+        self._take_runs()
+
+    def _as_if(self, key: Key) -> Experiment:
+        """The draft with another backbone. What names stages and layers of the present one is left out."""
+        experiment, info = self._context.store.experiment, self._infos[key]
+        model = experiment.model
+        if key == (model.source, model.backbone):
+            return experiment
+        plain = {name: field.get_default() for name, field in type(model).model_fields.items() if name not in _KEPT}
+        values = plain | {"source": info.source, "backbone": info.name, "input_size": info.input_size, "pretrained": False}
+        return experiment.changed({f"model.{name}": value for name, value in values.items()} | {"optimiser.stage_lr_factors": {}})
+
+    def _params(self, experiment: Experiment) -> dict:
+        return {
+            "model": experiment.model.model_dump(mode="json"),
+            "num_classes": self._plan[-1],
+            "training": experiment.training.model_dump(mode="json"),
+            "optimiser": experiment.optimiser.model_dump(mode="json"),
+        }
+
+    # memory
+
+    def _ask_next(self) -> None:
+        if self._asking is not None or not self._waiting:
+            return
+        key, plan = self._waiting.pop(0), self._plan
+        self._asking = key
+        self._context.probe.call(
+            "describe_model",
+            self._params(self._as_if(key)),
+            lambda result: self._on_described(key, plan, result),
+            lambda error: self._on_refused(key, plan, error.sentence),
+            key="model.cost",
+        )
+
+    def _on_described(self, key: Key, plan: tuple, result: dict) -> None:
+        memory = sum((result.get("memory") or {}).values()) or None
+        self._answered(key, plan, memory_bytes=memory, fit=fit_of(memory, self._device_bytes))
+
+    def _on_refused(self, key: Key, plan: tuple, sentence: str) -> None:
+        self._answered(key, plan, problem=sentence)
+
+    def _answered(self, key: Key, plan: tuple, **values) -> None:
+        self._asking = None
+        if plan == self._plan:
+            self._put(key, **values)
+            self.changed.emit()
+        elif key not in self._waiting:
+            self._waiting.append(key)
+        self._ask_next()
+
+    def _put(self, key: Key, **values) -> None:
+        self.costs = self.costs | {key: replace(self.costs.get(key, NO_COST), **values)}
+
+    def _problem(self, key: Key) -> str:
+        return self.costs.get(key, NO_COST).problem
+
+    # speed
+
+    def _speed_key(self, key: Key) -> str:
+        """Under which a speed is remembered: what decides it, in words."""
+        draft = self._context.store.experiment
+        is_chosen = key == (draft.model.source, draft.model.backbone)
+        size = draft.model.input_size if is_chosen else self._infos[key].input_size
+        return "|".join(str(v) for v in (*key, draft.model.train_stages, size, draft.training.precision, self._device_name))
+
+    def _on_measured(self, key: Key, speed_key: str, result: dict) -> None:
+        self.measuring = None
+        self._speeds[speed_key] = float(result["images_per_s"])
+        speeds = dict(self._speeds)
+        self._context.background.run(lambda: _write_speeds(speeds), lambda _: None, lambda _: None)
+        self._take_runs()
+
+    def _on_measure_failed(self, error) -> None:
+        self.measuring, self.problem = None, error.sentence
+        self.changed.emit()
+
+    def _take_runs(self) -> None:
+        """Speeds that were measured before, and those of finished runs with this plan on this device."""
+        draft = self._context.store.experiment
+        found: dict[Key, float] = {}
+        if self._speeds:
+            found = {key: self._speeds[name] for key in self._infos if (name := self._speed_key(key)) in self._speeds}
+        for entry in self._context.runs.entries:
+            model, finished = entry.experiment.model, entry.state.finished
+            same_plan = model.train_stages == draft.model.train_stages and not model.thaw
+            if finished and finished.images_per_s and same_plan and entry.experiment.training.device == draft.training.device:
+                found[(model.source, model.backbone)] = finished.images_per_s
+        self.costs = self.costs | {k: replace(self.costs.get(k, NO_COST), images_per_s=speed) for k, speed in found.items()}
+        self.changed.emit()
+
+
+_KEPT = ("train_stages", "dropout", "head_init", "source", "backbone", "input_size", "pretrained")  # of the draft's model
+
+
+def _device_memory(device: str) -> tuple[str, int | None]:
+    """Name and memory of the device a run would have; for the processor that of the computer. Asks the driver: not on the GUI thread."""
+    from studio.core.device import usable_gpus
+
+    gpus = () if device == "cpu" else usable_gpus()
+    if gpus and device != "mps":
+        index = int(device.partition(":")[2] or 0) if device.startswith("cuda") else 0
+        if index < len(gpus):
+            return gpus[index].name, gpus[index].memory_bytes
+    import psutil
+
+    return "cpu", psutil.virtual_memory().total
+
+
+def _file() -> Path:
+    return cache_dir() / "speeds.json"
+
+
+def _read_speeds() -> dict[str, float]:
+    try:
+        return {str(k): float(v) for k, v in json.loads(_file().read_bytes()).items()}
+    except (OSError, ValueError, TypeError, AttributeError):
+        return {}
+
+
+def _write_speeds(speeds: dict[str, float]) -> None:
+    write_atomically(_file(), json.dumps(speeds).encode())

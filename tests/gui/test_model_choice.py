@@ -1,0 +1,125 @@
+"""Choosing a backbone by looking: plot and table as one, favourites, the short list, costs on this device, two side by side."""
+
+from __future__ import annotations
+
+import pytest
+from model_cases import BUNDLED, DESCRIBED, LIST, info
+from PySide6.QtCore import QEvent, QPointF, QRect, Qt
+from PySide6.QtGui import QMouseEvent
+from PySide6.QtWidgets import QApplication
+
+from studio.gui.pages.model import ModelPage
+from studio.gui.pages.model.compare import better
+from studio.gui.pages.model.listing import BY_ATTRIBUTE, Budget, Cost, arranged, best_for_cost, budget_for, fit_of, key_of, short_list
+from studio.supervise.worker import WorkerError
+
+RESNET50, RESNET18 = LIST[1], LIST[2]
+
+
+@pytest.fixture
+def page(qtbot, context):
+    context.probe.answer("describe_model", DESCRIBED | {"memory": {"weights": 10**9}})
+    made = ModelPage(context)
+    qtbot.addWidget(made)
+    made.resize(920, 790)
+    made.show()
+    made.chooser._on_list_read(LIST)
+    return made
+
+
+def test_a_box_drawn_over_points_keeps_only_their_rows_and_its_chip_takes_it_away(qtbot, page):
+    page.scatter.plot.getViewBox().updateViewRange()
+    at = page.scatter.place_of(RESNET18)
+    view, corner = page.scatter.graphics.viewport(), QRect(at.x() - 9, at.y() - 9, 18, 18)
+    for kind, place, buttons in (
+        (QEvent.Type.MouseButtonPress, corner.topLeft(), Qt.MouseButton.LeftButton),
+        (QEvent.Type.MouseMove, corner.bottomRight(), Qt.MouseButton.LeftButton),
+        (QEvent.Type.MouseButtonRelease, corner.bottomRight(), Qt.MouseButton.NoButton),
+    ):
+        event = QMouseEvent(kind, QPointF(place), QPointF(view.mapToGlobal(place)), Qt.MouseButton.LeftButton, buttons, Qt.KeyboardModifier.NoModifier)  # fmt: skip
+        QApplication.sendEvent(view, event)
+    assert [i.name for i in page.backbones.model.rows] == ["resnet18"]
+    assert page.backbones.chips["box"].text() == "Box: 1  ×"
+    page.backbones.chips["box"].click()
+    assert len(page.backbones.model.rows) == 5 and not page.backbones.chips["box"].isVisibleTo(page)
+
+
+def test_favourites_are_remembered_and_filtered(qtbot, page, context):
+    page.backbones.select(key_of(RESNET50))
+    qtbot.keyClick(page.backbones.table, Qt.Key.Key_Asterisk)
+    page.backbones.chips["favourites"].click()
+    assert [i.name for i in page.backbones.model.rows] == ["resnet50"]
+    again = ModelPage(context)
+    qtbot.addWidget(again)
+    assert again.backbones.model.favourites == {key_of(RESNET50)}
+
+
+def test_small_and_good_follows_the_number_of_images_and_the_device():
+    assert budget_for(100, has_gpu=False) == Budget(6e6, 1.0)
+    assert budget_for(10_000, has_gpu=True).num_parameters == 40e6 and budget_for(10**7, has_gpu=True).num_parameters == 90e6
+    assert [i.name for i in short_list(LIST, budget_for(100, has_gpu=False))] == ["tf_efficientnet_lite0"]
+    assert [i.name for i in short_list(LIST, Budget(30e6, 10.0))] == ["resnet50", "tf_efficientnet_lite0", "resnet18"]
+    worse = info("worse", top1=0.5, gflops=4.0, num_parameters=1_000_000)
+    assert worse not in short_list((*LIST, worse), Budget(30e6, 10.0))
+
+
+def test_memory_of_the_rows_in_view_is_estimated_with_a_badge_and_a_refusal_is_named(qtbot, page, context):
+    refused = WorkerError("It cannot be built.")
+    context.probe.answer(
+        "describe_model", lambda p: refused if p["model"]["backbone"] == "mystery" else DESCRIBED | {"memory": {"a": 10**9}}
+    )
+    page.chooser.costs._device_bytes = 1_050_000_000
+    page.chooser.costs.costs = {}
+    page.chooser.costs.want([key_of(i) for i in LIST])
+    qtbot.waitUntil(lambda: len(page.chooser.costs.costs) == 5)
+    cost = page.chooser.costs.costs[key_of(RESNET50)]
+    assert (cost.memory_bytes, cost.fit) == (10**9, "tight")
+    assert page.chooser.costs.costs[("timm", "mystery")].problem == "It cannot be built."
+    assert fit_of(8, 10) == "fits" and fit_of(11, 10) == "will not fit" and fit_of(None, 10) == fit_of(8, None) == ""
+    cell = page.backbones.model.index(page.backbones.model.row_of(key_of(RESNET50)), BY_ATTRIBUTE["memory_bytes"])
+    assert cell.data(Qt.ItemDataRole.AccessibleTextRole) == "Memory here 1.0\xa0GB, tight"
+
+
+def test_a_measured_speed_is_shown_sorted_plotted_and_kept(qtbot, page, context):
+    context.probe.answer("measure", {"images_per_s": 120.0})
+    page.backbones.select(key_of(RESNET50))
+    page.card.measure_button.click()
+    assert context.probe.calls[-1][1]["model"]["backbone"] == "resnet50"
+    qtbot.waitUntil(lambda: page.chooser.costs.measuring is None)
+    assert "120 images/s here" in page.card.facts_label.text()
+    costs = page.chooser.costs.costs
+    rows = arranged(LIST, page.backbones.filter(), BY_ATTRIBUTE["images_per_s"], True, costs)
+    assert rows[2].name == "resnet50"  # installed first, then what is known
+    page.scatter.set_axis("images_per_s")
+    assert [i.name for i in page.scatter._infos] == ["resnet50"]
+    assert best_for_cost(LIST, "images_per_s", {key_of(RESNET50): Cost(images_per_s=120.0), key_of(RESNET18): Cost(images_per_s=90.0)}) == [
+        (120.0, 0.8)
+    ]
+
+
+def test_two_backbones_are_compared_and_one_of_them_used(qtbot, page):
+    page.backbones.select(key_of(RESNET18))
+    page.chooser.compare()
+    panel = page.compare_panel
+    assert panel.isVisibleTo(page) and not page.strip_panel.isVisibleTo(page)
+    assert (better("gflops", 0.4, 4.1), better("top1", 0.7, 0.8), better("year", 2015, 2020), better("top1", None, 0.5)) == (
+        0,
+        1,
+        None,
+        None,
+    )
+    use = panel.findChild(type(page.card.use_button), "model.compare.use1")
+    assert use.accessibleName() == "Use resnet18"
+    use.click()
+    assert page.store.experiment.model.backbone == "resnet18" and page.strip_panel.isVisibleTo(page)
+    page.chooser.compare()  # the chosen row alone is no pair
+    assert not panel.isVisibleTo(page)
+
+
+def test_another_backbone_forgets_what_named_stages_and_layers_of_the_one_before(page):
+    page.store.set({"model.thaw": {"stage 2": 3}, "model.layers": {"backbone.x": "train"}, "optimiser.stage_lr_factors": {"stage 2": 0.1}})
+    page.chooser.use(RESNET18)
+    model = page.store.experiment.model
+    assert (model.thaw, model.layers, page.store.experiment.optimiser.stage_lr_factors) == ({}, {}, {})
+    page.store.undo()
+    assert page.store.experiment.model.layers == {"backbone.x": "train"} and BUNDLED.name == page.store.experiment.model.backbone
