@@ -368,6 +368,13 @@ class Training(_Section):
     checkpoint_seconds: float = _field(
         60.0, "Save every", "At most this much training is at risk.", takes="live", unit="s", ge=1, le=86_400
     )
+    not_finite: Literal["stop", "lower the rate", "go back"] = _field(
+        "stop",
+        "Loss is no number",
+        "What happens at a step whose loss or gradient is no number; it is never applied. Stop: the run ends and can be resumed. Lower the "
+        "rate: the step is left out. Go back: to the last checkpoint. Both go on at half the rate, three times at most.",
+        takes="live",
+    )
     seed: int = _field(0, "Seed", "Same seed, same run.", ge=0, le=2**31 - 1)
     device: str = _field(
         "auto", "Device", "auto, cpu, cuda, cuda:0, mps. Auto takes a GPU where there is one.", pattern=r"^(auto|cpu|mps|cuda(:\d+)?)$"

@@ -11,6 +11,7 @@ from studio.core.path_text import path_to_text, shown
 from studio.core.problem import BadInput
 
 NO_SPACE = (errno.ENOSPC, errno.EDQUOT)
+CHANGED = "changed"  # said of an image that was replaced since the data set was listed: it is used all the same
 
 
 class LossNotFinite(Exception):
@@ -65,6 +66,18 @@ def describe(exc: BaseException, experiment: Experiment | None) -> Failure:
         return Failure(
             "A process that loads images ended by itself, most often because the memory ran out.",
             "Resume with fewer loader workers or a smaller batch.",
+        )
+    if re.search(r"driver version is insufficient|driver on your system is too old|no kernel image is available", text):
+        return Failure(
+            "The GPU's driver and the installed torch do not fit together.",
+            "Update the driver, or run `studio doctor` for the torch that fits. The device cpu works meanwhile.",
+        )
+    if re.search(
+        r"no CUDA-capable device|No CUDA GPUs|device.*(?:lost|not available|unavailable)|fallen off the bus|unknown error", text
+    ) and ("CUDA" in text or "GPU" in text):
+        return Failure(
+            "The GPU is not there any more.",
+            "Resume when it is back, after a restart of the computer if need be. Its checkpoints are whole.",
         )
     if "CUDA error" in text or "device-side assert" in text or name == "AcceleratorError":
         return Failure(

@@ -13,8 +13,9 @@ import mmap
 import multiprocessing
 import os
 import tempfile
+import time
 from collections import deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from multiprocessing import connection
 from typing import TYPE_CHECKING
@@ -24,12 +25,13 @@ import numpy as np
 from studio.catalog.augments import build_pipeline, evaluation_view, shrink_to_working_size
 from studio.core.experiment import Augment
 from studio.dataset.image import ImageRefused, read_image
-from studio.engine.failure import DataGone, NoReadableImages
+from studio.engine.failure import CHANGED, DataGone, NoReadableImages
 
 if TYPE_CHECKING:
     import torch
 
 AHEAD = 3  # batches requested before they are needed
+WAIT_TICK_S = 0.5  # how often somebody who waits for a worker may do something else
 
 
 @dataclass(frozen=True)
@@ -45,6 +47,7 @@ class Source:
     num_trained: int  # the first so many paths are training images: an unreadable one is replaced by the next of these
     cache_bytes: int  # for decoded images, over all workers
     root: str = ""  # the folder of the images: when it is gone, so is the run's data, which is more than an unreadable file
+    stamps: tuple[tuple[int, int], ...] = ()  # size and time of change (ns) of each file when it was listed; empty does not look
 
 
 @dataclass(frozen=True)
@@ -61,7 +64,7 @@ class Batch:
 
     images_NHWC: np.ndarray  # uint8; valid until the next batch is taken. Empty where features are given instead
     indices: np.ndarray  # int64
-    refused: dict[int, str] = field(default_factory=dict)  # files that could not be read: index to reason
+    refused: dict[int, str] = field(default_factory=dict)  # files that could not be read, or are CHANGED: index to reason
     features: torch.Tensor | None = None  # what the frozen start of the network gives for the pictures
 
 
@@ -73,13 +76,14 @@ class ImageReader:
         self._pipeline = None
         self._kept: dict[tuple[int, bool], np.ndarray] = {}
         self._room = cache_bytes
-        self._refused: dict[int, str] = {}
+        self._refused: set[int] = set()
+        self._reasons: dict[int, str] = {}
         self._num_taken = 0
 
     def take_refused(self) -> dict[int, str]:
-        """Files found unreadable since the last call: index to reason."""
-        new = dict(list(self._refused.items())[self._num_taken :])
-        self._num_taken = len(self._refused)
+        """Files found unreadable, or changed, since the last call: index to reason."""
+        new = dict(list(self._reasons.items())[self._num_taken :])
+        self._num_taken = len(self._reasons)
         return new
 
     def view(self, index: int, seed: int | None) -> tuple[np.ndarray | None, int]:
@@ -112,8 +116,11 @@ class ImageReader:
         except (ImageRefused, OSError) as exc:
             if s.root and not os.path.isdir(s.root):
                 raise DataGone(s.root) from exc
-            self._refused[index] = str(exc)
+            self._refused.add(index)
+            self._reasons[index] = str(exc)
             return None
+        if s.stamps and index not in self._reasons and _stamp(s.paths[index]) != s.stamps[index]:
+            self._reasons[index] = CHANGED
         if is_training:
             image = shrink_to_working_size(image, s.input_size)
         else:
@@ -124,14 +131,35 @@ class ImageReader:
         return image
 
 
+def _stamp(path: str) -> tuple[int, int] | None:
+    with contextlib.suppress(OSError):
+        info = os.stat(path)
+        return info.st_size, info.st_mtime_ns
+    return None
+
+
 class Loader:
-    """Serves batches in the order of the requests. Close it, or use it in a `with` block."""
+    """Serves batches in the order of the requests. Close it, or use it in a `with` block.
+
+    `on_wait` is called every half second while a worker lets everybody wait, with the seconds so far; what it raises ends the wait.
+    """
 
     def __init__(self, source: Source, max_batch: int, num_workers: int = 0):
         self._source = source
         self.max_batch = max_batch
+        self._num_workers = num_workers
+        self.on_wait: Callable[[float], None] = lambda seconds: None
         self._reader = None if num_workers else ImageReader(source, source.cache_bytes)
-        self._pool = _Pool(source, max_batch, num_workers) if num_workers else None
+        self._pool = self._new_pool() if num_workers else None
+
+    def _new_pool(self) -> _Pool:
+        return _Pool(self._source, self.max_batch, self._num_workers, lambda seconds: self.on_wait(seconds))
+
+    def restart(self) -> None:
+        """New worker processes in place of the old ones, one of which has died."""
+        if self._pool:
+            self._pool.close()
+            self._pool = self._new_pool()
 
     def __enter__(self) -> Loader:
         return self
@@ -184,7 +212,8 @@ class WorkerDied(Exception):
 class _Pool:
     """Worker processes around one memory-mapped file of `AHEAD` + 1 batches."""
 
-    def __init__(self, source: Source, max_batch: int, num_workers: int):
+    def __init__(self, source: Source, max_batch: int, num_workers: int, on_wait: Callable[[float], None]):
+        self._on_wait = on_wait
         self._shape = (AHEAD + 1, max_batch, source.input_size, source.input_size, 3)
         self._path, self._map = _make_shared(int(np.prod(self._shape)))
         self._slots = np.frombuffer(self._map, np.uint8).reshape(self._shape)
@@ -266,7 +295,10 @@ class _Pool:
         return Batch(self._slots[slot, : len(indices)], indices, refused)
 
     def _receive(self, pipe: connection.Connection):
+        start = time.monotonic()
         try:
+            while not pipe.poll(WAIT_TICK_S):
+                self._on_wait(time.monotonic() - start)
             return pipe.recv()
         except (EOFError, OSError) as exc:
             raise WorkerDied from exc

@@ -7,6 +7,7 @@ import json
 import time
 from collections.abc import Iterable, Iterator
 from itertools import islice
+from typing import Any
 
 import torch
 from torch import nn
@@ -24,27 +25,38 @@ from studio.engine.evaluate import Answers, Scores, answer, score, scores_json, 
 from studio.engine.failure import LossNotFinite, NoReadableImages
 from studio.engine.loader import Batch
 from studio.engine.plan import images_of_step, training_requests
+from studio.engine.recovery import RECOVERABLE, Recovery
 from studio.engine.setup import Setup, checkpoint_state, freeze_for
 from studio.engine.steps import Step, StepBuffer
 
 PAUSE_POLL_S = 0.1
+SAVE_SHARE = 0.02  # of the time goes into checkpoints in mid-epoch, at most
 EVALUATION_BATCH_CPU = 16  # a processor's caches like small batches; a GPU takes twice the training batch
 
 
 def train(s: Setup) -> None:
     """Train to the end and tell `RunFinished`. Raises StopAsked when the user ends the run before, LossNotFinite, DataGone,
     NoReadableImages, and what libraries raise."""
-    p = s.progress
+    recovery = Recovery(s)
+    while True:
+        try:
+            return finish(s, train_epochs(s))
+        except RECOVERABLE as fault:
+            recovery.go_on_after(fault)
+
+
+def train_epochs(s: Setup) -> bool:
+    """The epochs that are not done yet; whether they were stopped early."""
     stopped_early = _has_stalled(s)
-    while p.epoch < s.experiment.schedule.epochs and not stopped_early:
-        if p.step_in_epoch < s.steps_per_epoch:
+    while s.progress.epoch < s.experiment.schedule.epochs and not stopped_early:
+        if s.progress.step_in_epoch < s.steps_per_epoch:
             train_epoch(s)
         validate_epoch(s)
         take_edits(s)
         stopped_early = _has_stalled(s)
-        if s.control.stops_after_epoch and p.epoch < s.experiment.schedule.epochs:
+        if s.control.stops_after_epoch and s.progress.epoch < s.experiment.schedule.epochs:
             raise StopAsked
-    finish(s, stopped_early)
+    return stopped_early
 
 
 def train_epoch(s: Setup) -> None:
@@ -64,7 +76,11 @@ def train_epoch(s: Setup) -> None:
     batches = steps.timed(batches)
     last_saved = time.monotonic()
     while p.step_in_epoch < s.steps_per_epoch:
-        steps.add(train_step(s, islice(batches, t.accumulation)))
+        try:
+            steps.add(train_step(s, islice(batches, t.accumulation)))
+        except LossNotFinite:
+            steps.report()  # the steps before it are booked, and count after a recovery
+            raise
         p.step += 1
         p.step_in_epoch += 1
         if steps.is_due() or p.step_in_epoch == s.steps_per_epoch:
@@ -74,7 +90,7 @@ def train_epoch(s: Setup) -> None:
         if s.control.edits:
             steps.report()  # so that the journal tells of the steps before the edit first
         take_edits(s)
-        wants_save = s.control.is_save_wanted or time.monotonic() - last_saved > s.experiment.training.checkpoint_seconds
+        wants_save = s.control.is_save_wanted or time.monotonic() - last_saved > save_every_s(s)
         if s.control.stop or s.control.is_paused or wants_save:
             steps.report()  # so that the numbers of a checkpoint are complete
             if s.control.stop:
@@ -84,6 +100,11 @@ def train_epoch(s: Setup) -> None:
             if s.control.is_paused:
                 pause(s)
                 steps.restart_clock()
+
+
+def save_every_s(s: Setup) -> float:
+    """As asked, but never so often that saving takes more than its share of the time."""
+    return max(s.experiment.training.checkpoint_seconds, s.save_seconds / SAVE_SHARE)
 
 
 def follow_boundary(s: Setup) -> None:
@@ -145,10 +166,16 @@ def take_edits(s: Setup) -> None:
         else:
             taken |= values
     if taken:
-        s.edit_events += (s.reporter.tell(ev.ExperimentEdited(step=p.step, values=taken)),)
-        s.edits = edited(s.asked, s.edit_events)
-        s.rates.after_edit(s.edits)
+        apply_edit(s, taken)
     s.experiment = in_force(s.asked, s.edits, p.step)
+
+
+def apply_edit(s: Setup, values: dict[str, Any]) -> None:
+    """Settings that count from the next step on, told before they do."""
+    s.edit_events += (s.reporter.tell(ev.ExperimentEdited(step=s.progress.step, values=values)),)
+    s.edits = edited(s.asked, s.edit_events)
+    s.rates.after_edit(s.edits)
+    s.experiment = in_force(s.asked, s.edits, s.progress.step)
 
 
 def train_step(s: Setup, batches: Iterable[Batch]) -> Step:
@@ -160,11 +187,11 @@ def train_step(s: Setup, batches: Iterable[Batch]) -> Step:
         for number, batch in enumerate(batches):
             torch.manual_seed(step_seed(t.seed, p.step, number))  # dropout and drop-path are a function of the step and the batch
             step.add(batch, *_add_gradient(s, batch, num_images))
-    s.scaler.unscale_(s.optimiser)
-    trained = [weight for group in s.optimiser.param_groups for weight in group["params"] if weight.grad is not None]
-    step.norm = torch.nn.utils.clip_grad_norm_(trained, s.experiment.optimiser.clip_norm or float("inf")).detach()
-    if not s.scaler.is_enabled():  # the fp16 scaler leaves out steps with infinite gradients by itself
-        _refuse_if_not_finite(s, step.loss() + step.norm)
+        s.scaler.unscale_(s.optimiser)
+        trained = [weight for group in s.optimiser.param_groups for weight in group["params"] if weight.grad is not None]
+        step.norm = torch.nn.utils.clip_grad_norm_(trained, s.experiment.optimiser.clip_norm or float("inf")).detach()
+        if not s.scaler.is_enabled():  # the fp16 scaler leaves out steps with infinite gradients by itself
+            _refuse_if_not_finite(s, step.loss() + step.norm)
     s.scaler.step(s.optimiser)
     s.scaler.update()
     s.optimiser.zero_grad(set_to_none=True)
@@ -187,8 +214,8 @@ def _add_gradient(s: Setup, batch: Batch, num_images: int) -> tuple[torch.Tensor
 
 @contextlib.contextmanager
 def _whole_or_not_at_all(s: Setup) -> Iterator[None]:
-    """A step that breaks off between two of its batches leaves nothing behind: batch norm has counted the first already."""
-    if s.asked.training.accumulation == 1:
+    """A step that breaks off leaves nothing behind, where training can go on without it: batch norm has counted its images already."""
+    if s.asked.training.accumulation == 1 and s.experiment.training.not_finite != "lower the rate":
         yield
         return
     before = [buffer.clone() for buffer in s.network.module.buffers()]
@@ -223,7 +250,8 @@ def _refuse_if_not_finite(s: Setup, figure: torch.Tensor) -> None:
     On a GPU without waiting for it where the optimiser is fused: it skips the update while `found_inf` is set, and it stays set until the next
     report finds the loss and ends the run. Elsewhere looking is free.
     """
-    if s.device.type == "cuda" and s.optimiser.defaults.get("fused"):
+    must_know = s.experiment.training.not_finite == "lower the rate"  # leaving out one step means to know of it before the next
+    if s.device.type == "cuda" and s.optimiser.defaults.get("fused") and not must_know:
         is_bad = (~torch.isfinite(figure)).float()
         s.optimiser.found_inf = torch.maximum(is_bad, getattr(s.optimiser, "found_inf", torch.zeros_like(is_bad)))
     elif not torch.isfinite(figure):
@@ -302,6 +330,7 @@ def save(s: Setup, is_best: bool = False) -> str:
     """Save a checkpoint, waiting for room on a full disk; returns its path relative to the run folder."""
     s.control.is_save_wanted = False
     saved = s.reporter.with_room(lambda: save_checkpoint(s.folder, s.progress.step, **tensors_of(s), state=checkpoint_state(s)))
+    s.save_seconds = saved.seconds
     path = saved.path.relative_to(s.folder.path).as_posix()
     s.reporter.tell(
         ev.CheckpointSaved(step=s.progress.step, path=path, num_bytes=saved.num_bytes, is_best=is_best, seconds=round(saved.seconds, 3))

@@ -13,7 +13,6 @@ import sys
 import time
 import traceback
 from collections.abc import Sequence
-from importlib import metadata
 from typing import TYPE_CHECKING
 
 from studio.core import event as ev
@@ -25,6 +24,7 @@ from studio.engine.checkpoint import checkpoint_names, find_checkpoint
 from studio.engine.control import Control, StopAsked
 from studio.engine.failure import DataGone, NoReadableImages, describe
 from studio.engine.no_compiler import keep_compiler_out
+from studio.engine.origin import package_versions
 from studio.engine.reporter import Reporter
 
 if TYPE_CHECKING:
@@ -172,16 +172,11 @@ def set_threads(torch, experiment: Experiment) -> None:
 
 
 def _engine_facts() -> dict:
-    names = ("torch", "torchvision", "timm", "albumentations", "opencv-python-headless", "numpy", "safetensors")
-    versions = {}
-    for name in names:
-        with contextlib.suppress(metadata.PackageNotFoundError):
-            versions[name] = metadata.version(name)
     return {
         "pid": os.getpid(),
         "started": time.time(),
         "python": platform.python_version(),
         "system": platform.platform(),
-        "versions": versions,
+        "versions": package_versions(),
         "argv": sys.argv[1:],
     }

@@ -16,7 +16,8 @@ from studio.core.journal import JournalWriter
 from studio.core.path_text import shown
 from studio.core.run_folder import RunFolder
 from studio.engine.control import Control, StopAsked
-from studio.engine.failure import NO_SPACE
+from studio.engine.failure import CHANGED, NO_SPACE
+from studio.engine.sleep import SleepWatch
 
 T = TypeVar("T")
 
@@ -46,6 +47,8 @@ class Reporter:
         self._system = None
         self._unreadable: set[str] = set()  # ids of samples
         self._num_told = 0
+        self._num_changed = 0
+        self._sleep = SleepWatch()
         self.step = 0  # steps done, for events that happen outside the loop
         self._reserve()
 
@@ -86,6 +89,9 @@ class Reporter:
     def unreadable(self, reasons: dict[str, str]) -> None:
         """Say that files cannot be read any more: sample id to reason. Only the first are named, so that the journal stays readable."""
         for id_, reason in reasons.items():
+            if reason == CHANGED:
+                self._say_changed(id_)
+                continue
             if id_ in self._unreadable:
                 continue
             self._unreadable.add(id_)
@@ -94,6 +100,16 @@ class Reporter:
             self._num_told += 1
             sentence = f"{shown(id_)} cannot be read any more ({reason}); the run goes on without it."
             self.warn("unreadable-image", sentence, "Put the file back, or leave it out on the Data page.")
+
+    def _say_changed(self, id_: str) -> None:
+        self._num_changed += 1
+        if self._num_changed <= NUM_NAMED:
+            more = "" if self._num_changed < NUM_NAMED else " More of them are not named."
+            self.warn(
+                "image-changed",
+                f"{shown(id_)} was changed since the run began; it is used as it is now.{more}",
+                "The run can no longer be repeated bit for bit.",
+            )
 
     def unreadable_in_all(self) -> None:
         """How many files cannot be read any more, once they are more than those named."""
@@ -164,6 +180,8 @@ class Reporter:
         if now - self._last_system < SYSTEM_EVERY_S:
             return
         self._last_system = now
+        if slept_s := self._sleep.slept_s():
+            self.warn("slept", f"The computer slept for {slept_s / 60:,.0f} min; the run went on where it was.")
         import psutil
 
         if self._system is None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from dataclasses import asdict, dataclass, field
 
 import numpy as np
@@ -17,18 +18,19 @@ from studio.core.edit import Edit, edited, in_force
 from studio.core.event import ExperimentEdited, RunDescribed
 from studio.core.experiment import Experiment
 from studio.core.file import write_atomically
-from studio.core.path_text import text_to_path
+from studio.core.path_text import shown, text_to_path
 from studio.core.problem import BadInput, errors_in
 from studio.core.run_folder import RunFolder
 from studio.dataset.dataset import Dataset
 from studio.dataset.plan_check import check_run
 from studio.dataset.scan import Cancelled, scan
 from studio.engine.average import Average
-from studio.engine.checkpoint import MODEL, OPTIMISER, Checkpoint, restore_optimiser
+from studio.engine.checkpoint import MODEL, NUM_KEPT, OPTIMISER, Checkpoint, restore_optimiser
 from studio.engine.control import Control, StopAsked
 from studio.engine.device import choose_device, device_name
 from studio.engine.loader import Batch, Loader, Source, choose_num_workers
 from studio.engine.network import Network, Normaliser, build_network
+from studio.engine.origin import changed_files, changes, origin_of, other_images
 from studio.engine.plan import steps_per_epoch
 from studio.engine.precision import Precision, choose_precision
 from studio.engine.prefix import CachePlan, Prefix
@@ -36,8 +38,10 @@ from studio.engine.progress import Progress
 from studio.engine.rates import Rates
 from studio.engine.reporter import Reporter
 from studio.engine.standby import Prebuilt
+from studio.engine.watch import GradientWatch, Waiting
 
 CACHE_SHARE = 0.25  # of the memory that is free at the start, for decoded images
+NUM_AT_ONCE = NUM_KEPT + 2  # checkpoints on the disk: those kept, the best, and the one being written
 
 
 @dataclass
@@ -66,6 +70,8 @@ class Setup:
     view: dict  # how pictures reach the network: sizes, mean and std; goes into every checkpoint
     progress: Progress = field(default_factory=Progress)
     average: Average | None = None
+    gradients: GradientWatch = field(default_factory=GradientWatch)
+    save_seconds: float = 0.0  # that the last checkpoint took
     edit_events: tuple[ExperimentEdited, ...] = ()  # of all sessions; some may lie ahead after a resume
     edits: tuple[Edit, ...] = ()  # what follows from them
 
@@ -111,8 +117,10 @@ def prepare(
         num_trained=len(parts["train"]),
         cache_bytes=cache_bytes(),
         root=text_to_path(dataset.root),
+        stamps=tuple((s.num_bytes, s.mtime_ns) for s in samples),
     )
     loader = Loader(source, size, choose_num_workers(experiment.training.workers, device.type))  # its processes start while we build
+    loader.on_wait = Waiting(control, reporter, device)
     network = prebuilt.network_for(experiment, len(dataset.classes)) if prebuilt and not checkpoint else None
     network = network or build_network(experiment, len(dataset.classes), with_weights=checkpoint is None)
     precision = Precision(**checkpoint.state["precision"]) if checkpoint else choose_precision(network, experiment, device)
@@ -151,8 +159,10 @@ def prepare(
         edits=edits,
     )
     if checkpoint:
-        _restore(setup, checkpoint)
+        restore(setup, checkpoint)
+        _say_what_changed(setup, checkpoint)
     reporter.tell(_described(setup))
+    _say_if_room_is_short(setup)
     return setup
 
 
@@ -224,11 +234,55 @@ def cache_bytes() -> int:
     return int(psutil.virtual_memory().available * CACHE_SHARE)
 
 
-def _restore(setup: Setup, checkpoint: Checkpoint) -> None:
+def _say_what_changed(setup: Setup, checkpoint: Checkpoint) -> None:
+    """A resume that may end at other bits than an undisturbed run says why."""
+    found = changes(checkpoint.state.get("origin", {}), origin_of(device_name(setup.device), torch.get_num_threads()))
+    if words := other_images(setup.dataset, checkpoint.state.get("dataset")):
+        found.append(words)
+    files = changed_files(setup.dataset)
+    if files:
+        found.append(
+            f"{len(files):,} image{' was' if len(files) == 1 else 's were'} changed ({shown(files[0])}{', ...' if files[1:] else ''})"
+        )
+    if found:
+        setup.reporter.warn(
+            "resume-inexact", f"The run goes on, but not bit for bit as without the break: {'; '.join(found)}.",
+            "Nothing needs to be done. For the same bits, go on where nothing has changed.",
+        )  # fmt: skip
+
+
+def _say_if_room_is_short(setup: Setup) -> None:
+    needed, free = checkpoint_bytes(setup) * NUM_AT_ONCE, shutil.disk_usage(setup.folder.path).free
+    if free < needed:
+        setup.reporter.warn(
+            "disk-small",
+            f"The checkpoints of this run take up to {needed / 1e9:.2g} GB, and {free / 1e9:.2g} GB are free on the drive with the runs.",
+            "Free some space. When the drive is full the run waits and goes on by itself.",
+        )
+
+
+def checkpoint_bytes(setup: Setup) -> int:
+    """What one checkpoint takes once every stage that will train has trained."""
+    from studio.catalog.optimisers import kind_of
+
+    module = setup.network.module
+    weights = sum(tensor.nbytes for tensor in module.state_dict().values())
+    trained = sum(weight.nbytes for group in setup.optimiser.param_groups for weight in group["params"])
+    copies = 2 if setup.experiment.optimiser.ema_decay else 1
+    return weights * copies + trained * kind_of(setup.experiment.optimiser.kind).num_values
+
+
+def restore(setup: Setup, checkpoint: Checkpoint) -> None:
+    """Everything as it was at a checkpoint, whatever has happened since."""
     from safetensors.torch import load_file
 
     module = setup.network.module
     module.load_state_dict(load_file(checkpoint.path / MODEL))
+    setup.optimiser.state.clear()
+    setup.optimiser.zero_grad(set_to_none=True)
+    if hasattr(setup.optimiser, "found_inf"):
+        del setup.optimiser.found_inf
+    setup.average = None
     restore_optimiser(setup.optimiser, module, load_file(checkpoint.path / OPTIMISER))
     if checkpoint.state.get("scaler"):
         setup.scaler.load_state_dict(checkpoint.state["scaler"])
@@ -258,6 +312,7 @@ def checkpoint_state(setup: Setup) -> dict:
         "precision": asdict(setup.precision),
         "scaler": setup.scaler.state_dict(),
         "dataset": setup.dataset.fingerprint(),
+        "origin": origin_of(device_name(setup.device), torch.get_num_threads()),
         "model": json.loads(setup.experiment.model.model_dump_json()),
     }
 

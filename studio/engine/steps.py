@@ -9,8 +9,9 @@ import numpy as np
 import torch
 
 from studio.core import event as ev
+from studio.engine.control import StopAsked
 from studio.engine.failure import DataGone, LossNotFinite, NoReadableImages
-from studio.engine.loader import Batch
+from studio.engine.loader import Batch, WorkerDied
 from studio.engine.reporter import NUM_TILES, STEPS_EVERY_S
 
 
@@ -62,7 +63,7 @@ class StepBuffer:
             start = time.perf_counter()
             try:
                 batch = next(iterator, None)
-            except (DataGone, NoReadableImages):
+            except (DataGone, NoReadableImages, StopAsked, WorkerDied):
                 self.report()  # so that the numbers are complete when the run is saved here
                 raise
             self._waited_s += time.perf_counter() - start
@@ -112,6 +113,13 @@ class StepBuffer:
                 data_wait_fraction=round(min(1.0, self._waited_s / seconds), 4),
             )
         )
+        if found := s.gradients.look(first_step, figures[:, 2].tolist()):
+            step, norm, median = found
+            s.reporter.warn(
+                "gradient-exploding",
+                f"The gradient exploded at step {step + 1:,}: its norm is {norm:.3g}, that of the steps before was {median:.3g}.",
+                f"Clip gradients at {float(f'{2 * median:.1g}'):g}, or lower the learning rate. Both can be changed while the run goes on.",
+            )
         if s.reporter.wants_samples():
             self._report_samples()
         self._figures, self._sizes, self._rates = [], [], []

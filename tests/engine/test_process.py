@@ -205,7 +205,7 @@ loop.train_step = slowed
 """
 
 
-def test_a_data_folder_that_vanishes_fails_the_run_which_resumes_to_the_same_bits_when_it_is_back(tmp_path):
+def test_a_data_folder_that_vanishes_pauses_the_run_which_goes_on_to_the_same_bits_when_it_is_back(tmp_path):
     whole = small_run(tmp_path / "a")
     assert train_here(whole) == 0
     folder = small_run(tmp_path / "b")
@@ -213,17 +213,26 @@ def test_a_data_folder_that_vanishes_fails_the_run_which_resumes_to_the_same_bit
     process = run_patched(folder, _SLOW_WITHOUT_MEMORY)
     wait_until(lambda: folder.read_state().step >= 2)
     images.rename(away)
-    assert process.wait(60) == 1
+    wait_until(lambda: folder.read_state().status is Status.PAUSED)
     state = folder.read_state()
-    assert state.failed.sentence == f"The folder {images} is not there any more."
-    assert state.failed.fix == "Bring it back, then resume." and state.failed.can_resume
-    assert state.checkpoints[-1].step == state.failed.step == state.step < STEPS_PER_EPOCH * 2, "what was learnt is saved"
-    assert not state.warnings
+    assert state.warnings[-1].sentence == f"The folder {images} is not there any more; the run waits for it."
+    assert "goes on by itself" in state.warnings[-1].fix
+    assert state.checkpoints[-1].step == state.step < STEPS_PER_EPOCH * 2, "what was learnt is saved"
 
     away.rename(images)
-    assert train_here(folder, resume=True) == 0
-    assert of_kind(folder, ev.RunStarted)[-1].resumed_step == state.step
+    assert process.wait(60) == 0
     assert metrics(folder)["state_sha256"] == metrics(whole)["state_sha256"]
+
+
+def test_a_run_that_waits_for_its_images_can_be_stopped(tmp_path):
+    folder = small_run(tmp_path)
+    process = run_patched(folder, _SLOW_WITHOUT_MEMORY)
+    wait_until(lambda: folder.read_state().step >= 2)
+    (tmp_path / "images").rename(tmp_path / "elsewhere")
+    wait_until(lambda: folder.read_state().status is Status.PAUSED)
+    folder.command("stop")
+    assert process.wait(60) == 3
+    assert folder.read_state().status is Status.STOPPED and folder.has_checkpoint()
 
 
 def test_a_full_journal_is_waited_for_and_stop_works_meanwhile(tmp_path):

@@ -253,3 +253,16 @@ def test_the_device_menu_asks_the_driver_again(window, ready, qtbot, monkeypatch
     monkeypatch.setattr(device, "usable_gpus", lambda: (device.Gpu("Test GPU", 8 << 30),))
     picker._menu.aboutToShow.emit()
     qtbot.waitUntil(lambda: [d["key"] for d in picker.devices] == ["cuda:0", "cpu"])
+
+
+def test_an_engine_that_dies_before_its_first_word_has_failed_and_shows_its_log(ready, qtbot):
+    ready.runs.train()
+    qtbot.waitUntil(lambda: len(ready.engines.started) == 1)
+    entry = ready.runs.active
+    entry.folder.log_path.write_text("ImportError: libcudart.so.12: cannot open shared object file\n")
+    ready.engines.codes[entry.folder] = -11
+    with qtbot.waitSignal(ready.runs.ended):
+        pass
+    assert entry.status is Status.FAILED
+    assert entry.outcome.sentence == "The training process was ended by SIGSEGV, a fault in a library or a driver before it began."
+    assert "libcudart" in entry.outcome.log_tail

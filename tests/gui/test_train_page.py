@@ -254,8 +254,9 @@ def test_a_failed_run_says_what_happened_and_resumes(qtbot, open_page, context, 
 def test_a_crashed_run_shows_the_end_of_its_log_and_copies_it(qtbot, open_page, dataset):
     page = open_page(build_run(runs_dir(), dataset, Status.CRASHED))
     assert "ended without a word" in page.banner.banner.title_label.text()
+    assert "Segmentation fault" in page.banner.log.toPlainText() and page.banner.details.isVisible(), "shown without being asked"
     qtbot.mouseClick(page.banner.findChild(QAbstractButton, "train.banner.action1"), Qt.MouseButton.LeftButton)
-    assert "Segmentation fault" in page.banner.log.toPlainText() and page.banner.details.isVisible()
+    assert page.banner.details.isHidden()
     page.banner.copy_details()
     assert "Segmentation fault" in QGuiApplication.clipboard().text()
 

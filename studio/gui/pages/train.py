@@ -377,6 +377,7 @@ class TrainPage(Page):
 
     def _fit_height(self) -> None:
         has_log = not self.banner.details.isHidden()
+        self.banner.log.setFixedHeight(px(150 if self.height() >= px(SHORT_PX) else 54))
         self.figures.setVisible(not has_log)
         self.batch.setVisible(self._maximised is None and not has_log and self.height() >= px(SHORT_PX))
 

@@ -176,6 +176,7 @@ class RunBanner(QWidget):
                 )
             case Status.FAILED | Status.CRASHED if outcome:
                 self.banner.show_message("error", shown(outcome.sentence), shown(outcome.fix), (*resume, *details))
+                self.set_details_open(bool(outcome.log_tail))  # nobody should have to ask what happened
             case Status.STOPPED if outcome:
                 results: Actions = (("See results", on_results),) if state.epochs else ()
                 self.banner.show_message(

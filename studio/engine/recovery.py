@@ -1,0 +1,94 @@
+"""Going on after a fault, where that is safe: the images went away, a loader process died, the loss stopped being a number."""
+
+from __future__ import annotations
+
+import os
+import time
+from typing import TYPE_CHECKING
+
+from studio.core import event as ev
+from studio.core.path_text import path_to_text, shown
+from studio.engine.checkpoint import find_checkpoint
+from studio.engine.failure import DataGone, LossNotFinite
+from studio.engine.loader import WorkerDied
+
+if TYPE_CHECKING:
+    from studio.engine.setup import Setup
+
+RECOVERABLE = (DataGone, WorkerDied, LossNotFinite)
+MOST_TIMES = 3  # per kind and session: what comes back again and again needs a person
+CALMER = 0.5  # what is left of the rate after a loss that was no number
+POLL_S = 0.2
+
+
+class Recovery:
+    """One per session of a run."""
+
+    def __init__(self, setup: Setup):
+        self._s = setup
+        self._count: dict[type, int] = {}
+
+    def go_on_after(self, fault: Exception) -> None:
+        """Bring everything to where training can go on, and say so. Raises the fault where it cannot, and StopAsked."""
+        count = self._count[type(fault)] = self._count.get(type(fault), 0) + 1
+        if isinstance(fault, DataGone):
+            self._wait_for_images(fault)
+        elif count > MOST_TIMES:
+            raise fault
+        elif isinstance(fault, WorkerDied):
+            self._restart_loader()
+        else:
+            self._calm_down(fault)
+
+    def _wait_for_images(self, fault: DataGone) -> None:
+        """As on a full disk: save, say so, and go on by itself when they are back."""
+        from studio.engine.loop import save
+
+        s = self._s
+        try:
+            save(s)
+        except OSError:  # the run may lie on the drive that went away
+            raise fault from None
+        s.reporter.warn(
+            "images-gone", f"The folder {shown(path_to_text(fault.root))} is not there any more; the run waits for it.",
+            "Bring it back, for instance by plugging the drive in. The run goes on by itself.",
+        )  # fmt: skip
+        s.reporter.tell(ev.PauseChanged(is_paused=True, step=s.progress.step, reason="the images are gone"))
+        while not os.path.isdir(fault.root):
+            s.control.raise_if_stopped()
+            s.reporter.system(s.device)
+            time.sleep(POLL_S)
+        s.reporter.tell(ev.PauseChanged(is_paused=False, step=s.progress.step))
+
+    def _restart_loader(self) -> None:
+        s = self._s
+        s.reporter.warn(
+            "loader-died", "A process that loads images ended by itself, most often because the memory ran out; it was started again.",
+            "If it happens again, use fewer loader workers or a smaller batch.",
+        )  # fmt: skip
+        s.loader.restart()
+
+    def _calm_down(self, fault: LossNotFinite) -> None:
+        """As the user chose: stop, or leave the step out, or go back to the last checkpoint; then on at half the rate."""
+        from studio.engine.loop import apply_edit
+        from studio.engine.setup import restore
+
+        s, choice = self._s, self._s.experiment.training.not_finite
+        checkpoint = find_checkpoint(s.folder) if choice == "go back" else None
+        can_leave_out = choice == "lower the rate" and fault.step == s.progress.step
+        if checkpoint is None and not can_leave_out:
+            raise fault
+        if checkpoint:
+            restore(s, checkpoint)
+            done = f"the run went back to step {checkpoint.step:,}"
+        else:
+            s.progress.step += 1
+            s.progress.step_in_epoch += 1
+            done = "that step was left out"
+        rate = s.experiment.schedule.peak_lr * CALMER
+        s.reporter.warn(
+            "loss-not-finite",
+            f"The loss stopped being a number at step {fault.step + 1:,}; {done} and goes on at half the rate, {rate:.1e} at its peak.",
+            "If it happens again, clip gradients at 1 or start with a lower rate.",
+        )
+        apply_edit(s, {"schedule.peak_lr": rate})

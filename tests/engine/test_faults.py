@@ -1,0 +1,362 @@
+"""Each fault is made to happen, is said in plain words with a way out, and costs no more than it must. docs/faults.md is the table."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+import torch
+from engine_runs import STEPS_PER_EPOCH, events, metrics, of_kind, run_patched, small_run, train_here, wait_until
+
+from studio.core import event as ev
+from studio.core.outcome import Status
+from studio.engine.checkpoint import find_checkpoint
+from studio.engine.failure import describe
+from studio.engine.watch import GradientWatch, Waiting
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory) -> str:
+    """The hash of a run that nothing disturbed."""
+    folder = small_run(tmp_path_factory.mktemp("whole"))
+    assert train_here(folder) == 0
+    return metrics(folder)["state_sha256"]
+
+
+def warned(folder, code: str) -> list[ev.WarningRaised]:
+    return [w for w in of_kind(folder, ev.WarningRaised) if w.code == code]
+
+
+# --- a loss that is no number --------------------------------------------------------------------
+
+
+@pytest.fixture
+def bad_step(monkeypatch):
+    """From now on the loss of one step is no number while the rate is above a limit."""
+
+    def at(step: int, limit: float = 0.0) -> None:
+        from studio.engine import loop
+
+        real = loop._add_gradient
+
+        def broken(s, batch, num_images):
+            labels, losses, logits = real(s, batch, num_images)
+            if s.progress.step == step and s.experiment.schedule.peak_lr > limit:
+                losses = losses * float("nan")
+            return labels, losses, logits
+
+        monkeypatch.setattr(loop, "_add_gradient", broken)
+
+    return at
+
+
+def test_a_step_without_a_number_is_left_out_and_leaves_no_trace_when_the_rate_is_to_be_lowered(tmp_path, bad_step, monkeypatch):
+    from studio.engine import loop
+
+    seen = []
+    real = loop.train_step
+
+    def watched(s, batches):
+        state = {name: t.clone() for name, t in s.network.module.state_dict().items()}
+        try:
+            return real(s, batches)
+        except Exception:
+            seen.append((state, {name: t.clone() for name, t in s.network.module.state_dict().items()}))
+            raise
+
+    monkeypatch.setattr(loop, "train_step", watched)
+    bad_step(8)
+    folder = small_run(tmp_path, training__not_finite="lower the rate")
+    assert train_here(folder) == 0
+    (before, after), *more = seen
+    assert not more and all(torch.equal(before[name], after[name]) for name in before), "weights and batch norm are untouched"
+    (warning,) = warned(folder, "loss-not-finite")
+    assert "step 9; that step was left out and goes on at half the rate, 5.0e-04" in warning.sentence and "clip" in warning.fix
+    (edit,) = of_kind(folder, ev.ExperimentEdited)
+    assert (edit.step, edit.values) == (9, {"schedule.peak_lr": 5e-4})
+    state = folder.read_state()
+    assert state.status is Status.FINISHED and 8 not in state.train_loss.x and state.step == 2 * STEPS_PER_EPOCH
+
+
+def test_the_run_goes_back_to_its_last_checkpoint_and_repeats_from_there_at_half_the_rate(tmp_path, bad_step):
+    bad_step(9, limit=6e-4)
+    folder = small_run(tmp_path, training__not_finite="go back", optimiser__ema_decay=0.9)
+    assert train_here(folder) == 0
+    (warning,) = warned(folder, "loss-not-finite")
+    assert f"went back to step {STEPS_PER_EPOCH}" in warning.sentence
+    starts = [e.first_step for e in of_kind(folder, ev.StepsReported)]
+    assert STEPS_PER_EPOCH in starts[1:], "the steps since the checkpoint are done again"
+    state = folder.read_state()
+    assert state.status is Status.FINISHED and list(state.train_loss.x) == list(range(2 * STEPS_PER_EPOCH))
+    # the same bits as a run whose rate was halved at that step by hand
+    other = small_run(tmp_path / "other", optimiser__ema_decay=0.9)
+    assert train_here(other, before=lambda control: setattr(control, "stops_after_epoch", True)) == 3
+    other.command("edit", {"schedule.peak_lr": 5e-4})
+
+    def heard(control):
+        control._offset = 0
+        control.poll()
+
+    assert train_here(other, resume=True, before=heard) == 0
+    assert metrics(other)["state_sha256"] == metrics(folder)["state_sha256"]
+
+
+def test_a_loss_that_stays_without_a_number_ends_the_run_after_three_tries(tmp_path, bad_step):
+    bad_step(9)
+    folder = small_run(tmp_path, training__not_finite="go back")
+    assert train_here(folder) == 1
+    assert len(warned(folder, "loss-not-finite")) == 3
+    assert "stopped being a number" in folder.read_state().failed.sentence
+
+
+def test_a_gradient_a_hundred_times_that_of_the_steps_before_is_said_once_in_a_while():
+    watch = GradientWatch()
+    assert watch.look(0, [1.0] * 30) is None
+    assert watch.look(30, [1.1, 150.0, 0.9]) == (31, 150.0, 1.0)
+    assert watch.look(33, [150.0, float("nan")]) is None, "once is enough"
+    assert watch.look(35, [1.0] * 600) is None
+    assert watch.look(635, [150.0])[0] == 635
+
+
+def test_an_exploding_gradient_is_a_warning_with_a_clip_that_fits(tmp_path, monkeypatch):
+    monkeypatch.setattr("studio.engine.watch._LEAST_BEFORE", 3)
+    from studio.engine import loop
+
+    real = loop._add_gradient
+
+    def exploding(s, batch, num_images):
+        found = real(s, batch, num_images)
+        if s.progress.step == 7:
+            for weight in s.network.trainable():
+                weight.grad *= 1e4
+        return found
+
+    monkeypatch.setattr(loop, "_add_gradient", exploding)
+    folder = small_run(tmp_path, optimiser__clip_norm=1.0)
+    assert train_here(folder) == 0
+    (warning,) = warned(folder, "gradient-exploding")
+    assert "exploded at step 8" in warning.sentence and "Clip gradients at" in warning.fix
+
+
+# --- loader processes ------------------------------------------------------------------------------
+
+
+def test_a_loader_process_that_is_killed_is_started_again_and_the_bits_are_the_same(tmp_path, whole):
+    folder = small_run(tmp_path, training__workers=1)
+    killing = """
+import os, signal, studio.engine.loop as loop
+step = loop.train_step
+def killed(s, batches):
+    if s.progress.step == 7 and not os.environ.get("DONE"):
+        os.environ["DONE"] = "1"
+        os.kill(s.loader._pool._processes[0].pid, signal.SIGKILL)
+        s.loader._pool._processes[0].join()
+    return step(s, batches)
+loop.train_step = killed
+"""
+    assert run_patched(folder, killing).wait(120) == 0
+    (warning,) = warned(folder, "loader-died")
+    assert "started again" in warning.sentence and "fewer loader workers" in warning.fix
+    assert metrics(folder)["state_sha256"] == whole
+
+
+def test_a_hanging_loader_is_said_and_stop_works_meanwhile(tmp_path):
+    folder = small_run(tmp_path, training__workers=1)
+    hanging = """
+import os, signal, studio.engine.loop as loop, studio.engine.watch as watch
+step = loop.train_step
+def hung(s, batches):
+    if s.progress.step == 3:
+        watch.HANGS_AFTER_S = 0.5
+        for process in s.loader._pool._processes:
+            os.kill(process.pid, signal.SIGSTOP)
+    return step(s, batches)
+loop.train_step = hung
+"""
+    process = run_patched(folder, hanging)
+    wait_until(lambda: warned(folder, "loader-hangs"))
+    (warning,) = warned(folder, "loader-hangs")
+    assert "No image has come for" in warning.sentence and "goes on by itself" in warning.fix
+    folder.command("stop")
+    assert process.wait(60) == 3
+    state = folder.read_state()
+    assert state.status is Status.STOPPED and find_checkpoint(folder).step == state.stopped.step == state.step > 0
+
+
+def test_waiting_is_said_again_only_after_images_have_come(tmp_path):
+    said = []
+    control = SimpleNamespace(raise_if_stopped=lambda: None)
+    reporter = SimpleNamespace(system=lambda device: None, warn=lambda code, *words: said.append(code))
+    waiting = Waiting(control, reporter, None)
+    for seconds in (10, 31, 40, 1, 29, 35):
+        waiting(seconds)
+    assert said == ["loader-hangs"] * 2
+
+
+def test_too_little_shared_memory_uses_the_temporary_folder_instead(tmp_path, monkeypatch):
+    from studio.engine import loader
+
+    real = os.posix_fallocate
+    tried = []
+
+    def full(fd, start, length):
+        tried.append(os.readlink(f"/proc/self/fd/{fd}"))
+        if tried[-1].startswith("/dev/shm/"):
+            raise OSError(28, "No space left on device")
+        return real(fd, start, length)
+
+    monkeypatch.setattr(os, "posix_fallocate", full)
+    path, shared = loader._make_shared(1000)
+    shared.close()
+    os.unlink(path)
+    assert len(tried) == 2 and not path.startswith("/dev/shm/")
+    assert not os.path.exists(tried[0])
+
+
+# --- images ------------------------------------------------------------------------------------------
+
+
+def test_an_image_replaced_in_mid_run_is_said_once(tmp_path):
+    folder = small_run(tmp_path)
+    path = tmp_path / "images" / "class-1" / "0003.png"
+    path.write_bytes((tmp_path / "images" / "class-2" / "0001.png").read_bytes())
+    os.utime(path, ns=(1, 1))
+    assert train_here(folder) == 0
+    (warning,) = warned(folder, "image-changed")
+    assert warning.sentence.startswith("class-1/0003.png was changed since the run began")
+    assert not warned(folder, "unreadable-image")
+
+
+# --- memory, devices, the system ---------------------------------------------------------------------
+
+
+def test_memory_that_cannot_be_had_names_the_batch_and_a_smaller_one(tmp_path, monkeypatch):
+    from studio.engine import loop
+
+    real = loop._add_gradient
+
+    def hungry(s, batch, num_images):
+        if s.progress.step == 7:
+            torch.empty(1 << 50, dtype=torch.uint8)
+        return real(s, batch, num_images)
+
+    monkeypatch.setattr(loop, "_add_gradient", hungry)
+    folder = small_run(tmp_path)
+    assert train_here(folder) == 1
+    failed = folder.read_state().failed
+    assert failed.sentence.startswith("Batch size 8 does not fit into memory (1125899906842624 bytes more were needed).")
+    assert failed.fix == "Try 4." and failed.can_resume and "Traceback" in failed.trace
+    monkeypatch.setattr(loop, "_add_gradient", real)
+    assert train_here(folder, resume=True) == 0
+
+
+@pytest.mark.parametrize(
+    ("text", "sentence", "fix"),
+    [
+        ("CUDA out of memory. Tried to allocate 2.00 GiB. GPU 0 has", "(2.00 GiB more were needed)", "Try 8"),
+        ("CUDA error: unspecified launch failure", "The GPU reported an error", "Resume"),
+        ("No CUDA GPUs are available", "The GPU is not there any more", "Resume when it is back"),
+        ("CUDA error: no CUDA-capable device is detected", "The GPU is not there any more", "Resume when it is back"),
+        ("CUDA unknown error - this may be due to an incorrectly set up environment", "The GPU is not there any more", "restart"),
+        ("The NVIDIA driver on your system is too old (found version 11040)", "do not fit together", "Update the driver"),
+        ("CUDA error: CUDA driver version is insufficient for CUDA runtime version", "do not fit together", "Update the driver"),
+        ("CUDA error: no kernel image is available for execution on the device", "do not fit together", "studio doctor"),
+    ],
+)
+def test_what_a_gpu_says_is_put_into_words(text, sentence, fix):
+    from studio.core.experiment import Experiment
+
+    found = describe(RuntimeError(text), Experiment().changed({"training.batch_size": 16}))
+    assert sentence in found.sentence and fix in found.fix and not found.is_bug
+
+
+def test_sleep_and_a_clock_set_back_change_neither_bits_nor_the_order_of_events(tmp_path, whole):
+    """What a sleeping computer does to a process: nothing moves, then everything does, and one clock has gone on."""
+    folder = small_run(tmp_path)
+    slept = """
+import os, signal, subprocess, sys, time
+import studio.engine.loop as loop, studio.engine.reporter as reporter, studio.engine.sleep as sleep
+reporter.SYSTEM_EVERY_S = 0
+asleep_s, clock, step = sleep.SleepWatch._asleep_s, time.time, loop.train_step
+def stepped(s, batches):
+    if s.progress.step == 5:
+        waker = f"import os, signal, time; time.sleep(0.5); os.kill({os.getpid()}, signal.SIGCONT)"
+        with subprocess.Popen([sys.executable, "-c", waker]):
+            os.kill(os.getpid(), signal.SIGSTOP)
+        sleep.SleepWatch._asleep_s = staticmethod(lambda: asleep_s() + 7200)
+        time.time = lambda: clock() - 1e6
+    return step(s, batches)
+loop.train_step = stepped
+"""
+    assert run_patched(folder, slept).wait(60) == 0
+    assert [w.sentence for w in warned(folder, "slept")] == ["The computer slept for 120 min; the run went on where it was."]
+    told = events(folder)
+    assert [e.t for e in told] == sorted(e.t for e in told) and [e.seq for e in told] == list(range(len(told)))
+    assert metrics(folder)["state_sha256"] == whole
+
+
+def test_a_drive_with_little_room_is_said_before_the_first_step(tmp_path, monkeypatch):
+    monkeypatch.setattr(shutil, "disk_usage", lambda path: SimpleNamespace(free=1_000_000))
+    folder = small_run(tmp_path)
+    assert train_here(folder) == 0
+    (warning,) = warned(folder, "disk-small")
+    assert "0.001 GB are free" in warning.sentence and "goes on by itself" in warning.fix
+    first_step = next(e.seq for e in events(folder) if isinstance(e, ev.StepsReported))
+    assert warning.seq < first_step
+
+
+def test_the_room_that_is_asked_for_is_that_of_the_checkpoints(tmp_path):
+    from studio.engine import loop
+
+    folder, sizes = small_run(tmp_path, optimiser__ema_decay=0.9), []
+    real = loop.finish
+
+    def looked(s, stopped_early):
+        from studio.engine.setup import checkpoint_bytes
+
+        sizes.append(checkpoint_bytes(s))
+        return real(s, stopped_early)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(loop, "finish", looked)
+        assert train_here(folder) == 0
+    saved = of_kind(folder, ev.CheckpointSaved)[-1].num_bytes
+    assert np.isclose(sizes[0], saved, rtol=0.05)
+
+
+# --- resuming under other circumstances ---------------------------------------------------------------
+
+
+def test_a_resume_that_cannot_be_exact_says_what_changed(tmp_path, monkeypatch):
+    folder = small_run(tmp_path)
+    assert train_here(folder, before=lambda control: setattr(control, "stops_after_epoch", True)) == 3
+    os.utime(tmp_path / "images" / "class-0" / "0000.png", ns=(1, 1))
+    torch.set_num_threads(2)
+    monkeypatch.setattr("studio.engine.origin.package_versions", lambda: {"torch": "1.2.3"})
+    try:
+        assert train_here(folder, resume=True) == 0
+    finally:
+        torch.set_num_threads(1)
+    (warning,) = warned(folder, "resume-inexact")
+    assert f"torch {torch.__version__.split('+')[0]}" in warning.sentence and "is now 1.2.3" in warning.sentence
+    assert "1 threads are now 2" in warning.sentence
+    assert "1 image was changed (class-0/0000.png)" in warning.sentence
+
+
+def test_a_resume_where_nothing_changed_says_nothing(tmp_path):
+    folder = small_run(tmp_path)
+    assert train_here(folder, before=lambda control: setattr(control, "stops_after_epoch", True)) == 3
+    assert train_here(folder, resume=True) == 0
+    assert not warned(folder, "resume-inexact") and not warned(folder, "disk-small")
+
+
+def test_saving_takes_no_more_than_its_share_of_the_time():
+    from studio.engine.loop import save_every_s
+
+    setup = SimpleNamespace(experiment=SimpleNamespace(training=SimpleNamespace(checkpoint_seconds=60.0)), save_seconds=0.5)
+    assert save_every_s(setup) == 60
+    setup.save_seconds = 6.0
+    assert save_every_s(setup) == pytest.approx(300)
