@@ -20,6 +20,7 @@ from studio.core.experiment import Experiment
 from studio.core.file import write_atomically
 from studio.core.problem import BadInput
 from studio.core.run_folder import EngineLock, RunFolder
+from studio.engine.awake import kept_awake
 from studio.engine.checkpoint import checkpoint_names, find_checkpoint
 from studio.engine.control import Control, StopAsked
 from studio.engine.failure import DataGone, NoReadableImages, describe
@@ -99,7 +100,8 @@ def run(folder: RunFolder, *, resume: bool = False, prebuilt: Prebuilt | None = 
         print(f"The run cannot begin: {folder.path} cannot be written ({exc.strerror}).", file=sys.stderr)  # noqa: T201
         return FAILED
     try:
-        return _session(folder, control, reporter, resume, prebuilt)
+        with kept_awake():
+            return _session(folder, control, reporter, resume, prebuilt)
     finally:
         reporter.close()
 

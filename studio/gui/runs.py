@@ -257,6 +257,11 @@ class RunsController(QObject):
         """Go on after a pause."""
         self._command(entry, "resume")
 
+    def save_now(self, entry: RunEntry) -> None:
+        """Save a checkpoint after the step that runs."""
+        if self._command(entry, "save"):
+            self.state_changed.emit(entry)
+
     def stop(self, entry: RunEntry, kind: CommandKind = "stop") -> None:
         """kind: stop (saves a checkpoint first), stop_after_epoch, discard."""
         if entry.is_active and not entry.is_alive and not entry.is_launching:

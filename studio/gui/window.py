@@ -7,7 +7,7 @@ from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
-from PySide6.QtCore import QByteArray, Qt, QTimer, QUrl, Signal
+from PySide6.QtCore import QByteArray, QEvent, Qt, QTimer, QUrl, Signal
 from PySide6.QtGui import (
     QAccessible,
     QAccessibleAnnouncementEvent,
@@ -56,6 +56,7 @@ class Window(QMainWindow):
         self._current = ""
         self._inspector_choice: bool | None = None  # the user's; None follows the width
         self._notices: list[tuple[str, str]] = []
+        self._notifier = None  # made with the first run that ends
         self._page_shortcuts: list[QShortcut] = []
         self._announced = ("", 0.0)
         self.top_bar, self.rail = TopBar(), Rail()
@@ -493,12 +494,20 @@ class Window(QMainWindow):
     def _on_run_ended(self, entry) -> None:
         from studio.core.outcome import Status
         from studio.gui import wording
+        from studio.gui.notify import Notifier
 
+        self._notifier = self._notifier or Notifier(self)
+        self._notifier.run_ended(entry)
         if entry.status is Status.FINISHED and entry.state.finished:
             words = f"{entry.name.capitalize()} finished, {wording.percent(entry.state.finished.top1)}."
             self.context.shell.toast(words, "See results", lambda: self.show_page("results", entry))
         elif entry.status in (Status.FAILED, Status.CRASHED) and entry.outcome:
             self.context.shell.toast(entry.outcome.sentence, "Details", lambda: self.open_failure(entry))
+
+    def changeEvent(self, event) -> None:
+        super().changeEvent(event)
+        if event.type() == QEvent.Type.ActivationChange and self._notifier is not None and self.isActiveWindow():
+            self._notifier.window_activated()
 
     # Look
 

@@ -153,11 +153,15 @@ class RunBar(QFrame):
 
     def _make_actions(self) -> None:
         self._pause = button("Pause", "pause-fill", name="run.pause", tone="text", on_click=self.toggle_pause)
-        set_plain_tooltip(self._pause, "Pause or go on (Ctrl .)")
+        set_plain_tooltip(
+            self._pause, "Pause, with everything kept in memory, or go on (Ctrl .). To free the memory, stop: Resume goes on exactly."
+        )
         self._stop = button("Stop", "stop-fill", kind="danger", name="run.stop", on_click=self.stop)
         set_plain_tooltip(self._stop, _STOP_TIP)
-        self._stop_more = icon_button("caret-down", "Other ways to stop", name="run.stop.more")
+        self._stop_more = icon_button("caret-down", "Save now, or other ways to stop", name="run.stop.more")
         menu = QMenu(self)
+        menu.addAction(icon("download-simple"), "Save a checkpoint now", self._save_now)
+        menu.addSeparator()
         menu.addAction(icon("stop-fill", "bad"), "Stop and keep the best", lambda: self._stop_with("stop"))
         menu.addAction(icon("flag"), "Stop at the end of this epoch", lambda: self._stop_with("stop_after_epoch"))
         menu.addAction(icon("trash"), "Stop and discard", lambda: self._stop_with("discard"))
@@ -168,6 +172,11 @@ class RunBar(QFrame):
         self._close = icon_button("x", "Close the run bar", name="run.close", on_click=self.dismiss)
         for part in (self._pause, self._stop, self._stop_more, self._resume, self._details, self._results, self._close):
             self._actions.addWidget(part)
+
+    def _save_now(self) -> None:
+        entry = self._entry
+        if entry is not None and entry.is_active:
+            self._context.runs.save_now(entry)
 
     def _stop_with(self, kind: str) -> None:
         if self._entry is not None:
