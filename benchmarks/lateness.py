@@ -4,7 +4,7 @@ One real run trains throughout, a second journal grows by 1,000 events a second,
 the order ABBA the window works (A) or its process is halted by a signal, which costs the run what a closed window would (B): the machine's
 own drift, several percent within minutes, falls on both sides alike. Speed is the engine's own: the median over the training steps of a
 stretch. Each half of a round (AB or BA) gives one ratio; what counts is the median of these.
-Lateness is that of a 16 ms timer in the window's thread while it works.
+Lateness is that of a 16 ms timer in the window's thread, in a stretch of its own after each round: the timer costs the run something too.
 """
 
 from __future__ import annotations
@@ -58,26 +58,27 @@ def beat():
     due = now + 0.016
 def show():
     window.show_page("train", window.context.runs.entry(name))
-def begin():
+def obey(word):
     global due
-    print("measuring", flush=True)
-    due = time.monotonic() + 0.016
-    timer.start()
-def end():
-    timer.stop()
-    print(json.dumps(beats), flush=True)
-    window.close()
-    app.quit()
+    if word == "beat":
+        due = time.monotonic() + 0.016
+        timer.start()
+    else:
+        timer.stop()
+    if word == "end":
+        print(json.dumps(beats), flush=True)
+        window.close()
+        app.quit()
 timer = QTimer(interval=16, timerType=Qt.TimerType.PreciseTimer)
 timer.timeout.connect(beat)
 QTimer.singleShot(8000, show)
-QTimer.singleShot(int(settle_s * 1000), begin)
+QTimer.singleShot(int(settle_s * 1000), lambda: print("measuring", flush=True))
 import threading
-class Ender(threading.Thread):
+class Listener(threading.Thread):
     def run(self):
-        sys.stdin.readline()
-        QTimer.singleShot(0, app, end)
-Ender(daemon=True).start()
+        for word in sys.stdin:
+            QTimer.singleShot(0, app, lambda word=word.strip(): obey(word))
+Listener(daemon=True).start()
 app.exec()
 """
 
@@ -124,22 +125,33 @@ def _measure(run) -> dict[str, list]:
     )
     try:
         assert child.stdout.readline() == "measuring\n"
-        spans, used = [], 0.0
+        seconds, used = 0.0, 0.0
         process = psutil.Process(child.pid)
-        for side in ("open", "halted", "halted", "open") * ROUNDS:
-            child.send_signal(signal.SIGCONT if side == "open" else signal.SIGSTOP)
+        for side in ("open", "halted", "halted", "open", "beat") * ROUNDS:
+            child.send_signal(signal.SIGSTOP if side == "halted" else signal.SIGCONT)
+            if side == "beat":
+                _tell(child, "beat")
+                time.sleep(STRETCH_S)
+                _tell(child, "rest")
+                continue
             time.sleep(CATCH_UP_S)
             start, before = time.monotonic(), sum(process.cpu_times()[:2])
             results[side].append(_step_times(run, STRETCH_S))
             if side == "open":
-                spans.append((start, time.monotonic()))
+                seconds += time.monotonic() - start
                 used += sum(process.cpu_times()[:2]) - before
-        results["share"] = [used / sum(high - low for low, high in spans) / os.cpu_count()]
+        results["share"] = [used / seconds / os.cpu_count()]
         beats = json.loads(child.communicate("end\n", timeout=60)[0])
     finally:
         child.kill()
-    results["late"] = sorted(late for at, late in beats if any(low <= at <= high for low, high in spans))
+        child.wait()
+    results["late"] = sorted(late for _, late in beats)
     return results
+
+
+def _tell(child: subprocess.Popen, word: str) -> None:
+    child.stdin.write(word + "\n")
+    child.stdin.flush()
 
 
 def _step_times(run, seconds: float) -> list[float]:

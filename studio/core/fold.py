@@ -68,6 +68,11 @@ class RunState:
         return next((e for e in reversed(self.epochs) if e.is_best), None)
 
     @property
+    def shares_cores(self) -> bool:
+        """Whether it computes on this computer's processor now: whatever a window does on the same cores, the run has to wait for."""
+        return self.status is Status.RUNNING and self.description is not None and self.description.device == "cpu"
+
+    @property
     def num_steps(self) -> int:
         d = self.description
         return d.epochs * d.steps_per_epoch if d else 0

@@ -30,7 +30,7 @@ from studio.gui.widgets.state import EmptyState
 from studio.gui.wording import counted
 
 REDRAW_MS, NUM_PARTS = 252, 6  # as often as figures can be read
-REDRAW_BESIDE_MS = 996  # while the run computes on the window's own cores: it waits for every redraw, and its steps are slow
+REDRAW_BESIDE_MS = 1992  # while the run computes on the window's own cores: it waits for every redraw, and its steps are slow
 SHORT_PX = 700  # page height under which the batch strip goes, for the plots' sake
 NO_GHOST, BEST_GHOST, PREVIOUS_GHOST, SEVERAL_GHOSTS = "none", "best", "previous", "several"
 
@@ -236,11 +236,10 @@ class TrainPage(Page):
     @property
     def _turn_ms(self) -> int:
         """From one part to the next."""
-        described = self._entry.state.description if self._entry and self._entry.is_active else None
-        return (REDRAW_BESIDE_MS if described and described.device == "cpu" else REDRAW_MS) // NUM_PARTS
+        return (REDRAW_BESIDE_MS if self._entry and self._entry.state.shares_cores else REDRAW_MS) // NUM_PARTS
 
     def _schedule(self) -> None:
-        """Redraw soon: the parts one after the other, each four times a second at most (once beside a run on the same cores), so
+        """Redraw soon: the parts one after the other, each four times a second at most (every two seconds beside a run on the same cores), so
         that no turn takes long. Zooming and panning need no redraw: the plots have all their points."""
         self._is_stale = True
         if self._is_seen and not self._timer.isActive():

@@ -148,10 +148,15 @@ class _StepList(QListView):
             self.setCurrentIndex(self._model.index(row))
 
     def set_summaries(self, summaries: dict) -> None:
-        changed = [i for i, slot in enumerate(PAGES) if self._model.summaries.get(slot.key) != summaries.get(slot.key)]
-        self._model.summaries = summaries
-        for row in changed:
-            self._model.dataChanged.emit(self._model.index(row), self._model.index(row))
+        before, self._model.summaries = self._model.summaries, summaries
+        for row, slot in enumerate(PAGES):
+            was, now, index = before.get(slot.key), summaries.get(slot.key), self._model.index(row)
+            if was == now:
+                continue
+            if was and now and (was.text, was.dot) == (now.text, now.dot):
+                self.update(index)  # the bar alone, many times a run: for changed data a list view lays out and paints all its rows
+            else:
+                self._model.dataChanged.emit(index, index)
 
 
 class _StepDelegate(QStyledItemDelegate):

@@ -212,6 +212,7 @@ class RunBar(QFrame):
         entry = self._entry
         is_going = entry.is_active and entry.status is not Status.PAUSED
         self._marks.setCurrentWidget(self._spinner if is_going else self._end_icon)
+        self._spinner.set_calm(entry.state.shares_cores)
         if not is_going:
             self._end_icon.set_icon(*_END_ICON.get(entry.status, ("info", "text2")))
         self._title.setText(_title(entry))

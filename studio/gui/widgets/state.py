@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from PySide6.QtCore import QPoint, QSize, Qt, QTimer
-from PySide6.QtGui import QHideEvent, QPainter, QPaintEvent, QShowEvent
+from PySide6.QtGui import QHideEvent, QPainter, QPaintEvent, QPixmap, QPixmapCache, QShowEvent
 from PySide6.QtWidgets import QFrame, QHBoxLayout, QLabel, QSizePolicy, QVBoxLayout, QWidget
 
 from studio.gui.icon import paint_icon
-from studio.gui.theme import px
+from studio.gui.theme import colour, px
 from studio.gui.widgets.button import button, icon_button
 from studio.gui.widgets.label import PlainLabel, restyle
 
@@ -156,7 +156,7 @@ class Bubble(QFrame):
 
 
 class Spinner(QWidget):
-    """Something is going on. Steps 8 times a second while visible."""
+    """Something is going on. Steps 8 times a second while visible, twice where each step would cost a run on the same cores."""
 
     def __init__(self, side: int = 16, token: str = "trains", parent: QWidget | None = None):
         super().__init__(parent)
@@ -172,12 +172,29 @@ class Spinner(QWidget):
     def hideEvent(self, event: QHideEvent) -> None:
         self._timer.stop()
 
+    def set_calm(self, calm: bool) -> None:
+        self._timer.setInterval(500 if calm else 125)
+
     def _on_timer_timeout(self) -> None:
         self._angle = (self._angle + 45) % 360
         self.update()
 
     def paintEvent(self, event: QPaintEvent) -> None:
+        ratio = self.devicePixelRatioF()
+        key = f"spinner {self.width()} {ratio} {self._angle} {colour(self._token).rgba()}"
+        picture = QPixmap()
+        if not QPixmapCache.find(key, picture):
+            picture = self._picture(ratio)
+            QPixmapCache.insert(key, picture)
         painter = QPainter(self)
+        painter.drawPixmap(0, 0, picture)
+        painter.end()
+
+    def _picture(self, ratio: float) -> QPixmap:
+        picture = QPixmap(self.size() * ratio)
+        picture.setDevicePixelRatio(ratio)
+        picture.fill(Qt.GlobalColor.transparent)
+        painter = QPainter(picture)
         painter.setRenderHint(QPainter.RenderHint.Antialiasing)
         centre = self.rect().center()
         painter.translate(centre.x() + 0.5, centre.y() + 0.5)
@@ -185,3 +202,4 @@ class Spinner(QWidget):
         painter.translate(-centre.x() - 0.5, -centre.y() - 0.5)
         paint_icon(painter, self.rect(), "spinner-gap", self._token)
         painter.end()
+        return picture
