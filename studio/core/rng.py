@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import numpy as np
 
-_ORDER, _SAMPLE, _STEP, _INIT = range(4)  # separate streams, so that equal counters never share draws
+_ORDER, _SAMPLE, _STEP, _INIT, _MIX, _SYNTHETIC = range(6)  # separate streams, so that equal counters never share draws
 
 
 def _generator(*key: int) -> np.random.Generator:
@@ -26,8 +26,13 @@ def sample_seed(seed: int, epoch: int, sample_index: int) -> int:
 
 
 def step_seed(seed: int, step: int, batch: int = 0) -> int:
-    """The seed of what is random inside one batch of a step (dropout, drop-path, batch mixing): 32 bits, f(seed, step, batch)."""
+    """The seed of what is random inside one batch of a step (dropout, drop-path): 32 bits, f(seed, step, batch)."""
     return int(np.random.SeedSequence((_STEP, seed, step, batch)).generate_state(1)[0])
+
+
+def mix_draws(seed: int, step: int, batch: int = 0) -> np.random.Generator:
+    """The draws that blend the images of one batch of a step: f(seed, step, batch)."""
+    return _generator(_MIX, seed, step, batch)
 
 
 def init_seed(seed: int) -> int:

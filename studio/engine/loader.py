@@ -22,13 +22,15 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from studio.catalog.augments import build_pipeline, evaluation_view, shrink_to_working_size
+from studio.catalog.augments import Tally, build_pipeline, evaluation_view, shrink_to_working_size
 from studio.core.experiment import Augment
 from studio.dataset.image import ImageRefused, read_image
 from studio.engine.failure import CHANGED, DataGone, NoReadableImages
 
 if TYPE_CHECKING:
     import torch
+
+    from studio.engine.mix import Mix
 
 AHEAD = 3  # batches requested before they are needed
 WAIT_TICK_S = 0.5  # how often somebody who waits for a worker may do something else
@@ -66,6 +68,8 @@ class Batch:
     indices: np.ndarray  # int64
     refused: dict[int, str] = field(default_factory=dict)  # files that could not be read, or are CHANGED: index to reason
     features: torch.Tensor | None = None  # what the frozen start of the network gives for the pictures
+    tally: Tally = field(default_factory=Tally)  # of the augmentation, over all workers
+    mix: Mix | None = None  # how the loop blends the pictures
 
 
 class ImageReader:
@@ -85,6 +89,10 @@ class ImageReader:
         new = dict(list(self._reasons.items())[self._num_taken :])
         self._num_taken = len(self._reasons)
         return new
+
+    def take_tally(self) -> Tally:
+        """What augmentation has done since the last call."""
+        return self._pipeline.take_tally() if self._pipeline else Tally()
 
     def view(self, index: int, seed: int | None) -> tuple[np.ndarray | None, int]:
         """The picture of a sample, and the index of the sample it really shows: the next readable one for a training image."""
@@ -146,14 +154,13 @@ class Loader:
 
     def __init__(self, source: Source, max_batch: int, num_workers: int = 0):
         self._source = source
-        self.max_batch = max_batch
-        self._num_workers = num_workers
+        self.max_batch, self.num_workers = max_batch, num_workers
         self.on_wait: Callable[[float], None] = lambda seconds: None
         self._reader = None if num_workers else ImageReader(source, source.cache_bytes)
         self._pool = self._new_pool() if num_workers else None
 
     def _new_pool(self) -> _Pool:
-        return _Pool(self._source, self.max_batch, self._num_workers, lambda seconds: self.on_wait(seconds))
+        return _Pool(self._source, self.max_batch, self.num_workers, lambda seconds: self.on_wait(seconds))
 
     def restart(self) -> None:
         """New worker processes in place of the old ones, one of which has died."""
@@ -180,7 +187,7 @@ class Loader:
         size = self._source.input_size
         images = np.zeros((len(request.indices), size, size, 3), np.uint8)
         shown = _fill(self._reader, images, request, range(len(request.indices)))
-        return Batch(images, np.array(shown, np.int64), self._reader.take_refused())
+        return Batch(images, np.array(shown, np.int64), self._reader.take_refused(), tally=self._reader.take_tally())
 
 
 def _fill(reader: ImageReader, images_NHWC: np.ndarray, request: Request, rows: Iterable[int]) -> list[int]:
@@ -280,19 +287,21 @@ class _Pool:
     def _collect(self, slot: int, request: Request, rows: list[list[int]]) -> Batch:
         indices = np.empty(len(request.indices), np.int64)
         refused: dict[int, str] = {}
+        tally = Tally()
         failure: Exception | None = None
         for number, mine in enumerate(rows):
             if mine:
-                shown, newly_refused = self._receive(self._pipes[number])
+                shown, newly_refused, varied = self._receive(self._pipes[number])
                 self._num_owed[number] -= 1
                 refused |= newly_refused
+                tally.add(varied)
                 if isinstance(shown, Exception):
                     failure = shown
                 else:
                     indices[mine] = shown
         if failure:
             raise failure
-        return Batch(self._slots[slot, : len(indices)], indices, refused)
+        return Batch(self._slots[slot, : len(indices)], indices, refused, tally=tally)
 
     def _receive(self, pipe: connection.Connection):
         start = time.monotonic()
@@ -358,4 +367,4 @@ def _serve(pipe: connection.Connection, source: Source, cache_bytes: int, path: 
                 shown = _fill(reader, slots[slot], request, rows)
             except (DataGone, NoReadableImages) as exc:
                 shown = exc
-            pipe.send((shown, reader.take_refused()))
+            pipe.send((shown, reader.take_refused(), reader.take_tally()))

@@ -11,7 +11,6 @@ from typing import Any
 
 import torch
 from torch import nn
-from torch.nn.functional import cross_entropy
 
 from studio.catalog.optimisers import begin_anew
 from studio.core import event as ev
@@ -24,6 +23,7 @@ from studio.engine.control import StopAsked
 from studio.engine.evaluate import Answers, Scores, answer, score, scores_json, write_results
 from studio.engine.failure import LossNotFinite, NoReadableImages
 from studio.engine.loader import Batch
+from studio.engine.mix import draw_mix, mixed_loss
 from studio.engine.plan import images_of_step, training_requests
 from studio.engine.recovery import RECOVERABLE, Recovery
 from studio.engine.setup import Setup, checkpoint_state, freeze_for
@@ -186,6 +186,7 @@ def train_step(s: Setup, batches: Iterable[Batch]) -> Step:
     with _whole_or_not_at_all(s):
         for number, batch in enumerate(batches):
             torch.manual_seed(step_seed(t.seed, p.step, number))  # dropout and drop-path are a function of the step and the batch
+            batch.mix = draw_mix(s.asked.augment, len(batch.indices), s.view["input_size"], t.seed, p.step, number)
             step.add(batch, *_add_gradient(s, batch, num_images))
         s.scaler.unscale_(s.optimiser)
         trained = [weight for group in s.optimiser.param_groups for weight in group["params"] if weight.grad is not None]
@@ -200,16 +201,16 @@ def train_step(s: Setup, batches: Iterable[Batch]) -> Step:
 
 
 def _add_gradient(s: Setup, batch: Batch, num_images: int) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-    """Add the share of one batch among `num_images`; returns (labels_N, losses_N without smoothing, logits_NC)."""
+    """Add the share of one batch among `num_images`; returns (labels_N, of blended images those with the larger share, losses_N without smoothing, logits_NC)."""
     labels_N = torch.from_numpy(s.labels[batch.indices]).to(s.device, non_blocking=True)
     logits_NC = s.forward(s.network.module, batch).float()
-    loss = cross_entropy(logits_NC, labels_N, label_smoothing=s.experiment.training.label_smoothing)
+    loss = mixed_loss(batch.mix, logits_NC, labels_N, label_smoothing=s.experiment.training.label_smoothing)
     if len(labels_N) != num_images:
         loss = loss * (len(labels_N) / num_images)
     s.scaler.scale(loss).backward()
     with torch.no_grad():
-        losses_N = cross_entropy(logits_NC.detach(), labels_N, reduction="none")
-    return labels_N, losses_N, logits_NC.detach()
+        losses_N = mixed_loss(batch.mix, logits_NC.detach(), labels_N, reduction="none")
+    return batch.mix.main_labels(labels_N) if batch.mix else labels_N, losses_N, logits_NC.detach()
 
 
 @contextlib.contextmanager
@@ -263,6 +264,7 @@ def validate_epoch(s: Setup) -> None:
     start = time.perf_counter()
     s.reporter.phase("validating")
     p = s.progress
+    s.feeding.after_epoch()
     if s.average:
         s.average.finished(s.network.module)
     train_loss, train_top1 = p.loss_sum / max(1, p.num_seen), p.num_correct / max(1, p.num_seen)

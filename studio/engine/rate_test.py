@@ -13,7 +13,6 @@ from itertools import chain, count, islice
 
 import numpy as np
 import torch
-from torch.nn.functional import cross_entropy
 
 from studio.catalog.optimisers import build_optimiser
 from studio.core.experiment import Experiment
@@ -26,6 +25,7 @@ from studio.dataset.plan_check import check_run
 from studio.engine.device import choose_device
 from studio.engine.failure import DataGone, NoReadableImages, describe
 from studio.engine.loader import Batch, Loader, Request, Source, WorkerDied, choose_num_workers
+from studio.engine.mix import draw_mix, mixed_loss
 from studio.engine.network import Normaliser, build_network
 from studio.engine.plan import training_requests
 from studio.engine.precision import choose_precision
@@ -125,6 +125,8 @@ class _Trial:
             for number, batch in enumerate(islice(batches, len(requests))):
                 progress(step, len(rates), "Testing rates")
                 torch.manual_seed(step_seed(training.seed, step, number))  # dropout and drop-path, as in the run
+                size = self.experiment.model.input_size
+                batch.mix = draw_mix(self.experiment.augment, len(batch.indices), size, training.seed, step, number)
                 mine.append(self._backward(batch, len(batch.indices) / num_images))
             num_seen += num_images
             loss = float(torch.stack(mine).sum())
@@ -165,9 +167,10 @@ class _Trial:
         training = self.experiment.training
         labels_N = torch.from_numpy(self.labels[batch.indices]).to(self.device, non_blocking=True)
         images_NCHW = self.normaliser(batch.images_NHWC)
+        images_NCHW = batch.mix.images(images_NCHW) if batch.mix else images_NCHW
         with self.precision.autocast(self.device):
             logits_NC = self.network.module(images_NCHW)
-        loss = cross_entropy(logits_NC.float(), labels_N, label_smoothing=training.label_smoothing)
+        loss = mixed_loss(batch.mix, logits_NC.float(), labels_N, label_smoothing=training.label_smoothing)
         loss = loss * share
         self.scaler.scale(loss).backward()
         return loss.detach()

@@ -28,6 +28,7 @@ from studio.engine.average import Average
 from studio.engine.checkpoint import MODEL, NUM_KEPT, OPTIMISER, Checkpoint, restore_optimiser
 from studio.engine.control import Control, StopAsked
 from studio.engine.device import choose_device, device_name
+from studio.engine.feeding import Feeding
 from studio.engine.loader import Batch, Loader, Source, choose_num_workers
 from studio.engine.network import Network, Normaliser, build_network
 from studio.engine.origin import changed_files, changes, origin_of, other_images
@@ -68,6 +69,7 @@ class Setup:
     steps_per_epoch: int
     rates: Rates
     view: dict  # how pictures reach the network: sizes, mean and std; goes into every checkpoint
+    feeding: Feeding
     progress: Progress = field(default_factory=Progress)
     average: Average | None = None
     gradients: GradientWatch = field(default_factory=GradientWatch)
@@ -80,7 +82,8 @@ class Setup:
         with self.precision.autocast(self.device):
             if batch.features is not None:
                 return self.prefix.rest(module, batch.features, self.device)
-            return module(self.normaliser(batch.images_NHWC))
+            images_NCHW = self.normaliser(batch.images_NHWC)
+            return module(batch.mix.images(images_NCHW) if batch.mix else images_NCHW)
 
 
 def prepare(
@@ -155,6 +158,7 @@ def prepare(
         steps_per_epoch=per_epoch,
         rates=Rates(experiment, [stage.name for stage in network.stages], per_epoch, edits),
         view=view,
+        feeding=Feeding(reporter, loader.num_workers),
         edit_events=reporter.earlier_edits,
         edits=edits,
     )

@@ -8,6 +8,7 @@ from collections.abc import Iterable, Iterator
 import numpy as np
 import torch
 
+from studio.catalog.augments import Tally
 from studio.core import event as ev
 from studio.engine.control import StopAsked
 from studio.engine.failure import DataGone, LossNotFinite, NoReadableImages
@@ -23,6 +24,7 @@ class Step:
         self.norm = torch.zeros(())  # of the gradient, before clipping
         self.num_images = 0
         self.refused: dict[int, str] = {}
+        self.tally = Tally()  # of the augmentation
         self._losses: list[torch.Tensor] = []
         self._num_correct: list[torch.Tensor] = []
         self.last: tuple[Batch, torch.Tensor, torch.Tensor] | None = None  # batch, losses_N, logits_NC
@@ -30,6 +32,7 @@ class Step:
     def add(self, batch: Batch, labels_N: torch.Tensor, losses_N: torch.Tensor, logits_NC: torch.Tensor) -> None:
         self.num_images += len(labels_N)
         self.refused |= batch.refused
+        self.tally.add(batch.tally)
         self._losses.append(losses_N)
         self._num_correct.append((logits_NC.argmax(1) == labels_N).sum())
         self.last = batch, losses_N, logits_NC
@@ -54,6 +57,7 @@ class StepBuffer:
         self._rates: list[float] = []
         self._last: tuple[Batch, torch.Tensor, torch.Tensor] | None = None
         self._waited_s = 0.0
+        self._tally = Tally()
         self._reported_at = time.perf_counter()
 
     def timed(self, batches: Iterable[Batch]) -> Iterator[Batch]:
@@ -76,6 +80,7 @@ class StepBuffer:
         self._sizes.append(step.num_images)
         self._rates.append(step.rate)
         self._last = step.last
+        self._tally.add(step.tally)
         self._s.reporter.unreadable({self._s.ids[i]: reason for i, reason in step.refused.items()})
 
     def is_due(self) -> bool:
@@ -122,7 +127,8 @@ class StepBuffer:
             )
         if s.reporter.wants_samples():
             self._report_samples()
-        self._figures, self._sizes, self._rates = [], [], []
+        s.feeding.after_steps(self._tally, sum(self._sizes), seconds, self._waited_s)
+        self._figures, self._sizes, self._rates, self._tally = [], [], [], Tally()
         self._reported_at, self._waited_s = now, 0.0
 
     def _report_samples(self) -> None:
@@ -131,9 +137,25 @@ class StepBuffer:
         classes = s.dataset.classes
         s.reporter.samples(
             s.progress.step,
-            batch.images_NHWC if batch.features is None else s.prefix.pictures_of(shown, s.progress.epoch),
+            self._pictures(batch, shown),
             ids=[s.ids[i] for i in shown],
-            labels=[classes[i] for i in s.labels[shown]],
+            labels=self._label_words(batch, shown),
             predictions=[classes[i] for i in logits_NC[:NUM_TILES].argmax(1).tolist()],
             losses=[round(v, 5) for v in losses_N[:NUM_TILES].tolist()],
         )
+
+    def _pictures(self, batch: Batch, shown: np.ndarray) -> np.ndarray:
+        """What the network was given, for people."""
+        if batch.features is not None:
+            return self._s.prefix.pictures_of(shown, self._s.progress.epoch)
+        return batch.mix.pictures(batch.images_NHWC, len(shown)) if batch.mix else batch.images_NHWC
+
+    def _label_words(self, batch: Batch, shown: np.ndarray) -> list[str]:
+        """Class names; of blended pictures both, the larger share first."""
+        names = [self._s.dataset.classes[i] for i in self._s.labels[batch.indices]]
+        if not batch.mix:
+            return names[: len(shown)]
+        pairs = [(names[i], names[partner]) for i, partner in enumerate(batch.mix.partners_N[: len(shown)])]
+        if batch.mix.share < 0.5:
+            pairs = [(other, own) for own, other in pairs]
+        return [own if own == other else f"{own} + {other}" for own, other in pairs]

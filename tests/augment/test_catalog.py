@@ -70,7 +70,7 @@ def test_defaults_work_on_odd_sizes_and_can_be_said_by_the_form(transform):
         before = picture.copy()
         made = pipeline(picture, 11)
         assert made.shape == (48, 48, 3) and made.dtype == np.uint8
-        assert not pipeline.failures, pipeline.failures
+        assert not pipeline.tally.failures, pipeline.tally.failures
         np.testing.assert_array_equal(made, explicit(picture, 11), "defaults said are defaults left out")
         np.testing.assert_array_equal(picture, before, "the picture that is kept is never written into")
 
@@ -124,7 +124,7 @@ def test_anything_within_the_bounds_gives_a_picture_or_a_sentence(step, seed):
         made, applied = pipeline.traced(picture, seed)
         assert made.shape == (24, 24, 3) and made.dtype == np.uint8
         np.testing.assert_array_equal(made, pipeline(picture, seed))
-    assert all(reason for _, reason in pipeline.failures) and len(applied) == 1
+    assert all(reason for _, reason in pipeline.tally.failures) and len(applied) == 1
 
 
 @pytest.mark.parametrize(
@@ -189,4 +189,4 @@ def test_a_step_that_fails_is_counted_and_the_picture_goes_on_without_it():
     made, applied = pipeline.traced(picture, 1)
     np.testing.assert_array_equal(made, Pipeline(steps[:1], 32)(picture, 1))
     assert applied[1].failure and "500" in applied[1].failure
-    assert pipeline.take_failures() == {("RandomCrop", applied[1].failure): 1} and not pipeline.failures
+    assert pipeline.take_tally().failures == {("RandomCrop", applied[1].failure): 1} and not pipeline.tally.failures

@@ -147,13 +147,13 @@ def test_a_loss_that_is_no_number_ends_the_run_before_it_is_applied(tmp_path, mo
     from studio.engine import loop
 
     seen = {}
-    real_step, real_loss = loop.train_step, loop.cross_entropy
+    real_step, real_loss = loop.train_step, loop.mixed_loss
 
     def watched(s, batch):
         if s.progress.step == 8:
             seen["module"] = s.network.module
             seen["before"] = [p.detach().clone() for p in s.network.module.parameters()]
-            monkeypatch.setattr(loop, "cross_entropy", lambda *a, **k: real_loss(*a, **k) * float("nan"))
+            monkeypatch.setattr(loop, "mixed_loss", lambda *a, **k: real_loss(*a, **k) * float("nan"))
         return real_step(s, batch)
 
     monkeypatch.setattr(loop, "train_step", watched)

@@ -9,9 +9,10 @@ from __future__ import annotations
 
 import random
 import re
+import time
 import warnings
 import zlib
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from studio.catalog.augments.catalog import COMPOSITIONS
@@ -35,15 +36,30 @@ class Applied:
     failure: str = ""
 
 
+@dataclass
+class Tally:
+    """What varying pictures has cost and what went wrong: numbers of failures by (name, reason), seconds by name of the step."""
+
+    num_images: int = 0
+    failures: dict[tuple[str, str], int] = field(default_factory=dict)
+    seconds: dict[str, float] = field(default_factory=dict)
+
+    def add(self, other: Tally) -> None:
+        self.num_images += other.num_images
+        for mine, theirs in ((self.failures, other.failures), (self.seconds, other.seconds)):
+            for key, value in theirs.items():
+                mine[key] = mine.get(key, 0) + value
+
+
 class Pipeline:
     """(uint8[H, W, 3], seed) -> uint8[S, S, 3], contiguous. Holds state while it runs: one per thread.
 
-    `failures` counts steps that could not be applied: {(name, reason): number}. Raises BadInput when a step cannot be built.
+    `tally` counts what it does. Raises BadInput when a step cannot be built.
     """
 
     def __init__(self, steps: tuple[TransformSpec, ...], input_size: int):
         self.input_size = input_size
-        self.failures: dict[tuple[str, str], int] = {}
+        self.tally = Tally()
         self._steps = []
         seen: dict[str, int] = {}
         for position, spec in enumerate(steps):
@@ -61,14 +77,16 @@ class Pipeline:
         applied: list[Applied] = []
         return self._run(image, seed, applied), applied
 
-    def take_failures(self) -> dict[tuple[str, str], int]:
-        """What failed since the last call."""
-        found, self.failures = self.failures, {}
+    def take_tally(self) -> Tally:
+        """Everything since the last call."""
+        found, self.tally = self.tally, Tally()
         return found
 
     def _run(self, image: np.ndarray, seed: int, applied: list[Applied] | None) -> np.ndarray:
         import numpy as np
 
+        tally = self.tally
+        tally.num_images += 1
         image = shrink_to_working_size(image, self.input_size)
         if self._steps:
             image = grow_to_least_size(image)
@@ -78,17 +96,19 @@ class Pipeline:
             draws = random.Random(seed << 32 | key)
             if spec.p < 1 and draws.random() >= spec.p:
                 continue
+            start = time.perf_counter()
             transform.set_random_state(np.random.default_rng((seed, key)), draws)
             try:
                 made = transform(image=image, force_apply=True)["image"]
                 _check(made)
             except Exception as exc:  # whatever a step does not like about a picture: the picture goes on without it
                 reason = _reason(exc, image)
-                self.failures[spec.name, reason] = self.failures.get((spec.name, reason), 0) + 1
+                tally.failures[spec.name, reason] = tally.failures.get((spec.name, reason), 0) + 1
                 if applied is not None:
                     applied.append(Applied(position, spec.name, {}, reason))
                 continue
             image = made
+            tally.seconds[spec.name] = tally.seconds.get(spec.name, 0.0) + time.perf_counter() - start
             if applied is not None:
                 applied.append(Applied(position, spec.name, _drawn(transform)))
         if image.shape[:2] != (self.input_size, self.input_size):
