@@ -16,6 +16,29 @@ DESCRIBED = {
 }  # fmt: skip
 
 
+def _layer(name: str, kind: str, count: int, *, buffers: int = 0) -> dict:
+    return {
+        "name": name, "label": name.rpartition(".")[2], "kind": kind, "num_parameters": count, "num_buffers": buffers, "output_shape": [8, 4, 4],
+        "has_batch_norm": buffers > 0,
+        "children": [{"name": f"{name}.weight", "label": "weight", "kind": "parameter", "num_parameters": count, "shape": [count], "is_parameter": True}],
+    }  # fmt: skip
+
+
+def _stage(name: str, size: int) -> dict:
+    if name == "head":
+        return {"name": name, "label": name, "num_parameters": size, "children": [_layer("head.linear", "Linear", size)]}
+    module = f"backbone.{name.replace(' ', '_')}"
+    parts = [_layer(f"{module}.conv", "Conv2d 3×3", size - 100), _layer(f"{module}.bn", "BatchNorm2d", 100, buffers=101)]
+    block = {
+        "name": module, "label": module.rpartition(".")[2], "kind": "Block", "num_parameters": size, "num_buffers": 101, "has_batch_norm": True,
+        "layout": "branches" if name == "stage 2" else "residual", "children": parts,
+    }  # fmt: skip
+    return {"name": name, "label": name, "num_parameters": size, "num_buffers": 101, "has_batch_norm": True, "children": [block]}
+
+
+TREE = [_stage(name, size) for name, size in zip(NAMES, SIZES, strict=True)]
+
+
 def info(name: str, source: str = "torchvision", **more) -> BackboneInfo:
     values = {
         "title": name, "family": "ResNet", "num_parameters": 25_000_000, "gflops": 4.1, "input_size": 224, "top1": 0.8, "top5": 0.95,

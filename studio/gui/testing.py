@@ -21,6 +21,7 @@ class FakeWorker(QObject):
         self.on_part: Callable | None = None
         self._answers: dict[str, Any] = {}
         self._last = 0
+        self._is_closed = False
 
     def answer(self, method: str, result: dict | Callable[[dict], dict] | Exception) -> None:
         """From now on `method` answers `result` (or result(params)); a WorkerError makes it fail."""
@@ -35,9 +36,9 @@ class FakeWorker(QObject):
             if callable(answer):
                 answer = answer(params)
             if isinstance(answer, dict):
-                QTimer.singleShot(0, self, lambda: on_result(answer))
+                QTimer.singleShot(0, self, lambda: None if self._is_closed else on_result(answer))
             elif on_error:
-                QTimer.singleShot(0, self, lambda: on_error(answer))
+                QTimer.singleShot(0, self, lambda: None if self._is_closed else on_error(answer))
         return self._last
 
     @property
@@ -54,7 +55,8 @@ class FakeWorker(QObject):
         pass
 
     def close(self) -> None:
-        pass
+        """As with the real one, nothing is answered any more."""
+        self._is_closed = True
 
 
 class FakeEngines(QObject):

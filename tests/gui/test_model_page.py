@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from model_cases import BUNDLED, DESCRIBED, LIST, info
+from model_cases import BUNDLED, DESCRIBED, LIST, TREE, info
 from PySide6.QtCore import QPoint, Qt
 from PySide6.QtWidgets import QAbstractButton, QLineEdit
 
@@ -52,7 +52,7 @@ def page(qtbot, theme, probe):
     made.show()
     made.chooser._on_list_read(LIST)
     context.estimates.refresh()
-    qtbot.waitUntil(lambda: len(made.stages.stages.network.stages) == 7)
+    qtbot.waitUntil(lambda: len(made.editor.plan.names) == 7)
     yield made
     context.close()
 
@@ -200,30 +200,37 @@ def test_a_chosen_backbone_whose_weights_are_missing_says_so(page):
     assert not page.card.isVisibleTo(page)
 
 
-# The freeze line
+# What trains
 
 
-def test_strip_table_and_number_show_one_line_and_follow_undo(qtbot, page):
-    for act, stages in (
-        (lambda: qtbot.keyClick(page.strip, Qt.Key.Key_Left), 4),
-        (lambda: qtbot.keyClick(page.strip, Qt.Key.Key_Right), 3),
-        (lambda: page.freeze_button.click(), 0),
-        (lambda: page.stages.boundary_wanted.emit(4), 2),
+def states(page: ModelPage) -> str:
+    """A letter per stage as the tree shows it: f frozen, t trains, l later, m mixed."""
+    model = page.tree.layers
+    return "".join(model.stage_index(i).data(Qt.ItemDataRole.UserRole)[0] for i in range(model.rowCount()))
+
+
+def test_strip_tree_and_presets_show_one_state_and_follow_undo(qtbot, page):
+    for act, stages, preset in (
+        (lambda: qtbot.keyClick(page.strip, Qt.Key.Key_Left), 4, "own"),
+        (lambda: qtbot.keyClick(page.strip, Qt.Key.Key_Right), 3, "own"),
+        (lambda: page.layers.presets.value_changed.emit("head"), 0, "head"),
+        (lambda: page.layers.presets.value_changed.emit("last_two"), 2, "last_two"),
+        (lambda: qtbot.keyClick(page.strip, Qt.Key.Key_End), 0, "head"),
     ):
         act()
         assert page.store.experiment.model.train_stages == stages
-        assert page.count_field.value == stages
-        assert page.strip.boundary == page.stages.stages.boundary == 6 - stages
+        assert page.layers.presets.value == preset
+        assert page.strip.boundary == 6 - stages and states(page) == "f" * (6 - stages) + "t" * (stages + 1)
     page.store.undo()
-    assert page.strip.boundary == 6 and page.count_field.value == 0
+    assert page.strip.boundary == 4 and page.layers.presets.value == "last_two"
 
 
 def test_a_plan_of_the_thaw_timeline_shows_and_moving_the_line_replaces_it(qtbot, page):
-    names = [stage.name for stage in page.strip._network.stages]
+    names = page.editor.plan.names
     page.store.set({"model.train_stages": 2, "model.thaw": {names[3]: 4, names[4]: 0, names[5]: -1}})
-    assert page.strip.boundary == page.stages.stages.boundary == 3
-    table = page.stages.stages
-    assert [table.index(row, 2).data() for row in range(7)] == ["never"] * 3 + ["epoch 4", "start", "never", "start"]
+    assert page.strip.boundary == 3 and states(page) == "fffltft"
+    table = page.tree.layers
+    assert [table.index(row, 5).data() for row in range(7)] == ["never"] * 3 + ["epoch 4", "start", "never", "start"]
     assert page.subtitle_label.text().endswith("all from epoch 4 on")
     qtbot.keyClick(page.strip, Qt.Key.Key_Right)
     assert page.store.experiment.model.thaw == {} and page.store.experiment.model.train_stages == 2
@@ -232,9 +239,8 @@ def test_a_plan_of_the_thaw_timeline_shows_and_moving_the_line_replaces_it(qtbot
 
 
 def test_the_leftmost_stop_means_everything_whatever_the_network(qtbot, page):
-    page.train_button.click()
+    page.layers.presets.value_changed.emit("all")
     assert page.store.experiment.model.train_stages == -1 and page.strip.boundary == 0
-    assert page.count_field.value == 6 and not page.train_button.isEnabled()
     qtbot.keyClick(page.strip, Qt.Key.Key_End)
     assert page.store.experiment.model.train_stages == 0
     qtbot.keyClick(page.strip, Qt.Key.Key_Home)
@@ -265,26 +271,97 @@ def test_escape_drops_a_drag(qtbot, page):
     assert page.store.experiment == Experiment()
 
 
-def test_f_freezes_or_trains_the_selected_stage_with_its_neighbours(qtbot, page):
-    page.stages.select(1)
-    qtbot.keyClick(page.stages, Qt.Key.Key_F)
-    assert page.strip.boundary == 1
-    page.stages.select(4)
-    qtbot.keyClick(page.stages, Qt.Key.Key_F)
-    assert page.strip.boundary == 5
-    page.stages.select(6)
-    qtbot.keyClick(page.stages, Qt.Key.Key_F)  # the head always trains
-    assert page.strip.boundary == 5
+def test_f_freezes_or_trains_just_the_selected_stages_and_names_the_step(qtbot, page):
+    page.tree.select_stage(1)
+    qtbot.keyClick(page.tree, Qt.Key.Key_F)
+    assert states(page) == "ftftttt" and page.store.undo_label == "train stage 1"
+    blocks = [page.strip.block_rect(i).center().toPoint() for i in (4, 5)]
+    qtbot.mouseClick(page.strip, Qt.MouseButton.LeftButton, pos=blocks[0])
+    qtbot.mouseClick(page.strip, Qt.MouseButton.LeftButton, Qt.KeyboardModifier.ControlModifier, pos=blocks[1])
+    qtbot.keyClick(page.strip, Qt.Key.Key_F)
+    assert states(page) == "ftftfft" and page.store.undo_label == "freeze 2 layers"
+    page.store.undo()
+    assert states(page) == "ftftttt"
 
 
-def test_more_stages_than_the_network_has_train_everything(qtbot, page):
-    field = page.count_field
-    field.setFocus()
-    field.selectAll()
-    qtbot.keyClicks(field, "99")
-    qtbot.keyClick(field, Qt.Key.Key_Return)
-    assert page.store.experiment.model.train_stages == -1
-    assert page.strip.boundary == 0
+def test_the_tree_goes_down_to_parameters_and_its_search_freezes_what_matches(qtbot, page, probe):
+    probe.answer("model_tree", {"stages": TREE})
+    page.editor._tree_asked = None
+    page.context.estimates.changed.emit()
+    qtbot.waitUntil(lambda: page.editor.has_tree)
+    assert page.views_panel.subtitle_label.text() == "13 layers"
+    field = page.layers.search_field
+    field.setText("conv9")
+    assert page.layers.match_label.text() == "matches nothing" and not page.layers.freeze_button.isEnabled()
+    field.setText("*stage_4*bn")
+    assert page.layers.match_label.text() == "matches 1 layer"
+    page.layers.freeze_button.click()
+    assert page.store.experiment.model.layers == {"backbone.stage_4.bn": "frozen"} and states(page) == "ffftmtt"
+    assert page.subtitle_label.text().endswith("1 part by name")
+    page.tree.setCurrentIndex(page.tree.layers.index_of("backbone.stage_4.bn.weight"))
+    qtbot.keyClick(page.tree, Qt.Key.Key_F)
+    assert page.store.experiment.model.layers == {} and states(page) == "ffftttt"
+    page.store.undo()
+    page.store.undo()
+    assert page.store.experiment == Experiment()
+
+
+def test_rate_epoch_and_batch_norm_of_a_stage_are_edited_in_its_row(qtbot, page):
+    page.tree.select_stage(3)
+    for key, typed in ((Qt.Key.Key_L, "0.3"), (Qt.Key.Key_T, "epoch 2")):
+        page.tree.setFocus()
+        qtbot.keyClick(page.tree, key)
+        editor = page.tree.viewport().findChild(QLineEdit)
+        editor.selectAll()
+        qtbot.keyClicks(editor, typed)
+        qtbot.keyClick(editor, Qt.Key.Key_Return)
+        qtbot.waitUntil(lambda: not page.tree.viewport().findChildren(QLineEdit))
+    experiment = page.store.experiment
+    assert experiment.optimiser.stage_lr_factors == {"stage 3": 0.3} and experiment.model.thaw == {"stage 3": 2}
+    assert page.store.undo_label == "thaw stage 3 at epoch 2"
+    menu = page.tree.norm_menu(1)
+    adapt = next(a for a in menu.actions() if a.text().startswith("Adapt"))
+    assert "follow your images" in adapt.text()
+    adapt.trigger()
+    assert page.store.experiment.model.batch_norm == {"stage 1": "adapt"}
+    assert page.tree.layers.index(1, 6).data() == "adapt" and "Batch norm follows the data" in page.strip_panel.legend.norm_label.text()
+    assert page.strip.state_word(1) == "frozen, batch norm follows the data"
+
+
+def test_nothing_trains_is_said_on_the_page(page):
+    page.layers.presets.value_changed.emit("none")
+    assert page.subtitle_label.text().endswith("nothing trains") and page.layers.presets.value == "none"
+    assert page.layers.figures.text().startswith("Nothing trains")
+
+
+def test_figures_say_how_they_changed_against_the_plan_before(qtbot, page):
+    qtbot.keyClick(page.strip, Qt.Key.Key_End)
+    assert (
+        page.layers.figures.text().startswith("12.8\xa0K train (0.5\xa0%)")
+        and "against the plan before: −2.59" in page.layers.figures.text()
+    )
+
+
+def test_a_stage_opens_to_its_branches_and_ways_around(qtbot, page, probe):
+    probe.answer("model_tree", {"stages": TREE})
+    page.editor._tree_asked = None
+    page.context.estimates.changed.emit()
+    qtbot.waitUntil(lambda: page.editor.has_tree)
+    page.strip.set_selected(2)
+    page.strip.setFocus()
+    qtbot.keyClick(page.strip, Qt.Key.Key_Return)
+    canvas = page.strip_panel.inside.canvas
+    assert canvas.isVisibleTo(page)
+    boxes = {box.node.label: box.rect for box in canvas.boxes()}
+    assert set(boxes) == {"conv", "bn"} and abs(boxes["conv"].left() - boxes["bn"].left()) < 1 < abs(
+        boxes["conv"].top() - boxes["bn"].top()
+    )
+    qtbot.keyClick(canvas, Qt.Key.Key_F)
+    assert page.store.experiment.model.layers == {"backbone.stage_2.conv": "train"}
+    assert canvas.accessibleName() == "Inside of stage_2: conv, Conv2d 3×3, trains" and not page.grab().isNull()
+    qtbot.keyClick(canvas, Qt.Key.Key_Escape)
+    qtbot.keyClick(canvas, Qt.Key.Key_Escape)
+    assert page.strip.isVisibleTo(page) and not canvas.isVisibleTo(page)
 
 
 def test_the_line_and_its_value_are_inverse_for_every_network():
@@ -313,8 +390,8 @@ def test_both_layouts_of_feature_maps_and_tokens_are_told_apart():
 def test_a_network_that_cannot_be_built_says_why(qtbot, page, probe):
     probe.answer("describe_model", WorkerError("An image of 20 px does not pass through this network."))
     page.store.set({"model.input_size": 20})
-    qtbot.waitUntil(lambda: page.strip_problem.isVisibleTo(page))
-    assert page.strip_problem.hint_label.text() == "An image of 20 px does not pass through this network."
+    qtbot.waitUntil(lambda: page.strip_panel.problem.isVisibleTo(page))
+    assert page.strip_panel.problem.hint_label.text() == "An image of 20 px does not pass through this network."
 
 
 # Weights from a file

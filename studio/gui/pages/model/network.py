@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from studio.gui.wording import parameters, percent
+from studio.gui.wording import duration, num_bytes, parameters, percent
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,6 +18,7 @@ class StageFacts:
     output_shape: tuple[int, ...] | None = None
     num_blocks: int = 1
     has_batch_norm: bool = False
+    macs: int = 0  # multiply-adds of one image; 0 where they are not known
 
     @property
     def title(self) -> str:
@@ -54,10 +55,19 @@ class StageFacts:
 
 
 @dataclass(frozen=True, slots=True)
+class Stop:
+    """What the freeze line would cost at one place, all stages before it frozen. None where it is not known."""
+
+    memory_bytes: int | None = None
+    seconds_per_image: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Network:
     """Stages in execution order, the head last. A freeze line at `boundary` b means: stages before b are frozen."""
 
     stages: tuple[StageFacts, ...]
+    stops: tuple[Stop, ...] = ()  # by boundary
 
     @property
     def num_backbone_stages(self) -> int:
@@ -91,14 +101,19 @@ class Network:
         span = last if first == last else f"{first} to {last}"
         return f"{span} and head train"
 
-    def change_words(self, old: int, new: int) -> tuple[str, str]:
-        """What moving the line from `old` to `new` would do: a sentence and its figures."""
+    def change_words(self, old: int, new: int, num_images: int = 0) -> tuple[str, str]:
+        """What moving the line from `old` to `new` would do: a sentence and its figures. `num_images` are those of an epoch."""
         trains = self.num_trainable(new)
         words = self.what_trains(new)
         figures = f"{parameters(trains)} trainable, {percent(trains / max(1, self.num_parameters))}"
         if new != old:
             change = trains - self.num_trainable(old)
             figures += f" ({'+' if change > 0 else '−'}{parameters(abs(change))})"
+        stop = self.stops[new] if new < len(self.stops) else Stop()
+        if stop.seconds_per_image and num_images:
+            figures += f" · {duration(stop.seconds_per_image * num_images)}/epoch"
+        if stop.memory_bytes:
+            figures += f" · {num_bytes(stop.memory_bytes)}"
         return words[:1].upper() + words[1:], figures
 
 
@@ -114,9 +129,16 @@ def network_from(result: dict[str, Any]) -> Network:
                 tuple(int(n) for n in shape) if shape else None,
                 int(raw.get("num_blocks") or 1),
                 bool(raw.get("has_batch_norm")),
+                int(raw.get("macs") or 0),
             )
         )
-    return Network(tuple(stages))
+    stops = tuple(Stop(_memory(raw.get("memory")), raw.get("seconds_per_image")) for raw in result.get("stops") or ())
+    return Network(tuple(stages), stops)
+
+
+def _memory(found: Any) -> int | None:
+    """In all, of a number or of numbers by use."""
+    return int(sum(found.values()) if isinstance(found, dict) else found) if found else None
 
 
 def block_widths(counts: Sequence[int], total_px: float, least_px: float) -> list[float]:

@@ -3,26 +3,26 @@
 from __future__ import annotations
 
 from PySide6.QtCore import Qt
-from PySide6.QtWidgets import QFileDialog, QFrame, QHBoxLayout, QScrollArea, QStackedLayout, QVBoxLayout, QWidget
+from PySide6.QtWidgets import QFileDialog, QStackedWidget, QVBoxLayout, QWidget
 
 from studio.catalog.backbones import BackboneInfo
-from studio.catalog.schedules import stage_factors, thaw_epochs
 from studio.core.experiment import Experiment
 from studio.core.path_text import path_to_text, shown, text_to_path
 from studio.gui.context import Context
 from studio.gui.page import Page
 from studio.gui.pages.model.chooser import Chooser
 from studio.gui.pages.model.compare import ComparePanel
+from studio.gui.pages.model.editor import PlanEditor
 from studio.gui.pages.model.head import HeadPanel
-from studio.gui.pages.model.listing import Key, facts
-from studio.gui.pages.model.network import Network, network_from
-from studio.gui.pages.model.parts import grown, make_legend, make_loading
-from studio.gui.pages.model.stages import StageTable
-from studio.gui.pages.model.strip import ArchitectureStrip
+from studio.gui.pages.model.layers_view import LayersView
+from studio.gui.pages.model.network import Network
+from studio.gui.pages.model.parts import grown
+from studio.gui.pages.model.strip_panel import StripPanel
 from studio.gui.pages.model.weights import WeightsReport
-from studio.gui.pages.thaw_plan import Epoch, num_frozen_before
+from studio.gui.pages.thaw_plan import num_frozen_before
 from studio.gui.theme import px
-from studio.gui.widgets import Banner, EmptyState, NumberField, Panel, PlainLabel, button, splitter
+from studio.gui.widgets import Banner, Panel, button, splitter
+from studio.gui.wording import counted
 
 _WEIGHT_FILES = "Weights (*.safetensors *.pth *.pt *.bin);;All files (*)"
 
@@ -34,8 +34,7 @@ class ModelPage(Page):
         super().__init__(context, parent)
         self.chooser = Chooser(context)
         self.backbones, self.scatter, self.card = self.chooser.backbones, self.chooser.scatter, self.chooser.card
-        self._network: Network | None = None
-        self._network_of: Key = ("", "")
+        self.editor = PlanEditor(context, self)
         self.head.addWidget(
             button(
                 "Load weights…",
@@ -59,43 +58,20 @@ class ModelPage(Page):
         self.body.addWidget(columns, 1)
         self.chooser.selection_changed.connect(self._refresh)
         self.chooser.compare_wanted.connect(self._on_compare_wanted)
-        self.chooser.costs.changed.connect(lambda: self.compare_panel.refresh(self.chooser.costs))
+        self.chooser.costs.changed.connect(self._on_costs_changed)
         self.store.experiment_changed.connect(self._on_store_experiment_changed)
-        context.estimates.changed.connect(self._on_estimates_changed)
-        self._on_estimates_changed()
-        self._refresh()
+        self.editor.changed.connect(self._refresh)
+        self.editor.refresh()
 
     # parts
 
     def _make_right(self) -> QWidget:
-        self.strip_panel = Panel("", name="model.strip")
-        self.strip_panel.setAccessibleName("Architecture")
-        self.strip = ArchitectureStrip(name="model.freeze")
-        self.strip.boundary_changed.connect(self._set_boundary)
-        area = QScrollArea()
-        area.setWidgetResizable(True)
-        area.setFrameShape(QFrame.Shape.NoFrame)
-        area.setVerticalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
-        area.setFocusPolicy(Qt.FocusPolicy.NoFocus)
-        area.viewport().setAutoFillBackground(False)
-        area.setWidget(self.strip)
-        self.strip.setAutoFillBackground(False)
-        holder = QWidget()
-        self._strip_stack = QStackedLayout(holder)
-        self._strip_stack.addWidget(area)
-        self._strip_stack.addWidget(make_loading("Reading the network…"))
-        self.strip_problem = EmptyState("warning-octagon", "", "", name="model.strip.problem")
-        self._strip_stack.addWidget(self.strip_problem)
-        self._strip_head = QHBoxLayout()
-        self._strip_head.setSpacing(px(8))
-        self.strip_title = PlainLabel("", "panel")
-        self.strip_facts = PlainLabel("", "label", "muted", elide=Qt.TextElideMode.ElideRight)
-        self._strip_head.addWidget(self.strip_title)
-        self._strip_head.addWidget(self.strip_facts, 1)
-        self.strip_panel.body.addLayout(self._strip_head)
-        self.strip_panel.body.addWidget(holder, 1)
-        self.legend = make_legend()
-        self.strip_panel.body.addWidget(self.legend)
+        self.strip_panel = StripPanel(self.context, self.editor)
+        self.strip = self.strip_panel.strip
+        self.strip_panel.measure_wanted.connect(lambda: self.chooser.costs.measure(self.chooser.chosen_key))
+        self.compare_panel = ComparePanel()
+        self.compare_panel.use_wanted.connect(self._on_compare_used)
+        self.compare_panel.closed.connect(self._on_compare_closed)
         self.weights_report = WeightsReport()
         self.weights_report.apply_wanted.connect(self._on_weights_apply_wanted)
         self.weights_report.closed.connect(lambda: self.strip_panel.show())
@@ -105,9 +81,6 @@ class ModelPage(Page):
         column.setContentsMargins(0, 0, 0, 0)
         column.setSpacing(px(8))
         column.addWidget(self.weights_banner)
-        self.compare_panel = ComparePanel()
-        self.compare_panel.use_wanted.connect(self._on_compare_used)
-        self.compare_panel.closed.connect(self._on_compare_closed)
         column.addWidget(self.compare_panel, 1)
         column.addWidget(self.weights_report)
         column.addWidget(self.strip_panel, 1)
@@ -115,51 +88,26 @@ class ModelPage(Page):
         below = QVBoxLayout(lower)
         below.setContentsMargins(0, 0, 0, 0)
         below.setSpacing(px(12))
-        below.addWidget(self._make_stages(), 1)
+        below.addWidget(self._make_views(), 1)
         self.head_panel = HeadPanel(self.store)
         below.addWidget(self.head_panel)
         made = splitter(Qt.Orientation.Vertical, top, lower, stretch=(1, 1), name="model.right")
-        made.setSizes([px(300), px(420)])
+        made.setSizes([px(290), px(430)])
         return made
 
-    def _make_stages(self) -> QWidget:
-        panel = Panel("Stages", name="model.stages.panel", margins=False)
-        panel.head.addWidget(PlainLabel("Train the last", "label"))
-        self.count_field = NumberField(0, low=0, high=200, integer=True, name="model.train_stages")
-        self.count_field.setFixedWidth(px(48))
-        self.count_field.setAccessibleName("Train the last stages, number of stages before the head")
-        self.count_field.value_changed.connect(self._on_count_changed)
-        panel.head.addWidget(self.count_field)
-        self.freeze_button = button(
-            "Head only",
-            "snowflake",
-            kind="quiet",
-            small=True,
-            name="model.freeze_all",
-            tooltip="Freeze all but the head",
-            on_click=lambda: self._set_train_stages(0),
-        )
-        self.train_button = button(
-            "All",
-            "flame",
-            kind="quiet",
-            small=True,
-            name="model.train_all",
-            tooltip="Train every stage",
-            on_click=lambda: self._set_train_stages(-1),
-        )
-        self.train_button.setAccessibleName("Train all stages")
-        self.freeze_button.setAccessibleName("Train the head only")
-        panel.head.addWidget(self.freeze_button)
-        panel.head.addWidget(self.train_button)
-        self.stages = StageTable()
-        self.stages.boundary_wanted.connect(self._set_boundary)
-        self.stages.stage_selected.connect(self.strip.set_selected)
-        self.strip.stage_selected.connect(self.stages.select)
-        panel.body.addWidget(self.stages)
-        panel.body.setContentsMargins(0, 0, 0, px(4))
-        panel.setMinimumHeight(px(130))
-        self.stages_panel = panel
+    def _make_views(self) -> QWidget:
+        panel = Panel("Layers", name="model.views", margins=False)
+        self.views = QStackedWidget()
+        self.layers = LayersView(self.context, self.editor)
+        self.tree = self.layers.tree
+        self.views.addWidget(self.layers)
+        panel.body.addWidget(self.views)
+        panel.body.setContentsMargins(0, 0, 0, px(6))
+        panel.setMinimumHeight(px(150))
+        self.tree.stage_selected.connect(self.strip.set_selected)
+        self.strip_panel.stage_selected.connect(self.tree.select_stage)
+        self.strip_panel.norm_menu_wanted.connect(lambda stage, at: self.tree.row_menu(self.tree.layers.stage_index(stage)).popup(at))
+        self.views_panel = panel
         return panel
 
     # two side by side
@@ -177,6 +125,11 @@ class ModelPage(Page):
         self.compare_panel.close_view()
         self.chooser.choose(info)
 
+    def _on_costs_changed(self) -> None:
+        self.compare_panel.refresh(self.chooser.costs)
+        info = self.chooser.chosen_info
+        self.strip_panel.show_backbone(info.title if info else self.store.experiment.model.backbone, info, self.chooser.costs)
+
     def activate(self) -> None:
         if not self.chooser.infos:
             self.chooser.read_list()
@@ -184,68 +137,36 @@ class ModelPage(Page):
     # the network
 
     def _on_store_experiment_changed(self, old: Experiment, new: Experiment) -> None:
-        if old.model != new.model or old.optimiser != new.optimiser:
+        if old.model != new.model:
             self._refresh()
 
-    def _on_estimates_changed(self) -> None:
-        estimates = self.context.estimates
-        if not estimates.is_stale:
-            self._network = network_from(estimates.model) if estimates.model else None
-            self._network_of = self.chooser.chosen_key
-        self._refresh()
-
     def _refresh(self) -> None:
-        experiment = self.store.experiment
-        model = experiment.model
+        model = self.store.experiment.model
         info = self.chooser.chosen_info
         self.chooser.follow()
         name = info.title if info else model.backbone
-        self.strip_title.setText(shown(name))
-        self.strip_facts.setText(facts(info) if info else "")
-        network = self._network if self._network_of == self.chooser.chosen_key else None
-        problem = self.context.estimates.problem
-        self._strip_stack.setCurrentIndex(0 if network else 2 if problem else 1)
-        if problem and not network:
-            self.strip_problem.set_texts("This network cannot be built", shown(problem))
-        self._show_network(network or Network(()), experiment)
+        self.strip_panel.show_backbone(name, info, self.chooser.costs)
         self._show_weights_note(model)
-        trains = network.what_trains(num_frozen_before(self._epochs(network))) if network else ""
-        if network and any(self._epochs(network)):
-            trains += f", all from epoch {max(epoch or 0 for epoch in self._epochs(network)):,} on"
+        editor = self.editor
+        network = editor.network if editor.is_current else None
+        self.views_panel.set_subtitle(counted(editor.plan.tree.num_layers, "layer") if editor.has_tree else "")
+        dataset = self.store.dataset
+        described = self.context.estimates.model or {}
+        head = network.stages[-1].num_parameters if network and network.stages else None
+        self.head_panel.show_head(head, described.get("num_classes") or (len(dataset.classes) if dataset else 10))
+        trains = self._words(network) if network else ""
         self.set_subtitle(f"{shown(name)} · {trains}" if trains else shown(name))
 
-    def _show_network(self, network: Network, experiment: Experiment) -> None:
-        epochs = self._epochs(network)
-        boundary = num_frozen_before(epochs[:-1])
-        self.strip.set_network(network, epochs, experiment.model.input_size)
-        self.stages.stages.set_network(network, epochs, stage_factors(experiment.optimiser, [s.name for s in network.stages]))
-        most = network.num_backbone_stages
-        self.count_field.setEnabled(most > 0)
-        self.count_field.set_value(most - boundary)
-        self.freeze_button.setEnabled(boundary < most)
-        self.train_button.setEnabled(epochs != (0,) * len(epochs))
-        self.stages_panel.setAccessibleDescription(f"{boundary} of {len(network.stages)} frozen" if network.stages else "")
-        dataset = self.store.dataset
-        head = network.stages[-1].num_parameters if network.stages else None
-        described = self.context.estimates.model or {}
-        self.head_panel.show_head(head, described.get("num_classes") or (len(dataset.classes) if dataset else 10))
-
-    def _epochs(self, network: Network) -> tuple[Epoch, ...]:
-        """From which epoch each stage trains: the same plan as on the Schedule page's timeline."""
-        return thaw_epochs(self.store.experiment.model, [stage.name for stage in network.stages])
-
-    def _set_boundary(self, boundary: int) -> None:
-        if self._network:
-            self._set_train_stages(self._network.train_stages_at(boundary))
-
-    def _set_train_stages(self, value: int) -> None:
-        words = {0: "head only", -1: "train all"}.get(value, f"train the last {value} {'stage' if value == 1 else 'stages'}")
-        self.store.set({"model.train_stages": value, "model.thaw": {}}, words)
-
-    def _on_count_changed(self, value: int) -> None:
-        most = self._network.num_backbone_stages if self._network else value
-        self._set_train_stages(-1 if value >= most else value)
-        self.count_field.set_value(min(value, most))
+    def _words(self, network: Network) -> str:
+        plan = self.editor.plan
+        if not plan.trains_anything:
+            return "nothing trains"
+        words = network.what_trains(num_frozen_before(plan.stage_epochs))
+        if any(plan.stage_epochs):
+            words += f", all from epoch {max(epoch or 0 for epoch in plan.stage_epochs):,} on"
+        if plan.model.layers:
+            words += f", {counted(len(plan.model.layers), 'part')} by name"
+        return words
 
     # weights from a file
 
@@ -297,7 +218,7 @@ class ModelPage(Page):
         super().resizeEvent(event)
         is_low = self.height() < px(700)
         self.scatter.legend.setVisible(not is_low)
-        self.legend.setVisible(not is_low)
+        self.strip_panel.legend.setVisible(not is_low)
         self.head_panel.set_folded(is_low)
 
     def shortcuts(self):

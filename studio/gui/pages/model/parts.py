@@ -6,26 +6,46 @@ from PySide6.QtCore import Qt
 from PySide6.QtGui import QPainter
 from PySide6.QtWidgets import QFrame, QHBoxLayout, QSizePolicy, QWidget
 
-from studio.gui.theme import colour, pen, px
+from studio.gui.theme import colour, hatch, pen, px
 from studio.gui.widgets import Banner, IconLabel, PlainLabel, Spinner
+from studio.gui.wording import count
 
 
-def make_legend() -> QWidget:
-    """What the colours and sizes of the strip mean."""
-    row = QWidget()
-    layout = QHBoxLayout(row)
-    layout.setContentsMargins(0, 0, 0, 0)
-    layout.setSpacing(px(6))
-    layout.addWidget(_Swatch("frozen"))
-    layout.addWidget(PlainLabel("Frozen, batch norm fixed", "caption"))
-    layout.addSpacing(px(8))
-    layout.addWidget(_Swatch("trains"))
-    layout.addWidget(PlainLabel("Trains", "caption"))
-    layout.addSpacing(px(8))
-    hint = PlainLabel("width √parameters · height feature map", "caption", elide=Qt.TextElideMode.ElideRight)
-    hint.setAlignment(Qt.AlignmentFlag.AlignRight | Qt.AlignmentFlag.AlignVCenter)
-    layout.addWidget(hint, 1)
-    return row
+class Legend(QWidget):
+    """What the colours and sizes of the strip mean, and how much batch norm moves."""
+
+    def __init__(self):
+        super().__init__()
+        layout = QHBoxLayout(self)
+        layout.setContentsMargins(0, 0, 0, 0)
+        layout.setSpacing(px(6))
+        self.norm_label = PlainLabel("", "caption")
+        for swatch, label in (
+            ("frozen", PlainLabel("Frozen", "caption")),
+            ("trains", PlainLabel("Trains", "caption")),
+            ("moves", self.norm_label),
+        ):
+            layout.addWidget(_Swatch(swatch))
+            layout.addWidget(label)
+            layout.addSpacing(px(8))
+        self.hint = PlainLabel("", "caption", elide=Qt.TextElideMode.ElideRight)
+        self.hint.setAlignment(Qt.AlignmentFlag.AlignRight | Qt.AlignmentFlag.AlignVCenter)
+        layout.addWidget(self.hint, 1)
+        self.set_measure("parameters")
+        self.show_plan(has_norm=True, num_moving=0, num_stages=0)
+
+    def set_measure(self, by: str) -> None:
+        self.hint.setText(f"width √{'parameters' if by == 'parameters' else 'multiply-adds'} · height feature map")
+
+    def show_plan(self, *, has_norm: bool, num_moving: int, num_stages: int) -> None:
+        """`num_moving`: running values of frozen stages that follow the data."""
+        if not has_norm:
+            words = "Batch norm: none here"
+        elif not num_stages:
+            words = "Batch norm follows the data: in no frozen stage"
+        else:
+            words = f"Batch norm follows the data: {count(num_moving)} running values" if num_moving else "Batch norm follows the data"
+        self.norm_label.setText(words)
 
 
 def grown(banner: Banner) -> Banner:
@@ -66,7 +86,8 @@ class _Swatch(QFrame):
 
     def paintEvent(self, event) -> None:
         painter = QPainter(self)
-        painter.setPen(pen(f"{self._state}Edge"))
-        painter.setBrush(colour(f"{self._state}Fill"))
+        is_hatched = self._state == "moves"
+        painter.setPen(pen("frozenEdge" if is_hatched else f"{self._state}Edge"))
+        painter.setBrush(hatch(colour("trainsEdge"), colour("frozenFill"), step=6, width=2) if is_hatched else colour(f"{self._state}Fill"))
         painter.drawRect(self.rect().adjusted(0, 0, -1, -1))
         painter.end()

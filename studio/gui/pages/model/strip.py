@@ -1,20 +1,22 @@
 """The architecture strip: a block per stage in execution order, and the freeze line between them.
 
-Width grows with the square root of the parameters, height with the feature map. Ice-blue blocks are frozen, orange ones train.
+Width grows with the square root of the parameters or of the multiply-adds, height with the feature map. Ice-blue blocks are frozen,
+orange ones train; a hatched band says that the statistics of batch norms follow the data.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 from PySide6.QtCore import QEvent, QLineF, QPoint, QPointF, QRect, QRectF, QSize, Qt, Signal
-from PySide6.QtGui import QFontMetricsF, QKeyEvent, QMouseEvent, QPainter, QPaintEvent
+from PySide6.QtGui import QContextMenuEvent, QFontMetricsF, QKeyEvent, QMouseEvent, QPainter, QPaintEvent
 from PySide6.QtWidgets import QSizePolicy, QWidget
 
 from studio.gui.icon import paint_icon
 from studio.gui.pages.model.network import Network, block_widths
 from studio.gui.pages.thaw_plan import Epoch, num_frozen_before
-from studio.gui.theme import colour, font, pen, px
+from studio.gui.theme import colour, font, hatch, pen, px
 from studio.gui.widgets import Bubble
 from studio.gui.wording import parameters, percent
 
@@ -22,21 +24,37 @@ _LEAST_BLOCK = 26  # px: room for an upright name
 _GAP = 7
 
 
+@dataclass(frozen=True)
+class Look:
+    """How a stage is drawn: from which epoch it trains, whether parts of it differ, whether its running statistics follow the data."""
+
+    epoch: Epoch = None
+    is_mixed: bool = False
+    moves: bool = False
+
+
 class ArchitectureStrip(QWidget):
     """Shows a network and its freeze line. Drag the line, or Left and Right; `boundary_changed` fires once, at the end.
 
-    A click selects a stage (`stage_selected`), F makes the selected stage the last frozen or the first that trains.
+    A click selects a stage (`stage_selected`), Ctrl click more of them; F freezes or trains just these (`state_wanted`).
+    Enter or a double-click opens a stage (`opened`).
     """
 
     boundary_changed = Signal(int)
     stage_selected = Signal(int)
+    state_wanted = Signal(object, bool)  # list of stage indices, should they train
+    opened = Signal(int)
+    menu_wanted = Signal(int, QPoint)  # stage, global place
 
     def __init__(self, *, name: str = "", parent: QWidget | None = None):
         super().__init__(parent)
         self._network = Network(())
         self._boundary = 0
-        self._epochs: tuple[Epoch, ...] = ()  # from which each stage trains
-        self._selected = -1
+        self._looks: tuple[Look, ...] = ()
+        self._selected: tuple[int, ...] = ()  # the last one is current
+        self._by = "parameters"
+        self._num_images = 0
+        self._num_training = 0
         self._input_size = 224
         self._target: int | None = None  # where the line would go, while it is dragged
         self._bubble: Bubble | None = None
@@ -48,25 +66,36 @@ class ArchitectureStrip(QWidget):
 
     # what is shown
 
-    def set_network(self, network: Network, epochs: Sequence[Epoch], input_size: int) -> None:
-        """`epochs`: from which each stage trains, 0 from the start, None for never. The line stands before the first that ever trains."""
-        self._network, self._epochs, self._input_size = network, tuple(epochs), input_size
-        self._boundary = num_frozen_before(epochs)
-        self._selected = min(self._selected, len(network.stages) - 1)
+    def set_network(self, network: Network, looks: Sequence[Look], input_size: int, num_images: int = 0) -> None:
+        """The line stands before the first stage that ever trains. `num_images` are those of an epoch, for the bubble."""
+        self._network, self._looks, self._input_size, self._num_images = network, tuple(looks), input_size, num_images
+        self._num_training = sum(s.num_parameters for s, look in zip(network.stages, looks, strict=True) if look.epoch is not None)
+        self._boundary = num_frozen_before([0 if look.is_mixed else look.epoch for look in looks])
+        self._selected = tuple(i for i in self._selected if i < len(network.stages))
         count = len(network.stages)
         self.setMinimumWidth(round(self._left() + count * px(_LEAST_BLOCK) + max(0, count - 1) * px(_GAP) + px(12)))
         self._say()
         self.update()
 
-    def set_boundary(self, boundary: int) -> None:
-        self._boundary = boundary
-        self._epochs = tuple(None if index < boundary else 0 for index in range(len(self._network.stages)))
-        self._say()
+    def set_measure(self, by: str) -> None:
+        """What the length of a block stands for: parameters or compute."""
+        self._by = by
         self.update()
 
     def set_selected(self, index: int) -> None:
-        self._selected = index
+        if index not in self._selected:
+            self._selected = (index,)
+        self._say()
         self.update()
+
+    def set_num_training(self, count: int) -> None:
+        """Weights that ever train, with single layers counted as they are."""
+        self._num_training = count
+        self.update()
+
+    @property
+    def selected(self) -> tuple[int, ...]:
+        return self._selected
 
     @property
     def boundary(self) -> int:
@@ -81,9 +110,21 @@ class ArchitectureStrip(QWidget):
             return
         words, figures = self._network.change_words(self._boundary, self._boundary)
         self.setAccessibleName(f"Freeze line: {words}, {figures}")
+        stages = self._network.stages
+        chosen = ", ".join(f"{stages[i].title}, {self.state_word(i)}" for i in self._selected)
+        frozen = sum(look.epoch is None and not look.is_mixed for look in self._looks)
         self.setAccessibleDescription(
-            f"{self._boundary} of {len(self._network.stages)} stages frozen. Left and Right move the line, F freezes or trains the selected stage."
+            f"{frozen} of {len(stages)} stages frozen. {f'Selected: {chosen}. ' if chosen else ''}"
+            "Left and Right move the line, Up and Down select a stage, F freezes or trains it, Enter opens it."
         )
+
+    def state_word(self, index: int) -> str:
+        """frozen, trains, mixed or later, and whether its statistics follow the data."""
+        look = self._looks[index]
+        word = (
+            "mixed" if look.is_mixed else "frozen" if look.epoch is None else f"trains from epoch {look.epoch}" if look.epoch else "trains"
+        )
+        return f"{word}, batch norm follows the data" if look.moves and look.epoch is None else word
 
     # geometry
 
@@ -100,7 +141,8 @@ class ArchitectureStrip(QWidget):
             return []
         gap, left = px(_GAP), self._left()
         room = self.width() - left - px(4) - gap * (len(stages) - 1)
-        widths = block_widths([s.num_parameters for s in stages], room, px(_LEAST_BLOCK))
+        by_compute = self._by == "compute" and any(s.macs for s in stages)
+        widths = block_widths([s.macs if by_compute else s.num_parameters for s in stages], room, px(_LEAST_BLOCK))
         full = self.height() - px(46) - px(20) - px(12)
         sides = [s.feature_side for s in stages]
         largest = max((s for s in sides if s), default=None)
@@ -111,6 +153,11 @@ class ArchitectureStrip(QWidget):
             found.append(QRectF(x, self._middle() - height / 2, width, height))
             x += width + gap
         return found
+
+    def block_rect(self, stage: int) -> QRectF:
+        """Where a stage is drawn, px."""
+        blocks = self._blocks()
+        return blocks[stage] if 0 <= stage < len(blocks) else QRectF()
 
     def _height_share(self, index: int, side: int | None, largest: int | None) -> float:
         """Share of the full height: equal for equal maps, a step less for every halving."""
@@ -156,7 +203,7 @@ class ArchitectureStrip(QWidget):
             self._target = self._nearest_stop(event.position().x())
             self._show_bubble(event.globalPosition().toPoint())
         else:
-            self._select_at(event.position())
+            self._select_at(event.position(), more=bool(event.modifiers() & Qt.KeyboardModifier.ControlModifier))
         self.update()
 
     def mouseMoveEvent(self, event: QMouseEvent) -> None:
@@ -176,7 +223,14 @@ class ArchitectureStrip(QWidget):
 
     def mouseDoubleClickEvent(self, event: QMouseEvent) -> None:
         if self._select_at(event.position()):
-            self._toggle_selected()
+            self.opened.emit(self._selected[-1])
+
+    def contextMenuEvent(self, event: QContextMenuEvent) -> None:
+        index = self._stage_at(QPointF(event.pos()))
+        if event.reason() == QContextMenuEvent.Reason.Keyboard and self._selected:
+            index = self._selected[-1]
+        if index is not None:
+            self.menu_wanted.emit(index, event.globalPos())
 
     def keyPressEvent(self, event: QKeyEvent) -> None:
         match event.key():
@@ -188,8 +242,12 @@ class ArchitectureStrip(QWidget):
                 self._move_to(0)
             case Qt.Key.Key_End:
                 self._move_to(self._network.num_backbone_stages)
-            case Qt.Key.Key_F if self._selected >= 0:
+            case Qt.Key.Key_Up | Qt.Key.Key_Down if self._network.stages:
+                self._step_selected(1 if event.key() == Qt.Key.Key_Down else -1)
+            case Qt.Key.Key_F if self._selected:
                 self._toggle_selected()
+            case Qt.Key.Key_Return | Qt.Key.Key_Enter if self._selected:
+                self.opened.emit(self._selected[-1])
             case Qt.Key.Key_Escape if self._target is not None:
                 self._end_drag()
             case _:
@@ -198,31 +256,43 @@ class ArchitectureStrip(QWidget):
     def leaveEvent(self, event: QEvent) -> None:
         self.unsetCursor()
 
-    def _select_at(self, at: QPointF) -> bool:
-        index = next((i for i, block in enumerate(self._blocks()) if block.contains(at)), None)
+    def _stage_at(self, at: QPointF) -> int | None:
+        return next((i for i, block in enumerate(self._blocks()) if block.contains(at)), None)
+
+    def _select_at(self, at: QPointF, *, more: bool = False) -> bool:
+        """`more` adds a stage to those that are selected, or takes it away."""
+        index = self._stage_at(at)
         if index is None:
             return False
-        self._selected = index
-        self.stage_selected.emit(index)
+        if more and index in self._selected:
+            self._selected = tuple(i for i in self._selected if i != index)
+        else:
+            self._selected = (*(self._selected if more else ()), index)
+            self.stage_selected.emit(index)
+        self._say()
         self.update()
         return True
 
+    def _step_selected(self, by: int) -> None:
+        last = len(self._network.stages) - 1
+        index = self._selected[-1] + by if self._selected else 0 if by > 0 else last
+        self.set_selected(min(max(0, index), last))
+        self.stage_selected.emit(self._selected[-1])
+
     def _toggle_selected(self) -> None:
-        """A frozen stage and all after it train; a training stage and all before it freeze. The head always trains."""
-        index = self._selected
-        if index < self._network.num_backbone_stages:
-            self._move_to(index if index < self._boundary else index + 1)
+        """Just the selected stages: where one is frozen or mixed they train, otherwise they freeze."""
+        looks = [self._looks[i] for i in self._selected]
+        self.state_wanted.emit(list(self._selected), any(look.is_mixed or look.epoch is None for look in looks))
 
     def _move_to(self, boundary: int) -> None:
         boundary = min(max(0, boundary), self._network.num_backbone_stages)
         if boundary != self._boundary and self._network.stages:
-            self.set_boundary(boundary)
             self.boundary_changed.emit(boundary)
 
     def _show_bubble(self, at: QPoint) -> None:
         if self._bubble is None:
             self._bubble = Bubble(self.window())
-        words, figures = self._network.change_words(self._boundary, self._target)
+        words, figures = self._network.change_words(self._boundary, self._target, self._num_images)
         self._bubble.show_at(at, words, figures)
 
     def _end_drag(self) -> None:
@@ -263,21 +333,21 @@ class ArchitectureStrip(QWidget):
         painter.drawText(QRectF(side, self._middle() - px(8), self._left() - side, px(16)), Qt.AlignmentFlag.AlignCenter, "→")
 
     def _paint_block(self, painter: QPainter, index: int, block: QRectF) -> None:
-        stage = self._network.stages[index]
-        epoch = self._epochs[index]
+        stage, look = self._network.stages[index], self._looks[index]
+        epoch = look.epoch
         state = "trains" if epoch == 0 else "frozen"
         rect = block.adjusted(0.5, 0.5, -0.5, -0.5)
         painter.setPen(pen(f"{state}Edge"))
         painter.setBrush(colour(f"{state}Fill"))
         painter.drawRoundedRect(rect, 5, 5)
-        if epoch:  # thaws later: a rim of what it becomes
-            painter.save()
-            painter.setClipRect(QRectF(rect.left(), rect.bottom() - px(7), rect.width(), px(8)))
-            painter.setPen(pen("trainsEdge"))
-            painter.setBrush(colour("trainsFill"))
-            painter.drawRoundedRect(rect, 5, 5)
-            painter.restore()
-        if index == self._selected:
+        if look.is_mixed:  # the lower half is what single layers do
+            self._paint_part(painter, rect, rect.center().y(), "frozen" if state == "trains" else "trains")
+        elif epoch:  # thaws later: a rim of what it becomes
+            self._paint_part(painter, rect, rect.bottom() - px(7), "trains")
+        if look.moves and epoch != 0:
+            band = QRectF(rect.left() + 1, rect.top() + 1, rect.width() - 2, min(px(14), rect.height() / 3))
+            painter.fillRect(band, hatch(colour("trainsEdge"), colour("frozenFill"), step=7, width=2.2))
+        if index in self._selected:
             painter.setPen(pen("focus" if self.hasFocus() else "text", 2))
             painter.setBrush(Qt.BrushStyle.NoBrush)
             painter.drawRoundedRect(rect.adjusted(2, 2, -2, -2), 4, 4)
@@ -291,6 +361,14 @@ class ArchitectureStrip(QWidget):
         if shape:
             line = QRectF(block.left() - px(20), self.height() - px(20), block.width() + px(40), px(16))
             painter.drawText(line, Qt.AlignmentFlag.AlignCenter, shape)
+
+    def _paint_part(self, painter: QPainter, rect: QRectF, top: float, state: str) -> None:
+        painter.save()
+        painter.setClipRect(QRectF(rect.left() - 1, top, rect.width() + 2, rect.bottom() - top + 1))
+        painter.setPen(pen(f"{state}Edge"))
+        painter.setBrush(colour(f"{state}Fill"))
+        painter.drawRoundedRect(rect, 5, 5)
+        painter.restore()
 
     def _paint_words(self, painter: QPainter, title: str, count: str, rect: QRectF) -> None:
         name_font, number_font = font("strong"), font("tick")
@@ -320,7 +398,7 @@ class ArchitectureStrip(QWidget):
         left, right, cut = blocks[0].left(), blocks[-1].right(), self._stop_x(self._boundary)
         handle_half = px(9)
         total = max(1, self._network.num_parameters)
-        trains = sum(s.num_parameters for s, epoch in zip(self._network.stages, self._epochs, strict=True) if epoch is not None)
+        trains = self._num_training
         frozen = total - trains
         self._paint_rail_words(painter, left, right, frozen, trains, total)
         painter.setPen(pen("frozenEdge", 2))
