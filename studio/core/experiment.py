@@ -343,15 +343,21 @@ class Training(_Section):
     precision: Literal["auto", "fp32", "bf16", "fp16"] = _field(
         "auto", "Precision", "Auto measures on this device and takes the fastest that is safe."
     )
-    feature_cache: Literal["off", "exact", "views"] = _field(
+    feature_cache: Literal["off", "exact", "views", "auto"] = _field(
         "exact",
         "Feature cache",
         "Run the frozen start of the network once per picture and keep what it gives. Exact: where that changes nothing, which is "
-        "validation, and training without augmentation. Views: training too, on a few augmented views of every image, in rotation.",
+        "validation, and training without augmentation. Views: training too, on a few augmented views of every image, in rotation. "
+        "Auto: views where they make training at least 1.5 times faster, else exact.",
     )
     cached_views: int = _field(4, "Cached views", "Augmented views of every training image that are kept (views).", ge=1, le=64)
     cache_gigabytes: float = _field(
-        8.0, "Cache at most", "Largest size on disk of the features of a run; a larger cache is not made.", unit="GB", ge=0.0, le=10_000
+        8.0,
+        "Cache at most",
+        "Largest size on disk of all kept features; those not used for longest go first. Later runs find them again.",
+        unit="GB",
+        ge=0.0,
+        le=10_000,
     )
     label_smoothing: float = _field(
         0.1, "Label smoothing", "Share of the target spread over all classes. arXiv 1512.00567.", takes="live", ge=0.0, le=0.9

@@ -13,6 +13,7 @@ from studio.catalog.backbones.describe import StageDescription, describe
 from studio.catalog.optimisers import kind_of
 from studio.core.experiment import Model, Optimiser, Training, parse_experiment
 from studio.engine.network import frozen_as_asked
+from studio.engine.work import stage_work
 
 _BYTES = {"fp32": 4, "bf16": 2, "fp16": 2}
 
@@ -24,6 +25,7 @@ class _Shapes:
     built: Built
     stages: tuple[StageDescription, ...]
     outputs: tuple[tuple[int, int], ...]
+    work: tuple[int, ...]  # multiply-adds per image and stage
 
 
 def describe_model(model: Model, training: Training, optimiser: Optimiser, num_classes: int) -> dict[str, Any]:
@@ -47,8 +49,11 @@ def describe_model(model: Model, training: Training, optimiser: Optimiser, num_c
             "output_shape": list(stage.output_shape),
             "num_blocks": stage.num_blocks,
             "has_batch_norm": stage.has_batch_norm,
+            "work": work,  # multiply-adds of a forward pass
         }
-        for stage, is_frozen, factor, epoch in zip(shapes.stages, network.is_frozen, network.lr_factors, network.thaw_epochs, strict=True)
+        for stage, is_frozen, factor, epoch, work in zip(
+            shapes.stages, network.is_frozen, network.lr_factors, network.thaw_epochs, shapes.work, strict=True
+        )
     ]
     total = sum(stage["num_parameters"] for stage in stages)
     trainable = sum(stage["num_trainable"] for stage in stages)
@@ -88,7 +93,8 @@ def _memory(
 def _shapes(source: str, name: str, input_size: int, num_classes: int) -> _Shapes:
     built = build_backbone(source, name, num_classes=num_classes, pretrained=False, input_size=input_size, device="meta")
     stages = tuple(describe(built, input_size))
-    return _Shapes(built, stages, tuple(_outputs(built, input_size)))
+    work = stage_work(built.module, built.stages, torch.empty(1, 3, input_size, input_size, device="meta"))
+    return _Shapes(built, stages, tuple(_outputs(built, input_size)), tuple(work))
 
 
 def _outputs(built: Built, input_size: int) -> list[tuple[int, int]]:

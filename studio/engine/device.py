@@ -61,3 +61,14 @@ def _cpu_model() -> str:
             return next((line.partition(":")[2].strip() for line in f if line.startswith("model name")), platform.processor())
     except OSError:
         return platform.processor()
+
+
+def seed_draws(seed: int, device: torch.device) -> None:
+    """Seed what is random in a step on the processor and on the device. `torch.manual_seed` would also book the seed for every other kind of
+    device, with a trace of who asked, at 1.3 ms and some memory that is never freed."""
+    torch.default_generator.manual_seed(seed)
+    if device.type == "cuda":
+        with torch.cuda.device(device):
+            torch.cuda.manual_seed(seed)
+    elif device.type == "mps":
+        torch.mps.manual_seed(seed)

@@ -1,8 +1,9 @@
-"""What frozen layers gave for each picture, kept in a memory-mapped file of the run: computed once, read in every later epoch.
+"""What frozen layers gave for each picture, kept in memory-mapped files of the user's cache folder: computed once, read in every later epoch
+and by later runs.
 
-A row belongs to a view of a sample. View v of a training sample is the augmentation that epoch v draws for it, so a run with one view
-and no augmentation repeats nothing but the same pictures, and a run with K views sees epoch e as epoch e modulo K. The row remembers
-which sample the picture really showed: an unreadable file is replaced by the next one.
+A folder holds the rows of one way to make features (transform, weights, place of the cut, precision, device); a row is found by a hash of
+the file's content and the seed of its view. So a changed file, a new seed or other weights make just what they touch anew. Rows and their
+names are only ever added. The folder is locked while a run uses it.
 """
 
 from __future__ import annotations
@@ -11,6 +12,9 @@ import contextlib
 import hashlib
 import json
 import os
+import shutil
+import time
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -18,8 +22,11 @@ import numpy as np
 import torch
 
 from studio.core.file import write_atomically
+from studio.core.run_folder import EngineLock, is_locked
 
 EMPTY, REFUSED = -2, -1  # instead of the sample a row shows: not computed yet; the file cannot be read
+NAME_BYTES = 16
+_NO_NAME = bytes(NAME_BYTES)  # of rows that later runs must not find
 
 
 @dataclass(frozen=True)
@@ -32,70 +39,100 @@ class CacheSize:
     dtype: torch.dtype
 
     @property
+    def row_bytes(self) -> int:
+        return int(np.prod(self.row_shape)) * self.dtype.itemsize
+
+    @property
     def num_bytes(self) -> int:
-        return self.num_views * self.num_samples * int(np.prod(self.row_shape)) * self.dtype.itemsize
+        return self.num_views * self.num_samples * self.row_bytes
 
 
 class FeatureCache:
-    """Rows of features by (view, sample). `key` says what they were computed from; a file with another key is thrown away.
+    """Rows of features by (view, sample). `names[view * num_samples + sample]` are 16 bytes that say what the picture is, or all zero.
 
-    One process and one thread. Rows are kept in the type the prefix gave, so nothing is rounded. Raises OSError on a full disk.
+    One process and one thread. Raises OSError on a full disk, and BlockingIOError while another run uses the folder.
     """
 
-    def __init__(self, folder: Path, key: str, size: CacheSize):
-        self.size = size
-        self._folder = folder
-        self._record = {
-            "key": key,
-            "views": size.num_views,
-            "samples": size.num_samples,
-            "shape": list(size.row_shape),
-            "dtype": str(size.dtype),
-        }
+    def __init__(self, folder: Path, size: CacheSize, names: Sequence[bytes], max_bytes: int | None = None, first: int = 0):
+        """Rows of earlier runs that are not asked for now stay, unless all would take more than `max_bytes`. Sample i of the cache is sample
+        `first` + i of the run, which is how the samples that rows show are counted."""
+        self.size, self._first = size, first
+        self.folder = folder
         folder.mkdir(parents=True, exist_ok=True)
-        if self._read_record() != self._record:
-            self.clear()
-            folder.mkdir(parents=True, exist_ok=True)
-            with open(self._rows_path, "wb") as f:
-                if hasattr(os, "posix_fallocate"):
-                    os.posix_fallocate(f.fileno(), 0, max(1, size.num_bytes))  # a full disk says so now, not as a fault on a later write
+        self._lock = EngineLock(folder / "lock")
+        try:
+            if not self._lock.acquire(tries=3):
+                raise BlockingIOError(f"{folder} is in use")
+            self._open(names, max_bytes)
+        except BaseException:
+            self._lock.release()
+            raise
+
+    def _open(self, names: Sequence[bytes], max_bytes: int | None) -> None:
+        size = self.size
+        kept = self._read_names()
+        asked = set(names)
+        num_new = len(asked.difference(kept)) + sum(name == _NO_NAME for name in names)
+        if max_bytes is not None and (len(kept) + num_new) * size.row_bytes > max_bytes:
+            kept = []
+        row_of = {name: row for row, name in enumerate(kept) if name != _NO_NAME}
+        free = [row for row, name in enumerate(kept) if name == _NO_NAME][::-1]
+        self._names, self._is_done = list(kept), [name != _NO_NAME for name in kept]
+        self._row_of = np.empty(len(names), np.int64)
+        self._shown = np.full((size.num_views, size.num_samples), EMPTY, np.int64)
+        for place, name in enumerate(names):
+            row = row_of.get(name)
+            if row is None:
+                if free:
+                    row = free.pop()
                 else:
-                    f.truncate(size.num_bytes)
-            np.full((size.num_views, size.num_samples), EMPTY, np.int64).tofile(self._shown_path)
-            write_atomically(self._record_path, json.dumps(self._record).encode())
-        count = size.num_views * size.num_samples
-        values = torch.from_file(str(self._rows_path), shared=True, size=count * int(np.prod(size.row_shape)), dtype=size.dtype)
-        self._rows = values.view(size.num_views, size.num_samples, *size.row_shape)
-        self._shown = np.fromfile(self._shown_path, np.int64).reshape(size.num_views, size.num_samples)
+                    row = len(self._names)
+                    self._names.append(_NO_NAME)
+                    self._is_done.append(False)
+                self._names[row] = name
+                if name != _NO_NAME:
+                    row_of[name] = row
+            elif self._is_done[row]:
+                self._shown.flat[place] = self._first + place % size.num_samples
+            self._row_of[place] = row
+        self._row_of = self._row_of.reshape(size.num_views, size.num_samples)
+        self._is_done = np.array(self._is_done, bool)
+        self.num_found = int((self._shown != EMPTY).sum())
+        num_bytes = len(self._names) * size.row_bytes
+        with open(self._rows_path, "r+b" if self._rows_path.exists() else "w+b") as f:
+            if hasattr(os, "posix_fallocate"):
+                os.posix_fallocate(f.fileno(), 0, max(1, num_bytes))  # a full disk says so now, not as a fault on a later write
+            else:
+                f.truncate(max(num_bytes, os.fstat(f.fileno()).st_size))
+        count = num_bytes // size.dtype.itemsize
+        self._rows = torch.from_file(str(self._rows_path), shared=True, size=count, dtype=size.dtype).view(-1, *size.row_shape)
+        os.utime(self.folder / "lock")
 
     @property
     def _rows_path(self) -> Path:
-        return self._folder / "rows.bin"
+        return self.folder / "rows.bin"
 
     @property
-    def _shown_path(self) -> Path:
-        return self._folder / "shown.bin"
+    def _names_path(self) -> Path:
+        return self.folder / "names.bin"
 
-    @property
-    def _record_path(self) -> Path:
-        return self._folder / "cache.json"
-
-    def _read_record(self) -> dict | None:
+    def _read_names(self) -> list[bytes]:
+        """Names of the rows that are there; none where the files do not belong together."""
         try:
-            record = json.loads(self._record_path.read_bytes())
-            whole = (
-                self._rows_path.stat().st_size >= self.size.num_bytes
-                and self._shown_path.stat().st_size == 8 * self.size.num_views * self.size.num_samples
-            )
-        except (OSError, ValueError):
-            return None
-        return record if whole else None
+            packed = self._names_path.read_bytes()
+            has_all = self._rows_path.stat().st_size >= len(packed) // NAME_BYTES * self.size.row_bytes
+        except OSError:
+            return []
+        if len(packed) % NAME_BYTES or not has_all:
+            return []
+        return [packed[i : i + NAME_BYTES] for i in range(0, len(packed), NAME_BYTES)]
 
     def put(self, view: int, samples: np.ndarray, shown: np.ndarray, features: torch.Tensor) -> None:
         """Keep rows: features[i], computed from the picture of `shown[i]`, for sample `samples[i]`. -1 shown is a refused file."""
-        rows = features.detach().to("cpu", self.size.dtype)
-        self._rows[view, torch.from_numpy(samples)] = rows
+        rows = self._row_of[view, samples]
+        self._rows[torch.from_numpy(rows)] = _fitted(features.detach().cpu(), self.size.dtype)
         self._shown[view, samples] = shown
+        self._is_done[rows[shown == self._first + samples]] = True  # what stands in for an unreadable file has no name of its own
 
     def has_all(self, view: int, samples: np.ndarray) -> bool:
         return bool((self._shown[view, samples] != EMPTY).all())
@@ -103,23 +140,69 @@ class FeatureCache:
     def get(self, view: int, samples: np.ndarray) -> tuple[torch.Tensor, np.ndarray]:
         """(features of those that could be read, on the CPU; the sample each shows)."""
         shown = self._shown[view, samples]
-        kept = samples[shown != REFUSED]
-        return self._rows[view, torch.from_numpy(kept)], shown[shown != REFUSED]
+        rows = self._row_of[view, samples[shown != REFUSED]]
+        return self._rows[torch.from_numpy(rows)], shown[shown != REFUSED]
 
     def save(self) -> None:
-        """Bring the rows to the disk, then the list of those that are there: a list never names a row that is not.
+        """Bring the rows to the disk, then their names: a name never stands for a row that is not there.
 
-        On a full disk the list stays as it is: a later session computes the rows again.
+        On a full disk the names stay as they are: a later run computes the rows again.
         """
+        names = [name if done else _NO_NAME for name, done in zip(self._names, self._is_done, strict=True)]
         with contextlib.suppress(OSError), open(self._rows_path, "r+b") as f:
             os.fsync(f.fileno())
-            write_atomically(self._shown_path, self._shown.tobytes())
+            write_atomically(self._names_path, b"".join(names))
 
-    def clear(self) -> None:
-        for path in (self._record_path, self._shown_path, self._rows_path):
-            path.unlink(missing_ok=True)
+    def close(self) -> None:
+        self._rows = None
+        self._lock.release()
+
+
+def _fitted(features: torch.Tensor, dtype: torch.dtype) -> torch.Tensor:
+    """In the type that is kept; what float16 cannot hold becomes its largest number."""
+    if dtype == torch.float16 and features.dtype != dtype:
+        largest = torch.finfo(dtype).max
+        features = features.clamp(-largest, largest)
+    return features.to(dtype)
 
 
 def cache_key(**parts) -> str:
-    """A name for what rows are computed from: the hash of plain data."""
-    return hashlib.sha256(json.dumps(parts, sort_keys=True, default=str).encode()).hexdigest()
+    """A name for the way features are made: the hash of plain data."""
+    return hashlib.sha256(json.dumps(parts, sort_keys=True, default=str).encode()).hexdigest()[:32]
+
+
+def content_hash(path: str | os.PathLike) -> bytes:
+    """16 bytes; all zero for a file that cannot be read."""
+    try:
+        with open(path, "rb") as f:
+            return hashlib.file_digest(f, lambda: hashlib.blake2b(digest_size=NAME_BYTES)).digest()
+    except OSError:
+        return _NO_NAME
+
+
+def row_name(content: bytes, view: str) -> bytes:
+    """The name of a view of a file's content; no name where there is no content."""
+    return _NO_NAME if content == _NO_NAME else hashlib.blake2b(content + view.encode(), digest_size=NAME_BYTES).digest()
+
+
+def make_room(root: Path, num_bytes: int, kept: set[str]) -> None:
+    """Remove the folders in `root` that were not used for the longest time until at most `num_bytes` are left.
+
+    Those in use stay, and those named in `kept`: a lock of this process must not be looked at, since that would open it.
+    """
+    folders = []
+    for folder in root.iterdir() if root.is_dir() else ():
+        with contextlib.suppress(OSError):
+            used = (folder / "lock").stat().st_mtime if (folder / "lock").exists() else 0.0
+            folders.append((used, sum(path.stat().st_size for path in folder.iterdir()), folder))
+    total = sum(size for _, size, _ in folders)
+    for _, size, folder in sorted(folders):
+        if total <= num_bytes:
+            return
+        if folder.name in kept or is_locked(folder / "lock"):
+            continue
+        hidden = folder.with_name(f".{folder.name}.{time.time_ns()}")
+        with contextlib.suppress(OSError):
+            folder.rename(hidden)
+            shutil.rmtree(hidden, ignore_errors=True)
+            total -= size

@@ -20,18 +20,20 @@ from studio.core.rng import step_seed
 from studio.engine.average import Average
 from studio.engine.checkpoint import find_checkpoint, optimiser_tensors, save_checkpoint, state_sha256
 from studio.engine.control import StopAsked
+from studio.engine.device import seed_draws
 from studio.engine.evaluate import Answers, Scores, answer, score, scores_json, write_results
 from studio.engine.failure import LossNotFinite, NoReadableImages
 from studio.engine.loader import Batch
 from studio.engine.mix import draw_mix, mixed_loss
 from studio.engine.plan import images_of_step, training_requests
+from studio.engine.prefix import chunk_size
 from studio.engine.recovery import RECOVERABLE, Recovery
 from studio.engine.setup import Setup, checkpoint_state, freeze_for
 from studio.engine.steps import Step, StepBuffer
 
 PAUSE_POLL_S = 0.1
 SAVE_SHARE = 0.02  # of the time goes into checkpoints in mid-epoch, at most
-EVALUATION_BATCH_CPU = 16  # a processor's caches like small batches; a GPU takes twice the training batch
+LEAST_FOLDED = 64  # images to score: folding batch norms costs a few forward passes
 
 
 def train(s: Setup) -> None:
@@ -64,7 +66,7 @@ def train_epoch(s: Setup) -> None:
     p, t = s.progress, s.asked.training
     take_edits(s)
     thaw(s)
-    if s.prefix.views:
+    if s.prefix.may_train:
         follow_boundary(s)
     if s.prefix.trains_from_cache:
         fill_cache(s)
@@ -109,7 +111,7 @@ def save_every_s(s: Setup) -> float:
 
 def follow_boundary(s: Setup) -> None:
     """Keep features where the freeze boundary is now; say so where they are too many to be kept."""
-    too_large = s.prefix.follow()
+    too_large = s.prefix.follow(lambda: _between_files(s))
     if too_large:
         views = f"{too_large.num_views} views of " if too_large.num_views > 1 else ""
         words = f"The features of {views}{too_large.num_samples:,} images would take {too_large.num_bytes / 1e9:.1f} GB"
@@ -122,20 +124,21 @@ def follow_boundary(s: Setup) -> None:
 
 def fill_cache(s: Setup) -> None:
     """Run the frozen start of the network once over what this epoch needs of it."""
-    s.reporter.phase("caching features")
+    s.reporter.phase("caching features", s.prefix.described())
     start = time.perf_counter()
-
-    def between(_num_done: int) -> None:
-        s.reporter.system(s.device)
-        s.control.poll()
-        take_edits(s)
-        s.control.raise_if_stopped()
-        if s.control.is_paused:
-            pause(s)
-
-    refused = s.prefix.fill(s.progress.epoch, between)
+    refused = s.prefix.fill(s.progress.epoch, lambda _num_done: _between_files(s))
     s.reporter.unreadable({s.ids[i]: reason for i, reason in refused.items()})
     s.progress.epoch_seconds += time.perf_counter() - start
+
+
+def _between_files(s: Setup) -> None:
+    """What the user wants is done between two batches of a pass that trains nothing. Raises StopAsked."""
+    s.reporter.system(s.device)
+    s.control.poll()
+    take_edits(s)
+    s.control.raise_if_stopped()
+    if s.control.is_paused:
+        pause(s)
 
 
 def thaw(s: Setup) -> None:
@@ -185,7 +188,7 @@ def train_step(s: Setup, batches: Iterable[Batch]) -> Step:
     num_images = images_of_step(len(s.parts["train"]), t.batch_size, t.accumulation, p.step_in_epoch)
     with _whole_or_not_at_all(s):
         for number, batch in enumerate(batches):
-            torch.manual_seed(step_seed(t.seed, p.step, number))  # dropout and drop-path are a function of the step and the batch
+            seed_draws(step_seed(t.seed, p.step, number), s.device)  # dropout and drop-path are a function of the step and the batch
             batch.mix = draw_mix(s.asked.augment, len(batch.indices), s.view["input_size"], t.seed, p.step, number)
             step.add(batch, *_add_gradient(s, batch, num_images))
         s.scaler.unscale_(s.optimiser)
@@ -306,15 +309,22 @@ def evaluate(s: Setup, part: str) -> tuple[Scores, Answers]:
                 save(s)
             pause(s)
 
-    size = EVALUATION_BATCH_CPU if s.device.type == "cpu" else 2 * s.experiment.training.batch_size
-    indices = s.parts[part]
+    indices, module = s.parts[part], scored_module(s)
+    size = chunk_size(s.device, 2 * s.experiment.training.batch_size)
     follow_boundary(s)
-    batches = s.prefix.evaluation_batches(indices, min(size, s.loader.max_batch), scored_module(s))
-    answers = answer(scored_module(s), _warned(s, batches), s.labels, s.forward, between)
+    batches = s.prefix.evaluation_batches(indices, min(size, s.loader.max_batch), module)
+    answers = answer(_without_batch_norms(s, module, indices), _warned(s, batches), s.labels, s.forward, between)
     if not len(answers.labels_N):
         raise NoReadableImages(part)
     s.reporter.unreadable_in_all()
     return score(answers, len(s.dataset.classes)), answers
+
+
+def _without_batch_norms(s: Setup, module: nn.Module, part: range) -> nn.Module:
+    """What gives the same answers in less time, where the pass is long enough for that to matter."""
+    if len(part) < LEAST_FOLDED or s.prefix.is_known(part, module) or len(pictures := s.prefix.probe()) == 0:
+        return module
+    return s.folding.fold(module, pictures) or module
 
 
 def _warned(s: Setup, batches):

@@ -1,11 +1,12 @@
-"""The frozen start of a run's network: run once for each picture; later epochs read its features from a cache in the run folder.
+"""The frozen start of a run's network: run once for each picture; later epochs, and later runs, read its features from a cache.
 
-Features are computed in an order and in batches of their own, so they depend on the run alone: a resumed run finds or makes the very
-same ones. What cannot be cut exactly, or would be larger than allowed, trains without a cache.
+A row depends on its picture and the weights alone: pictures go through the network in chunks of one size, the last one filled up, so a resumed
+run finds or makes the very same rows. What cannot be cut exactly, or would be larger than allowed, trains without a cache.
 """
 
 from __future__ import annotations
 
+import contextlib
 import shutil
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
@@ -15,27 +16,37 @@ import numpy as np
 import torch
 from torch import nn
 
+from studio.core.place import cache_dir
 from studio.core.rng import sample_seed
 from studio.engine.checkpoint import state_sha256
 from studio.engine.cut import Cut, find_cut
-from studio.engine.feature_cache import CacheSize, FeatureCache, cache_key
+from studio.engine.feature_cache import CacheSize, FeatureCache, cache_key, content_hash, make_room, row_name
+from studio.engine.folding import Folding
 from studio.engine.loader import Batch, Loader, Request
 from studio.engine.network import Network
 from studio.engine.plan import evaluation_requests
+from studio.engine.work import stage_work
 
 NO_IMAGES = np.empty((0, 0, 0, 3), np.uint8)
 NUM_PROBED = 2  # pictures on which a cut is tried; batch norm needs two
+HALF_FROM_BYTES = 16_384  # per row: the features of a head are small, those of a layer before it are not
+HEAD_BATCH = 1024  # pictures at once where what lies behind the boundary is a head, on features of at most so many bytes:
+HEAD_ROW_BYTES = 65_536
 
 
 @dataclass(frozen=True)
 class CachePlan:
-    """What a run may keep. `views` are the augmented views of every training image, 0 where training reads no features."""
+    """What a run may keep. `views_at` gives the augmented views of every training image, by the share of a forward pass that lies before the
+    boundary; 0 where training reads no features."""
 
-    views: int
+    views_at: Callable[[float], int]
+    is_still: bool  # every epoch sees the same pictures
     num_bytes: int
     batch_size: int
     seed: int
-    origin: Callable[[], dict]  # everything but the network that features depend on; takes a while for many images
+    paths: tuple[str, ...]  # of all samples
+    origin: dict  # everything but network and files that a row depends on
+    augmentation: dict  # besides, for rows of training
 
 
 class Prefix:
@@ -43,7 +54,7 @@ class Prefix:
 
     def __init__(
         self,
-        folder: Path,
+        own_folder: Path,
         plan: CachePlan,
         network: Network,
         loader: Loader,
@@ -51,58 +62,125 @@ class Prefix:
         to_input: Callable[[np.ndarray], torch.Tensor],
         autocast: Callable,
     ):
-        self._folder, self._plan, self._network, self._loader, self._parts = folder, plan, network, loader, parts
+        self._own_folder = own_folder  # of the run: used while another run holds the shared one
+        self._plan, self._network, self._loader, self._parts = plan, network, loader, parts
         self._to_input, self._autocast = to_input, autocast
         self._boundary: tuple[bool, ...] = ()
         self._cut: Cut | None = None
-        self._other_cuts: dict[nn.Module, Cut] = {}
+        self._compute: Cut | None = None  # the same place in a network with its batch norms folded, where that can be
         self._training: FeatureCache | None = None
         self._evaluation: FeatureCache | None = None
+        self._dtype = torch.float32  # of the features as the network gives them
         self._frozen_tensors: dict[str, torch.Tensor] = {}  # what the features were computed with
+        self._contents: dict[int, bytes] = {}
+        self._probed: torch.Tensor | None = None
+        self.views = 0
 
     @property
-    def views(self) -> int:
-        return self._plan.views
+    def may_train(self) -> bool:
+        """Whether training could read features at some boundary."""
+        return bool(self._plan.num_bytes and self._plan.views_at(1.0))
 
     @property
     def trains_from_cache(self) -> bool:
         return self._training is not None
 
-    def follow(self) -> CacheSize | None:
-        """Go to where the boundary is now and make room there; the size of the training part where it is too large to be kept."""
-        if self._network.is_frozen == self._boundary:
-            return None
-        self._boundary, self._cut, self._other_cuts = self._network.is_frozen, None, {}
-        self._training = self._evaluation = None
-        if not (self._boundary[0] and self._plan.num_bytes):
-            return None
-        pictures = self._probe()
+    def described(self) -> str:
+        """What training reads, for the journal."""
+        size, found = self._training.size, self._training.num_found
+        views = f"{size.num_views} views of " if size.num_views > 1 else ""
+        words = f"{views}{size.num_samples:,} images, {size.num_bytes / 1e6:,.1f} MB"
+        return f"{words}, {found:,} of {size.num_views * size.num_samples:,} from earlier" if found else words
+
+    def follow(self, between: Callable[[], None] = lambda: None) -> CacheSize | None:
+        """Go to where the boundary is now and make room there; the size of the training part where it is too large to be kept.
+
+        `between` is called now and then while files are read; what it raises leaves no cache.
+        """
         was_training = self._network.module.training
         self._network.train_mode()
-        with self._autocast():
-            cut = find_cut(self._network.module, self._network.stages, self._boundary, pictures) if len(pictures) == NUM_PROBED else None
-            row = cut.prefix(pictures)[0] if cut else None
-        if not was_training:
-            self._network.module.eval()
-        if cut is None:
+        try:
+            boundary = tuple(frozen and self._is_still(i) for i, frozen in enumerate(self._network.is_frozen))
+            if boundary == self._boundary:
+                return None
+            self._leave()
+            if not (boundary[0] and self._plan.num_bytes):
+                self._boundary = boundary
+                return None
+            too_large = self._go_to(boundary, between)
+            self._boundary = boundary
+            return too_large
+        finally:
+            if not was_training:
+                self._network.module.eval()
+
+    def _go_to(self, boundary: tuple[bool, ...], between: Callable[[], None]) -> CacheSize | None:
+        pictures = self.probe()
+        module, stages = self._network.module, self._network.stages
+        if len(pictures) < NUM_PROBED:
             return None
-        self._cut = cut
+        with self._autocast():
+            self._cut = find_cut(module, stages, boundary, pictures)
+            if self._cut is None:
+                return None
+            row = self._cut.prefix(pictures)[0]
+        self._boundary = boundary
+        folded = Folding(module).fold(module, pictures)
+        self._compute = self._cut.on(folded) if folded else self._cut
+        self._frozen_tensors = {name: tensor.clone() for name, tensor in self._frozen_state(module).items()}
+        self._dtype = row.dtype
+        num_frozen = next(i for i, frozen in enumerate(boundary) if not frozen)
+        work = stage_work(module, stages, pictures)
+        self.views = self._plan.views_at(sum(work[:num_frozen]) / max(1, sum(work)))
+
         num_scored = len(self._parts["validation"]) + len(self._parts["test"])
         evaluation = CacheSize(1, num_scored, tuple(row.shape), row.dtype)
-        training = CacheSize(self._plan.views, len(self._parts["train"]), tuple(row.shape), row.dtype)
-        self._frozen_tensors = {name: tensor.clone() for name, tensor in self._frozen_state(self._network.module).items()}
-        key = cache_key(**self._plan.origin(), cut=cut.description, weights=state_sha256(self._frozen_tensors))
-        room = self._plan.num_bytes
+        training = CacheSize(self.views, len(self._parts["train"]), tuple(row.shape), self._kept_type(row))
+        made_by = self._plan.origin | {
+            "cut": self._cut.description,
+            "weights": state_sha256(self._frozen_tensors),
+            "row": [list(row.shape), str(row.dtype)],
+            "folded": folded is not None,
+        }
+        room, scored = self._plan.num_bytes, range(self._parts["validation"].start, self._parts["validation"].start + num_scored)
         if evaluation.num_bytes <= room:
-            self._evaluation = self._make("evaluation", key, evaluation)
+            names = [row_name(content, "evaluation") for content in self._contents_of(scored, between)]
+            self._evaluation = self._make(cache_key(**made_by, part="evaluation"), evaluation, names, scored.start)
             room -= evaluation.num_bytes
-        if self._plan.views and training.num_bytes <= room:
-            self._training = self._make("training", key, training)
-        return training if self._plan.views and not self._training else None
+        if self.views and training.num_bytes <= room:
+            contents = self._contents_of(self._parts["train"], between)
+            names = [
+                row_name(content, "still" if self._plan.is_still else str(sample_seed(self._plan.seed, view, i)))
+                for view in range(self.views)
+                for i, content in enumerate(contents)
+            ]
+            key = cache_key(**made_by, part="training", augmentation=self._plan.augmentation, kept=str(training.dtype))
+            self._training = self._make(key, training, names)
+        return training if self.views and not self._training else None
+
+    def _kept_type(self, row: torch.Tensor) -> torch.dtype:
+        """Half precision for large rows of views that are an approximation of fresh ones anyway; where training is exact, every bit is kept."""
+        is_large = row.numel() * row.dtype.itemsize > HALF_FROM_BYTES
+        return torch.float16 if is_large and self.views > 1 and row.dtype == torch.float32 else row.dtype
+
+    def _is_still(self, stage: int) -> bool:
+        """Whether a frozen stage gives the same for the same picture in every step: nothing in it trains or gathers statistics."""
+        parts = [self._network.module.get_submodule(name) for name in self._network.stages[stage].module_names]
+        return not any(m.training for part in parts for m in part.modules()) and not any(
+            p.requires_grad for part in parts for p in part.parameters()
+        )
+
+    def _contents_of(self, indices: range, between: Callable[[], None]) -> list[bytes]:
+        for number, i in enumerate(indices):
+            if i not in self._contents:
+                self._contents[i] = content_hash(self._plan.paths[i])
+            if number % 100 == 99:
+                between()
+        return [self._contents[i] for i in indices]
 
     def fill(self, epoch: int, between: Callable[[int], None]) -> dict[int, str]:
         """Compute what this epoch's view lacks of training features. `between` gets the number done and may raise; files that were refused."""
-        view, refused = epoch % self._plan.views, {}
+        view, refused = epoch % self.views, {}
         size, count = self._plan.batch_size, len(self._parts["train"])
         missing = [np.arange(start, min(start + size, count)) for start in range(0, count, size)]
         missing = [rows for rows in missing if not self._training.has_all(view, rows)]
@@ -119,12 +197,12 @@ class Prefix:
     def training_batches(self, requests: Iterable[Request], epoch: int) -> Iterator[Batch]:
         """The batches of `requests` as `fill` has kept them."""
         for request in requests:
-            features, shown = self._training.get(epoch % self._plan.views, np.array(request.indices))
-            yield Batch(NO_IMAGES, shown, features=features)
+            features, shown = self._training.get(epoch % self.views, np.array(request.indices))
+            yield Batch(NO_IMAGES, shown, features=features.to(self._dtype))
 
     def pictures_of(self, indices: np.ndarray, epoch: int) -> np.ndarray:
         """Training samples as this epoch's view shows them: uint8[N, H, W, 3]."""
-        view = epoch % self._plan.views
+        view = epoch % self.views
         (batch,) = self._loader.batches([Request(tuple(indices.tolist()), self._seeds(view, indices))])
         return batch.images_NHWC
 
@@ -135,6 +213,9 @@ class Prefix:
         if self._evaluation is None or not self._starts_alike(module):
             yield from self._loader.batches(requests)
         elif all(self._evaluation.has_all(0, some) for some in rows):
+            if self._is_head_left():
+                everything = np.concatenate(rows)
+                rows = [everything[start : start + HEAD_BATCH] for start in range(0, len(everything), HEAD_BATCH)]
             for some in rows:
                 features, shown = self._evaluation.get(0, some)
                 yield Batch(NO_IMAGES, shown, features=features)
@@ -145,39 +226,69 @@ class Prefix:
                 yield Batch(batch.images_NHWC, batch.indices, batch.refused, features)
             self._evaluation.save()
 
+    def is_known(self, part: range, module: nn.Module) -> bool:
+        """Whether a pass over this part takes next to nothing: its features are there and only a head runs on them."""
+        rows = np.array(part) - self._parts["validation"].start
+        return bool(self._evaluation and self._is_head_left() and self._evaluation.has_all(0, rows) and self._starts_alike(module))
+
     def rest(self, module: nn.Module, features: torch.Tensor, device: torch.device) -> torch.Tensor:
         """logits_NC of the network or of a module made alike."""
-        if module is self._network.module:
-            cut = self._cut
-        else:
-            cut = self._other_cuts[module] = self._other_cuts.get(module) or self._cut.on(module)
+        cut = self._cut if module is self._network.module else self._cut.on(module)
         return cut.rest(features.to(device, non_blocking=True))
 
     def close(self) -> None:
-        """Give the disk back."""
-        self._training = self._evaluation = None
-        shutil.rmtree(self._folder, ignore_errors=True)
+        """Let go of the cache; what is in the user's cache folder stays for later runs."""
+        self._leave()
+        shutil.rmtree(self._own_folder, ignore_errors=True)
 
-    def _make(self, name: str, key: str, size: CacheSize) -> FeatureCache | None:
-        try:
-            return FeatureCache(self._folder / name, key, size)
-        except OSError:  # no room on the disk: a run goes on without
-            return None
+    def _leave(self) -> None:
+        for cache in (self._training, self._evaluation):
+            if cache:
+                cache.close()
+        self._training = self._evaluation = self._cut = self._compute = None
+        self._boundary, self.views = (), 0
+
+    def _is_head_left(self) -> bool:
+        return self._cut is not None and all(self._boundary[:-1]) and self._evaluation.size.row_bytes <= HEAD_ROW_BYTES
+
+    def _make(self, key: str, size: CacheSize, names: list[bytes], first: int = 0) -> FeatureCache | None:
+        root, allowed = cache_dir() / "features", self._plan.num_bytes
+        kept = {key} | {cache.folder.name for cache in (self._evaluation, self._training) if cache}
+        with contextlib.suppress(OSError):
+            make_room(root, max(0, allowed - size.num_bytes), kept)
+        for home in (root, self._own_folder):
+            try:
+                return FeatureCache(home / key, size, names, allowed, first)
+            except BlockingIOError:  # another run of the same features is under way
+                continue
+            except OSError:  # no room on the disk: a run goes on without
+                return None
+        return None
 
     def _features(self, batch: Batch) -> torch.Tensor:
-        with self._autocast():
-            return self._cut.prefix(self._to_input(batch.images_NHWC))
+        """Features of a batch. On a processor in small chunks, which its caches like: EfficientNet-Lite0 takes 25 ms an image in fours, 40 in 32s."""
+        with torch.inference_mode():
+            images = self._to_input(batch.images_NHWC)
+            size = chunk_size(images.device, self._plan.batch_size)
+            missing = -len(images) % size
+            if missing:
+                images = torch.cat([images, images[-1:].expand(missing, *images.shape[1:])])
+            with self._autocast():
+                rows = [self._compute.prefix(chunk) for chunk in images.split(size)]
+            return torch.cat(rows)[: len(batch.images_NHWC)]
 
-    def _probe(self) -> torch.Tensor:
-        """Two of the run's own pictures."""
-        part = self._parts["validation"]
-        found = []
-        for request in evaluation_requests(part.start, min(len(part), 16), NUM_PROBED):
-            (batch,) = self._loader.batches([request])
-            found += [self._to_input(batch.images_NHWC[i : i + 1].copy()) for i in np.flatnonzero(batch.indices >= 0)]
-            if len(found) >= NUM_PROBED:
-                break
-        return torch.cat(found[:NUM_PROBED]) if found else torch.empty(0)
+    def probe(self) -> torch.Tensor:
+        """Two of the run's own pictures as the network is given them; fewer where they cannot be read."""
+        if self._probed is None:
+            part = self._parts["validation"]
+            found = []
+            for request in evaluation_requests(part.start, min(len(part), 16), NUM_PROBED):
+                (batch,) = self._loader.batches([request])
+                found += [self._to_input(batch.images_NHWC[i : i + 1].copy()) for i in np.flatnonzero(batch.indices >= 0)]
+                if len(found) >= NUM_PROBED:
+                    break
+            self._probed = torch.cat(found[:NUM_PROBED]) if found else torch.empty(0)
+        return self._probed
 
     def _seeds(self, view: int, indices: np.ndarray) -> tuple[int, ...]:
         return tuple(sample_seed(self._plan.seed, view, int(i)) for i in indices)
@@ -191,3 +302,8 @@ class Prefix:
         """Whether a module has the weights that the features come from; a running mean or the best epoch may not, after an edit froze
         a stage."""
         return all(torch.equal(tensor, self._frozen_tensors[name]) for name, tensor in self._frozen_state(module).items())
+
+
+def chunk_size(device: torch.device, batch_size: int) -> int:
+    """Pictures at once where nothing trains."""
+    return max(4, torch.get_num_threads()) if device.type == "cpu" else batch_size

@@ -22,7 +22,7 @@ from studio.core.rate_test import HIGHEST, LOWEST, NUM_STEPS, RateTest, digests,
 from studio.core.rng import step_seed
 from studio.dataset.dataset import Dataset
 from studio.dataset.plan_check import check_run
-from studio.engine.device import choose_device
+from studio.engine.device import choose_device, seed_draws
 from studio.engine.failure import DataGone, NoReadableImages, describe
 from studio.engine.loader import Batch, Loader, Request, Source, WorkerDied, choose_num_workers
 from studio.engine.mix import draw_mix, mixed_loss
@@ -124,7 +124,7 @@ class _Trial:
             mine = []
             for number, batch in enumerate(islice(batches, len(requests))):
                 progress(step, len(rates), "Testing rates")
-                torch.manual_seed(step_seed(training.seed, step, number))  # dropout and drop-path, as in the run
+                seed_draws(step_seed(training.seed, step, number), self.device)  # dropout and drop-path, as in the run
                 size = self.experiment.model.input_size
                 batch.mix = draw_mix(self.experiment.augment, len(batch.indices), size, training.seed, step, number)
                 mine.append(self._backward(batch, len(batch.indices) / num_images))

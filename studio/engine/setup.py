@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from torch import nn
 
-from studio.catalog.augments import cached_views
+from studio.catalog.augments import cached_views, is_still
 from studio.catalog.backbones import backbone_info
 from studio.catalog.optimisers import build_optimiser
 from studio.catalog.schedules import thaw_epochs
@@ -27,8 +27,9 @@ from studio.dataset.scan import Cancelled, scan
 from studio.engine.average import Average
 from studio.engine.checkpoint import MODEL, NUM_KEPT, OPTIMISER, Checkpoint, restore_optimiser
 from studio.engine.control import Control, StopAsked
-from studio.engine.device import choose_device, device_name
+from studio.engine.device import choose_device, device_key, device_name
 from studio.engine.feeding import Feeding
+from studio.engine.folding import Folding
 from studio.engine.loader import Batch, Loader, Source, choose_num_workers
 from studio.engine.network import Network, Normaliser, build_network
 from studio.engine.origin import changed_files, changes, origin_of, other_images
@@ -68,6 +69,7 @@ class Setup:
     parts: dict[str, range]  # indices of "train", "validation", "test"
     steps_per_epoch: int
     rates: Rates
+    folding: Folding
     view: dict  # how pictures reach the network: sizes, mean and std; goes into every checkpoint
     feeding: Feeding
     progress: Progress = field(default_factory=Progress)
@@ -136,7 +138,7 @@ def prepare(
     edits = edited(experiment, reporter.earlier_edits)
     groups, _ = network.parameter_groups(experiment.optimiser.weight_decay)
     normaliser = Normaliser(view["mean"], view["std"], device, precision.channels_last)
-    plan = _cache_plan(experiment, dataset, view, precision)
+    plan = _cache_plan(experiment, source.paths, view, precision, device)
     setup = Setup(
         folder=folder,
         asked=experiment,
@@ -157,6 +159,7 @@ def prepare(
         parts=parts,
         steps_per_epoch=per_epoch,
         rates=Rates(experiment, [stage.name for stage in network.stages], per_epoch, edits),
+        folding=Folding(network.module),
         view=view,
         feeding=Feeding(reporter, loader.num_workers),
         edit_events=reporter.earlier_edits,
@@ -207,28 +210,24 @@ def view_for(experiment: Experiment, dataset: Dataset) -> dict:
     }
 
 
-def _cache_plan(experiment: Experiment, dataset: Dataset, view: dict, precision: Precision) -> CachePlan:
+def _cache_plan(experiment: Experiment, paths: tuple[str, ...], view: dict, precision: Precision, device: torch.device) -> CachePlan:
     """What the run may keep of its frozen layers, as asked; training reads features only where its pictures come again."""
     training = experiment.training
-
-    def origin() -> dict:
-        return {
-            "dataset": dataset.fingerprint(),
-            "augment": experiment.augment.model_dump(),
-            "seed": training.seed,
-            "batch": training.batch_size,
-            "view": view,
-            "precision": asdict(precision),
-            "torch": torch.__version__,
-            "threads": torch.get_num_threads(),
-        }
-
+    origin = {
+        "view": view,
+        "largest": experiment.data.max_megapixels,
+        "precision": asdict(precision),
+        "device": device_key(device),
+    }
     return CachePlan(
-        views=cached_views(experiment),
+        views_at=lambda share: cached_views(experiment, share),
+        is_still=is_still(experiment.augment),
         num_bytes=0 if training.feature_cache == "off" else int(training.cache_gigabytes * 1e9),
         batch_size=training.batch_size,
         seed=training.seed,
+        paths=paths,
         origin=origin,
+        augmentation=experiment.augment.model_dump(),
     )
 
 

@@ -35,6 +35,15 @@ def test_training_reads_features_without_augmentation_or_on_views():
     assert "4 augmented views" in told and "21.5\u00a0MB" in told  # 4,200 rows of 1,280 floats
 
 
+def test_auto_says_what_it_chooses_and_why():
+    auto = {"training__feature_cache": "auto", "model__train_stages": 0, "schedule__epochs": 30}
+    for stage, work in zip(DESCRIBED["stages"], (10_000, 90_000, 10), strict=True):
+        stage["work"] = work
+    told = words(**auto)
+    assert told.startswith("Auto chooses views: all epochs train about 7 times as fast") and "later runs find them again" in told
+    assert "Auto chooses exact: training on views would be 1.0 times as fast" in words(**auto | {"model__train_stages": 1})
+
+
 def test_nothing_to_keep_too_much_to_keep_and_off_are_said():
     assert "nothing to keep" in words(model__train_stages=-1)
     assert "more than allowed" in words(model__train_stages=1, augment__preset="none", training__cache_gigabytes=0.1)
@@ -46,7 +55,12 @@ def test_the_form_shows_only_what_counts(qtbot, theme):
     store = ExperimentStore()
     form = CacheForm(store)
     qtbot.addWidget(form)
-    for mode, shown in (("off", set()), ("exact", {"cache_gigabytes"}), ("views", {"cached_views", "cache_gigabytes"})):
+    for mode, shown in (
+        ("off", set()),
+        ("exact", {"cache_gigabytes"}),
+        ("views", {"cached_views", "cache_gigabytes"}),
+        ("auto", {"cached_views", "cache_gigabytes"}),
+    ):
         store.set({"training.feature_cache": mode})
         form.refresh(DESCRIBED)
         assert {name for name, row in form.rows.items() if not row.isHidden()} == shown | {"feature_cache"}

@@ -12,7 +12,7 @@ from studio.core.experiment import Augment, Experiment
 
 __all__ = [
     "Applied", "PRESETS", "Pipeline", "Preset", "Tally", "TransformDescription", "build_pipeline", "cached_views", "evaluation_view", "is_still",
-    "pipeline_of", "preset_of", "shrink_to_working_size",
+    "pipeline_of", "preset_of", "shrink_to_working_size", "views_gain",
 ]  # fmt: skip
 
 
@@ -21,15 +21,32 @@ def is_still(augment: Augment) -> bool:
     return not augment.mixes and not any(step.is_on and step.p > 0 for step in pipeline_of(augment))
 
 
-def cached_views(experiment: Experiment) -> int:
+WORTHWHILE = 1.5  # "auto" takes cached views where training gets at least this many times faster
+
+
+def cached_views(experiment: Experiment, prefix_share: float = 0.0) -> int:
     """How many different pictures of each training image a run keeps features of; 0 where training computes everything anew.
 
-    Mixed pictures have features of their own, so nothing is kept for training where batches are mixed.
+    `prefix_share` is the share of a forward pass that frozen layers take, in [0, 1]; only "auto" asks. Mixed pictures have features of their
+    own, so nothing is kept for training where batches are mixed.
     """
-    if experiment.augment.mixes:
+    training = experiment.training
+    if experiment.augment.mixes or training.feature_cache == "off":
         return 0
-    still, training = is_still(experiment.augment), experiment.training
-    return {"off": 0, "exact": int(still), "views": 1 if still else training.cached_views}[training.feature_cache]
+    if is_still(experiment.augment):
+        return 1
+    wants_views = training.feature_cache == "views" or (
+        training.feature_cache == "auto" and views_gain(experiment, prefix_share) >= WORTHWHILE
+    )
+    return training.cached_views if wants_views else 0
+
+
+def views_gain(experiment: Experiment, prefix_share: float) -> float:
+    """How many times faster all epochs train on cached views: forward and backward through what trains takes three times a forward pass,
+    the frozen layers run once per view instead of once per epoch."""
+    behind = 3 * (1 - prefix_share)
+    epochs, views = experiment.schedule.epochs, experiment.training.cached_views
+    return (prefix_share + behind) / max(1e-9, prefix_share * min(views, epochs) / epochs + behind)
 
 
 def build_pipeline(augment: Augment, input_size: int) -> Pipeline:
