@@ -28,6 +28,21 @@ class Asker:
         )
         return number, answers
 
+    def parts(self, method: str, timeout_s: float = 120, **params) -> tuple[dict, list[dict]]:
+        """The result, and the pieces that came ahead of it."""
+        answers: queue.SimpleQueue = queue.SimpleQueue()
+        found: list[dict] = []
+        self.worker.call(
+            method,
+            params,
+            lambda result: answers.put(("result", result)),
+            lambda error: answers.put(("error", error)),
+            on_part=found.append,
+        )
+        kind, value = answers.get(timeout=timeout_s)
+        assert kind == "result", value
+        return value, found
+
     def ask(self, method: str, timeout_s: float = 120, **params) -> dict:
         kind, value = self.start(method, **params)[1].get(timeout=timeout_s)
         assert kind == "result", value

@@ -1,15 +1,21 @@
-"""The preview shows what training is given, bit for bit."""
+"""The preview shows what training is given, bit for bit, and says what goes wrong where it goes wrong."""
 
 from __future__ import annotations
+
+import random
 
 import numpy as np
 import pytest
 
-from studio.core.experiment import Experiment
-from studio.core.rng import sample_seed
+from studio.catalog.augments import PRESETS
+from studio.catalog.augments.catalog import COMPOSITIONS, catalog
+from studio.core.experiment import Experiment, TransformSpec
+from studio.core.rng import epoch_order, sample_seed
 from studio.supervise.worker import Worker, take_file
 from tests.builders import build_dataset
 from tests.worker.conftest import Asker
+
+SIZE = 24
 
 
 @pytest.fixture(scope="module")
@@ -21,36 +27,152 @@ def preview(tmp_path_factory):
         worker.close(5)
 
 
+@pytest.fixture(scope="module")
+def photos(tmp_path_factory):
+    """Paths of eight training images, and the data set."""
+    dataset = build_dataset(tmp_path_factory.mktemp("photos"), ("a", "b"), num_train=4, num_validation=1, size_px=40)
+    return tuple(dataset.path_of(s) for s in dataset.part("train")), dataset
+
+
 def pixels(reference: dict) -> np.ndarray:
     return np.frombuffer(take_file(reference), np.uint8).reshape(reference["height"], reference["width"], 3)
 
 
-@pytest.mark.parametrize("strength", ["none", "light", "medium", "strong"])
-def test_variants_are_the_pictures_that_the_training_loader_gives(preview, tmp_path, strength):
+def spec_of(**values) -> Experiment:
+    return Experiment().changed({"model.input_size": SIZE, "training.seed": 11} | {k.replace("__", "."): v for k, v in values.items()})
+
+
+def subjects_of(paths, indices, epoch: int = 0) -> list[dict]:
+    return [{"path": paths[i], "index": i, "epoch": epoch} for i in indices]
+
+
+def random_pipelines(count: int) -> list[tuple[TransformSpec, ...]]:
+    """Of one to three steps, every transform of the catalogue among them."""
+    draws = random.Random(5)
+    names = [name for name in catalog() if name not in (*COMPOSITIONS, "PiecewiseAffine", "Superpixels")]
+    found = []
+    for number in range(count):
+        chosen = [names[number % len(names)], *draws.sample(names, draws.randint(0, 2))]
+        steps = [TransformSpec(name=name, p=draws.choice((0.5, 0.9, 1.0))) for name in chosen]
+        if number % 10 == 0:
+            steps.append(TransformSpec(name="OneOf", p=0.8, of=(TransformSpec(name="Blur"), TransformSpec(name="GaussNoise"))))
+        found.append(tuple(steps))
+    return found
+
+
+@pytest.mark.parametrize("num_workers", [0, 1, 2])
+def test_tiles_are_the_pictures_of_the_training_loader_for_every_preset_and_200_pipelines(preview, photos, num_workers):
+    """That any number of workers gives the same batches is tested beside the loader; here both sides meet for every step of the catalogue."""
     from studio.engine.loader import Loader, Request, Source
 
-    dataset = build_dataset(tmp_path, ("a", "b"), num_train=3, num_validation=1, size_px=90)
-    spec = Experiment().changed({"augment.preset": strength, "model.input_size": 48, "training.seed": 11})
-    train = dataset.part("train")
-    paths = tuple(dataset.path_of(s) for s in train)
-    shown = preview.ask("variants", experiment=spec.model_dump(mode="json"), image_path=paths[4], sample_index=4, epoch=2, count=3)
-    source = Source(paths, spec.augment, 48, "bicubic", 0.875, 80.0, len(paths), cache_bytes=1 << 20)
-    with Loader(source, max_batch=1) as loader:
-        for epoch, reference in enumerate(shown["images"], start=2):
-            batch = next(iter(loader.batches([Request((4,), (sample_seed(11, epoch, 4),))])))
-            np.testing.assert_array_equal(pixels(reference), batch.images_NHWC[0])
-    assert shown["seeds"] == [sample_seed(11, epoch, 4) for epoch in (2, 3, 4)]
+    paths, _ = photos
+    specs = [spec_of(augment__preset=preset.key) for preset in PRESETS]
+    pipelines = random_pipelines(200)
+    specs += [spec_of(augment__preset="custom", augment__transforms=steps) for steps in pipelines]
+    if num_workers:  # starting processes takes seconds: half of all steps at once in one long pipeline
+        every = [TransformSpec(name=n, p=0.7) for n in catalog() if n not in (*COMPOSITIONS, "PiecewiseAffine", "Superpixels")]
+        specs = [spec_of(augment__preset="custom", augment__transforms=tuple(every[num_workers - 1 :: 2]))]
+    for number, spec in enumerate(specs):
+        indices = (number % 8, (number + 3) % 8)
+        shown, parts = preview.parts("tiles", experiment=spec.model_dump(mode="json"), subjects=subjects_of(paths, indices, epoch=number))
+        assert shown == {"count": 2}
+        source = Source(paths, spec.augment, SIZE, "bicubic", 0.875, 80.0, len(paths), cache_bytes=1 << 20)
+        with Loader(source, 2, num_workers) as loader:
+            batch = next(iter(loader.batches([Request(indices, tuple(sample_seed(11, number, i) for i in indices))])))
+            for part, picture in zip(parts, batch.images_NHWC, strict=True):
+                np.testing.assert_array_equal(pixels(part["image"]), picture, str(spec.augment))
+            failed = {drawn["name"] for part in parts for drawn in part["drawn"] if drawn["failure"]}
+            assert failed == {name for name, _ in batch.tally.failures}
 
 
-def test_the_evaluation_view_is_the_one_of_validation(preview, tmp_path):
+def test_a_blended_batch_is_the_one_that_training_sees(preview, photos):
+    from studio.engine.loader import Loader, Source
+    from studio.engine.mix import draw_mix
+    from studio.engine.plan import training_requests
+
+    paths, dataset = photos
+    spec = spec_of(augment__preset="medium", augment__mixup_p=0.5, augment__cutmix_p=0.5, training__batch_size=8)
+    labels = [s.label for s in dataset.part("train")]
+    order = epoch_order(11, 1, 8)
+    asked = [{"path": paths[i], "index": int(i), "epoch": 1, "label": labels[i]} for i in order]
+    source = Source(paths, spec.augment, SIZE, "bicubic", 0.875, 80.0, 8, cache_bytes=1 << 20)
+    kinds = set()
+    for step in range(6):
+        result, parts = preview.parts("batch", experiment=spec.model_dump(mode="json"), subjects=asked, step=step)
+        mix = draw_mix(spec.augment, 8, SIZE, 11, step, 0)
+        with Loader(source, 8) as loader:
+            trained = next(iter(loader.batches(training_requests(11, 1, 8, 8))))
+            blended = mix.pictures(trained.images_NHWC, 8)
+        kinds.add(result["kind"])
+        assert result["share"] == mix.share
+        for i, part in enumerate(parts):
+            np.testing.assert_array_equal(pixels(part["image"]), blended[i])
+            assert sum(share for _, share in part["labels"]) == pytest.approx(1)
+            assert part["labels"][0][0] == labels[order[i]] and part["labels"][-1][0] in ("a", "b")
+    assert kinds == {"MixUp", "CutMix"}
+
+
+def test_a_strip_goes_from_low_to_high_and_leaves_the_other_steps_alone(preview, photos):
+    paths, _ = photos
+    steps = (TransformSpec(name="HorizontalFlip", p=1.0), TransformSpec(name="GaussianBlur", p=0.1))
+    spec = spec_of(augment__preset="custom", augment__transforms=steps)
+    result, parts = preview.parts(
+        "strip", experiment=spec.model_dump(mode="json"), subject=subjects_of(paths, [2])[0], step=1, param="sigma_limit"
+    )
+    assert result["values"] == [0.1, 2.075, 4.05, 6.025, 8.0] == [part["value"] for part in parts]
+    sharpness = [float(np.abs(np.diff(pixels(part["image"]).astype(int), axis=1)).mean()) for part in parts]
+    assert sharpness == sorted(sharpness, reverse=True) and sharpness[0] > 2 * sharpness[4]
+    assert all([d["name"] for d in part["drawn"]] == ["HorizontalFlip", "GaussianBlur"] for part in parts)
+    assert [name for name, _ in parts[1]["drawn"][1]["values"]] == ["kernel"]
+
+
+def test_a_value_that_cannot_be_is_said_on_its_own_tile(preview, photos):
+    spec = spec_of(augment__preset="custom", augment__transforms=(TransformSpec(name="Blur"),))
+    _, parts = preview.parts(
+        "strip", experiment=spec.model_dump(mode="json"), subject=subjects_of(photos[0], [0])[0], step=0, param="blur_limit", values=[1, 7]
+    )
+    assert "at least 3" in parts[0]["error"] and "image" in parts[1]
+
+
+def test_the_gallery_shows_transforms_on_the_photo_in_the_asked_size(preview, photos):
+    names = ["HorizontalFlip", "CLAHE", "TrivialAugment"]
+    result, parts = preview.parts(
+        "gallery", experiment=spec_of().model_dump(mode="json"), subject=subjects_of(photos[0], [1])[0], names=names, size_px=16
+    )
+    assert result == {"count": 3} and [part["name"] for part in parts] == names
+    assert all(pixels(part["image"]).shape == (16, 16, 3) for part in parts)
+
+
+def test_a_step_that_cannot_be_done_says_so_on_the_tile_and_a_bad_file_does_not_stop_the_others(preview, photos, tmp_path):
+    (tmp_path / "x.png").write_bytes(b"no picture")
+    steps = (TransformSpec(name="RandomCrop", p=1.0, params={"height": 500, "width": 500, "pad_if_needed": False}),)
+    spec = spec_of(augment__preset="custom", augment__transforms=steps)
+    subjects = [{"path": str(tmp_path / "x.png")}, *subjects_of(photos[0], [0]), {"path": str(tmp_path / "gone.png")}]
+    _, parts = preview.parts("tiles", experiment=spec.model_dump(mode="json"), subjects=subjects)
+    assert "x.png cannot be shown" in parts[0]["error"] and "cannot be read" in parts[2]["error"]
+    (drawn,) = parts[1]["drawn"]
+    assert drawn["title"] == "Random crop" and "500" in drawn["failure"]
+
+
+def test_a_pipeline_that_cannot_be_is_a_sentence_with_its_field(preview, photos):
+    steps = (TransformSpec(name="Blur"), TransformSpec(name="PadIfNeeded", params={"pad_height_divisor": 8}))
+    spec = spec_of(augment__preset="custom", augment__transforms=steps)
+    error = preview.fail("tiles", experiment=spec.model_dump(mode="json"), subjects=subjects_of(photos[0], [0]))
+    assert "augment.transforms.1" in error.sentence and "PadIfNeeded cannot be made" in error.sentence and error.trace == ""
+    found = preview.ask("check_pipeline", experiment=spec.model_dump(mode="json"))["problems"]
+    assert [p["field"] for p in found] == ["augment.transforms.1"]
+    assert preview.ask("check_pipeline", experiment=spec_of().model_dump(mode="json")) == {"problems": []}
+
+
+def test_the_evaluation_view_is_the_one_of_validation(preview, photos):
     from studio.catalog.augments import evaluation_view
     from studio.dataset.image import read_image
 
-    dataset = build_dataset(tmp_path, ("a", "b"), num_train=1, num_validation=1, size_px=90)
-    path = dataset.path_of(dataset.samples[0])
-    spec = Experiment().changed({"model.input_size": 48})
-    found = preview.ask("as_network_sees", experiment=spec.model_dump(mode="json"), image_path=path)
-    np.testing.assert_array_equal(pixels(found["image"]), evaluation_view(read_image(path), 48, "bicubic", 0.875))
+    path = photos[0][0]
+    found = preview.ask("as_network_sees", experiment=spec_of().model_dump(mode="json"), image_path=path)
+    np.testing.assert_array_equal(pixels(found["image"]), evaluation_view(read_image(path), SIZE, "bicubic", 0.875))
+    found = preview.ask("as_network_sees", experiment=spec_of().model_dump(mode="json"), image_path=path, is_normalised=True)
+    assert pixels(found["image"]).shape == (SIZE, SIZE, 3)
 
 
 def test_a_picture_that_cannot_be_read_is_a_sentence(preview, tmp_path):

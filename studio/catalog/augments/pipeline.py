@@ -16,6 +16,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from studio.catalog.augments.catalog import COMPOSITIONS
+from studio.catalog.augments.check import step_problems
 from studio.catalog.augments.default import completed
 from studio.catalog.augments.policy import POLICIES, build_policy
 from studio.catalog.augments.view import centre_view, grow_to_least_size, shrink_to_working_size
@@ -24,6 +25,9 @@ from studio.core.problem import BadInput, error
 
 if TYPE_CHECKING:
     import numpy as np
+
+_NOT_STRICT = ("MedianBlur", "RandomRotate90", "ToSepia")  # their constructors do not take the argument
+_WARNING = ("PiecewiseAffine", "ShiftScaleRotate")  # they say that they are slow, or that Affine can do it
 
 
 @dataclass(frozen=True)
@@ -54,10 +58,10 @@ class Tally:
 class Pipeline:
     """(uint8[H, W, 3], seed) -> uint8[S, S, 3], contiguous. Holds state while it runs: one per thread.
 
-    `tally` counts what it does. Raises BadInput when a step cannot be built.
+    `kept` holds built steps, to take from and to add to, for callers that build many pipelines that differ little. `tally` counts what it does. Raises BadInput when a step cannot be built.
     """
 
-    def __init__(self, steps: tuple[TransformSpec, ...], input_size: int):
+    def __init__(self, steps: tuple[TransformSpec, ...], input_size: int, kept: dict[Any, Any] | None = None):
         self.input_size = input_size
         self.tally = Tally()
         self._steps = []
@@ -67,7 +71,16 @@ class Pipeline:
             seen[spec.name] = occurrence + 1
             if spec.is_on and spec.p > 0:
                 key = zlib.crc32(f"{spec.name} {occurrence}".encode())
-                self._steps.append((position, spec, key, _build(spec, input_size, f"augment.transforms.{position}", 1.0)))
+                self._steps.append((position, spec, key, self._step(spec, occurrence, position, kept)))
+
+    def _step(self, spec: TransformSpec, occurrence: int, position: int, kept: dict[Any, Any] | None):
+        name = (spec.name, occurrence, repr(spec.params), repr(spec.of), self.input_size)
+        made = kept.get(name) if kept else None
+        if made is None:
+            made = _build(spec, self.input_size, f"augment.transforms.{position}", 1.0)
+            if kept is not None:
+                kept[name] = made
+        return made
 
     def __call__(self, image: np.ndarray, seed: int) -> np.ndarray:
         return self._run(image, seed, None)
@@ -124,19 +137,20 @@ def _build(spec: TransformSpec, input_size: int, field: str, p: float):
     import albumentations as alb
 
     name = spec.name
+    if problems := step_problems(spec, field, is_inside=".of." in field):
+        raise BadInput(*problems)
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("error")  # albumentations only warns of what it then ignores
-            warnings.filterwarnings("ignore", ".*(very slow|special case of).*")
-            if name in POLICIES:
-                return build_policy(name, spec.params)
-            if name in COMPOSITIONS:
-                children = [_build(child, input_size, f"{field}.of.{i}", child.p) for i, child in enumerate(spec.of) if child.is_on]
-                return getattr(alb, name)(children, **spec.params, p=p)
-            return _cls(alb, name)(**completed(name, spec.params, input_size), p=p)
-    except BadInput:
-        raise
-    except (ValueError, TypeError, KeyError, AttributeError, Warning) as exc:
+        if name in POLICIES:
+            return build_policy(name, spec.params)
+        if name in COMPOSITIONS:
+            children = [_build(child, input_size, f"{field}.of.{i}", child.p) for i, child in enumerate(spec.of) if child.is_on]
+            return getattr(alb, name)(children, **spec.params, p=p)
+        given = completed(name, spec.params, input_size) | ({} if name in _NOT_STRICT else {"strict": True})
+        if name not in _WARNING:
+            return _cls(alb, name)(**given, p=p)
+        with warnings.catch_warnings(action="ignore"):
+            return _cls(alb, name)(**given, p=p)
+    except (ValueError, TypeError, KeyError, AttributeError) as exc:
         raise BadInput(error(field, f"{name} cannot be made: {first_words(exc)}.")) from None
 
 

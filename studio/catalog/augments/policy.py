@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -9,12 +10,14 @@ if TYPE_CHECKING:
 
     import numpy as np
 
+_drawing = threading.Lock()  # torch's generator belongs to the process
+
 
 class TorchPolicy:
     """A torchvision transform of uint8 pictures whose draws come from the generator that it is given.
 
     torchvision draws from torch's generator of the process: it is seeded for the call and put back afterwards, so that nothing else
-    notices. Not thread-safe.
+    notices. One per thread.
     """
 
     def __init__(self, transform):
@@ -30,12 +33,13 @@ class TorchPolicy:
 
         self.params = {"seed": self._seed}
         picture = torch.from_numpy(np.ascontiguousarray(image)).permute(2, 0, 1)
-        before = torch.get_rng_state()
-        try:
-            torch.default_generator.manual_seed(self._seed)
-            made = self._transform(picture)
-        finally:
-            torch.set_rng_state(before)
+        with _drawing:
+            before = torch.get_rng_state()
+            try:
+                torch.default_generator.manual_seed(self._seed)
+                made = self._transform(picture)
+            finally:
+                torch.set_rng_state(before)
         return {"image": np.ascontiguousarray(made.permute(1, 2, 0).numpy())}
 
 

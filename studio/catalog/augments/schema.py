@@ -144,7 +144,7 @@ def _numbers(key: str, types_: list[Any], bounds: dict[str, float], checks: set[
         is_whole = False
     low, high = BOUNDS.get(key, (bounds.get("low"), bounds.get("high")))
     if "process_non_negative_range" in checks or "convert_to_0plus_range" in checks:
-        low = max(0, low or 0)
+        low = low or 0
     if "convert_to_1plus_range" in checks:
         low = max(1, low or 1)
     soft_low, soft_high = SOFT.get(key, SOFT.get(name, _soft(default, low, high, is_whole)))

@@ -95,6 +95,7 @@ UNITS = {
 
 # Bounds that the schemas do not hold but the code does.
 BOUNDS = {
+    "GaussianBlur.sigma_limit": (0.1, None),  # 0 gives a black picture
     "Posterize.num_bits": (1, 7), "ColorJitter.brightness": (0, None), "ColorJitter.contrast": (0, None), "ColorJitter.saturation": (0, None),
     "ColorJitter.hue": (-0.5, 0.5), "Affine.scale": (0.01, None), "Blur.blur_limit": (3, None), "MedianBlur.blur_limit": (3, None),
     "MotionBlur.blur_limit": (3, None), "RandomScale.scale_limit": (-0.95, None), "ShiftScaleRotate.scale_limit": (-0.95, None),
@@ -111,7 +112,7 @@ BOUNDS = {
 # Where sliders end, for parameters that have no bound or one that is far beyond use.
 SOFT = {
     "blur_limit": (3, 31), "GaussianBlur.blur_limit": (0, 31), "hole_height_range": (0.01, 0.9), "hole_width_range": (0.01, 0.9),
-    "Erasing.scale": (0.01, 0.9), "sigma_limit": (0.0, 8.0), "rotate": (-180.0, 180.0), "limit": (-180.0, 180.0), "rotate_limit": (-180.0, 180.0),
+    "Erasing.scale": (0.01, 0.9), "GaussianBlur.sigma_limit": (0.1, 8.0), "sigma_limit": (0.0, 8.0), "rotate": (-180.0, 180.0), "limit": (-180.0, 180.0), "rotate_limit": (-180.0, 180.0),
     "shear": (-45.0, 45.0), "Affine.scale": (0.25, 2.0), "translate_percent": (-0.5, 0.5), "translate_px": (-100, 100),
     "ShiftScaleRotate.scale_limit": (-0.75, 1.0), "RandomScale.scale_limit": (-0.75, 1.0), "shift_limit": (-0.5, 0.5),
     "shift_limit_x": (-0.5, 0.5), "shift_limit_y": (-0.5, 0.5), "RandomResizedCrop.scale": (0.01, 1.0), "RandomResizedCrop.ratio": (0.33, 3.0),

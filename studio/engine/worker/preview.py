@@ -1,97 +1,325 @@
-"""Methods of the preview worker: what augmentation makes of an image, by the code that training runs."""
+"""Methods of the preview worker: what augmentation makes of images, by the code that training runs.
+
+Tiles are sent ahead as parts, the first one as soon as it is made: {"tile": its number, "image": reference, ...}. What is wrong with one
+file is said on its tile, {"tile", "error"}; what is wrong with the pipeline ends the request, with the field in the sentence.
+"""
 
 from __future__ import annotations
 
 import threading
-from functools import lru_cache
 from typing import Any
 
 import numpy as np
 
-from studio.core.experiment import Augment, Experiment, parse_experiment
+from studio.catalog.augments import Applied, Pipeline, evaluation_view, pipeline_of
+from studio.catalog.augments.catalog import COMPOSITIONS, Param, catalog
+from studio.catalog.augments.check import pipeline_problems
+from studio.catalog.augments.view import resize
+from studio.core.experiment import Experiment, TransformSpec, parse_experiment, plain_value
 from studio.core.problem import BadInput
 from studio.core.rng import sample_seed
-from studio.dataset.image import ImageRefused, read_image
-from studio.engine.worker.place import openable, shown_name
+from studio.engine.worker.pictures import whole_picture, working_picture
 from studio.engine.worker.service import Call, Method
 
-_pipelines = threading.local()  # a pipeline holds state while it runs: one per thread
+MOST_TILES = 64
+_built = threading.local()  # steps hold state while they run: one set per thread
+_MOST_BUILT = 256
+_NOT_SHOWN = {
+    "shape",
+    "cols",
+    "rows",
+    "interpolation",
+    "mask_interpolation",
+    "fill",
+    "fill_mask",
+    "border_mode",
+    "bbox_matrix",
+    "rotate_method",
+}
 
 
 def warm_up(call: Call) -> dict[str, Any]:
     """Import albumentations before the first picture is asked for."""
     call.progress(0, None, "loading torch")
-    _pipeline(Augment(preset="medium"), 64)(np.zeros((64, 64, 3), np.uint8), 0)
+    spec = parse_experiment({"augment": {"preset": "medium"}})
+    _pipeline(pipeline_of(spec.augment), 64)(np.zeros((64, 64, 3), np.uint8), 0)
     return {}
+
+
+def tiles(call: Call, experiment: dict[str, Any], subjects: list[dict[str, Any]]) -> dict[str, Any]:
+    """What the network is given of training images, bit for bit, before batches are blended.
+
+    A subject is {"path", "index": its position in the training part, "epoch"}. Parts: {"tile", "image", "seed", "drawn"}, where "drawn" lists
+    the steps that acted: {"step": position in the pipeline, "name", "title", "values": [[name, text], ...], "failure"}. Result: {"count"}.
+    """
+    spec, pipeline = _asked(call, experiment, len(subjects))
+    for number, subject in enumerate(subjects):
+        call.check()
+        _send_tile(call, number, spec, pipeline, subject)
+    return {"count": len(subjects)}
+
+
+def strip(
+    call: Call, experiment: dict[str, Any], subject: dict[str, Any], step: int, param: str, values: list[Any] | None = None, count: int = 5
+) -> dict[str, Any]:
+    """One photo with one parameter of one step from its low to its high end; the step is always applied, all else as in `tiles`.
+
+    Without `values`, `count` values between the ends of the parameter's slider, or its choices. Parts: {"tile", "value", "image", "drawn"},
+    or "error" where a value cannot be. Result: {"values"}.
+    """
+    spec = parse_experiment(experiment)
+    steps = pipeline_of(spec.augment)
+    if not 0 <= step < len(steps):
+        raise BadInput("The step is no longer in the pipeline.")
+    known = catalog()[steps[step].name].param(param) if steps[step].name in catalog() else None
+    if known is None:
+        raise BadInput(f"{steps[step].name} has no parameter “{param}”.")
+    shown = [plain_value(v) for v in values] if values is not None else strip_values(known, count)
+    _say_loading(call)
+    for number, value in enumerate(shown):
+        call.check()
+        params = steps[step].params | {param: as_param(known, value)}
+        at_value = steps[step].model_copy(update={"params": params, "p": 1.0, "is_on": True})
+        changed = (*steps[:step], at_value, *steps[step + 1 :])
+        try:
+            _refuse(changed)
+            pipeline = _pipeline(changed, spec.model.input_size)
+        except BadInput as exc:
+            call.part({"tile": number, "value": value, "error": exc.problems[0].sentence})
+            continue
+        _send_tile(call, number, spec, pipeline, subject, value=value)
+    return {"values": shown}
+
+
+def gallery(
+    call: Call, experiment: dict[str, Any], subject: dict[str, Any], names: list[str] | None = None, size_px: int = 112
+) -> dict[str, Any]:
+    """Every transform, or those named, with its defaults applied alone to the photo. Parts: {"tile", "name", "image"} or "error"."""
+    spec = parse_experiment(experiment)
+    wanted = [name for name in (names or catalog()) if name in catalog() and name not in COMPOSITIONS]
+    _say_loading(call)
+    if names is None:
+        wanted.sort(key=lambda name: name in ("PiecewiseAffine", "Superpixels"))  # seconds; after all others
+    for number, name in enumerate(wanted):
+        call.check()
+        pipeline = _pipeline((TransformSpec(name=name, p=1.0),), spec.model.input_size)
+        _send_tile(call, number, spec, pipeline, subject, size_px=size_px, name=name)
+    return {"count": len(wanted)}
+
+
+def batch(
+    call: Call, experiment: dict[str, Any], subjects: list[dict[str, Any]], step: int = 0, batch: int = 0, is_normalised: bool = False
+) -> dict[str, Any]:
+    """A training batch as the network sees it, after MixUp or CutMix: subjects as in `tiles`, each with a "label".
+
+    Given the samples of a batch in their order and its optimiser step, these are the pictures that training blends there.
+    `is_normalised` shows the numbers that the network gets: -2.5 is black, 2.5 white. Parts: {"tile", "image", "labels": [[label, share], ...]}.
+    Result: {"count", "kind": "MixUp", "CutMix" or "", "share": of the own picture, "box": [top, left, bottom, right] or None}.
+    """
+    from studio.engine.mix import draw_mix
+
+    spec, pipeline = _asked(call, experiment, len(subjects))
+    size = spec.model.input_size
+    pictures = np.zeros((len(subjects), size, size, 3), np.uint8)
+    for number, subject in enumerate(subjects):
+        call.check()
+        pictures[number] = pipeline(_picture(spec, subject), _seed(spec, subject))
+    mix = draw_mix(spec.augment, len(subjects), size, spec.training.seed, step, batch)
+    if mix:
+        pictures = mix.pictures(pictures, len(subjects))
+    if is_normalised:
+        pictures = _as_normalised(spec, pictures)
+    names = [str(subject.get("label", "")) for subject in subjects]
+    for number, picture in enumerate(pictures):
+        labels = [[names[number], 1.0]]
+        if mix:
+            other = names[mix.partners_N[number]]
+            labels = [[names[number], mix.share], [other, 1 - mix.share]] if other != names[number] else labels
+        call.part({"tile": number, "image": call.image(picture), "labels": labels})
+    return {
+        "count": len(subjects),
+        "kind": mix.kind if mix else "",
+        "share": mix.share if mix else 1.0,
+        "box": list(mix.box) if mix and mix.box else None,
+    }
+
+
+def as_network_sees(call: Call, experiment: dict[str, Any], image_path: str, is_normalised: bool = False) -> dict[str, Any]:
+    """The evaluation view: {"image": reference, "original": {"width", "height"}}."""
+    spec = parse_experiment(experiment)
+    image = whole_picture(image_path, spec.data.max_megapixels)
+    info = _backbone(spec)
+    call.check()
+    view = evaluation_view(image, spec.model.input_size, info.interpolation, info.crop_fraction)
+    if is_normalised:
+        view = _as_normalised(spec, view[None])[0]
+    return {"image": call.image(view), "original": {"width": image.shape[1], "height": image.shape[0]}}
+
+
+def check_pipeline(call: Call, experiment: dict[str, Any]) -> dict[str, Any]:
+    """What only the library can find: {"problems": [{"field", "sentence"}, ...]}."""
+    spec = parse_experiment(experiment)
+    _say_loading(call)
+    found = pipeline_problems(pipeline_of(spec.augment))
+    if not found:
+        try:
+            _pipeline(pipeline_of(spec.augment), spec.model.input_size)
+        except BadInput as exc:
+            found = list(exc.problems)
+    return {"problems": [{"field": p.field, "sentence": p.sentence} for p in found]}
 
 
 def variants(
     call: Call, experiment: dict[str, Any], image_path: str, sample_index: int = 0, epoch: int = 0, count: int = 9
 ) -> dict[str, Any]:
-    """What the network is given of one training image in `count` epochs from `epoch` on, bit for bit.
-
-    `sample_index` is the image's position in the training part. Result: {"images": [reference, ...], "seeds": [...]}.
-    """
-    spec = parse_experiment(experiment)
-    if not 1 <= count <= 64:
-        raise BadInput(f"{count} variants cannot be shown; 1 to 64 can.")
-    image = _image(image_path, spec.data.max_megapixels, _stamp(image_path))
-    if not hasattr(_pipelines, "is_warm"):
-        call.progress(0, count, "loading torch")
-    pipeline = _pipeline(spec.augment, spec.model.input_size)
+    """One training image in `count` epochs from `epoch` on, as in `tiles`. Result: {"images": [reference, ...], "seeds": [...]}."""
+    spec, pipeline = _asked(call, experiment, count)
+    image = working_picture(image_path, spec.data.max_megapixels, spec.model.input_size)
+    seeds = [sample_seed(spec.training.seed, epoch + i, sample_index) for i in range(count)]
     references = []
-    for i in range(count):
+    for i, seed in enumerate(seeds):
         call.progress(i, count, "varying")
-        references.append(call.image(pipeline(image, sample_seed(spec.training.seed, epoch + i, sample_index))))
-    return {"images": references, "seeds": [sample_seed(spec.training.seed, epoch + i, sample_index) for i in range(count)]}
+        references.append(call.image(pipeline(image, seed)))
+    return {"images": references, "seeds": seeds}
 
 
-def as_network_sees(call: Call, experiment: dict[str, Any], image_path: str) -> dict[str, Any]:
-    """The evaluation view: {"image": reference, "original": {"width", "height"}}."""
-    from studio.catalog.augments import evaluation_view
+# What a strip shows
 
+
+def strip_values(param: Param, count: int) -> list[Any]:
+    """From the low to the high end of a parameter: numbers, or all of its choices."""
+    match param.kind:
+        case "switch":
+            return [False, True]
+        case "choice":
+            return [choice.value for choice in param.choices]
+        case "colour":
+            return [*(choice.value for choice in param.choices), *np.linspace(0, 255, count).astype(int).tolist()]
+        case "input size" | "box":
+            return [param.default]
+    low, high = param.slider
+    found = np.linspace(low, high, count)
+    numbers = [int(round(v)) for v in found] if param.is_whole else [round(float(v), 4) for v in found]
+    return list(dict.fromkeys(numbers))
+
+
+def as_param(param: Param, value: Any) -> Any:
+    """A single value for a parameter that holds two: both ends there, so that the picture shows this value."""
+    return (value, value) if param.kind in ("range", "pair") and not isinstance(value, tuple) else value
+
+
+# Inside
+
+
+def _asked(call: Call, experiment: dict[str, Any], count: int) -> tuple[Experiment, Pipeline]:
     spec = parse_experiment(experiment)
-    image = _image(image_path, spec.data.max_megapixels, _stamp(image_path))
-    interpolation, crop_fraction = _view_of(spec)
-    call.check()
-    view = evaluation_view(image, spec.model.input_size, interpolation, crop_fraction)
-    return {"image": call.image(view), "original": {"width": image.shape[1], "height": image.shape[0]}}
+    if not 1 <= count <= MOST_TILES:
+        raise BadInput(f"{count} pictures cannot be shown; 1 to {MOST_TILES} can.")
+    steps = pipeline_of(spec.augment)
+    _refuse(steps)
+    _say_loading(call)
+    return spec, _pipeline(steps, spec.model.input_size)
 
 
-def _view_of(spec: Experiment) -> tuple[str, float]:
+def _refuse(steps: tuple[TransformSpec, ...]) -> None:
+    if problems := pipeline_problems(steps):
+        raise BadInput(*problems)
+
+
+def _say_loading(call: Call) -> None:
+    if not hasattr(_built, "steps"):
+        call.progress(0, None, "loading torch")
+
+
+def _pipeline(steps: tuple[TransformSpec, ...], input_size: int) -> Pipeline:
+    """The training loader's own pipeline; steps that have not changed are taken from the one before."""
+    kept = _built.__dict__.setdefault("steps", {})
+    if len(kept) > _MOST_BUILT:
+        kept.clear()
+    return Pipeline(steps, input_size, kept)
+
+
+def _send_tile(
+    call: Call, number: int, spec: Experiment, pipeline: Pipeline, subject: dict[str, Any], *, size_px: int | None = None, **more: Any
+) -> None:
+    try:
+        image = _picture(spec, subject)
+    except BadInput as exc:
+        call.part({"tile": number, "error": exc.problems[0].sentence} | more)
+        return
+    seed = _seed(spec, subject)
+    picture, applied = pipeline.traced(image, seed)
+    if size_px:
+        picture = resize(picture, size_px, size_px)
+    call.part({"tile": number, "image": call.image(picture), "seed": seed, "drawn": [_drawn(a) for a in applied]} | more)
+
+
+def _picture(spec: Experiment, subject: dict[str, Any]) -> np.ndarray:
+    return working_picture(subject["path"], spec.data.max_megapixels, spec.model.input_size)
+
+
+def _seed(spec: Experiment, subject: dict[str, Any]) -> int:
+    return sample_seed(spec.training.seed, int(subject.get("epoch", 0)), int(subject.get("index", 0)))
+
+
+def _drawn(applied: Applied) -> dict[str, Any]:
+    known = catalog().get(applied.name)
+    return {
+        "step": applied.step,
+        "name": applied.name,
+        "title": known.title if known else applied.name,
+        "values": _values(applied.params),
+        "failure": applied.failure,
+    }
+
+
+def _values(params: dict[str, Any], prefix: str = "") -> list[list[str]]:
+    """Drawn values as short texts; large arrays by their size."""
+    found: list[list[str]] = []
+    for name, value in params.items():
+        title = f"{prefix}{str(name).replace('_', ' ')}"
+        if name in _NOT_SHOWN or callable(value):
+            continue
+        if isinstance(value, dict):
+            found += _values(value, f"{title} ")
+        else:
+            found.append([title, _text(value)])
+    return found
+
+
+def _text(value: Any) -> str:
+    if isinstance(value, (bool, np.bool_)):
+        return "yes" if value else "no"
+    if isinstance(value, (float, np.floating)):
+        return f"{value:.3g}"
+    if isinstance(value, np.ndarray) and (value.size > 8 or value.ndim > 1):
+        return f"{' × '.join(map(str, value.shape))} numbers"
+    if isinstance(value, (list, tuple, np.ndarray)) and len(value) <= 8:
+        return ", ".join(_text(each) for each in value)
+    return str(value)[:40]
+
+
+def _backbone(spec: Experiment):
     from studio.catalog.backbones import backbone_info
 
-    info = backbone_info(spec.model.source, spec.model.backbone)
-    return info.interpolation, info.crop_fraction
+    return backbone_info(spec.model.source, spec.model.backbone)
 
 
-def _pipeline(augment: Augment, input_size: int):
-    """The training loader's own pipeline, kept while it does not change."""
-    from studio.catalog.augments import build_pipeline
-
-    key = (augment, input_size)
-    if getattr(_pipelines, "key", None) != key:
-        _pipelines.pipeline, _pipelines.key, _pipelines.is_warm = build_pipeline(augment, input_size), key, True
-    return _pipelines.pipeline
+def _as_normalised(spec: Experiment, pictures_NHWC: np.ndarray) -> np.ndarray:
+    """The network's numbers as grey levels: -2.5 is 0, 2.5 is 255."""
+    info = _backbone(spec)
+    mean, std = np.array(info.mean, np.float32), np.array(info.std, np.float32)
+    values = (pictures_NHWC / np.float32(255) - mean) / std
+    return np.clip(np.rint((values + 2.5) * 51), 0, 255).astype(np.uint8)
 
 
-@lru_cache(maxsize=16)
-def _image(path: str, max_megapixels: float, stamp: tuple[int, int]) -> np.ndarray:
-    try:
-        return read_image(openable(path), max_megapixels=max_megapixels)
-    except ImageRefused as exc:
-        raise BadInput(f"{shown_name(path)} cannot be shown: {exc.reason}.") from None
-
-
-def _stamp(path: str) -> tuple[int, int]:
-    """Size and time of a file: another picture under the same name is read again."""
-    import os
-
-    try:
-        info = os.stat(openable(path))
-    except OSError as exc:
-        raise BadInput(f"{shown_name(path)} cannot be read: {exc.strerror}.") from None
-    return info.st_size, info.st_mtime_ns
-
-
-METHODS = {"warm_up": Method(warm_up), "variants": Method(variants), "as_network_sees": Method(as_network_sees)}
+METHODS = {
+    "warm_up": Method(warm_up),
+    "tiles": Method(tiles),
+    "strip": Method(strip, "strip"),
+    "gallery": Method(gallery, "gallery"),
+    "batch": Method(batch),
+    "variants": Method(variants),
+    "as_network_sees": Method(as_network_sees),
+    "check_pipeline": Method(check_pipeline),
+}

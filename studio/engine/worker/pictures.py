@@ -1,0 +1,45 @@
+"""Decoded pictures that a worker keeps: a file that has changed is read again."""
+
+from __future__ import annotations
+
+import os
+from functools import lru_cache
+
+import numpy as np
+
+from studio.catalog.augments import shrink_to_working_size
+from studio.core.problem import BadInput
+from studio.dataset.image import ImageRefused, read_image
+from studio.engine.worker.place import openable, shown_name
+
+
+def whole_picture(path: str, max_megapixels: float) -> np.ndarray:
+    """uint8[H, W, 3], not to be written into. Raises BadInput with a sentence."""
+    return _whole(path, max_megapixels, _stamp(path))
+
+
+def working_picture(path: str, max_megapixels: float, input_size: int) -> np.ndarray:
+    """The picture as training keeps it, shrunk to working size: a pipeline makes the same of it as of the whole."""
+    return _working(path, max_megapixels, input_size, _stamp(path))
+
+
+@lru_cache(maxsize=4)
+def _whole(path: str, max_megapixels: float, stamp: tuple[int, int]) -> np.ndarray:
+    try:
+        return read_image(openable(path), max_megapixels=max_megapixels)
+    except ImageRefused as exc:
+        raise BadInput(f"{shown_name(path)} cannot be shown: {exc.reason}.") from None
+
+
+@lru_cache(maxsize=96)  # some 50 MB at the usual input size
+def _working(path: str, max_megapixels: float, input_size: int, stamp: tuple[int, int]) -> np.ndarray:
+    return shrink_to_working_size(_whole(path, max_megapixels, stamp), input_size)
+
+
+def _stamp(path: str) -> tuple[int, int]:
+    """Size and time of a file: another picture under the same name is read again."""
+    try:
+        info = os.stat(openable(path))
+    except OSError as exc:
+        raise BadInput(f"{shown_name(path)} cannot be read: {exc.strerror}.") from None
+    return info.st_size, info.st_mtime_ns
