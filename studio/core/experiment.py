@@ -480,10 +480,18 @@ def _as_problem(e: dict[str, Any]) -> Problem:
         case "value_error":
             sentence = f"{str(ctx['error']).rstrip('.')}."
         case "string_pattern_mismatch":
-            sentence = f"{shown} is not understood; {field_info(path).description}"
+            sentence = f"{shown} is not understood{_description(path)}"
         case _:
             sentence = f"{shown[:80]} cannot be used: {e['msg'][0].lower()}{e['msg'][1:]}."
     return error(path, sentence, repair=_back_to_default(path))
+
+
+def _description(path: str) -> str:
+    """What a field is, as the rest of a sentence; nothing more than its end for parts of a field."""
+    try:
+        return f"; {field_info(path).description}"
+    except (KeyError, AttributeError):
+        return "."
 
 
 def _back_to_default(path: str) -> Repair | None:

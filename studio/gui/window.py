@@ -111,7 +111,6 @@ class Window(QMainWindow):
         self.restore_look()
         self._refresh()
         self.show_page("data")
-        self.setFocus()  # else the first button has it, with a ring that nobody asked for
 
     def grant_wishes(self) -> None:
         """Do what was asked for before the window was alive, in that order."""

@@ -9,7 +9,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from PIL import Image
 from PySide6.QtCore import Qt
 from PySide6.QtWidgets import QLabel, QPushButton
 
@@ -21,51 +20,9 @@ from studio.dataset.scan import scan
 from studio.gui.pages.augment import AugmentPage, test_card
 from studio.gui.pages.augment.advice import advice_for
 from studio.gui.pages.augment.grid import NUM_VARIANTS, VariantGrid
+from studio.gui.pages.augment.words import title_of
 from studio.supervise.worker import WorkerError
-
-
-def make_images(folder: Path, classes: dict[str, int]) -> Path:
-    rng = np.random.default_rng(1)
-    for name, number in classes.items():
-        (folder / name).mkdir(parents=True)
-        for i in range(number):
-            Image.fromarray(rng.integers(0, 255, (48, 64, 3), np.uint8)).save(folder / name / f"{i:03}.png")
-    return folder
-
-
-class Desk:
-    """A preview worker whose answers the test gives: `answer(i)` answers the i-th call."""
-
-    def __init__(self, folder: Path):
-        self.folder = folder
-        self.calls: list[tuple] = []
-
-    def call(self, method, params, on_result, on_error=None, on_progress=None, *, key=None) -> int:
-        self.calls.append((method, params, on_result, on_error, on_progress))
-        return len(self.calls)
-
-    def cancel(self, request: int) -> None:
-        pass
-
-    def warm_up(self) -> None:
-        pass
-
-    def close(self) -> None:
-        pass
-
-    def image(self, value: int) -> dict:
-        self.folder.mkdir(exist_ok=True)
-        path = self.folder / f"{len(list(self.folder.iterdir()))}.rgb"
-        path.write_bytes(bytes([value]) * (8 * 8 * 3))
-        return {"path": str(path), "width": 8, "height": 8}
-
-    def answer(self, index: int, value: int = 7) -> None:
-        _, params, on_result, _, _ = self.calls[index]
-        count = params["count"]
-        on_result({"images": [self.image(value) for _ in range(count)], "seeds": list(range(100, 100 + count))})
-
-    def asked(self) -> list[dict]:
-        return [params for _, params, *_ in self.calls]
+from tests.gui.augment_desk import Desk, give_data, make_images, texts_of
 
 
 @pytest.fixture
@@ -93,16 +50,15 @@ def images(tmp_path) -> Path:
     return make_images(tmp_path / "pets", {"cat": 30, "dog": 30})
 
 
-def give_data(page: AugmentPage, folder: Path) -> None:
-    page.store.reset_to(Experiment().changed({"data.source": str(folder)}))
-    page.context.scan.cancel()
-    page.store.set_dataset(scan(page.store.experiment.data))
-
-
 def show(page: AugmentPage, desk: Desk, qtbot, value: int = 7) -> None:
     """Answer the newest question and wait until the tiles are there."""
     desk.answer(len(desk.calls) - 1, value)
-    qtbot.waitUntil(lambda: bool(page.preview.grid.variants) and not page.preview.spinner.isVisibleTo(page), timeout=5000)
+    qtbot.waitUntil(lambda: None not in page.preview.grid.variants and not page.preview.spinner.isVisibleTo(page), timeout=5000)
+
+
+def photo(params: dict) -> dict:
+    """The first subject of a question."""
+    return params["subjects"][0]
 
 
 def shown_value(page: AugmentPage) -> int:
@@ -110,13 +66,9 @@ def shown_value(page: AugmentPage) -> int:
     return page.preview.grid.variants[1].pixmap.toImage().pixelColor(2, 2).red()
 
 
-def texts_of(widget) -> str:
-    return "\n".join(label.text() for label in widget.findChildren(QLabel) if label.isVisibleTo(widget)).replace("\u00a0", " ")
-
-
 def test_without_data_the_built_in_test_card_is_shown(page, desk, qtbot):
-    assert [m for m, *_ in desk.calls] == ["variants"]
-    path = desk.asked()[0]["image_path"]
+    assert [m for m, *_ in desk.calls] == ["tiles"]
+    path = photo(desk.asked()[0])["path"]
     assert read_image(path).shape == (480, 480, 3)
     assert page.preview.name_label.text() == "test card"
     show(page, desk, qtbot)
@@ -130,28 +82,29 @@ def test_the_test_card_tells_left_from_right_and_up_from_down(theme):
     assert os.path.exists(test_card.test_card_path())
 
 
-@pytest.mark.parametrize("preset", PRESETS[:4], ids=lambda p: p.key)
-def test_the_cards_say_what_the_strength_does(page, qtbot, preset):
-    page.store.set({"augment.preset": preset.key})
-    sentences = [words for t in preset.transforms for words in (t.title, t.detail)]
-    qtbot.waitUntil(lambda: all(words in texts_of(page.pipeline) for words in sentences), timeout=2000)
-    assert page.strength.value == preset.key
+@pytest.mark.parametrize("preset", PRESETS, ids=lambda p: p.key)
+def test_every_preset_is_cards_and_a_click_away(page, preset):
+    action = next(a for a in page.presets.menu().actions() if a.text() == ("Off" if preset.key == "none" else preset.title))
+    action.trigger()
+    assert page.store.experiment.augment.preset == preset.key
+    assert [card.title_label.text() for card in page.pipeline.list.cards] == [title_of(step.name) for step in preset.build(True)]
+    assert (page.presets.strength.value or page.presets.more_button.text()) in (preset.key, preset.title)
 
 
 def test_a_click_on_a_strength_is_one_step_that_undo_takes_back(page, desk):
-    medium = next(b for b in page.strength.findChildren(QPushButton) if b.text() == "Medium")
+    medium = next(b for b in page.presets.strength.findChildren(QPushButton) if b.text() == "Medium")
     medium.click()
     assert page.store.experiment.augment.preset == "medium"
     assert desk.asked()[-1]["experiment"]["augment"]["preset"] == "medium"
     page.store.undo()
-    assert page.strength.value == "light" and desk.asked()[-1]["experiment"]["augment"]["preset"] == "light"
+    assert page.presets.strength.value == "light" and desk.asked()[-1]["experiment"]["augment"]["preset"] == "light"
 
 
 def test_mirror_off_takes_its_card_away_and_off_disables_the_switch(page):
-    page.mirror.click()
+    page.presets.mirror.click()
     assert not page.store.experiment.augment.horizontal_flip and "Mirror" not in texts_of(page.pipeline)
     page.store.set({"augment.preset": "none"})
-    assert not page.mirror.isEnabled()
+    assert not page.presets.mirror.isEnabled()
 
 
 def test_only_the_newest_answer_is_shown_while_clicking_quickly(page, desk, qtbot):
@@ -180,7 +133,7 @@ def test_re_roll_goes_on_to_the_next_epochs_and_shows_the_seed(page, desk, qtbot
     show(page, desk, qtbot)
     assert page.preview.seed_label.text() == "seed 100"
     page.preview.reroll()
-    assert [p["epoch"] for p in desk.asked()] == [0, NUM_VARIANTS]
+    assert [photo(p)["epoch"] for p in desk.asked()] == [0, NUM_VARIANTS]
     assert ("R", page.preview.reroll) in [(key, function) for key, _, function in page.shortcuts()]
 
 
@@ -192,14 +145,14 @@ def test_held_re_roll_asks_four_times_a_second_at_most(page, desk):
 
 def test_the_photo_comes_from_the_training_part_with_its_index(page, desk, images):
     give_data(page, images)
-    params = desk.asked()[-1]
+    params = photo(desk.asked()[-1])
     train = page.store.dataset.part("train")
-    sample = train[params["sample_index"]]
-    assert params["image_path"] == page.store.dataset.path_of(sample)
+    sample = train[params["index"]]
+    assert params["path"] == page.store.dataset.path_of(sample)
     page.preview.next_button.click()
-    assert desk.asked()[-1]["image_path"] != params["image_path"]
+    assert photo(desk.asked()[-1])["path"] != params["path"]
     page.preview.back_button.click()
-    assert desk.asked()[-1]["image_path"] == params["image_path"]
+    assert photo(desk.asked()[-1])["path"] == params["path"]
 
 
 def test_a_class_can_be_chosen_for_the_photo(page, desk, images):
@@ -207,7 +160,7 @@ def test_a_class_can_be_chosen_for_the_photo(page, desk, images):
     page.preview.class_box.set_value("dog")
     page.preview.class_box.value_changed.emit("dog")
     for _ in range(3):
-        assert f"{os.sep}dog{os.sep}" in desk.asked()[-1]["image_path"]
+        assert f"{os.sep}dog{os.sep}" in photo(desk.asked()[-1])["path"]
         page.preview.step(1)
 
 
@@ -215,7 +168,7 @@ def test_a_dropped_picture_becomes_the_photo_and_a_folder_does_not(page, desk, i
     assert not page.accept_drop([str(images)])
     picture = str(images / "cat" / "003.png")
     assert page.accept_drop([picture])
-    assert desk.asked()[-1]["image_path"] == picture
+    assert photo(desk.asked()[-1])["path"] == picture
     assert "not a training image" in page.preview.fact_label.text()
 
 
@@ -224,7 +177,7 @@ def test_the_switch_asks_for_larger_pictures_with_the_same_random_values(page, d
     page.preview.network_toggle.click()
     last, before = desk.asked()[-1], desk.asked()[-2]
     assert last["experiment"]["model"]["input_size"] == 448
-    assert (last["epoch"], last["sample_index"]) == (before["epoch"], before["sample_index"])
+    assert last["subjects"] == before["subjects"]
 
 
 def test_nothing_is_asked_while_another_page_is_in_front(page, desk):
@@ -244,8 +197,7 @@ def test_settings_that_change_no_picture_ask_for_none(page, desk):
 
 def test_a_picture_that_cannot_be_shown_says_why_and_offers_the_next(page, desk, images, qtbot):
     give_data(page, images)
-    _, _, _, on_error, _ = desk.calls[-1]
-    on_error(WorkerError("003.png cannot be shown: truncated.", "Check the file."))
+    desk.calls[-1][3](WorkerError("003.png cannot be shown: truncated.", "Check the file."))
     assert page.preview.banner.isVisible() and "003.png cannot be shown" in page.preview.banner.title_label.text()
     actions = [b.text() for b in page.preview.banner.findChildren(QPushButton) if b.isVisible()]
     assert actions == ["Try again", "Next photo"]
@@ -309,9 +261,9 @@ def test_digits_and_sides_advise_mirror_off(tmp_path):
 
 def test_taking_the_advice_changes_the_setting(page, images):
     give_data(page, images)
-    page.store.set({"augment.preset": "none"})
-    page._advice_holder.findChild(QPushButton, "augment.advice").click()
-    assert page.store.experiment.augment.preset == "light"
+    page.store.set({"augment.preset": "strong", "schedule.epochs": 3})
+    page.pipeline.foot_holder.findChild(QPushButton, "augment.advice").click()
+    assert page.store.experiment.augment.preset == "medium"
 
 
 def test_a_class_name_with_markup_stays_plain_text(page, qtbot, tmp_path):
@@ -361,7 +313,9 @@ def test_the_preview_shows_bit_for_bit_what_training_sees(qtbot, theme, images, 
     made.store.set({"augment.preset": "medium", "model.input_size": 64})
     made.activate()
     try:
-        qtbot.waitUntil(lambda: len(made.preview.grid.variants) == NUM_VARIANTS + 1, timeout=90_000)
+        qtbot.waitUntil(
+            lambda: len(made.preview.grid.variants) == NUM_VARIANTS + 1 and None not in made.preview.grid.variants, timeout=90_000
+        )
         shown = made.preview.grid.variants[3]
         subject = made.preview.subject
         assert shown.seed == sample_seed(0, 2, subject.index)

@@ -503,11 +503,3 @@ def test_both_themes_draw(page, theme, qtbot):
     for choice in ("light", "dark"):
         theme.set_choice(choice)
         assert not page.grab().isNull()
-
-
-def test_the_settings_fit_into_the_narrowest_column(page):
-    from PySide6.QtWidgets import QScrollArea
-
-    area = page.findChild(QScrollArea, "schedule.settings.area")
-    narrowest = area.parentWidget().minimumWidth() - 2 - area.verticalScrollBar().sizeHint().width()
-    assert area.widget().minimumSizeHint().width() <= narrowest

@@ -105,6 +105,14 @@ class Segmented(QFrame):
         for part in self._group.buttons():
             part.setFocusPolicy(Qt.FocusPolicy.TabFocus if part.isChecked() else Qt.FocusPolicy.NoFocus)
 
+    def set_none(self, is_none: bool) -> None:
+        """Show no part as chosen: the value is another one than those offered here."""
+        if is_none and self._group.checkedId() >= 0:
+            self._group.setExclusive(False)
+            self._group.checkedButton().setChecked(False)
+            self._group.setExclusive(True)
+            self._group.buttons()[0].setFocusPolicy(Qt.FocusPolicy.TabFocus)
+
     def set_option_enabled(self, value: object, enabled: bool, reason: str = "") -> None:
         part = self._group.button(self._values.index(value))
         part.setEnabled(enabled)

@@ -161,15 +161,21 @@ class SliderField(QWidget):
 
 
 class RangeSlider(QWidget):
-    """Two handles on one track: a low and a high value. Left and Right move the active handle, Tab reaches the widget."""
+    """Two handles on one track: a low and a high value. Left and Right move the active handle, Up and Down change handles.
+
+    Values may lie beyond the ends of the track; the handle then rests at the end. A double click resets to `default`.
+    """
 
     range_changed = Signal(float, float)
     drag_started = Signal()
     drag_ended = Signal()
 
-    def __init__(self, low: float, high: float, values: tuple[float, float], *, name: str = "", parent: QWidget | None = None):
+    def __init__(
+        self, low: float, high: float, values: tuple[float, float], *, integer: bool = False, default: tuple[float, float] | None = None,
+        name: str = "", parent: QWidget | None = None,
+    ):  # fmt: skip
         super().__init__(parent)
-        self._low, self._high = low, high
+        self._low, self._high, self._integer, self._default = low, high, integer, default
         self._values = list(values)
         self._active = 0
         self._is_dragging = False
@@ -208,11 +214,17 @@ class RangeSlider(QWidget):
             self._is_dragging = False
             self.drag_ended.emit()
 
+    def mouseDoubleClickEvent(self, event: QMouseEvent) -> None:
+        if self._default is not None and self._default != self.values:
+            self._values = list(self._default)
+            self.update()
+            self.range_changed.emit(*self._values)
+
     def keyPressEvent(self, event: QKeyEvent) -> None:
         move = {Qt.Key.Key_Left: -1, Qt.Key.Key_Right: 1}.get(event.key())
         if move is not None:
-            size = 0.1 if event.modifiers() & Qt.KeyboardModifier.ShiftModifier else 0.01
-            self._set_active(self._values[self._active] + move * size * (self._high - self._low))
+            size = (0.1 if event.modifiers() & Qt.KeyboardModifier.ShiftModifier else 0.01) * (self._high - self._low)
+            self._set_active(self._values[self._active] + move * (max(1, round(size)) if self._integer else size))
         elif event.key() in (Qt.Key.Key_Up, Qt.Key.Key_Down, Qt.Key.Key_Space):
             self._active = 1 - self._active
             self.update()
@@ -221,7 +233,8 @@ class RangeSlider(QWidget):
 
     def _x(self, value: float) -> float:
         edge = px(8)
-        return edge + (value - self._low) / (self._high - self._low) * (self.width() - 2 * edge)
+        share = min(1.0, max(0.0, (value - self._low) / (self._high - self._low)))
+        return edge + share * (self.width() - 2 * edge)
 
     def _move_to(self, x: float) -> None:
         edge = px(8)
@@ -230,7 +243,8 @@ class RangeSlider(QWidget):
     def _set_active(self, value: float) -> None:
         first = self._low if self._active == 0 else self._values[0]
         last = self._high if self._active == 1 else self._values[1]
-        value = float(f"{min(last, max(first, value)):.3g}")
+        value = min(last, max(first, value))
+        value = round(value) if self._integer else float(f"{value:.3g}")
         if value != self._values[self._active]:
             self._values[self._active] = value
             self.update()

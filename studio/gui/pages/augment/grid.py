@@ -3,34 +3,21 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
 
 from PySide6.QtCore import QRectF, QSize, Qt, Signal
 from PySide6.QtGui import QKeyEvent, QMouseEvent, QPainter, QPaintEvent, QPixmap, QResizeEvent
 from PySide6.QtWidgets import QSizePolicy, QToolTip, QWidget
 
+from studio.gui.icon import paint_icon
+from studio.gui.pages.augment.variant import Variant
 from studio.gui.theme import colour, pen, px
+from studio.gui.widgets import plain_tooltip
 from studio.gui.widgets.thumb import paint_cover
 from studio.gui.widgets.thumb_grid import paint_badge
 
 NUM_VARIANTS = 15  # with the original 16 tiles
-
-
-@dataclass(frozen=True)
-class Variant:
-    """One tile. `epoch` counts from 0 and is None for the original."""
-
-    pixmap: QPixmap
-    epoch: int | None = None
-    seed: int | None = None
-
-    @property
-    def title(self) -> str:
-        return "original" if self.epoch is None else f"epoch {self.epoch + 1}"
-
-    @property
-    def in_words(self) -> str:
-        return "The original" if self.epoch is None else f"Epoch {self.epoch + 1}, seed {self.seed}"
+NUM_TILES = NUM_VARIANTS + 1
+_SHARE_TOKENS = ("accent", "trains")  # the own label, the other one
 
 
 class VariantGrid(QWidget):
@@ -38,10 +25,12 @@ class VariantGrid(QWidget):
 
     opened = Signal(int)
 
-    def __init__(self, *, name: str = "", parent: QWidget | None = None):
+    def __init__(self, *, num_tiles: int = NUM_TILES, name: str = "", parent: QWidget | None = None):
         super().__init__(parent)
         self.setObjectName(name)
-        self.variants: list[Variant] = []
+        self.num_tiles = num_tiles
+        self.variants: list[Variant | None] = []  # None where the first picture has not come yet
+        self._fresh: set[int] = set()  # tiles that answer the newest question
         self._small: dict[tuple[int, int], QPixmap] = {}  # index, side: painting a large picture small would alias
         self._current = 0
         self._hovered = -1
@@ -55,7 +44,7 @@ class VariantGrid(QWidget):
         return QSize(px(480), px(480))
 
     def minimumSizeHint(self) -> QSize:
-        return QSize(px(200), px(200))
+        return QSize(px(140), px(140))
 
     @property
     def current(self) -> int:
@@ -65,17 +54,42 @@ class VariantGrid(QWidget):
     def is_stale(self) -> bool:
         return self._is_stale
 
-    def show_variants(self, variants: list[Variant]) -> None:
+    @property
+    def num_wanted(self) -> int:
+        """Tiles that the newest question is about."""
+        return len(self.variants)
+
+    def begin(self, num: int) -> None:
+        """A new question about so many tiles: the pictures stay until newer ones replace them one by one."""
+        self._fresh.clear()
+        if num != len(self.variants):
+            self.show_variants([*self.variants[:num], *[None] * (num - len(self.variants))])
+            self._fresh.clear()
+
+    def show_variants(self, variants: list[Variant | None]) -> None:
         self.variants = variants
+        self._fresh = set(range(len(variants)))
         self._small.clear()
         self._is_stale = False
         self._current = min(self._current, max(0, len(variants) - 1))
         self._describe()
         self.update()
 
+    def show_variant(self, index: int, variant: Variant) -> None:
+        """Replace one tile, so that the first picture need not wait for the last."""
+        if not 0 <= index < len(self.variants):
+            return
+        self.variants[index] = variant
+        self._fresh.add(index)
+        self._small = {key: picture for key, picture in self._small.items() if key[0] != index}
+        if index == self._current:
+            self._describe()
+        self.update(self.tile(index).toAlignedRect())
+
     def set_stale(self, is_stale: bool) -> None:
-        self._is_stale = is_stale
-        self.update()
+        if is_stale != self._is_stale:
+            self._is_stale = is_stale
+            self.update()
 
     def set_current(self, index: int) -> None:
         self._current = max(0, min(len(self.variants) - 1, index))
@@ -83,8 +97,12 @@ class VariantGrid(QWidget):
         self.update()
 
     def _describe(self) -> None:
-        self.setAccessibleName(f"Preview: the original and {max(0, len(self.variants) - 1)} variants")
-        self.setAccessibleDescription(self.variants[self._current].in_words if self.variants else "No pictures yet")
+        shown = [variant for variant in self.variants if variant is not None]
+        num = sum(variant.epoch is not None for variant in shown)
+        has_original = num < len(shown)
+        self.setAccessibleName(f"Preview: the original and {num} variants" if has_original or not num else f"Preview: {num} pictures")
+        current = self.variants[self._current] if self.variants else None
+        self.setAccessibleDescription(current.in_words if current is not None else "No picture yet")
 
     def layout_of(self, num: int) -> tuple[int, float, float, float]:
         """Columns, side, left and top (the tiles hang from the top) so that `num` square tiles are as large as possible."""
@@ -100,13 +118,16 @@ class VariantGrid(QWidget):
         return columns, side, max(0.0, left), 0.0
 
     def tile(self, index: int) -> QRectF:
-        columns, side, left, top = self.layout_of(max(len(self.variants), NUM_VARIANTS + 1))
+        columns, side, left, top = self.layout_of(max(len(self.variants), self.num_tiles))
         row, column = divmod(index, columns)
         step = side + px(6)
         return QRectF(left + column * step, top + row * step, side, side)
 
     def index_at(self, pos) -> int:
-        return next((i for i in range(len(self.variants)) if self.tile(i).contains(pos)), -1)
+        return next((i for i, v in enumerate(self.variants) if v is not None and self.tile(i).contains(pos)), -1)
+
+    def _is_shown(self, index: int) -> bool:
+        return 0 <= index < len(self.variants) and self.variants[index] is not None
 
     def resizeEvent(self, event: QResizeEvent) -> None:
         """No higher than its four rows, so that what is below follows them."""
@@ -127,7 +148,8 @@ class VariantGrid(QWidget):
         if index != self._hovered:
             self._hovered = index
             self.setCursor(Qt.CursorShape.PointingHandCursor if index >= 0 else Qt.CursorShape.ArrowCursor)
-            QToolTip.showText(event.globalPosition().toPoint(), self.variants[index].in_words if index >= 0 else "", self)
+            words = plain_tooltip(self.variants[index].in_words) if index >= 0 else ""
+            QToolTip.showText(event.globalPosition().toPoint(), words, self)
             self.update()
 
     def leaveEvent(self, event) -> None:
@@ -141,11 +163,11 @@ class VariantGrid(QWidget):
             self.opened.emit(index)
 
     def keyPressEvent(self, event: QKeyEvent) -> None:
-        columns = self.layout_of(max(len(self.variants), NUM_VARIANTS + 1))[0]
+        columns = self.layout_of(max(len(self.variants), self.num_tiles))[0]
         move = {Qt.Key.Key_Left: -1, Qt.Key.Key_Right: 1, Qt.Key.Key_Up: -columns, Qt.Key.Key_Down: columns}.get(event.key())
         if move is not None and self.variants:
             self.set_current(self._current + move)
-        elif event.key() in (Qt.Key.Key_Return, Qt.Key.Key_Enter, Qt.Key.Key_Space) and self.variants:
+        elif event.key() in (Qt.Key.Key_Return, Qt.Key.Key_Enter, Qt.Key.Key_Space) and self._is_shown(self._current):
             self.opened.emit(self._current)
         else:
             super().keyPressEvent(event)
@@ -153,24 +175,64 @@ class VariantGrid(QWidget):
     def paintEvent(self, event: QPaintEvent) -> None:
         painter = QPainter(self)
         painter.setRenderHint(QPainter.RenderHint.Antialiasing)
-        if not self.variants:
-            for index in range(NUM_VARIANTS + 1):
+        for index in range(max(len(self.variants), self.num_tiles)):
+            tile, variant = self.tile(index), self.variants[index] if index < len(self.variants) else None
+            if not tile.intersects(QRectF(event.rect())):
+                continue
+            if variant is not None:
+                self._paint_tile(painter, index, variant, tile)
+            elif not self.variants or index < len(self.variants):
                 painter.setPen(Qt.PenStyle.NoPen)
                 painter.setBrush(colour("raised"))
-                painter.drawRoundedRect(self.tile(index), 4, 4)
-        for index, variant in enumerate(self.variants):
-            tile = self.tile(index)
-            paint_cover(painter, tile, self._small_picture(index, tile.width()), opacity=0.4 if self._is_stale else 1.0)
-            painter.setBrush(Qt.BrushStyle.NoBrush)
-            if variant.epoch is None:
-                painter.setPen(pen("text2", 2))
-                painter.drawRoundedRect(tile.adjusted(1, 1, -1, -1), 4, 4)
-                paint_badge(painter, tile, "original")
-            elif index == self._hovered:
-                painter.setPen(pen("outline"))
-                painter.drawRoundedRect(tile.adjusted(0.5, 0.5, -0.5, -0.5), 4, 4)
-            if self.hasFocus() and index == self._current:
-                painter.setBrush(Qt.BrushStyle.NoBrush)
-                painter.setPen(pen("focus", 2))
-                painter.drawRoundedRect(tile.adjusted(1, 1, -1, -1), 4, 4)
+                painter.drawRoundedRect(tile, 4, 4)
         painter.end()
+
+    def _paint_tile(self, painter: QPainter, index: int, variant: Variant, tile: QRectF) -> None:
+        paint_cover(
+            painter, tile, self._small_picture(index, tile.width()), opacity=0.4 if self._is_stale and index not in self._fresh else 1.0
+        )
+        painter.setBrush(Qt.BrushStyle.NoBrush)
+        if variant.failure:
+            painter.setPen(pen("bad", 2))
+            painter.drawRoundedRect(tile.adjusted(1, 1, -1, -1), 4, 4)
+            side = px(16)
+            ground = QRectF(tile.right() - side - 5, tile.top() + 5, side, side)
+            painter.setPen(Qt.PenStyle.NoPen)
+            painter.setBrush(colour("window", 0.84))
+            painter.drawEllipse(ground.adjusted(-2, -2, 2, 2))
+            paint_icon(painter, ground.toRect(), "warning-octagon", "bad")
+            painter.setBrush(Qt.BrushStyle.NoBrush)
+        elif variant.epoch is None:
+            painter.setPen(pen("text2", 2))
+            painter.drawRoundedRect(tile.adjusted(1, 1, -1, -1), 4, 4)
+        elif index == self._hovered:
+            painter.setPen(pen("outline"))
+            painter.drawRoundedRect(tile.adjusted(0.5, 0.5, -0.5, -0.5), 4, 4)
+        if variant.epoch is None:
+            paint_badge(painter, tile, "original")
+        if variant.labels:
+            _paint_shares(painter, tile, variant)
+        if self.hasFocus() and index == self._current:
+            painter.setBrush(Qt.BrushStyle.NoBrush)
+            painter.setPen(pen("focus", 2))
+            painter.drawRoundedRect(tile.adjusted(1, 1, -1, -1), 4, 4)
+
+
+def _paint_shares(painter: QPainter, tile: QRectF, variant: Variant) -> None:
+    """The label of a tile; mixed ones one above the other over a bar of their shares."""
+    if len(variant.labels) == 1:
+        paint_badge(painter, tile, variant.label_words)
+        return
+    bar = QRectF(tile.left() + 4, tile.bottom() - px(7), tile.width() - 8, px(4))
+    painter.setPen(Qt.PenStyle.NoPen)
+    painter.setBrush(colour("window", 0.84))
+    painter.drawRoundedRect(bar.adjusted(-1, -1, 1, 1), 3, 3)
+    left = bar.left()
+    for token, (_, share) in zip(_SHARE_TOKENS, variant.labels, strict=False):
+        painter.setBrush(colour(token))
+        painter.drawRect(QRectF(left, bar.top(), bar.width() * share, bar.height()))
+        left += bar.width() * share
+    above = QRectF(tile.left(), tile.top(), tile.width(), tile.height() - px(6))
+    for (name, share), token in reversed(list(zip(variant.labels, _SHARE_TOKENS, strict=False))):
+        paint_badge(painter, above, f"{share * 100:.0f} % {name}", token=token)
+        above.setHeight(above.height() - px(18))

@@ -5,27 +5,29 @@ from __future__ import annotations
 import os
 
 from PySide6.QtCore import Qt
-from PySide6.QtWidgets import QFrame, QHBoxLayout, QVBoxLayout, QWidget
+from PySide6.QtWidgets import QHBoxLayout, QVBoxLayout, QWidget
 
-from studio.catalog.augments import PRESETS
+from studio.catalog.augments.catalog import catalog
 from studio.core.experiment import Experiment
+from studio.core.place import state_dir
 from studio.gui.context import Context
 from studio.gui.page import Page
 from studio.gui.pages.augment.advice import Advice, advice_for
+from studio.gui.pages.augment.draft import MIX_TITLES, MIXES, PipelineDraft
+from studio.gui.pages.augment.effects import Effects
+from studio.gui.pages.augment.form import TransformForm
+from studio.gui.pages.augment.gallery import Gallery, GalleryItem
 from studio.gui.pages.augment.large import LargeVariant
+from studio.gui.pages.augment.own_presets import OwnPresets
+from studio.gui.pages.augment.pipeline import PipelinePanel
+from studio.gui.pages.augment.presets import PresetBar
 from studio.gui.pages.augment.preview import PreviewPanel
 from studio.gui.theme import px
-from studio.gui.widgets import IconLabel, Panel, PlainLabel, Segmented, Toggle, button, line, scrolling, set_plain_tooltip, splitter
-from studio.gui.widgets.dashed import DashedFrame
-from studio.gui.wording import NBSP
+from studio.gui.widgets import EmptyState, IconLabel, PlainLabel, button, splitter
 
-_TITLES = {"none": "Off"}
-_STRENGTHS = PRESETS[:4]
-_ICONS = {
-    "Random crop": "crop", "Mirror": "arrows-left-right", "Turn": "arrow-clockwise", "Turn, shift, shear": "arrow-clockwise",
-    "Colour": "palette", "Blur or noise": "drop-half", "Covered patches": "selection-slash",
-}  # fmt: skip
 _PICTURES = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff", ".gif", ".avif")
+_GROUP_TITLES = {"blur and noise": "Blur & noise", "combine": "Combine", "policies": "Policies"}
+_FORM_FROM_PX = 760  # a narrower page shows the settings in place of the pipeline's foot
 
 
 class AugmentPage(Page):
@@ -34,115 +36,108 @@ class AugmentPage(Page):
     def __init__(self, context: Context, parent: QWidget | None = None):
         super().__init__(context, parent)
         self.set_subtitle("Applied to training images only, new random values every epoch")
-        self.head.addWidget(PlainLabel("Strength", "label"))
-        self.strength = Segmented([(p.key, _TITLES.get(p.key, p.title)) for p in _STRENGTHS], name="augment.strength")
-        self.strength.setAccessibleName("Strength of augmentation")
-        self.strength.value_changed.connect(lambda key: self.store.set({"augment.preset": key}, f"strength to {_title(key).lower()}"))
-        self.head.addWidget(self.strength)
-        self.mirror = Toggle("Mirror", name="augment.mirror")
-        self.mirror.setAccessibleDescription("Flip left and right half of the time")
-        self.mirror.clicked.connect(lambda on: self.store.set({"augment.horizontal_flip": bool(on)}, f"mirror {'on' if on else 'off'}"))
-        self.head.addWidget(self.mirror)
-        self.preview = PreviewPanel(context)
-        self.preview.variant_opened.connect(self.show_large)
-        self.preview.setMinimumWidth(px(420))
-        row = splitter(Qt.Orientation.Horizontal, self._make_pipeline(), self.preview, stretch=(0, 1), name="augment.columns")
-        row.setSizes([px(256), px(676)])
+        self.draft = PipelineDraft(self.store, self)
+        self.own_presets = OwnPresets(state_dir() / "augmentations")
+        self.presets = PresetBar(self.draft, self.own_presets, context.shell)
+        self.head.addWidget(self.presets)
+        self.pipeline = PipelinePanel(self.draft)
+        self.preview = PreviewPanel(context, self.draft)
+        self.preview.setMinimumWidth(px(300))
+        self.form = TransformForm(self.draft)
+        self.gallery = Gallery(_gallery_items(), context.settings)
+        self.empty = EmptyState(
+            "magic-wand", "No augmentation", "Good for a first test, poor for fewer than 1,000 images.", "Use Light",
+            lambda: self.draft.take_preset("light"), name="augment.empty",
+        )  # fmt: skip
+        self.empty.setParent(self.pipeline)
+        self.pipeline.foot.addWidget(self.empty)
+        row = splitter(
+            Qt.Orientation.Horizontal, self.pipeline, self.preview, self.form, stretch=(0, 1, 0), name="augment.columns"
+        )  # fmt: skip
+        row.setSizes([px(240), px(400), px(268)])
         self.body.addWidget(row, 1)
+        self.body.addWidget(self.gallery)
+        self.effects = Effects(context, self.draft, self.preview.subjects, self.gallery, self.form, self)
         self.large = LargeVariant(self)
-        self.large.step_wanted.connect(self._on_large_step_wanted)
-        self.large.closed.connect(lambda: self.preview.grid.setFocus(Qt.FocusReason.OtherFocusReason))
-        self.store.experiment_changed.connect(self._on_store_experiment_changed)
-        self.store.dataset_changed.connect(lambda _: self._show_advice())
+        self._connect()
+        self.draft.choose((0,))
         self._show()
 
-    def _make_pipeline(self) -> Panel:
-        self.pipeline = Panel("What is done", name="augment.pipeline", margins=False)
-        self.pipeline.setMinimumWidth(px(240))
-        self._cards = QWidget()
-        self._cards_column = QVBoxLayout(self._cards)
-        self._cards_column.setContentsMargins(px(10), 0, px(10), px(8))
-        self._cards_column.setSpacing(px(6))
-        self._cards_column.addStretch(1)
-        self.pipeline.body.setSpacing(0)
-        self.pipeline.body.addWidget(scrolling(self._cards, name="augment.cards"), 1)
-        self._advice = QVBoxLayout()
-        self._advice.setContentsMargins(px(12), px(8), px(12), px(10))
-        self._advice.setSpacing(px(8))
-        self._advice_holder = QWidget()
-        self._advice_holder.setLayout(self._advice)
-        self._advice_line = line()
-        self.pipeline.body.addWidget(self._advice_line)
-        self.pipeline.body.addWidget(self._advice_holder)
-        return self.pipeline
+    def _connect(self) -> None:
+        self.preview.variant_opened.connect(self.show_large)
+        self.preview.answered.connect(self._on_preview_answered)
+        self.large.step_wanted.connect(self._on_large_step_wanted)
+        self.large.closed.connect(lambda: self.preview.grid.setFocus(Qt.FocusReason.OtherFocusReason))
+        self.gallery.add_wanted.connect(self.draft.add)
+        self.pipeline.list.form_wanted.connect(self.form.focus_first)
+        self.pipeline.list.decoded.clicked.connect(lambda: self.context.shell.go_to("data"))
+        self.pipeline.list.resized.clicked.connect(lambda: self.context.shell.go_to("model"))
+        self.draft.changed.connect(self._show)
+        self.store.experiment_changed.connect(self._on_store_experiment_changed)
+        self.store.dataset_changed.connect(lambda _: self._show_advice())
 
     # What is shown
 
     def activate(self) -> None:
         self.preview.set_active(True)
+        self.effects.set_active(True)
 
     def deactivate(self) -> None:
         self.preview.set_active(False)
+        self.effects.set_active(False)
+
+    def is_busy(self) -> bool:
+        return self.preview.is_busy
 
     def _on_store_experiment_changed(self, old: Experiment, new: Experiment) -> None:
-        if (old.augment, old.model.input_size) != (new.augment, new.model.input_size):
+        if old.model.input_size != new.model.input_size:
             self._show()
         elif old.schedule.epochs != new.schedule.epochs:
             self._show_advice()
 
     def _show(self) -> None:
-        augment = self.store.experiment.augment
-        preset = next((p for p in _STRENGTHS if p.key == augment.preset), PRESETS[0])
-        self.strength.set_value(augment.preset)
-        set_plain_tooltip(self.strength, preset.help)
-        is_off = augment.preset == "none"
-        self.mirror.setChecked(augment.horizontal_flip and not is_off)
-        self.mirror.setEnabled(not is_off)
-        set_plain_tooltip(
-            self.mirror,
-            "Off with strength Off."
-            if is_off
-            else "Flips left and right half of the time. Switch it off when the side matters (text, left and right).",
-        )
-        transforms = [t for t in preset.transforms if t.title != "Mirror" or augment.horizontal_flip]
-        self.pipeline.set_subtitle(
-            "nothing" if is_off else f"{len(transforms)} step{'' if len(transforms) == 1 else 's'}, {_title(preset.key).lower()}"
-        )
-        while self._cards_column.count() > 1:
-            widget = self._cards_column.takeAt(0).widget()
-            widget.hide()
-            widget.deleteLater()
-        size = self.store.experiment.model.input_size
-        cards = [_LockCard("image", "Decoded image", "any size")]
-        cards += [_TransformCard(_ICONS.get(t.title, "magic-wand"), t.title, t.detail) for t in transforms]
-        if is_off:
-            cards.append(_TransformCard("crop", "Centre", preset.help))
-        cards.append(_LockCard("lock-simple", "Resize, normalise", f"{size} px"))
-        for card in cards:
-            self._cards_column.insertWidget(self._cards_column.count() - 1, card)
+        self.pipeline.list.resized.show_fact(f"{self.store.experiment.model.input_size} px")
+        names = {step.name for step in self.draft.steps} | {child.name for step in self.draft.steps for child in step.of}
+        self.gallery.show_in_use(frozenset(names | {MIX_TITLES[mix] for mix in MIXES if self.draft.mix_p(mix)}))
+        self.empty.setVisible(not self.draft.steps and not self.draft.augment.mixes)
         self._show_advice()
 
     def _show_advice(self) -> None:
         found = advice_for(self.store.experiment, self.store.dataset)[:2]
-        while self._advice.count():
-            widget = self._advice.takeAt(0).widget()
+        if not self.empty.isHidden():
+            found = [each for each in found if each.values.get("augment.preset") != "light"]  # what the empty state says already
+        while self.pipeline.foot.count() > 1:
+            widget = self.pipeline.foot.takeAt(1).widget()
             widget.hide()
             widget.deleteLater()
         for each in found:
-            self._advice.addWidget(AdviceLine(each, self._take_advice))
-        self._advice_holder.setVisible(bool(found))
-        self._advice_line.setVisible(bool(found))
+            self.pipeline.foot.addWidget(AdviceLine(each, self._take_advice))
+        has_foot = bool(found) or not self.empty.isHidden()
+        self.pipeline.foot_holder.setVisible(has_foot)
+        self.pipeline.foot_line.setVisible(has_foot)
 
     def _take_advice(self, advice: Advice) -> None:
         self.store.set(advice.values, advice.action.lower())
+
+    def _on_preview_answered(self, result: dict) -> None:
+        self.pipeline.show_cost(result)
+        faults: dict[int, str] = {}
+        for variant in self.preview.grid.variants:
+            for each in variant.drawn if variant is not None else ():
+                if each.failure:
+                    faults.setdefault(each.step, each.failure)
+        if self.draft.solo is None:
+            for index, card in enumerate(self.pipeline.list.cards):
+                card.show_fault(faults.get(index, ""))
 
     # The large view
 
     def show_large(self, index: int) -> None:
         variants = self.preview.grid.variants
-        if 0 <= index < len(variants):
+        if 0 <= index < len(variants) and variants[index] is not None:
             self.preview.grid.set_current(index)
-            self.large.show_pair(variants[0], variants[index])
+            original = variants[0] if variants[0] is not None and variants[0].epoch is None else None
+            self.large.show_pair(original, variants[index])
 
     def _on_large_step_wanted(self, by: int) -> None:
         self.show_large(max(0, min(len(self.preview.grid.variants) - 1, self.preview.grid.current + by)))
@@ -161,6 +156,11 @@ class AugmentPage(Page):
             return True
         return False
 
+    def focus_search(self) -> bool:
+        self.gallery.search.setFocus(Qt.FocusReason.ShortcutFocusReason)
+        self.gallery.search.selectAll()
+        return True
+
     def shortcuts(self):
         return (
             ("R", "Re-roll: the next epochs", self.preview.reroll),
@@ -175,44 +175,37 @@ class AugmentPage(Page):
             "off": lambda page: page.store.set({"augment.preset": "none"}),
             "large": lambda page: page.show_large(3),
             "error": lambda page: page.preview.show_file("/nowhere/photo.jpg"),
+            "step": _choose_colour,
+            "batch": _show_batch,
+            "compare": lambda page: page.preview.compare_with("Strong", page.draft.augment.model_copy(update={"preset": "strong"})),
         }
 
 
-def _title(key: str) -> str:
-    return _TITLES.get(key) or next(p.title for p in PRESETS if p.key == key)
+def _choose_colour(page: AugmentPage) -> None:
+    page.store.set({"augment.preset": "medium"})
+    page.draft.choose((3,))
 
 
-class _TransformCard(QFrame):
-    """What one step does, in words."""
-
-    def __init__(self, icon_name: str, title: str, detail: str):
-        super().__init__()
-        self.setProperty("frame", "raised")
-        self.setAccessibleName(f"{title}: {detail}")
-        row = QHBoxLayout(self)
-        row.setContentsMargins(px(10), px(8), px(10), px(8))
-        row.setSpacing(px(10))
-        row.addWidget(IconLabel(icon_name, "accent", 16), 0, Qt.AlignmentFlag.AlignTop)
-        words = QVBoxLayout()
-        words.setSpacing(px(2))
-        words.addWidget(PlainLabel(title, "strong"))
-        words.addWidget(PlainLabel(detail.replace(" %", f"{NBSP}%"), "label", wrap=True))
-        row.addLayout(words, 1)
+def _show_batch(page: AugmentPage) -> None:
+    page.store.set({"augment.preset": "medium", "augment.mixup_p": 0.5, "augment.cutmix_p": 0.5})
+    page.draft.choose("cutmix")
+    page.preview.set_mode("batch")
 
 
-class _LockCard(DashedFrame):
-    """A step that is always there."""
-
-    def __init__(self, icon_name: str, title: str, fact: str):
-        super().__init__(edge="border2", radius=6)
-        self.setAccessibleName(f"{title}: {fact}")
-        row = QHBoxLayout(self)
-        row.setContentsMargins(px(10), px(4), px(10), px(4))
-        row.setSpacing(px(10))
-        row.addWidget(IconLabel(icon_name, "muted", 16))
-        row.addWidget(PlainLabel(title, "label"))
-        row.addStretch(1)
-        row.addWidget(PlainLabel(fact, "number", "muted"))
+def _gallery_items() -> list[GalleryItem]:
+    items = [
+        GalleryItem(entry.name, entry.title, _GROUP_TITLES.get(entry.group, entry.group.capitalize()), entry.help)
+        for entry in catalog().values()
+    ]
+    order = list(dict.fromkeys(entry.group for entry in items))
+    wanted = ["Geometry", "Colour", "Blur & noise", "Occlusion", "Compression", "Weather", "Policies", "Combine"]
+    rank = {group: i for i, group in enumerate([*wanted, *(g for g in order if g not in wanted)])}
+    items.sort(key=lambda item: (rank[item.group], item.title.lower()))
+    return [
+        *items,
+        GalleryItem("MixUp", "MixUp", "Mix", "Blends two images of a batch and their labels."),
+        GalleryItem("CutMix", "CutMix", "Mix", "Puts a rectangle of one image into another and mixes the labels by area."),
+    ]
 
 
 class AdviceLine(QWidget):

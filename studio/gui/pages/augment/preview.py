@@ -1,93 +1,157 @@
-"""The preview: one photo and what training will make of it, computed by the preview worker through the training code."""
+"""The preview: what training will make of the user's photos, computed by the preview worker through the training code."""
 
 from __future__ import annotations
 
-import os
-import zlib
-from dataclasses import dataclass
+from typing import Any
 
 from PySide6.QtCore import QElapsedTimer, Qt, QTimer, Signal
 from PySide6.QtGui import QPixmap, QResizeEvent
-from PySide6.QtWidgets import QHBoxLayout, QWidget
+from PySide6.QtWidgets import QHBoxLayout, QMenu, QVBoxLayout, QWidget
 
-from studio.core.path_text import path_to_text, shown
+from studio.catalog.augments import PRESETS
+from studio.core.experiment import Augment
+from studio.core.path_text import shown
 from studio.gui.context import Context
-from studio.gui.pages.augment.grid import NUM_VARIANTS, Variant, VariantGrid
-from studio.gui.pages.augment.test_card import test_card_path
+from studio.gui.pages.augment.ask import Asker, Mode, Question, plain_experiment
+from studio.gui.pages.augment.draft import PipelineDraft
+from studio.gui.pages.augment.grid import NUM_TILES, VariantGrid
+from studio.gui.pages.augment.subject import Subject, Subjects
+from studio.gui.pages.augment.variant import Variant
+from studio.gui.pages.augment.words import title_of
 from studio.gui.theme import px
-from studio.gui.widgets import Banner, ComboBox, Panel, PlainLabel, Spinner, Toggle, button, icon_button
+from studio.gui.widgets import Banner, ComboBox, Panel, PlainLabel, Segmented, Spinner, Toggle, button, icon_button, set_plain_tooltip
 from studio.gui.widgets.thumb import ThumbLoader, read_whole
-from studio.gui.workers import take_image
 
 _ORIGINAL_PX = 640
 LARGER_PX = 448  # twice the usual input size: sharp on a large tile
 _MUTE_AFTER_MS = 120  # answers that come sooner do not flicker
 _REROLL_EVERY_MS = 240  # with R held
-
-
-@dataclass(frozen=True)
-class Subject:
-    """The photo. `index` is its place in the training part, which its random values depend on."""
-
-    path: str  # as the system gives it
-    name: str
-    index: int = 0
-    label: str = ""
-    is_from_data: bool = False
+_NUM_COMPARED = 8  # tiles of each side
 
 
 class PreviewPanel(Panel):
-    """Asks for variants whenever something that they depend on changes; the newest question wins."""
+    """Asks for pictures whenever something that they depend on changes; the newest question wins."""
 
     variant_opened = Signal(int)
+    answered = Signal(object)  # the worker's result for the draft: costs, failures
 
-    def __init__(self, context: Context, parent: QWidget | None = None):
+    def __init__(self, context: Context, draft: PipelineDraft, parent: QWidget | None = None):
         super().__init__("Preview", name="augment.preview", parent=parent)
-        self._context, self._store = context, context.store
-        self._subject: Subject | None = None
-        self._order: list[int] = []  # indices into the training part, classes mixed
-        self._place = 0
+        self._context, self._store, self._draft = context, context.store, draft
+        self.subjects = Subjects(context.store, self)
         self._epoch = 0  # the first one shown
-        self._asked: tuple | None = None
         self._is_active = False
-        self._path = ""  # of the photo that is asked for
+        self._other: tuple[str, Augment] | None = None  # what the draft is compared with
+        self._asker = Asker(context.preview, "augment.variants", self)
+        self._other_asker = Asker(context.preview, "augment.other", self)
         # The original is the whole photo, not what validation sees of it: that is cropped for some backbones.
         self._loader = ThumbLoader(self, read=read_whole, threads=1)
-        self._loader.loaded.connect(lambda _: self._show_when_whole())
-        self._tiles: list[Variant] | None = None
+        self._loader.loaded.connect(self._on_loader_loaded)
+        self._original_path = ""
         self._last_reroll = QElapsedTimer()
         self._mute = QTimer(self, singleShot=True, interval=_MUTE_AFTER_MS)
         self._mute.timeout.connect(lambda: self.grid.set_stale(True))
         self._make_head()
+        self._make_tools()
         self.banner = Banner(name="augment.error")
         self.body.addWidget(self.banner)
-        self.grid = VariantGrid(name="augment.grid")
-        self.grid.opened.connect(self.variant_opened)
-        self.body.addWidget(self.grid, 1000)
+        self._make_grids()
         self.body.addLayout(self._make_foot())
         self.body.addStretch(1)  # takes what the grid does not
         left, _, right, bottom = self.body.getContentsMargins()
-        self.body.setContentsMargins(left, px(4), right, bottom)
+        self.body.setContentsMargins(left, px(2), right, bottom)
+        for asker, grid in ((self._asker, self.grid), (self._other_asker, self.other_grid)):
+            asker.picture_came.connect(lambda index, variant, grid=grid: self._on_picture_came(grid, index, variant))
+            asker.failed.connect(self._on_failed)
+        self._asker.finished.connect(self._on_finished)
+        self._asker.loading.connect(lambda: self.fact_label.setText("Starting the preview…"))
         self._store.experiment_changed.connect(self._on_store_experiment_changed)
-        self._store.dataset_changed.connect(self._on_store_dataset_changed)
-        self._on_store_dataset_changed(self._store.dataset)
+        self._store.dataset_changed.connect(lambda _: self._show_classes())
+        self.subjects.changed.connect(self._on_subjects_changed)
+        draft.solo_changed.connect(self.refresh)
+        self._show_classes()
+
+    # Controls
 
     def _make_head(self) -> None:
         self.subtitle_label.hide()
-        self.name_label = PlainLabel("", "label", "muted", elide=Qt.TextElideMode.ElideMiddle)
         self.head.takeAt(self.head.count() - 1)
-        self.head.addWidget(self.name_label, 1)
+        self.mode_choice = Segmented([("photo", "Photo"), ("photos", "Photos"), ("batch", "Batch")], "photo", name="augment.mode")
+        self.mode_choice.setAccessibleName("What the preview shows")
+        for index, words in enumerate(
+            (
+                "One photo in the next 15 epochs",
+                "One variant each of 16 photos",
+                "A training batch, after MixUp and CutMix, with its labels",
+            )
+        ):
+            self.mode_choice.findChildren(QWidget, f"augment.mode.{index}")[0].setToolTip(words)
+        self.mode_choice.value_changed.connect(self._on_mode_chosen)
+        self.compare_button = icon_button("git-diff", "Compare with another pipeline", name="augment.compare")
+        self.compare_button.setCheckable(True)
+        self.compare_button.clicked.connect(self._on_compare_clicked)
+        self.lock_button = icon_button("lock-simple", "Keep these random values", name="augment.lock")
+        self.lock_button.setCheckable(True)
+        self.lock_button.toggled.connect(self._show_lock)
+        self.reroll_button = button(
+            "Re-roll", "dice-five", small=True, name="augment.reroll", tooltip="The next epochs (R)", on_click=self.reroll
+        )
+        self.head.addWidget(self.mode_choice)
+        self.head.addStretch(1)
+        for widget in (self.compare_button, self.lock_button, self.reroll_button):
+            self.head.addWidget(widget)
+
+    def _make_tools(self) -> None:
+        row = QHBoxLayout()
+        row.setSpacing(px(6))
         self.class_box = ComboBox(name="augment.class")
         self.class_box.setAccessibleName("Photo of the class")
-        self.class_box.setFixedWidth(px(122))
+        self.class_box.setFixedWidth(px(124))
         self.class_box.value_changed.connect(self._on_class_chosen)
-        self.back_button = icon_button("caret-left", "Show the photo before", name="augment.back", on_click=lambda: self.step(-1))
-        self.next_button = icon_button("caret-right", "Show the next photo", name="augment.next", on_click=lambda: self.step(1))
+        self.back_button = icon_button(
+            "caret-left", "Show the photo before", small=True, name="augment.back", on_click=lambda: self.step(-1)
+        )
+        self.next_button = icon_button("caret-right", "Show the next photo", small=True, name="augment.next", on_click=lambda: self.step(1))
+        self.name_label = PlainLabel("", "label", "muted", elide=Qt.TextElideMode.ElideMiddle)
+        self.solo_button = button(
+            "",
+            kind="link",
+            small=True,
+            name="augment.solo",
+            tooltip="Show all steps again (S)",
+            on_click=lambda: self._draft.set_solo(self._draft.solo),
+        )
         self.network_toggle = Toggle("As the network sees it", checked=True, name="augment.as_network")
+        self.network_toggle.setAccessibleName("As the network sees it")
+        set_plain_tooltip(self.network_toggle, "At the input size of the network, bit for bit what training is given. Off: larger.")
         self.network_toggle.toggled.connect(lambda _: self.refresh())
-        self.reroll_button = button("Re-roll", "dice-five", name="augment.reroll", tooltip="The next epochs (R)", on_click=self.reroll)
-        for widget in (self.class_box, self.back_button, self.next_button, self.network_toggle, self.reroll_button):
-            self.head.addWidget(widget)
+        for widget in (self.class_box, self.back_button, self.next_button):
+            row.addWidget(widget)
+        row.addWidget(self.name_label, 1)
+        row.addWidget(self.solo_button)
+        row.addWidget(self.network_toggle)
+        self.body.addLayout(row)
+
+    def _make_grids(self) -> None:
+        self.grid = VariantGrid(name="augment.grid")
+        self.grid.opened.connect(self.variant_opened)
+        self.other_grid = VariantGrid(num_tiles=_NUM_COMPARED, name="augment.other_grid")
+        self.left_label = PlainLabel("This pipeline", "strong")
+        self.right_label = PlainLabel("", "strong", elide=Qt.TextElideMode.ElideRight)
+        self._other_half = QWidget()
+        row = QHBoxLayout()
+        row.setSpacing(px(12))
+        for half, label, grid in ((QWidget(), self.left_label, self.grid), (self._other_half, self.right_label, self.other_grid)):
+            column = QVBoxLayout(half)
+            column.setContentsMargins(0, 0, 0, 0)
+            column.setSpacing(px(4))
+            column.addWidget(label)
+            column.addWidget(grid, 1000)
+            column.addStretch(1)
+            row.addWidget(half, 1)
+        self.body.addLayout(row, 1000)
+        self.left_label.hide()
+        self._other_half.hide()
 
     def _make_foot(self) -> QHBoxLayout:
         row = QHBoxLayout()
@@ -104,88 +168,132 @@ class PreviewPanel(Panel):
     def resizeEvent(self, event: QResizeEvent) -> None:
         """A narrow panel does without what can be had elsewhere: the name stands in the foot, arrows reach every class."""
         super().resizeEvent(event)
-        self.name_label.setVisible(self.width() >= px(660))
+        self.name_label.setVisible(self.width() >= px(520))
+        self.title_label.setVisible(self.width() >= px(450))
+        self.network_toggle.setText("As the network sees it" if self.width() >= px(430) else "Network’s view")
         self._show_class_box()
 
     def _show_class_box(self) -> None:
-        self.class_box.setVisible(self._store.dataset is not None and self.width() >= px(570))
+        self.class_box.setVisible(self._store.dataset is not None and self.width() >= px(360))
 
-    # The photo
-
-    @property
-    def _name(self) -> str:
-        return shown(self._subject.name.rpartition("/")[2]) if self._subject else "test card"
-
-    @property
-    def subject(self) -> Subject | None:
-        return self._subject
-
-    def step(self, by: int) -> None:
-        """The next or previous photo of the data set, or of the chosen class."""
-        if self._order:
-            self._place = (self._place + by) % len(self._order)
-            self._epoch = 0
-            self._choose_from_data()
-
-    def show_file(self, path: str) -> None:
-        """A photo from anywhere, for instance dropped on the page."""
-        self._epoch = 0
-        self._set_subject(Subject(path, os.path.basename(path)))
-
-    def reroll(self) -> None:
-        """The next epochs: new random values."""
-        if self._last_reroll.isValid() and self._last_reroll.elapsed() < _REROLL_EVERY_MS:
-            return
-        self._last_reroll.start()
-        self._epoch += NUM_VARIANTS
-        self.refresh()
-
-    def _on_store_dataset_changed(self, dataset) -> None:
+    def _show_classes(self) -> None:
+        dataset = self._store.dataset
         names = dataset.classes if dataset is not None else ()
-        self.class_box.set_options([("", "All classes"), *((name, shown(name)) for name in names)], self.class_box.value)
+        self.class_box.set_options([("", "All classes"), *((name, shown(name)) for name in names)], self.subjects.label)
         self._show_class_box()
         for widget in (self.back_button, self.next_button):
             widget.setVisible(dataset is not None)
-        self._fill_order()
-        if dataset is None:
-            if self._subject is None or self._subject.is_from_data:
-                self._subject = None
-            self.refresh()
-        elif self._subject is None or self._subject.is_from_data or not os.path.exists(self._subject.path):
-            self._keep_photo()
+        for value in ("photos", "batch"):
+            self.mode_choice.set_option_enabled(value, dataset is not None, "" if dataset is not None else "Open images first.")
+        if dataset is None and self.mode != "photo":
+            self.mode_choice.set_value("photo")
 
-    def _fill_order(self) -> None:
-        dataset, label = self._store.dataset, self.class_box.value
-        samples = dataset.part("train") if dataset is not None else ()
-        chosen = [i for i, s in enumerate(samples) if not label or s.label == label]
-        self._order = sorted(chosen, key=lambda i: zlib.crc32(samples[i].id.encode("utf-8", "surrogatepass")))
+    def _show_lock(self, is_locked: bool) -> None:
+        self.reroll_button.setEnabled(not is_locked)
 
-    def _keep_photo(self) -> None:
-        """Stay at the photo that is shown where it is still there."""
-        dataset = self._store.dataset
-        name = self._subject.name if self._subject else None
-        samples = dataset.part("train")
-        self._place = next((i for i, at in enumerate(self._order) if samples[at].id == name), 0)
-        self._choose_from_data()
+    # What is shown
 
-    def _choose_from_data(self) -> None:
-        dataset = self._store.dataset
-        if dataset is None or not self._order:
-            self._subject = None
-            self.refresh()
-            return
-        index = self._order[self._place]
-        sample = dataset.part("train")[index]
-        self._set_subject(Subject(dataset.path_of(sample), sample.id, index, sample.label, is_from_data=True))
+    @property
+    def mode(self) -> Mode:
+        return self.mode_choice.value
 
-    def _on_class_chosen(self, _name: str) -> None:
-        self._fill_order()
-        self._place, self._epoch = 0, 0
-        self._choose_from_data()
+    @property
+    def subject(self) -> Subject | None:
+        return self.subjects.subject
 
-    def _set_subject(self, subject: Subject) -> None:
-        self._subject = subject
+    @property
+    def is_busy(self) -> bool:
+        return self._loader.is_busy
+
+    def set_mode(self, mode: Mode) -> None:
+        self.mode_choice.set_value(mode)
+        self._on_mode_chosen(mode)
+
+    def _on_mode_chosen(self, mode: Mode) -> None:
+        self.network_toggle.setEnabled(mode != "batch")
         self.refresh()
+
+    def step(self, by: int) -> None:
+        """The next or previous photo; new random values unless they are locked."""
+        self._start_anew()
+        self.subjects.step(by if self.mode == "photo" else by * NUM_TILES)
+
+    def show_file(self, path: str) -> None:
+        """A photo from anywhere, for instance dropped on the page."""
+        self._start_anew()
+        if self.mode != "photo":
+            self.mode_choice.set_value("photo")
+        self.subjects.show_file(path)
+
+    def _start_anew(self) -> None:
+        if not self.lock_button.isChecked():
+            self._epoch = 0
+
+    def _on_class_chosen(self, label: str) -> None:
+        self._start_anew()
+        self.subjects.choose_class(label)
+
+    def reroll(self) -> None:
+        """The next epochs: new random values."""
+        if self.lock_button.isChecked() or self._last_reroll.isValid() and self._last_reroll.elapsed() < _REROLL_EVERY_MS:
+            return
+        self._last_reroll.start()
+        self._epoch += self._num if self.mode == "photo" else 1
+        self.refresh()
+
+    @property
+    def _num(self) -> int:
+        """Pictures that are asked for beside the original."""
+        tiles = _NUM_COMPARED if self._other is not None else NUM_TILES
+        return tiles - 1 if self.mode == "photo" else tiles
+
+    # Two pipelines side by side
+
+    @property
+    def other(self) -> str:
+        """What the draft is compared with, in words; empty when it is not."""
+        return self._other[0] if self._other else ""
+
+    def compare_with(self, title: str, augment: Augment) -> None:
+        self._other = (title, augment)
+        self._show_other()
+
+    def end_compare(self) -> None:
+        self._other = None
+        self._show_other()
+
+    def _show_other(self) -> None:
+        is_compared = self._other is not None
+        self.compare_button.setChecked(is_compared)
+        self.left_label.setVisible(is_compared)
+        self._other_half.setVisible(is_compared)
+        self.right_label.setText(self.other)
+        self.grid.num_tiles = _NUM_COMPARED if is_compared else NUM_TILES
+        self.grid.show_variants([])
+        self.grid.updateGeometry()
+        self.other_grid.show_variants([])
+        self._asker.forget()
+        self._other_asker.forget()
+        self.refresh()
+
+    def _on_compare_clicked(self) -> None:
+        self.compare_button.setChecked(self._other is not None)
+        if self._other is not None:
+            self.end_compare()
+        else:
+            self.compare_menu().popup(self.compare_button.mapToGlobal(self.compare_button.rect().bottomLeft()))
+
+    def compare_menu(self) -> QMenu:
+        """This pipeline as it is now, or a preset."""
+        menu = QMenu(self)
+        menu.setAttribute(Qt.WidgetAttribute.WA_DeleteOnClose)
+        now = self._draft.augment
+        menu.addAction("As it is now, to see what the next edits change").triggered.connect(lambda *_: self.compare_with("Before", now))
+        menu.addSeparator()
+        for preset in PRESETS:
+            augment = Augment(preset=preset.key, horizontal_flip=now.horizontal_flip)
+            menu.addAction(preset.title).triggered.connect(lambda *_, t=preset.title, a=augment: self.compare_with(t, a))
+        return menu
 
     # Asking
 
@@ -199,94 +307,101 @@ class PreviewPanel(Panel):
         if (old.augment, old.model, old.training.seed) != (new.augment, new.model, new.training.seed):
             self.refresh()
 
+    def _on_subjects_changed(self) -> None:
+        self.class_box.set_value(self.subjects.label)
+        self.refresh()
+
     def refresh(self) -> None:
         """Ask for the pictures unless they are the ones shown or asked for already."""
-        subject = self._subject
-        self.name_label.setText(self._name)
+        self.name_label.setText(self.subjects.name)
+        step = self._draft.steps[self._draft.solo[0]] if self._draft.solo is not None else None
+        self.solo_button.setVisible(step is not None)
+        self.solo_button.setText(f"{title_of(step.name)} alone" if step else "")
         if not self._is_active:
             return
+        try:
+            subjects = (self.subjects.one(),) if self.mode == "photo" else self.subjects.several(self._num)
+        except OSError as exc:
+            self._on_failed(f"The test picture cannot be written: {exc.strerror or exc}.", "Make room on the disk, or open a folder.")
+            return
+        if self._ask(self._asker, subjects, self._draft.shown_augment()):
+            self.spinner.show()
+            self._mute.start()
+            self._say_facts()
+        if self._other is not None:
+            self._ask(self._other_asker, subjects, self._other[1])
+
+    def _ask(self, asker: Asker, subjects: tuple[Subject, ...], augment: Augment) -> bool:
         experiment = self._store.experiment
-        if not self.network_toggle.isChecked():
+        if not self.network_toggle.isChecked() and self.mode != "batch":
             size = min(1024, max(LARGER_PX, experiment.model.input_size))
             experiment = experiment.changed({"model.input_size": size})
-        question = (subject, self._epoch, experiment.augment, experiment.model, experiment.training.seed)
-        if question == self._asked:
-            return
-        self._asked = question
-        try:
-            path = path_to_text(subject.path if subject else test_card_path())
-        except OSError as exc:
-            self._on_failed(
-                question, f"The test picture cannot be written: {exc.strerror or exc}.", "Make room on the disk, or open a folder."
-            )
-            return
-        # What the pictures depend on and no more: a long list of left-out files need not travel.
-        raw = experiment.model_dump(mode="json", include={"schema_version", "name", "model", "augment", "training"})
-        raw["data"] = {"max_megapixels": experiment.data.max_megapixels}
-        self._path = subject.path if subject else path
-        self._tiles = None
-        self._mute.start()
-        self.spinner.setVisible(True)
-        self._say_facts(experiment.model.input_size)
-        self._loader.pixmap(self._path, _ORIGINAL_PX)
-        params = {
-            "experiment": raw, "image_path": path, "sample_index": subject.index if subject else 0, "epoch": self._epoch,
-            "count": NUM_VARIANTS,
-        }  # fmt: skip
-        self._context.preview.call(
-            "variants",
-            params,
-            lambda result: self._on_variants(question, result),
-            lambda error: self._on_failed(question, error.sentence, error.fix),
-            lambda done, total, what: self._on_progress(question, what),
-            key="augment.variants",
+        num = self._num if self.mode == "photo" else len(subjects)
+        question = Question(
+            self.mode, subjects, self._epoch, num, augment, experiment.model, experiment.training.seed, experiment.data.max_megapixels
         )
+        if question == asker.question:
+            return False
+        grid = self.grid if asker is self._asker else self.other_grid
+        grid.begin(num + question.first)
+        if question.first:
+            self._original_path = subjects[0].path
+            self._show_original()
+        return asker.ask(question, plain_experiment(experiment, augment))
 
-    def _say_facts(self, size: int) -> None:
-        sees = "as the network gets it" if self.network_toggle.isChecked() else "larger than the network gets it"
-        where = "" if self._subject and self._subject.is_from_data else " (not a training image)" if self._subject else ""
-        epochs = f"epochs {self._epoch + 1} to {self._epoch + NUM_VARIANTS}"
-        name = self._name if len(self._name) <= 28 else f"{self._name[:16]}…{self._name[-11:]}"
-        self.fact_label.setText(f"{name}{where} · {size} × {size} px, {sees} · {epochs}")
-
-    def _on_progress(self, question: tuple, what: str) -> None:
-        if question == self._asked and what.startswith("loading"):
-            self.fact_label.setText("Starting the preview…")
-
-    def _on_variants(self, question: tuple, result: dict) -> None:
-        images = [take_image(reference) for reference in result["images"]]
-        if question == self._asked:
-            first = question[1]
-            pairs = zip(images, result["seeds"], strict=True)
-            self._tiles = [Variant(QPixmap.fromImage(image), first + i, seed) for i, (image, seed) in enumerate(pairs)]
-            self._show_when_whole()
-
-    def _show_when_whole(self) -> None:
-        """The original comes from the file itself, the variants from the worker; they are shown together."""
-        if self._tiles is None:
+    def _show_original(self) -> None:
+        picture = self._loader.pixmap(self._original_path, _ORIGINAL_PX)
+        if picture is None and self._original_path not in self._loader.failed:
             return
-        original = self._loader.pixmap(self._path, _ORIGINAL_PX)
-        if original is None and self._path not in self._loader.failed:
-            return
-        tiles, self._tiles = self._tiles, None
-        self._finish()
-        self.banner.hide()
-        self.grid.show_variants([Variant(original or QPixmap()), *tiles])
-        self.seed_label.setText(f"seed {tiles[0].seed}")
-        self._say_facts(self._asked[3].input_size)
+        for grid in (self.grid, self.other_grid):
+            if grid.num_wanted and (grid is self.grid or self._other is not None):
+                grid.show_variant(0, Variant(picture or QPixmap()))
 
-    def _finish(self) -> None:
+    def _on_loader_loaded(self, path: str) -> None:
+        if path == self._original_path and self.mode == "photo":
+            self._show_original()
+
+    def _on_picture_came(self, grid: VariantGrid, index: int, variant: Variant) -> None:
+        if grid is self.grid and not self.banner.isHidden():
+            self.banner.hide()
+        grid.show_variant(index, variant)
+
+    def _on_finished(self, result: dict[str, Any]) -> None:
         self._mute.stop()
-        self.spinner.setVisible(False)
+        self.spinner.hide()
+        self.grid.set_stale(False)
+        self._say_facts()
+        variants = [variant for variant in self.grid.variants if variant is not None and variant.epoch is not None]
+        seed = variants[0].seed if variants else None
+        self.seed_label.setText(f"seed {seed}" if seed is not None else "")
+        self.answered.emit(result)
 
-    def _on_failed(self, question: tuple, sentence: str, fix: str) -> None:
-        if question != self._asked:
+    def _say_facts(self) -> None:
+        question = self._asker.question
+        if question is None:
             return
-        self._finish()
-        self._asked = None  # the same question may be asked again
+        size = question.model.input_size
+        epochs = (
+            f"epochs {question.epoch + 1} to {question.epoch + question.num}" if question.mode == "photo" else f"epoch {question.epoch + 1}"
+        )
+        if question.mode == "photo":
+            subject = self.subject
+            where = "" if subject and subject.is_from_data else " (not a training image)" if subject else ""
+            name = self.subjects.name
+            what = (name if len(name) <= 28 else f"{name[:16]}…{name[-11:]}") + where
+        else:
+            what = f"{question.num} photos" if question.mode == "photos" else f"a batch of {question.num}"
+        is_network = self.network_toggle.isChecked() or question.mode == "batch"
+        sees = "as the network gets it" if is_network else "larger than the network gets it"
+        self.fact_label.setText(f"{what} · {size} × {size} px, {sees} · {epochs}")
+
+    def _on_failed(self, sentence: str, fix: str) -> None:
+        self._mute.stop()
+        self.spinner.hide()
+        self._asker.forget()  # the same question may be asked again
         self.grid.show_variants([])
         self.seed_label.setText("")
         actions = [("Try again", self.refresh)]
-        if self._subject is not None and self._order:
+        if self.subject is not None and self.subjects.has_data:
             actions.append(("Next photo", lambda: self.step(1)))
         self.banner.show_message("error", sentence, fix, tuple(actions))

@@ -1,0 +1,117 @@
+"""Questions to the preview worker: which pictures a grid shows. The newest question wins; pictures are shown one by one as they come."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from PySide6.QtCore import QObject, Signal
+from PySide6.QtGui import QPixmap
+
+from studio.core.experiment import Augment, Experiment, Model
+from studio.gui.pages.augment.subject import Subject
+from studio.gui.pages.augment.variant import Drawn, Variant
+from studio.gui.workers import WorkerClient, take_image
+from studio.supervise.worker import WorkerError
+
+Mode = Literal["photo", "photos", "batch"]
+
+
+@dataclass(frozen=True)
+class Question:
+    """All that the pictures of a grid depend on, and no more. `num` pictures: epochs of one photo, or one epoch of so many photos."""
+
+    mode: Mode
+    subjects: tuple[Subject, ...]
+    epoch: int
+    num: int
+    augment: Augment
+    model: Model
+    seed: int
+    max_megapixels: float
+
+    @property
+    def first(self) -> int:
+        """The tile of the first picture: the original stands before variants of one photo."""
+        return 1 if self.mode == "photo" else 0
+
+
+def plain_experiment(experiment: Experiment, augment: Augment) -> dict[str, Any]:
+    """What the worker needs to know: a long list of left-out files need not travel."""
+    raw = experiment.model_dump(mode="json", include={"schema_version", "name", "model", "training"})
+    raw["data"] = {"max_megapixels": experiment.data.max_megapixels}
+    raw["augment"] = augment.model_dump(mode="json")
+    return raw
+
+
+class Asker(QObject):
+    """One grid's line to the worker."""
+
+    picture_came = Signal(int, object)  # tile, Variant
+    finished = Signal(object)  # the worker's result
+    failed = Signal(str, str)  # sentence, fix
+    loading = Signal()  # the worker reads its libraries first
+
+    def __init__(self, worker: WorkerClient, key: str, parent: QObject | None = None):
+        super().__init__(parent)
+        self._worker, self._key = worker, key
+        self.question: Question | None = None
+
+    def ask(self, question: Question, experiment: dict[str, Any]) -> bool:
+        """False when these pictures are shown or asked for already."""
+        if question == self.question:
+            return False
+        self.question = question
+        is_photo = question.mode == "photo"
+        subjects = question.subjects * question.num if is_photo else question.subjects
+        raw = [
+            {"path": s.path_text, "index": s.index, "epoch": question.epoch + (i if is_photo else 0), "label": s.label}
+            for i, s in enumerate(subjects)
+        ]
+        self._worker.call(
+            "batch" if question.mode == "batch" else "tiles",
+            {"experiment": experiment, "subjects": raw},
+            lambda result: self._on_result(question, result),
+            lambda error: self._on_error(question, error),
+            lambda done, total, what: self._on_progress(question, what),
+            on_part=lambda part: self._on_part(question, part),
+            key=self._key,
+        )
+        return True
+
+    def forget(self) -> None:
+        """The same question may be asked again."""
+        self.question = None
+
+    def _on_part(self, question: Question, part: dict[str, Any]) -> None:
+        picture = QPixmap.fromImage(take_image(part["image"])) if "image" in part else QPixmap()
+        if question != self.question:
+            return
+        index, is_photo = part["tile"], question.mode == "photo"
+        variant = Variant(
+            picture,
+            question.epoch + (index if is_photo else 0),
+            part.get("seed"),
+            "" if is_photo else question.subjects[index].name,
+            tuple(drawn_from(each) for each in part.get("drawn", ())),
+            tuple((name, share) for name, share in part.get("labels", ())),
+            part.get("error", ""),
+        )
+        self.picture_came.emit(question.first + index, variant)
+
+    def _on_result(self, question: Question, result: dict[str, Any]) -> None:
+        if question == self.question:
+            self.finished.emit(result)
+
+    def _on_error(self, question: Question, error: WorkerError) -> None:
+        if question == self.question:
+            self.question = None
+            self.failed.emit(error.sentence, error.fix)
+
+    def _on_progress(self, question: Question, what: str) -> None:
+        if question == self.question and what.startswith("loading"):
+            self.loading.emit()
+
+
+def drawn_from(raw: dict[str, Any]) -> Drawn:
+    return Drawn(raw["step"], raw["name"], tuple((name, text) for name, text in raw.get("values", ())), raw.get("failure") or "")
