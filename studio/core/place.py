@@ -20,6 +20,11 @@ def cache_dir() -> Path:
     return _home("cache", platformdirs.user_cache_dir(APP))
 
 
+def config_dir() -> Path:
+    """What a person has made to keep: presets."""
+    return _home("config", platformdirs.user_config_dir(APP))
+
+
 def state_dir() -> Path:
     """Drafts, window geometry, recent projects."""
     return _home("state", platformdirs.user_state_dir(APP))

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from studio.catalog.augments.catalog import catalog
 from studio.core.experiment import Augment, TransformSpec
 
 BICUBIC, REFLECT = 2, 4  # cv2.INTER_CUBIC, cv2.BORDER_REFLECT_101
@@ -40,11 +41,13 @@ def preset_of(augment: Augment) -> Preset | None:
 
 
 def _step(name: str, p: float = 1.0, of: tuple[TransformSpec, ...] = (), **params) -> TransformSpec:
-    return TransformSpec(name=name, p=p, params=params, of=of)
+    """A step that says what differs from the defaults, as the page does."""
+    known = catalog()[name]
+    return TransformSpec(name=name, p=p, params={n: v for n, v in params.items() if known.param(n).default != v}, of=of)
 
 
 def _crop(least_area: float) -> TransformSpec:
-    return _step("RandomResizedCrop", scale=(least_area, 1.0), ratio=(3 / 4, 4 / 3), interpolation=BICUBIC, area_for_downscale="image")
+    return _step("RandomResizedCrop", scale=(least_area, 1.0), interpolation=BICUBIC, area_for_downscale="image")
 
 
 def _flip(mirror: bool) -> tuple[TransformSpec, ...]:
@@ -52,9 +55,8 @@ def _flip(mirror: bool) -> tuple[TransformSpec, ...]:
 
 
 def _turn(degrees: float, shift: float, shear: float, p: float) -> TransformSpec:
-    return _step(
-        "Affine", p, rotate=(-degrees, degrees), translate_percent=(-shift, shift), shear=(-shear, shear), border_mode=REFLECT
-    )  # fmt: skip
+    more = {"translate_percent": (-shift, shift), "shear": (-shear, shear)} if shift else {}
+    return _step("Affine", p, rotate=(-degrees, degrees), border_mode=REFLECT, **more)  # fmt: skip
 
 
 def _colour(amount: float, hue: float, p: float) -> TransformSpec:
@@ -77,7 +79,7 @@ def _strong(mirror: bool) -> tuple[TransformSpec, ...]:
         _turn(20.0, 0.05, 8.0, 0.7),
         _colour(0.4, 0.05, 0.8),
         _step("OneOf", 0.3, (_step("GaussianBlur", 0.5, sigma_limit=(0.3, 1.5)), _step("GaussNoise", 0.5, std_range=(0.02, 0.08)))),
-        _step("CoarseDropout", 0.5, num_holes_range=(1, 2), hole_height_range=(0.1, 0.3), hole_width_range=(0.1, 0.3)),
+        _step("CoarseDropout", 0.5, hole_height_range=(0.1, 0.3), hole_width_range=(0.1, 0.3)),
     )
 
 
@@ -85,7 +87,7 @@ def _photo_robustness(mirror: bool) -> tuple[TransformSpec, ...]:
     """The corruptions of real cameras and uploads, milder than those of ImageNet-C (arXiv 1903.12261)."""
     blurs = (
         _step("GaussianBlur", 0.5, sigma_limit=(0.3, 1.5)),
-        _step("MotionBlur", 0.5, blur_limit=(3, 7)),
+        _step("MotionBlur", 0.5),
         _step("Defocus", 0.5, radius=(1, 3), alias_blur=(0.1, 0.3)),
     )
     noises = (_step("GaussNoise", 0.5, std_range=(0.02, 0.08)), _step("ISONoise", 0.5))

@@ -11,9 +11,10 @@ import os
 import re
 import sys
 import types
+import warnings
 from typing import Annotated, Any, Literal, Union, get_args, get_origin
 
-from studio.catalog.augments.default import OUR_DEFAULTS, SIZE_PARAMS
+from studio.catalog.augments.default import OUR_DEFAULTS, SIZE_PARAMS, completed
 from studio.catalog.augments.schema_words import (
     BOUNDS,
     CHOICE_TITLES,
@@ -51,7 +52,7 @@ def _transform(name: str, cls: type) -> dict[str, Any]:
     document = inspect.getdoc(cls) or ""
     helps = _argument_helps(document)
     defaults = _defaults(name, cls, signature)
-    params, unused = [], []
+    params, unused = [], _leftovers(name, cls)
     for field, info in schema.model_fields.items():
         if field in ("p", "strict"):
             continue
@@ -91,6 +92,13 @@ def _defaults(name: str, cls: type, signature: inspect.Signature) -> dict[str, A
     if cls.InitSchema(**(given | ranges)).model_dump() != made:
         raise ValueError(f"the ranges of {name} mean something else: {ranges}")
     return given | ranges
+
+
+def _leftovers(name: str, cls: type) -> list[str]:
+    """What the library writes into its dictionaries beside the parameters: arguments of base classes that have no effect."""
+    with warnings.catch_warnings(action="ignore"):
+        written = cls(**completed(name, {}, 64)).to_dict()["transform"]
+    return sorted(written.keys() - cls.InitSchema.model_fields.keys() - {"__class_fullname__", "p"})
 
 
 def _param(owner: str, name: str, annotation: Any, default: Any, help_: str, is_input_size: bool) -> dict[str, Any]:
