@@ -45,6 +45,7 @@ class StageDescribed:
     is_frozen: bool
     lr_factor: float = 1.0
     thaw_epoch: int | None = None  # the epoch from which it trains, 0 from the start; None for never
+    num_trainable: int | None = None  # weights of it that train at the start of the session; None in older journals
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -38,6 +38,9 @@ def _parts(dataset: Dataset) -> list[Problem]:
 
 
 def _files(experiment: Experiment) -> list[Problem]:
+    start = experiment.model.start_run
+    if start and not os.path.isdir(text_to_path(start)):
+        return [error("model.start_run", f"There is no run “{start}”. Choose it again, or clear the field.")]
     path = experiment.model.weights_file
     if path and not (os.path.isfile(text_to_path(path)) or os.path.isfile(path)):
         return [error("model.weights_file", f"There is no weights file “{path}”. Choose it again, or clear the field.")]

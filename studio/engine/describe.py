@@ -8,7 +8,7 @@ from typing import Any
 
 import torch
 
-from studio.catalog.backbones import Built, backbone_info, build_backbone
+from studio.catalog.backbones import Built, backbone_info, build_model
 from studio.catalog.backbones.describe import StageDescription, describe
 from studio.catalog.optimisers import kind_of
 from studio.core.experiment import Model, Optimiser, Training, parse_experiment
@@ -35,7 +35,7 @@ def describe_model(model: Model, training: Training, optimiser: Optimiser, num_c
     activations: every layer's output from the first training stage on (kept for the backward pass), before it the two largest of one
     layer. In half precision activations take two bytes. Buffers of the libraries come on top: 0.3 to 1 GB on a GPU.
     """
-    shapes = _shapes(model.source, model.backbone, model.input_size, num_classes)
+    shapes = shapes_of(model, num_classes)
     spec = parse_experiment({"model": model.model_dump(), "training": training.model_dump(), "optimiser": optimiser.model_dump()})
     network = frozen_as_asked(shapes.built.module, shapes.built.stages, spec)
     stages = [
@@ -89,12 +89,20 @@ def _memory(
     }
 
 
+def shapes_of(model: Model, num_classes: int) -> _Shapes:
+    """The network of `model` without values, kept for the next question. Raises BadInput."""
+    fields = {"source", "backbone", "cut", "head", "dropout", "input_size"}
+    return _shapes(model.model_dump_json(include=fields), num_classes)
+
+
 @lru_cache(maxsize=8)
-def _shapes(source: str, name: str, input_size: int, num_classes: int) -> _Shapes:
-    built = build_backbone(source, name, num_classes=num_classes, pretrained=False, input_size=input_size, device="meta")
-    stages = tuple(describe(built, input_size))
-    work = stage_work(built.module, built.stages, torch.empty(1, 3, input_size, input_size, device="meta"))
-    return _Shapes(built, stages, tuple(_outputs(built, input_size)), tuple(work))
+def _shapes(asked: str, num_classes: int) -> _Shapes:
+    model = Model.model_validate_json(asked)
+    built = build_model(model, num_classes, device="meta")
+    stages = tuple(describe(built, model.input_size))
+    size = model.input_size
+    work = stage_work(built.module, built.stages, torch.empty(1, 3, size, size, device="meta"))
+    return _Shapes(built, stages, tuple(_outputs(built, size)), tuple(work))
 
 
 def _outputs(built: Built, input_size: int) -> list[tuple[int, int]]:

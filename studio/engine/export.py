@@ -120,6 +120,7 @@ def as_exportable(trained: Trained) -> Exportable:
         trained.std,
         trained.interpolation,
         trained.crop_fraction,
+        not (trained.experiment.model.cut or trained.experiment.model.head),
     )
 
 

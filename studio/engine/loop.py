@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from itertools import islice
 from typing import Any
 
@@ -15,7 +15,9 @@ from torch import nn
 from studio.catalog.optimisers import begin_anew
 from studio.core import event as ev
 from studio.core.edit import edit_problems, edited, in_force
+from studio.core.experiment import Experiment
 from studio.core.file import write_atomically
+from studio.core.problem import BadInput, Problem
 from studio.core.rng import step_seed
 from studio.engine.average import Average
 from studio.engine.checkpoint import find_checkpoint, optimiser_tensors, save_checkpoint, state_sha256
@@ -143,12 +145,13 @@ def _between_files(s: Setup) -> None:
 
 def thaw(s: Setup) -> None:
     """Freeze and thaw at the start of an epoch, and tell where that changes something."""
-    p = s.progress
+    p, before = s.progress, s.network.plan
+    trained = [group.get("trains", False) for group in s.optimiser.param_groups]
     thawed, frozen = freeze_for(s, p.epoch)
-    if not (thawed or frozen):
+    if s.network.plan == before:
         return
-    for group in s.optimiser.param_groups:
-        if s.network.stages[group["stage"]].name in thawed:
+    for group, was_trained in zip(s.optimiser.param_groups, trained, strict=True):
+        if group["trains"] and not was_trained:
             begin_anew(s.optimiser, group)
     num_trainable = sum(weight.numel() for weight in s.network.trainable())
     s.reporter.tell(ev.StagesThawed(step=p.step, epoch=p.epoch, stages=thawed, frozen=frozen, num_trainable=num_trainable))
@@ -164,6 +167,7 @@ def take_edits(s: Setup) -> None:
             epochs_begun=p.epoch + (p.step_in_epoch > 0),
             stages=[stage.name for stage in s.network.stages],
         )
+        problems = problems or _freezing_problems(s, s.experiment.changed(taken | values))
         if problems:
             s.reporter.warn("edit-refused", f"The change was not made: {problems[0]}", "Everything goes on as before.")
         else:
@@ -179,6 +183,17 @@ def apply_edit(s: Setup, values: dict[str, Any]) -> None:
     s.edits = edited(s.asked, s.edit_events)
     s.rates.after_edit(s.edits)
     s.experiment = in_force(s.asked, s.edits, s.progress.step)
+
+
+def _freezing_problems(s: Setup, changed: Experiment) -> Sequence[Problem]:
+    """Why what trains cannot be changed like this."""
+    if changed.model == s.experiment.model:
+        return ()
+    try:
+        s.network.plan_for(s.progress.epoch, changed.model)
+    except BadInput as exc:
+        return exc.problems
+    return ()
 
 
 def train_step(s: Setup, batches: Iterable[Batch]) -> Step:

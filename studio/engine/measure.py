@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from studio.catalog.backbones import build_backbone
+from studio.catalog.backbones import build_model
 from studio.catalog.optimisers import build_optimiser
 from studio.core.experiment import Experiment
 from studio.engine.device import choose_device, device_name
@@ -27,7 +27,7 @@ def measure_training(experiment: Experiment, num_classes: int, check: Callable[[
     """
     device = choose_device(experiment.training.device)
     model = experiment.model
-    built = build_backbone(model.source, model.backbone, num_classes=num_classes, pretrained=False, input_size=model.input_size)
+    built = build_model(model, num_classes, with_weights=False)
     network = frozen_as_asked(built.module, built.stages, experiment)
     precision = choose_precision(network, experiment, device)
     layout = torch.channels_last if precision.channels_last else torch.contiguous_format

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections import Counter
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 
@@ -9,12 +11,17 @@ import numpy as np
 import torch
 from torch import nn
 
-from studio.catalog.backbones import BackboneInfo, Stage, backbone_info, build_backbone
+from studio.catalog.backbones import BackboneInfo, Stage, backbone_info, build_model
+from studio.catalog.heads import Outlet
 from studio.catalog.schedules import stage_factors, thaw_epochs
 from studio.core.event import StageDescribed
-from studio.core.experiment import Experiment
+from studio.core.experiment import Experiment, Model
+from studio.core.problem import BadInput, errors_in
 from studio.core.rng import init_seed
 from studio.core.run_folder import RunFolder
+from studio.dataset.dataset import Dataset
+from studio.engine.freezing import Plan, apply_modes, apply_plan, is_still, layer_problems, make_plan, require_training
+from studio.engine.start_run import TakenOver, take_over
 
 
 @dataclass
@@ -23,28 +30,43 @@ class Network:
 
     module: nn.Module
     stages: tuple[Stage, ...]
-    is_frozen: tuple[bool, ...]  # per stage
     lr_factors: tuple[float, ...]  # per stage, times the head's learning rate
+    is_frozen: tuple[bool, ...] = ()  # per stage: none of its weights trains
     thaw_epochs: tuple[int | None, ...] = ()  # per stage, the epoch from which it trains; None for never
+    plan: Plan = Plan(frozenset(), frozenset())
+    outlet: Outlet | None = None  # what the backbone gives to the head
+    taken_over: TakenOver | None = None  # what it has of an earlier run
 
     def train_mode(self) -> None:
-        """Training mode where the network trains; frozen stages stay as in use: batch norm statistics, dropout and drop-path are still."""
-        self.module.train()
-        for stage, frozen in zip(self.stages, self.is_frozen, strict=True):
-            if frozen:
-                for name in stage.module_names:
-                    self.module.get_submodule(name).eval()
+        """Training mode where the network trains; what is frozen stays as in use: batch norm statistics, dropout and drop-path are still."""
+        apply_modes(self.module, self.plan)
 
-    def set_epoch(self, epoch: int, thaw_epochs: tuple[int | None, ...]) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    def plan_for(self, epoch: int, model: Model) -> Plan:
+        """What trains in an epoch. Raises BadInput when a layer is named that is not there, or when nothing trains."""
+        thaws = thaw_epochs(model, [stage.name for stage in self.stages])
+        if problems := errors_in(layer_problems(self.module, self.stages, model)):
+            raise BadInput(*problems)
+        plan = make_plan(self.module, self.stages, [first is None or first > epoch for first in thaws], model)
+        require_training(plan)
+        return plan
+
+    def set_epoch(self, epoch: int, model: Model) -> tuple[tuple[str, ...], tuple[str, ...]]:
         """Freeze and thaw as asked for this epoch; names of the stages that train from now on, and of those that no longer do."""
-        before, self.thaw_epochs = self.is_frozen, tuple(thaw_epochs)
-        self.is_frozen = tuple(first is None or first > epoch for first in thaw_epochs)
-        parameters = dict(self.module.named_parameters())
-        for stage, frozen in zip(self.stages, self.is_frozen, strict=True):
-            for name in stage.parameter_names:
-                parameters[name].requires_grad_(not frozen)
-        changes = list(zip(self.stages, before, self.is_frozen, strict=True))
+        before, self.plan = self.is_frozen, self.plan_for(epoch, model)
+        self.thaw_epochs = thaw_epochs(model, [stage.name for stage in self.stages])
+        apply_plan(self.module, self.plan)
+        self.is_frozen = tuple(not self.plan.trainable.intersection(stage.parameter_names) for stage in self.stages)
+        changes = list(zip(self.stages, before or self.is_frozen, self.is_frozen, strict=True))
         return tuple(s.name for s, was, now in changes if was and not now), tuple(s.name for s, was, now in changes if now and not was)
+
+    def is_still(self) -> tuple[bool, ...]:
+        """Per stage, whether it gives the same for the same picture until the plan changes."""
+        return tuple(is_still(stage, self.plan) for stage in self.stages)
+
+    def mark_groups(self, groups: Iterable[dict[str, Any]]) -> None:
+        """Say of every optimiser group whether any of it trains: "trains"."""
+        for group in groups:
+            group["trains"] = any(parameter.requires_grad for parameter in group["params"])
 
     def parameter_groups(self, weight_decay: float) -> tuple[list[dict[str, Any]], list[float]]:
         """Optimiser groups and the learning-rate factor of each: per stage, weights, then biases and norms without decay.
@@ -82,6 +104,7 @@ class Network:
                 is_frozen=frozen,
                 lr_factor=factor,
                 thaw_epoch=epoch,
+                num_trainable=sum(parameters[n].numel() for n in s.parameter_names if n in self.plan.trainable),
             )
             for s, frozen, factor, epoch in zip(self.stages, self.is_frozen, self.lr_factors, self.thaw_epochs, strict=True)
         )
@@ -91,28 +114,38 @@ def _is_decayed(parameter: nn.Parameter) -> bool:
     return parameter.ndim > 1
 
 
-def build_network(experiment: Experiment, num_classes: int, *, with_weights: bool = True) -> Network:
-    """The network an experiment asks for, on the CPU. Raises BadInput. `with_weights=False` when a checkpoint will be loaded over it."""
+@dataclass(frozen=True)
+class Labels:
+    """Class names in the order of the logits, and how many training images each has."""
+
+    classes: tuple[str, ...]
+    counts: tuple[int, ...]
+
+    @classmethod
+    def of(cls, dataset: Dataset) -> Labels:
+        counts = Counter(sample.label for sample in dataset.part("train"))
+        return cls(tuple(dataset.classes), tuple(counts[name] for name in dataset.classes))
+
+
+def build_network(experiment: Experiment, num_classes: int, *, with_weights: bool = True, labels: Labels | None = None) -> Network:
+    """The network an experiment asks for, on the CPU. Raises BadInput. `with_weights=False` when a checkpoint will be loaded over it.
+
+    A start from an earlier run, and a bias at the class prior, need `labels`; without them rows and bias start new.
+    """
     model = experiment.model
-    built = build_backbone(
-        model.source,
-        model.backbone,
-        num_classes=num_classes,
-        pretrained=model.pretrained and with_weights,
-        dropout=model.dropout,
-        weights_file=model.weights_file if with_weights else "",
-        input_size=model.input_size,
-        head_init=model.head_init,
-        seed=init_seed(experiment.training.seed),
-    )
-    return frozen_as_asked(built.module, built.stages, experiment)
+    from_run = bool(model.start_run) and with_weights
+    shares = [count / max(1, sum(labels.counts)) for count in labels.counts] if labels else None
+    seed = init_seed(experiment.training.seed)
+    built = build_model(model, num_classes, with_weights=with_weights and not from_run, class_shares=shares, seed=seed)
+    taken = take_over(built.module, model, labels.classes if labels else ()) if from_run else None
+    return replace(frozen_as_asked(built.module, built.stages, experiment), outlet=built.outlet, taken_over=taken)
 
 
 def frozen_as_asked(module: nn.Module, stages: tuple[Stage, ...], experiment: Experiment) -> Network:
-    """The module as it trains in the first epoch."""
+    """The module as it trains in the first epoch. Raises BadInput when a layer is named that is not there, or when nothing trains."""
     names = [stage.name for stage in stages]
-    network = Network(module, stages, (False,) * len(stages), stage_factors(experiment.optimiser, names))
-    network.set_epoch(0, thaw_epochs(experiment.model, names))
+    network = Network(module, stages, stage_factors(experiment.optimiser, names))
+    network.set_epoch(0, experiment.model)
     return network
 
 

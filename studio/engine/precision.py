@@ -10,7 +10,7 @@ import contextlib
 import copy
 import json
 import time
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 
 import torch
 from torch import nn
@@ -70,7 +70,7 @@ def choose_precision(network: Network, experiment: Experiment, device: torch.dev
         [
             model.source,
             model.backbone,
-            f"{sum(network.is_frozen)} frozen",
+            f"{sum(network.is_frozen)} frozen" + (f", cut after {model.cut}" if model.cut else ""),
             f"{model.input_size} px",
             experiment.training.precision,
             device_key(device),
@@ -88,7 +88,7 @@ def choose_precision(network: Network, experiment: Experiment, device: torch.dev
 
 def measure(network: Network, options: list[Precision], input_size: int, device: torch.device) -> dict[Precision, float]:
     """Seconds of one forward and backward pass of a batch of `PROBE_BATCH`, per candidate."""
-    trial = Network(copy.deepcopy(network.module).to(device), network.stages, network.is_frozen, network.lr_factors)
+    trial = replace(network, module=copy.deepcopy(network.module).to(device))
     trial.train_mode()
     times: dict[Precision, float] = {}
     cuda = [device] if device.type == "cuda" else []

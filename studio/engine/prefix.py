@@ -100,7 +100,7 @@ class Prefix:
         was_training = self._network.module.training
         self._network.train_mode()
         try:
-            boundary = tuple(frozen and self._is_still(i) for i, frozen in enumerate(self._network.is_frozen))
+            boundary = self._network.is_still()
             if boundary == self._boundary:
                 return None
             self._leave()
@@ -162,13 +162,6 @@ class Prefix:
         """Half precision for large rows of views that are an approximation of fresh ones anyway; where training is exact, every bit is kept."""
         is_large = row.numel() * row.dtype.itemsize > HALF_FROM_BYTES
         return torch.float16 if is_large and self.views > 1 and row.dtype == torch.float32 else row.dtype
-
-    def _is_still(self, stage: int) -> bool:
-        """Whether a frozen stage gives the same for the same picture in every step: nothing in it trains or gathers statistics."""
-        parts = [self._network.module.get_submodule(name) for name in self._network.stages[stage].module_names]
-        return not any(m.training for part in parts for m in part.modules()) and not any(
-            p.requires_grad for part in parts for p in part.parameters()
-        )
 
     def _contents_of(self, indices: range, between: Callable[[], None]) -> list[bytes]:
         for number, i in enumerate(indices):

@@ -26,7 +26,7 @@ from studio.engine.device import choose_device, seed_draws
 from studio.engine.failure import DataGone, NoReadableImages, describe
 from studio.engine.loader import Batch, Loader, Request, Source, WorkerDied, choose_num_workers
 from studio.engine.mix import draw_mix, mixed_loss
-from studio.engine.network import Normaliser, build_network
+from studio.engine.network import Labels, Normaliser, build_network
 from studio.engine.plan import training_requests
 from studio.engine.precision import choose_precision
 from studio.engine.setup import cache_bytes, view_for
@@ -86,7 +86,7 @@ class _Trial:
         samples = dataset.part("train")
         self.num_train = len(samples)
         self.labels = np.array([dataset.class_index[s.label] for s in samples], np.int64)
-        self.network = build_network(experiment, len(dataset.classes))
+        self.network = build_network(experiment, len(dataset.classes), labels=Labels.of(dataset))
         self.precision = choose_precision(self.network, experiment, device)
         layout = torch.channels_last if self.precision.channels_last else torch.contiguous_format
         self.network.module.to(device, memory_format=layout)

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import cache, partial
 
 import numpy as np
 import torch
@@ -22,6 +23,7 @@ class _Block:
     rates: np.ndarray  # float64[BLOCK, stages]
     momenta: np.ndarray | None  # float64[BLOCK]; None where it stays at its setting
     decays: np.ndarray  # float64[BLOCK]
+    thawed: Callable[[], np.ndarray]  # as `rates` where no stage is frozen, for single layers that train in a frozen stage
 
 
 class Rates:
@@ -60,11 +62,14 @@ class Rates:
         momentum = schedules.base_momentum(experiment) if block.momenta is None else float(block.momenta[i])
         rates, decay = block.rates[i].tolist(), float(block.decays[i])
         for group in optimiser.param_groups:
+            rate = rates[group["stage"]]
+            if rate == 0.0 and group.get("trains"):
+                rate = float(block.thawed()[i, group["stage"]])
             set_group(
                 optimiser,
                 group,
                 settings,
-                lr=rates[group["stage"]],
+                lr=rate,
                 momentum=momentum,
                 weight_decay=decay if group["is_decayed"] else 0.0,
             )
@@ -76,10 +81,12 @@ class Rates:
             steps = np.arange(step, step + BLOCK)
             common = {"steps_per_epoch": self._per_epoch, "edits": self._edits}
             with_losses = common | {"validation_losses": self._losses}
+            rates = partial(schedules.lr, self._asked, steps, stages=self._stages, **with_losses)
             block = self._block = _Block(
                 step,
-                schedules.lr(self._asked, steps, stages=self._stages, **with_losses),
+                rates(),
                 schedules.momentum(self._asked, steps, **common),
                 schedules.weight_decay(self._asked, steps, **with_losses),
+                cache(partial(rates, is_all_thawed=True)),
             )
         return block

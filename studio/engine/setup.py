@@ -13,7 +13,6 @@ from torch import nn
 from studio.catalog.augments import cached_views, is_still
 from studio.catalog.backbones import backbone_info
 from studio.catalog.optimisers import build_optimiser
-from studio.catalog.schedules import thaw_epochs
 from studio.core.edit import Edit, edited, in_force
 from studio.core.event import ExperimentEdited, RunDescribed
 from studio.core.experiment import Experiment
@@ -31,7 +30,7 @@ from studio.engine.device import choose_device, device_key, device_name
 from studio.engine.feeding import Feeding
 from studio.engine.folding import Folding
 from studio.engine.loader import Batch, Loader, Source, choose_num_workers
-from studio.engine.network import Network, Normaliser, build_network
+from studio.engine.network import Labels, Network, Normaliser, build_network
 from studio.engine.origin import changed_files, changes, origin_of, other_images
 from studio.engine.plan import steps_per_epoch
 from studio.engine.precision import Precision, choose_precision
@@ -40,6 +39,7 @@ from studio.engine.progress import Progress
 from studio.engine.rates import Rates
 from studio.engine.reporter import Reporter
 from studio.engine.standby import Prebuilt
+from studio.engine.start_run import start_checkpoint
 from studio.engine.watch import GradientWatch, Waiting
 
 CACHE_SHARE = 0.25  # of the memory that is free at the start, for decoded images
@@ -126,8 +126,11 @@ def prepare(
     )
     loader = Loader(source, size, choose_num_workers(experiment.training.workers, device.type))  # its processes start while we build
     loader.on_wait = Waiting(control, reporter, device)
-    network = prebuilt.network_for(experiment, len(dataset.classes)) if prebuilt and not checkpoint else None
-    network = network or build_network(experiment, len(dataset.classes), with_weights=checkpoint is None)
+    labels = Labels.of(dataset)
+    network = prebuilt.network_for(experiment, labels) if prebuilt and not checkpoint else None
+    network = network or build_network(experiment, len(dataset.classes), with_weights=checkpoint is None, labels=labels)
+    if network.taken_over:
+        reporter.phase("loading weights", network.taken_over.sentence)
     precision = Precision(**checkpoint.state["precision"]) if checkpoint else choose_precision(network, experiment, device)
     layout = torch.channels_last if precision.channels_last else torch.contiguous_format
     network.module.to(device, memory_format=layout)
@@ -194,6 +197,9 @@ def _dataset(folder: RunFolder, experiment: Experiment, control: Control, report
 def view_for(experiment: Experiment, dataset: Dataset) -> dict:
     info = backbone_info(experiment.model.source, experiment.model.backbone)
     mean, std = info.mean, info.std
+    if experiment.model.start_run:  # what its weights were trained with
+        view = start_checkpoint(experiment.model).state["view"]
+        mean, std = view["mean"], view["std"]
     if experiment.model.normalisation == "custom":
         mean, std = experiment.model.custom_mean, experiment.model.custom_std
     elif experiment.model.normalisation == "data":
@@ -301,7 +307,9 @@ def restore(setup: Setup, checkpoint: Checkpoint) -> None:
 def freeze_for(setup: Setup, epoch: int) -> tuple[tuple[str, ...], tuple[str, ...]]:
     """Freeze and thaw as asked for an epoch; names of the stages that train from now on, and of those that no longer do."""
     model = in_force(setup.asked, setup.edits, epoch * setup.steps_per_epoch).model
-    return setup.network.set_epoch(epoch, thaw_epochs(model, [stage.name for stage in setup.network.stages]))
+    changed = setup.network.set_epoch(epoch, model)
+    setup.network.mark_groups(setup.optimiser.param_groups)
+    return changed
 
 
 def checkpoint_state(setup: Setup) -> dict:

@@ -7,7 +7,7 @@ import os
 import queue
 import sys
 import threading
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import IO, TYPE_CHECKING
 
 from studio.core.experiment import Experiment, Model, parse_experiment
@@ -17,7 +17,7 @@ from studio.core.run_folder import RunFolder
 from studio.engine.no_compiler import keep_compiler_out
 
 if TYPE_CHECKING:
-    from studio.engine.network import Network
+    from studio.engine.network import Labels, Network
 
 
 @dataclass
@@ -29,25 +29,27 @@ class Prebuilt:
     num_classes: int
     network: Network | None
 
-    def network_for(self, experiment: Experiment, num_classes: int) -> Network | None:
+    def network_for(self, experiment: Experiment, labels: Labels) -> Network | None:
         """The network when it is just what the experiment would build, with the head its seed asks for; else None."""
-        from studio.catalog.backbones.build import make_head
+        from studio.catalog.heads import build_head
         from studio.engine.network import frozen_as_asked
 
-        model = experiment.model
+        model, num_classes = experiment.model, len(labels.classes)
         fits = self.network and num_classes == self.num_classes and _built_alike(model, self.experiment.model)
-        if not fits or not model.pretrained or model.weights_file:  # else weights depend on the seed or on a file that may change
-            return None
+        if not fits or not model.pretrained or model.weights_file or model.start_run:
+            return None  # weights depend on the seed, or on files that may change
         network, self.network = self.network, None
-        old = network.module.head.linear
-        network.module.head = make_head(
-            old.in_features, num_classes, model.dropout, model.head_init, init_seed(experiment.training.seed), "cpu"
-        )
-        return frozen_as_asked(network.module, network.stages, experiment)
+        shares = [count / max(1, sum(labels.counts)) for count in labels.counts]
+        network.module.head = build_head(
+            model.head, network.outlet, num_classes, dropout=model.dropout, init=model.head_init, fan=model.head_init_fan,
+            class_shares=shares if model.head_bias == "class prior" else None, seed=init_seed(experiment.training.seed),
+        )  # fmt: skip
+        return replace(frozen_as_asked(network.module, network.stages, experiment), outlet=network.outlet)
 
 
 def _built_alike(a: Model, b: Model) -> bool:
-    return all(getattr(a, name) == getattr(b, name) for name in ("source", "backbone", "pretrained", "weights_file", "input_size"))
+    fields = ("source", "backbone", "pretrained", "weights_file", "input_size", "cut", "head")
+    return all(getattr(a, name) == getattr(b, name) for name in fields)
 
 
 def serve(lines: IO[str], say: IO[str]) -> tuple[RunFolder, bool, Prebuilt | None] | None:

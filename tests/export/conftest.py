@@ -21,6 +21,7 @@ def make_run(
     input_size: int = 64,
     is_pretrained: bool = True,
     seed: int = 0,
+    **model,
 ) -> RunFolder:
     """A run folder with one checkpoint of a network with a new, random head, and images to compare on."""
     import torch
@@ -39,6 +40,7 @@ def make_run(
             "model.pretrained": is_pretrained,
             "training.seed": seed,
         }
+        | {f"model.{name}": value for name, value in model.items()}
     )
     folder = create_run(root / "runs", experiment, dataset.to_json())
     info = backbone_info(source, backbone)

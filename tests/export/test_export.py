@@ -45,6 +45,15 @@ def test_other_networks_keep_their_answers_in_both_formats(tmp_path, source, bac
         assert report.is_good and report.max_difference < 1e-3, exporter.key
 
 
+def test_a_cut_network_with_a_head_of_parts_keeps_its_answers_as_onnx_and_is_refused_where_no_library_knows_it(tmp_path):
+    head = [{"kind": "convolution", "channels": 8}, {"kind": "pooling", "method": "gem"}, {"kind": "hidden", "width": 8}]
+    folder = make_run(tmp_path, "timm", "test_efficientnet", 64, is_pretrained=False, cut="stage 3", head=head)
+    report = export(folder, "onnx")
+    assert report.is_good and report.agreement == 1
+    with pytest.raises(BadInput, match="no library can load it from safetensors. Export it as ONNX"):
+        export(folder, "safetensors")
+
+
 def test_onnx_takes_any_batch_size_and_carries_names_and_recipe(bundled_run, onnx_export, views):
     import onnxruntime
 

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Literal
 if TYPE_CHECKING:
     from torch import nn
 
+    from studio.catalog.heads import Outlet
+
 SourceKey = Literal["bundled", "torchvision", "timm"]
 
 
@@ -79,13 +81,15 @@ class WeightsReport:
 class Built:
     """A network ready to train.
 
-    `module` is `nn.Sequential(backbone=…, head=…)`: `module.backbone(images_NCHW)` gives features_NF with F = `num_features`,
-    `module.head` is dropout and one linear layer, and the whole gives logits_NC in train and eval mode alike.
-    `stages` are in execution order; the last is named "head". `report` is None when all weights are random.
+    `module` is `nn.Sequential(backbone=…, head=…)`: `module.backbone(images_NCHW)` gives what `outlet` says, features_NF with
+    F = `num_features` where the network keeps its own end, `module.head` ends in dropout and one linear layer, and the whole gives
+    logits_NC in train and eval mode alike. `stages` are in execution order; the last is named "head". `report` is None when all
+    weights are random.
     """
 
     module: nn.Module
     stages: tuple[Stage, ...]
     report: WeightsReport | None
-    num_features: int
+    num_features: int  # values, or channels of a map or of tokens, that the head begins with
     input_size: int  # px; the size it was built for
+    outlet: Outlet  # what the backbone gives to the head

@@ -2,20 +2,46 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from types import ModuleType
-from typing import TYPE_CHECKING, Literal
 
 from studio.catalog.backbones.backbone import Built, WeightsReport
 from studio.catalog.backbones.body import Body
+from studio.catalog.backbones.cutting import CutPoint, cut_point, cut_points, end_at
 from studio.catalog.backbones.stage import make_stages
+from studio.catalog.heads import Outlet, build_head, needs_map
+from studio.catalog.heads.build import seeded
+from studio.core.experiment import Model
 from studio.core.problem import BadInput, error
 
-if TYPE_CHECKING:
-    from torch import nn
 
-HeadInit = Literal["he", "xavier", "zeros"]
+def build_model(
+    model: Model,
+    num_classes: int,
+    *,
+    with_weights: bool = True,
+    class_shares: Sequence[float] | None = None,
+    seed: int = 0,
+    device: str = "cpu",
+) -> Built:
+    """The network that a `Model` asks for, see `build_backbone`; a run that it starts from is not looked at."""
+    return build_backbone(
+        model.source,
+        model.backbone,
+        num_classes=num_classes,
+        pretrained=model.pretrained and with_weights,
+        cut=model.cut,
+        head=model.head,
+        dropout=model.dropout,
+        weights_file=model.weights_file if with_weights else "",
+        input_size=model.input_size,
+        head_init=model.head_init,
+        head_init_fan=model.head_init_fan,
+        class_shares=class_shares if model.head_bias == "class prior" else None,
+        seed=seed,
+        device=device,
+    )
 
 
 def build_backbone(
@@ -24,23 +50,29 @@ def build_backbone(
     *,
     num_classes: int,
     pretrained: bool,
+    cut: str = "",
+    head: tuple = (),
     dropout: float = 0.0,
     weights_file: str = "",
     input_size: int | None = None,
-    head_init: HeadInit = "xavier",
+    head_init: str = "xavier",
+    head_init_fan: str = "in",
+    class_shares: Sequence[float] | None = None,
     seed: int = 0,
     device: str = "cpu",
 ) -> Built:
     """The network with a new head for `num_classes`. Equal arguments give equal weights.
 
+    `cut` is the last stage that is kept, `head` the parts between it and the last layer; see `studio.core.experiment.Model`.
     `weights_file` (text form of a path) takes the place of the library's weights. `input_size` in px; None is the backbone's own.
     On device "meta" the network has shapes and no values, and no weights are loaded.
-    Raises BadInput for an unknown name, weights that are not on this computer, a file that cannot be used, a size it cannot take.
+    Raises BadInput for an unknown name, weights that are not on this computer, a file that cannot be used, a size it cannot take, a
+    place where it cannot be cut, a head that does not fit there.
     """
     import torch
 
     from studio.catalog.backbones.sources import source_of
-    from studio.catalog.backbones.weights_file import load_file
+    from studio.catalog.backbones.weights_file import WeightsFile
 
     origin = source_of(source)
     info = origin.info(name)
@@ -52,63 +84,41 @@ def build_backbone(
         if path is None:
             raise BadInput(error("model.backbone", _not_here(info)))
     if size != info.input_size:
-        _check_input_size(origin, name, size)
+        check_input_size(origin, name, size)
+    point = _cut(source, name, size, cut, head)
     if is_meta:
         body = build_shapes(origin, name, size)
     else:
         with seeded(seed):
             body = origin.build(name, size, path)
-    head = make_head(body.num_features, num_classes, dropout, head_init, seed, "meta" if is_meta else "cpu")
+    outlet = point.outlet if point else Outlet("vector", (body.num_features,))
+    new_head = build_head(
+        head, outlet, num_classes, dropout=dropout, init=head_init, fan=head_init_fan, class_shares=class_shares, seed=seed,
+        device="meta" if is_meta else "cpu",
+    )  # fmt: skip
     network = torch.nn.Sequential()
     network.add_module("backbone", body.module)
-    network.add_module("head", head)
+    network.add_module("head", new_head)
     report = None
-    if weights_file and not is_meta:
-        report = load_file(network, body, weights_file)
+    file = WeightsFile(weights_file) if weights_file and not is_meta else None
+    if file and not file.is_own:
+        report = file.load(network, body)
     elif path is not None:
         report = WeightsReport(tuple(f"backbone.{key}" for key in body.module.state_dict()), (), (), (), ())
-    stages = make_stages(body.module, head, body.groups)
-    return Built(network.to(device), stages, report, body.num_features, size)
+    if point:
+        end_at(body.module, point)
+    if file and file.is_own:  # made by Studio: of the network as it is cut
+        report = file.load(network, body)
+    stages = make_stages(body.module, new_head, body.groups)
+    return Built(network.to(device), stages, report, outlet.channels, size, outlet)
 
 
-def make_head(num_features: int, num_classes: int, dropout: float, init: HeadInit, seed: int, device: str) -> nn.Module:
-    """Dropout and one linear layer. He: arXiv 1502.01852; Xavier: Glorot and Bengio 2010; the bias starts at zero."""
-    import torch
-    from torch import nn
-
-    if num_classes < 1:
-        raise BadInput(error("data.source", f"A classifier needs at least one class; there are {num_classes}."))
-    generator = torch.Generator().manual_seed(seed)
-    with seeded(seed):  # its own first values are drawn and thrown away; `skip_init` would import sympy for a third of a second
-        linear = nn.Linear(num_features, num_classes, device=device)
-    if device != "meta":
-        match init:
-            case "he":
-                nn.init.kaiming_normal_(linear.weight, generator=generator)
-            case "xavier":
-                nn.init.xavier_uniform_(linear.weight, generator=generator)
-            case "zeros":
-                nn.init.zeros_(linear.weight)
-            case _:
-                raise BadInput(error("model.head_init", f"“{init}” is not one of he, xavier, zeros."))
-        nn.init.zeros_(linear.bias)
-    head = nn.Sequential()
-    head.add_module("dropout", nn.Dropout(dropout))
-    head.add_module("linear", linear)
-    return head
-
-
-@contextmanager
-def seeded(seed: int) -> Iterator[None]:
-    """Inside, the CPU's global generator starts from `seed`; after it, the generator is where it was."""
-    import torch
-
-    state = torch.default_generator.get_state()
-    torch.default_generator.manual_seed(seed)
-    try:
-        yield
-    finally:
-        torch.default_generator.set_state(state)
+def _cut(source: str, name: str, size: int, cut: str, head: tuple) -> CutPoint | None:
+    """Where the network ends; None where it keeps its own end: all its stages and its own pooling."""
+    if not (cut or needs_map(head)):
+        return None
+    points = cut_points(source, name, size)
+    return cut_point(points, cut or points[-1].stage)
 
 
 @contextmanager
@@ -161,7 +171,7 @@ def accepted_input_sizes(source: str, name: str, among: tuple[int, ...] | None =
     return tuple(s for s in among or sorted({*range(32, 513, 32), own}) if s == own or _passes(origin, name, s))
 
 
-def _check_input_size(origin: ModuleType, name: str, size: int) -> None:
+def check_input_size(origin: ModuleType, name: str, size: int) -> None:
     if _passes(origin, name, size):
         return
     info = origin.info(name)

@@ -98,6 +98,8 @@ def build(name: str, input_size: int, weights: Path | None = None) -> Body:
         options = {"input_size": (input_size, input_size)}
     network = models.get_model(architecture, weights=None, **options)
     classifier, num_features = _remove_classifier(network, nn)
+    if architecture.startswith("densenet"):  # its forward pass has this without a module; a network cut here would lack it
+        network.features.add_module("relu5", nn.ReLU())
     if architecture.startswith("mnasnet"):  # its class refuses tensors that carry no version, as those from safetensors
         network = nn.Sequential(OrderedDict(layers=network.layers, pool=nn.AdaptiveAvgPool2d(1), flatten=nn.Flatten()))
     body = Body(network, num_features, group_by_size(network), (classifier,), partial(_translate, network))

@@ -51,20 +51,31 @@ def read_tensors(path: str | os.PathLike) -> Tensors:
     return _read_pth(path, name)
 
 
-def load_file(network: nn.Module, body: Body, path_text: str) -> WeightsReport:
-    """Loads what fits of the file at `path_text` into a network of backbone and head; the rest keeps its values.
+class WeightsFile:
+    """A file of weights at `path_text`. Raises BadInput where it cannot be used."""
 
-    Raises BadInput when less than half of the backbone is in the file.
-    """
-    path = Path(text_to_path(path_text))
-    tensors = read_tensors(path)
-    own, head = _split(tensors, body)
-    return _fit(network, body, own, head, shown(path_to_text(path.name)))
+    def __init__(self, path_text: str):
+        path = Path(text_to_path(path_text))
+        self._name = shown(path_to_text(path.name))
+        self._tensors = read_tensors(path)
+
+    @property
+    def is_own(self) -> bool:
+        """Whether Studio has written it: names as in its networks."""
+        return any(key.startswith("head.") for key in self._tensors) and any(key.startswith("backbone.") for key in self._tensors)
+
+    def load(self, network: nn.Module, body: Body) -> WeightsReport:
+        """Loads what fits into a network of backbone and head; the rest keeps its values.
+
+        Raises BadInput when less than half of the backbone is in the file.
+        """
+        own, head = _split(self._tensors, body, self.is_own)
+        return _fit(network, body, own, head, self._name)
 
 
 def load_all(body: Body, tensors: Tensors, path: Path) -> None:
     """Loads a library's own weights: every tensor of the backbone must be there and fit. Raises BadInput."""
-    own, _ = _split(tensors, body)
+    own, _ = _split(tensors, body, is_own=False)
     report = _fit_backbone(body.module, own)
     if report.missing or report.wrong_shape or report.unexpected:
         differences = _differences(report)
@@ -84,19 +95,19 @@ def _fit(network: nn.Module, body: Body, own: Tensors, head: Tensors, name: str)
             f"“{name}” holds another network: {len(report.matched)} of {len(sizes)} tensors of the chosen backbone are in it. "
             f"Choose the backbone it was made with, or another file. {_differences(report)[:1].upper()}{_differences(report)[1:]}."
         )
-    ours = network.head.linear.state_dict()
+    ours = network.head.state_dict()
     fits = set(head) == set(ours) and all(head[key].shape == ours[key].shape for key in ours)
     if fits:
         with torch.no_grad():
             for key in ours:
                 ours[key].copy_(head[key])
-    head_names = tuple(f"head.linear.{key}" for key in ours)
+    head_names = tuple(f"head.{key}" for key in ours)
     return WeightsReport(
         matched=tuple(f"backbone.{key}" for key in report.matched) + (head_names if fits else ()),
         missing=tuple(f"backbone.{key}" for key in report.missing) + (head_names if not head else ()),
         unexpected=report.unexpected,
         wrong_shape=report.wrong_shape,
-        skipped_classifier=() if fits else tuple(f"{key}: {_shape(head[key])}" for key in head),
+        skipped_classifier=() if fits else tuple(f"{key.removeprefix('linear.')}: {_shape(head[key])}" for key in head),
     )
 
 
@@ -123,18 +134,18 @@ def _fit_backbone(module: nn.Module, tensors: Tensors) -> WeightsReport:
     return WeightsReport(matched, missing, tuple(outcome.unexpected_keys), tuple(wrong.values()), ())
 
 
-def _split(tensors: Tensors, body: Body) -> tuple[Tensors, Tensors]:
-    """The backbone's tensors under its own names, and the classifier's ("weight", "bias")."""
-    if any(key.startswith("head.linear.") for key in tensors) and any(key.startswith("backbone.") for key in tensors):
-        own = {key.removeprefix("backbone."): tensor for key, tensor in tensors.items() if not key.startswith("head.linear.")}
-        head = {key.removeprefix("head.linear."): tensor for key, tensor in tensors.items() if key.startswith("head.linear.")}
+def _split(tensors: Tensors, body: Body, is_own: bool) -> tuple[Tensors, Tensors]:
+    """The backbone's tensors under its own names, and those of the head under the names of ours."""
+    if is_own:
+        own = {key.removeprefix("backbone."): tensor for key, tensor in tensors.items() if not key.startswith("head.")}
+        head = {key.removeprefix("head."): tensor for key, tensor in tensors.items() if key.startswith("head.")}
         return _translated(body, own, tensors), head
     own = _translated(body, tensors, tensors)
     head = {}
     for index, prefix in enumerate(body.classifier):
         found = {key: own.pop(key) for key in list(own) if key.startswith(f"{prefix}.")}
         if index == 0:
-            head = {key.removeprefix(f"{prefix}."): _as_linear(tensor) for key, tensor in found.items()}
+            head = {f"linear.{key.removeprefix(f'{prefix}.')}": _as_linear(tensor) for key, tensor in found.items()}
     return own, head
 
 

@@ -27,6 +27,7 @@ class Exportable:
     std: tuple[float, float, float]
     interpolation: str
     crop_fraction: float  # share of the shorter side that the evaluation view keeps
+    is_library_network: bool = True  # all stages and one linear layer in the classifier's place: what the library can build by itself
 
     @property
     def recipe(self) -> str:

@@ -7,13 +7,20 @@ from pathlib import Path
 from typing import Any
 
 from studio.catalog.exporters.exporter import Answer, Exportable, Exporter
+from studio.core.problem import BadInput
 
 MAIN_FILE = "model.safetensors"
 
 
 def write(exportable: Exportable, folder: Path) -> dict[str, Any]:
+    """Raises BadInput for a network that no library can build: it would have the weights and not know what to do with them."""
     from safetensors.torch import save_file
 
+    if not exportable.is_library_network:
+        raise BadInput(
+            "This network is cut or has a head of its own, so no library can load it from safetensors. Export it as ONNX, which holds the "
+            "whole network; its bare weights are in the run's checkpoint (model.safetensors)."
+        )
     config = _config(exportable)
     tensors = {name: t.detach().cpu().contiguous().clone() for name, t in _library_state(exportable).items()}
     save_file(tensors, str(folder / MAIN_FILE), metadata={"format": "pt", "classes": json.dumps(exportable.classes)})

@@ -86,12 +86,14 @@ def lr(
     steps_per_epoch: int,
     validation_losses: Sequence[float] = (),
     edits: Sequence[Edit] = (),
+    is_all_thawed: bool = False,
 ) -> np.ndarray:
     """The learning rate of every stage at the given steps: float64[len(steps), len(stages)], finite and >= 0.
 
     `stages` are names in execution order, the head last. A frozen stage has rate 0. `validation_losses` are those of the epochs that
     have ended; only the plateau shape looks at them. After an edit the curve is that of the later experiment; a stage thaws or freezes
     at the start of an epoch, so an edit within an epoch counts for it from the next one. Steps after the end have the last rate.
+    `is_all_thawed` gives the rates that single layers of a frozen stage train with.
     """
     steps = np.asarray(steps, np.int64)
     epoch_starts = steps // steps_per_epoch * steps_per_epoch
@@ -99,7 +101,7 @@ def lr(
     for now, at in _pieces(experiment, edits, steps):
         head = head_lr(now.schedule, steps[at], steps_per_epoch, validation_losses)
         rates[at] = head[:, None] * np.asarray(stage_factors(now.optimiser, stages))
-    for now, at in _pieces(experiment, edits, epoch_starts):
+    for now, at in () if is_all_thawed else _pieces(experiment, edits, epoch_starts):
         for stage, epoch in enumerate(thaw_epochs(now.model, stages)):
             if epoch is None:
                 rates[at, stage] = 0.0

@@ -61,17 +61,10 @@ def check_model(call: Call, model: dict[str, Any], num_classes: int) -> dict[str
 def check_weights_file(call: Call, model: dict[str, Any], num_classes: int, path: str | None = None) -> dict[str, Any]:
     """What a weights file gives this backbone: the fields of WeightsReport, and its "sentence". An error says why it cannot be used."""
     _load_torch(call)
-    from studio.catalog.backbones import build_backbone
+    from studio.catalog.backbones import build_model
 
     spec = _spec(model).model
-    built = build_backbone(
-        spec.source,
-        spec.backbone,
-        num_classes=num_classes,
-        pretrained=True,
-        weights_file=path or spec.weights_file,
-        input_size=spec.input_size,
-    )
+    built = build_model(spec.model_copy(update={"pretrained": True, "weights_file": path or spec.weights_file}), num_classes)
     return asdict(built.report) | {"sentence": built.report.sentence}
 
 
