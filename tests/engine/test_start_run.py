@@ -22,7 +22,9 @@ MORE = ("anorak", "boot", "dress", "scarf")  # other positions, two new, one gon
 @pytest.fixture(scope="module")
 def earlier(tmp_path_factory):
     folder = small_run(tmp_path_factory.mktemp("earlier"), schedule__epochs=1, model__normalisation="data")
-    assert train_here(folder) == 0
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("STUDIO_HOME", str(folder.path / "home"))
+        assert train_here(folder) == 0
     return folder
 
 
