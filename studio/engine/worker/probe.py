@@ -49,6 +49,21 @@ def describe_model(
     return described(spec.model, spec.training, spec.optimiser, num_classes)
 
 
+def cut_points(call: Call, model: dict[str, Any], num_classes: int) -> dict[str, Any]:
+    """Where the backbone can end: {"points": [fields of CutPoint without its modules], "num_features": what its own pooling gives}."""
+    _load_torch(call)
+    from studio.catalog.backbones import cut_points as found
+    from studio.engine.describe import shapes_of
+
+    spec = _spec(model).model
+    points = [
+        {"stage": p.stage, "title": p.title, "outlet": asdict(p.outlet) if p.outlet else None, "reason": p.reason}
+        for p in found(spec.source, spec.backbone, spec.input_size)
+    ]
+    whole = shapes_of(spec.model_copy(update={"cut": "", "head": ()}), num_classes)
+    return {"points": points, "num_features": whole.built.num_features}
+
+
 def check_model(call: Call, model: dict[str, Any], num_classes: int) -> dict[str, Any]:
     """{"problems": [{"field", "severity", "sentence"}, ...]} of building this network with its weights."""
     _load_torch(call)
@@ -225,6 +240,7 @@ METHODS = {
     "warm_up": Method(warm_up),
     "list_backbones": Method(list_backbones, "list"),
     "describe_model": Method(describe_model),
+    "cut_points": Method(cut_points),
     "check_model": Method(check_model),
     "check_weights_file": Method(check_weights_file),
     "measure": Method(measure, "long"),
