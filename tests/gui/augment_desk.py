@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import numpy as np
+import pytest
 from PIL import Image
 from PySide6.QtWidgets import QLabel
 
@@ -71,6 +72,57 @@ class Desk:
     def of(self, method: str) -> list[tuple]:
         """Questions of the gallery or the strips."""
         return [call for call in self.effects if call[0] == method]
+
+
+def make_stage(qapp, tmp_path_factory, size=(1000, 740)):
+    """A page and its desk for all tests of a file: making the page is most of their cost. For a fixture of the module."""
+    from studio.gui import theme
+    from studio.gui.context import make_context
+    from studio.gui.pages.augment import AugmentPage
+    from studio.gui.testing import FakeEngines, FakeWorker
+
+    theme.install(qapp, "dark")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("STUDIO_HOME", str(tmp_path_factory.mktemp("home")))
+        desk = Desk(tmp_path_factory.mktemp("scratch"))
+        context = make_context(preview=desk, probe=FakeWorker(), engines=FakeEngines())
+        page = AugmentPage(context)
+        page.resize(*size)
+        page.show()
+    yield page, desk
+    page.hide()
+    page.deleteLater()
+    context.close()
+    qapp.setStyleSheet("")
+
+
+def start_anew(page, desk: Desk):
+    """The page as it is when it is made: no data, the light preset, nothing chosen."""
+    page.deactivate()
+    page.large.close_view()
+    page.banner.hide()
+    gallery, preview = page.gallery, page.preview
+    gallery.search.clear()
+    gallery.groups.choose(())
+    gallery.model.favourites.clear()
+    gallery._filter()
+    page.store.set_dataset(None)
+    page.store.reset_to(Experiment())
+    page.draft.choose(None)
+    preview.subjects._set(None)
+    preview._epoch = 0
+    preview._last_reroll.invalidate()
+    preview.network_toggle.setChecked(True)
+    preview.lock_button.setChecked(False)
+    preview.mode_choice.set_value("photo")
+    preview.end_compare()
+    preview.banner.hide()
+    preview.grid.set_current(0)
+    desk.calls.clear()
+    desk.effects.clear()
+    page.activate()
+    gallery.forget_pictures()
+    return page
 
 
 def give_data(page, folder: Path) -> None:

@@ -22,27 +22,22 @@ from studio.gui.pages.augment.advice import advice_for
 from studio.gui.pages.augment.grid import NUM_VARIANTS, VariantGrid
 from studio.gui.pages.augment.words import title_of
 from studio.supervise.worker import WorkerError
-from tests.gui.augment_desk import Desk, give_data, make_images, texts_of
+from tests.gui.augment_desk import Desk, give_data, make_images, make_stage, start_anew, texts_of
+
+
+@pytest.fixture(scope="module")
+def stage(qapp, tmp_path_factory):
+    yield from make_stage(qapp, tmp_path_factory, size=(940, 740))
 
 
 @pytest.fixture
-def desk(tmp_path) -> Desk:
-    return Desk(tmp_path / "scratch")
+def desk(stage) -> Desk:
+    return stage[1]
 
 
 @pytest.fixture
-def page(qtbot, theme, desk) -> AugmentPage:
-    from studio.gui.context import make_context
-    from studio.gui.testing import FakeEngines, FakeWorker
-
-    context = make_context(preview=desk, probe=FakeWorker(), engines=FakeEngines())
-    made = AugmentPage(context)
-    qtbot.addWidget(made)
-    made.resize(940, 740)
-    made.show()
-    made.activate()
-    yield made
-    context.close()
+def page(stage, qtbot) -> AugmentPage:
+    return start_anew(*stage)
 
 
 @pytest.fixture
@@ -82,13 +77,13 @@ def test_the_test_card_tells_left_from_right_and_up_from_down(theme):
     assert os.path.exists(test_card.test_card_path())
 
 
-@pytest.mark.parametrize("preset", PRESETS, ids=lambda p: p.key)
-def test_every_preset_is_cards_and_a_click_away(page, preset):
-    action = next(a for a in page.presets.menu().actions() if a.text() == ("Off" if preset.key == "none" else preset.title))
-    action.trigger()
-    assert page.store.experiment.augment.preset == preset.key
-    assert [card.title_label.text() for card in page.pipeline.list.cards] == [title_of(step.name) for step in preset.build(True)]
-    assert (page.presets.strength.value or page.presets.more_button.text()) in (preset.key, preset.title)
+def test_every_preset_is_cards_and_a_click_away(page):
+    for preset in PRESETS:
+        action = next(a for a in page.presets.menu().actions() if a.text() == ("Off" if preset.key == "none" else preset.title))
+        action.trigger()
+        assert page.store.experiment.augment.preset == preset.key
+        assert [card.title_label.text() for card in page.pipeline.list.cards] == [title_of(step.name) for step in preset.build(True)]
+        assert (page.presets.strength.value or page.presets.more_button.text()) in (preset.key, preset.title)
 
 
 def test_a_click_on_a_strength_is_one_step_that_undo_takes_back(page, desk):

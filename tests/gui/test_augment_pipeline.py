@@ -4,45 +4,41 @@ from __future__ import annotations
 
 import pytest
 from PySide6.QtCore import QByteArray, QMimeData, QPoint, QPointF, Qt
-from PySide6.QtGui import QDropEvent
+from PySide6.QtGui import QDropEvent, QGuiApplication
 from PySide6.QtTest import QTest
 from PySide6.QtWidgets import QPushButton, QWidget
 
 from studio.catalog.augments import pipeline_of
 from studio.catalog.augments.catalog import catalog
 from studio.catalog.augments.check import pipeline_problems
+from studio.catalog.augments.own import own_presets
 from studio.core.experiment import TransformSpec
 from studio.core.experiment_file import experiment_from_toml, experiment_to_toml
-from studio.core.problem import BadInput, errors_in
+from studio.core.problem import errors_in
 from studio.gui.pages.augment import AugmentPage
 from studio.gui.pages.augment.form import ParamRow
-from studio.gui.pages.augment.own_presets import OwnPresets
 from studio.gui.pages.augment.param import RangeEditor, make_editor
-from tests.gui.augment_desk import Desk, give_data, make_images, texts_of
+from tests.gui.augment_desk import Desk, give_data, make_images, make_stage, start_anew, texts_of
 
 Key = Qt.Key
 Alt, Control = Qt.KeyboardModifier.AltModifier, Qt.KeyboardModifier.ControlModifier
 
 
-@pytest.fixture
-def desk(tmp_path) -> Desk:
-    return Desk(tmp_path / "scratch")
+@pytest.fixture(scope="module")
+def stage(qapp, tmp_path_factory):
+    yield from make_stage(qapp, tmp_path_factory)
 
 
 @pytest.fixture
-def page(qtbot, theme, desk) -> AugmentPage:
-    from studio.gui.context import make_context
-    from studio.gui.testing import FakeEngines, FakeWorker
+def desk(stage) -> Desk:
+    return stage[1]
 
-    context = make_context(preview=desk, probe=FakeWorker(), engines=FakeEngines())
-    made = AugmentPage(context)
-    qtbot.addWidget(made)
-    made.resize(1000, 740)
-    made.show()
-    made.activate()
+
+@pytest.fixture
+def page(stage, qtbot) -> AugmentPage:
+    made = start_anew(*stage)
     made.store.set({"augment.preset": "medium"})
-    yield made
-    context.close()
+    return made
 
 
 def names(page: AugmentPage) -> list[str]:
@@ -236,6 +232,7 @@ def test_a_changed_parameter_is_marked_and_reset_alone_or_with_all_others(page):
     assert hue.dot.text() and not hue.reset_button.isHidden() and not form.rows["contrast"].dot.text()
     hue.reset_button.click()
     assert "hue" not in page.draft.steps[3].params and hue.reset_button.isHidden()
+    page.draft.set_params((3,), {"contrast": (0.5, 1.0)}, "contrast")
     form.reset_button.click()
     assert page.draft.steps[3].params == {} and page.store.undo_label == "reset colour jitter"
     assert not form.reset_button.isEnabled()
@@ -270,11 +267,12 @@ def test_a_click_on_a_step_of_the_strip_sets_the_nearer_end(page, qtbot):
 
 
 def test_the_strip_shows_the_other_parameters_as_they_are_set(page, desk, qtbot):
+    page.draft.set_params((2,), {"shear": (1.0, 4.0)}, "shear")
     page.draft.choose((2,))
     qtbot.waitUntil(lambda: any(call[1]["param"] == "rotate" for call in desk.of("strip")), timeout=3000)
     _, params, _, _, on_part = next(call for call in desk.of("strip") if call[1]["param"] == "rotate")
     (step,) = params["experiment"]["augment"]["transforms"]
-    assert step["params"]["shear"] == [0.0, 0.0] and "rotate" not in step["params"]
+    assert step["params"]["shear"] == [1.0, 4.0] and "rotate" not in step["params"]
     assert params["values"] == [-180.0, -90.0, 0.0, 90.0, 180.0]
     on_part({"tile": 2, "image": desk.image(3)})
     assert page.form.rows["rotate"].strip.pixmaps[2].width() == 8
@@ -319,29 +317,38 @@ def test_nothing_in_the_pipeline_says_so_and_offers_light(page):
     assert page.store.experiment.augment.preset == "light" and not page.empty.isVisible()
 
 
-# Presets of one's own
+# Presets of one's own, and files
 
 
 def test_own_presets_are_saved_used_renamed_and_deleted(page):
     page.draft.set_p((0,), 0.9)
+    page.store.set({"augment.mixup_p": 0.25})
     page.presets.save("Shop <b>floor</b>")
+    page.store.set({"augment.preset": "none", "augment.mixup_p": 0.0})
+    page.presets.use(own_presets()[0])
+    assert page.draft.steps[0].p == 0.9 and page.draft.augment.mixup_p == 0.25
+    assert page.store.undo_label == "preset Shop <b>floor</b>"
+    page.presets.rename(own_presets()[0], "Shop")
+    assert [preset.name for preset in own_presets()] == ["Shop"]
+    page.presets.delete(own_presets()[0])
+    assert own_presets() == ()
+
+
+def test_a_pipeline_goes_out_to_a_file_and_comes_back_in_one_step(page, tmp_path):
+    path = tmp_path / "mine.yaml"
+    page.exchange.save_file(str(path))
     page.store.set({"augment.preset": "none"})
-    page.presets.use("Shop <b>floor</b>")
-    assert page.draft.steps[0].p == 0.9 and page.store.undo_label == "preset Shop <b>floor</b>"
-    page.presets.rename("Shop <b>floor</b>", "Shop")
-    assert page.own_presets.names() == ["Shop"]
-    page.presets.delete("Shop")
-    assert page.own_presets.names() == []
+    assert page.accept_drop([str(path)])
+    assert names(page) == MEDIUM and page.store.undo_label == "import mine.yaml"
+    assert page.draft.steps[2].params["rotate"] == (-12.0, 12.0)
+    page.exchange.copy_code()
+    assert "A.ColorJitter(" in QGuiApplication.clipboard().text() or "ColorJitter(" in QGuiApplication.clipboard().text()
 
 
-def test_a_damaged_preset_file_is_not_offered_and_an_unknown_transform_is_refused(tmp_path):
-    own = OwnPresets(tmp_path)
-    (tmp_path / "broken.json").write_text("{")
-    (tmp_path / "other.json").write_text('{"name": "Other", "transforms": [{"name": "os.system"}]}')
-    (tmp_path / "code.json").write_text('{"name": "Code", "transforms": [{"name": "Lambda"}]}')
-    assert own.names() == ["Code", "Other"]
-    for name in own.names():
-        with pytest.raises(BadInput):
-            own.load(name)
-    with pytest.raises(BadInput, match="needs a name"):
-        own.save("  ", ())
+def test_a_file_with_unknown_things_is_refused_with_its_lines_and_changes_nothing(page, tmp_path):
+    path = tmp_path / "odd.yaml"
+    path.write_text("transform:\n  __class_fullname__: Compose\n  transforms:\n  - {__class_fullname__: os.system, p: 1}\n")
+    before = page.store.experiment
+    page.exchange.open_file(str(path))
+    assert page.store.experiment is before and "odd.yaml is not taken" in page.banner.title_label.text()
+    assert "Line 4" in page.banner.detail_label.text() and "os.system" in page.banner.detail_label.text()

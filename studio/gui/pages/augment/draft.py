@@ -171,6 +171,10 @@ class PipelineDraft(QObject):
         """A whole pipeline, from a file or a preset of one's own."""
         self._set(steps, label)
 
+    def take_augment(self, augment: Augment, label: str) -> None:
+        """All of it, the mixing of batches too."""
+        self.store.set({f"augment.{name}": value for name, value in augment.model_dump().items()}, label)
+
     def _set(self, steps: Steps, label: str) -> None:
         self.store.set({"augment.preset": "custom", "augment.transforms": tuple(step.model_dump() for step in steps)}, label)
 

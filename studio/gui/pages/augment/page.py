@@ -9,25 +9,24 @@ from PySide6.QtWidgets import QHBoxLayout, QVBoxLayout, QWidget
 
 from studio.catalog.augments.catalog import catalog
 from studio.core.experiment import Experiment
-from studio.core.place import state_dir
 from studio.gui.context import Context
 from studio.gui.page import Page
 from studio.gui.pages.augment.advice import Advice, advice_for
 from studio.gui.pages.augment.draft import MIX_TITLES, MIXES, PipelineDraft
 from studio.gui.pages.augment.effects import Effects
+from studio.gui.pages.augment.exchange import PipelineExchange
 from studio.gui.pages.augment.form import TransformForm
 from studio.gui.pages.augment.gallery import Gallery, GalleryItem
 from studio.gui.pages.augment.large import LargeVariant
-from studio.gui.pages.augment.own_presets import OwnPresets
 from studio.gui.pages.augment.pipeline import PipelinePanel
 from studio.gui.pages.augment.presets import PresetBar
 from studio.gui.pages.augment.preview import PreviewPanel
 from studio.gui.theme import px
-from studio.gui.widgets import EmptyState, IconLabel, PlainLabel, button, splitter
+from studio.gui.widgets import Banner, EmptyState, IconLabel, PlainLabel, button, splitter
 
 _PICTURES = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff", ".gif", ".avif")
+_PIPELINES = (".json", ".yaml", ".yml")
 _GROUP_TITLES = {"blur and noise": "Blur & noise", "combine": "Combine", "policies": "Policies"}
-_FORM_FROM_PX = 760  # a narrower page shows the settings in place of the pipeline's foot
 
 
 class AugmentPage(Page):
@@ -37,9 +36,12 @@ class AugmentPage(Page):
         super().__init__(context, parent)
         self.set_subtitle("Applied to training images only, new random values every epoch")
         self.draft = PipelineDraft(self.store, self)
-        self.own_presets = OwnPresets(state_dir() / "augmentations")
-        self.presets = PresetBar(self.draft, self.own_presets, context.shell)
+        self.presets = PresetBar(self.draft, context.shell)
         self.head.addWidget(self.presets)
+        self.banner = Banner(name="augment.import_error")
+        self.exchange = PipelineExchange(self.draft, context.shell, self.banner, self)
+        self.head.addWidget(self.exchange.button)
+        self.body.addWidget(self.banner)
         self.pipeline = PipelinePanel(self.draft)
         self.preview = PreviewPanel(context, self.draft)
         self.preview.setMinimumWidth(px(300))
@@ -150,9 +152,12 @@ class AugmentPage(Page):
     # What the window asks
 
     def accept_drop(self, paths: list[str]) -> bool:
-        """A picture becomes the photo of the preview; everything else is the window's."""
+        """A picture becomes the photo of the preview, a saved pipeline the draft's; everything else is the window's."""
         if len(paths) == 1 and os.path.isfile(paths[0]) and paths[0].lower().endswith(_PICTURES):
             self.preview.show_file(paths[0])
+            return True
+        if len(paths) == 1 and os.path.isfile(paths[0]) and paths[0].lower().endswith(_PIPELINES):
+            self.exchange.open_file(paths[0])
             return True
         return False
 

@@ -8,11 +8,11 @@ from PySide6.QtCore import QPoint, Qt
 from PySide6.QtWidgets import QHBoxLayout, QInputDialog, QMenu, QWidget
 
 from studio.catalog.augments import PRESETS
+from studio.catalog.augments.own import OwnPreset, delete_preset, own_presets, save_preset
 from studio.core.path_text import shown
 from studio.core.problem import BadInput
 from studio.gui.context import Shell
 from studio.gui.pages.augment.draft import PipelineDraft
-from studio.gui.pages.augment.own_presets import OwnPresets
 from studio.gui.theme import px
 from studio.gui.widgets import Segmented, Toggle, button, plain_tooltip, set_plain_tooltip
 from studio.gui.widgets.chip_row import menu_text
@@ -24,9 +24,9 @@ _OFF = "Off"
 class PresetBar(QWidget):
     """Strengths side by side, the rest behind a button that carries the name of what is chosen."""
 
-    def __init__(self, draft: PipelineDraft, own: OwnPresets, shell: Shell, parent: QWidget | None = None):
+    def __init__(self, draft: PipelineDraft, shell: Shell, parent: QWidget | None = None):
         super().__init__(parent)
-        self._draft, self._own, self._shell = draft, own, shell
+        self._draft, self._shell = draft, shell
         row = QHBoxLayout(self)
         row.setContentsMargins(0, 0, 0, 0)
         row.setSpacing(px(8))
@@ -72,13 +72,19 @@ class PresetBar(QWidget):
         for preset in PRESETS:
             self._add(menu, _title(preset.key), lambda key=preset.key: draft.take_preset(key), preset.help, preset.key == now)
         self._add(menu, "Custom", lambda: draft.take_preset("custom"), "The steps as they are, from here on your own.", now == "custom")
-        names = self._own.names()
         menu.addSeparator()
-        for name in names:
-            more = menu.addMenu(menu_text(name))
-            self._add(more, "Use", lambda name=name: self.use(name))
-            self._add(more, "Rename…", lambda name=name: self._ask_name("Rename the preset", name, lambda new: self.rename(name, new)))
-            self._add(more, "Delete", lambda name=name: self.delete(name))
+        for preset in own_presets():
+            more = menu.addMenu(menu_text(preset.name))
+            if preset.augment is None:
+                more.addAction(menu_text(preset.problem)).setEnabled(False)
+            else:
+                self._add(more, "Use", lambda preset=preset: self.use(preset))
+                self._add(
+                    more,
+                    "Rename…",
+                    lambda preset=preset: self._ask_name("Rename the preset", preset.name, lambda new: self.rename(preset, new)),
+                )
+            self._add(more, "Delete", lambda preset=preset: self.delete(preset))
         self._add(menu, "Save as a preset of your own…", self.ask_to_save)
         return menu
 
@@ -96,28 +102,28 @@ class PresetBar(QWidget):
         self._ask_name("Save as a preset", "", self.save)
 
     def save(self, name: str) -> None:
-        self._try(lambda: self._own.save(name, self._draft.steps), f"Saved as “{shown(name)}”. It is under Presets in every project.")
+        self._try(lambda: save_preset(name, self._draft.augment), f"Saved as “{shown(name)}”. It is under Presets in every project.")
 
-    def use(self, name: str) -> None:
-        def take() -> None:
-            self._draft.take_steps(self._own.load(name), f"preset {name}")
+    def use(self, preset: OwnPreset) -> None:
+        self._try(lambda: self._draft.take_augment(preset.augment, f"preset {preset.name}"))
 
-        self._try(take)
+    def rename(self, preset: OwnPreset, new: str) -> None:
+        def act() -> None:
+            if any(each.name.casefold() == new.strip().casefold() != preset.name.casefold() for each in own_presets()):
+                raise BadInput(f"There is a preset “{new.strip()}” already. Choose another name.")
+            if save_preset(new, preset.augment).path != preset.path:
+                delete_preset(preset)
 
-    def rename(self, old: str, new: str) -> None:
-        self._try(lambda: self._own.rename(old, new), f"The preset is called “{shown(new)}” now.")
+        self._try(act, f"The preset is called “{shown(new)}” now.")
 
-    def delete(self, name: str) -> None:
+    def delete(self, preset: OwnPreset) -> None:
         """With a way back."""
-        try:
-            steps = self._own.load(name)
-        except (BadInput, OSError):
-            steps = None
-        self._try(lambda: self._own.delete(name))
-        if steps is None:
-            self._shell.toast(f"The preset “{shown(name)}” is deleted.")
+        self._try(lambda: delete_preset(preset))
+        name = shown(preset.name)
+        if preset.augment is None:
+            self._shell.toast(f"The preset “{name}” is deleted.")
         else:
-            self._shell.toast(f"The preset “{shown(name)}” is deleted.", "Undo", lambda: self._own.save(name, steps))
+            self._shell.toast(f"The preset “{name}” is deleted.", "Undo", lambda: save_preset(preset.name, preset.augment))
 
     def _ask_name(self, title: str, name: str, then: Callable[[str], object]) -> None:
         dialog = QInputDialog(self)

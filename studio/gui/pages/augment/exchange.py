@@ -1,0 +1,113 @@
+"""Pipelines in and out: albumentations' dictionary as JSON or YAML, Python code on the clipboard."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+from PySide6.QtCore import QObject, QPoint
+from PySide6.QtGui import QGuiApplication
+from PySide6.QtWidgets import QFileDialog, QMenu, QWidget
+
+from studio.catalog.augments.code import pipeline_code
+from studio.catalog.augments.dictionary import export_text, import_dictionary
+from studio.core.file import write_atomically
+from studio.core.path_text import shown
+from studio.core.problem import BadInput
+from studio.gui.context import Shell
+from studio.gui.pages.augment.draft import PipelineDraft
+from studio.gui.widgets import Banner, icon_button
+from studio.gui.wording import counted
+
+_MOST_BYTES = 1 << 20
+_MOST_SHOWN = 4  # problems of a file that are listed; more are counted
+_KINDS = "Pipelines (*.json *.yaml *.yml)"
+
+
+class PipelineExchange(QObject):
+    """The menu behind the three dots. What is wrong with a file is said in `banner`, with its lines."""
+
+    def __init__(self, draft: PipelineDraft, shell: Shell, banner: Banner, parent: QWidget):
+        super().__init__(parent)
+        self._draft, self._shell, self._banner, self._page = draft, shell, banner, parent
+        self.button = icon_button("dots-three", "Import and export the pipeline", name="augment.more")
+        self.button.clicked.connect(lambda: self.menu().popup(self.button.mapToGlobal(QPoint(0, self.button.height() + 2))))
+
+    def menu(self) -> QMenu:
+        menu = QMenu(self._page)
+        for title, act in (
+            ("Import JSON or YAML…", self._ask_to_open),
+            ("Export as JSON…", lambda: self._ask_to_save(".json")),
+            ("Export as YAML…", lambda: self._ask_to_save(".yaml")),
+            ("Copy as Python code", self.copy_code),
+        ):
+            menu.addAction(title).triggered.connect(lambda *_, act=act: act())
+        menu.aboutToHide.connect(menu.deleteLater)
+        return menu
+
+    @property
+    def _input_size(self) -> int:
+        return self._draft.store.experiment.model.input_size
+
+    def open_file(self, path: str) -> None:
+        """Take the pipeline of a file as the draft's, or say what is wrong with it."""
+        name = shown(Path(path).name)
+        try:
+            with open(path, "rb") as file:
+                content = file.read(_MOST_BYTES + 1)
+            if len(content) > _MOST_BYTES:
+                raise BadInput("It is larger than 1 MB; no pipeline is.")
+            imported = import_dictionary(content.decode("utf-8-sig"), self._input_size)
+        except BadInput as exc:
+            self._refuse(name, [problem.sentence for problem in exc.problems])
+        except UnicodeDecodeError:
+            self._refuse(name, ["It is not a text file."])
+        except OSError as exc:
+            self._refuse(name, [f"It cannot be read: {exc.strerror or exc}."])
+        else:
+            self._banner.hide()
+            self._draft.take_steps(imported.steps, f"import {name}")
+            notes = " ".join(imported.notes[:2])
+            self._shell.toast(f"{counted(len(imported.steps), 'step')} from {name}. {notes}".strip(), "Undo", self._draft.store.undo)
+
+    def _refuse(self, name: str, sentences: list[str]) -> None:
+        more = len(sentences) - _MOST_SHOWN
+        detail = "\n".join([*map(shown, sentences[:_MOST_SHOWN]), *([f"and {more} more"] if more > 0 else [])])
+        self._banner.show_message("error", f"{name} is not taken. The pipeline stays as it was.", detail, can_close=True)
+
+    def save_file(self, path: str) -> None:
+        ending = ".json" if path.lower().endswith(".json") else ".yaml"
+        self._try(lambda: write_atomically(path, export_text(self._draft.steps, self._input_size, ending).encode()))
+        if self._banner.isHidden():
+            self._shell.toast(f"The pipeline is in {shown(Path(path).name)}.")
+
+    def copy_code(self) -> None:
+        def copy() -> None:
+            code = pipeline_code(self._draft.steps, self._input_size)
+            QGuiApplication.clipboard().setText(code)
+            self._shell.toast(f"The pipeline is on the clipboard as Python code, {counted(code.count(chr(10)), 'line')}.")
+
+        self._try(copy)
+
+    def _try(self, act: Callable[[], object]) -> None:
+        self._banner.hide()
+        try:
+            act()
+        except BadInput as exc:
+            self._banner.show_message("error", exc.problems[0].sentence, can_close=True)
+        except OSError as exc:
+            self._banner.show_message("error", f"The file cannot be written: {exc.strerror or exc}.", can_close=True)
+
+    def _ask_to_open(self) -> None:
+        self._open_dialog(QFileDialog(self._page, "Import a pipeline", "", _KINDS), self.open_file)
+
+    def _ask_to_save(self, ending: str) -> None:
+        dialog = QFileDialog(self._page, "Export the pipeline", f"augmentation{ending}", f"{ending[1:].upper()} (*{ending})")
+        dialog.setAcceptMode(QFileDialog.AcceptMode.AcceptSave)
+        dialog.setDefaultSuffix(ending[1:])
+        self._open_dialog(dialog, self.save_file)
+
+    def _open_dialog(self, dialog: QFileDialog, then: Callable[[str], None]) -> None:
+        dialog.fileSelected.connect(then)
+        dialog.finished.connect(dialog.deleteLater)
+        dialog.open()
