@@ -24,6 +24,23 @@ def add_run_argument(parser: argparse.ArgumentParser) -> None:
     add_runs_argument(parser)
 
 
+def add_test_time_argument(parser: argparse.ArgumentParser) -> None:
+    from studio.catalog.augments.test_time import TEST_TIMES
+
+    keys = [choice.key.replace(" ", "-") for choice in TEST_TIMES]
+    parser.add_argument(
+        "--tta", choices=keys, type=str, default="off", action=_WithSpaces,
+        help="test-time augmentation: average the answers to several views of each image (default: off)",
+    )  # fmt: skip
+
+
+class _WithSpaces(argparse.Action):
+    """Typed with hyphens, kept as the key of the choice."""
+
+    def __call__(self, parser, namespace, values, option_string=None) -> None:
+        setattr(namespace, self.dest, values.replace("-", " "))
+
+
 def add_device_argument(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--device", default="auto", help="auto, cpu, cuda, cuda:0, mps (default: auto)")
 

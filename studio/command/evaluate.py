@@ -8,7 +8,14 @@ from pathlib import Path
 
 from studio.cli import DONE
 from studio.command import terminal
-from studio.command.chosen import add_device_argument, add_run_argument, add_which_argument, source_text, trained_run
+from studio.command.chosen import (
+    add_device_argument,
+    add_run_argument,
+    add_test_time_argument,
+    add_which_argument,
+    source_text,
+    trained_run,
+)
 from studio.core.experiment import Data
 from studio.core.path_text import shown
 from studio.core.problem import BadInput
@@ -21,6 +28,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--part", choices=["all", "train", "validation", "test"], default="all", help="which part of them (default: all)")
     parser.add_argument("-o", "--output", metavar="FILE", type=Path, help="also write all scores as JSON")
     parser.add_argument("--json", action="store_true", help="end standard output with one line of JSON")
+    add_test_time_argument(parser)
     add_which_argument(parser)
     add_device_argument(parser)
 
@@ -32,7 +40,9 @@ def run(args: argparse.Namespace) -> int:
     from studio.engine.score_run import score_run
 
     with terminal.Progress() as progress:
-        scores = score_run(folder, _data(folder, args.data), which=args.which, part=args.part, device=args.device, progress=progress)
+        scores = score_run(
+            folder, _data(folder, args.data), which=args.which, part=args.part, device=args.device, test_time=args.tta, progress=progress
+        )
     if scores["unknown_classes"]:
         terminal.note(f"Warning: left out, since the run does not know them: {', '.join(map(shown, scores['unknown_classes']))}")
     for id_, reason in list(scores["unreadable"].items())[:10]:

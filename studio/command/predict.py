@@ -8,7 +8,7 @@ import io
 
 from studio.cli import DONE, FAILED
 from studio.command import terminal
-from studio.command.chosen import add_device_argument, add_run_argument, add_which_argument, trained_run
+from studio.command.chosen import add_device_argument, add_run_argument, add_test_time_argument, add_which_argument, trained_run
 from studio.core.path_text import path_to_text, shown
 
 
@@ -21,6 +21,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--csv", action="store_true", help="print CSV with the probability of every class")
     parser.add_argument("--json", action="store_true", help="end standard output with one line of JSON")
+    add_test_time_argument(parser)
     add_which_argument(parser)
     add_device_argument(parser)
 
@@ -33,7 +34,7 @@ def run(args: argparse.Namespace) -> int:
 
     files = find_images(args.paths)
     device = choose_device(args.device)
-    predictor = Predictor(load_trained(folder, args.which), device)
+    predictor = Predictor(load_trained(folder, args.which), device, args.tta)
     classes = [shown(name) for name in predictor.trained.classes]
     unsure_below = UNSURE_BELOW if args.unsure is None else args.unsure
     if args.csv:

@@ -161,6 +161,26 @@ class StagesThawed(Event):
 
 
 @dataclass(frozen=True, kw_only=True)
+class FrozenChecked(Event):
+    """At the end of an epoch: whether everything that must not move is as it was. A change is told as a warning too."""
+
+    step: int  # steps done
+    epoch: int  # 0-based
+    num_tensors: int  # parameters and buffers that were looked at
+    fingerprint: str  # of all of them
+    changed: tuple[str, ...] = ()  # names of those that moved
+
+
+@dataclass(frozen=True, kw_only=True)
+class GradientsSampled(Event):
+    """On a few steps of many. Stages in execution order, as in RunDescribed; 0 where nothing trains."""
+
+    step: int
+    norms: tuple[float, ...]  # of the gradient of each stage, before clipping
+    ratios: tuple[float, ...]  # length of the update as a share of the length of the weights
+
+
+@dataclass(frozen=True, kw_only=True)
 class PauseChanged(Event):
     is_paused: bool
     step: int
@@ -211,7 +231,7 @@ class RunFailed(Event):
 
 EVENTS: tuple[type[Event], ...] = (
     RunStarted, PhaseStarted, RunDescribed, StepsReported, EpochFinished, CheckpointSaved, SamplesReported, SystemReported,
-    WarningRaised, ExperimentEdited, StagesThawed, PauseChanged, TestScored, RunFinished, RunStopped, RunFailed,
+    WarningRaised, ExperimentEdited, StagesThawed, FrozenChecked, GradientsSampled, PauseChanged, TestScored, RunFinished, RunStopped, RunFailed,
 )  # fmt: skip
 _BY_TAG = {kind.__name__: kind for kind in EVENTS}
 _FIELDS = {kind: frozenset(f.name for f in dataclasses.fields(kind)) for kind in EVENTS}

@@ -12,6 +12,7 @@ from studio.core.outcome import Status
 
 MAX_NOTICES = 2000
 MAX_PHASES = 32
+MAX_SAMPLES = 1000  # of gradients: more columns than a heat map has pixels
 
 
 @dataclass(frozen=True)
@@ -58,6 +59,8 @@ class RunState:
     warnings: tuple[ev.WarningRaised, ...] = ()
     notices: tuple[Notice, ...] = ()
     edits: tuple[ev.ExperimentEdited, ...] = ()  # as they were made; see core.edit for what counts at which step
+    frozen_checks: tuple[ev.FrozenChecked, ...] = ()  # one per epoch
+    gradients: tuple[ev.GradientsSampled, ...] = ()  # at most MAX_SAMPLES, evenly thinned
     test: ev.TestScored | None = None
     finished: ev.RunFinished | None = None
     failed: ev.RunFailed | None = None
@@ -141,6 +144,11 @@ def _after(state: RunState, event: ev.Event) -> RunState:
             return _with_edit(state, event)
         case ev.StagesThawed():
             return _with_thaw(state, event)
+        case ev.FrozenChecked():
+            return replace(state, frozen_checks=(*state.frozen_checks, event))
+        case ev.GradientsSampled():
+            samples = (*state.gradients, event)
+            return replace(state, gradients=samples[::2] if len(samples) > MAX_SAMPLES else samples)
         case ev.PauseChanged():
             status = Status.PAUSED if event.is_paused else Status.RUNNING
             why = f": {event.reason}" if event.reason else ""
@@ -235,4 +243,6 @@ def _rewound(state: RunState, step: int) -> RunState:
         **{name: getattr(state, name).before(step) for name in ("train_loss", "train_top1", "lr", "grad_norm", "step_time")},
         **{name: getattr(state, name).before(step + 1) for name in ("validation_loss", "validation_top1", "validation_top5")},
         epochs=tuple(e for e in state.epochs if e.step <= step),
+        frozen_checks=tuple(e for e in state.frozen_checks if e.step <= step),
+        gradients=tuple(e for e in state.gradients if e.step < step),
     )

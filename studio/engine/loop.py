@@ -34,6 +34,7 @@ from studio.engine.setup import Setup, checkpoint_state, freeze_for
 from studio.engine.steps import Step, StepBuffer
 
 PAUSE_POLL_S = 0.1
+NUM_NAMED = 20  # frozen tensors that changed
 SAVE_SHARE = 0.02  # of the time goes into checkpoints in mid-epoch, at most
 LEAST_FOLDED = 64  # images to score: folding batch norms costs a few forward passes
 
@@ -55,6 +56,7 @@ def train_epochs(s: Setup) -> bool:
     while s.progress.epoch < s.experiment.schedule.epochs and not stopped_early:
         if s.progress.step_in_epoch < s.steps_per_epoch:
             train_epoch(s)
+            prove_frozen(s)
         validate_epoch(s)
         take_edits(s)
         stopped_early = _has_stalled(s)
@@ -72,6 +74,7 @@ def train_epoch(s: Setup) -> None:
         follow_boundary(s)
     if s.prefix.trains_from_cache:
         fill_cache(s)
+    s.proof.begin(s.network.module, s.network.plan)
     s.reporter.phase("training")
     s.network.train_mode()
     steps = StepBuffer(s)
@@ -104,6 +107,39 @@ def train_epoch(s: Setup) -> None:
             if s.control.is_paused:
                 pause(s)
                 steps.restart_clock()
+
+
+def prove_frozen(s: Setup) -> None:
+    """Look whether everything that must not move is as it was, and tell; a change is an alert with the layer's name."""
+    p, verdict = s.progress, s.proof.check(s.network.module)
+    s.reporter.tell(
+        ev.FrozenChecked(
+            step=p.step,
+            epoch=p.epoch,
+            num_tensors=verdict.num_tensors,
+            fingerprint=verdict.fingerprint,
+            changed=verdict.changed[:NUM_NAMED],
+        )
+    )
+    if verdict.changed:
+        more = f" and {len(verdict.changed) - 3:,} more" if len(verdict.changed) > 3 else ""
+        s.reporter.warn(
+            "frozen-changed",
+            f"Frozen layers changed in epoch {p.epoch + 1}: {', '.join(verdict.changed[:3])}{more}.",
+            "What this run shows of frozen stages is not so. Start it again; if it happens again, it is a bug in Studio or the memory is faulty.",
+        )
+
+
+def tell_flow(s: Setup) -> None:
+    """Tell how the gradient flowed through the step that was sampled."""
+    norms, ratios = s.flow.end(s.progress.step)
+    s.reporter.tell(ev.GradientsSampled(step=s.progress.step, norms=norms, ratios=ratios))
+    for stage in s.flow.silent(norms):
+        s.reporter.warn(
+            "no-gradient",
+            f"{stage[0].upper()}{stage[1:]} trains but receives almost no gradient, so it does not learn.",
+            "Look at the initialisation of the head, at the normalisation, and at what lies behind it.",
+        )
 
 
 def save_every_s(s: Setup) -> float:
@@ -207,12 +243,17 @@ def train_step(s: Setup, batches: Iterable[Batch]) -> Step:
             batch.mix = draw_mix(s.asked.augment, len(batch.indices), s.view["input_size"], t.seed, p.step, number)
             step.add(batch, *_add_gradient(s, batch, num_images))
         s.scaler.unscale_(s.optimiser)
+        is_sampled = s.flow.is_due(p.step)
+        if is_sampled:
+            s.flow.begin()
         trained = [weight for group in s.optimiser.param_groups for weight in group["params"] if weight.grad is not None]
         step.norm = torch.nn.utils.clip_grad_norm_(trained, s.experiment.optimiser.clip_norm or float("inf")).detach()
         if not s.scaler.is_enabled():  # the fp16 scaler leaves out steps with infinite gradients by itself
             _refuse_if_not_finite(s, step.loss() + step.norm)
     s.scaler.step(s.optimiser)
     s.scaler.update()
+    if is_sampled:
+        tell_flow(s)
     s.optimiser.zero_grad(set_to_none=True)
     _average_weights(s)
     return step

@@ -12,6 +12,7 @@ import numpy as np
 import torch
 
 from studio.catalog.augments import evaluation_view
+from studio.catalog.augments.test_time import test_time as choose_test_time
 from studio.core.path_text import path_to_text, shown
 from studio.core.problem import BadInput
 from studio.dataset.dataset import Cancelled
@@ -71,8 +72,10 @@ def find_images(paths: Sequence[str]) -> list[str]:
 class Predictor:
     """A trained network on a device. Not thread-safe."""
 
-    def __init__(self, trained: Trained, device: torch.device | str = "cpu"):
+    def __init__(self, trained: Trained, device: torch.device | str = "cpu", test_time: str = "off"):
+        """`test_time` is the key of a test-time augmentation, which `predict` uses. Raises BadInput for an unknown one."""
         self.trained = trained
+        self.test_time = choose_test_time(test_time)
         self._device = torch.device(device)
         self._module = trained.module.to(self._device).eval()
         self._normalise = trained.normaliser(self._device)
@@ -81,6 +84,11 @@ class Predictor:
         """uint8[H, W, 3] -> what the network sees, uint8[S, S, 3]."""
         t = self.trained
         return evaluation_view(image, t.input_size, t.interpolation, t.crop_fraction)
+
+    def views(self, image: np.ndarray) -> np.ndarray:
+        """uint8[H, W, 3] -> the views of the test-time augmentation, uint8[V, S, S, 3]; the usual one first."""
+        t = self.trained
+        return np.stack(self.test_time.views(image, t.input_size, t.interpolation, t.crop_fraction))
 
     def probabilities(self, views_NHWC: np.ndarray) -> np.ndarray:
         """uint8[N, S, S, 3] -> float32[N, C]."""
@@ -114,12 +122,17 @@ class Predictor:
     def _read(self, path: str) -> tuple[str, np.ndarray | None, str]:
         try:
             image = read_image(path, max_megapixels=self.trained.experiment.data.max_megapixels)
-            return path, self.view(image), ""
+            return path, self.views(image), ""
         except (ImageRefused, OSError) as exc:
             return path, None, str(exc)
 
     def _predict_batch(self, batch: list[tuple[str, np.ndarray | None, str]]) -> Iterator[Prediction]:
-        views = [view for _, view, _ in batch if view is not None]
-        rows = iter(self.probabilities(np.stack(views))) if views else iter(())
-        for path, view, reason in batch:
-            yield Prediction(path, next(rows) if view is not None else None, reason)
+        num_views = self.test_time.num_views
+        views = [view for _, views_VHWC, _ in batch if views_VHWC is not None for view in views_VHWC]
+        rows = iter(())
+        if views:
+            size = max(1, len(batch))  # the memory of a batch, whatever the number of views
+            parts = [self.probabilities(np.stack(views[i : i + size])) for i in range(0, len(views), size)]
+            rows = iter(np.concatenate(parts).reshape(-1, num_views, len(self.trained.classes)).mean(1))
+        for path, views_VHWC, reason in batch:
+            yield Prediction(path, next(rows) if views_VHWC is not None else None, reason)

@@ -14,10 +14,11 @@ from studio.core.run_folder import RunFolder
 from studio.dataset.scan import Cancelled, scan
 from studio.dataset.words import listed
 from studio.engine.device import choose_device
-from studio.engine.evaluate import answer, score, scores_json
+from studio.engine.evaluate import Answers, answer, score, scores_json
 from studio.engine.loader import Loader, Source, choose_num_workers
-from studio.engine.network import load_trained
+from studio.engine.network import Trained, load_trained
 from studio.engine.plan import evaluation_requests
+from studio.engine.predict import Predictor
 
 BATCH_SIZE = 32
 
@@ -31,10 +32,11 @@ def score_run(
     which: Literal["best", "last"] = "best",
     part: Literal["all", "train", "validation", "test"] = "all",
     device: str = "auto",
+    test_time: str = "off",
     progress: Progress | None = None,
     is_cancelled: Callable[[], bool] | None = None,
 ) -> dict[str, Any]:
-    """Scores as evaluate.scores_json gives them, with "unknown_classes" and "unreadable" (id to reason).
+    """Scores as evaluate.scores_json gives them, with "unknown_classes", "unreadable" (id to reason) and "test_time".
 
     Images of classes that the run was not trained on are left out. Raises BadInput when nothing is left to score, Cancelled.
     """
@@ -52,19 +54,40 @@ def score_run(
             f"None of the classes there is known to {folder.nickname}: it knows {listed(trained.classes)}, the folder has {listed(unknown)}."
         )
     labels = np.array([index[s.label] for s in known], np.int64)
+    unreadable = {s.id: s.reason for s in dataset.set_aside}
+    paths = [dataset.path_of(s) for s in known]
+    watch = {"progress": progress, "is_cancelled": is_cancelled}
+    if test_time == "off":
+        answers, refused = _answers(trained, paths, labels, chosen, data.max_megapixels, **watch)
+    else:
+        answers, refused = _averaged(trained, paths, labels, chosen, test_time, **watch)
+    unreadable.update({known[i].id: reason for i, reason in refused.items()})
+    if not len(answers.labels_N):
+        raise BadInput(f"None of the {len(known):,} images can be read. Check that the files were copied completely.")
+    scores = score(answers, len(trained.classes))
+    return scores_json(scores, trained.classes) | {
+        "unknown_classes": unknown,
+        "unreadable": unreadable,
+        "step": trained.step,
+        "test_time": test_time,
+    }
+
+
+def _answers(trained: Trained, paths, labels, device, max_megapixels: float, *, progress, is_cancelled) -> tuple[Answers, dict[int, str]]:
+    """One view of each image, read by loader processes."""
     source = Source(
-        paths=tuple(dataset.path_of(s) for s in known),
+        paths=tuple(paths),
         augment=trained.experiment.augment,
         input_size=trained.input_size,
         interpolation=trained.interpolation,
         crop_fraction=trained.crop_fraction,
-        max_megapixels=data.max_megapixels,
+        max_megapixels=max_megapixels,
         num_trained=0,
         cache_bytes=0,
     )
-    trained.module.to(chosen)
-    to_input = trained.normaliser(chosen)
-    unreadable = {s.id: s.reason for s in dataset.set_aside}
+    trained.module.to(device)
+    to_input = trained.normaliser(device)
+    refused: dict[int, str] = {}
     done = 0
 
     def counted(batches):
@@ -72,16 +95,24 @@ def score_run(
         for batch in batches:
             if is_cancelled and is_cancelled():
                 raise Cancelled
-            unreadable.update({known[i].id: reason for i, reason in batch.refused.items()})
+            refused.update(batch.refused)
             yield batch
             done += len(batch.indices)
             if progress:
-                progress(done, len(known), "Scoring")
+                progress(done, len(paths), "Scoring")
 
-    with Loader(source, BATCH_SIZE, choose_num_workers(-1, chosen.type)) as loader:
-        batches = counted(loader.batches(evaluation_requests(0, len(known), BATCH_SIZE)))
-        answers = answer(trained.module, batches, labels, lambda module, batch: module(to_input(batch.images_NHWC)))
-    if not len(answers.labels_N):
-        raise BadInput(f"None of the {len(known):,} images can be read. Check that the files were copied completely.")
-    scores = score(answers, len(trained.classes))
-    return scores_json(scores, trained.classes) | {"unknown_classes": unknown, "unreadable": unreadable, "step": trained.step}
+    with Loader(source, BATCH_SIZE, choose_num_workers(-1, device.type)) as loader:
+        batches = counted(loader.batches(evaluation_requests(0, len(paths), BATCH_SIZE)))
+        return answer(trained.module, batches, labels, lambda module, batch: module(to_input(batch.images_NHWC))), refused
+
+
+def _averaged(trained: Trained, paths, labels, device, test_time: str, *, progress, is_cancelled) -> tuple[Answers, dict[int, str]]:
+    """The mean probabilities of several views; their loss is minus the logarithm of the mean."""
+    found = list(Predictor(trained, device, test_time).predict(paths, progress=progress, is_cancelled=is_cancelled))
+    refused = {i: prediction.reason for i, prediction in enumerate(found) if prediction.probabilities_C is None}
+    shown = np.array([i for i in range(len(found)) if i not in refused], np.int64)
+    if not len(shown):
+        return Answers(shown, shown, np.empty((0, len(trained.classes)), np.float32), np.empty(0, np.float32)), refused
+    probabilities_NC = np.stack([found[i].probabilities_C for i in shown])
+    own = probabilities_NC[np.arange(len(shown)), labels[shown]]
+    return Answers(shown, labels[shown], probabilities_NC, -np.log(np.maximum(own, np.finfo(np.float32).tiny))), refused

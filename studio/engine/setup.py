@@ -28,6 +28,7 @@ from studio.engine.checkpoint import MODEL, NUM_KEPT, OPTIMISER, Checkpoint, res
 from studio.engine.control import Control, StopAsked
 from studio.engine.device import choose_device, device_key, device_name
 from studio.engine.feeding import Feeding
+from studio.engine.flow import Flow
 from studio.engine.folding import Folding
 from studio.engine.loader import Batch, Loader, Source, choose_num_workers
 from studio.engine.network import Labels, Network, Normaliser, build_network
@@ -36,6 +37,7 @@ from studio.engine.plan import steps_per_epoch
 from studio.engine.precision import Precision, choose_precision
 from studio.engine.prefix import CachePlan, Prefix
 from studio.engine.progress import Progress
+from studio.engine.proof import Proof
 from studio.engine.rates import Rates
 from studio.engine.reporter import Reporter
 from studio.engine.standby import Prebuilt
@@ -75,6 +77,8 @@ class Setup:
     progress: Progress = field(default_factory=Progress)
     average: Average | None = None
     gradients: GradientWatch = field(default_factory=GradientWatch)
+    proof: Proof = field(default_factory=Proof)
+    flow: Flow | None = None
     save_seconds: float = 0.0  # that the last checkpoint took
     edit_events: tuple[ExperimentEdited, ...] = ()  # of all sessions; some may lie ahead after a resume
     edits: tuple[Edit, ...] = ()  # what follows from them
@@ -168,6 +172,7 @@ def prepare(
         edit_events=reporter.earlier_edits,
         edits=edits,
     )
+    setup.flow = Flow(network)
     if checkpoint:
         restore(setup, checkpoint)
         _say_what_changed(setup, checkpoint)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 import torch
-from engine_runs import SMALL, metrics, of_kind, small_run, train_here
+from engine_runs import SMALL, events, metrics, of_kind, small_run, train_here
 from safetensors.torch import load_file
 
 from studio.core import event as ev
@@ -200,3 +200,67 @@ def test_layers_that_are_frozen_in_flight_stop_at_the_next_epoch_and_a_wish_that
     start = build_network(folder.experiment(), 3).module.state_dict()
     end = load_file(find_checkpoint(folder, "last").path / "model.safetensors")
     assert {n for n in start if n.startswith("backbone.") and not torch.equal(start[n], end[n])} == {"backbone.layer4.0.conv1.weight"}
+
+
+def test_every_epoch_proves_that_what_is_frozen_has_not_moved(run):
+    checks = of_kind(run[0], ev.FrozenChecked)
+    assert [e.epoch for e in checks] == [0, 1, 2] and not any(e.changed for e in checks)
+    assert checks[0].num_tensors > checks[1].num_tensors == checks[2].num_tensors > 20  # a stage thawed after the first
+    assert checks[1].fingerprint == checks[2].fingerprint
+    assert not [e for e in of_kind(run[0], ev.WarningRaised) if e.code == "frozen-changed"]
+
+
+def test_a_frozen_weight_or_statistic_that_moves_is_an_alert_with_its_name(tmp_path, monkeypatch):
+    from studio.core.fold import RunState, fold
+    from studio.engine import loop
+
+    before = loop.train_step
+
+    def tampering(setup, batches):
+        step = before(setup, batches)
+        if setup.progress.step == 2:
+            with torch.no_grad():
+                setup.network.module.backbone.layer1[0].conv1.weight[0, 0, 0, 0] += 1e-7
+                setup.network.module.backbone.layer2[0].bn1.running_mean[3] += 1e-6
+        return step
+
+    monkeypatch.setattr(loop, "train_step", tampering)
+    folder = small_run(tmp_path, model__train_stages=1, schedule__epochs=2)
+    assert train_here(folder) == 0
+    state = fold(RunState(), events(folder))
+    names = ("backbone.layer1.0.conv1.weight", "backbone.layer2.0.bn1.running_mean")
+    assert [set(check.changed) for check in state.frozen_checks] == [set(names), set()]
+    (alert,) = [w for w in state.warnings if w.code == "frozen-changed"]
+    assert all(name in alert.sentence for name in names)
+
+
+def test_gradients_are_sampled_per_stage_and_a_stage_that_learns_nothing_is_named(tmp_path, monkeypatch):
+    from studio.engine import flow
+
+    monkeypatch.setattr(flow, "LEAST_S", 0.0)
+    monkeypatch.setattr(flow, "SHARE", 1e6)  # every step
+    folder = small_run(tmp_path, model__train_stages=1, model__head=[{"kind": "hidden"}], model__head_init="zeros", schedule__epochs=1)
+    assert train_here(folder) == 0
+    samples = of_kind(folder, ev.GradientsSampled)
+    assert [e.step for e in samples] == list(range(6))
+    assert all(len(e.norms) == len(e.ratios) == 6 for e in samples)
+    assert all(e.norms[:4] == (0.0,) * 4 and e.norms[4] == 0.0 < e.norms[5] for e in samples), "zeros let nothing through"
+    (told,) = [w.sentence for w in of_kind(folder, ev.WarningRaised) if w.code == "no-gradient"]
+    assert told.startswith("Stage 4 trains but receives almost no gradient")
+    folder = small_run(tmp_path / "b", model__train_stages=1, model__head=[{"kind": "hidden"}], model__head_init="he", schedule__epochs=1)
+    assert train_here(folder) == 0
+    good = of_kind(folder, ev.GradientsSampled)
+    assert all(e.norms[4] > 0 and e.ratios[4] > 0 for e in good if e.step > 0)
+    assert not [w for w in of_kind(folder, ev.WarningRaised) if w.code == "no-gradient"]
+
+
+def test_sampling_is_planned_to_take_one_per_cent_of_the_time():
+    from studio.engine.flow import Flow
+
+    sampler = Flow(network_of())
+    sampler._last = (0, 0.0)
+    now = 10.0
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("studio.engine.flow.time.perf_counter", lambda: now)
+        sampler._plan_next(100, cost_s=0.02)  # 0.1 s a step
+    assert sampler._next_step == 100 + 21

@@ -289,7 +289,7 @@ def test_the_tree_goes_down_to_parameters_and_its_search_freezes_what_matches(qt
     page.editor._tree_asked = None
     page.context.estimates.changed.emit()
     qtbot.waitUntil(lambda: page.editor.has_tree)
-    assert page.views_panel.subtitle_label.text() == "13 layers"
+    assert page.views_panel.subtitle_label.text() == "13"
     field = page.layers.search_field
     field.setText("conv9")
     assert page.layers.match_label.text() == "matches nothing" and not page.layers.freeze_button.isEnabled()

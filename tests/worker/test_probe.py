@@ -47,6 +47,15 @@ def test_a_model_is_described_as_the_engine_would_build_it(probe):
     assert more["num_trainable"] == more["num_parameters"] and more["memory"]["activations"] > memory["activations"]
 
 
+def test_places_to_cut_come_with_what_the_head_begins_with(probe):
+    from studio.catalog.heads import Outlet, plan_head
+
+    found = probe.ask("cut_points", model=Model(input_size=64).model_dump(), num_classes=3)
+    assert found["num_features"] == 1280 and [p["title"] for p in found["points"]][-2:] == ["after stage 4", "after stage 5"]
+    outlet = Outlet(**found["points"][-1]["outlet"])
+    assert plan_head((), outlet, 3)[-1].num_parameters == 1280 * 3 + 3
+
+
 def test_an_input_size_the_network_cannot_take_is_a_sentence(probe):
     model = {"source": "torchvision", "backbone": "inception_v3", "input_size": 32}
     assert "inception" in probe.fail("describe_model", model=model, num_classes=3).sentence.casefold()

@@ -49,6 +49,21 @@ def describe_model(
     return described(spec.model, spec.training, spec.optimiser, num_classes)
 
 
+def cut_points(call: Call, model: dict[str, Any], num_classes: int) -> dict[str, Any]:
+    """Where the backbone can end: {"points": [fields of CutPoint without its modules], "num_features": what its own pooling gives}."""
+    _load_torch(call)
+    from studio.catalog.backbones import cut_points as found
+    from studio.engine.describe import shapes_of
+
+    spec = _spec(model).model
+    points = [
+        {"stage": p.stage, "title": p.title, "outlet": asdict(p.outlet) if p.outlet else None, "reason": p.reason}
+        for p in found(spec.source, spec.backbone, spec.input_size)
+    ]
+    whole = shapes_of(spec.model_copy(update={"cut": "", "head": ()}), num_classes)
+    return {"points": points, "num_features": whole.built.num_features}
+
+
 def check_model(call: Call, model: dict[str, Any], num_classes: int) -> dict[str, Any]:
     """{"problems": [{"field", "severity", "sentence"}, ...]} of building this network with its weights."""
     _load_torch(call)
@@ -78,12 +93,12 @@ def measure(
     return measure_training(_spec(model, training, optimiser), num_classes, call.check)
 
 
-def predict(call: Call, run: str, paths: list[str], which: str = "best", top: int = 6) -> dict[str, Any]:
+def predict(call: Call, run: str, paths: list[str], which: str = "best", top: int = 6, test_time: str = "off") -> dict[str, Any]:
     """{"classes", "unsure_below", "predictions": [{"path", "top": [[class index, probability]], "is_unsure", "reason"}]}.
 
-    Folders are searched through; a file that cannot be read has a "reason" and an empty "top".
+    Folders are searched through; `test_time` is a key of catalog.augments.test_time; a file that cannot be read has a "reason" and an empty "top".
     """
-    predictor = _predictor(call, run, which)
+    predictor = _predictor(call, run, which, test_time)
     from studio.engine.predict import UNSURE_BELOW, find_images
 
     files = find_images([openable(path) for path in paths])
@@ -129,14 +144,18 @@ def explain(call: Call, run: str, path: str, class_index: int | None = None, whi
     }
 
 
-def evaluate(call: Call, run: str, data: dict[str, Any] | str, which: str = "best", part: str = "all") -> dict[str, Any]:
+def evaluate(
+    call: Call, run: str, data: dict[str, Any] | str, which: str = "best", part: str = "all", test_time: str = "off"
+) -> dict[str, Any]:
     """Scores of a run on labelled images, as engine.score_run gives them. `data` is a folder or the fields of experiment.Data."""
     _load_torch(call)
     from studio.engine.score_run import score_run
 
     wanted = {"source": data} if isinstance(data, str) else data
     spec = parse_experiment({"data": wanted}).data
-    return score_run(RunFolder(openable(run)), spec, which=which, part=part, progress=call.progress, is_cancelled=call.is_cancelled)
+    return score_run(
+        RunFolder(openable(run)), spec, which=which, part=part, test_time=test_time, progress=call.progress, is_cancelled=call.is_cancelled
+    )
 
 
 def export(call: Call, run: str, format: str, destination: str | None = None, which: str = "best", replace: bool = False) -> dict[str, Any]:
@@ -200,7 +219,7 @@ def _load_torch(call: Call) -> None:
     call.check()
 
 
-def _predictor(call: Call, run: str, which: str):
+def _predictor(call: Call, run: str, which: str, test_time: str = "off"):
     """The run's trained network, kept until its checkpoint changes. Each lane has its own: they run side by side."""
     _load_torch(call)
     from studio.engine.checkpoint import require_checkpoint
@@ -210,11 +229,11 @@ def _predictor(call: Call, run: str, which: str):
     folder = RunFolder(openable(run))
     cache = _loaded.__dict__.setdefault("predictors", OrderedDict())
     newest = max((p.name for p in folder.checkpoints_path.glob("step-*")), default="")
-    key = (os.fspath(folder.path), which, newest)
+    key = (os.fspath(folder.path), which, newest, test_time)
     if key not in cache:
         call.progress(0, None, "loading the network")
         require_checkpoint(folder, which)
-        cache[key] = Predictor(load_trained(folder, which))
+        cache[key] = Predictor(load_trained(folder, which), test_time=test_time)
     cache.move_to_end(key)
     while len(cache) > _MAX_LOADED:
         cache.popitem(last=False)
@@ -225,6 +244,7 @@ METHODS = {
     "warm_up": Method(warm_up),
     "list_backbones": Method(list_backbones, "list"),
     "describe_model": Method(describe_model),
+    "cut_points": Method(cut_points),
     "check_model": Method(check_model),
     "check_weights_file": Method(check_weights_file),
     "measure": Method(measure, "long"),

@@ -23,9 +23,9 @@ CHOICE_LABELS: dict[str, dict[Any, str]] = {
         "one_cycle": "One-cycle", "multi_step": "Milestones", "inverse_sqrt": "Inverse root", "plateau": "On plateau", "points": "Free curve",
     },
     "optimiser.kind": {"adamw": "AdamW", "adam": "Adam", "sgd": "SGD + momentum", "rmsprop": "RMSprop", "lamb": "LAMB", "lion": "Lion"},
-    "model.head_init": {"he": "He", "xavier": "Xavier", "zeros": "Zeros"},
+    "model.head_init": {"he": "He", "xavier": "Xavier"},
     "training.precision": {"auto": "Auto", "fp32": "FP32", "bf16": "BF16", "fp16": "FP16"},
-    "model.normalisation": {"backbone": "Backbone’s", "data": "This folder’s"},
+    "model.normalisation": {"backbone": "Backbone’s", "data": "This folder’s", "custom": "Custom"},
     "optimiser.weight_decay_course": {
         "constant": "Constant", "linear": "In a line", "cosine": "Half a cosine", "with the rate": "With the rate",
     },

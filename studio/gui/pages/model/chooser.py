@@ -117,7 +117,7 @@ class Chooser(QSplitter):
 
     def _ask_for_list(self) -> None:
         self._has_asked_for_list = True
-        self.scatter_panel.set_subtitle("asking the libraries…")
+        self.scatter_panel.set_subtitle("listing…")
         self.list_banner.hide()
         self._context.probe.call("list_backbones", {}, lambda _: self.read_list(), lambda error: self._on_list_failed(error))
 

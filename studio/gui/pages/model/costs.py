@@ -49,6 +49,7 @@ class Costs(QObject):
 
     def set_infos(self, infos: Sequence[BackboneInfo]) -> None:
         self._infos = {key_of(info): info for info in infos}
+        self._waiting = [key for key in self._waiting if key in self._infos]
         self._take_runs()
 
     def want(self, keys: Sequence[Key]) -> None:
@@ -139,7 +140,7 @@ class Costs(QObject):
         if plan == self._plan:
             self._put(key, **values)
             self.changed.emit()
-        elif key not in self._waiting:
+        elif key in self._infos and key not in self._waiting:
             self._waiting.append(key)
         self._ask_next()
 

@@ -10,20 +10,24 @@ from studio.core.experiment import Experiment
 from studio.core.path_text import path_to_text, shown, text_to_path
 from studio.gui.context import Context
 from studio.gui.page import Page
+from studio.gui.pages.model.advice_view import AdviceView
 from studio.gui.pages.model.chooser import Chooser
 from studio.gui.pages.model.compare import ComparePanel
+from studio.gui.pages.model.domain_view import DomainView
 from studio.gui.pages.model.editor import PlanEditor
 from studio.gui.pages.model.head import HeadPanel
 from studio.gui.pages.model.layers_view import LayersView
 from studio.gui.pages.model.network import Network
 from studio.gui.pages.model.parts import grown
+from studio.gui.pages.model.signal_view import SignalView
 from studio.gui.pages.model.strip_panel import StripPanel
 from studio.gui.pages.model.weights import WeightsReport
 from studio.gui.pages.thaw_plan import num_frozen_before
 from studio.gui.theme import px
-from studio.gui.widgets import Banner, Panel, button, splitter
+from studio.gui.widgets import Banner, Panel, Segmented, button, splitter
 from studio.gui.wording import counted
 
+_VIEWS = ("Layers", "Signal", "Domain shift", "Advice")
 _WEIGHT_FILES = "Weights (*.safetensors *.pth *.pt *.bin);;All files (*)"
 
 
@@ -89,7 +93,7 @@ class ModelPage(Page):
         below.setContentsMargins(0, 0, 0, 0)
         below.setSpacing(px(12))
         below.addWidget(self._make_views(), 1)
-        self.head_panel = HeadPanel(self.store)
+        self.head_panel = HeadPanel(self.context)
         below.addWidget(self.head_panel)
         made = splitter(Qt.Orientation.Vertical, top, lower, stretch=(1, 1), name="model.right")
         made.setSizes([px(290), px(430)])
@@ -100,7 +104,16 @@ class ModelPage(Page):
         self.views = QStackedWidget()
         self.layers = LayersView(self.context, self.editor)
         self.tree = self.layers.tree
-        self.views.addWidget(self.layers)
+        self.signal = SignalView(self.context)
+        self.domain = DomainView(self.context)
+        self.advice = AdviceView(self.context)
+        self.domain.measured.connect(self.advice.set_domain)
+        for view in (self.layers, self.signal, self.domain, self.advice):
+            self.views.addWidget(view)
+        self.view_choice = Segmented([(i, words) for i, words in enumerate(_VIEWS)], 0, name="model.view")
+        self.view_choice.setAccessibleName("What is shown of the network")
+        self.view_choice.value_changed.connect(self.show_view)
+        panel.head.addWidget(self.view_choice)
         panel.body.addWidget(self.views)
         panel.body.setContentsMargins(0, 0, 0, px(6))
         panel.setMinimumHeight(px(150))
@@ -109,6 +122,17 @@ class ModelPage(Page):
         self.strip_panel.norm_menu_wanted.connect(lambda stage, at: self.tree.row_menu(self.tree.layers.stage_index(stage)).popup(at))
         self.views_panel = panel
         return panel
+
+    def show_view(self, index: int) -> None:
+        """0 layers, 1 signal, 2 domain shift, 3 advice."""
+        self.view_choice.set_value(index)
+        self.views.setCurrentIndex(index)
+        self.views_panel.set_title(_VIEWS[index])
+        self._show_num_layers()
+
+    def _show_num_layers(self) -> None:
+        is_shown = self.editor.has_tree and self.views.currentIndex() == 0
+        self.views_panel.set_subtitle(f"{self.editor.plan.tree.num_layers:,}" if is_shown else "")
 
     # two side by side
 
@@ -149,11 +173,7 @@ class ModelPage(Page):
         self._show_weights_note(model)
         editor = self.editor
         network = editor.network if editor.is_current else None
-        self.views_panel.set_subtitle(counted(editor.plan.tree.num_layers, "layer") if editor.has_tree else "")
-        dataset = self.store.dataset
-        described = self.context.estimates.model or {}
-        head = network.stages[-1].num_parameters if network and network.stages else None
-        self.head_panel.show_head(head, described.get("num_classes") or (len(dataset.classes) if dataset else 10))
+        self._show_num_layers()
         trains = self._words(network) if network else ""
         self.set_subtitle(f"{shown(name)} · {trains}" if trains else shown(name))
 

@@ -1,0 +1,89 @@
+"""How the gradient flows: its norm per stage, and how much an update changes the weights, on a few steps of many.
+
+A sampled step measures what sampling costs; the next one is so many steps later that it takes at most 1 % of the time.
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Sequence
+
+import torch
+
+from studio.engine.network import Network
+
+SHARE = 0.01  # of the time of the steps
+LEAST_S = 0.5  # between two samples, so that the journal stays small
+ALMOST_NONE = 1e-6  # of the largest stage's gradient per weight
+PATIENCE = 3  # samples in a row before it is said
+
+
+class Flow:
+    """Used from the training loop: `begin` and `end` stand around the optimiser's update."""
+
+    def __init__(self, network: Network):
+        self._network = network
+        self._names = [stage.name for stage in network.stages]
+        self._next_step, self._next_at = 0, 0.0
+        self._last: tuple[int, float] | None = None  # step and time of the last sample
+        self._weights: list[list[torch.Tensor]] = []
+        self._before: list[list[torch.Tensor]] = []
+        self._norms: list[float] = []
+        self._cost = 0.0
+        self._silent: dict[str, int] = {}
+        self._told: set[str] = set()
+
+    def is_due(self, step: int) -> bool:
+        return step >= self._next_step and time.perf_counter() >= self._next_at
+
+    def begin(self) -> None:
+        """Before the update, with gradients in place."""
+        start = time.perf_counter()
+        parameters = dict(self._network.module.named_parameters())
+        self._weights = [
+            [p for name in stage.parameter_names if (p := parameters[name]).requires_grad and p.grad is not None]
+            for stage in self._network.stages
+        ]
+        gradients = [_norm([p.grad for p in mine]) for mine in self._weights]
+        self._norms = torch.stack(gradients).tolist()
+        self._before = [[p.detach().clone() for p in mine] for mine in self._weights]
+        self._cost = time.perf_counter() - start
+
+    def end(self, step: int) -> tuple[tuple[float, ...], tuple[float, ...]]:
+        """After the update: (norm of the gradient, length of the update as a share of that of the weights) of every stage."""
+        start = time.perf_counter()
+        with torch.no_grad():
+            moved = [_norm([p - old for p, old in zip(*pair, strict=True)]) for pair in zip(self._weights, self._before, strict=True)]
+            sizes = [_norm(old) for old in self._before]
+            ratios = (torch.stack(moved) / torch.stack(sizes).clamp(min=1e-12)).tolist()
+        self._before = []
+        self._plan_next(step, self._cost + time.perf_counter() - start)
+        return tuple(float(f"{n:.4g}") for n in self._norms), tuple(float(f"{r:.4g}") for r in ratios)
+
+    def silent(self, norms: Sequence[float]) -> list[str]:
+        """Stages that train and have received almost no gradient in a row of samples; each is named once."""
+        counts = [sum(p.numel() for p in mine) for mine in self._weights]
+        strengths = [norm / math.sqrt(count) if count else 0.0 for norm, count in zip(norms, counts, strict=True)]
+        most, found = max(strengths, default=0.0), []
+        for name, strength, count in zip(self._names, strengths, counts, strict=True):
+            is_silent = count and math.isfinite(most) and strength <= ALMOST_NONE * most
+            self._silent[name] = self._silent.get(name, 0) + 1 if is_silent else 0
+            if self._silent[name] == PATIENCE and name not in self._told:
+                self._told.add(name)
+                found.append(name)
+        return found
+
+    def _plan_next(self, step: int, cost_s: float) -> None:
+        now = time.perf_counter()
+        per_step = (now - self._last[1] - cost_s) / max(1, step - self._last[0]) if self._last else cost_s
+        self._last = step, now
+        self._next_step = step + max(1, math.ceil(cost_s / (SHARE * max(per_step, 1e-6))))
+        self._next_at = now + LEAST_S
+
+
+def _norm(tensors: Sequence[torch.Tensor]) -> torch.Tensor:
+    """The length of all of them as one vector; 0 of none."""
+    if not tensors:
+        return torch.zeros(())
+    return torch.linalg.vector_norm(torch.stack(torch._foreach_norm(list(tensors)))).float().cpu()

@@ -1,0 +1,103 @@
+"""Signal, domain shift and advice on the Model page: asked for only where they are looked at, applied and undone at one click."""
+
+from __future__ import annotations
+
+import pytest
+from builders import build_dataset
+from model_cases import DESCRIBED, LIST
+from PySide6.QtWidgets import QPushButton
+
+from studio.core.experiment import Experiment
+from studio.gui.pages.model import ModelPage
+from studio.supervise.worker import WorkerError
+
+SIGNAL = {
+    "layers": [
+        {"name": "backbone.stem", "activation_variance": 1.0, "gradient_variance": 1e-4, "is_new": False},
+        {"name": "head.linear", "activation_variance": 0.0, "gradient_variance": 2e-3, "is_new": True},
+    ],
+    "sentence": "With zeros nothing reaches the backbone in the first step.",
+}
+DOMAIN = {
+    "sentence": "Stage 3 sees values 4 sigma from what it knows.",
+    "stages": [
+        {"name": "stem", "bn_distance": 0.2, "dead_fraction": 0.01, "saturated_fraction": None, "sentence": "", "remedies": []},
+        {"name": "stage 3", "bn_distance": 4.0, "dead_fraction": 0.2, "saturated_fraction": None, "sentence": "4 sigma away",
+         "remedies": [{"label": "Adapt its statistics", "values": {"model.batch_norm": {"stage 3": "adapt"}}}]},
+    ],
+}  # fmt: skip
+ADVICE = {
+    "advice": [
+        {"key": "freeze", "sentence": "Freeze all but the last stage.", "reason": "40 images per class.", "rule": "Below 100, train one stage.",
+         "source": "arXiv 1411.1792", "values": {"model.train_stages": 1}, "label": "last stage"}
+    ]
+}  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def dataset(tmp_path_factory):
+    return build_dataset(tmp_path_factory.mktemp("images"), num_train=4, num_validation=2)
+
+
+@pytest.fixture
+def page(qtbot, context, dataset):
+    for method, answer in (("describe_model", DESCRIBED), ("signal", SIGNAL), ("domain_shift", DOMAIN), ("advice", ADVICE)):
+        context.probe.answer(method, answer)
+    made = ModelPage(context)
+    qtbot.addWidget(made)
+    made.resize(920, 790)
+    made.show()
+    made.chooser._on_list_read(LIST)
+    context.store.set_dataset(dataset)
+    return made
+
+
+def asked(page: ModelPage, method: str) -> int:
+    return sum(m == method for m, _ in page.context.probe.calls)
+
+
+def buttons(page: ModelPage) -> list[QPushButton]:
+    return page.advice.findChildren(QPushButton, "model.advice.freeze")
+
+
+def test_the_signal_is_drawn_once_it_is_looked_at_and_again_when_the_start_changes(qtbot, page):
+    assert asked(page, "signal") == 0
+    page.show_view(1)
+    qtbot.waitUntil(lambda: page.signal.sentence_label.text() == SIGNAL["sentence"])
+    assert list(page.signal._curves[0].getData()[1]) == [0.0, -12.0]  # a variance of zero stands at the bottom
+    assert "activations 0, gradients 0.002" in page.signal.graphics.accessibleDescription()
+    page.store.set({"model.head_init": "zeros"})
+    qtbot.waitUntil(lambda: asked(page, "signal") == 2)
+    page.store.set({"schedule.epochs": 3})
+    page.context.probe.answer("signal", WorkerError("The images cannot be read."))
+    page.signal.scope.value_changed.emit(True)
+    page.store.set({"model.head_init": "he"})
+    qtbot.waitUntil(lambda: page.signal.sentence_label.text() == "The images cannot be read.")
+
+
+def test_domain_shift_is_measured_on_demand_and_its_remedy_is_one_click(qtbot, page, dataset):
+    page.show_view(2)
+    assert page.domain.empty.isVisibleTo(page) and asked(page, "domain_shift") == 0
+    page.domain.measure_button.click()
+    qtbot.waitUntil(lambda: page.domain.result is not None)
+    assert page.domain.sentence_label.text() == DOMAIN["sentence"]
+    page.domain.findChild(QPushButton, "model.domain.stage 3.0").click()
+    assert page.store.experiment.model.batch_norm == {"stage 3": "adapt"} and page.domain.result is not None
+    page.store.undo()
+    assert page.store.experiment == Experiment()
+    page.store.set({"model.input_size": 128})
+    assert page.domain.result is None and page.domain.empty.isVisibleTo(page)
+
+
+def test_advice_gives_its_reasons_and_is_applied_and_undone_by_the_same_button(qtbot, page):
+    page.show_view(3)
+    qtbot.waitUntil(lambda: bool(page.advice.advice))
+    words = [label.text() for label in page.advice.findChildren(type(page.subtitle_label)) if label.isVisibleTo(page)]
+    assert any("40 images per class. Below 100, train one stage. Source: arXiv 1411.1792" in w for w in words)
+    page.advice.findChild(QPushButton, "model.advice.freeze").click()
+    assert page.store.experiment.model.train_stages == 1
+    qtbot.waitUntil(lambda: [b.text() for b in buttons(page) if b.isVisibleTo(page)] == ["Undo"])
+    buttons(page)[-1].click()
+    assert page.store.experiment == Experiment()
+    _, params = next(c for c in page.context.probe.calls if c[0] == "advice")
+    assert params["images_per_class"] == [4] * 6
