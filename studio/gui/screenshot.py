@@ -127,6 +127,9 @@ class _Stage:
             extra[shot.state](window.page(shot.page))
             self._state = ""  # the page is changed: do not use this window again
         self._settle()
+        first = window.top_bar.project
+        if first.hasFocus():  # a page shown before its window leaves the ring there
+            first.clearFocus()
         window.grab().save(str(path))
         return path
 
