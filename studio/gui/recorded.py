@@ -31,6 +31,7 @@ from studio.dataset.dataset import Dataset
 _STAGE_SIZES = (960, 9_200, 16_700, 46_900, 243_000, 543_000, 2_026_000, 717_000)  # the bundled backbone, stem first
 _TILES, _TILE_PX = 12, 96
 _GB = 2**30
+_FLOW_STEPS = 5  # between two samples of the gradients
 
 
 @dataclass(frozen=True)
@@ -271,6 +272,8 @@ class _Simulation:
                     grad_norms=tuple(norms[part].round(4)), images_per_s=self.batch_size / r.seconds_per_step * rng.uniform(0.97, 1.02),
                     data_wait_fraction=float(rng.uniform(0.02, 0.06)),
                 )  # fmt: skip
+                if start // _FLOW_STEPS != part.stop // _FLOW_STEPS or not start:
+                    yield t, self._flow(part.stop - 1, rng)
                 if t >= next_second:
                     next_second = t + 1
                     yield t, self._system(rng)
@@ -300,6 +303,7 @@ class _Simulation:
             validation_top1=score["top1"], validation_top5=score["top5"], macro_f1=score["macro_f1"], class_recalls=recalls, is_best=is_best,
             seconds=self.steps_per_epoch * self.recording.seconds_per_step * 1.1,
         )  # fmt: skip
+        yield t, ev.FrozenChecked(step=step, epoch=epoch, num_tensors=12, fingerprint="5b1f0c7e")
         yield (
             t + 0.05,
             ev.CheckpointSaved(step=step, path=f"checkpoints/step-{step:08d}", num_bytes=14_200_000, is_best=is_best, seconds=0.05),
@@ -340,6 +344,16 @@ class _Simulation:
             batch_size=self.batch_size, epochs=self.epochs, steps_per_epoch=self.steps_per_epoch, num_parameters=sum(sizes),
             num_trainable=sum(sizes[num_frozen:]), stages=stages,
         )  # fmt: skip
+
+    def _flow(self, step: int, rng: np.random.Generator) -> ev.GradientsSampled:
+        """Gradients by stage: less the farther from the head, falling as the run goes on; none where a stage is frozen."""
+        stages = self._description().stages
+        fall = np.exp(-1.2 * step / max(1, self.epochs * self.steps_per_epoch))
+        norms = [
+            0.0 if stage.is_frozen else float(2.0 * fall * 0.55 ** (len(stages) - 1 - i) * rng.lognormal(0, 0.2))
+            for i, stage in enumerate(stages)
+        ]
+        return ev.GradientsSampled(step=step, norms=tuple(norms), ratios=tuple(n * 6e-4 for n in norms))
 
     def _system(self, rng: np.random.Generator) -> ev.SystemReported:
         on_device = self.recording.device != "cpu"

@@ -221,16 +221,25 @@ def _log(kind, context, text: str) -> None:
 
 
 class _Kept:
-    """A worker that several windows use one after the other: closing a window does not end it."""
+    """A worker that several windows use one after the other: closing a window does not end it, but nothing is answered to it any more."""
 
     def __init__(self, worker):
         self._worker = worker
+        self._is_closed = False
+
+    def call(self, method: str, params: dict, *callbacks, **more):
+        return self._worker.call(
+            method, params, *(self._while_open(c) for c in callbacks), **{k: self._while_open(v) for k, v in more.items()}
+        )
+
+    def _while_open(self, callback):
+        return (lambda *args: None if self._is_closed else callback(*args)) if callable(callback) else callback
 
     def __getattr__(self, name: str):
         return getattr(self._worker, name)
 
     def close(self) -> None:
-        pass
+        self._is_closed = True
 
 
 def read_data(source: str = "") -> tuple:

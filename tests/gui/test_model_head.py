@@ -48,7 +48,7 @@ def head(page: ModelPage) -> tuple:
 
 def test_presets_build_the_chain_with_its_shapes_and_undo_in_one_step(page):
     panel = page.head_panel
-    assert titles(page) == ["Features 64", "Dropout 0.2 64", "Linear 10"] and panel.subtitle_label.text() == "650 new parameters"
+    assert titles(page) == ["Features 64", "Dropout 0.2 64", "Linear 10"] and panel.subtitle_label.text() == "650 new"
     panel.presets._group.button(1).click()
     assert titles(page) == ["Features 64", "Hidden layer 512", "Dropout 0.2 512", "Dropout 0.2 512", "Linear 10"]
     panel.presets._group.button(2).click()

@@ -17,6 +17,7 @@ from studio.gui.pages.train_charts import MAX_GHOSTS, MODES, Shown, TrainCharts
 from studio.gui.pages.train_epochs import EpochTable
 from studio.gui.pages.train_events import EventsPanel
 from studio.gui.pages.train_figures import FiguresRow, run_figures
+from studio.gui.pages.train_flow import FlowView
 from studio.gui.pages.train_status import RunBanner, StartingView
 from studio.gui.pages.train_system import SystemPanel
 from studio.gui.runs import RunEntry
@@ -115,12 +116,15 @@ class TrainPage(Page):
         self.epochs = EpochTable()
         gradient = self.panels[3]
         gradient.set_title("Gradient")
-        self.fourth = Segmented([("gradient", "Norm"), ("epochs", "Epochs")], "gradient", name="train.fourth")
-        self.fourth.setAccessibleName("Gradient norm or table of epochs")
+        self.fourth = Segmented([("gradient", "Norm"), ("flow", "By stage"), ("epochs", "Epochs")], "gradient", name="train.fourth")
+        self.fourth.setAccessibleName("Gradient norm, gradient flow by stage, or table of epochs")
         self.fourth.value_changed.connect(self._on_fourth_value_changed)
         gradient.head.insertWidget(gradient.head.count() - 2, self.fourth)
         gradient.body.addWidget(self.epochs)
         self.epochs.hide()
+        self.flow = FlowView()
+        gradient.body.addWidget(self.flow)
+        self.flow.hide()
         self.batch = BatchPanel(self.context.background)
         self.batch.setSizePolicy(QSizePolicy.Policy.Preferred, QSizePolicy.Policy.Fixed)
         self.system = SystemPanel()
@@ -309,6 +313,7 @@ class TrainPage(Page):
             return
         state = entry.state
         self.epochs.set_epochs(state.epochs)
+        self.flow.show_state(state)
         self.system.show_state(state)
         self._fit_side()
         self.events.set_notices(state.notices)
@@ -405,8 +410,9 @@ class TrainPage(Page):
     def _on_fourth_value_changed(self, which: object) -> None:
         self.charts.gradient.setVisible(which == "gradient")
         self.charts.draw(3)
+        self.flow.setVisible(which == "flow")
         self.epochs.setVisible(which == "epochs")
-        self.panels[3].set_title("Gradient" if which == "gradient" else "Epochs")
+        self.panels[3].set_title("Epochs" if which == "epochs" else "Gradient")
 
     def _on_runs_state_changed(self, entry: RunEntry) -> None:
         if entry is self._entry or entry in self.ghost_entries:
@@ -421,6 +427,7 @@ class TrainPage(Page):
         return {
             "maximised": lambda page: page.set_maximised(page.panels[0]),
             "epochs": lambda page: (page.fourth.set_value("epochs"), page._on_fourth_value_changed("epochs")),
+            "flow": lambda page: (page.fourth.set_value("flow"), page._on_fourth_value_changed("flow")),
             "time": lambda page: (page.mode.set_value("time"), page.charts.set_mode("time")),
             "cross": lambda page: page.charts.set_cross(page.charts.position_of(page.entry.state.step // 2)),
         }

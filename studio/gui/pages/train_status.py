@@ -159,8 +159,9 @@ class RunBanner(QWidget):
 
     def show_run(self, state: RunState, outcome: Outcome | None, *, on_resume: Callable[[], object], on_go_on: Callable[[], object],
                  on_results: Callable[[], object]) -> None:  # fmt: skip
-        """Nothing while a run goes on or after it finished well."""
-        key = (state.status, outcome, state.failed)
+        """Nothing while a run goes on or after it finished well, unless what was frozen has moved."""
+        moved = next((w for w in reversed(state.warnings) if w.code == "frozen-changed"), None)
+        key = (state.status, outcome, state.failed, moved)
         if key == self._key:
             return
         self._key = key
@@ -182,6 +183,8 @@ class RunBanner(QWidget):
                 self.banner.show_message(
                     "info", shown(outcome.sentence), shown(outcome.fix) if outcome.can_resume else "", (*resume, *results)
                 )
+            case _ if moved is not None:
+                self.banner.show_message("error", shown(moved.sentence), shown(moved.fix))
             case _:
                 self.hide()
                 return

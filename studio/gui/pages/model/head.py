@@ -29,7 +29,7 @@ class HeadPanel(Panel):
     """The chain of parts with shapes under each, and the options of the selected one. What does not fit cannot be chosen and says why."""
 
     def __init__(self, context: Context, parent: QWidget | None = None):
-        super().__init__("New head", name="model.head", parent=parent)
+        super().__init__("Head", name="model.head", parent=parent)
         self._context, self._store = context, context.store
         self.places: Places | None = None
         self._asked: tuple | None = None
@@ -68,8 +68,7 @@ class HeadPanel(Panel):
         self.cut = ComboBox([("", "Whole network")], "", name="model.head.cut")
         self.cut.setAccessibleName("Where the pretrained network ends")
         self.cut.setProperty("dense", "true")
-        self.cut.setMinimumWidth(px(96))
-        self.cut.setMaximumWidth(px(138))
+        self.cut.setFixedWidth(px(122))
         self.cut.value_changed.connect(self._on_cut_changed)
         self.presets = Segmented([(p.key, p.title) for p in PRESETS], "linear", name="model.head.preset")
         self.presets.setAccessibleName("Kind of head")
@@ -170,7 +169,7 @@ class HeadPanel(Panel):
         if not self._steps:
             return ""
         count = sum(step.num_parameters for step in self._steps)
-        return f"{parameters(count)} new parameters"
+        return f"{parameters(count)} new"
 
     def _nodes(self) -> list[ChainNode]:
         model = self._store.experiment.model
