@@ -482,7 +482,7 @@ def test_pixel_statistics_show_and_the_choice_of_normalisation_is_written(page, 
     open_and_wait(page, qtbot, images)
     assert page.pixels.hist.accessibleName().startswith("Pixel statistics: R 0.")
     page.pixels.findChild(QPushButton, "data.normalisation.editor.1") or page.pixels.findChildren(QPushButton)
-    buttons = [b for b in page.pixels.findChildren(QPushButton) if b.text().startswith("This folder")]
+    buttons = [b for b in page.pixels.findChildren(QPushButton) if b.text().startswith("Folder")]
     buttons[0].click()
     assert page.store.experiment.model.normalisation == "data"
 

@@ -25,7 +25,7 @@ CHOICE_LABELS: dict[str, dict[Any, str]] = {
     "optimiser.kind": {"adamw": "AdamW", "adam": "Adam", "sgd": "SGD + momentum", "rmsprop": "RMSprop", "lamb": "LAMB", "lion": "Lion"},
     "model.head_init": {"he": "He", "xavier": "Xavier"},
     "training.precision": {"auto": "Auto", "fp32": "FP32", "bf16": "BF16", "fp16": "FP16"},
-    "model.normalisation": {"backbone": "Backbone’s", "data": "This folder’s", "custom": "Custom"},
+    "model.normalisation": {"backbone": "Backbone", "data": "Folder", "custom": "Custom"},
     "optimiser.weight_decay_course": {
         "constant": "Constant", "linear": "In a line", "cosine": "Half a cosine", "with the rate": "With the rate",
     },
