@@ -21,6 +21,7 @@ from studio.gui.pages.results_mistakes import Card, MistakesPanel
 from studio.gui.pages.results_notebook import Notebook
 from studio.gui.pages.results_notes import tags_from_text
 from studio.gui.pages.results_rows import COLUMNS, SEARCH_HELP, RunRow
+from studio.gui.pages.results_score_again import ScoreAgain
 from studio.gui.pages.results_side import SidePanel
 from studio.gui.pages.results_table import ROW_PX, RunsModel, RunsTable
 from studio.gui.runs import RunEntry
@@ -126,6 +127,8 @@ class ResultsPage(Page):
         runs.setSizePolicy(QSizePolicy.Policy.Preferred, QSizePolicy.Policy.Fixed)
         self._runs_panel = runs
         self.compare, self.confusion, self.side = ComparePanel(), ConfusionPanel(), SidePanel()
+        self.score_again = ScoreAgain(self.context)
+        self.side.details.add_below(self.score_again)
         self.mistakes = MistakesPanel(self.loader, self.cams)
         middle = splitter(
             Qt.Orientation.Horizontal, self.compare, self.confusion, self.side, stretch=(10, 10, 9), name="results.columns.split"
@@ -293,6 +296,7 @@ class ResultsPage(Page):
         self.use_button.setEnabled(is_usable)
         set_plain_tooltip(self.use_button, "" if is_usable else "The run has no finished epoch yet.")
         self.side.show_run(row, list(self._rows.values()), self.model.checked, self.store.experiment)
+        self.score_again.show_row(row)
         self._show_scores()
 
     @property

@@ -88,6 +88,8 @@ class DetailsView(QWidget):
         self._facts = QVBoxLayout()
         self._facts.setSpacing(0)
         column.addLayout(self._facts)
+        self._more = QVBoxLayout()
+        column.addLayout(self._more)
         column.addStretch(1)
         outer = QVBoxLayout(self)
         outer.setContentsMargins(0, 0, 0, 0)
@@ -95,6 +97,10 @@ class DetailsView(QWidget):
         self.title.editingFinished.connect(lambda: self.title.isModified() and self.title_edited.emit(self.title.text()))
         self.tags.editingFinished.connect(lambda: self.tags.isModified() and self.tags_edited.emit(self.tags.text()))
         self.note.left.connect(self._on_note_left)
+
+    def add_below(self, widget: QWidget) -> None:
+        """Something of the page's below the facts."""
+        self._more.addWidget(widget)
 
     def show_row(self, row: RunRow | None) -> None:
         """Fields that are being typed in keep their text."""

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import os
+from dataclasses import replace
 
 from PySide6.QtCore import Qt
 from PySide6.QtGui import QKeySequence
 from PySide6.QtWidgets import QStackedLayout, QWidget
 
+from studio.catalog.augments.test_time import TEST_TIMES, TestTime
 from studio.core.path_text import path_to_text
 from studio.gui.context import Context
 from studio.gui.page import Page
@@ -16,11 +18,12 @@ from studio.gui.pages.use_folder import FolderPanel
 from studio.gui.pages.use_try import Model, TryPanel
 from studio.gui.runs import RunEntry
 from studio.gui.theme import px
-from studio.gui.widgets import ComboBox, EmptyState, PlainLabel, Segmented, Slider, splitter
+from studio.gui.widgets import ComboBox, EmptyState, PlainLabel, Segmented, Slider, set_plain_tooltip, splitter
 from studio.gui.wording import percent
 
 _THRESHOLD = "use/unsure_below"
 DEFAULT_THRESHOLD = 0.5
+_TEST_TIME = "use/test_time"
 
 
 class UsePage(Page):
@@ -31,7 +34,6 @@ class UsePage(Page):
         self._entries: list[RunEntry] = []
         self._wanted: str = ""  # name of the run the user chose; empty follows the best
         self._threshold = min(1.0, max(0.0, context.settings.number(_THRESHOLD, DEFAULT_THRESHOLD)))
-        self.model_label = PlainLabel("Model", "label")
         self.picker = ComboBox(name="use.model")
         self.picker.setAccessibleName("Model")
         self.picker.setSizeAdjustPolicy(ComboBox.SizeAdjustPolicy.AdjustToContents)
@@ -39,11 +41,17 @@ class UsePage(Page):
         self.picker.value_changed.connect(self._on_run_chosen)
         self.epoch_choice = Segmented([("best", "Best epoch"), ("last", "Last")], name="use.epoch")
         self.epoch_choice.value_changed.connect(lambda _: self._refresh_model())
+        self.views = ComboBox(
+            [(each.key, _views_title(each)) for each in TEST_TIMES], context.settings.text(_TEST_TIME, "off"), name="use.test_time"
+        )
+        self.views.setAccessibleName("Views at test time")
+        self.views.setFixedWidth(px(108))
+        self.views.value_changed.connect(self._on_views_chosen)
         self.head.removeWidget(self.subtitle_label)
-        for widget in (self.model_label, self.picker, self.epoch_choice):
+        for widget in (self.picker, self.epoch_choice, self.views):
             self.head.addWidget(widget)
         self.head.addWidget(self.subtitle_label, 1)
-        self.threshold_label = PlainLabel("Say “unsure” below", "label")
+        self.threshold_label = PlainLabel("Unsure below", "label")
         self.threshold_slider = Slider(0, 1, self._threshold, default=DEFAULT_THRESHOLD, name="use.threshold")
         self.threshold_slider.setAccessibleName("Say unsure below this probability")
         self.threshold_slider.setFixedWidth(px(90))
@@ -82,7 +90,14 @@ class UsePage(Page):
         self._entries = usable
         has_any = bool(usable)
         self._stack.setCurrentIndex(0 if has_any else 1)
-        for widget in (self.model_label, self.picker, self.epoch_choice, self.threshold_label, self.threshold_slider, self.threshold_value):
+        for widget in (
+            self.picker,
+            self.epoch_choice,
+            self.views,
+            self.threshold_label,
+            self.threshold_slider,
+            self.threshold_value,
+        ):
             widget.setVisible(has_any)
         chosen = next((e for e in usable if e.folder.name == self._wanted), usable[0] if usable else None)
         labels = [(e.folder.name, f"{'★ ' if e is usable[0] else ''}{e.name}, {e.folder.nickname} · {percent(_score(e))}") for e in usable]
@@ -98,10 +113,17 @@ class UsePage(Page):
     def _refresh_model(self) -> None:
         entry = self.entry
         self._seen = {e.folder.name: len(e.state.epochs) for e in self._entries}
-        model = Model(path_to_text(entry.folder.path), str(self.epoch_choice.value)) if entry else None
-        for part in (self.try_panel, self.folder_panel, self.export_column):
+        model = Model(path_to_text(entry.folder.path), str(self.epoch_choice.value), str(self.views.value)) if entry else None
+        chosen = next(each for each in TEST_TIMES if each.key == self.views.value)
+        set_plain_tooltip(self.views, f"{chosen.help}\nThe answers to all views of a picture are averaged.")
+        for part in (self.try_panel, self.folder_panel):
             part.set_model(model)
+        self.export_column.set_model(replace(model, test_time="off") if model else None)  # an export has one view
         self.set_subtitle(_epoch_words(entry, str(self.epoch_choice.value)) if entry else "")
+
+    def _on_views_chosen(self, key: object) -> None:
+        self.context.settings.set(_TEST_TIME, key)
+        self._refresh_model()
 
     @property
     def entry(self) -> RunEntry | None:
@@ -163,6 +185,10 @@ class UsePage(Page):
     @classmethod
     def screenshot_states(cls):
         return {"tried": _show_tried, "folder": _show_folder}
+
+
+def _views_title(choice: TestTime) -> str:
+    return "One view" if choice.num_views == 1 else choice.title
 
 
 def _score(entry: RunEntry) -> float:

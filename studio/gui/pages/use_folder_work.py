@@ -139,6 +139,7 @@ class FolderWork(QObject):
     def _ask(self, generation: int) -> None:
         part = self._files[len(self.rows) : len(self.rows) + PART]
         params = {"run": self._model.run, "paths": [path_to_text(p) for _, p in part], "which": self._model.which, "top": TOP}
+        params["test_time"] = self._model.test_time
         self._started = time.monotonic()
         self._request = self._context.probe.call(
             "predict_folder",

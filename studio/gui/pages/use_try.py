@@ -28,10 +28,11 @@ _IMAGE_FILES = "Images (*.jpg *.jpeg *.png *.webp *.bmp *.tif *.tiff *.gif);;All
 
 @dataclass(frozen=True)
 class Model:
-    """Which network answers: a run's text path and "best" or "last"."""
+    """Which network answers: a run's text path, "best" or "last", and how many views of a picture it is asked about."""
 
     run: str
     which: str
+    test_time: str = "off"
 
 
 class TryPanel(Panel):
@@ -160,6 +161,7 @@ class TryPanel(Panel):
         self._look_row.hide()
         self.spinner.show()
         params = {"run": self._model.run, "paths": [path_to_text(path)], "which": self._model.which, "top": NUM_SHOWN}
+        params["test_time"] = self._model.test_time
         self._context.probe.call(
             "predict", params, lambda r: self._on_predicted(path, r), lambda e: self._on_error(path, e), key="use.predict"
         )
