@@ -39,13 +39,14 @@ class UsePage(Page):
         self.picker.setSizeAdjustPolicy(ComboBox.SizeAdjustPolicy.AdjustToContents)
         self.picker.setMaximumWidth(px(300))
         self.picker.value_changed.connect(self._on_run_chosen)
-        self.epoch_choice = Segmented([("best", "Best epoch"), ("last", "Last")], name="use.epoch")
+        self.epoch_choice = Segmented([("best", "Best"), ("last", "Last")], name="use.epoch")
+        self.epoch_choice.setAccessibleName("Best or last epoch")
         self.epoch_choice.value_changed.connect(lambda _: self._refresh_model())
         self.views = ComboBox(
             [(each.key, _views_title(each)) for each in TEST_TIMES], context.settings.text(_TEST_TIME, "off"), name="use.test_time"
         )
         self.views.setAccessibleName("Views at test time")
-        self.views.setFixedWidth(px(108))
+        self.views.setFixedWidth(px(104))
         self.views.value_changed.connect(self._on_views_chosen)
         self.head.removeWidget(self.subtitle_label)
         for widget in (self.picker, self.epoch_choice, self.views):
@@ -54,7 +55,7 @@ class UsePage(Page):
         self.threshold_label = PlainLabel("Unsure below", "label")
         self.threshold_slider = Slider(0, 1, self._threshold, default=DEFAULT_THRESHOLD, name="use.threshold")
         self.threshold_slider.setAccessibleName("Say unsure below this probability")
-        self.threshold_slider.setFixedWidth(px(90))
+        self.threshold_slider.setFixedWidth(px(72))
         self.threshold_slider.value_changed.connect(self._on_threshold_changed)
         self.threshold_value = PlainLabel(percent(self._threshold, 0), "number")
         self.threshold_value.setMinimumWidth(px(36))
