@@ -6,6 +6,7 @@ The training process is one of its own: closing this terminal does not end it. C
 from __future__ import annotations
 
 import argparse
+import shlex
 from pathlib import Path
 from typing import Any
 
@@ -18,12 +19,16 @@ from studio.core.experiment_file import read_experiment
 from studio.core.outcome import Status
 from studio.core.problem import BadInput, Problem, errors_in
 from studio.core.run_folder import RunFolder, create_run, find_run
+from studio.supervise.engine import launcher_of
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("experiment", nargs="?", type=Path, help="an experiment file; `studio init` writes one")
     parser.add_argument("--data", metavar="DIR", help="a folder with one sub-folder per class, with train/val folders, or a CSV file")
     parser.add_argument("--set", metavar="SECTION.FIELD=VALUE", action="append", default=[], help="change one setting; can be repeated")
+    parser.add_argument("--processes", type=int, metavar="N", help="train with N processes on this computer, one for each GPU (torchrun)")
+    parser.add_argument("--machines", type=int, metavar="N", help="train on N machines that see the same folders (torchrun)")
+    parser.add_argument("--meet", metavar="HOST:PORT", help="where the machines find each other; HOST is one of them")
     parser.add_argument("--resume", metavar="RUN", help="go on with a run from its last checkpoint")
     parser.add_argument("--json", action="store_true", help="end standard output with one line of JSON")
     add_runs_argument(parser)
@@ -35,7 +40,19 @@ def run(args: argparse.Namespace) -> int:
     else:
         folder = _new_run(args)
     terminal.say(f"Run {folder.nickname}: {terminal.safe(str(folder.path))}")
+    for line in elsewhere(folder, args.resume is not None):
+        terminal.note(line)
     return start_and_follow(folder, resume=args.resume is not None, wants_json=args.json)
+
+
+def elsewhere(folder: RunFolder, is_resumed: bool) -> list[str]:
+    """What to start on the other machines of a run, in lines; none for a run of one."""
+    if folder.experiment().training.machines == 1:
+        return []
+    line = " ".join(
+        ["python", *launcher_of(folder), "-m", "studio.engine", shlex.quote(str(folder.path)), *(["--resume"] if is_resumed else [])]
+    )
+    return ["Start this on each of the other machines; the run begins when all are there:", f"  {terminal.safe(line)}"]
 
 
 def _new_run(args: argparse.Namespace) -> RunFolder:
@@ -43,7 +60,9 @@ def _new_run(args: argparse.Namespace) -> RunFolder:
     from studio.dataset.plan_check import check_run
     from studio.dataset.scan import scan
 
-    experiment = planned(args.experiment, args.data, args.set)
+    together = {"processes": args.processes, "machines": args.machines, "rendezvous": args.meet}
+    sets = args.set + [f"training.{name}={value}" for name, value in together.items() if value is not None]
+    experiment = planned(args.experiment, args.data, sets)
     problems = [p for p in [device_problem(experiment.training.device)] if p]
     dataset = None
     try:
@@ -97,7 +116,7 @@ def model_problems(experiment: Experiment, num_classes: int) -> list[Problem]:
 
 
 def _resumable(args: argparse.Namespace) -> RunFolder:
-    if args.experiment or args.data or args.set:
+    if args.experiment or args.data or args.set or args.processes or args.machines or args.meet:
         raise BadInput("A run goes on as it was begun: --resume takes no experiment, --data or --set. Start a new run to change something.")
     folder = find_run(chosen_runs(args), args.resume)
     if folder.read_state().status is Status.FINISHED:

@@ -385,6 +385,13 @@ class Training(_Section):
     device: str = _field(
         "auto", "Device", "auto, cpu, cuda, cuda:0, mps. Auto takes a GPU where there is one.", pattern=r"^(auto|cpu|mps|cuda(:\d+)?)$"
     )
+    processes: int = _field(
+        1, "Processes", "Processes that train together on each machine, one for each GPU; the batch is divided among them.", ge=1, le=64
+    )
+    machines: int = _field(1, "Machines", "Machines that train together. All of them see the run folder and the images.", ge=1, le=64)
+    rendezvous: str = _field(
+        "", "Meeting point", "HOST:PORT of the machine at which the others meet (several machines).", pattern=r"^([\w.\-]+:\d{1,5})?$"
+    )
     workers: int = _field(-1, "Loader workers", "Processes that decode and augment; −1 decides by the number of cores.", ge=-1, le=128)
 
 

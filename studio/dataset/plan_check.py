@@ -19,7 +19,23 @@ def check_run(experiment: Experiment, dataset: Dataset) -> list[Problem]:
     found += schedule_problems(experiment, num_train=len(dataset.part("train")))
     found += augment_problems(experiment)
     found += _files(experiment)
+    found += _together(experiment)
     return found
+
+
+def _together(experiment: Experiment) -> list[Problem]:
+    """Whether the processes of a run can find each other, and each gets images."""
+    training = experiment.training
+    number = training.processes * training.machines
+    if training.machines > 1 and not training.rendezvous:
+        return [error("training.rendezvous", "Several machines need a meeting point. Give HOST:PORT of one of them.")]
+    if number > training.batch_size:
+        return [
+            error(
+                "training.processes", f"{number} processes cannot share a batch of {training.batch_size}. Choose a larger batch or fewer."
+            )
+        ]
+    return []
 
 
 def _parts(dataset: Dataset) -> list[Problem]:

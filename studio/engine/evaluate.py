@@ -60,6 +60,9 @@ def answer(
     indices, probabilities, losses = [], [], []
     with torch.inference_mode():
         for batch in batches:
+            if not len(batch.indices):  # another process has all of it
+                between()
+                continue
             logits = forward(module, batch).float()
             shown = batch.indices >= 0
             target = torch.as_tensor(labels[np.maximum(batch.indices, 0)], device=logits.device)
@@ -71,6 +74,16 @@ def answer(
         return Answers(np.empty(0, np.int64), np.empty(0, np.int64), np.empty((0, 0), np.float32), np.empty(0, np.float32))
     all_indices = np.concatenate(indices)
     return Answers(all_indices, labels[all_indices], np.concatenate(probabilities), np.concatenate(losses))
+
+
+def joined(parts: Sequence[Answers]) -> Answers:
+    """The answers of several processes as one would have given them, in the order of the indices."""
+    if len(parts) == 1:
+        return parts[0]
+    parts = [part for part in parts if len(part.indices_N)] or list(parts[:1])
+    order = np.argsort(indices := np.concatenate([part.indices_N for part in parts]), kind="stable")
+    rest = (np.concatenate([getattr(part, name) for part in parts])[order] for name in ("labels_N", "probabilities_NC", "losses_N"))
+    return Answers(indices[order], *rest)
 
 
 def score(answers: Answers, num_classes: int) -> Scores:

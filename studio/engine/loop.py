@@ -23,11 +23,12 @@ from studio.engine.average import Average
 from studio.engine.checkpoint import find_checkpoint, optimiser_tensors, save_checkpoint, state_sha256
 from studio.engine.control import StopAsked
 from studio.engine.device import seed_draws
-from studio.engine.evaluate import Answers, Scores, answer, score, scores_json, write_results
+from studio.engine.evaluate import Answers, Scores, answer, joined, score, scores_json, write_results
 from studio.engine.failure import LossNotFinite, NoReadableImages
 from studio.engine.loader import Batch
+from studio.engine.memory import ROOM, OutOfMemory, advice, free_bytes, is_out_of_memory, measure_step
 from studio.engine.mix import draw_mix, mixed_loss
-from studio.engine.plan import images_of_step, training_requests
+from studio.engine.plan import evaluation_requests, images_of_step, training_requests
 from studio.engine.prefix import chunk_size
 from studio.engine.recovery import RECOVERABLE, Recovery
 from studio.engine.setup import Setup, checkpoint_state, freeze_for
@@ -75,10 +76,10 @@ def train_epoch(s: Setup) -> None:
     if s.prefix.trains_from_cache:
         fill_cache(s)
     s.proof.begin(s.network.module, s.network.plan)
-    s.reporter.phase("training")
     s.network.train_mode()
+    s.reporter.phase("training", fit_memory(s))
     steps = StepBuffer(s)
-    requests = training_requests(t.seed, p.epoch, len(s.parts["train"]), t.batch_size, p.step_in_epoch, t.accumulation)
+    requests = s.ranks.share(training_requests(t.seed, p.epoch, len(s.parts["train"]), t.batch_size, p.step_in_epoch, t.accumulation))
     batches = s.prefix.training_batches(requests, p.epoch) if s.prefix.trains_from_cache else s.loader.batches(requests)
     batches = steps.timed(batches)
     last_saved = time.monotonic()
@@ -88,17 +89,22 @@ def train_epoch(s: Setup) -> None:
         except LossNotFinite:
             steps.report()  # the steps before it are booked, and count after a recovery
             raise
+        except (MemoryError, RuntimeError) as exc:
+            if not is_out_of_memory(exc):
+                raise
+            steps.report()
+            raise OutOfMemory from exc
         p.step += 1
         p.step_in_epoch += 1
         if steps.is_due() or p.step_in_epoch == s.steps_per_epoch:
             steps.report()
         s.reporter.system(s.device)
+        s.control.is_save_wanted |= time.monotonic() - last_saved > save_every_s(s)
         s.control.poll()
         if s.control.edits:
             steps.report()  # so that the journal tells of the steps before the edit first
         take_edits(s)
-        wants_save = s.control.is_save_wanted or time.monotonic() - last_saved > save_every_s(s)
-        if s.control.stop or s.control.is_paused or wants_save:
+        if s.control.stop or s.control.is_paused or s.control.is_save_wanted:
             steps.report()  # so that the numbers of a checkpoint are complete
             if s.control.stop:
                 raise StopAsked(keep=s.control.stop == "stop")
@@ -140,6 +146,28 @@ def tell_flow(s: Setup) -> None:
             f"{stage[0].upper()}{stage[1:]} trains but receives almost no gradient, so it does not learn.",
             "Look at the initialisation of the head, at the normalisation, and at what lies behind it.",
         )
+
+
+def fit_memory(s: Setup) -> str:
+    """Find out what a step will need, where other stages train than before, and take smaller parts where that is more than there is; in words."""
+    if s.prefix.trains_from_cache or s.fitted_for == s.network.is_frozen:
+        return ""
+    s.fitted_for, pictures, size = s.network.is_frozen, s.prefix.probe(), s.asked.training.batch_size
+    if len(pictures) == 0:
+        return ""
+    need = measure_step(s.network.module, pictures, lambda: s.precision.autocast(s.device), s.experiment)
+    share = -(-size // s.ranks.count)
+    now, free = min(s.micro_batch or share, share), free_bytes(s.device)
+    fits = need.fitting(now, int(ROOM * free))
+    if fits < now:
+        s.micro_batch = fits
+        s.reporter.warn(
+            "memory-short",
+            f"A step of {share} images would take {need.peak(share) / 1e9:.1f} GB and {free / 1e9:.1f} GB are free; {fits} go through the "
+            "network at once, and the step stays the same.",
+            advice(size, fits, s.asked.training.accumulation, s.precision.name, s.device),
+        )
+    return f"a step takes about {need.peak(min(fits, now)) / 1e9:.1f} GB, {free / 1e9:.1f} GB are free"
 
 
 def save_every_s(s: Setup) -> float:
@@ -239,9 +267,12 @@ def train_step(s: Setup, batches: Iterable[Batch]) -> Step:
     num_images = images_of_step(len(s.parts["train"]), t.batch_size, t.accumulation, p.step_in_epoch)
     with _whole_or_not_at_all(s):
         for number, batch in enumerate(batches):
+            number = number * s.ranks.count + s.ranks.rank
             seed_draws(step_seed(t.seed, p.step, number), s.device)  # dropout and drop-path are a function of the step and the batch
             batch.mix = draw_mix(s.asked.augment, len(batch.indices), s.view["input_size"], t.seed, p.step, number)
-            step.add(batch, *_add_gradient(s, batch, num_images))
+            if len(batch.indices):
+                step.add(batch, *_add_gradient(s, batch, num_images))
+        step.share(s.ranks, s.network.trainable(), num_images)
         s.scaler.unscale_(s.optimiser)
         is_sampled = s.flow.is_due(p.step)
         if is_sampled:
@@ -260,29 +291,33 @@ def train_step(s: Setup, batches: Iterable[Batch]) -> Step:
 
 
 def _add_gradient(s: Setup, batch: Batch, num_images: int) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-    """Add the share of one batch among `num_images`; returns (labels_N, of blended images those with the larger share, losses_N without smoothing, logits_NC)."""
+    """Add the share of one batch among `num_images`, in even parts where the whole does not fit into memory; returns (labels_N, of blended
+    images those with the larger share, losses_N without smoothing, logits_NC)."""
     labels_N = torch.from_numpy(s.labels[batch.indices]).to(s.device, non_blocking=True)
-    logits_NC = s.forward(s.network.module, batch).float()
-    loss = mixed_loss(batch.mix, logits_NC, labels_N, label_smoothing=s.experiment.training.label_smoothing)
-    if len(labels_N) != num_images:
-        loss = loss * (len(labels_N) / num_images)
-    s.scaler.scale(loss).backward()
-    with torch.no_grad():
-        losses_N = mixed_loss(batch.mix, logits_NC.detach(), labels_N, reduction="none")
-    return batch.mix.main_labels(labels_N) if batch.mix else labels_N, losses_N, logits_NC.detach()
+    inputs, smoothing = s.inputs(batch), s.experiment.training.label_smoothing
+    num_parts = -(-len(inputs) // s.micro_batch) if s.micro_batch else 1
+    logits, losses, stop = [], [], 0
+    for part in inputs.tensor_split(num_parts):
+        rows = slice(stop, stop := stop + len(part))
+        logits_NC = s.logits(s.network.module, batch, part).float()
+        loss = mixed_loss(batch.mix, logits_NC, labels_N, rows, label_smoothing=smoothing)
+        if len(part) != num_images:
+            loss = loss * (len(part) / num_images)
+        s.scaler.scale(loss).backward()
+        logits.append(logits_NC.detach())
+        losses.append(mixed_loss(batch.mix, logits[-1], labels_N, rows, reduction="none"))
+    return batch.mix.main_labels(labels_N) if batch.mix else labels_N, torch.cat(losses), torch.cat(logits)
 
 
 @contextlib.contextmanager
 def _whole_or_not_at_all(s: Setup) -> Iterator[None]:
-    """A step that breaks off leaves nothing behind, where training can go on without it: batch norm has counted its images already."""
-    if s.asked.training.accumulation == 1 and s.experiment.training.not_finite != "lower the rate":
-        yield
-        return
-    before = [buffer.clone() for buffer in s.network.module.buffers()]
+    """A step that breaks off leaves nothing behind, since training may go on without it: batch norm has counted its images already."""
+    changing = [buffer for part in s.network.module.modules() if part.training for buffer in part.buffers(recurse=False)]
+    before = [buffer.clone() for buffer in changing]
     try:
         yield
     except BaseException:
-        for buffer, value in zip(s.network.module.buffers(), before, strict=True):
+        for buffer, value in zip(changing, before, strict=True):
             buffer.copy_(value)
         s.optimiser.zero_grad(set_to_none=True)
         raise
@@ -368,8 +403,13 @@ def evaluate(s: Setup, part: str) -> tuple[Scores, Answers]:
     indices, module = s.parts[part], scored_module(s)
     size = chunk_size(s.device, 2 * s.experiment.training.batch_size)
     follow_boundary(s)
-    batches = s.prefix.evaluation_batches(indices, min(size, s.loader.max_batch), module)
+    if s.ranks.is_alone:
+        batches = s.prefix.evaluation_batches(indices, min(size, s.loader.max_batch), module)
+    else:
+        whole = evaluation_requests(indices.start, len(indices), s.ranks.count * min(size, s.loader.max_batch))
+        batches = s.loader.batches(s.ranks.share(whole))
     answers = answer(_without_batch_norms(s, module, indices), _warned(s, batches), s.labels, s.forward, between)
+    answers = joined(s.ranks.gather(answers))
     if not len(answers.labels_N):
         raise NoReadableImages(part)
     s.reporter.unreadable_in_all()
@@ -389,7 +429,18 @@ def _warned(s: Setup, batches):
         yield batch
 
 
+def _agree_on_statistics(s: Setup) -> None:
+    """Batch norms have counted their own process's images: all go on with the mean of what they found."""
+    if not s.ranks.is_alone:
+        floats = [buffer for buffer in s.network.module.buffers() if buffer.is_floating_point()]
+        s.ranks.add(floats)
+        for buffer in floats:
+            buffer.div_(s.ranks.count)
+
+
 def write_part(s: Setup, part: str, scores: Scores, answers: Answers) -> None:
+    if not s.ranks.is_first:
+        return
     ids = [s.ids[i] for i in answers.indices_N]
     s.reporter.with_room(lambda: write_results(s.folder.results_path, part, s.dataset.classes, scores, answers, ids, s.progress.step))
 
@@ -397,6 +448,10 @@ def write_part(s: Setup, part: str, scores: Scores, answers: Answers) -> None:
 def save(s: Setup, is_best: bool = False) -> str:
     """Save a checkpoint, waiting for room on a full disk; returns its path relative to the run folder."""
     s.control.is_save_wanted = False
+    return s.ranks.from_first(lambda: _save(s, is_best))  # the others read it later, so they wait until it is there
+
+
+def _save(s: Setup, is_best: bool) -> str:
     saved = s.reporter.with_room(lambda: save_checkpoint(s.folder, s.progress.step, **tensors_of(s), state=checkpoint_state(s)))
     s.save_seconds = saved.seconds
     path = saved.path.relative_to(s.folder.path).as_posix()
@@ -448,7 +503,8 @@ def finish(s: Setup, stopped_early: bool) -> None:
         s.reporter.warn("edit-refused", "The change was not made: the last epoch was over.", "Start a new run to train longer.")
     seconds = s.reporter.running_seconds()
     record = figures | {"seconds": seconds, "state_sha256": sha256, "test": scores_json(test, s.dataset.classes) if test else None}
-    s.reporter.with_room(lambda: write_atomically(s.folder.results_path / "metrics.json", json.dumps(record, indent=1).encode()))
+    if s.ranks.is_first:
+        s.reporter.with_room(lambda: write_atomically(s.folder.results_path / "metrics.json", json.dumps(record, indent=1).encode()))
     s.reporter.tell(ev.RunFinished(**figures, seconds=seconds))
 
 

@@ -26,6 +26,7 @@ from studio.engine.control import Control, StopAsked
 from studio.engine.failure import DataGone, NoReadableImages, describe
 from studio.engine.no_compiler import keep_compiler_out
 from studio.engine.origin import package_versions
+from studio.engine.ranks import Ranks, SharedControl, Silence
 from studio.engine.reporter import Reporter
 
 if TYPE_CHECKING:
@@ -88,6 +89,9 @@ def wait_for_run() -> int:
 def run(folder: RunFolder, *, resume: bool = False, prebuilt: Prebuilt | None = None) -> int:
     """One engine session of a run, from the lock to the exit code."""
     faulthandler.enable()  # standard error is the run's log
+    ranks = Ranks.from_environment()
+    if not ranks.is_first:
+        return _session(folder, SharedControl(ranks, None), Silence(folder), resume, None, ranks)
     try:
         lock = EngineLock(folder.lock_path)
         if not lock.acquire():
@@ -101,12 +105,15 @@ def run(folder: RunFolder, *, resume: bool = False, prebuilt: Prebuilt | None = 
         return FAILED
     try:
         with kept_awake():
-            return _session(folder, control, reporter, resume, prebuilt)
+            return _session(folder, control, reporter, resume, prebuilt, ranks)
     finally:
         reporter.close()
 
 
-def _session(folder: RunFolder, control: Control, reporter: Reporter, resume: bool, prebuilt: Prebuilt | None) -> int:
+def _session(
+    folder: RunFolder, control: Control, reporter: Reporter | Silence, resume: bool, prebuilt: Prebuilt | None, ranks: Ranks | None = None
+) -> int:
+    ranks = ranks or Ranks()
     experiment: Experiment | None = None
     setup: Setup | None = None
     try:
@@ -114,7 +121,8 @@ def _session(folder: RunFolder, control: Control, reporter: Reporter, resume: bo
         step = checkpoint.step if checkpoint else 0 if resume else None
         reporter.tell(ev.RunStarted(wall_time=time.time(), pid=os.getpid(), session=reporter.num_sessions, resumed_step=step))
         reporter.phase("loading torch")
-        reporter.with_room(lambda: write_atomically(folder.engine_path, json.dumps(_engine_facts(), indent=1).encode()))
+        if ranks.is_first:
+            reporter.with_room(lambda: write_atomically(folder.engine_path, json.dumps(_engine_facts(), indent=1).encode()))
         for name in checkpoint.damaged if checkpoint else ():
             reporter.warn(
                 "checkpoint-damaged",
@@ -136,8 +144,15 @@ def _session(folder: RunFolder, control: Control, reporter: Reporter, resume: bo
         from studio.engine.setup import prepare
 
         set_threads(torch, experiment)
+        if not ranks.is_alone:
+            ranks.join("cuda" if experiment.training.device != "cpu" and torch.cuda.is_available() else "cpu")
+            edits = ranks.from_first(lambda: reporter.earlier_edits)
+            if ranks.is_first:
+                control = SharedControl(ranks, control)
+            else:
+                reporter.earlier_edits = edits
         control.raise_if_stopped()
-        setup = prepare(folder, experiment, control, reporter, checkpoint, prebuilt)
+        setup = prepare(folder, experiment, control, reporter, checkpoint, prebuilt, ranks)
         with setup.loader, contextlib.closing(setup.prefix):  # features can be computed again; only a killed session leaves them
             try:
                 train(setup)

@@ -48,9 +48,9 @@ class Mix:
         made[:, top:bottom, left:right] = others[:, top:bottom, left:right]
         return made
 
-    def loss(self, logits_NC: torch.Tensor, labels_N: torch.Tensor, **options) -> torch.Tensor:
-        """Cross entropy with the blended labels; `options` are those of torch's."""
-        others_N = self.others(labels_N)
+    def loss(self, logits_NC: torch.Tensor, labels_N: torch.Tensor, rows: slice = slice(None), **options) -> torch.Tensor:
+        """Cross entropy with the blended labels; `options` are those of torch's. Logits are those of `rows`, labels those of the whole batch."""
+        others_N, labels_N = self.others(labels_N)[rows], labels_N[rows]
         return self.share * cross_entropy(logits_NC, labels_N, **options) + (1 - self.share) * cross_entropy(logits_NC, others_N, **options)
 
     def others(self, labels_N: torch.Tensor) -> torch.Tensor:
@@ -83,5 +83,5 @@ def draw_mix(augment: Augment, num_images: int, input_size: int, seed: int, step
     return Mix(1 - (bottom - top) * (right - left) / input_size**2, partners_N, (top, left, bottom, right))
 
 
-def mixed_loss(mix: Mix | None, logits_NC: torch.Tensor, labels_N: torch.Tensor, **options) -> torch.Tensor:
-    return mix.loss(logits_NC, labels_N, **options) if mix else cross_entropy(logits_NC, labels_N, **options)
+def mixed_loss(mix: Mix | None, logits_NC: torch.Tensor, labels_N: torch.Tensor, rows: slice = slice(None), **options) -> torch.Tensor:
+    return mix.loss(logits_NC, labels_N, rows, **options) if mix else cross_entropy(logits_NC, labels_N[rows], **options)

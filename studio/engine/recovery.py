@@ -11,11 +11,12 @@ from studio.core.path_text import path_to_text, shown
 from studio.engine.checkpoint import find_checkpoint
 from studio.engine.failure import DataGone, LossNotFinite
 from studio.engine.loader import WorkerDied
+from studio.engine.memory import OutOfMemory, let_go
 
 if TYPE_CHECKING:
     from studio.engine.setup import Setup
 
-RECOVERABLE = (DataGone, WorkerDied, LossNotFinite)
+RECOVERABLE = (DataGone, WorkerDied, LossNotFinite, OutOfMemory)
 MOST_TIMES = 3  # per kind and session: what comes back again and again needs a person
 CALMER = 0.5  # what is left of the rate after a loss that was no number
 POLL_S = 0.2
@@ -30,9 +31,13 @@ class Recovery:
 
     def go_on_after(self, fault: Exception) -> None:
         """Bring everything to where training can go on, and say so. Raises the fault where it cannot, and StopAsked."""
+        if not (self._s.ranks.is_alone or isinstance(fault, LossNotFinite)):
+            raise fault  # the other processes know nothing of it, and wait for this one
         count = self._count[type(fault)] = self._count.get(type(fault), 0) + 1
         if isinstance(fault, DataGone):
             self._wait_for_images(fault)
+        elif isinstance(fault, OutOfMemory):
+            self._take_smaller_parts(fault)
         elif count > MOST_TIMES:
             raise fault
         elif isinstance(fault, WorkerDied):
@@ -59,6 +64,21 @@ class Recovery:
             s.reporter.system(s.device)
             time.sleep(POLL_S)
         s.reporter.tell(ev.PauseChanged(is_paused=False, step=s.progress.step))
+
+    def _take_smaller_parts(self, fault: OutOfMemory) -> None:
+        """The same step again, with half as many images at once."""
+        s = self._s
+        size = s.asked.training.batch_size
+        before = min(s.micro_batch or size, size)
+        if before <= 1:
+            raise fault.__cause__
+        let_go(fault)
+        s.micro_batch = -(-before // 2)
+        s.reporter.warn(
+            "out-of-memory", f"{before} images at once do not fit into memory; from here on {s.micro_batch} go through the network at once. "
+            f"A step still sees {size * s.asked.training.accumulation}.",
+            "Close other programs, freeze more of the network, or choose a smaller batch.",
+        )  # fmt: skip
 
     def _restart_loader(self) -> None:
         s = self._s

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 
 import numpy as np
 import torch
@@ -38,6 +38,7 @@ from studio.engine.precision import Precision, choose_precision
 from studio.engine.prefix import CachePlan, Prefix
 from studio.engine.progress import Progress
 from studio.engine.proof import Proof
+from studio.engine.ranks import Ranks
 from studio.engine.rates import Rates
 from studio.engine.reporter import Reporter
 from studio.engine.standby import Prebuilt
@@ -79,17 +80,27 @@ class Setup:
     gradients: GradientWatch = field(default_factory=GradientWatch)
     proof: Proof = field(default_factory=Proof)
     flow: Flow | None = None
+    micro_batch: int = 0  # images at once where a whole batch does not fit into memory; 0 where it does
+    fitted_for: tuple[bool, ...] = ()  # what was frozen when the memory of a step was looked at
+    ranks: Ranks = field(default_factory=Ranks)
     save_seconds: float = 0.0  # that the last checkpoint took
     edit_events: tuple[ExperimentEdited, ...] = ()  # of all sessions; some may lie ahead after a resume
     edits: tuple[Edit, ...] = ()  # what follows from them
 
-    def forward(self, module: nn.Module, batch: Batch) -> torch.Tensor:
-        """logits_NC of the run's network, or one made alike, in the run's precision: from the features of a batch where it has them."""
+    def inputs(self, batch: Batch) -> torch.Tensor:
+        """What the batch gives the network to begin with: images_NCHW on the device, blended where that is asked, or features."""
+        if batch.features is not None:
+            return batch.features
+        images_NCHW = self.normaliser(batch.images_NHWC)
+        return batch.mix.images(images_NCHW) if batch.mix else images_NCHW
+
+    def logits(self, module: nn.Module, batch: Batch, inputs: torch.Tensor) -> torch.Tensor:
+        """logits_NC of the run's network, or one made alike, in the run's precision, from (a part of) the inputs of a batch."""
         with self.precision.autocast(self.device):
-            if batch.features is not None:
-                return self.prefix.rest(module, batch.features, self.device)
-            images_NCHW = self.normaliser(batch.images_NHWC)
-            return module(batch.mix.images(images_NCHW) if batch.mix else images_NCHW)
+            return module(inputs) if batch.features is None else self.prefix.rest(module, inputs, self.device)
+
+    def forward(self, module: nn.Module, batch: Batch) -> torch.Tensor:
+        return self.logits(module, batch, self.inputs(batch))
 
 
 def prepare(
@@ -99,10 +110,12 @@ def prepare(
     reporter: Reporter,
     checkpoint: Checkpoint | None,
     prebuilt: Prebuilt | None = None,
+    ranks: Ranks | None = None,
 ) -> Setup:
     """Everything in place, at the checkpoint where one is given. Raises BadInput, StopAsked."""
-    device = choose_device(experiment.training.device)
-    dataset = _dataset(folder, experiment, control, reporter)
+    ranks = ranks or Ranks()
+    device = choose_device(ranks.device(experiment.training.device))
+    dataset = ranks.from_first(lambda: _dataset(folder, experiment, getattr(control, "own", control), reporter))
     problems = errors_in(check_run(experiment, dataset))
     if problems:
         raise BadInput(*problems)
@@ -129,13 +142,17 @@ def prepare(
         stamps=tuple((s.num_bytes, s.mtime_ns) for s in samples),
     )
     loader = Loader(source, size, choose_num_workers(experiment.training.workers, device.type))  # its processes start while we build
-    loader.on_wait = Waiting(control, reporter, device)
+    if ranks.is_alone:  # several listen together, between steps only
+        loader.on_wait = Waiting(control, reporter, device)
     labels = Labels.of(dataset)
     network = prebuilt.network_for(experiment, labels) if prebuilt and not checkpoint else None
     network = network or build_network(experiment, len(dataset.classes), with_weights=checkpoint is None, labels=labels)
     if network.taken_over:
         reporter.phase("loading weights", network.taken_over.sentence)
-    precision = Precision(**checkpoint.state["precision"]) if checkpoint else choose_precision(network, experiment, device)
+    if checkpoint:
+        precision = Precision(**checkpoint.state["precision"])
+    else:
+        precision = ranks.from_first(lambda: choose_precision(network, experiment, device))
     layout = torch.channels_last if precision.channels_last else torch.contiguous_format
     network.module.to(device, memory_format=layout)
     control.raise_if_stopped()
@@ -146,6 +163,8 @@ def prepare(
     groups, _ = network.parameter_groups(experiment.optimiser.weight_decay)
     normaliser = Normaliser(view["mean"], view["std"], device, precision.channels_last)
     plan = _cache_plan(experiment, source.paths, view, precision, device)
+    if not ranks.is_alone:  # each process sees other images in other epochs
+        plan = replace(plan, num_bytes=0)
     setup = Setup(
         folder=folder,
         asked=experiment,
@@ -167,6 +186,7 @@ def prepare(
         steps_per_epoch=per_epoch,
         rates=Rates(experiment, [stage.name for stage in network.stages], per_epoch, edits),
         folding=Folding(network.module),
+        ranks=ranks,
         view=view,
         feeding=Feeding(reporter, loader.num_workers),
         edit_events=reporter.earlier_edits,
@@ -298,6 +318,7 @@ def restore(setup: Setup, checkpoint: Checkpoint) -> None:
         del setup.optimiser.found_inf
     setup.average = None
     restore_optimiser(setup.optimiser, module, load_file(checkpoint.path / OPTIMISER))
+    setup.micro_batch = checkpoint.state.get("micro_batch", 0)
     if checkpoint.state.get("scaler"):
         setup.scaler.load_state_dict(checkpoint.state["scaler"])
     p = setup.progress = Progress.from_json(checkpoint.state["progress"])
@@ -327,6 +348,7 @@ def checkpoint_state(setup: Setup) -> dict:
         "view": setup.view,
         "precision": asdict(setup.precision),
         "scaler": setup.scaler.state_dict(),
+        "micro_batch": setup.micro_batch,
         "dataset": setup.dataset.fingerprint(),
         "origin": origin_of(device_name(setup.device), torch.get_num_threads()),
         "model": json.loads(setup.experiment.model.model_dump_json()),

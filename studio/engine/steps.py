@@ -13,6 +13,7 @@ from studio.core import event as ev
 from studio.engine.control import StopAsked
 from studio.engine.failure import DataGone, LossNotFinite, NoReadableImages
 from studio.engine.loader import Batch, WorkerDied
+from studio.engine.ranks import Ranks
 from studio.engine.reporter import NUM_TILES, STEPS_EVERY_S
 
 
@@ -28,6 +29,21 @@ class Step:
         self._losses: list[torch.Tensor] = []
         self._num_correct: list[torch.Tensor] = []
         self.last: tuple[Batch, torch.Tensor, torch.Tensor] | None = None  # batch, losses_N, logits_NC
+        self._shared: torch.Tensor | None = None  # over all processes: mean loss, number of right answers
+
+    def share(self, ranks: Ranks, weights: list[torch.nn.Parameter], num_images: int) -> None:
+        """Add the gradients and figures of all processes. A process without images in this step adds nothing."""
+        if ranks.is_alone:
+            return
+        for weight in weights:
+            if weight.grad is None:
+                weight.grad = torch.zeros_like(weight)
+        device = weights[0].device
+        losses, correct = sum(part.sum() for part in self._losses), sum(self._num_correct)
+        self._shared = torch.stack([torch.as_tensor(figure, dtype=torch.float32, device=device) for figure in (losses, correct)])
+        self._shared[0] /= num_images
+        ranks.add([*(weight.grad for weight in weights), self._shared])
+        self.num_images = num_images
 
     def add(self, batch: Batch, labels_N: torch.Tensor, losses_N: torch.Tensor, logits_NC: torch.Tensor) -> None:
         self.num_images += len(labels_N)
@@ -39,12 +55,15 @@ class Step:
 
     def loss(self) -> torch.Tensor:
         """Mean over all images."""
+        if self._shared is not None:
+            return self._shared[0]
         return torch.cat(self._losses).mean()
 
     def figures(self) -> torch.Tensor:
         """Mean loss, number of right answers, gradient norm."""
         loss = self.loss()
-        return torch.stack([loss, sum(self._num_correct).to(loss.dtype), self.norm.to(loss.dtype)])
+        num_correct = sum(self._num_correct) if self._shared is None else self._shared[1]
+        return torch.stack([loss, num_correct.to(loss.dtype), self.norm.to(loss.device, loss.dtype)])
 
 
 class StepBuffer:

@@ -58,9 +58,11 @@ class Engines(QObject):
         standby, self._standby = self._standby, None
 
         def launch():
-            from studio.supervise.engine import start_engine
+            from studio.supervise.engine import launcher_of, start_engine
 
-            if standby is not None:
+            if standby is not None and launcher_of(folder):
+                standby.close()  # several processes are started together
+            elif standby is not None:
                 try:
                     return standby.start(folder, resume)
                 except OSError:

@@ -10,11 +10,13 @@ import subprocess
 import sys
 import threading
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from studio.core.event import RunStarted
 from studio.core.journal import JournalReader
+from studio.core.problem import BadInput
 from studio.core.run_folder import RunFolder
 
 _ROOT = Path(__file__).resolve().parents[2]  # the folder that holds the package, so that a start from any folder works
@@ -56,10 +58,13 @@ class EngineProcess:
 
 
 def start_engine(folder: RunFolder, resume: bool = False) -> EngineProcess:
-    """Start training a run in a process of its own, detached, with its output in the run's log. OSError when it cannot be started."""
+    """Start training a run in a process of its own, detached, with its output in the run's log. OSError when it cannot be started.
+
+    Where the run asks for several processes, torchrun starts them and is the process that is watched.
+    """
     arguments = [str(folder.path), *(["--resume"] if resume else [])]
     with open(folder.log_path, "ab") as log:
-        process = _launch(arguments, stdin=subprocess.DEVNULL, stdout=log, stderr=log)
+        process = _launch(arguments, launcher_of(folder), stdin=subprocess.DEVNULL, stdout=log, stderr=log)
     return EngineProcess(folder, process)
 
 
@@ -131,14 +136,32 @@ class StandbyEngine:
         self._process.stdin.flush()
 
 
-def _launch(arguments: list[str], **streams) -> subprocess.Popen:
+def launcher_of(folder: RunFolder) -> list[str]:
+    """What stands before `-m studio.engine` where several processes train the run: torchrun, on this computer or as one of several machines."""
+    try:
+        training = folder.experiment().training
+    except BadInput:  # the engine says so
+        return []
+    if training.processes * training.machines == 1:
+        return []
+    where = ["--standalone"]
+    if training.machines > 1:
+        name = folder.path.name
+        where = ["--nnodes", str(training.machines), "--rdzv-backend", "c10d", "--rdzv-endpoint", training.rendezvous, "--rdzv-id", name]
+    return ["-m", "torch.distributed.run", *where, "--nproc-per-node", str(training.processes)]
+
+
+def _launch(arguments: list[str], launcher: Sequence[str] = (), **streams) -> subprocess.Popen:
     environment = dict(os.environ)
+    if launcher:  # torchrun would give each one thread
+        number = int(launcher[-1])
+        environment.setdefault("OMP_NUM_THREADS", str(max(1, (os.cpu_count() or 1) // number)))
     environment["PYTHONPATH"] = os.pathsep.join(filter(None, [str(_ROOT), environment.get("PYTHONPATH", "")]))
     if os.name == "nt":  # a console of its own that nobody sees: closing the terminal must not end the run
         detached = {"creationflags": subprocess.CREATE_NEW_PROCESS_GROUP | subprocess.CREATE_NO_WINDOW}
     else:
         detached = {"start_new_session": True}
-    return subprocess.Popen([sys.executable, "-m", "studio.engine", *arguments], env=environment, **streams, **detached)
+    return subprocess.Popen([sys.executable, *launcher, "-m", "studio.engine", *arguments], env=environment, **streams, **detached)
 
 
 def _signal_group(pid: int, number: int) -> None:

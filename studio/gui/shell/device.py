@@ -8,12 +8,13 @@ from PySide6.QtWidgets import QHBoxLayout, QMenu, QPushButton, QSizePolicy
 from studio.gui import wording
 from studio.gui.context import Context
 from studio.gui.icon import icon
+from studio.gui.shell.run_on import RunOnDialog
 from studio.gui.theme import px
 from studio.gui.widgets import IconLabel, PlainLabel, set_plain_tooltip
 
 
 class DevicePicker(QPushButton):
-    """A button with a menu: Auto, CPU and every device that the probe found. CPU is there at once."""
+    """“Run on”: a button with a menu of Auto, CPU, every device that the probe found, all GPUs together, and several machines. CPU is there at once."""
 
     def __init__(self):
         super().__init__()
@@ -74,13 +75,17 @@ class DevicePicker(QPushButton):
         chosen = self._chosen()
         is_missing = self._is_known and chosen.get("is_missing", False)
         self._icon.set_icon("warning" if is_missing else "cpu", "warn" if is_missing else "good")
-        self._key.setText(chosen["key"])
+        training = self._context.store.experiment.training
+        number = training.processes * training.machines
+        self._key.setText(chosen["key"] if number == 1 else f"{chosen['key'].partition(':')[0]} × {number}")
         words = "" if chosen["key"] == "cpu" and chosen.get("name", "CPU") == "CPU" else _short(chosen.get("name", ""))
         if chosen.get("memory_bytes"):
             words += f" {wording.num_bytes(chosen['memory_bytes'])}"
         self._name.setText(words)
         self._name.setVisible(bool(words))
         tip = f"Device of the next run: {chosen.get('name', '')} ({chosen['key']})"
+        if number > 1:
+            tip = f"The next run is trained by {number} processes on {training.machines} machine{'s' if training.machines > 1 else ''}"
         if is_missing:
             tip = f"{chosen['key']} is not there. Choose another device."
         set_plain_tooltip(self, tip)
@@ -99,7 +104,16 @@ class DevicePicker(QPushButton):
         for key, words in rows:
             action = self._menu.addAction(icon("cpu"), words.replace("&", "&&"), lambda key=key: self._choose(key))
             action.setCheckable(True)
-            action.setChecked(key == training.device)
+            action.setChecked(key == training.device and training.processes * training.machines == 1)
+        gpus = [d for d in self._devices if d["key"].startswith("cuda")]
+        if len(gpus) > 1:
+            every = self._menu.addAction(
+                icon("cpu"), f"cuda × {len(gpus)}   All GPUs of this computer", lambda: self._choose("cuda", len(gpus))
+            )
+            every.setCheckable(True)
+            every.setChecked((training.device, training.processes, training.machines) == ("cuda", len(gpus), 1))
+        self._menu.addSeparator()
+        self._menu.addAction("Several processes or machines…", self._open_run_on)
 
     def _row_text(self, device: dict) -> str:
         words = f"{device['key']}   {device.get('name', '')}"
@@ -110,8 +124,12 @@ class DevicePicker(QPushButton):
             words += f"   busy with {active.name}"
         return words
 
-    def _choose(self, key: str) -> None:
-        self._context.store.set({"training.device": key}, f"device {key}")
+    def _choose(self, key: str, processes: int = 1) -> None:
+        values = {"training.device": key, "training.processes": processes, "training.machines": 1}
+        self._context.store.set(values, f"device {key}" if processes == 1 else f"{processes} GPUs")
+
+    def _open_run_on(self) -> None:
+        RunOnDialog(self._context.store, self.window()).open()
 
 
 def _find_devices() -> list[dict]:

@@ -1,0 +1,166 @@
+"""One run trained by several processes (torchrun): who takes which images, and what they tell each other. See docs/decisions/0003-several-processes.md.
+
+Rank 0 owns the run folder: lock, journal, checkpoints, commands. The others compute the same run on their share of every batch and are
+silent. All sums are taken over single images, never over means of ranks, so figures are exact. With one process nothing is ever sent.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, replace
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from studio.core import event as ev
+from studio.engine.control import Control
+
+if TYPE_CHECKING:
+    import torch
+
+    from studio.engine.loader import Request
+
+T = TypeVar("T")
+PATIENCE = timedelta(days=2)  # a paused run or one that waits for a disk keeps the others waiting
+
+
+@dataclass(frozen=True)
+class Ranks:
+    """The processes of a run; this one is number `rank` of `count`, and number `local_rank` on its computer."""
+
+    rank: int = 0
+    count: int = 1
+    local_rank: int = 0
+
+    @classmethod
+    def from_environment(cls) -> Ranks:
+        """As torchrun says; one process where it was not used."""
+        number = {name: int(os.environ.get(name, default)) for name, default in (("RANK", 0), ("WORLD_SIZE", 1), ("LOCAL_RANK", 0))}
+        return cls(number["RANK"], number["WORLD_SIZE"], number["LOCAL_RANK"])
+
+    @property
+    def is_first(self) -> bool:
+        return self.rank == 0
+
+    @property
+    def is_alone(self) -> bool:
+        return self.count == 1
+
+    def join(self, device_type: str) -> None:
+        """Find the others. Call once, before anything is sent."""
+        if not self.is_alone:
+            import torch.distributed as dist
+
+            dist.init_process_group("cpu:gloo,cuda:nccl" if device_type == "cuda" else "gloo", timeout=PATIENCE)
+
+    def leave(self) -> None:
+        if not self.is_alone:
+            import torch.distributed as dist
+
+            if dist.is_initialized():
+                dist.destroy_process_group()
+
+    def device(self, asked: str) -> str:
+        """The device of this process where a GPU is asked for: one each."""
+        return f"cuda:{self.local_rank}" if not self.is_alone and asked in ("auto", "cuda") and _has_cuda() else asked
+
+    def share(self, requests: Iterable[Request]) -> Iterator[Request]:
+        """This process's part of each batch, by position; may be empty in a last batch."""
+        if self.is_alone:
+            yield from requests
+        else:
+            for r in requests:
+                yield replace(r, indices=r.indices[self.rank :: self.count], seeds=r.seeds and r.seeds[self.rank :: self.count])
+
+    def add(self, tensors: list[torch.Tensor]) -> None:
+        """Replace each tensor by its sum over all processes, in place. All have the same shapes in the same order."""
+        if self.is_alone or not tensors:
+            return
+        import torch
+        import torch.distributed as dist
+
+        groups: dict[tuple, list[torch.Tensor]] = {}
+        for tensor in tensors:
+            groups.setdefault((tensor.device, tensor.dtype), []).append(tensor)
+        for group in groups.values():
+            flat = torch.cat([tensor.reshape(-1) for tensor in group])
+            dist.all_reduce(flat)
+            for tensor, part in zip(group, flat.split([t.numel() for t in group]), strict=True):
+                tensor.copy_(part.view(tensor.shape))
+
+    def gather(self, value: T) -> list[T]:
+        """The values of all processes, in order, for all of them."""
+        if self.is_alone:
+            return [value]
+        import torch.distributed as dist
+
+        found: list[Any] = [None] * self.count
+        dist.all_gather_object(found, value)
+        return found
+
+    def from_first(self, make: Callable[[], T]) -> T:
+        """What the first process makes, for all of them; the others wait and make nothing."""
+        if self.is_alone:
+            return make()
+        import torch.distributed as dist
+
+        box = [make() if self.is_first else None]
+        dist.broadcast_object_list(box, src=0)
+        return box[0]
+
+
+def _has_cuda() -> bool:
+    import torch
+
+    return torch.cuda.is_available()
+
+
+class SharedControl(Control):
+    """The wishes of the first process, known to all at the same moment: every look at them is one word from the first to the others."""
+
+    def __init__(self, ranks: Ranks, own: Control | None):
+        self._ranks, self.own = ranks, own
+        self.is_paused = self.is_save_wanted = self.stops_after_epoch = False
+        self.stop = ""
+        self.edits: list[dict[str, Any]] = []
+
+    def catch_signals(self) -> None:
+        raise AssertionError("the first process's own control catches them")
+
+    def poll(self) -> None:
+        def look() -> tuple:
+            own = self.own
+            own.is_save_wanted |= self.is_save_wanted
+            own.poll()
+            wants_save, own.is_save_wanted = own.is_save_wanted, False
+            return own.is_paused, wants_save, own.stops_after_epoch, own.stop, own.take_edits()
+
+        self.is_paused, self.is_save_wanted, self.stops_after_epoch, self.stop, edits = self._ranks.from_first(look)
+        self.edits += edits
+
+
+class Silence:
+    """The reporter of a process that is not the first: it computes along and says nothing."""
+
+    def __init__(self, folder):
+        self.folder = folder
+        self.step = 0
+        self.earlier_edits: tuple[ev.ExperimentEdited, ...] = ()
+        self.num_sessions = 0
+
+    def tell(self, event: ev.Event) -> ev.Event:
+        return event
+
+    def with_room(self, write: Callable[[], T]) -> T:
+        return write()
+
+    def running_seconds(self) -> float:
+        return 0.0
+
+    def wants_samples(self) -> bool:
+        return False
+
+    def _nothing(self, *_args, **_options) -> None:
+        pass
+
+    tell_last = warn = unreadable = unreadable_in_all = phase = close = system = samples = _nothing

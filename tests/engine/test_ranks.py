@@ -1,0 +1,74 @@
+"""Several processes give the run that one gives: the same weights, the same figures, one journal."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from engine_runs import NUM_VALIDATION, metrics, of_kind, small_run, train_here, wait_until
+from safetensors.torch import load_file
+
+from studio.core import event as ev
+from studio.engine.checkpoint import find_checkpoint
+from studio.engine.evaluate import Answers, joined
+from studio.engine.loader import Request
+from studio.engine.plan import training_requests
+from studio.engine.ranks import Ranks
+from studio.supervise.engine import launcher_of, start_engine
+
+STILL = {  # nothing looks at a batch as a whole: no batch norm, no dropout; the last batch has 2 images
+    "model__backbone": "test_convnext", "model__train_stages": -1, "augment__preset": "none", "model__dropout": 0.0, "optimiser__kind": "sgd", "schedule__epochs": 3,
+    "training__feature_cache": "off",
+}  # fmt: skip
+
+
+def weights(folder):
+    return load_file(find_checkpoint(folder, "last").path / "model.safetensors")
+
+
+def test_two_processes_give_the_weights_and_figures_of_one_and_resume(tmp_path):
+    alone, together = small_run(tmp_path / "a", **STILL), small_run(tmp_path / "b", **STILL, training__processes=2)
+    assert train_here(alone) == 0
+    process = start_engine(together)
+    wait_until(lambda: of_kind(together, ev.EpochFinished) or process.poll() is not None, 120)
+    together.command("stop")
+    process.wait(120)
+    assert of_kind(together, ev.RunStopped) or of_kind(together, ev.RunFinished), together.log_path.read_text()[-2000:]
+    if not of_kind(together, ev.RunFinished):
+        assert start_engine(together, resume=True).wait(120) == 0, together.log_path.read_text()[-2000:]
+    ours, theirs = weights(together), weights(alone)
+    assert ours.keys() == theirs.keys()
+    for name, tensor in theirs.items():
+        torch.testing.assert_close(ours[name], tensor, rtol=1e-4, atol=1e-6)
+    for a, b in zip(of_kind(alone, ev.EpochFinished), of_kind(together, ev.EpochFinished), strict=True):
+        assert (a.validation_top1, a.train_top1, a.class_recalls) == (b.validation_top1, b.train_top1, b.class_recalls)
+        assert b.validation_loss == pytest.approx(a.validation_loss, rel=1e-4) and b.train_loss == pytest.approx(a.train_loss, rel=1e-4)
+    assert metrics(together)["best_epoch"] == metrics(alone)["best_epoch"]
+
+
+def test_each_image_of_a_batch_goes_to_one_process_with_its_own_seed():
+    whole = list(training_requests(0, 1, 42, 8))
+    shares = [list(Ranks(rank, 3).share(whole)) for rank in range(3)]
+    for request, *mine in zip(whole, *shares, strict=True):
+        pairs = {pair for r in mine for pair in zip(r.indices, r.seeds, strict=True)}
+        assert pairs == set(zip(request.indices, request.seeds, strict=True))
+        assert sum(len(r.indices) for r in mine) == len(request.indices)
+    assert list(Ranks(2, 3).share([Request((5, 6))])) == [Request(())]  # nothing is seen twice to fill up
+
+
+def test_answers_of_several_processes_come_in_the_order_of_the_images():
+    import numpy as np
+
+    def part(indices):
+        n = np.array(indices, np.int64)
+        return Answers(n, n % 3, np.repeat(n[:, None], 3, 1).astype(np.float32), n.astype(np.float32))
+
+    empty = Answers(np.empty(0, np.int64), np.empty(0, np.int64), np.empty((0, 0), np.float32), np.empty(0, np.float32))
+    got = joined([part([0, 2, 4]), part([1, 3]), empty])
+    assert got.indices_N.tolist() == [0, 1, 2, 3, 4] and got.losses_N.tolist() == [0, 1, 2, 3, 4]
+    assert NUM_VALIDATION and len(joined([empty]).labels_N) == 0
+
+
+def test_several_machines_meet_where_they_are_told(tmp_path):
+    folder = small_run(tmp_path, training__processes=4, training__machines=2, training__rendezvous="big.example:29500")
+    line = " ".join(launcher_of(folder))
+    assert "--nnodes 2" in line and "--rdzv-endpoint big.example:29500" in line and line.endswith("--nproc-per-node 4")
