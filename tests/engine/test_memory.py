@@ -82,7 +82,7 @@ def test_what_a_step_keeps_is_counted_and_nothing_changes_by_it():
     num_weights = sum(p.numel() for p in network.module.parameters())
     assert found.fixed == 4 * num_weights * 3  # gradients, and the two values of AdamW
     assert all(torch.equal(tensor, before[name]) for name, tensor in network.module.state_dict().items())
-    network.set_epoch(0, (None,) * (len(network.stages) - 1) + (0,))
+    network.set_epoch(0, experiment.changed({"model.train_stages": 0}).model)
     network.train_mode()
     frozen = measure_step(network.module, torch.randn(2, 3, 64, 64), contextlib.nullcontext, experiment)
     assert frozen.per_image < found.per_image / 4
