@@ -215,3 +215,23 @@ def load_trained(folder: RunFolder, which: Literal["best", "last"] = "best") -> 
         stages=network.stages,
         step=checkpoint.state["progress"]["step"],
     )
+
+
+def bundled_network() -> Trained:
+    """The backbone that comes with the program, with a head of its own that means nothing: for embeddings."""
+    experiment = Experiment()
+    info = backbone_info(experiment.model.source, experiment.model.backbone)
+    network = build_network(experiment, 2)
+    return Trained(
+        module=network.module.eval(),
+        classes=("", " "),
+        input_size=experiment.model.input_size,
+        mean=info.mean,
+        std=info.std,
+        interpolation=info.interpolation,
+        crop_fraction=info.crop_fraction,
+        experiment=experiment,
+        info=info,
+        stages=network.stages,
+        step=0,
+    )

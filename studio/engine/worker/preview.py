@@ -18,7 +18,9 @@ from studio.catalog.augments.view import resize
 from studio.core.experiment import Experiment, TransformSpec, parse_experiment, plain_value
 from studio.core.problem import BadInput
 from studio.core.rng import sample_seed
+from studio.dataset.image import ImageRefused
 from studio.engine.worker.pictures import whole_picture, working_picture
+from studio.engine.worker.place import openable
 from studio.engine.worker.service import Call, Method
 
 MOST_TILES = 64
@@ -167,6 +169,24 @@ def check_pipeline(call: Call, experiment: dict[str, Any]) -> dict[str, Any]:
         except BadInput as exc:
             found = list(exc.problems)
     return {"problems": [{"field": p.field, "sentence": p.sentence} for p in found]}
+
+
+def look(call: Call, paths: list[str], classes: list[str], max_megapixels: float = 80.0) -> dict[str, Any]:
+    """What pictures look like and what follows: dataset.look. {"hints": [{"kind", "sentence", "avoid", "preset"}], "look": fields of Look}."""
+    from dataclasses import asdict
+
+    from studio.dataset.look import hints, look_at
+    from studio.dataset.thumbnail import thumbnail
+
+    small = []
+    for done, path in enumerate(paths[:MOST_TILES]):
+        call.progress(done, min(len(paths), MOST_TILES), "looking")
+        try:
+            small.append(thumbnail(openable(path), 64, max_megapixels=max_megapixels))
+        except ImageRefused:
+            continue
+    found = look_at(small)
+    return {"look": asdict(found), "hints": [asdict(hint) for hint in hints(classes, found)]}
 
 
 def variants(
@@ -319,6 +339,7 @@ METHODS = {
     "strip": Method(strip, "strip"),
     "gallery": Method(gallery, "gallery"),
     "batch": Method(batch),
+    "look": Method(look, "look"),
     "variants": Method(variants),
     "as_network_sees": Method(as_network_sees),
     "check_pipeline": Method(check_pipeline),

@@ -116,6 +116,64 @@ def predict(call: Call, run: str, paths: list[str], which: str = "best", top: in
     return {"classes": list(predictor.trained.classes), "unsure_below": UNSURE_BELOW, "predictions": rows}
 
 
+def label_safety(
+    call: Call, experiment: dict[str, Any], samples: list[dict[str, Any]], run: str | None = None, sweep: dict[str, Any] | None = None
+) -> dict[str, Any]:
+    """How far steps of augmentation move pictures from themselves, against the distance to other classes: engine.label_safety.
+
+    `samples` are {"path", "label"}, some of each class; two classes at least. Without `sweep` every step of the pipeline that is on is
+    measured as it is set; with {"step", "param", "values"} one step at these values of a parameter. The network is that of a run, else the
+    bundled backbone. Parts: {"step", "name", "value", "ratio", "verdict": "fine", "look" or "flagged", "accuracy": None without a run} or
+    {"step", "name", "value", "error"}. Result: {"count", "accuracy": before any change, "flagged_from", "look_from", "unreadable"}.
+    """
+    from studio.catalog.augments import pipeline_of
+    from studio.catalog.augments.catalog import catalog
+    from studio.core.experiment import plain_value
+    from studio.engine.label_safety import FLAGGED_FROM, LOOK_FROM, LabelSafety
+    from studio.engine.worker.pictures import working_picture
+    from studio.engine.worker.preview import as_param
+
+    spec = parse_experiment(experiment)
+    steps = pipeline_of(spec.augment)
+    trained, known = _safety_network(call, run)
+    size = trained.input_size
+    pictures, labels, unreadable = [], [], []
+    for done, sample in enumerate(samples):
+        call.progress(done, len(samples), "reading")
+        try:
+            pictures.append(working_picture(sample["path"], spec.data.max_megapixels, size))
+            labels.append(str(sample["label"]))
+        except BadInput as exc:
+            unreadable.append(exc.problems[0].sentence)
+    index = {name: i for i, name in enumerate(trained.classes)} if known and set(labels) <= set(trained.classes) else None
+    call.progress(0, None, "measuring")
+    safety = LabelSafety(
+        trained.module, trained.module.head, trained.normaliser(), pictures, labels, size, spec.training.seed, index, call.check
+    )
+    if sweep:
+        number, name = int(sweep["step"]), str(sweep["param"])
+        if not 0 <= number < len(steps) or (param := catalog()[steps[number].name].param(name)) is None:
+            raise BadInput("The step is no longer in the pipeline.")
+        asked = []
+        for value in map(plain_value, sweep["values"]):
+            changed = steps[number].model_copy(update={"params": steps[number].params | {name: as_param(param, value)}})
+            asked.append((number, changed, value))
+    else:
+        asked = [(i, step, None) for i, step in enumerate(steps) if step.is_on and step.p > 0]
+    for done, (number, step, value) in enumerate(asked):
+        call.progress(done, len(asked), "measuring")
+        told = {"step": number, "name": step.name, "value": value}
+        try:
+            shift = safety.measure(step)
+        except BadInput as exc:
+            call.part(told | {"error": exc.problems[0].sentence})
+            continue
+        call.part(told | {"ratio": shift.ratio, "verdict": shift.verdict, "accuracy": shift.accuracy})
+    return {
+        "count": len(asked), "accuracy": safety.accuracy, "flagged_from": FLAGGED_FROM, "look_from": LOOK_FROM, "unreadable": unreadable,
+    }  # fmt: skip
+
+
 def explain(call: Call, run: str, path: str, class_index: int | None = None, which: str = "best") -> dict[str, Any]:
     """Grad-CAM: {"heat", "image": references of equal size, "class_index", "probabilities", "layer",
     "box": [left, top, side] of the view in the upright picture in px, "size": [width, height] of that picture}."""
@@ -219,6 +277,19 @@ def _load_torch(call: Call) -> None:
     call.check()
 
 
+def _safety_network(call: Call, run: str | None):
+    """(the network of a run or the bundled backbone, whether it knows the classes)."""
+    if run:
+        return _predictor(call, run, "best").trained, True
+    _load_torch(call)
+    from studio.engine.network import bundled_network
+
+    if not hasattr(_loaded, "bundled"):
+        call.progress(0, None, "loading the network")
+        _loaded.bundled = bundled_network()
+    return _loaded.bundled, False
+
+
 def _predictor(call: Call, run: str, which: str, test_time: str = "off"):
     """The run's trained network, kept until its checkpoint changes. Each lane has its own: they run side by side."""
     _load_torch(call)
@@ -249,6 +320,7 @@ METHODS = {
     "check_weights_file": Method(check_weights_file),
     "measure": Method(measure, "long"),
     "predict": Method(predict),
+    "label_safety": Method(label_safety, "long"),
     "predict_folder": Method(predict, "folder"),
     "explain": Method(explain),
     "evaluate": Method(evaluate, "long"),

@@ -1,0 +1,63 @@
+"""A planted heavy blur is flagged and a small shift is not, on photographs with the bundled backbone; looks and names give plain advice."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from studio.core.experiment import TransformSpec
+from studio.core.problem import BadInput
+from studio.dataset.image import read_image
+from studio.dataset.look import hints, look_at
+from studio.dataset.thumbnail import thumbnail
+from studio.engine.label_safety import LabelSafety
+from studio.engine.network import bundled_network
+
+
+@pytest.fixture(scope="module")
+def photographs(shared_data):
+    folder = shared_data / "clothing" / "train"
+    found = [(path, name) for name in ("dress", "hat", "shoes") for path in sorted((folder / name).glob("*.jpg"))[:3]]
+    return [read_image(str(path)) for path, _ in found], [name for _, name in found]
+
+
+def test_a_heavy_blur_is_flagged_and_a_small_shift_is_not(photographs):
+    pictures, labels = photographs
+    trained = bundled_network()
+    index = {"dress": 0, "hat": 1, "shoes": 0}  # as if a run had these classes
+    safety = LabelSafety(trained.module, trained.module.head, trained.normaliser(), pictures, labels, 128, 0, index)
+    blur = safety.measure(TransformSpec(name="GaussianBlur", params={"sigma_limit": (9.0, 9.0)}))
+    shift = safety.measure(TransformSpec(name="Affine", p=0.1, params={"translate_percent": (-0.04, 0.04), "border_mode": 4}))
+    assert blur.verdict == "flagged" and blur.ratio > 1 and shift.verdict == "fine" and shift.ratio < 0.3
+    assert 0 <= safety.accuracy <= 1 and 0 <= blur.accuracy <= 1
+    assert safety.measure(TransformSpec(name="Affine", params={"translate_percent": (-0.04, 0.04), "border_mode": 4})) == shift
+
+
+def test_one_class_is_not_enough(photographs):
+    trained = bundled_network()
+    with pytest.raises(BadInput, match="at least two"):
+        LabelSafety(trained.module, trained.module.head, trained.normaliser(), photographs[0][:2], ["hat", "hat"], 64)
+
+
+def _kinds(classes, pictures=()):
+    return [hint.kind for hint in hints(classes, look_at(pictures) if pictures else None)]
+
+
+def test_names_say_digits_faces_medical_and_aerial():
+    assert _kinds(["0", "1", "2", "seven"]) == ["digits"]
+    assert _kinds(["A", "B"]) == _kinds(["digit 1", "digit 2"]) == ["digits"]
+    assert _kinds(["smiling", "neutral"]) == ["faces"]
+    assert _kinds(["NORMAL", "PNEUMONIA"]) == ["medical"]
+    assert _kinds(["runway", "sea"]) == ["aerial"]
+    assert _kinds(["dress", "hat", "shoes"]) == _kinds([]) == []
+
+
+def test_looks_say_text_and_grey_and_usual_photographs_say_nothing(shared_data):
+    draws = np.random.default_rng(0)
+    text = [np.where(draws.random((48, 48, 1)) < 0.2, 10, 245).repeat(3, 2).astype(np.uint8) for _ in range(32)]
+    assert _kinds(["invoice", "letter form"], text) == ["text"]
+    grey = [draws.integers(60, 200, (48, 48, 1)).repeat(3, 2).astype(np.uint8) for _ in range(32)]
+    assert _kinds(["a lung", "a heart"], grey) == ["medical"]
+    assert _kinds(["a lung", "a heart"], grey[:5]) == [], "a handful of pictures says nothing"
+    files = sorted((shared_data / "clothing" / "train").glob("*/*.jpg"))[::40][:48]
+    assert _kinds(["dress", "hat", "shoes"], [thumbnail(str(path), 64) for path in files]) == []
