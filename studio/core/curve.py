@@ -61,6 +61,19 @@ class Curve:
         return self if end == self._length else Curve().extended(self.x[:end], self.y[:end])
 
 
+def thinned(x: np.ndarray, y: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Half of the points: of every four in a row the least and the greatest, so that no extreme and no gap is lost."""
+    whole = len(y) // 4 * 4
+    fours = y[:whole].reshape(-1, 4)
+    low, high = np.argmin(fours, axis=1), np.argmax(fours, axis=1)  # a nan wins both
+    first, second = np.minimum(low, high), np.maximum(low, high)
+    is_same = first == second
+    first, second = np.where(is_same & (second != 0), 0, first), np.where(is_same & (second == 0), 3, second)
+    start = np.arange(0, whole, 4)
+    kept = np.concatenate([np.column_stack([start + first, start + second]).ravel(), np.arange(whole, len(y))])
+    return x[kept], y[kept]
+
+
 def smoothed(y: np.ndarray, weight: float) -> np.ndarray:
     """Exponential moving average with bias correction (as Adam's moments, arXiv 1412.6980); weight in [0, 1), 0 is off."""
     return Smoother(weight).extended(y)

@@ -6,13 +6,15 @@ from collections.abc import Iterable
 from dataclasses import dataclass, replace
 
 from studio.core import event as ev
-from studio.core.curve import Curve
+from studio.core.curve import Curve, thinned
 from studio.core.edit import label_of
 from studio.core.outcome import Status
 
 MAX_NOTICES = 2000
 MAX_PHASES = 32
 MAX_SAMPLES = 1000  # of gradients: more columns than a heat map has pixels
+MAX_CHECKPOINTS = 64
+MAX_POINTS = 1 << 18  # of a curve over steps: more than any screen shows; a run of days would fill the memory of the window otherwise
 
 
 @dataclass(frozen=True)
@@ -135,7 +137,7 @@ def _after(state: RunState, event: ev.Event) -> RunState:
             return _with_epoch(state, event)
         case ev.CheckpointSaved():
             kept = tuple(c for c in state.checkpoints if c.path != event.path)
-            return replace(state, checkpoints=(*kept, event))
+            return replace(state, checkpoints=(*kept, event)[-MAX_CHECKPOINTS:])
         case ev.SamplesReported():
             return replace(state, samples=event)
         case ev.WarningRaised():
@@ -183,14 +185,21 @@ def _with_steps(state: RunState, reports: list[ev.StepsReported]) -> RunState:
         state,
         t=max(state.t, last.t),
         step=steps.stop,
-        train_loss=state.train_loss.extended(steps, _numbers(v for r in reports for v in r.losses)),
-        train_top1=state.train_top1.extended(steps, _numbers(v for r in reports for v in r.top1s)),
-        lr=state.lr.extended(steps, _numbers(v for r in reports for v in r.lrs)),
-        grad_norm=state.grad_norm.extended(steps, _numbers(v for r in reports for v in r.grad_norms)) if with_norms else state.grad_norm,
-        step_time=state.step_time.extended(steps, times),
+        train_loss=_longer(state.train_loss, steps, _numbers(v for r in reports for v in r.losses)),
+        train_top1=_longer(state.train_top1, steps, _numbers(v for r in reports for v in r.top1s)),
+        lr=_longer(state.lr, steps, _numbers(v for r in reports for v in r.lrs)),
+        grad_norm=_longer(state.grad_norm, steps, _numbers(v for r in reports for v in r.grad_norms)) if with_norms else state.grad_norm,
+        step_time=_longer(state.step_time, steps, times),
         images_per_s=last.images_per_s,
         data_wait_fraction=last.data_wait_fraction,
     )
+
+
+def _longer(curve: Curve, x: range, y: list[float]) -> Curve:
+    """The curve with more points; when they become too many, half of the old ones go. The journal keeps them all."""
+    while len(curve) + len(y) > MAX_POINTS and len(curve) > MAX_POINTS // 2:
+        curve = Curve().extended(*thinned(curve.x, curve.y))
+    return curve.extended(x, y)
 
 
 def _numbers(values: Iterable[float | None]) -> list[float]:

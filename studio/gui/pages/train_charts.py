@@ -10,10 +10,10 @@ import numpy as np
 from PySide6.QtCore import QObject, Signal
 
 from studio.catalog.schedules import head_lr
-from studio.core.curve import Curve, Smoother
+from studio.core.curve import Curve, Smoother, thinned
 from studio.core.edit import edited
 from studio.core.experiment import Experiment, Schedule
-from studio.core.fold import RunState
+from studio.core.fold import MAX_POINTS, RunState
 from studio.core.path_text import shown
 from studio.core.trace import Trace
 from studio.gui.widgets.curve_plot import CurvePlot, CurveStyle
@@ -92,7 +92,10 @@ def _plan(schedules: tuple[tuple[int, Schedule], ...], num_steps: int, steps_per
     trace, rates = Trace(LogAxis.to_plot), np.empty(num_steps)
     for first, schedule in schedules:
         rates[first:] = head_lr(schedule, np.arange(min(first, num_steps), num_steps), steps_per_epoch)
-    trace.extend(np.arange(1, num_steps + 1) / steps_per_x, rates)
+    x = np.arange(1, num_steps + 1) / steps_per_x
+    while len(x) > MAX_POINTS:
+        x, rates = thinned(x, rates)
+    trace.extend(x, rates)
     return trace
 
 
