@@ -65,7 +65,8 @@ def thinned(x: np.ndarray, y: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Half of the points: of every four in a row the least and the greatest, so that no extreme and no gap is lost."""
     whole = len(y) // 4 * 4
     fours = y[:whole].reshape(-1, 4)
-    low, high = np.argmin(fours, axis=1), np.argmax(fours, axis=1)  # a nan wins both
+    low = np.argmin(fours, axis=1)  # a nan is taken for the least, so that the gap stays
+    high = np.argmax(np.where(np.isnan(fours), -np.inf, fours), axis=1)
     first, second = np.minimum(low, high), np.maximum(low, high)
     is_same = first == second
     first, second = np.where(is_same & (second != 0), 0, first), np.where(is_same & (second == 0), 3, second)
