@@ -238,7 +238,7 @@ def test_the_journal_says_when_the_disk_is_full(tmp_path):
 def test_a_run_of_days_keeps_the_extremes_and_gaps_of_its_curves_in_bounded_memory(monkeypatch):
     from studio.core import fold as fold_module
 
-    monkeypatch.setattr(fold_module, "MAX_POINTS", 256)
+    monkeypatch.setattr(fold_module, "MAX_POINTS", 4096)
     values = np.sin(np.arange(20_000) / 50)
     values[7_777], values[1_234], values[15_000] = 9.0, -9.0, np.nan
     state = RunState()
@@ -246,7 +246,7 @@ def test_a_run_of_days_keeps_the_extremes_and_gaps_of_its_curves_in_bounded_memo
         losses = tuple(None if np.isnan(v) else float(v) for v in values[first : first + 10])
         state = fold(state, [ev.StepsReported(first_step=first, losses=losses, top1s=(0.5,) * 10, lrs=(1e-3,) * 10, t=float(first))])
     curve = state.train_loss
-    assert len(curve) <= 256 and state.step == 20_000
+    assert len(curve) <= 4096 and state.step == 20_000
     assert curve.x[-1] == 19_999 and (np.diff(curve.x) > 0).all()
     assert np.nanmax(curve.y) == 9.0 and np.nanmin(curve.y) == -9.0 and np.isnan(curve.y).any()
     assert all(values[int(x)] == y for x, y in zip(curve.x, curve.y, strict=True) if np.isfinite(y)), "points are kept, not made up"
