@@ -39,6 +39,19 @@ def _stage(name: str, size: int) -> dict:
 TREE = [_stage(name, size) for name, size in zip(NAMES, SIZES, strict=True)]
 
 
+MAP = {"layout": "map", "shape": [64, 7, 7], "num_prefix": 0, "is_read_by_token": False}
+VECTOR = {"layout": "vector", "shape": [4096], "num_prefix": 0, "is_read_by_token": False}
+CUTS = {
+    "points": [
+        {"stage": "stage 4", "title": "after stage 4", "outlet": MAP | {"shape": [32, 14, 14]}, "reason": ""},
+        {"stage": "dense 1", "title": "before FC7", "outlet": VECTOR, "reason": ""},
+        {"stage": "stage 3", "title": "after stage 3", "outlet": None, "reason": "its branches have not met there"},
+        {"stage": "stage 5", "title": "after stage 5", "outlet": MAP, "reason": ""},
+    ],
+    "num_features": 64,
+}
+
+
 def info(name: str, source: str = "torchvision", **more) -> BackboneInfo:
     values = {
         "title": name, "family": "ResNet", "num_parameters": 25_000_000, "gflops": 4.1, "input_size": 224, "top1": 0.8, "top5": 0.95,

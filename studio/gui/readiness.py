@@ -72,7 +72,10 @@ class Readiness(QObject):
         model, dataset = self._store.experiment.model, self._store.dataset
         if dataset is None:
             return None
-        return model.source, model.backbone, model.pretrained, model.weights_file, model.input_size, len(dataset.classes)
+        names = tuple(sorted(model.layers.items())), model.thaw and model.layers and tuple(sorted(model.thaw.items()))
+        trains = model.train_stages if model.layers else None  # without names the head trains in any case
+        weights = model.pretrained, model.weights_file, model.start_run
+        return model.source, model.backbone, weights, model.cut, model.head, model.input_size, names, trains, len(dataset.classes)
 
     def _ask(self) -> None:
         self._ask_device()

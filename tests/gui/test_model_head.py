@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from model_cases import DESCRIBED, LIST
+from model_cases import CUTS, DESCRIBED, LIST
 from PySide6.QtCore import Qt
 from PySide6.QtWidgets import QWidget
 
@@ -11,18 +11,6 @@ from studio.core.experiment import Experiment
 from studio.core.head import Convolution, Dropout, Hidden, Pooling
 from studio.gui.pages.model import ModelPage
 from studio.gui.pages.model.head_plan import first_loss, moved, places_from, shape_words, why_not, with_part
-
-MAP = {"layout": "map", "shape": [64, 7, 7], "num_prefix": 0, "is_read_by_token": False}
-VECTOR = {"layout": "vector", "shape": [4096], "num_prefix": 0, "is_read_by_token": False}
-CUTS = {
-    "points": [
-        {"stage": "stage 4", "title": "after stage 4", "outlet": MAP | {"shape": [32, 14, 14]}, "reason": ""},
-        {"stage": "dense 1", "title": "before FC7", "outlet": VECTOR, "reason": ""},
-        {"stage": "stage 3", "title": "after stage 3", "outlet": None, "reason": "its branches have not met there"},
-        {"stage": "stage 5", "title": "after stage 5", "outlet": MAP, "reason": ""},
-    ],
-    "num_features": 64,
-}
 
 
 @pytest.fixture

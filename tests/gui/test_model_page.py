@@ -314,6 +314,8 @@ def test_rate_epoch_and_batch_norm_of_a_stage_are_edited_in_its_row(qtbot, page)
         editor = page.tree.viewport().findChild(QLineEdit)
         editor.selectAll()
         qtbot.keyClicks(editor, typed)
+        page.context.estimates.changed.emit()  # what is typed stays when a figure arrives
+        assert editor.text() == typed
         qtbot.keyClick(editor, Qt.Key.Key_Return)
         qtbot.waitUntil(lambda: not page.tree.viewport().findChildren(QLineEdit))
     experiment = page.store.experiment
@@ -328,10 +330,13 @@ def test_rate_epoch_and_batch_norm_of_a_stage_are_edited_in_its_row(qtbot, page)
     assert page.strip.state_word(1) == "frozen, batch norm follows the data"
 
 
-def test_nothing_trains_is_said_on_the_page(page):
+def test_nothing_trains_is_said_on_the_page_which_keeps_the_network(qtbot, page, probe):
+    probe.answer("describe_model", WorkerError("Nothing trains: every layer is frozen."))
     page.layers.presets.value_changed.emit("none")
     assert page.subtitle_label.text().endswith("nothing trains") and page.layers.presets.value == "none"
     assert page.layers.figures.text().startswith("Nothing trains")
+    qtbot.waitUntil(lambda: page.context.estimates.problem != "")
+    assert page.strip.isVisibleTo(page) and states(page) == "fffffff"
 
 
 def test_figures_say_how_they_changed_against_the_plan_before(qtbot, page):
@@ -392,6 +397,11 @@ def test_a_network_that_cannot_be_built_says_why(qtbot, page, probe):
     page.store.set({"model.input_size": 20})
     qtbot.waitUntil(lambda: page.strip_panel.problem.isVisibleTo(page))
     assert page.strip_panel.problem.hint_label.text() == "An image of 20 px does not pass through this network."
+    probe.answer("describe_model", DESCRIBED)
+    assert page.strip_panel.problem.action_button.text() == "Use 224 px"
+    page.strip_panel.problem.action_button.click()
+    assert page.store.experiment.model.input_size == 224
+    qtbot.waitUntil(lambda: page.strip.isVisibleTo(page))
 
 
 # Weights from a file

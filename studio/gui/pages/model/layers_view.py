@@ -6,6 +6,7 @@ from PySide6.QtCore import QSize, Qt
 from PySide6.QtGui import QResizeEvent
 from PySide6.QtWidgets import QHBoxLayout, QLineEdit, QSizePolicy, QStackedWidget, QVBoxLayout, QWidget
 
+from studio.core.path_text import shown
 from studio.gui.context import Context
 from studio.gui.icon import icon
 from studio.gui.pages.model.editor import PRESETS, PlanEditor
@@ -174,10 +175,11 @@ class LayersView(QWidget):
         if not estimates.is_stale:
             self._now = (key, counts, memory, time)
         self.figures.setText(" · ".join(self._parts(counts, memory, time, estimates.is_stale)))
-        nothing = not plan.trains_anything
-        self.figures.set_tone("bad" if nothing else "text2")
-        if nothing:
-            self.figures.setText("Nothing trains: a run of this plan cannot be started. Train the head at least.")
+        problem = "" if plan.trains_anything else "Nothing trains: a run of this plan cannot be started. Train the head at least."
+        problem = problem or ("" if estimates.is_stale else estimates.problem)
+        self.figures.set_tone("bad" if problem else "text2")
+        if problem:
+            self.figures.setText(shown(problem))
 
     def _parts(self, counts, memory: int | None, time: float | None, is_stale: bool) -> list[str]:
         total = max(1, counts.total)

@@ -60,7 +60,8 @@ class StripPanel(Panel):
         area.setWidget(self.strip)
         self.strip.setAutoFillBackground(False)
         self._area = area
-        self.problem = EmptyState("warning-octagon", "", "", name="model.strip.problem")
+        self._info: BackboneInfo | None = None
+        self.problem = EmptyState("warning-octagon", "", "", "Use its own size", self._use_own_size, name="model.strip.problem")
         self.inside = BlockInside()
         holder = QWidget()
         self._stack = QStackedLayout(holder)
@@ -90,6 +91,10 @@ class StripPanel(Panel):
             self._stack.setCurrentIndex(_STRIP)
         if problem and network is None:
             self.problem.set_texts("This network cannot be built", shown(problem))
+            own = self._info.input_size if self._info else None
+            can_repair = own is not None and own != self._context.store.experiment.model.input_size
+            self.problem.action_button.setVisible(can_repair)
+            self.problem.action_button.setText(f"Use {own} px" if can_repair else "")
         self._show_network(network or Network(()))
 
     def _show_network(self, network: Network) -> None:
@@ -110,6 +115,7 @@ class StripPanel(Panel):
         self.by.set_option_enabled("compute", has_compute, "The multiply-adds of its stages are not known.")
 
     def show_backbone(self, name: str, info: BackboneInfo | None, costs) -> None:
+        self._info = info
         self.title_words.setText(shown(name))
         cost = costs.costs.get(key_of(info), NO_COST) if info else NO_COST
         here = f" · {value_words(info, 'images_per_s', cost)} images/s here" if info and cost.images_per_s else ""
@@ -118,6 +124,11 @@ class StripPanel(Panel):
             here = " · measuring…"
             self.facts_words.setText(facts(info) + here)
         self.measure_button.setEnabled(info is not None and costs.measuring is None)
+
+    def _use_own_size(self) -> None:
+        """The size that the backbone was made for, which it always takes."""
+        if self._info is not None:
+            self._context.store.set({"model.input_size": self._info.input_size}, f"input size {self._info.input_size} px")
 
     def _on_by_changed(self, by: object) -> None:
         self.strip.set_measure(str(by))

@@ -214,6 +214,7 @@ class LayerTreeView(QTreeView):
         super().__init__(parent)
         self.setObjectName("model.layers")
         self.setAccessibleName("Layers. F freezes or trains, L edits the rate, T the epoch, B the batch norm")
+        self._opened_by_search: list[str] = []
         self.layers = LayerModel(self)
         self.setModel(self.layers)
         delegate = LayerDelegate(self)
@@ -269,7 +270,10 @@ class LayerTreeView(QTreeView):
             self.setCurrentIndex(self.layers.stage_index(stage))
 
     def show_only(self, names: set[str] | None) -> None:
-        """Hide what is neither one of these nodes, above one, nor below one; None shows all again."""
+        """Hide what is neither one of these nodes, above one, nor below one; None shows all again. What this opened, it closes."""
+        for name in self._opened_by_search:
+            self.collapse(self.layers.index_of(name))
+        self._opened_by_search = []
 
         def apply(parent: QModelIndex, is_below: bool) -> bool:
             any_shown = False
@@ -278,8 +282,9 @@ class LayerTreeView(QTreeView):
                 hit = is_below or names is None or self.layers.node(index).name in names
                 keep = apply(index, hit) or hit
                 self.setRowHidden(row, parent, not keep)
-                if names and keep and not hit:
+                if names and keep and not hit and not self.isExpanded(index):
                     self.expand(index)
+                    self._opened_by_search.append(self.layers.node(index).name)
                 any_shown |= keep
             return any_shown
 

@@ -133,6 +133,9 @@ class LayerDelegate(QStyledItemDelegate):
         return field
 
     def setEditorData(self, editor: QWidget, index: QModelIndex) -> None:
+        """Also called when an estimate arrives: what is being typed stays."""
+        if editor.isModified():
+            return
         words = index.data(Qt.ItemDataRole.EditRole)
         editor.setText("" if words == "–" else words)
         editor.selectAll()
