@@ -38,7 +38,7 @@ def test_training_reads_features_without_augmentation_or_on_views():
 def test_auto_says_what_it_chooses_and_why():
     auto = {"training__feature_cache": "auto", "model__train_stages": 0, "schedule__epochs": 30}
     for stage, work in zip(DESCRIBED["stages"], (10_000, 90_000, 10), strict=True):
-        stage["work"] = work
+        stage["macs"] = work
     told = words(**auto)
     assert told.startswith("Auto chooses views: all epochs train about 7 times as fast") and "later runs find them again" in told
     assert "Auto chooses exact: training on views would be 1.0 times as fast" in words(**auto | {"model__train_stages": 1})

@@ -12,6 +12,7 @@ from studio.core.experiment import Model, Optimiser, Training, parse_experiment
 from studio.core.path_text import path_to_text
 from studio.core.problem import BadInput
 from studio.core.run_folder import RunFolder
+from studio.engine.worker import model as looking
 from studio.engine.worker.place import openable, shown_name
 from studio.engine.worker.service import Call, Method, Superseded
 
@@ -311,7 +312,19 @@ def _predictor(call: Call, run: str, which: str, test_time: str = "off"):
     return cache[key]
 
 
+def _with_torch(method):
+    def run(call: Call, **params: Any) -> dict[str, Any]:
+        _load_torch(call)
+        return method(call, **params)
+
+    return run
+
+
 METHODS = {
+    "model_tree": Method(_with_torch(looking.model_tree)),
+    "signal": Method(_with_torch(looking.signal), "look"),
+    "domain_shift": Method(_with_torch(looking.domain_shift), "look"),
+    "advice": Method(_with_torch(looking.advice)),
     "warm_up": Method(warm_up),
     "list_backbones": Method(list_backbones, "list"),
     "describe_model": Method(describe_model),

@@ -71,7 +71,7 @@ def cache_words(experiment: Experiment, described: dict | None, dataset: Dataset
 
 def prefix_share(stages: list[dict], num_frozen: int) -> float:
     """Share of a forward pass that the first stages take, by their arithmetic; 0 where it is not known."""
-    work = [stage.get("work", 0) for stage in stages]
+    work = [stage.get("macs", 0) for stage in stages]
     return sum(work[:num_frozen]) / sum(work) if sum(work) else 0.0
 
 

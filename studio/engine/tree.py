@@ -1,0 +1,167 @@
+"""The layers of a network as a tree: stages, modules in the order they run, parameters; with shapes, and with what runs side by side.
+
+Everything is seen in one forward pass with shapes only. A sum of two tensors of the same shape inside a module is a way around; a module
+whose children are given the same tensor and whose answers are joined has branches.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import nn
+from torch.utils._python_dispatch import TorchDispatchMode
+
+from studio.catalog.backbones import Built
+
+NORMS = ("BatchNorm1d", "BatchNorm2d", "BatchNorm3d", "SyncBatchNorm", "BatchNormAct2d")
+_SUMS = ("aten::add", "aten::add_")
+
+
+def model_tree(built: Built) -> list[dict[str, Any]]:
+    """A node per stage. Nodes: name, label, kind, num_parameters, num_buffers, output_shape, shape (of parameters), is_parameter, layout
+    ("series", "branches", "residual"), has_batch_norm, children. Counts are those of torch; shapes are of one image."""
+    seen = _Seen(built.module)
+    seen.run(built.input_size)
+    return [_stage(built, stage, seen) for stage in built.stages]
+
+
+class _Seen(TorchDispatchMode):
+    """What one forward pass shows: outputs, order, sums and joins by module."""
+
+    def __init__(self, module: nn.Module):
+        super().__init__()
+        self.module = module
+        self.names = {part: name for name, part in module.named_modules()}
+        self.shapes: dict[str, tuple[int, ...]] = {}
+        self.order: dict[str, int] = {}
+        self.sums: set[str] = set()
+        self.joins: set[str] = set()
+        self.inputs: dict[str, int] = {}
+        self._stack: list[str] = []
+        self._alive: list[Any] = []  # so that no other tensor takes one's identity
+
+    def __torch_dispatch__(self, func, types, args=(), kwargs=None):
+        if self._stack:
+            name = func._schema.name
+            if name in _SUMS and all(isinstance(a, torch.Tensor) for a in args[:2]) and args[0].ndim > 2 and args[0].shape == args[1].shape:
+                self.sums.add(self._stack[-1])
+            elif name == "aten::cat" and len(args[0]) > 1:
+                self.joins.add(self._stack[-1])
+        return func(*args, **(kwargs or {}))
+
+    def run(self, size: int) -> None:
+        handles = []
+        for part in self.module.modules():
+            handles.append(part.register_forward_pre_hook(self._enter))
+            handles.append(part.register_forward_hook(self._leave))
+        was_training = self.module.training
+        self.module.eval()
+        try:
+            with torch.no_grad(), self:
+                self.module(torch.empty(2, 3, size, size, device="meta"))  # two: what is broadcast over images is no way around
+        finally:
+            for handle in handles:
+                handle.remove()
+            self.module.train(was_training)
+            self._alive = []
+
+    def _enter(self, part, inputs) -> None:
+        name = self.names[part]
+        self._stack.append(name)
+        self.order.setdefault(name, len(self.order))
+        if inputs and isinstance(inputs[0], torch.Tensor):
+            self._alive.append(inputs[0])
+            self.inputs[name] = id(inputs[0])
+
+    def _leave(self, part, _inputs, output) -> None:
+        name = self.names[part]
+        while self._stack and self._stack.pop() != name:  # a part that was left by an exception
+            pass
+        if isinstance(output, torch.Tensor) and output.ndim > 1:
+            self._alive.append(output)
+            self.shapes[name] = tuple(output.shape[1:])
+
+
+def _stage(built: Built, stage, seen: _Seen) -> dict[str, Any]:
+    module = built.module
+    names = sorted((n for n in stage.module_names if n in seen.order or _has_tensors(module.get_submodule(n))), key=_at(seen))
+    children = [_node(module.get_submodule(name), name, name.removeprefix("backbone."), seen) for name in names]
+    inside = tuple(f"{name}." for name in stage.module_names)
+    children += [_parameter(name, module.get_parameter(name)) for name in stage.parameter_names if not name.startswith(inside)]
+    parts = [m for name in stage.module_names for m in module.get_submodule(name).modules()]
+    return {
+        "name": stage.name,
+        "label": stage.name,
+        "kind": "stage",
+        "num_parameters": sum(module.get_parameter(name).numel() for name in stage.parameter_names),
+        "num_buffers": sum(b.numel() for m in parts for b in m.buffers(recurse=False)),
+        "output_shape": next(
+            (list(seen.shapes[n]) for n in reversed(names) if n in seen.shapes and _has_tensors(module.get_submodule(n))), None
+        ),
+        "shape": None,
+        "is_parameter": False,
+        "layout": "series",
+        "has_batch_norm": any(type(m).__name__ in NORMS for m in parts),
+        "children": children,
+    }
+
+
+def _node(part: nn.Module, name: str, label: str, seen: _Seen) -> dict[str, Any]:
+    inner = [(key, child) for key, child in part.named_children() if f"{name}.{key}" in seen.order or _has_tensors(child)]
+    inner.sort(key=lambda pair: _at(seen)(f"{name}.{pair[0]}"))
+    children = [_node(child, f"{name}.{key}", key, seen) for key, child in inner]
+    children += [_parameter(f"{name}.{key}", p) for key, p in part.named_parameters(recurse=False)]
+    shape = seen.shapes.get(name)
+    return {
+        "name": name,
+        "label": label,
+        "kind": _kind(part),
+        "num_parameters": sum(p.numel() for p in part.parameters()),
+        "num_buffers": sum(b.numel() for b in part.buffers()),
+        "output_shape": list(shape) if shape else None,
+        "shape": None,
+        "is_parameter": False,
+        "layout": _layout(name, [key for key, _ in inner], seen),
+        "has_batch_norm": any(type(m).__name__ in NORMS for m in part.modules()),
+        "children": children,
+    }
+
+
+def _parameter(name: str, parameter: nn.Parameter) -> dict[str, Any]:
+    shape = list(parameter.shape)
+    return {
+        "name": name, "label": name.rpartition(".")[2], "kind": "parameter", "num_parameters": parameter.numel(), "num_buffers": 0,
+        "output_shape": None, "shape": shape, "is_parameter": True, "layout": "series", "has_batch_norm": False, "children": [],
+    }  # fmt: skip
+
+
+def _layout(name: str, children: list[str], seen: _Seen) -> str:
+    given = [seen.inputs.get(f"{name}.{key}") for key in children]
+    start = seen.inputs.get(name)
+    num_beside = sum(one is not None and one == start for one in given)
+    if name in seen.joins and num_beside > 1:
+        return "branches"
+    return "residual" if name in seen.sums or (name in seen.joins and (num_beside or start is None)) else "series"
+
+
+def _kind(part: nn.Module) -> str:
+    kind = type(part).__name__
+    if isinstance(part, nn.Conv2d):
+        height, width = part.kernel_size
+        stride = f" /{part.stride[0]}" if part.stride[0] > 1 else ""
+        depth = (
+            " depthwise" if part.groups > 1 and part.groups == part.in_channels else f" in {part.groups} groups" if part.groups > 1 else ""
+        )
+        return f"{kind} {height}×{width}{stride}{depth}"
+    if isinstance(part, nn.Linear):
+        return f"{kind} {part.in_features:,} → {part.out_features:,}"
+    return kind
+
+
+def _at(seen: _Seen):
+    return lambda name: seen.order.get(name, len(seen.order))
+
+
+def _has_tensors(part: nn.Module) -> bool:
+    return next(part.parameters(), None) is not None or next(part.buffers(), None) is not None

@@ -1,0 +1,142 @@
+"""Methods of the probe worker that look into the network of an experiment: its layers, its signal, its images, and what to do."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+
+from studio.core.experiment import Experiment, Model, parse_experiment
+from studio.core.problem import BadInput
+from studio.engine.worker.place import openable
+from studio.engine.worker.service import Call, Superseded
+
+BATCH = 8
+NUM_IMAGES = 32  # of the user's, for questions about his images
+
+_kept = threading.local()  # the list of images of the last question of this lane
+
+
+def model_tree(call: Call, model: dict[str, Any], num_classes: int) -> dict[str, Any]:
+    """{"stages": [node]}, see engine.tree.model_tree."""
+    from studio.engine.describe import shapes_of
+    from studio.engine.tree import model_tree as tree
+
+    spec = Model.model_validate(Model().model_dump() | model)
+    return {"stages": tree(shapes_of(spec, num_classes).built)}
+
+
+def signal(call: Call, experiment: dict[str, Any], whole: bool = False, dataset: str | None = None) -> dict[str, Any]:
+    """See engine.signal.trace_signal. On the user's images, or on noise where there are none ("are_real_images")."""
+    import torch
+
+    from studio.engine.network import build_network
+    from studio.engine.signal import trace_signal
+
+    spec = parse_experiment(experiment)
+    views = list(_views(call, spec, dataset, BATCH)) if spec.data.source else []
+    size = spec.model.input_size
+    pixels = np.stack(views) if len(views) > 1 else np.random.default_rng(0).integers(0, 256, (BATCH, size, size, 3), np.uint8)
+    classes = _num_classes(call, spec, dataset)
+    call.progress(0, None, "building the network")
+    network = build_network(spec, classes)
+    call.check()
+    labels_N = torch.from_numpy(np.random.default_rng(0).integers(0, classes, len(pixels)))
+    return trace_signal(network, _normaliser(call, spec, dataset)(pixels), labels_N, whole) | {"are_real_images": len(views) > 1}
+
+
+def domain_shift(call: Call, experiment: dict[str, Any], dataset: str | None = None, num_images: int = NUM_IMAGES) -> dict[str, Any]:
+    """See engine.shift.measure_shift. Raises BadInput where there are no images, or no pretrained weights to compare with."""
+    from studio.engine.network import build_network
+    from studio.engine.shift import measure_shift
+
+    spec = parse_experiment(experiment)
+    if not (spec.model.pretrained or spec.model.start_run):
+        raise BadInput("Random weights know no images. Switch Pretrained on to compare yours with what the backbone knows.")
+    call.progress(0, None, "building the network")
+    network = build_network(spec, 2)
+    views, normalise = _views(call, spec, dataset, num_images), _normaliser(call, spec, dataset)
+
+    def batches() -> Iterator:
+        batch: list[np.ndarray] = []
+        for view in views:
+            batch.append(view)
+            if len(batch) == BATCH:
+                yield normalise(np.stack(batch))
+                batch = []
+        if batch:
+            yield normalise(np.stack(batch))
+
+    found = measure_shift(network, batches(), spec.model, lambda count: call.progress(count, num_images, "images"))
+    if not found["num_images"]:
+        raise BadInput("No image could be read, so there is nothing to compare.")
+    return found
+
+
+def advice(
+    call: Call, experiment: dict[str, Any], images_per_class: list[int], domain: dict[str, Any] | None = None, has_gpu: bool | None = None
+) -> dict[str, Any]:
+    """{"advice": [fields of catalog.advice.Advice]}. `domain` is the answer of `domain_shift`; None where it was not asked."""
+    from studio.catalog.advice import Situation, plain
+    from studio.catalog.advice import advice as advised
+    from studio.engine.device import choose_device
+
+    spec = parse_experiment(experiment)
+    distances = {row["name"]: row["bn_distance"] for row in domain["stages"]} if domain else None
+    gpu = choose_device(spec.training.device).type != "cpu" if has_gpu is None else has_gpu
+    has_norm = any(d is not None for d in distances.values()) if distances else None
+    return {"advice": plain(advised(Situation(spec, tuple(images_per_class), distances, gpu, has_norm)))}
+
+
+def _normaliser(call: Call, spec: Experiment, dataset: str | None):
+    import torch
+
+    from studio.engine.network import Normaliser
+    from studio.engine.setup import view_for
+
+    view = view_for(spec, _dataset(call, spec, dataset) if spec.model.normalisation == "data" else None)
+    return Normaliser(view["mean"], view["std"], torch.device("cpu"), channels_last=False)
+
+
+def _views(call: Call, spec: Experiment, dataset: str | None, count: int) -> Iterator[np.ndarray]:
+    """Evaluation views of training images, spread over them all: uint8[S, S, 3]. Files that cannot be read are passed over."""
+    from studio.catalog.augments import evaluation_view
+    from studio.catalog.backbones import backbone_info
+    from studio.dataset.image import ImageRefused, read_image
+
+    found = _dataset(call, spec, dataset)
+    info = backbone_info(spec.model.source, spec.model.backbone)
+    samples = found.part("train")
+    for position in np.linspace(0, len(samples) - 1, min(count, len(samples))).round().astype(int):
+        call.check()
+        try:
+            image = read_image(found.path_of(samples[position]), max_megapixels=spec.data.max_megapixels)
+        except (ImageRefused, OSError):
+            continue
+        yield evaluation_view(image, spec.model.input_size, info.interpolation, info.crop_fraction)
+
+
+def _num_classes(call: Call, spec: Experiment, dataset: str | None) -> int:
+    return max(2, len(_dataset(call, spec, dataset).classes)) if spec.data.source else 10
+
+
+def _dataset(call: Call, spec: Experiment, dataset: str | None):
+    """The list of images: a file as Dataset.to_json writes it, or a scan of the source, kept for the next question."""
+    from studio.dataset.dataset import Cancelled, Dataset
+    from studio.dataset.scan import scan
+
+    if dataset:
+        with open(openable(dataset), "rb") as file:
+            return Dataset.from_json(file.read())
+    asked = spec.data.model_dump_json()
+    if getattr(_kept, "asked", None) != asked:
+        try:
+            _kept.dataset = scan(
+                spec.data, progress=lambda done, total, *_: call.progress(done, total, "files"), is_cancelled=call.is_cancelled
+            )
+        except Cancelled:
+            raise Superseded from None
+        _kept.asked = asked
+    return _kept.dataset

@@ -1,0 +1,130 @@
+"""What is said about a network before it trains: its layers, its memory, its signal, its distance to the images, and advice."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from engine_runs import SMALL
+
+from studio.catalog.advice import Situation, advice
+from studio.core.experiment import Experiment, Model, Optimiser, Training
+from studio.engine.describe import describe_model, shapes_of
+from studio.engine.network import build_network
+from studio.engine.shift import measure_shift
+from studio.engine.signal import trace_signal
+from studio.engine.tree import model_tree
+
+
+def leaves(node):
+    return [node] if node["is_parameter"] else [leaf for child in node["children"] for leaf in leaves(child)]
+
+
+def find(node, label):
+    if node["label"] == label:
+        return node
+    return next((found for child in node["children"] if (found := find(child, label))), None)
+
+
+@pytest.mark.parametrize(("source", "name"), [("torchvision", "googlenet"), ("torchvision", "vit_b_16"), ("timm", "convnext_atto")])
+def test_the_tree_holds_every_parameter_once_and_counts_as_torch_does(source, name):
+    built = shapes_of(Model(source=source, backbone=name), 5).built
+    stages = model_tree(built)
+    found = [leaf["name"] for stage in stages for leaf in leaves(stage)]
+    assert sorted(found) == sorted(n for n, _ in built.module.named_parameters())
+    assert sum(stage["num_parameters"] for stage in stages) == sum(p.numel() for p in built.module.parameters())
+    assert sum(stage["num_buffers"] for stage in stages) == sum(b.numel() for b in built.module.buffers())
+
+
+def test_the_tree_knows_branches_and_ways_around():
+    by_name = {}
+    for name in ("googlenet", "resnet18", "vit_b_16", "densenet121", "vgg11"):
+        by_name[name] = model_tree(shapes_of(Model(source="torchvision", backbone=name), 5).built)
+    assert find(by_name["googlenet"][1], "inception3a")["layout"] == "branches"
+    assert find(by_name["resnet18"][2], "0")["layout"] == "residual" and find(by_name["resnet18"][2], "0")["kind"] == "BasicBlock"
+    assert find(by_name["vit_b_16"][1], "encoder.layers.encoder_layer_0")["layout"] == "residual"
+    assert find(by_name["densenet121"][1], "denselayer2")["layout"] == "residual"
+    assert all(node["layout"] == "series" for node in by_name["vgg11"])
+    conv = find(by_name["resnet18"][2], "conv1")
+    assert (conv["kind"], conv["output_shape"]) == ("Conv2d 3×3 /2", [128, 28, 28])
+
+
+def test_figures_of_a_model_follow_its_plan():
+    def asked(**values):
+        return describe_model(Model(source="torchvision", backbone="resnet18", **values), Training(), Optimiser(), 4)
+
+    plain, named = asked(train_stages=1), asked(train_stages=1, layers={"backbone.layer4.1": "frozen"})
+    block = sum(p.numel() for n, p in shapes_of(Model(source="torchvision", backbone="resnet18"), 4).built.module.named_parameters() if n.startswith("backbone.layer4.1."))  # fmt: skip
+    assert plain["num_trainable"] - named["num_trainable"] == block
+    assert sum(stage["num_trainable"] for stage in named["stages"]) == named["num_trainable"]
+    assert plain["num_moving_buffers"] > named["num_moving_buffers"] > 0
+    memory = [sum(stop["memory"].values()) for stop in plain["stops"]]
+    assert memory == sorted(memory, reverse=True) and len(memory) == len(plain["stages"])
+    assert sum(plain["memory"].values()) == memory[4]
+
+
+def test_the_saved_tensors_of_a_small_network_are_those_that_torch_saves():
+    from torch import nn
+
+    from studio.engine.footprint import estimate_memory, trace_memory
+
+    with torch.device("meta"):
+        module = nn.Sequential(nn.Conv2d(3, 8, 3, padding=1, bias=False), nn.ReLU(), nn.Flatten(), nn.Linear(8 * 16, 2))
+    trace = trace_memory(module, 4)
+    assert [layer.saved for layer in trace.layers[:4]] == [3 * 16, 8 * 16, 0, 0]  # the image; what ReLU gave out, which Linear shares
+    training = Training(batch_size=10, precision="fp32")
+    everything = estimate_memory(trace, {n for n, _ in module.named_parameters()}, training, Optimiser(kind="sgd"))
+    head = estimate_memory(trace, {"3.weight", "3.bias"}, training, Optimiser(kind="sgd"))
+    assert everything["weights"] == head["weights"] == 4 * (216 + 258)
+    assert everything["optimiser"] == 4 * (216 + 258) and head["optimiser"] == 4 * 258
+    assert everything["activations"] > head["activations"] > 0
+
+
+def network_of(**values):
+    return build_network(Experiment().changed(SMALL | {f"model.{key}": value for key, value in values.items()}), 3)
+
+
+def test_zeros_stick_and_he_keeps_the_signal():
+    images, labels = torch.rand(8, 3, 64, 64), torch.arange(8) % 3
+    hidden = [{"kind": "hidden", "width": 64}, {"kind": "hidden", "width": 64}]
+    stuck = trace_signal(network_of(head=hidden, head_init="zeros"), images.clone(), labels, whole=False)
+    assert "No gradient reaches" in stuck["sentence"]
+    network = network_of(head=hidden, head_init="he")
+    before = {k: v.clone() for k, v in network.module.state_dict().items()}
+    good = trace_signal(network, images.clone(), labels, whole=True)
+    assert "keep the signal" in good["sentence"]
+    assert all(torch.equal(before[k], v) for k, v in network.module.state_dict().items()), "the network is as it was"
+    assert not any(layer["is_new"] for layer in good["layers"][:3]) and good["layers"][-1]["name"] == "head.linear"
+    by_name = {layer["name"]: layer["gradient_variance"] for layer in good["layers"]}
+    assert all(value > 0 for name, value in by_name.items() if name.startswith(("head.", "backbone.conv1")))
+    assert by_name["backbone.layer1.0.conv2"] == 0.0, (
+        "timm starts the last norm of a block at zero, so its convolutions get nothing at first"
+    )
+
+
+def test_a_shift_of_the_images_shows_in_sigmas_and_comes_with_remedies():
+    network = network_of()
+    images = torch.randn(32, 3, 64, 64)
+    network.module.train()
+    with torch.no_grad():
+        for _ in range(60):  # statistics of these images
+            network.module(images)
+    same = measure_shift(network, [images], Model(), lambda n: None)
+    other = measure_shift(network, [images * 0.3 + 3.0], Model(batch_norm={"stem": "keep"}), lambda n: None)
+    assert all(row["bn_distance"] < 0.1 and not row["remedies"] for row in same["stages"])
+    assert same["sentence"] == "These images look to the network like those it was trained on."
+    stem = other["stages"][0]
+    assert stem["bn_distance"] > 1 and "sigma from what it knows: adapt its statistics or train it." in stem["sentence"]
+    assert stem["remedies"][0]["values"] == {"model.batch_norm": {"stem": "adapt"}}
+    assert "stages see values far from what they know" in other["sentence"]
+
+
+def test_advice_names_its_figures_rule_and_source_and_is_silent_where_nothing_would_change():
+    few = {a.key: a for a in advice(Situation(Experiment(), (8, 9, 200)))}
+    assert few["freeze"].values["model.train_stages"] == 0 and "9 training images" in few["freeze"].reason
+    assert "prior" in few and all(a.rule and "arXiv" in a.source for a in few.values())
+    many = advice(Situation(Experiment(), (900, 900), has_gpu=True))
+    assert [a.values["model.train_stages"] for a in many] == [-1]
+    done = Experiment().changed(many[0].values)
+    assert advice(Situation(done, (900, 900), has_gpu=True)) == ()
+    far = {a.key: a for a in advice(Situation(Experiment(), (50, 50), {"stem": 0.2, "stage 3": 2.5}))}
+    assert far["statistics"].values == {"model.batch_norm": {"stage 3": "adapt"}} and "2.5 sigma" in far["statistics"].reason
