@@ -11,8 +11,8 @@ import torch
 from studio.catalog.backbones import Built, backbone_info, build_model
 from studio.catalog.backbones.describe import StageDescription, describe
 from studio.core.experiment import Model, Optimiser, Training, parse_experiment
-from studio.engine.freezing import Plan, has_statistics, make_plan, still_tensors
 from studio.engine.footprint import Trace, estimate_memory, trace_memory
+from studio.engine.freezing import Plan, has_statistics, make_plan, still_tensors
 from studio.engine.network import Network, frozen_as_asked
 from studio.engine.work import stage_work
 
