@@ -68,6 +68,8 @@ class RunDescribed(Event):
     stages: tuple[StageDescribed, ...]
     num_undecayed: int = 0  # weights of norms and biases of the stages that ever train: weight decay never acts on them
     accumulation: int = 1  # batches of one step
+    num_synthetic: int = 0  # made images, which num_train does not count
+    num_synthetic_per_epoch: int = 0  # of them seen in every epoch
 
 
 @dataclass(frozen=True, kw_only=True)

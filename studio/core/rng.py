@@ -20,6 +20,25 @@ def epoch_order(seed: int, epoch: int, num_samples: int) -> np.ndarray:
     return _generator(_ORDER, seed, epoch).permutation(num_samples)
 
 
+def synthetic_per_epoch(num_real: int, num_synthetic: int, fraction: float) -> int:
+    """How many made images an epoch sees besides every real one, so that they are `fraction` of all; none where there are none."""
+    return round(num_real * fraction / (1 - fraction)) if num_synthetic and fraction > 0 else 0
+
+
+def training_order(seed: int, epoch: int, num_real: int, num_synthetic: int = 0, num_taken: int = 0) -> np.ndarray:
+    """The samples of an epoch in their order, int64: every real one (0 to num_real - 1) once, and `num_taken` of the made ones that follow.
+
+    Made images take turns: over the epochs each is seen equally often, give or take one. Without them, `epoch_order`.
+    """
+    if not num_taken:
+        return epoch_order(seed, epoch, num_real)
+    turns = np.arange(epoch * num_taken, (epoch + 1) * num_taken)
+    rounds = {number: _generator(_SYNTHETIC, seed, number).permutation(num_synthetic) for number in set((turns // num_synthetic).tolist())}
+    made = np.array([rounds[turn // num_synthetic][turn % num_synthetic] for turn in turns.tolist()])
+    everything = np.concatenate([np.arange(num_real), num_real + made])
+    return everything[epoch_order(seed, epoch, len(everything))]
+
+
 def sample_seed(seed: int, epoch: int, sample_index: int) -> int:
     """The seed of one sample's augmentation: 32 bits, f(seed, epoch, sample index)."""
     return int(np.random.SeedSequence((_SAMPLE, seed, epoch, sample_index)).generate_state(1)[0])

@@ -12,6 +12,7 @@ from typing import Literal
 
 from studio.core.path_text import text_to_path
 from studio.core.problem import BadInput, Problem, Severity
+from studio.core.rng import synthetic_per_epoch
 
 Split = Literal["train", "validation", "test"]
 SPLITS: tuple[Split, ...] = ("train", "validation", "test")
@@ -55,6 +56,7 @@ class Dataset:
     set_aside: tuple[SetAside, ...] = ()
     problems: tuple[Problem, ...] = ()
     has_given_parts: bool = False  # the folder or table says which image is in which part
+    synthetic: tuple[Sample, ...] = ()  # made images, only ever trained on; ids are absolute paths, no part holds them
     max_megapixels: float = 80.0  # the limit of the scan, which every later reading keeps
 
     def part(self, split: Split) -> tuple[Sample, ...]:
@@ -80,6 +82,18 @@ class Dataset:
             found[sample.label][sample.split] += 1
         return found
 
+    def synthetic_counts(self) -> dict[str, int]:
+        """Made images per class, in class order."""
+        found = dict.fromkeys(self.classes, 0)
+        for sample in self.synthetic:
+            found[sample.label] += 1
+        return found
+
+    def epoch_size(self, synthetic_fraction: float) -> int:
+        """Images of one epoch: every real one once, and so many made ones that they are this share of all."""
+        real = len(self.part("train"))
+        return real + synthetic_per_epoch(real, len(self.synthetic), synthetic_fraction)
+
     @property
     def num_bytes(self) -> int:
         return sum(sample.num_bytes for sample in self.samples)
@@ -90,19 +104,11 @@ class Dataset:
     def fingerprint(self) -> str:
         """SHA-256 over classes, ids, labels, parts and sizes: equal for equal training data, wherever the folder lies."""
         rows = [[s.id, s.label, s.split, s.num_bytes] for s in self.samples]
+        rows += [[s.id, s.label, "synthetic", s.num_bytes] for s in self.synthetic]
         return hashlib.sha256(json.dumps([self.classes, rows], separators=(",", ":")).encode()).hexdigest()
 
     def to_json(self) -> bytes:
         """UTF-8 JSON with one column per field: 100,000 samples take about 8 MB."""
-        columns = {
-            "id": [s.id for s in self.samples],
-            "label": [self.class_index[s.label] for s in self.samples],
-            "split": [SPLITS.index(s.split) for s in self.samples],
-            "width": [s.width for s in self.samples],
-            "height": [s.height for s in self.samples],
-            "num_bytes": [s.num_bytes for s in self.samples],
-            "mtime_ns": [s.mtime_ns for s in self.samples],
-        }
         raw = {
             "version": 1,
             "root": self.root,
@@ -110,11 +116,23 @@ class Dataset:
             "has_given_parts": self.has_given_parts,
             "max_megapixels": self.max_megapixels,
             "classes": self.classes,
-            "samples": columns,
+            "samples": self._columns(self.samples),
+            "synthetic": self._columns(self.synthetic),
             "set_aside": [[s.id, s.reason] for s in self.set_aside],
             "problems": [[p.field, p.severity, p.sentence] for p in self.problems],
         }
         return json.dumps(raw, separators=(",", ":")).encode()
+
+    def _columns(self, samples: tuple[Sample, ...]) -> dict[str, list]:
+        return {
+            "id": [s.id for s in samples],
+            "label": [self.class_index[s.label] for s in samples],
+            "split": [SPLITS.index(s.split) for s in samples],
+            "width": [s.width for s in samples],
+            "height": [s.height for s in samples],
+            "num_bytes": [s.num_bytes for s in samples],
+            "mtime_ns": [s.mtime_ns for s in samples],
+        }
 
     @classmethod
     def from_json(cls, data: bytes) -> Dataset:
@@ -122,17 +140,21 @@ class Dataset:
         try:
             raw = json.loads(data)
             classes = tuple(raw["classes"])
-            c = raw["samples"]
-            rows = zip(c["id"], c["label"], c["split"], c["width"], c["height"], c["num_bytes"], c["mtime_ns"], strict=True)
             return cls(
                 root=raw["root"],
                 layout=raw["layout"],
                 has_given_parts=bool(raw.get("has_given_parts", False)),
                 max_megapixels=float(raw.get("max_megapixels", 80.0)),
                 classes=classes,
-                samples=tuple(Sample(id_, classes[label], SPLITS[split], *rest) for id_, label, split, *rest in rows),
+                samples=_from_columns(raw["samples"], classes),
+                synthetic=_from_columns(raw["synthetic"], classes) if "synthetic" in raw else (),
                 set_aside=tuple(SetAside(*pair) for pair in raw["set_aside"]),
                 problems=tuple(Problem(field, Severity(severity), sentence) for field, severity, sentence in raw["problems"]),
             )
         except (ValueError, KeyError, TypeError, IndexError, RecursionError) as exc:
             raise BadInput(f"The list of images cannot be read ({type(exc).__name__}). Scan the folder again.") from None
+
+
+def _from_columns(c: dict[str, list], classes: tuple[str, ...]) -> tuple[Sample, ...]:
+    rows = zip(c["id"], c["label"], c["split"], c["width"], c["height"], c["num_bytes"], c["mtime_ns"], strict=True)
+    return tuple(Sample(id_, classes[label], SPLITS[split], *rest) for id_, label, split, *rest in rows)

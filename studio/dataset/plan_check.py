@@ -16,7 +16,7 @@ def check_run(experiment: Experiment, dataset: Dataset) -> list[Problem]:
     """All findings, those of the data set first. Any of Severity.ERROR keeps the run from starting."""
     found = list(dataset.problems)
     found += _parts(dataset)
-    found += schedule_problems(experiment, num_train=len(dataset.part("train")))
+    found += schedule_problems(experiment, num_train=dataset.epoch_size(experiment.data.synthetic_fraction))
     found += augment_problems(experiment)
     found += _files(experiment)
     found += _together(experiment)

@@ -14,6 +14,7 @@ from studio.dataset.header import Header, ImageRefused, read_header
 from studio.dataset.layout import Labelled
 from studio.dataset.shape import shape_problems
 from studio.dataset.split import split_by_hash
+from studio.dataset.synthetic import synthetic_samples, without_synthetic
 from studio.dataset.table import labels_from_table
 from studio.dataset.walk import list_files
 from studio.dataset.words import counted, listed, natural_key
@@ -52,8 +53,10 @@ def scan(data: Data, *, progress: Progress | None = None, is_cancelled: Callable
         has_given_parts=bool(labelled.splits),
         max_megapixels=data.max_megapixels,
     )
+    made, refused, findings = synthetic_samples(data, root, classes, is_cancelled)
+    dataset = dataset.changed(synthetic=made, set_aside=(*dataset.set_aside, *refused))
     named = {name: parts for name, parts in labelled.named.items() if name not in left_out}
-    return dataset.changed(problems=(*labelled.problems, *shape_problems(dataset, named)))
+    return dataset.changed(problems=(*labelled.problems, *findings, *shape_problems(dataset, named)))
 
 
 def _source_path(data: Data) -> str:
@@ -87,6 +90,7 @@ def _label(data: Data, source: str, progress: Progress | None, is_cancelled) -> 
         raise _bad(f"There is no permission to read “{shown(data.source)}”.") from None
     except OSError as exc:
         raise _bad(f"“{shown(data.source)}” cannot be read ({exc.strerror}).") from None
+    without_synthetic(listing, data.synthetic, source)
     layout = layouts.decide_layout(listing) if data.layout == "auto" else data.layout
     if layout == "csv":
         tables = layouts.tables_in(listing)

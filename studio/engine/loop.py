@@ -79,7 +79,8 @@ def train_epoch(s: Setup) -> None:
     s.network.train_mode()
     s.reporter.phase("training", fit_memory(s))
     steps = StepBuffer(s)
-    requests = s.ranks.share(training_requests(t.seed, p.epoch, len(s.parts["train"]), t.batch_size, p.step_in_epoch, t.accumulation))
+    made = {"num_synthetic": len(s.dataset.synthetic), "num_taken": s.epoch_size - s.num_real}
+    requests = s.ranks.share(training_requests(t.seed, p.epoch, s.num_real, t.batch_size, p.step_in_epoch, t.accumulation, **made))
     batches = s.prefix.training_batches(requests, p.epoch) if s.prefix.trains_from_cache else s.loader.batches(requests)
     batches = steps.timed(batches)
     last_saved = time.monotonic()
@@ -264,7 +265,7 @@ def train_step(s: Setup, batches: Iterable[Batch]) -> Step:
     """One optimiser update from all of the batches: its gradient is the mean over all their images. Figures stay on the device."""
     t, p = s.experiment.training, s.progress
     step = Step(s.rates.apply(s.optimiser, p.step, s.experiment))
-    num_images = images_of_step(len(s.parts["train"]), t.batch_size, t.accumulation, p.step_in_epoch)
+    num_images = images_of_step(s.epoch_size, t.batch_size, t.accumulation, p.step_in_epoch)
     with _whole_or_not_at_all(s):
         for number, batch in enumerate(batches):
             number = number * s.ranks.count + s.ranks.rank

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from studio.core.rng import epoch_order, sample_seed
+from studio.core.rng import sample_seed, training_order
 from studio.engine.loader import Request
 
 
@@ -27,11 +27,22 @@ def images_of_step(num_samples: int, batch_size: int, accumulation: int, step: i
 
 
 def training_requests(
-    seed: int, epoch: int, num_samples: int, batch_size: int, first_step: int = 0, accumulation: int = 1
+    seed: int,
+    epoch: int,
+    num_samples: int,
+    batch_size: int,
+    first_step: int = 0,
+    accumulation: int = 1,
+    *,
+    num_synthetic: int = 0,
+    num_taken: int = 0,
 ) -> Iterator[Request]:
-    """The batches of one epoch from step `first_step` (within the epoch) on."""
-    order = epoch_order(seed, epoch, num_samples)
-    for batch in range(first_step * accumulation, batches_per_epoch(num_samples, batch_size)):
+    """The batches of one epoch from step `first_step` (within the epoch) on.
+
+    `num_samples` are the real images; of the `num_synthetic` made ones behind them an epoch takes `num_taken`.
+    """
+    order = training_order(seed, epoch, num_samples, num_synthetic, num_taken)
+    for batch in range(first_step * accumulation, batches_per_epoch(len(order), batch_size)):
         indices = tuple(int(i) for i in order[batch * batch_size : (batch + 1) * batch_size])
         yield Request(indices, tuple(sample_seed(seed, epoch, i) for i in indices))
 

@@ -83,8 +83,9 @@ class _Trial:
 
     def __init__(self, experiment: Experiment, dataset: Dataset, device: torch.device):
         self.experiment, self.device = experiment, device
-        samples = dataset.part("train")
-        self.num_train = len(samples)
+        samples = dataset.part("train") + dataset.synthetic
+        self.num_real, self.num_train = len(dataset.part("train")), dataset.epoch_size(experiment.data.synthetic_fraction)
+        self.made = {"num_synthetic": len(dataset.synthetic), "num_taken": self.num_train - self.num_real}
         self.labels = np.array([dataset.class_index[s.label] for s in samples], np.int64)
         self.network = build_network(experiment, len(dataset.classes), labels=Labels.of(dataset))
         self.precision = choose_precision(self.network, experiment, device)
@@ -102,7 +103,7 @@ class _Trial:
             interpolation=view["interpolation"],
             crop_fraction=view["crop_fraction"],
             max_megapixels=experiment.data.max_megapixels,
-            num_trained=self.num_train,
+            num_trained=len(samples),
             cache_bytes=cache_bytes(),
             root=text_to_path(dataset.root),
         )
@@ -158,7 +159,7 @@ class _Trial:
         """The batches of each step, of the run's own epochs one after the other; the last step of an epoch may have fewer."""
         training = self.experiment.training
         for epoch in count():
-            requests = training_requests(training.seed, epoch, self.num_train, training.batch_size)
+            requests = training_requests(training.seed, epoch, self.num_real, training.batch_size, **self.made)
             while step := list(islice(requests, training.accumulation)):
                 yield step
 

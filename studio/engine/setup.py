@@ -69,7 +69,9 @@ class Setup:
     prefix: Prefix
     ids: list[str]
     labels: np.ndarray  # int64, class index of every sample
-    parts: dict[str, range]  # indices of "train", "validation", "test"
+    parts: dict[str, range]  # indices of "train" (real images, then made ones), "validation", "test"
+    num_real: int  # the first so many training images; the others are made, and an epoch takes some of them
+    epoch_size: int  # images that an epoch sees
     steps_per_epoch: int
     rates: Rates
     folding: Folding
@@ -119,10 +121,14 @@ def prepare(
     problems = errors_in(check_run(experiment, dataset))
     if problems:
         raise BadInput(*problems)
-    samples = [s for part in ("train", "validation", "test") for s in dataset.part(part)]
+    each = {part: dataset.part(part) for part in ("train", "validation", "test")}
+    num_real = len(each["train"])
+    epoch_size = dataset.epoch_size(experiment.data.synthetic_fraction)
+    each["train"] += dataset.synthetic
+    samples = [s for some in each.values() for s in some]
     parts, start = {}, 0
-    for part in ("train", "validation", "test"):
-        parts[part] = range(start, start + len(dataset.part(part)))
+    for part, some in each.items():
+        parts[part] = range(start, start + len(some))
         start = parts[part].stop
     control.raise_if_stopped()
 
@@ -158,7 +164,7 @@ def prepare(
     control.raise_if_stopped()
 
     reporter.phase("first batch")
-    per_epoch = steps_per_epoch(len(parts["train"]), size, experiment.training.accumulation)
+    per_epoch = steps_per_epoch(epoch_size, size, experiment.training.accumulation)
     edits = edited(experiment, reporter.earlier_edits)
     groups, _ = network.parameter_groups(experiment.optimiser.weight_decay)
     normaliser = Normaliser(view["mean"], view["std"], device, precision.channels_last)
@@ -183,6 +189,8 @@ def prepare(
         ids=[s.id for s in samples],
         labels=np.array([dataset.class_index[s.label] for s in samples], np.int64),
         parts=parts,
+        num_real=num_real,
+        epoch_size=epoch_size,
         steps_per_epoch=per_epoch,
         rates=Rates(experiment, [stage.name for stage in network.stages], per_epoch, edits),
         folding=Folding(network.module),
@@ -363,7 +371,9 @@ def _described(setup: Setup) -> RunDescribed:
         precision=setup.precision.name,
         channels_last=setup.precision.channels_last,
         classes=setup.dataset.classes,
-        num_train=len(setup.parts["train"]),
+        num_train=setup.num_real,
+        num_synthetic=len(setup.dataset.synthetic),
+        num_synthetic_per_epoch=setup.epoch_size - setup.num_real,
         num_validation=len(setup.parts["validation"]),
         num_test=len(setup.parts["test"]),
         batch_size=setup.experiment.training.batch_size,

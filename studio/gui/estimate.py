@@ -85,7 +85,7 @@ class Estimates(QObject):
         from studio.catalog.augments import cached_views
 
         draft, dataset = self._store.experiment, self._store.dataset
-        num_train = len(dataset.part("train")) if dataset else 0
+        num_train = dataset.epoch_size(draft.data.synthetic_fraction) if dataset else 0
         for entry in reversed(self._runs.entries):
             described = entry.state.description
             if not described or not entry.state.epochs or entry.experiment.model != draft.model:
@@ -95,7 +95,7 @@ class Estimates(QObject):
             if bool(cached_views(entry.experiment)) != bool(cached_views(draft)):
                 continue
             seconds = sorted(e.seconds for e in entry.state.epochs)[len(entry.state.epochs) // 2]
-            scale = num_train / described.num_train if num_train else 1.0
+            scale = num_train / (described.num_train + described.num_synthetic_per_epoch) if num_train else 1.0
             return TimeEstimate(seconds * scale, f"measured on {entry.name}")
         return None
 

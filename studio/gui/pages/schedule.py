@@ -242,7 +242,7 @@ class SchedulePage(Page):
         self.cache_form.refresh(self.context.estimates.model)
         self.optimiser_form.refresh((self.context.estimates.model or {}).get("num_undecayed"))
         self.depth_rates.show_rates(_depth_rates(network, curves))
-        num_train = len(dataset.part("train")) if dataset else None
+        num_train = dataset.epoch_size(experiment.data.synthetic_fraction) if dataset else None
         self.batch_row.set_size(experiment.training.batch_size)
         self._batch_caption.setText("steps per epoch" if num_train is not None else "images per step")
         for size, cell in self.batch_row.cells.items():

@@ -64,7 +64,7 @@ def length_of(experiment: Experiment, dataset: Dataset | None) -> Length:
     epochs = experiment.schedule.epochs
     if dataset is None:
         return Length(epochs, ASSUMED_STEPS, is_assumed=True)
-    num_train = len(dataset.part("train"))
+    num_train = dataset.epoch_size(experiment.data.synthetic_fraction)
     return Length(epochs, steps_per_epoch(num_train, experiment.training.batch_size, experiment.training.accumulation))
 
 

@@ -226,7 +226,7 @@ class Inspector(QFrame):
 
     def _steps_per_epoch(self) -> int:
         dataset = self._context.store.dataset
-        num_train = len(dataset.part("train")) if dataset else 1000
+        num_train = dataset.epoch_size(self._context.store.experiment.data.synthetic_fraction) if dataset else 1000
         return max(1, -(-num_train // self._context.store.experiment.training.batch_size))
 
     def _refresh_time(self, epochs: int) -> None:
