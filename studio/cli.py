@@ -17,6 +17,7 @@ DONE, FAILED, BAD_INPUT, STOPPED = range(4)
 # Each is a module of studio.command (find-rate in find_rate.py) with `add_arguments(parser)` and `run(args) -> exit code`; only the chosen one is imported.
 COMMANDS = {
     "train": "train a classifier on a folder of images",
+    "sweep": "train with several values of one or two settings, and compare",
     "edit": "change settings of a run while it goes on",
     "find-rate": "try rising learning rates and suggest one",
     "init": "write an experiment file with all settings and their meaning",

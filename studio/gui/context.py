@@ -89,7 +89,7 @@ def make_context(
     settings, store, background = Settings(), ExperimentStore(), Background()
     probe = probe or WorkerClient("probe")
     engines = engines or Engines(background)
-    runs = RunsController(store, settings, background, engines, probe)
+    runs = RunsController(store, background, engines, probe)
     return Context(
         shell=Shell(),
         settings=settings,

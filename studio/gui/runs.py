@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from PySide6.QtCore import QObject, QTimer, Signal
 
+from studio.core.device import has_mps, usable_gpus
 from studio.core.edit import Edit, edit_problems, edited
 from studio.core.event import RunFailed
 from studio.core.experiment import Experiment, differences, field_info
@@ -18,12 +19,12 @@ from studio.core.fold import RunState
 from studio.core.outcome import Outcome, Status, describe_exit_code
 from studio.core.place import runs_dir
 from studio.core.problem import BadInput
+from studio.core.queue import RunQueue
 from studio.core.run_folder import CommandKind, RunFolder, create_run
 from studio.gui.background import Background
 from studio.gui.monitor import RunMonitor, RunUpdate
 from studio.gui.readiness import Readiness
 from studio.gui.run_bin import move_to_bin
-from studio.gui.setting import Settings
 from studio.gui.store import ExperimentStore, describe_change
 
 if TYPE_CHECKING:
@@ -31,7 +32,6 @@ if TYPE_CHECKING:
     from studio.gui.engine import Engines
     from studio.gui.workers import WorkerClient
 
-_QUEUE = "runs/queue"
 QUICK_TEST_IMAGES = 20
 STOP_ANSWER_S = 10.0
 
@@ -105,15 +105,16 @@ class RunsController(QObject):
     edit_answered = Signal(object, str)  # RunEntry, sentence: it took a change in flight, or not
 
     def __init__(
-        self, store: ExperimentStore, settings: Settings, background: Background, engines: Engines, probe: WorkerClient,
+        self, store: ExperimentStore, background: Background, engines: Engines, probe: WorkerClient,
         parent: QObject | None = None, folder: Path | None = None,
     ):  # fmt: skip
         super().__init__(parent)
-        self._store, self._settings, self._background, self._engines = store, settings, background, engines
+        self._store, self._background, self._engines = store, background, engines
         self._folder = folder or runs_dir()
         self._entries: dict[Path, RunEntry] = {}
         self._num_seen = 0
-        self._queue: list[str] = settings.names(_QUEUE)  # folder names
+        self._queue_shown: tuple[str, ...] = ()
+        self._queue = RunQueue(self._folder)
         self._active: RunEntry | None = None
         self._is_creating = False
         self.readiness = Readiness(store, background, probe, self)
@@ -157,7 +158,7 @@ class RunsController(QObject):
     def queued(self) -> tuple[RunEntry, ...]:
         """Waiting runs in the order in which they will start."""
         by_name = {e.folder.name: e for e in self.entries if e.status is Status.QUEUED}
-        return tuple(by_name[name] for name in self._queue if name in by_name)
+        return tuple(by_name[name] for name in self._queue.names if name in by_name)
 
     def entry(self, which: RunFolder | Path | str) -> RunEntry | None:
         """A run by folder, path, folder name or nickname."""
@@ -223,8 +224,8 @@ class RunsController(QObject):
         self.monitor.start()
 
     def train(self) -> None:
-        """Start the draft as a run, or queue it while another one is active."""
-        self._create([self._store.experiment], start=self._active is None)
+        """Start the draft as a run, or queue it while another one is active on its device."""
+        self._create([self._store.experiment], start=self.is_free(self._store.experiment.training.device))
 
     def train_now(self) -> None:
         """Start the draft at once, beside whatever is active."""
@@ -248,7 +249,15 @@ class RunsController(QObject):
         """The same draft with several seeds, one after the other, to see how much is chance."""
         draft = self._store.experiment
         seeds = [(draft.training.seed + offset) % 2**31 for offset in range(count)]
-        self._create([draft.changed({"training.seed": seed}) for seed in seeds], start=self._active is None)
+        self._create([draft.changed({"training.seed": seed}) for seed in seeds], start=self.is_free(draft.training.device))
+
+    def sweep(self, experiments: Sequence[Experiment]) -> None:
+        """Train several experiments one after the other, behind what waits already."""
+        self._create(experiments, start=False)
+
+    def is_free(self, device: str) -> bool:
+        """Whether no run is active on a device, by its name in the settings."""
+        return _device_key(device) not in {_device_of(entry) for entry in self.entries if entry.is_active}
 
     def pause(self, entry: RunEntry) -> None:
         self._command(entry, "pause")
@@ -282,17 +291,20 @@ class RunsController(QObject):
 
     def start_now(self, entry: RunEntry) -> None:
         """Start a queued run out of turn."""
-        self._set_queue([name for name in self._queue if name != entry.folder.name])
+        self._change_queue(lambda names: [name for name in names if name != entry.folder.name])
         self._launch(entry, resume=False)
 
     def start_queue(self) -> None:
-        """Start the first waiting run unless one is active."""
-        if self._active is None and self.queued:
-            self.start_now(self.queued[0])
+        """On every free device start the first run that waits for it. Of several windows, one does this."""
+        if not self.queued or not self._queue.may_start():
+            return
+        for entry in self.queued:
+            if self.is_free(entry.experiment.training.device) and not entry.folder.is_alive():
+                self.start_now(entry)
 
     def unqueue(self, entry: RunEntry) -> None:
         """Take a waiting run out of the queue; its folder goes to the bin."""
-        self._set_queue([name for name in self._queue if name != entry.folder.name])
+        self._change_queue(lambda names: [name for name in names if name != entry.folder.name])
         self.delete(entry)
 
     def delete(
@@ -316,6 +328,7 @@ class RunsController(QObject):
         """Stop watching. Runs go on."""
         self._exit_timer.stop()
         self.monitor.close()
+        self._queue.close()
 
     # How
 
@@ -344,7 +357,7 @@ class RunsController(QObject):
         self._is_creating = False
         entries = [self._add(folder, experiment) for folder, experiment in zip(folders, experiments, strict=True)]
         waiting = entries[1:] if start else entries
-        self._set_queue([*self._queue, *(entry.folder.name for entry in waiting)])
+        self._change_queue(lambda names: [*names, *(entry.folder.name for entry in waiting)])
         if start:
             self._launch(entries[0], resume=False)
         else:
@@ -408,7 +421,8 @@ class RunsController(QObject):
             entry.stop_asked_at = entry.stop_asked_at if entry.is_active else None
             touched.append((entry, was_active))
         self._find_active()
-        if has_new:
+        if has_new or self._queue.names != self._queue_shown:  # another window may have changed the queue
+            self._queue_shown = self._queue.names
             self.entries_changed.emit()
         for entry, was_active in touched:
             self.state_changed.emit(entry)
@@ -466,9 +480,11 @@ class RunsController(QObject):
             self._active = active
             self.active_changed.emit(active)
 
-    def _set_queue(self, names: list[str]) -> None:
-        self._queue = names
-        self._settings.set(_QUEUE, names)
+    def _change_queue(self, edit: Callable[[list[str]], list[str]]) -> None:
+        try:
+            self._queue.change(edit)  # a short file beside the runs
+        except OSError as exc:
+            self.failed_to_start.emit(f"The queue could not be saved: {exc.strerror}.")
         self.entries_changed.emit()
 
     def move_in_queue(self, entry: RunEntry, by: int) -> None:
@@ -476,7 +492,7 @@ class RunsController(QObject):
         names = [e.folder.name for e in self.queued]
         old = names.index(entry.folder.name)
         names.insert(max(0, min(len(names) - 1, old + by)), names.pop(old))
-        self._set_queue(names)
+        self._change_queue(lambda now: [*names, *(name for name in now if name not in names)])
 
     def queue_note(self, entry: RunEntry) -> str:
         """What a waiting run changes against the one before it: "epochs to 12"."""
@@ -488,6 +504,18 @@ def _is_newer(new: RunState, old: RunState) -> bool:
     """Whether an engine has spoken since: it began (a clock may be set back, so any other time will do) or ended before it could."""
     ends = (new.failed, new.stopped, new.finished) != (old.failed, old.stopped, old.finished)
     return new.wall_time not in (0.0, old.wall_time) or ends
+
+
+def _device_key(device: str) -> str:
+    """One name for one device: "auto" is the first GPU where there is one."""
+    if device == "auto":
+        device = "cuda:0" if usable_gpus() else "mps" if has_mps() else "cpu"
+    return "cuda:0" if device == "cuda" else device
+
+
+def _device_of(entry: RunEntry) -> str:
+    described = entry.state.description
+    return _device_key(described.device if described else entry.experiment.training.device)
 
 
 def _few(dataset: Dataset, max_images: int) -> Dataset:

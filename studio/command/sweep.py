@@ -1,0 +1,79 @@
+"""Train one experiment with several values of one or two settings, one run after the other, and list the results side by side.
+
+`studio sweep --data DIR --over schedule.peak_lr=1e-4,1e-3 --over model.train_stages=0,2 --seeds 2`; with `--random 8` points are drawn from lists
+and ranges (1e-4..1e-2) instead of the whole grid. A run that fails does not stop the others; Ctrl-C stops the sweep.
+"""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+from studio.command import terminal
+from studio.command.chosen import add_runs_argument, chosen_runs
+from studio.command.follow import start_and_follow
+from studio.command.train import model_problems, planned
+from studio.core.device import device_problem
+from studio.core.problem import BadInput, errors_in
+from studio.core.run_folder import RunFolder, create_run
+from studio.core.sweep import parse_axis, plan_sweep
+
+DONE, FAILED, STOPPED = 0, 1, 3
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("experiment", nargs="?", type=Path, help="an experiment file; `studio init` writes one")
+    parser.add_argument("--data", metavar="DIR", help="a folder with one sub-folder per class, with train/val folders, or a CSV file")
+    parser.add_argument("--set", metavar="SECTION.FIELD=VALUE", action="append", default=[], help="change one setting; can be repeated")
+    parser.add_argument(
+        "--over", metavar="SECTION.FIELD=A,B,C", action="append", default=[], help="a setting and its values; twice at most"
+    )
+    parser.add_argument("--random", metavar="N", type=int, default=0, help="draw N points instead of the whole grid")
+    parser.add_argument("--seeds", metavar="N", type=int, default=1, help="train each with N seeds, to see how much is chance")
+    parser.add_argument("--dry-run", action="store_true", help="list what would be trained and stop")
+    add_runs_argument(parser)
+
+
+def run(args: argparse.Namespace) -> int:
+    from studio.dataset.plan_check import check_run
+    from studio.dataset.scan import scan
+
+    base = planned(args.experiment, args.data, args.set)
+    experiments = plan_sweep(base, [parse_axis(text) for text in args.over], num_random=args.random, num_seeds=max(1, args.seeds))
+    with terminal.Progress("files") as progress:
+        dataset = scan(base.data, progress=progress)
+    problems = [p for p in [device_problem(base.training.device)] if p]
+    for experiment in experiments:
+        problems += [p for p in check_run(experiment, dataset) if p not in problems]
+    if not errors_in(problems):
+        problems += model_problems(base, len(dataset.classes))
+    if errors_in(problems):
+        raise BadInput(*problems)
+    terminal.complain_all(problems)
+    for number, experiment in enumerate(experiments, 1):
+        terminal.say(f"{number:3} of {len(experiments)}: {terminal.safe(experiment.name)}")
+    if args.dry_run:
+        return DONE
+    content, worst, done = dataset.to_json(), DONE, []
+    for number, experiment in enumerate(experiments, 1):
+        folder = create_run(chosen_runs(args), experiment, content)
+        terminal.say(f"Run {number} of {len(experiments)}, {folder.nickname}: {terminal.safe(experiment.name)}")
+        code = start_and_follow(folder, resume=False, wants_json=False)
+        done.append((folder, experiment))
+        if code == STOPPED:
+            worst = STOPPED
+            break
+        worst = max(worst, code)
+    _list(done)
+    return worst
+
+
+def _list(done: list[tuple[RunFolder, object]]) -> None:
+    """Best first."""
+    rows = [(folder.read_state(), folder, experiment) for folder, experiment in done]
+    rows.sort(key=lambda row: -(row[0].best.validation_top1 if row[0].best else -1.0))
+    terminal.say("")
+    for state, folder, experiment in rows:
+        best = state.best
+        figure = f"top-1 {best.validation_top1:6.1%}, macro F1 {best.macro_f1:.3f}" if best else f"{state.status.value:>14}"
+        terminal.say(f"{figure}  {folder.nickname:<16} {terminal.safe(experiment.name)}")

@@ -1,0 +1,154 @@
+"""The sheet that fills the queue: one draft with several values of one or two settings, and seeds."""
+
+from __future__ import annotations
+
+from functools import cache
+from typing import get_args
+
+from PySide6.QtCore import Qt
+from PySide6.QtWidgets import QHBoxLayout, QLineEdit, QWidget
+
+from studio.core.edit import label_of
+from studio.core.experiment import SECTIONS, Experiment, choices
+from studio.core.path_text import shown
+from studio.core.problem import BadInput
+from studio.core.sweep import MOST_RUNS, Axis, parse_axis, plan_sweep
+from studio.gui import wording
+from studio.gui.context import Context
+from studio.gui.shell.sheet import Sheet
+from studio.gui.theme import px
+from studio.gui.widgets import ComboBox, NumberField, PlainLabel, Segmented, button
+
+NONE = ""
+FIRST = "schedule.peak_lr"
+SUGGESTED = {
+    "schedule.peak_lr": "5e-4, 1e-3, 2e-3, 4e-3", "model.train_stages": "0, 1, 2", "optimiser.weight_decay": "0.01, 0.02, 0.05",
+    "training.batch_size": "16, 32, 64", "schedule.epochs": "4, 8, 16",
+}  # fmt: skip
+_NUM_LISTED = 6
+
+
+@cache
+def sweepable() -> tuple[str, ...]:
+    """Settings that are one number or one choice, those of the schedule first; not what says where things are."""
+    found = []
+    for section in sorted((s for s in SECTIONS if s != "data"), key=("schedule", "optimiser", "model", "augment", "training").index):
+        for name, info in type(getattr(Experiment(), section)).model_fields.items():
+            path = f"{section}.{name}"
+            is_plain = info.annotation in (int, float, bool) or bool(choices(path)) and bool(get_args(info.annotation))
+            if is_plain and path not in ("training.seed", "training.workers", "model.source", "training.checkpoint_seconds"):
+                found.append(path)
+    return tuple(found)
+
+
+class SweepSheet(Sheet):
+    """Edits nothing until Queue: the draft stays as it is."""
+
+    def __init__(self, host: QWidget, context: Context):
+        super().__init__(host, "Train with several values", name="shell.sweep", width=620)
+        self._context = context
+        self.experiments: list[Experiment] = []
+        options = [(path, f"{label_of(path)}  ({path.partition('.')[0]})") for path in sweepable()]
+        self.rows = [self._make_row(0, options, FIRST), self._make_row(1, [(NONE, "No second setting"), *options], NONE)]
+        self.way = Segmented([("grid", "Every combination"), ("random", "Random draws")], "grid", name="sweep.way")
+        self.way.setAccessibleName("Which combinations")
+        self.draws = NumberField(8, low=1, high=MOST_RUNS, integer=True, name="sweep.draws")
+        self.draws.setAccessibleName("Number of random draws")
+        self.seeds = NumberField(1, low=1, high=20, integer=True, name="sweep.seeds")
+        self.seeds.setAccessibleName("Seeds for each")
+        for field in (self.draws, self.seeds):
+            field.setFixedWidth(px(64))
+            field.value_changed.connect(lambda _: self._plan())
+        self.way.value_changed.connect(lambda _: self._plan())
+        line = QHBoxLayout()
+        line.setSpacing(px(8))
+        line.addWidget(self.way)
+        line.addWidget(self.draws)
+        line.addStretch(1)
+        line.addWidget(PlainLabel("Seeds for each", "label"))
+        line.addWidget(self.seeds)
+        self.body.addLayout(line)
+        self.hint = PlainLabel("", "caption", wrap=True)
+        self.body.addWidget(self.hint)
+        self.summary = PlainLabel("", "panel", wrap=True)
+        self.body.addWidget(self.summary)
+        self.listing = PlainLabel("", "number", "text2", wrap=True)
+        self.body.addWidget(self.listing)
+        buttons = QHBoxLayout()
+        buttons.addStretch(1)
+        buttons.addWidget(button("Cancel", kind="quiet", name="sweep.cancel", on_click=self.dismiss))
+        self.queue_button = button("Queue", "queue", kind="primary", name="sweep.queue", on_click=self.queue)
+        buttons.addWidget(self.queue_button)
+        self.body.addLayout(buttons)
+        self.setFocusProxy(self.rows[0][1])
+        self._plan()
+
+    def _make_row(self, number: int, options: list[tuple[str, str]], chosen: str) -> tuple[ComboBox, QLineEdit]:
+        setting = ComboBox(options, chosen, name=f"sweep.setting{number}")
+        setting.setAccessibleName(f"Setting {number + 1}")
+        setting.setMaxVisibleItems(18)
+        setting.setFixedWidth(px(250))
+        values = QLineEdit(SUGGESTED.get(chosen, ""))
+        values.setObjectName(f"sweep.values{number}")
+        values.setAccessibleName(f"Values of setting {number + 1}, with commas between them")
+        values.setPlaceholderText("1, 2, 3")
+        values.setEnabled(bool(chosen))
+
+        def choose(path: object) -> None:
+            values.setEnabled(bool(path))
+            values.setText(SUGGESTED.get(str(path), ", ".join(map(str, choices(str(path)))) if path else ""))
+            self._plan()
+
+        setting.value_changed.connect(choose)
+        values.textChanged.connect(lambda _: self._plan())
+        line = QHBoxLayout()
+        line.setSpacing(px(8))
+        line.addWidget(setting)
+        line.addWidget(values, 1)
+        self.body.addLayout(line)
+        return setting, values
+
+    def _axes(self) -> list[Axis]:
+        return [parse_axis(f"{setting.value}={values.text()}") for setting, values in self.rows if setting.value]
+
+    def _plan(self) -> None:
+        is_random = self.way.value == "random"
+        self.draws.setEnabled(is_random)
+        self.hint.setText(
+            "Values with commas between them, or a range such as 1e-4..1e-2 that is drawn from, evenly on a log scale for rates."
+            if is_random
+            else "Values with commas between them. Each run is the draft with these values; the draft itself stays as it is."
+        )
+        try:
+            num_random, num_seeds = int(self.draws.value) if is_random else 0, int(self.seeds.value)
+            self.experiments = plan_sweep(self._context.store.experiment, self._axes(), num_random=num_random, num_seeds=num_seeds)
+        except BadInput as exc:
+            self.experiments = []
+            problem = exc.problems[0]
+            field = f"{label_of(problem.field)}: " if problem.field else ""
+            self.summary.setText(shown(f"{field}{problem.sentence}"))
+            self.listing.setText("")
+        else:
+            time = self._context.estimates.time
+            seconds = sum(time.seconds_per_epoch * e.schedule.epochs for e in self.experiments) if time else None
+            about = f", about {wording.duration(seconds)} in all" if seconds else ""
+            self.summary.setText(f"{wording.counted(len(self.experiments), 'run')}{about}")
+            names = [e.name.rpartition(" · ")[2] for e in self.experiments]
+            more = [f"and {len(names) - _NUM_LISTED:,} more"] if len(names) > _NUM_LISTED else []
+            self.listing.setText("\n".join([shown(name) for name in names[:_NUM_LISTED]] + more))
+        self.queue_button.setEnabled(bool(self.experiments))
+        self.queue_button.setText(f"Queue {wording.counted(len(self.experiments), 'run')}" if self.experiments else "Queue")
+        if self.isVisible():
+            self._place()
+
+    def queue(self) -> None:
+        """Put them behind what waits already; the first begins when its device is free."""
+        self._context.runs.sweep(self.experiments)
+        self._context.shell.toast(f"{wording.counted(len(self.experiments), 'run')} queued. The Results page lists them side by side.")
+        self.dismiss()
+
+    def keyPressEvent(self, event) -> None:
+        if event.key() in (Qt.Key.Key_Return, Qt.Key.Key_Enter) and self.experiments:
+            self.queue()
+            return
+        super().keyPressEvent(event)
