@@ -23,6 +23,12 @@ import numpy as np
 from PIL import AvifImagePlugin, BmpImagePlugin, GifImagePlugin, Image, JpegImagePlugin, PngImagePlugin, TiffImagePlugin, WebPImagePlugin
 
 from studio.dataset.damage import has_archive_behind, has_lost_restarts, lacks_rows
+
+try:
+    import simplejpeg
+except ImportError:  # no wheel for this platform
+    simplejpeg = None
+
 from studio.dataset.header import FORMATS, ImageRefused, check_size, open_regular, os_reason, parse_header
 
 __all__ = ["BACKGROUND", "Decoded", "ImageRefused", "decode", "decode_noted", "open_image", "read_bytes", "read_image"]
@@ -102,6 +108,11 @@ def decode_noted(data: bytes, *, max_megapixels: float = 80.0, least_px: int | N
         mode = im.mode
         if least_px and header.format == "JPEG":
             im.draft(mode, (least_px, least_px))
+        if not least_px and header.format == "JPEG" and (pixels := _fast_jpeg(data, im)) is not None:
+            turn = _turn(im)
+            if turn is not None:
+                pixels = np.ascontiguousarray(np.asarray(Image.fromarray(pixels).transpose(turn)))
+            return Decoded(pixels, mode, turn is not None, tuple(notes))
         try:
             im.load()
         except Exception as exc:  # any damage can surface as any error in a decoder
@@ -117,6 +128,19 @@ def decode_noted(data: bytes, *, max_megapixels: float = 80.0, least_px: int | N
         if turn is not None:
             rgb = rgb.transpose(turn)
         return Decoded(np.ascontiguousarray(np.asarray(rgb, np.uint8)), mode, turn is not None, tuple(notes))
+
+
+def _fast_jpeg(data: bytes, im: Image.Image) -> np.ndarray | None:
+    """Pixels of a grey or colour JPEG by the same libjpeg-turbo as Pillow's, with less around it: the same bits in half the time.
+
+    None for kinds that Pillow converts, and for a file with anything unusual, which Pillow judges.
+    """
+    if simplejpeg is None or im.mode not in ("L", "RGB") or im.format != "JPEG":
+        return None
+    try:
+        return simplejpeg.decode_jpeg(data, colorspace="RGB", fastdct=False, fastupsample=False, strict=True)
+    except (ValueError, MemoryError):
+        return None
 
 
 def _frames(im: Image.Image) -> str:

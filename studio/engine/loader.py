@@ -24,7 +24,8 @@ import numpy as np
 
 from studio.catalog.augments import Tally, build_pipeline, evaluation_view, shrink_to_working_size
 from studio.core.experiment import Augment
-from studio.dataset.image import ImageRefused, read_image
+from studio.dataset.decoded import DecodedCache, content_of
+from studio.dataset.image import ImageRefused, decode, read_bytes
 from studio.engine.failure import CHANGED, DataGone, NoReadableImages
 
 if TYPE_CHECKING:
@@ -48,6 +49,7 @@ class Source:
     max_megapixels: float
     num_trained: int  # the first so many paths are training images: an unreadable one is replaced by the next of these
     cache_bytes: int  # for decoded images, over all workers
+    decoded_folder: str = ""  # where decoded pictures are kept between runs; "" for nowhere
     root: str = ""  # the folder of the images: when it is gone, so is the run's data, which is more than an unreadable file
     stamps: tuple[tuple[int, int], ...] = ()  # size and time of change (ns) of each file when it was listed; empty does not look
 
@@ -75,8 +77,9 @@ class Batch:
 class ImageReader:
     """Reads, keeps and views images. One per process; not thread-safe."""
 
-    def __init__(self, source: Source, cache_bytes: int):
+    def __init__(self, source: Source, cache_bytes: int, num_readers: int = 1):
         self._source = source
+        self._decoded = DecodedCache(source.decoded_folder, num_writers=num_readers) if source.decoded_folder else None
         self._pipeline = None
         self._kept: dict[tuple[int, bool], np.ndarray] = {}
         self._room = cache_bytes
@@ -120,7 +123,7 @@ class ImageReader:
             return None
         s = self._source
         try:
-            image = read_image(s.paths[index], max_megapixels=s.max_megapixels)
+            image = self._read(index, is_training)
         except (ImageRefused, OSError) as exc:
             if s.root and not os.path.isdir(s.root):
                 raise DataGone(s.root) from exc
@@ -129,14 +132,32 @@ class ImageReader:
             return None
         if s.stamps and index not in self._reasons and _stamp(s.paths[index]) != s.stamps[index]:
             self._reasons[index] = CHANGED
-        if is_training:
-            image = shrink_to_working_size(image, s.input_size)
-        else:
-            image = evaluation_view(image, s.input_size, s.interpolation, s.crop_fraction)
         if image.nbytes <= self._room:
             self._room -= image.nbytes
             self._kept[key] = image
         return image
+
+    def _read(self, index: int, is_training: bool) -> np.ndarray:
+        """The picture of a file as it is kept: decoded and reduced, or as it was kept on disk. Raises ImageRefused, OSError."""
+        s = self._source
+        data = read_bytes(s.paths[index])
+        content = content_of(data) if self._decoded else b""
+        view = decoded_view(s.input_size, s.max_megapixels, None if is_training else (s.interpolation, s.crop_fraction))
+        image = self._decoded.get(content, view) if self._decoded else None
+        if image is None:
+            image = decode(data, max_megapixels=s.max_megapixels)
+            if is_training:
+                image = shrink_to_working_size(image, s.input_size)
+            else:
+                image = evaluation_view(image, s.input_size, s.interpolation, s.crop_fraction)
+            if self._decoded:
+                self._decoded.put(content, view, image)
+        return image
+
+
+def decoded_view(input_size: int, max_megapixels: float, evaluation: tuple[str, float] | None) -> str:
+    """How a kept picture was reduced: to working size, or for evaluation with (interpolation, crop fraction)."""
+    return f"{input_size} {max_megapixels:g} {evaluation or 'working'}"
 
 
 def _stamp(path: str) -> tuple[int, int] | None:
@@ -231,7 +252,7 @@ class _Pool:
         for _ in range(num_workers):
             ours, theirs = context.Pipe()
             arguments = (theirs, source, source.cache_bytes // num_workers, self._path, self._shape)
-            process = context.Process(target=_serve, args=arguments, daemon=True)
+            process = context.Process(target=_serve, args=(*arguments, num_workers), daemon=True)
             process.start()
             theirs.close()
             self._processes.append(process)
@@ -346,7 +367,7 @@ def _make_shared(num_bytes: int) -> tuple[str, mmap.mmap]:
     raise AssertionError
 
 
-def _serve(pipe: connection.Connection, source: Source, cache_bytes: int, path: str, shape: tuple[int, ...]) -> None:
+def _serve(pipe: connection.Connection, source: Source, cache_bytes: int, path: str, shape: tuple[int, ...], num_workers: int) -> None:
     """A worker's life: it ends when the engine closes the pipe or dies."""
     import signal
 
@@ -358,7 +379,7 @@ def _serve(pipe: connection.Connection, source: Source, cache_bytes: int, path: 
     with open(path, "r+b") as f:
         shared = mmap.mmap(f.fileno(), 0)
     slots = np.frombuffer(shared, np.uint8).reshape(shape)
-    reader = ImageReader(source, cache_bytes)
+    reader = ImageReader(source, cache_bytes, num_workers)
     pipe.send("ready")
     with contextlib.suppress(EOFError, OSError):
         while True:

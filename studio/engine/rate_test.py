@@ -21,6 +21,7 @@ from studio.core.problem import BadInput, errors_in
 from studio.core.rate_test import HIGHEST, LOWEST, NUM_STEPS, RateTest, digests, has_diverged, planned_rates
 from studio.core.rng import step_seed
 from studio.dataset.dataset import Dataset
+from studio.dataset.decoded import decoded_folder
 from studio.dataset.plan_check import check_run
 from studio.engine.device import choose_device, seed_draws
 from studio.engine.failure import DataGone, NoReadableImages, describe
@@ -106,6 +107,7 @@ class _Trial:
             num_trained=len(samples),
             cache_bytes=cache_bytes(),
             root=text_to_path(dataset.root),
+            decoded_folder=str(decoded_folder()),
         )
         training = experiment.training
         self.loader = Loader(source, training.batch_size, choose_num_workers(training.workers, device.type))

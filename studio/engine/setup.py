@@ -21,6 +21,7 @@ from studio.core.path_text import shown, text_to_path
 from studio.core.problem import BadInput, errors_in
 from studio.core.run_folder import RunFolder
 from studio.dataset.dataset import Dataset
+from studio.dataset.decoded import decoded_folder
 from studio.dataset.plan_check import check_run
 from studio.dataset.scan import Cancelled, scan
 from studio.engine.average import Average
@@ -145,6 +146,7 @@ def prepare(
         num_trained=len(parts["train"]),
         cache_bytes=cache_bytes(),
         root=text_to_path(dataset.root),
+        decoded_folder=str(decoded_folder()),
         stamps=tuple((s.num_bytes, s.mtime_ns) for s in samples),
     )
     loader = Loader(source, size, choose_num_workers(experiment.training.workers, device.type))  # its processes start while we build

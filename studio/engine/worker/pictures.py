@@ -9,7 +9,9 @@ import numpy as np
 
 from studio.catalog.augments import shrink_to_working_size
 from studio.core.problem import BadInput
-from studio.dataset.image import ImageRefused, read_image
+from studio.dataset.decoded import DecodedCache, content_of, decoded_folder
+from studio.dataset.image import ImageRefused, decode, read_bytes, read_image
+from studio.engine.loader import decoded_view
 from studio.engine.worker.place import openable, shown_name
 
 
@@ -33,7 +35,22 @@ def _whole(path: str, max_megapixels: float, stamp: tuple[int, int]) -> np.ndarr
 
 @lru_cache(maxsize=96)  # some 50 MB at the usual input size
 def _working(path: str, max_megapixels: float, input_size: int, stamp: tuple[int, int]) -> np.ndarray:
-    return shrink_to_working_size(_whole(path, max_megapixels, stamp), input_size)
+    kept, view = _decoded(str(decoded_folder())), decoded_view(input_size, max_megapixels, None)
+    try:
+        data = read_bytes(openable(path))
+        image = kept.get(content := content_of(data), view)
+        if image is None:
+            image = shrink_to_working_size(decode(data, max_megapixels=max_megapixels), input_size)
+            kept.put(content, view, image)
+    except ImageRefused as exc:
+        raise BadInput(f"{shown_name(path)} cannot be shown: {exc.reason}.") from None
+    return image
+
+
+@lru_cache(maxsize=1)
+def _decoded(folder: str) -> DecodedCache:
+    """The pictures that training keeps too; what one of them has decoded the other finds."""
+    return DecodedCache(folder)
 
 
 def _stamp(path: str) -> tuple[int, int]:

@@ -1,0 +1,98 @@
+"""Decoded pictures on disk, and the fast JPEG decoder: the same bits as ever, within a budget, and never in the way."""
+
+from __future__ import annotations
+
+import io
+import os
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from studio.core.experiment import Augment
+from studio.core.rng import sample_seed
+from studio.dataset import image as image_module
+from studio.dataset.decoded import DecodedCache, content_of, decoded_folder, trim
+from studio.dataset.image import decode
+from tests.builders import build_dataset
+
+
+def _picture(height: int = 20, width: int = 30, seed: int = 0) -> np.ndarray:
+    return np.random.default_rng(seed).integers(0, 256, (height, width, 3), dtype=np.uint8)
+
+
+def test_a_picture_comes_back_as_it_was_by_content_and_view(tmp_path):
+    cache = DecodedCache(tmp_path)
+    cache.put(content_of(b"file"), "a", _picture())
+    found = DecodedCache(tmp_path).get(content_of(b"file"), "a")
+    np.testing.assert_array_equal(found, _picture())
+    found[0] = 0  # the caller's own
+    assert cache.get(content_of(b"file"), "b") is None and cache.get(content_of(b"file changed"), "a") is None
+
+
+def test_the_budget_holds_and_the_least_recently_used_go_first(tmp_path):
+    cache = DecodedCache(tmp_path, budget_bytes=10_000)
+    for i in range(8):
+        cache.put(content_of(bytes([i])), "v", _picture())
+    kept = [i for i in range(8) if cache.get(content_of(bytes([i])), "v") is not None]
+    assert kept == [0, 1, 2, 3, 4], "a run does not throw away what it has just written"
+    for path in tmp_path.glob("*/*"):
+        os.utime(path, ns=(1, 1))
+    assert cache.get(content_of(b"\2"), "v") is not None
+    assert trim(tmp_path, 2_000) <= 2_000
+    assert [i for i in range(8) if cache.get(content_of(bytes([i])), "v") is not None] == [2]
+
+
+def test_a_cut_or_missing_file_and_a_place_that_is_no_folder_mean_decoding_again(tmp_path):
+    cache = DecodedCache(tmp_path / "kept")
+    cache.put(content_of(b"x"), "v", _picture())
+    (path,) = (tmp_path / "kept").glob("*/*")
+    path.write_bytes(path.read_bytes()[:-5])
+    assert cache.get(content_of(b"x"), "v") is None
+    (tmp_path / "file").write_bytes(b"")
+    nowhere = DecodedCache(tmp_path / "file")
+    nowhere.put(content_of(b"x"), "v", _picture())
+    assert nowhere.get(content_of(b"x"), "v") is None
+
+
+def test_the_loader_gives_the_same_batches_from_the_cache_and_decodes_nothing_twice(tmp_path, monkeypatch):
+    from studio.engine import loader
+
+    dataset = build_dataset(tmp_path / "images", ("a", "b"), num_train=3, num_validation=1, size_px=90)
+    paths = [dataset.path_of(s) for s in dataset.samples]
+    asked = [loader.Request((0, 1, 2), tuple(sample_seed(0, 0, i) for i in range(3))), loader.Request((3, 4))]
+    num_decoded = 0
+
+    def counted(data, **options):
+        nonlocal num_decoded
+        num_decoded += 1
+        return decode(data, **options)
+
+    monkeypatch.setattr(loader, "decode", counted)
+
+    def batches(folder: str):
+        source = loader.Source(tuple(paths), Augment(preset="medium"), 32, "bicubic", 0.875, 80.0, 6, cache_bytes=0, decoded_folder=folder)
+        with loader.Loader(source, 4) as made:
+            return [batch.images_NHWC.copy() for batch in made.batches(asked)]
+
+    plain, first, again = batches(""), batches(str(decoded_folder())), batches(str(decoded_folder()))
+    assert num_decoded == 10, "five without a cache, five to fill it, none from it"
+    for one, two, three in zip(plain, first, again, strict=True):
+        np.testing.assert_array_equal(one, two)
+        np.testing.assert_array_equal(one, three)
+
+
+@pytest.mark.parametrize("mode", ["RGB", "L", "CMYK"])
+@pytest.mark.parametrize(
+    "options", [{"quality": 60}, {"quality": 95, "subsampling": 0}, {"progressive": True}, {"optimize": True, "subsampling": 1}], ids=str
+)
+@pytest.mark.parametrize("orientation", [1, 6])
+def test_the_fast_decoder_gives_the_bits_of_pillow(mode, options, orientation, monkeypatch):
+    picture = Image.fromarray(_picture(37, 51)).resize((151, 83)).convert(mode)
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    out = io.BytesIO()
+    picture.save(out, "JPEG", exif=exif, **options)
+    fast = decode(out.getvalue())
+    monkeypatch.setattr(image_module, "simplejpeg", None)
+    np.testing.assert_array_equal(fast, decode(out.getvalue()))
