@@ -14,9 +14,10 @@ from studio.command import terminal
 from studio.command.chosen import add_runs_argument, chosen_runs, parse_settings, source_text
 from studio.command.follow import start_and_follow
 from studio.core.device import device_problem
-from studio.core.experiment import Experiment
+from studio.core.experiment import Experiment, parse_experiment
 from studio.core.experiment_file import read_experiment
 from studio.core.outcome import Status
+from studio.core.path_text import path_to_text
 from studio.core.problem import BadInput, Problem, errors_in
 from studio.core.run_folder import RunFolder, create_run, find_run
 from studio.supervise.engine import launcher_of
@@ -26,6 +27,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("experiment", nargs="?", type=Path, help="an experiment file; `studio init` writes one")
     parser.add_argument("--data", metavar="DIR", help="a folder with one sub-folder per class, with train/val folders, or a CSV file")
     parser.add_argument("--set", metavar="SECTION.FIELD=VALUE", action="append", default=[], help="change one setting; can be repeated")
+    parser.add_argument(
+        "--from", dest="start", metavar="RUN", help="start from the weights of a run, also with more classes; takes over its settings"
+    )
+    parser.add_argument("--freeze", metavar="PATTERN", action="append", default=[], help="layers that never train, such as 'layer1.*'")
+    parser.add_argument("--train", metavar="PATTERN", action="append", default=[], help="layers that train from the start")
     parser.add_argument("--processes", type=int, metavar="N", help="train with N processes on this computer, one for each GPU (torchrun)")
     parser.add_argument("--machines", type=int, metavar="N", help="train on N machines that see the same folders (torchrun)")
     parser.add_argument("--meet", metavar="HOST:PORT", help="where the machines find each other; HOST is one of them")
@@ -62,7 +68,12 @@ def _new_run(args: argparse.Namespace) -> RunFolder:
 
     together = {"processes": args.processes, "machines": args.machines, "rendezvous": args.meet}
     sets = args.set + [f"training.{name}={value}" for name, value in together.items() if value is not None]
-    experiment = planned(args.experiment, args.data, sets)
+    if args.start is not None and args.experiment is not None:
+        raise BadInput("Give an experiment file or --from RUN, not both: a run brings its own settings.")
+    start = started_from(find_run(chosen_runs(args), args.start)) if args.start is not None else None
+    experiment = planned(args.experiment, args.data, sets, start)
+    if args.freeze or args.train:
+        experiment = _with_layers(experiment, args.freeze, args.train)
     problems = [p for p in [device_problem(experiment.training.device)] if p]
     dataset = None
     try:
@@ -84,18 +95,39 @@ def _new_run(args: argparse.Namespace) -> RunFolder:
     return create_run(chosen_runs(args), experiment, dataset.to_json())
 
 
-def planned(file: Path | None, data: str | None, assignments: list[str]) -> Experiment:
-    """The experiment of the command line: the file or the defaults, then --data, then --set. The source becomes absolute."""
+def started_from(folder: RunFolder) -> Experiment:
+    """A new experiment that starts from the best weights of a run: its settings, without its name and its data."""
+    if not folder.has_checkpoint():
+        raise BadInput(f"{folder.nickname} has no checkpoint yet: there is nothing to start from. Train it first, or choose another run.")
+    earlier, plain = folder.experiment(), Experiment()
+    start = {"start_run": path_to_text(folder.path.absolute()), "weights_file": ""}
+    return parse_experiment(
+        earlier.model_dump() | {"name": plain.name, "data": plain.data.model_dump(), "model": earlier.model.model_dump() | start}
+    )
+
+
+def _with_layers(experiment: Experiment, freeze: list[str], train: list[str]) -> Experiment:
+    """With the layers that patterns mean. Raises BadInput for a pattern that means nothing."""
+    from studio.catalog.backbones import build_model
+    from studio.core.layer_pattern import with_patterns
+
+    module = build_model(experiment.model, 2, device="meta").module
+    names = [name for name, _ in module.named_modules() if name] + [name for name, _ in module.named_parameters()]
+    return experiment.changed({"model.layers": with_patterns(experiment.model.layers, freeze, train, names)})
+
+
+def planned(file: Path | None, data: str | None, assignments: list[str], start: Experiment | None = None) -> Experiment:
+    """The experiment of the command line: the file, `start` or the defaults, then --data, then --set. The source becomes absolute."""
     if file is None and data is None:
         raise BadInput("Nothing to train on. Give a folder with --data DIR, or an experiment file.")
-    experiment = read_experiment(file) if file is not None else Experiment()
+    experiment = read_experiment(file) if file is not None else start or Experiment()
     values: dict[str, Any] = {} if data is None else {"data.source": source_text(data)}
     if file is not None and data is None and experiment.data.source:
         values["data.source"] = source_text(experiment.data.source, file.absolute().parent)
     if file is not None and experiment.model.weights_file:
         values["model.weights_file"] = source_text(experiment.model.weights_file, file.absolute().parent)
     settings = parse_settings(assignments)
-    for path in ("data.source", "model.weights_file"):
+    for path in ("data.source", "model.weights_file", "model.start_run"):
         if isinstance(settings.get(path), str) and settings[path]:
             settings[path] = source_text(settings[path])
     if experiment.name == Experiment().name and (source := settings.get("data.source", values.get("data.source", experiment.data.source))):
@@ -106,7 +138,8 @@ def planned(file: Path | None, data: str | None, assignments: list[str]) -> Expe
 def model_problems(experiment: Experiment, num_classes: int) -> list[Problem]:
     """What is wrong with backbone, weights and input size. The bundled backbone at its own size is known to be fine and costs nothing."""
     model, default = experiment.model, Experiment().model
-    if (model.source, model.backbone, model.input_size, model.weights_file) == (default.source, default.backbone, default.input_size, ""):
+    shaped = ("source", "backbone", "input_size", "weights_file", "start_run", "cut", "head", "layers", "batch_norm")
+    if all(getattr(model, name) == getattr(default, name) for name in shaped):
         return []
     from studio.engine.preflight import check_model
 
@@ -116,6 +149,8 @@ def model_problems(experiment: Experiment, num_classes: int) -> list[Problem]:
 
 
 def _resumable(args: argparse.Namespace) -> RunFolder:
+    if args.start or args.freeze or args.train:
+        raise BadInput("A run goes on with the layers it was begun with: --resume takes no --from, --freeze or --train. Start a new run.")
     if args.experiment or args.data or args.set or args.processes or args.machines or args.meet:
         raise BadInput("A run goes on as it was begun: --resume takes no experiment, --data or --set. Start a new run to change something.")
     folder = find_run(chosen_runs(args), args.resume)

@@ -30,7 +30,7 @@ class RunStarted(Event):
 
 @dataclass(frozen=True, kw_only=True)
 class PhaseStarted(Event):
-    """phase: loading torch, scanning images, loading weights, first batch, training, validating, saving, testing, waiting for disk."""
+    """phase: loading torch, scanning images, loading weights, taking over weights, first batch, training, validating, saving, testing, waiting for disk."""
 
     phase: str
     detail: str = ""

@@ -156,7 +156,7 @@ def prepare(
     network = prebuilt.network_for(experiment, labels) if prebuilt and not checkpoint else None
     network = network or build_network(experiment, len(dataset.classes), with_weights=checkpoint is None, labels=labels)
     if network.taken_over:
-        reporter.phase("loading weights", network.taken_over.sentence)
+        reporter.phase("taking over weights", network.taken_over.sentence)
     if checkpoint:
         precision = Precision(**checkpoint.state["precision"])
     else:

@@ -18,7 +18,7 @@ import pytest
 
 from studio import cli
 from studio.core.outcome import Status
-from studio.core.run_folder import find_runs
+from studio.core.run_folder import RunFolder, find_runs
 from tests.cli.conftest import QUICK, last_json, snapshot, studio, write_images
 
 
@@ -159,3 +159,20 @@ def test_ctrl_c_stops_with_a_checkpoint_and_a_resumed_run_outlives_its_terminal(
     assert len(state.epochs) == 12
     again = studio("train", "--resume", "last", home=studio_home)
     assert again.returncode == 2 and "finished" in again.stderr
+
+
+def test_classes_are_added_to_a_finished_run_and_a_pattern_that_means_nothing_is_refused_first(trained, tmp_path):
+    home, done = trained
+    more = write_images(tmp_path / "shapes", classes=("blue square", "green", "red disc"), num=6)
+    start = ["train", "--from", "last", "--data", more, "--json", "--set", "schedule.epochs=1", "--set", "data.validation_fraction=0.4"]
+    refused = studio(*start, "--freeze", "blokcs.*", home=home)
+    assert refused.returncode == 2 and "“blokcs.*” matches no layer of this network" in refused.stderr
+    found = studio(*start, "--freeze", "blocks.0", home=home)
+    assert found.returncode == 0, found.stderr
+    run = RunFolder(last_json(found)["run"])
+    try:
+        assert "2 classes taken over, 1 new" in found.stdout
+        assert run.experiment().model.layers == {"backbone.blocks.0": "frozen"}
+        assert run.experiment().model.start_run == last_json(done)["run"]
+    finally:
+        shutil.rmtree(run.path)  # other tests count the runs

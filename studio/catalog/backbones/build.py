@@ -122,7 +122,7 @@ def _cut(source: str, name: str, size: int, cut: str, head: tuple) -> CutPoint |
 
 
 @contextmanager
-def _parameters_on_meta() -> Iterator[None]:
+def parameters_on_meta() -> Iterator[None]:
     """Inside, new parameters have shapes and no values: any network builds in milliseconds.
 
     `torch.device("meta")` would also move the small tensors that constructors compute with (RegNet's widths) and break them.
@@ -147,7 +147,7 @@ def build_shapes(origin: ModuleType, name: str, input_size: int) -> Body:
     """The backbone with shapes and no values."""
     with seeded(0):
         try:
-            with _parameters_on_meta():
+            with parameters_on_meta():
                 body = origin.build(name, input_size)
         except RuntimeError:  # a constructor that computes with its new parameters (ViT with mixed rotary embeddings)
             body = origin.build(name, input_size)

@@ -1,0 +1,72 @@
+"""Measures every timm network that has pretrained weights, with shapes only, and writes resources/timm.json: parameters and GFLOPs.
+
+`python packaging/measure_timm.py [SECONDS]`. timm ships neither. What is there already is kept, so a run that ends at its limit of CPU
+seconds can be followed by another; networks that cannot be built or run with shapes only are left out.
+Parameters are those with timm's own classifier; GFLOPs are multiply-adds of convolutions, linear layers and attention's products of one
+image at the size the weights were made for, as torch.utils.flop_counter counts them, halved (it counts a multiply-add as two).
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+import time
+from pathlib import Path
+
+FILE = Path(__file__).parents[1] / "resources" / "timm.json"
+
+
+def main() -> None:
+    limit = float(sys.argv[1]) if len(sys.argv) > 1 else 3600.0
+    from timm import __version__
+    from timm.models import get_pretrained_cfg, list_models
+
+    known = json.loads(FILE.read_bytes()) if FILE.exists() else {}
+    found = dict(known.get("networks", {})) if known.get("timm") == __version__ else {}
+    sizes = {}
+    for name in list_models(pretrained=True):
+        cfg = get_pretrained_cfg(name)
+        if cfg.input_size[0] == 3 and cfg.input_size[1] == cfg.input_size[2]:
+            sizes.setdefault(f"{name.partition('.')[0]} {cfg.input_size[1]}", name)
+    todo = [key for key in sorted(sizes, key=_popular) if key not in found]
+    for number, key in enumerate(todo):
+        if time.process_time() > limit:
+            print(f"{len(todo) - number} left")  # noqa: T201
+            break
+        figures = measure(sizes[key], int(key.split()[1]))
+        if figures:
+            found[key] = figures
+    text = ",\n".join(f"  {json.dumps(key)}: {json.dumps(found[key])}" for key in sorted(found))
+    FILE.write_text(f'{{"timm": "{__version__}", "networks": {{\n{text}\n}}}}\n', encoding="utf-8")
+
+
+def measure(name: str, size: int) -> list[float] | None:
+    """[parameters, GFLOPs]; None where the network does not pass with shapes only."""
+    import timm
+    import torch
+    from torch.utils.flop_counter import FlopCounterMode
+
+    from studio.catalog.backbones.build import parameters_on_meta
+
+    cfg = timm.get_pretrained_cfg(name)
+    options = {"img_size": size} if cfg.fixed_input_size else {}
+    try:
+        with parameters_on_meta():
+            network = timm.create_model(name, pretrained=False, **options)
+        network = network.to("meta").eval()
+        with FlopCounterMode(display=False) as counter, torch.no_grad():
+            network(torch.empty(1, 3, size, size, device="meta"))
+    except Exception as exc:  # whatever its first layer that needs values raises
+        print(f"{name}: {type(exc).__name__}: {str(exc)[:100]}", file=sys.stderr)  # noqa: T201
+        return None
+    return [sum(p.numel() for p in network.parameters()), round(counter.get_total_flops() / 2e9, 3)]
+
+
+def _popular(key: str) -> tuple[bool, str]:
+    """Families that people look for come first."""
+    first = ("resnet", "efficientnet", "mobilenet", "convnext", "vit_", "deit", "regnet", "swin", "tf_eff", "densenet", "eva02", "mixer")
+    return not key.startswith(first), key
+
+
+if __name__ == "__main__":
+    main()
