@@ -12,6 +12,7 @@ from PySide6.QtWidgets import QLabel
 from studio.core.experiment import Experiment
 from studio.dataset.scan import scan
 
+MEDIUM = ["RandomResizedCrop", "HorizontalFlip", "Affine", "ColorJitter"]  # the steps of the preset
 PICTURES = ("tiles", "batch")
 
 

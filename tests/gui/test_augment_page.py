@@ -13,16 +13,18 @@ from PySide6.QtCore import Qt
 from PySide6.QtWidgets import QLabel, QPushButton
 
 from studio.catalog.augments import PRESETS
-from studio.core.experiment import Augment, Data, Experiment
+from studio.core.experiment import Augment, Data, Experiment, TransformSpec
 from studio.core.rng import sample_seed
 from studio.dataset.image import read_image
+from studio.dataset.look import Hint, hints
 from studio.dataset.scan import scan
 from studio.gui.pages.augment import AugmentPage, test_card
 from studio.gui.pages.augment.advice import advice_for
+from studio.gui.pages.augment.cost import Speed, num_loaders, slow_words
 from studio.gui.pages.augment.grid import NUM_VARIANTS, VariantGrid
 from studio.gui.pages.augment.words import title_of
 from studio.supervise.worker import WorkerError
-from tests.gui.augment_desk import Desk, give_data, make_images, make_stage, start_anew, texts_of
+from tests.gui.augment_desk import MEDIUM, Desk, give_data, make_images, make_stage, start_anew, texts_of
 
 
 @pytest.fixture(scope="module")
@@ -49,6 +51,11 @@ def show(page: AugmentPage, desk: Desk, qtbot, value: int = 7) -> None:
     """Answer the newest question and wait until the tiles are there."""
     desk.answer(len(desk.calls) - 1, value)
     qtbot.waitUntil(lambda: None not in page.preview.grid.variants and not page.preview.spinner.isVisibleTo(page), timeout=5000)
+
+
+def take_advice(page: AugmentPage) -> None:
+    """Press the button of the first advice."""
+    page.pipeline.foot.itemAt(1).widget().action.click()
 
 
 def photo(params: dict) -> dict:
@@ -247,17 +254,67 @@ def test_few_images_without_variation_advise_light(images):
 
 def test_digits_and_sides_advise_mirror_off(tmp_path):
     digits = scan(Data(source=str(make_images(tmp_path / "digits", {str(i): 3 for i in range(4)}))))
-    assert advice_for(Experiment(), digits)[0].values == {"augment.horizontal_flip": False}
+    assert advice_for(Experiment(), digits, hints(digits.classes, None))[0].values == {"augment.horizontal_flip": False}
     sides = scan(Data(source=str(make_images(tmp_path / "sides", {"left_hand": 3, "bright": 3}))))
     assert "left_hand" in advice_for(Experiment(), sides)[0].sentence
     off = Experiment(augment=Augment(horizontal_flip=False))
-    assert all("horizontal_flip" not in a.values for a in advice_for(off, digits))
+    assert all("horizontal_flip" not in a.values for a in advice_for(off, digits, hints(digits.classes, None)))
+
+
+def test_a_hint_switches_off_what_goes_against_it_in_a_pipeline_of_ones_own(images):
+    dataset = scan(Data(source=str(images)))
+    steps = (TransformSpec(name="VerticalFlip"), TransformSpec(name="Blur"))
+    own = Experiment(augment=Augment(preset="custom", transforms=steps))
+    advice = advice_for(own, dataset, (Hint("faces", "sounds like faces.", ("VerticalFlip",)),))[0]
+    assert [step["is_on"] for step in advice.values["augment.transforms"]] == [False, True] and advice.action == "Flip upside down off"
+    aerial = advice_for(Experiment(), dataset, (Hint("aerial", "from above.", (), "aerial"),))[0]
+    assert aerial.values == {"augment.preset": "aerial"}
+
+
+# Measured: label safety and cost
+
+
+def test_a_step_that_changes_the_label_is_flagged_on_its_card_and_can_be_switched_off(page, images, qtbot):
+    probe = page.context.probe
+    give_data(page, images)
+    page.store.set({"augment.preset": "medium"})
+    page.safety.measure()
+    method, params = probe.calls[-1]
+    assert method == "label_safety" and {s["label"] for s in params["samples"]} == {"cat", "dog"}
+    assert [step["name"] for step in params["experiment"]["augment"]["transforms"]] == MEDIUM
+    probe.on_part({"step": 1, "name": "HorizontalFlip", "value": None, "ratio": 0.1, "verdict": "fine", "accuracy": None})
+    probe.on_part({"step": 3, "name": "ColorJitter", "value": None, "ratio": 0.93, "verdict": "flagged", "accuracy": None})
+    cards = page.pipeline.list.cards
+    assert not cards[1].safety.isHidden() and cards[0].safety.isHidden()
+    assert "93 %" in cards[3].safety.accessibleName().replace("\u00a0", " ") and cards[3].safety.share == 0.93
+    assert "Colour jitter can change what a picture shows" in texts_of(page.pipeline.foot_holder)
+    take_advice(page)
+    assert not page.draft.steps[3].is_on and "can change" not in texts_of(page.pipeline.foot_holder)
+
+
+def test_every_strength_of_a_parameter_can_be_measured_into_its_strip(page, images):
+    probe = page.context.probe
+    give_data(page, images)
+    page.store.set({"augment.preset": "medium"})
+    page.draft.choose((3,))
+    page.form.sweep_button.click()
+    method, params = probe.calls[-1]
+    assert params["sweep"]["param"] == "brightness" and params["sweep"]["values"] == [0.0, 0.5, 1.0, 1.5, 2.0]
+    probe.on_part({"step": 0, "name": "ColorJitter", "value": 2.0, "ratio": 0.6, "verdict": "look", "accuracy": None})
+    assert "60" in page.form.rows["brightness"].strip.verdict_words(4)
+
+
+def test_a_pipeline_that_the_network_waits_for_is_said_with_both_figures():
+    assert num_loaders(-1, "cpu") == 1 and num_loaders(3, "cuda:0") == 3
+    words = slow_words(26.3, 1, Speed(120.0, "run 3"))
+    assert words == "Augmentation: 38 images/s; the network took 120 in run 3. Loading becomes the slowest part."
+    assert slow_words(1.0, 1, Speed(120.0, "run 3")) == "" == slow_words(26.3, 1, Speed())
 
 
 def test_taking_the_advice_changes_the_setting(page, images):
     give_data(page, images)
     page.store.set({"augment.preset": "strong", "schedule.epochs": 3})
-    page.pipeline.foot_holder.findChild(QPushButton, "augment.advice").click()
+    take_advice(page)
     assert page.store.experiment.augment.preset == "medium"
 
 

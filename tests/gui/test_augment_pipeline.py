@@ -18,7 +18,7 @@ from studio.core.problem import errors_in
 from studio.gui.pages.augment import AugmentPage
 from studio.gui.pages.augment.form import ParamRow
 from studio.gui.pages.augment.param import RangeEditor, make_editor
-from tests.gui.augment_desk import Desk, give_data, make_images, make_stage, start_anew, texts_of
+from tests.gui.augment_desk import MEDIUM, Desk, give_data, make_images, make_stage, start_anew, texts_of
 
 Key = Qt.Key
 Alt, Control = Qt.KeyboardModifier.AltModifier, Qt.KeyboardModifier.ControlModifier
@@ -49,9 +49,6 @@ def type_into(field, text: str) -> None:
     field.selectAll()
     QTest.keyClicks(field, text)
     QTest.keyClick(field, Key.Key_Return)
-
-
-MEDIUM = ["RandomResizedCrop", "HorizontalFlip", "Affine", "ColorJitter"]
 
 
 def test_a_hand_edit_makes_the_preset_a_pipeline_of_ones_own_and_undo_brings_it_back(page):

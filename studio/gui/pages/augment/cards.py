@@ -14,8 +14,7 @@ from studio.gui.widgets import IconLabel, PlainLabel, Slider, Toggle, icon_butto
 from studio.gui.widgets.dashed import DashedFrame
 from studio.gui.wording import NBSP
 
-SAFETY_TOKENS = {"safe": "good", "watch": "warn", "harms": "bad"}
-SAFETY_WORDS = {"safe": "Labels are safe", "watch": "Look here", "harms": "Can change the label"}
+SAFETY_TOKENS = {"fine": "good", "look": "warn", "flagged": "bad"}
 
 
 class DragGrip(QWidget):
@@ -51,8 +50,8 @@ class SafetyBar(QWidget):
 
     def show_verdict(self, share: float, verdict: str, sentence: str) -> None:
         """share: distance over class spread; from 1 on the bar is full."""
-        self._share, self._token = share, SAFETY_TOKENS.get(verdict, "muted")
-        self.setAccessibleName(f"{SAFETY_WORDS.get(verdict, verdict)}: {sentence}")
+        self._share, self._token = share, SAFETY_TOKENS[verdict]
+        self.setAccessibleName(sentence)
         set_plain_tooltip(self, sentence)
         self.show()
         self.update()

@@ -154,6 +154,7 @@ class TransformForm(Panel):
     """Follows what is chosen. `strips_wanted` says that the strips of the shown step need pictures."""
 
     strips_wanted = Signal()
+    sweep_wanted = Signal()
 
     def __init__(self, draft: PipelineDraft, parent: QWidget | None = None):
         super().__init__("Settings", name="augment.form", margins=False, parent=parent)
@@ -166,6 +167,11 @@ class TransformForm(Panel):
         self.reset_button = button(
             "Reset", small=True, kind="quiet", name="augment.form.reset", tooltip="Back to the defaults", on_click=self.reset
         )
+        self.sweep_button = icon_button(
+            "scales", "Measure at which strength labels change\nOn some images, by the distance to other classes", small=True,
+            name="augment.form.sweep", on_click=self.sweep_wanted.emit,
+        )  # fmt: skip
+        self.head.addWidget(self.sweep_button)
         self.head.addWidget(self.reset_button)
         self.banner = Banner(name="augment.form.problem")
         holder = QVBoxLayout()
@@ -194,6 +200,7 @@ class TransformForm(Panel):
                 row.set_value(step.params.get(name, row.param.default))
             self._show_children(step)
         self._check()
+        self.sweep_button.setVisible(bool(self.strips()) and self._draft.store.dataset is not None)
         self.reset_button.setVisible(step is not None and bool(self.rows))
         self.reset_button.setEnabled(step is not None and bool(step.params))
 

@@ -9,9 +9,13 @@ from PySide6.QtWidgets import QHBoxLayout, QVBoxLayout, QWidget
 
 from studio.catalog.augments.catalog import catalog
 from studio.core.experiment import Experiment
+from studio.core.path_text import path_to_text
+from studio.dataset.look import Hint, hints
 from studio.gui.context import Context
 from studio.gui.page import Page
-from studio.gui.pages.augment.advice import Advice, advice_for
+from studio.gui.pages.augment.advice import Advice, advice_for, without
+from studio.gui.pages.augment.cards import SAFETY_TOKENS
+from studio.gui.pages.augment.cost import network_speed, num_loaders, slow_words
 from studio.gui.pages.augment.draft import MIX_TITLES, MIXES, PipelineDraft
 from studio.gui.pages.augment.effects import Effects
 from studio.gui.pages.augment.exchange import PipelineExchange
@@ -21,10 +25,15 @@ from studio.gui.pages.augment.large import LargeVariant
 from studio.gui.pages.augment.pipeline import PipelinePanel
 from studio.gui.pages.augment.presets import PresetBar
 from studio.gui.pages.augment.preview import PreviewPanel
+from studio.gui.pages.augment.safety import SafetyCheck, Verdict
+from studio.gui.pages.augment.words import title_of
 from studio.gui.theme import px
 from studio.gui.widgets import Banner, EmptyState, IconLabel, PlainLabel, button, splitter
+from studio.gui.wording import percent
 
 _PICTURES = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff", ".gif", ".avif")
+_MOST_ADVICE = 2
+_NUM_LOOKED = 48  # pictures whose looks are measured
 _PIPELINES = (".json", ".yaml", ".yml")
 _GROUP_TITLES = {"blur and noise": "Blur & noise", "combine": "Combine", "policies": "Policies"}
 
@@ -60,6 +69,10 @@ class AugmentPage(Page):
         self.body.addWidget(row, 1)
         self.body.addWidget(self.gallery)
         self.effects = Effects(context, self.draft, self.preview.subjects, self.gallery, self.form, self)
+        self.safety = SafetyCheck(context, self.draft, self)
+        self._looked = ""  # the folder whose pictures have been looked at
+        self._hints: tuple[Hint, ...] = ()
+        self._slow = ""  # why loading becomes the slowest part
         self.large = LargeVariant(self)
         self._connect()
         self.draft.choose((0,))
@@ -75,18 +88,25 @@ class AugmentPage(Page):
         self.pipeline.list.decoded.clicked.connect(lambda: self.context.shell.go_to("data"))
         self.pipeline.list.resized.clicked.connect(lambda: self.context.shell.go_to("model"))
         self.draft.changed.connect(self._show)
+        self.draft.changed.connect(self._show_safety)
         self.store.experiment_changed.connect(self._on_store_experiment_changed)
-        self.store.dataset_changed.connect(lambda _: self._show_advice())
+        self.store.dataset_changed.connect(lambda _: self._look())
+        self.safety.changed.connect(self._show_safety)
+        self.safety.sweep_came.connect(self._on_sweep_came)
+        self.form.sweep_wanted.connect(lambda: self.safety.sweep(self.form.strips()))
 
     # What is shown
 
     def activate(self) -> None:
         self.preview.set_active(True)
         self.effects.set_active(True)
+        self.safety.set_active(True)
+        self._look()
 
     def deactivate(self) -> None:
         self.preview.set_active(False)
         self.effects.set_active(False)
+        self.safety.set_active(False)
 
     def is_busy(self) -> bool:
         return self.preview.is_busy
@@ -105,7 +125,7 @@ class AugmentPage(Page):
         self._show_advice()
 
     def _show_advice(self) -> None:
-        found = advice_for(self.store.experiment, self.store.dataset)[:2]
+        found = [*self._warnings(), *advice_for(self.store.experiment, self.store.dataset, self._hints)][:_MOST_ADVICE]
         if not self.empty.isHidden():
             found = [each for each in found if each.values.get("augment.preset") != "light"]  # what the empty state says already
         while self.pipeline.foot.count() > 1:
@@ -118,11 +138,65 @@ class AugmentPage(Page):
         self.pipeline.foot_holder.setVisible(has_foot)
         self.pipeline.foot_line.setVisible(has_foot)
 
+    def _warnings(self) -> list[Advice]:
+        """What has been measured: steps that can change the label, and a pipeline that the network waits for."""
+        found = [Advice(self._slow, is_warning=True)] if self._slow else []
+        for index, verdict in self.safety.flagged():
+            name = self.draft.steps[index].name
+            off = without(self.draft.augment, (name,))
+            words = f"{title_of(name)} can change what a picture shows: {percent(verdict.ratio, 0)} of the way to the nearest other class."
+            found.append(Advice(words, *(off or ()), is_warning=True))
+        return found
+
+    def _show_safety(self) -> None:
+        for card, step in zip(self.pipeline.list.cards, self.draft.steps, strict=False):
+            verdict = self.safety.verdict_of(step) if step.is_on else None
+            if verdict is not None:
+                card.safety.show_verdict(verdict.ratio, verdict.verdict, verdict.sentence)
+            else:
+                card.safety.hide()
+        self._show_advice()
+
+    def _on_sweep_came(self, param: str, index: int, verdict: Verdict) -> None:
+        row = self.form.rows.get(param)
+        if row is not None and row.strip is not None:
+            row.strip.show_verdict(index, verdict.ratio, SAFETY_TOKENS[verdict.verdict], verdict.sentence)
+
+    def _look(self) -> None:
+        """What names and looks of the images advise; the looks are read beside the window."""
+        dataset = self.store.dataset
+        self._hints = tuple(hints(dataset.classes, None)) if dataset is not None else ()
+        self._show_advice()
+        if dataset is None or not self.preview.is_active or self._looked == dataset.root:
+            return
+        self._looked = dataset.root
+        samples = dataset.part("train")
+        chosen = samples[:: max(1, len(samples) // _NUM_LOOKED)][:_NUM_LOOKED]
+        self.context.preview.call(
+            "look",
+            {"paths": [path_to_text(dataset.path_of(s)) for s in chosen], "classes": list(dataset.classes)},
+            lambda result: self._on_looked(dataset.root, result),
+            lambda error: None,
+            key="augment.look",
+        )
+
+    def _on_looked(self, root: str, result: dict) -> None:
+        if self.store.dataset is not None and self.store.dataset.root == root:
+            self._hints = tuple(Hint(**{**raw, "avoid": tuple(raw["avoid"])}) for raw in result["hints"])
+            self._show_advice()
+
     def _take_advice(self, advice: Advice) -> None:
         self.store.set(advice.values, advice.action.lower())
 
     def _on_preview_answered(self, result: dict) -> None:
-        self.pipeline.show_cost(result)
+        cost = result.get("ms_per_image")
+        self.pipeline.show_cost(cost)
+        experiment = self.store.experiment
+        speed = network_speed(experiment, self.context.runs.finished)
+        slow = slow_words(cost, num_loaders(experiment.training.workers, speed.device), speed)
+        if slow != self._slow:
+            self._slow = slow
+            self._show_advice()
         faults: dict[int, str] = {}
         for variant in self.preview.grid.variants:
             for each in variant.drawn if variant is not None else ():
@@ -221,7 +295,8 @@ class AdviceLine(QWidget):
         row = QHBoxLayout(self)
         row.setContentsMargins(0, 0, 0, 0)
         row.setSpacing(px(8))
-        row.addWidget(IconLabel("lightbulb", "accent", 16), 0, Qt.AlignmentFlag.AlignTop)
+        icon = ("warning", "warn") if advice.is_warning else ("lightbulb", "accent")
+        row.addWidget(IconLabel(*icon, 16), 0, Qt.AlignmentFlag.AlignTop)
         words = QVBoxLayout()
         words.setSpacing(px(2))
         words.addWidget(PlainLabel(advice.sentence, "label", wrap=True))

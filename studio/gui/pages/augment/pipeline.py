@@ -288,7 +288,6 @@ class PipelinePanel(Panel):
         num_on, num = self._draft.num_on, len(self._draft.steps)
         self.set_subtitle(f"{num_on} on" if num_on == num else f"{num_on} of {num} on")
 
-    def show_cost(self, result: dict) -> None:
-        """What an image costs, measured on what the preview has just computed."""
-        cost = result.get("ms_per_image")
-        self.cost_label.setText(f"{cost:.1f}{NBSP}ms per image" if cost is not None else "")
+    def show_cost(self, ms_per_image: float | None) -> None:
+        """What an image costs one core, measured on what the preview has just computed; None where it is not known."""
+        self.cost_label.setText(f"{ms_per_image:.1f}{NBSP}ms per image" if ms_per_image is not None else "")

@@ -297,6 +297,10 @@ class PreviewPanel(Panel):
 
     # Asking
 
+    @property
+    def is_active(self) -> bool:
+        return self._is_active
+
     def set_active(self, is_active: bool) -> None:
         """Off while another page is in front: then nothing is asked."""
         self._is_active = is_active

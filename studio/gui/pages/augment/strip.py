@@ -8,6 +8,7 @@ from PySide6.QtWidgets import QSizePolicy, QToolTip, QWidget
 
 from studio.gui.pages.augment.words import value_in_words
 from studio.gui.theme import colour, font, pen, px
+from studio.gui.widgets import plain_tooltip
 from studio.gui.widgets.thumb import paint_cover
 
 NUM_STEPS = 5
@@ -31,6 +32,7 @@ class StrengthStrip(QWidget):
         self._range: tuple[float, float] = (values[0], values[-1])
         self._current, self._hovered = 0, -1
         self._failure = ""
+        self._verdicts: dict[int, tuple[float, str, str]] = {}  # ratio, token, sentence
         self.setObjectName(name)
         self.setFocusPolicy(Qt.FocusPolicy.TabFocus)
         self.setMouseTracking(True)
@@ -53,6 +55,15 @@ class StrengthStrip(QWidget):
         self.setToolTip("")
         self.update()
 
+    def show_verdict(self, index: int, ratio: float, token: str, sentence: str) -> None:
+        """Whether the label is safe at this strength: a bar under the picture, full where another class is reached."""
+        self._verdicts[index] = (ratio, token, sentence)
+        self.update()
+
+    def verdict_words(self, index: int) -> str:
+        """What was measured at a step; empty where nothing was."""
+        return self._verdicts[index][2] if index in self._verdicts else ""
+
     def is_inside(self, index: int) -> bool:
         low, high = self._range
         slack = 1e-6 * max(1.0, abs(high), abs(low))
@@ -61,7 +72,9 @@ class StrengthStrip(QWidget):
         return low - slack <= self.values[index] <= high + slack
 
     def _describe(self) -> None:
-        self.setAccessibleDescription(f"Step {self._current + 1} of {len(self.values)}: {value_in_words(self.values[self._current])}")
+        self.setAccessibleDescription(
+            f"Step {self._current + 1} of {len(self.values)}: {value_in_words(self.values[self._current])}. {self.verdict_words(self._current)}"
+        )
 
     def tile(self, index: int) -> QRectF:
         gap = px(4)
@@ -75,8 +88,8 @@ class StrengthStrip(QWidget):
         index = self._index_at(event.position())
         if index != self._hovered:
             self._hovered = index
-            words = self._failure or (f"Set the nearer end to {value_in_words(self.values[index])}" if index >= 0 else "")
-            QToolTip.showText(event.globalPosition().toPoint(), words if index >= 0 else "", self)
+            lines = [self._failure or f"Set the nearer end to {value_in_words(self.values[index])}", self.verdict_words(index)]
+            QToolTip.showText(event.globalPosition().toPoint(), plain_tooltip("\n".join(filter(None, lines))) if index >= 0 else "", self)
             self.update()
 
     def leaveEvent(self, event) -> None:
@@ -118,6 +131,16 @@ class StrengthStrip(QWidget):
             elif index == self._hovered:
                 painter.setPen(pen("outline"))
                 painter.drawRoundedRect(tile.adjusted(0.5, 0.5, -0.5, -0.5), 4, 4)
+            if index in self._verdicts:
+                ratio, token, _ = self._verdicts[index]
+                bar = QRectF(tile.left() + 3, tile.bottom() - px(6), tile.width() - 6, px(3))
+                painter.setPen(Qt.PenStyle.NoPen)
+                painter.setBrush(colour("window", 0.84))
+                painter.drawRoundedRect(bar.adjusted(-1, -1, 1, 1), 2, 2)
+                painter.setBrush(colour(token))
+                painter.drawRoundedRect(
+                    QRectF(bar.left(), bar.top(), max(bar.height(), bar.width() * min(1.0, ratio)), bar.height()), 1.5, 1.5
+                )
             painter.setPen(colour("text2" if is_inside else "muted"))
             place = QRectF(tile.left() - px(3), tile.bottom() + 1, tile.width() + px(6), self.height() - tile.bottom())
             painter.drawText(place, int(Qt.AlignmentFlag.AlignHCenter | Qt.AlignmentFlag.AlignTop), value_in_words(value))

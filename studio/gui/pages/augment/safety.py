@@ -1,0 +1,190 @@
+"""Label safety: whether a step leaves pictures closer to their own class than to another one, measured by the probe worker."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from PySide6.QtCore import QObject, QTimer, Signal
+
+from studio.core.experiment import Augment, TransformSpec
+from studio.core.path_text import path_to_text
+from studio.gui.context import Context
+from studio.gui.pages.augment.ask import plain_experiment
+from studio.gui.pages.augment.draft import PipelineDraft
+from studio.gui.wording import percent
+
+_ASK_AFTER_MS = 1200  # after the last edit: a measurement takes seconds
+_NUM_SAMPLES = 16
+_MOST_CLASSES = 16
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """`ratio`: how far a step moves a picture, over the distance to the nearest picture of another class."""
+
+    ratio: float
+    verdict: str  # fine, look or flagged
+    accuracy: float | None = None
+    accuracy_before: float | None = None
+
+    @property
+    def sentence(self) -> str:
+        words = {
+            "fine": "Labels are safe",
+            "look": "Look whether the class can still be told",
+            "flagged": "Can change what the picture shows",
+        }[self.verdict]
+        text = f"{words}: moved by {percent(self.ratio, 0)} of the way to the nearest other class"
+        if self.accuracy is not None and self.accuracy_before is not None:
+            text += f", right answers {percent(self.accuracy_before, 0)} before, {percent(self.accuracy, 0)} after"
+        return f"{text}."
+
+
+class SafetyCheck(QObject):
+    """Measures the steps that are on, each once as it is set, when the pipeline has been at rest; never while a run goes on."""
+
+    changed = Signal()
+    sweep_came = Signal(str, int, object)  # parameter, step of the strip, Verdict
+
+    def __init__(self, context: Context, draft: PipelineDraft, parent: QObject | None = None):
+        super().__init__(parent)
+        self._context, self._draft = context, draft
+        self._is_active = False
+        self._known: dict[tuple, Verdict] = {}
+        self._asked: tuple = ()
+        self._asked_steps: tuple[TransformSpec, ...] = ()
+        self._before: float | None = None
+        self.problem = ""  # why it could not be measured
+        self._timer = QTimer(self, singleShot=True, interval=_ASK_AFTER_MS)
+        self._timer.timeout.connect(self.measure)
+        draft.changed.connect(self._timer.start)
+        context.store.dataset_changed.connect(lambda _: self._forget())
+
+    def set_active(self, is_active: bool) -> None:
+        self._is_active = is_active
+        if is_active:
+            self._timer.start()
+        else:
+            self._timer.stop()
+
+    def verdict_of(self, step: TransformSpec) -> Verdict | None:
+        return self._known.get(_key(step))
+
+    def flagged(self) -> list[tuple[int, Verdict]]:
+        """Steps that are on and can change the label, by their place."""
+        found = [(i, self.verdict_of(step)) for i, step in enumerate(self._draft.steps) if step.is_on and step.p > 0]
+        return [(i, verdict) for i, verdict in found if verdict is not None and verdict.verdict == "flagged"]
+
+    def _forget(self) -> None:
+        self._known.clear()
+        self._asked, self.problem = (), ""
+        self.changed.emit()
+        self._timer.start()
+
+    def samples(self) -> list[dict[str, str]]:
+        """Training images of as many classes as fit, the same number of each."""
+        dataset = self._context.store.dataset
+        if dataset is None:
+            return []
+        by_class: dict[str, list] = {}
+        for sample in dataset.part("train"):
+            by_class.setdefault(sample.label, []).append(sample)
+        classes = list(by_class)[:: max(1, len(by_class) // _MOST_CLASSES)][:_MOST_CLASSES]
+        if len(classes) < 2:
+            return []
+        each = max(1, _NUM_SAMPLES // len(classes))
+        chosen = [sample for name in classes for sample in by_class[name][:each]]
+        return [{"path": path_to_text(dataset.path_of(s)), "label": s.label} for s in chosen]
+
+    def _run(self) -> str | None:
+        """The best run on the same images, whose network knows the classes better than the bundled one."""
+        source = self._context.store.experiment.data.source
+        usable = [
+            e for e in self._context.runs.finished if e.state.best and e.experiment.data.source == source and e.folder.has_checkpoint()
+        ]
+        best = max(usable, key=lambda e: e.state.best.validation_top1, default=None)
+        return path_to_text(best.folder.path) if best else None
+
+    def measure(self) -> None:
+        """Ask about the steps that are not known yet."""
+        steps = tuple(s for s in self._draft.steps if s.is_on and s.p > 0 and _key(s) not in self._known)
+        samples = self.samples()
+        if not self._is_active or not steps or not samples or self._context.runs.active is not None:
+            return
+        question = tuple(map(_key, steps))
+        if question != self._asked:
+            self._ask(question, steps, samples, self._run())
+
+    def _ask(self, question: tuple, steps: tuple[TransformSpec, ...], samples: list, run: str | None) -> None:
+        self._asked = question
+        self._context.probe.call(
+            "label_safety",
+            {"experiment": self._experiment(steps), "samples": samples, "run": run},
+            lambda result: self._on_result(question, steps, result),
+            lambda error: self._on_error(question, steps, samples, run, error.sentence),
+            on_part=lambda part: self._on_part(question, steps, part),
+            key="augment.safety",
+        )
+
+    def _experiment(self, steps: tuple[TransformSpec, ...]) -> dict[str, Any]:
+        return plain_experiment(self._context.store.experiment, Augment(preset="custom", transforms=steps))
+
+    def _on_part(self, question: tuple, steps: tuple[TransformSpec, ...], part: dict[str, Any]) -> None:
+        if "ratio" in part:
+            self._known[_key(steps[part["step"]])] = Verdict(part["ratio"], part["verdict"], part["accuracy"])
+            if question == self._asked:
+                self.changed.emit()
+
+    def _on_result(self, question: tuple, steps: tuple[TransformSpec, ...], result: dict[str, Any]) -> None:
+        for step in steps:
+            known = self._known.get(_key(step))
+            if known is not None and result.get("accuracy") is not None:
+                self._known[_key(step)] = Verdict(known.ratio, known.verdict, known.accuracy, result["accuracy"])
+        if question == self._asked:
+            self.problem = ""
+            self.changed.emit()
+
+    def _on_error(self, question: tuple, steps: tuple, samples: list, run: str | None, sentence: str) -> None:
+        if question != self._asked:
+            return
+        if run is not None:  # its network may be gone or know other classes: the bundled one can do it too
+            self._ask(question, steps, samples, None)
+            return
+        self.problem = sentence
+        self.changed.emit()
+
+    # Every strength of a parameter
+
+    def sweep(self, strips: dict[str, tuple[float, ...]]) -> None:
+        """Measure the chosen step at all steps of its strips, one parameter after the other."""
+        step, samples = self._draft.current_step, self.samples()
+        if step is None or not samples:
+            return
+        params = list(strips)
+
+        def ask(index: int) -> None:
+            if index == len(params) or self._draft.current_step is None or self._draft.current_step.name != step.name:
+                return
+            param, values = params[index], list(strips[params[index]])
+            self._context.probe.call(
+                "label_safety",
+                {
+                    "experiment": self._experiment((step,)), "samples": samples, "run": None,
+                    "sweep": {"step": 0, "param": param, "values": values},
+                },
+                lambda result: ask(index + 1),
+                lambda error: ask(index + 1),
+                on_part=lambda part: self._on_sweep(param, values, part),
+                key="augment.safety.sweep",
+            )  # fmt: skip
+
+        ask(0)
+
+    def _on_sweep(self, param: str, values: list[float], part: dict[str, Any]) -> None:
+        if "ratio" in part and part["value"] in values:
+            self.sweep_came.emit(param, values.index(part["value"]), Verdict(part["ratio"], part["verdict"], part["accuracy"]))
+
+
+def _key(step: TransformSpec) -> tuple:
+    return step.name, repr(sorted(step.params.items())), repr(step.of)
