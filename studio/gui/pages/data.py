@@ -24,11 +24,12 @@ from studio.gui.pages.data_pixels import PixelPanel
 from studio.gui.pages.data_split import PART_TITLES, Shares, SplitBar
 from studio.gui.pages.data_start import Start
 from studio.gui.pages.data_state import Loading, Trouble, reading_words
+from studio.gui.pages.data_synthetic import SyntheticRow
 from studio.gui.pages.data_welcome import Welcome
 from studio.gui.theme import px
 from studio.gui.widgets import Panel, button, splitter
 from studio.gui.widgets.thumb import ThumbLoader
-from studio.gui.wording import counted, num_bytes
+from studio.gui.wording import count, counted, num_bytes
 
 _LAYOUT_CHOICES = (("auto", "Find the layout"), *LAYOUT_TITLES.items())
 
@@ -105,6 +106,8 @@ class DataPage(Page):
         row.setContentsMargins(px(12), 0, px(12), px(6))
         row.addWidget(self.split_bar)
         panel.body.addLayout(row)
+        self.synthetic = SyntheticRow(self.context)
+        panel.body.addWidget(self.synthetic)
         self.class_list = ClassList(name="data.classes.list")
         panel.body.setSpacing(0)
         panel.body.setContentsMargins(0, 0, 0, px(8))
@@ -203,7 +206,8 @@ class DataPage(Page):
             words = LAYOUT_TITLES.get(dataset.layout, dataset.layout)
         if dataset is not self._sized[0]:
             self._sized = (dataset, num_bytes(dataset.num_bytes))
-        facts = (counted(len(dataset.samples), "image"), counted(len(dataset.classes), "class", "classes"), self._sized[1], words)
+        made = [f"{count(len(dataset.synthetic))} synthetic"] if dataset.synthetic else []
+        facts = (counted(len(dataset.samples), "image"), *made, counted(len(dataset.classes), "class", "classes"), self._sized[1], words)
         self.set_subtitle(" · ".join(facts))
 
     def _show_dataset(self) -> None:
@@ -213,6 +217,7 @@ class DataPage(Page):
         totals = Counter(s.split for s in now.samples)
         counts = {part: totals[part] for part in PART_TITLES}
         self.split_bar.set_state(Shares(data.validation_fraction, data.test_fraction), counts, _fixed_split_reason(dataset))
+        self.synthetic.show_state(dataset, data)
         marks = Counter(id_ for issue in self.context.scan.issues if issue.severity != "note" for id_ in issue.ids)
         self.images.show_state(dataset, data, marks)
         self._show_issues()
@@ -328,6 +333,7 @@ class DataPage(Page):
         menu.addAction("Open folder…\tCtrl+O").triggered.connect(lambda: self.context.shell.open_folder_dialog())
         menu.addAction("Open CSV…").triggered.connect(lambda: self.start.pick_table())
         menu.addAction("Locate this folder anew…").triggered.connect(lambda: self.start.locate())
+        menu.addAction("Mark a folder as synthetic…").triggered.connect(lambda: self.synthetic.ask_for_folder())
         menu.addAction("Show in file manager").triggered.connect(lambda: self._on_reveal_clicked())
         menu.addSeparator()
         chosen = self.store.experiment.data.layout

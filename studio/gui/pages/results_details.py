@@ -29,7 +29,8 @@ def facts(row: RunRow) -> list[tuple[str, str]]:
         lines.append(("Test images", count(state.test.num_images)))
     if d := state.description:
         lines += [
-            ("Train on", counted(d.num_train, "image")), ("Validate on", counted(d.num_validation, "image")), ("Device", f"{shown(d.device_name)}, {d.precision}"),
+            ("Train on", counted(d.num_train, "image")),
+            *([("Synthetic", f"{counted(d.num_synthetic, 'image')}, {count(d.num_synthetic_per_epoch)} per epoch")] if d.num_synthetic else []), ("Validate on", counted(d.num_validation, "image")), ("Device", f"{shown(d.device_name)}, {d.precision}"),
             ("Batch", counted(d.batch_size, "image")),
         ]  # fmt: skip
     if state.finished:
