@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+
 from studio.catalog.augments import Tally
 from studio.catalog.augments.catalog import catalog
 from studio.engine.reporter import Reporter
@@ -55,7 +57,15 @@ class Feeding:
     def _judge(self) -> None:
         spent = sum(self._all.seconds.values()) / max(1, self._num_workers)
         busy_s = self._seconds - self._waited_s
-        is_waiting = self._waited_s > WAITS_FROM * self._seconds and spent > BLAMED_FROM * self._waited_s
+        is_waiting = self._waited_s > WAITS_FROM * self._seconds
+        if is_waiting and spent <= BLAMED_FROM * self._waited_s:
+            self._is_slow_told = True
+            self._reporter.warn(
+                "data-wait",
+                f"The network waits {self._waited_s / self._seconds:.0%} of the time for images to be read and decoded.",
+                self._what_to_change(),
+            )
+            return
         if not is_waiting or busy_s <= 0:
             self._all.seconds, self._seconds, self._waited_s, self._num_images = {}, 0.0, 0.0, 0  # look at the next stretch
             return
@@ -69,6 +79,12 @@ class Feeding:
             f"{_title(name)} takes {worst / sum(self._all.seconds.values()):.0%} of that time.",
             f"Remove {_title(name)} or lower its probability, or use more loader workers.",
         )
+
+    def _what_to_change(self) -> str:
+        cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+        if self._num_workers < cores - 1 and cores > 2:
+            return f"Use more loader workers: {self._num_workers} now, this computer has {cores} cores."
+        return "Make smaller copies of large images, put them on a faster drive, or freeze more of the network and keep its features."
 
 
 def _title(name: str) -> str:

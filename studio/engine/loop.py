@@ -31,12 +31,13 @@ from studio.engine.mix import draw_mix, mixed_loss
 from studio.engine.plan import evaluation_requests, images_of_step, training_requests
 from studio.engine.prefix import chunk_size
 from studio.engine.recovery import RECOVERABLE, Recovery
-from studio.engine.setup import Setup, checkpoint_state, freeze_for
+from studio.engine.setup import Held, Setup, checkpoint_state, freeze_for
 from studio.engine.steps import Step, StepBuffer
 
 PAUSE_POLL_S = 0.1
 NUM_NAMED = 20  # frozen tensors that changed
 SAVE_SHARE = 0.02  # of the time goes into checkpoints in mid-epoch, at most
+CHEAP_BYTES = 20_000_000  # a checkpoint up to this size is written after every epoch, however short
 LEAST_FOLDED = 64  # images to score: folding batch norms costs a few forward passes
 
 
@@ -215,6 +216,7 @@ def thaw(s: Setup) -> None:
     thawed, frozen = freeze_for(s, p.epoch)
     if s.network.plan == before:
         return
+    save_held(s)  # it shares the weights that were frozen until now
     for group, was_trained in zip(s.optimiser.param_groups, trained, strict=True):
         if group["trains"] and not was_trained:
             begin_anew(s.optimiser, group)
@@ -385,7 +387,7 @@ def validate_epoch(s: Setup) -> None:
             seconds=seconds,
         )
     )
-    save(s, is_best)
+    keep_epoch(s, is_best)
 
 
 def evaluate(s: Setup, part: str) -> tuple[Scores, Answers]:
@@ -446,18 +448,48 @@ def write_part(s: Setup, part: str, scores: Scores, answers: Answers) -> None:
     s.reporter.with_room(lambda: write_results(s.folder.results_path, part, s.dataset.classes, scores, answers, ids, s.progress.step))
 
 
+def keep_epoch(s: Setup, is_best: bool) -> None:
+    """Save at the end of an epoch, unless epochs are so short that saving large weights would take more than its share of the time: then what
+    is best is held in memory, and written with the next checkpoint, at the latest before the run ends or other layers train."""
+    is_due = s.saved_bytes < CHEAP_BYTES or time.monotonic() - s.saved_at >= s.save_seconds / SAVE_SHARE
+    is_last = s.progress.epoch >= s.experiment.schedule.epochs or _has_stalled(s)
+    is_due |= is_last or s.control.stops_after_epoch or s.control.is_save_wanted
+    if s.ranks.from_first(lambda: is_due):
+        save(s, is_best)
+    elif is_best:
+        s.held = Held(s.progress.step, _copied(s, tensors_of(s)), checkpoint_state(s))
+
+
+def _copied(s: Setup, tensors: dict[str, dict[str, torch.Tensor]]) -> dict[str, dict[str, torch.Tensor]]:
+    """Copies of what steps change; weights that are frozen stay the same until other layers train."""
+    frozen = {name for name, weight in s.network.module.named_parameters() if not weight.requires_grad}
+    return {
+        kind: {name: t if kind == "model" and name in frozen else t.clone() for name, t in values.items()}
+        for kind, values in tensors.items()
+    }
+
+
+def save_held(s: Setup) -> None:
+    """Write the best epoch where it is held in memory only."""
+    held, s.held = s.held, None
+    if held is not None and held.step != s.progress.step:
+        s.ranks.from_first(lambda: _save(s, True, held))
+
+
 def save(s: Setup, is_best: bool = False) -> str:
     """Save a checkpoint, waiting for room on a full disk; returns its path relative to the run folder."""
     s.control.is_save_wanted = False
+    save_held(s)
     return s.ranks.from_first(lambda: _save(s, is_best))  # the others read it later, so they wait until it is there
 
 
-def _save(s: Setup, is_best: bool) -> str:
-    saved = s.reporter.with_room(lambda: save_checkpoint(s.folder, s.progress.step, **tensors_of(s), state=checkpoint_state(s)))
-    s.save_seconds = saved.seconds
+def _save(s: Setup, is_best: bool, held: Held | None = None) -> str:
+    held = held or Held(s.progress.step, tensors_of(s), checkpoint_state(s))
+    saved = s.reporter.with_room(lambda: save_checkpoint(s.folder, held.step, **held.tensors, state=held.state))
+    s.save_seconds, s.saved_bytes, s.saved_at, s.saved_step = saved.seconds, saved.num_bytes, time.monotonic(), held.step
     path = saved.path.relative_to(s.folder.path).as_posix()
     s.reporter.tell(
-        ev.CheckpointSaved(step=s.progress.step, path=path, num_bytes=saved.num_bytes, is_best=is_best, seconds=round(saved.seconds, 3))
+        ev.CheckpointSaved(step=held.step, path=path, num_bytes=saved.num_bytes, is_best=is_best, seconds=round(saved.seconds, 3))
     )
     return path
 
@@ -483,6 +515,8 @@ def pause(s: Setup) -> None:
 def finish(s: Setup, stopped_early: bool) -> None:
     """Score the best network on the test images where there are any, write the figures, say that it is done."""
     p = s.progress
+    if s.saved_step != p.step and s.ranks.is_alone:
+        save(s)
     sha256 = state_sha256(*tensors_of(s).values())
     test = None
     if len(s.parts["test"]):

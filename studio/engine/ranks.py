@@ -157,7 +157,7 @@ class Silence:
     def running_seconds(self) -> float:
         return 0.0
 
-    def wants_samples(self) -> bool:
+    def wants_samples(self, _every_s: float = 0.0) -> bool:
         return False
 
     def _nothing(self, *_args, **_options) -> None:

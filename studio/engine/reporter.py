@@ -24,6 +24,7 @@ T = TypeVar("T")
 STEPS_EVERY_S = 0.1
 SYSTEM_EVERY_S = 1.0
 SAMPLES_EVERY_S = 2.0
+SAMPLES_OF_FEATURES_EVERY_S = 10.0  # their pictures have to be read again for it, which takes longer than some epochs
 TILE_PX = 96
 NUM_TILES = 12
 RESERVE_BYTES = 256 * 1024  # freed when the disk is full, so that the journal can still say so
@@ -204,8 +205,8 @@ class Reporter:
             )
         )
 
-    def wants_samples(self) -> bool:
-        return time.monotonic() - self._last_samples >= SAMPLES_EVERY_S
+    def wants_samples(self, every_s: float = SAMPLES_EVERY_S) -> bool:
+        return time.monotonic() - self._last_samples >= every_s
 
     def samples(
         self, step: int, images_NHWC: np.ndarray, ids: list[str], labels: list[str], predictions: list[str], losses: list[float]

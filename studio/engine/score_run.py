@@ -20,7 +20,8 @@ from studio.engine.network import Trained, load_trained
 from studio.engine.plan import evaluation_requests
 from studio.engine.predict import Predictor
 
-BATCH_SIZE = 32
+BATCH_SIZE = 32  # on a GPU
+LONG_PASS = 64  # images from which preparing the network pays
 
 Progress = Callable[[int, int | None, str], None]
 

@@ -50,6 +50,15 @@ CACHE_SHARE = 0.25  # of the memory that is free at the start, for decoded image
 NUM_AT_ONCE = NUM_KEPT + 2  # checkpoints on the disk: those kept, the best, and the one being written
 
 
+@dataclass(frozen=True)
+class Held:
+    """A checkpoint that is not written yet: its step, all tensors and its state."""
+
+    step: int
+    tensors: dict[str, dict[str, torch.Tensor]]
+    state: dict
+
+
 @dataclass
 class Setup:
     """A run ready to go. Parts of the data lie one after the other: index i is `samples[i]`, training images first."""
@@ -87,6 +96,10 @@ class Setup:
     fitted_for: tuple[bool, ...] = ()  # what was frozen when the memory of a step was looked at
     ranks: Ranks = field(default_factory=Ranks)
     save_seconds: float = 0.0  # that the last checkpoint took
+    saved_bytes: int = 0  # of the last checkpoint of this session
+    saved_at: float = 0.0  # by the monotonic clock
+    saved_step: int = -1  # of the newest checkpoint
+    held: Held | None = None  # the best epoch, while it is not written yet
     edit_events: tuple[ExperimentEdited, ...] = ()  # of all sessions; some may lie ahead after a resume
     edits: tuple[Edit, ...] = ()  # what follows from them
 
@@ -328,6 +341,7 @@ def restore(setup: Setup, checkpoint: Checkpoint) -> None:
         del setup.optimiser.found_inf
     setup.average = None
     restore_optimiser(setup.optimiser, module, load_file(checkpoint.path / OPTIMISER))
+    setup.held, setup.saved_step = None, checkpoint.step
     setup.micro_batch = checkpoint.state.get("micro_batch", 0)
     if checkpoint.state.get("scaler"):
         setup.scaler.load_state_dict(checkpoint.state["scaler"])

@@ -14,7 +14,7 @@ from studio.engine.control import StopAsked
 from studio.engine.failure import DataGone, LossNotFinite, NoReadableImages
 from studio.engine.loader import Batch, WorkerDied
 from studio.engine.ranks import Ranks
-from studio.engine.reporter import NUM_TILES, STEPS_EVERY_S
+from studio.engine.reporter import NUM_TILES, SAMPLES_EVERY_S, SAMPLES_OF_FEATURES_EVERY_S, STEPS_EVERY_S
 
 
 class Step:
@@ -144,7 +144,7 @@ class StepBuffer:
                 f"The gradient exploded at step {step + 1:,}: its norm is {norm:.3g}, that of the steps before was {median:.3g}.",
                 f"Clip gradients at {float(f'{2 * median:.1g}'):g}, or lower the learning rate. Both can be changed while the run goes on.",
             )
-        if s.reporter.wants_samples():
+        if s.reporter.wants_samples(SAMPLES_OF_FEATURES_EVERY_S if self._last[0].features is not None else SAMPLES_EVERY_S):
             self._report_samples()
         s.feeding.after_steps(self._tally, sum(self._sizes), seconds, self._waited_s)
         self._figures, self._sizes, self._rates, self._tally = [], [], [], Tally()

@@ -15,6 +15,7 @@ from safetensors.torch import load_file
 
 from studio.core import event as ev
 from studio.core.experiment import Experiment
+from studio.engine import loop
 from studio.engine import prefix as prefix_module
 from studio.engine.checkpoint import find_checkpoint
 from studio.engine.cut import find_cut
@@ -223,3 +224,20 @@ def test_large_rows_of_views_take_half_the_room_and_exact_ones_every_bit(tmp_pat
         )
     views, exact = kept
     assert views == pytest.approx(4 * exact / 2, rel=0.1)
+
+
+def test_short_epochs_hold_the_best_in_memory_and_lose_nothing(tmp_path, monkeypatch):
+    values = FROZEN | {"augment__preset": "none", "schedule__epochs": 6, "model__thaw": {"stage 4": 4}}
+    plain, held = small_run(tmp_path / "a", **values), small_run(tmp_path / "b", **values)
+    assert train_here(plain) == 0
+    monkeypatch.setattr(loop, "CHEAP_BYTES", 0)
+    monkeypatch.setattr(loop, "SAVE_SHARE", 1e-9)  # as if saving took for ever
+    assert train_here(held) == 0
+    saved = of_kind(held, ev.CheckpointSaved)
+    assert len(saved) < 6 == len(of_kind(plain, ev.CheckpointSaved))
+    for which in ("best", "last"):
+        ours, theirs = (find_checkpoint(folder, which) for folder in (held, plain))
+        assert ours.step == theirs.step
+        for name, tensor in load_file(theirs.weights_path).items():
+            assert torch.equal(load_file(ours.weights_path)[name], tensor)
+    assert metrics(plain)["state_sha256"] == metrics(held)["state_sha256"]
