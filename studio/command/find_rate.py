@@ -6,6 +6,7 @@ Nothing is kept and no run is made.
 from __future__ import annotations
 
 import argparse
+import tempfile
 from pathlib import Path
 
 from studio.cli import DONE
@@ -23,6 +24,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--data", metavar="DIR", help="a folder with one sub-folder per class, with train/val folders, or a CSV file")
     parser.add_argument("--set", metavar="SECTION.FIELD=VALUE", action="append", default=[], help="change one setting; can be repeated")
     parser.add_argument("--steps", type=int, help="how many rates to try (default: 100, fewer where there are few images)")
+    parser.add_argument(
+        "--sweep", action="store_true", help="train 32 new heads at once on the frozen network, each at another peak, and compare"
+    )
     parser.add_argument("--json", action="store_true", help="end standard output with one line of JSON: suggestions and curve")
 
 
@@ -34,6 +38,8 @@ def run(args: argparse.Namespace) -> int:
 
     be_a_good_neighbour()  # before anything loads torch
     dataset = _images(experiment)
+    if args.sweep:
+        return _sweep(experiment, dataset, args.json)
     test = _tested(experiment, dataset, args.steps)
     _print(test)
     if args.json:
@@ -68,6 +74,36 @@ def _tested(experiment: Experiment, dataset: Dataset, num_steps: int | None) -> 
 
         set_threads(torch, experiment)
         return find_rate(experiment, dataset, progress, num_steps=num_steps)
+
+
+def _sweep(experiment: Experiment, dataset: Dataset, wants_json: bool) -> int:
+    with terminal.Progress("steps") as progress, tempfile.TemporaryDirectory() as scratch:
+        progress(0, None, "Loading torch")
+        import torch
+
+        from studio.engine.main import set_threads
+        from studio.engine.no_compiler import keep_compiler_out
+
+        keep_compiler_out()
+        from studio.engine.head_sweep import peaks_around, sweep_head
+
+        set_threads(torch, experiment)
+        found = sweep_head(experiment, dataset, peaks_around(experiment.schedule.peak_lr), Path(scratch), progress)
+    terminal.say("Only the head trains, without augmentation; validation after the last epoch:")
+    for head in found.heads:
+        mark = "  best" if head is found.best else ""
+        terminal.say(f"  {head.peak:<9.2e} top-1 {head.top1:6.1%}  loss {head.loss:.3f}{mark}")
+    share = found.head_seconds / (found.feature_seconds + found.head_seconds)
+    terminal.say(
+        f"{len(found.heads)} heads, {found.epochs} epochs: {found.feature_seconds + found.head_seconds:.0f} s, {share:.0%} of it for all heads together."
+    )
+    terminal.say(f"Take it: studio train ... --set schedule.peak_lr={found.best.peak:.2g}")
+    if wants_json:
+        terminal.say_json(
+            {"status": "done", "best": found.best.peak, "heads": [head._asdict() for head in found.heads],
+             "feature_seconds": found.feature_seconds, "head_seconds": found.head_seconds}
+        )  # fmt: skip
+    return DONE
 
 
 def _print(test: RateTest) -> None:

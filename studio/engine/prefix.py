@@ -193,6 +193,11 @@ class Prefix:
             features, shown = self._training.get(epoch % self.views, np.array(request.indices))
             yield Batch(NO_IMAGES, shown, features=features.to(self._dtype))
 
+    def everything(self) -> tuple[torch.Tensor, np.ndarray]:
+        """(features of the first view of all training samples, the samples they show)."""
+        features, shown = self._training.get(0, np.arange(len(self._parts["train"])))
+        return features.to(self._dtype), shown
+
     def pictures_of(self, indices: np.ndarray, epoch: int) -> np.ndarray:
         """Training samples as this epoch's view shows them: uint8[N, H, W, 3]."""
         view = epoch % self.views

@@ -183,7 +183,7 @@ def prepare(
     edits = edited(experiment, reporter.earlier_edits)
     groups, _ = network.parameter_groups(experiment.optimiser.weight_decay)
     normaliser = Normaliser(view["mean"], view["std"], device, precision.channels_last)
-    plan = _cache_plan(experiment, source.paths, view, precision, device)
+    plan = cache_plan(experiment, source.paths, view, precision, device)
     if not ranks.is_alone:  # each process sees other images in other epochs
         plan = replace(plan, num_bytes=0)
     setup = Setup(
@@ -264,7 +264,7 @@ def view_for(experiment: Experiment, dataset: Dataset) -> dict:
     }
 
 
-def _cache_plan(experiment: Experiment, paths: tuple[str, ...], view: dict, precision: Precision, device: torch.device) -> CachePlan:
+def cache_plan(experiment: Experiment, paths: tuple[str, ...], view: dict, precision: Precision, device: torch.device) -> CachePlan:
     """What the run may keep of its frozen layers, as asked; training reads features only where its pictures come again."""
     training = experiment.training
     origin = {

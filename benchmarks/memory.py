@@ -1,0 +1,111 @@
+"""Peak memory of training at batch 64: the engine against a plain float32 loop, and what the engine says before its first step.
+
+Each side is a process of its own that runs three steps and then reads its peak from the system. The prediction is what the process held before,
+and what `measure_step` adds to it.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+from benchmarks.capped import obey_cap
+from studio.engine.main import be_a_good_neighbour
+
+BATCH, STEPS = 64, 3
+NETWORKS = (("torchvision", "resnet18"), ("bundled", "tf_efficientnet_lite0"))
+
+
+def main() -> None:
+    capped = obey_cap()
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--data", default=str(Path(__file__).parents[2] / "shared" / "data" / "clothing"))
+    parser.add_argument("--side", nargs=3, metavar=("SIDE", "SOURCE", "NAME"))
+    options = parser.parse_args()
+    if options.side:
+        side, source, name = options.side
+        print(json.dumps({"stock": _stock, "engine": _engine}[side](source, name, options.data)))
+        return
+    print(f"## Peak memory at batch {BATCH}{capped}\n")
+    print("| network | stock fp32 loop | engine | engine : stock | predicted | predicted : measured |")
+    print("|---|---|---|---|---|---|")
+    for source, name in NETWORKS:
+        stock, engine = (_run(side, source, name, options.data) for side in ("stock", "engine"))
+        peak, predicted = engine["peak"], engine["predicted"]
+        print(
+            f"| {name} ({engine['precision']}) | {stock['peak'] / 1e6:,.0f} MB | {peak / 1e6:,.0f} MB | **{peak / stock['peak']:.2f}** | "
+            f"{predicted / 1e6:,.0f} MB | **{predicted / peak:.2f}** |"
+        )
+    print(f"\nLimits: 0.8, and 0.85 to 1.15. {STEPS} steps each; load {os.getloadavg()[0]:.1f}.")
+
+
+def _run(side: str, source: str, name: str, data: str) -> dict:
+    command = [sys.executable, "-m", "benchmarks.memory", "--data", data, "--side", side, source, name]
+    return json.loads(subprocess.run(command, capture_output=True, text=True, check=True).stdout.splitlines()[-1])
+
+
+def _peak() -> int:
+    import resource
+
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+
+
+def _stock(source: str, name: str, _data: str) -> dict:
+    import torch
+
+    from studio.catalog.backbones import build_backbone
+
+    module = build_backbone(source, name, num_classes=10, pretrained=False, input_size=224).module.train()
+    optimiser = torch.optim.AdamW(module.parameters(), lr=1e-4)
+    for _ in range(STEPS):
+        images, labels = torch.randn(BATCH, 3, 224, 224), torch.zeros(BATCH, dtype=torch.long)
+        optimiser.zero_grad()
+        torch.nn.functional.cross_entropy(module(images), labels).backward()
+        optimiser.step()
+    return {"peak": _peak()}
+
+
+def _engine(source: str, name: str, data: str) -> dict:
+    be_a_good_neighbour()
+    from itertools import islice
+
+    import psutil
+
+    from studio.core.experiment import Experiment
+    from studio.core.run_folder import create_run
+    from studio.engine.control import Control
+    from studio.engine.loop import train_step
+    from studio.engine.memory import measure_step
+    from studio.engine.plan import training_requests
+    from studio.engine.reporter import Reporter
+    from studio.engine.setup import prepare
+
+    with tempfile.TemporaryDirectory() as scratch:
+        os.environ["STUDIO_HOME"] = f"{scratch}/home"
+        values = {
+            "data.source": data, "model.source": source, "model.backbone": name, "model.pretrained": source == "bundled",
+            "model.train_stages": -1, "training.batch_size": BATCH, "training.device": "cpu",
+        }  # fmt: skip
+        folder = create_run(Path(scratch) / "runs", Experiment().changed(values))
+        control = Control(folder.commands_path)
+        s = prepare(folder, folder.experiment(), control, Reporter(folder, control), None)
+        s.network.train_mode()
+        need = measure_step(s.network.module, s.prefix.probe(), lambda: s.precision.autocast(s.device), s.experiment)
+        before = psutil.Process().memory_info().rss
+        batches = s.loader.batches(training_requests(0, 0, len(s.parts["train"]), BATCH))
+        for _ in range(STEPS):
+            train_step(s, islice(batches, 1))
+            s.progress.step += 1
+            s.progress.step_in_epoch += 1
+        s.loader.close()
+        s.reporter.close()
+        return {"peak": _peak(), "predicted": before + need.peak(BATCH), "precision": s.precision.name}
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,164 @@
+"""Many learning rates for a new head at once: the frozen network runs once per picture, then all heads learn side by side.
+
+Every head starts from the same weights, sees the same batches with the same dropout, and follows the experiment's own schedule with another peak.
+Their forward and backward passes are one batched matrix product per step, so 32 of them take a small share of what the features take.
+Pictures are taken without augmentation, since features of fresh ones could not be kept: the sweep says which peak suits head and features.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from torch import nn
+from torch.nn.functional import cross_entropy, dropout
+
+from studio.catalog import schedules
+from studio.catalog.optimisers import build_optimiser
+from studio.core.experiment import Augment, Experiment
+from studio.core.path_text import text_to_path
+from studio.core.problem import BadInput
+from studio.core.rng import step_seed
+from studio.dataset.dataset import Dataset
+from studio.engine.device import choose_device, seed_draws
+from studio.engine.loader import Loader, Source, choose_num_workers
+from studio.engine.network import Normaliser, build_network
+from studio.engine.plan import steps_per_epoch, training_requests
+from studio.engine.precision import choose_precision
+from studio.engine.prefix import Prefix
+from studio.engine.setup import cache_bytes, cache_plan, view_for
+
+NUM_RATES = 32
+SPAN = 1000.0  # between the lowest and the highest peak
+
+
+class Head(NamedTuple):
+    """What became of one peak."""
+
+    peak: float
+    loss: float  # on validation
+    top1: float
+
+
+@dataclass(frozen=True)
+class Sweep:
+    heads: tuple[Head, ...]  # by rising peak
+    epochs: int
+    feature_seconds: float
+    head_seconds: float  # for all heads together
+
+    @property
+    def best(self) -> Head:
+        """Most right answers, then the least loss."""
+        return max(self.heads, key=lambda head: (head.top1, -head.loss))
+
+
+def peaks_around(peak: float, count: int = NUM_RATES) -> list[float]:
+    """Rising in equal factors, the experiment's own peak in their middle."""
+    return np.geomspace(peak / SPAN**0.5, peak * SPAN**0.5, count).tolist()
+
+
+def sweep_head(
+    experiment: Experiment,
+    dataset: Dataset,
+    peaks: list[float],
+    own_folder: Path,
+    progress: Callable[[int, int | None, str], None] = lambda done, total, words: None,
+) -> Sweep:
+    """Train one head per peak for the experiment's epochs. `own_folder` is scratch. Raises BadInput where the head is not a single layer on
+    pooled features."""
+    experiment = experiment.changed({"model.train_stages": 0, "model.thaw": {}})
+    experiment = experiment.model_copy(update={"augment": Augment(preset="none")})
+    start, device = time.perf_counter(), choose_device(experiment.training.device)
+    progress(0, None, "Building the network")
+    network = build_network(experiment, len(dataset.classes))
+    linear = getattr(getattr(network.module, "head", None), "linear", None)
+    if not isinstance(linear, nn.Linear) or experiment.model.head:
+        raise BadInput("A sweep compares heads of one layer. Leave the head at its default, or use `studio find-rate` without --sweep.")
+    precision = choose_precision(network, experiment, device)
+    network.module.to(device, memory_format=torch.channels_last if precision.channels_last else torch.contiguous_format)
+    samples = [*dataset.part("train"), *dataset.part("validation")]
+    labels = torch.tensor([dataset.class_index[s.label] for s in samples], device=device)
+    num_train = len(dataset.part("train"))
+    parts = {"train": range(num_train), "validation": range(num_train, len(samples)), "test": range(len(samples), len(samples))}
+    view, size = view_for(experiment, dataset), experiment.training.batch_size
+    source = Source(
+        paths=tuple(dataset.path_of(s) for s in samples),
+        augment=experiment.augment,
+        input_size=view["input_size"],
+        interpolation=view["interpolation"],
+        crop_fraction=view["crop_fraction"],
+        max_megapixels=experiment.data.max_megapixels,
+        num_trained=num_train,
+        cache_bytes=cache_bytes(),
+        root=text_to_path(dataset.root),
+    )
+    plan = replace(cache_plan(experiment, source.paths, view, precision, device), views_at=lambda _share: 1)
+    normaliser = Normaliser(view["mean"], view["std"], device, precision.channels_last)
+    with Loader(source, size, choose_num_workers(experiment.training.workers, device.type)) as loader:
+        prefix = Prefix(own_folder, plan, network, loader, parts, normaliser, lambda: precision.autocast(device))
+        try:
+            prefix.follow()
+            if not prefix.trains_from_cache:
+                raise BadInput("The features of this network cannot be kept, so many heads cannot share them.")
+            prefix.fill(0, lambda done: progress(done, num_train, "Running the frozen network"))
+            features, shown = prefix.everything()
+            scored = list(prefix.evaluation_batches(parts["validation"], size, network.module))
+        finally:
+            prefix.close()
+    if features.ndim != 2:
+        raise BadInput("The head of this network takes more than pooled features, so a sweep cannot stack it.")
+    tested = torch.cat([batch.features for batch in scored]).to(device).float()
+    wanted = labels[np.concatenate([batch.indices for batch in scored])]
+    feature_seconds, start = time.perf_counter() - start, time.perf_counter()
+    heads = _train(experiment, network, linear, features.to(device).float(), labels[shown], peaks, device, progress)
+    with torch.no_grad():
+        logits_KNC = torch.stack([tested @ weight.T + bias for weight, bias in heads])
+        losses = [float(cross_entropy(logits_NC, wanted)) for logits_NC in logits_KNC]
+        top1s = (logits_KNC.argmax(2) == wanted).float().mean(1).tolist()
+    found = tuple(Head(*figures) for figures in zip(peaks, losses, top1s, strict=True))
+    return Sweep(found, experiment.schedule.epochs, feature_seconds, time.perf_counter() - start)
+
+
+def _train(experiment, network, linear, features, labels, peaks, device, progress) -> list[tuple[torch.Tensor, torch.Tensor]]:
+    """(weight[C, D], bias[C]) of every head at its end."""
+    t, num = experiment.training, len(features)
+    weights = [nn.Parameter(linear.weight.detach().float().clone()) for _ in peaks]
+    biases = [nn.Parameter(linear.bias.detach().float().clone()) for _ in peaks]
+    groups = [{"params": [w], "weight_decay": experiment.optimiser.weight_decay, "is_decayed": True} for w in weights]
+    groups += [{"params": [b], "weight_decay": 0.0, "is_decayed": False} for b in biases]
+    optimiser = build_optimiser(experiment.optimiser, groups)
+    per_epoch = steps_per_epoch(num, t.batch_size)
+    total = per_epoch * experiment.schedule.epochs
+    stages = [stage.name for stage in network.stages]
+    shape = schedules.lr(experiment, np.arange(total), stages=stages, steps_per_epoch=per_epoch)[:, -1] / experiment.schedule.peak_lr
+    factors = [*peaks, *peaks]
+    clip = experiment.optimiser.clip_norm or float("inf")
+    step = 0
+    for epoch in range(experiment.schedule.epochs):
+        progress(epoch, experiment.schedule.epochs, f"Training {len(peaks)} heads")
+        for request in training_requests(t.seed, epoch, num, t.batch_size):
+            rows = torch.tensor(request.indices, device=device)
+            seed_draws(step_seed(t.seed, step), device)
+            batch_BD = dropout(features[rows], experiment.model.dropout)
+            logits_KBC = torch.baddbmm(
+                torch.stack(biases).unsqueeze(1), batch_BD.expand(len(peaks), -1, -1), torch.stack(weights).transpose(1, 2)
+            )
+            wanted = labels[rows].expand(len(peaks), -1)
+            loss = cross_entropy(logits_KBC.flatten(0, 1), wanted.flatten(), label_smoothing=t.label_smoothing) * len(peaks)
+            loss.backward()  # the mean over pictures of each head, summed over heads, which share no weight
+            norms = torch.stack(torch._foreach_norm([w.grad for w in weights + biases])).view(2, -1).norm(dim=0)
+            scales = (clip / (norms + 1e-6)).clamp(max=1.0)
+            torch._foreach_mul_([w.grad for w in weights + biases], [*scales, *scales])
+            for group, factor in zip(optimiser.param_groups, factors, strict=True):
+                group["lr"] = float(shape[step]) * factor
+            optimiser.step()
+            optimiser.zero_grad(set_to_none=True)
+            step += 1
+    progress(experiment.schedule.epochs, experiment.schedule.epochs, f"Training {len(peaks)} heads")
+    return list(zip((w.detach() for w in weights), (b.detach() for b in biases), strict=True))

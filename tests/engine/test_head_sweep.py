@@ -1,0 +1,42 @@
+"""Many heads side by side learn what each would learn alone."""
+
+from __future__ import annotations
+
+import pytest
+from engine_runs import of_kind, small_run, train_here
+
+from studio.core.event import EpochFinished
+from studio.core.problem import BadInput
+from studio.dataset.dataset import Dataset
+from studio.engine.head_sweep import peaks_around, sweep_head
+
+HEAD = {"model__train_stages": 0, "augment__preset": "none", "schedule__epochs": 3, "optimiser__clip_norm": 0.5}
+
+
+@pytest.fixture(scope="module")
+def asked(tmp_path_factory):
+    folder = small_run(tmp_path_factory.mktemp("sweep"), **HEAD)
+    return folder, folder.experiment(), Dataset.from_json(folder.dataset_path.read_bytes())
+
+
+def test_a_head_of_the_sweep_is_the_head_of_a_run_with_its_peak(asked, tmp_path):
+    folder, experiment, dataset = asked
+    peaks = [1e-4, experiment.schedule.peak_lr, 1e-1]
+    found = sweep_head(experiment, dataset, peaks, tmp_path)
+    assert train_here(folder) == 0
+    last = of_kind(folder, EpochFinished)[-1]
+    assert found.heads[1].loss == pytest.approx(last.validation_loss, rel=2e-3)
+    assert found.heads[1].top1 == pytest.approx(last.validation_top1)
+    assert [head.peak for head in found.heads] == peaks and found.best in found.heads
+    assert len({round(head.loss, 4) for head in found.heads}) == 3
+
+
+def test_a_head_of_several_layers_is_not_swept(asked, tmp_path):
+    _, experiment, dataset = asked
+    with pytest.raises(BadInput, match="one layer"):
+        sweep_head(experiment.changed({"model.head": [{"kind": "hidden", "width": 8}]}), dataset, [1e-3], tmp_path)
+
+
+def test_peaks_lie_around_the_one_asked_for():
+    peaks = peaks_around(1e-3, 5)
+    assert peaks == sorted(peaks) and peaks[2] == pytest.approx(1e-3) and peaks[-1] / peaks[0] == pytest.approx(1000)
