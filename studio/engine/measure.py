@@ -31,7 +31,7 @@ def measure_training(experiment: Experiment, num_classes: int, check: Callable[[
     network = frozen_as_asked(built.module, built.stages, experiment)
     precision = choose_precision(network, experiment, device)
     layout = torch.channels_last if precision.channels_last else torch.contiguous_format
-    network.module.to(device, memory_format=layout)
+    precision.place(network.module, device)
     network.train_mode()
     groups, _ = network.parameter_groups(experiment.optimiser.weight_decay)
     optimiser = build_optimiser(experiment.optimiser, groups)

@@ -19,11 +19,14 @@ from studio.core.experiment import Experiment
 from studio.core.file import write_atomically
 from studio.core.place import cache_dir
 from studio.core.problem import BadInput, error
+from studio.engine.depthwise import depthwise_layers, fast_backward, use_fast_backward
 from studio.engine.device import device_key
 from studio.engine.network import Network
 
 PROBE_BATCH = 4
 PROBE_SECONDS = 1.2  # for all candidates together; a network that takes four times as long for its first passes is judged by them
+HOPELESS = 5.0  # times the fastest: no other backward pass makes up for that
+NEVER_BELOW = 0.98  # of the speed of a plain loop
 MARGIN = 0.9  # within ten per cent of the fastest the earlier candidate wins, so that noise on a busy machine does not decide
 _DTYPES = {"bf16": torch.bfloat16, "fp16": torch.float16}
 
@@ -32,6 +35,13 @@ _DTYPES = {"bf16": torch.bfloat16, "fp16": torch.float16}
 class Precision:
     name: str  # "fp32", "bf16" or "fp16"
     channels_last: bool
+    fast_depthwise: bool = False  # studio.engine.depthwise computes the gradients of depthwise convolutions
+
+    def place(self, module: nn.Module, device: torch.device) -> None:
+        """Bring a module that is to train to the device and into this form."""
+        module.to(device, memory_format=torch.channels_last if self.channels_last else torch.contiguous_format)
+        if self.fast_depthwise:
+            use_fast_backward(module)
 
     def autocast(self, device: torch.device):
         """The context that forward passes run in."""
@@ -63,6 +73,8 @@ def candidates(asked: str, device: torch.device) -> list[Precision]:
 def choose_precision(network: Network, experiment: Experiment, device: torch.device) -> Precision:
     """The fastest candidate. Changes no weight, no statistic and no random state."""
     options = candidates(experiment.training.precision, device)
+    if device.type == "cpu" and depthwise_layers(network.module):
+        options += [replace(option, fast_depthwise=True) for option in options if option.channels_last]
     if len(options) == 1:
         return options[0]
     model = experiment.model
@@ -80,10 +92,19 @@ def choose_precision(network: Network, experiment: Experiment, device: torch.dev
     if key in remembered and Precision(**remembered[key]) in options:
         return Precision(**remembered[key])
     times = measure(network, options, experiment.model.input_size, device)
-    verdict = next(option for option in options if times[option] <= min(times.values()) / MARGIN)
+    verdict = judge(options, times)
     with contextlib.suppress(OSError):
         write_atomically(_verdicts_path(), json.dumps(remembered | {key: asdict(verdict)}, indent=1).encode())
     return verdict
+
+
+def judge(options: list[Precision], times: dict[Precision, float]) -> Precision:
+    """The first within the margin of the fastest that is not slower than the plain loop, which is float32 with channels first."""
+    most = min(times.values()) / MARGIN
+    plain = times.get(Precision("fp32", False))
+    if plain is not None:
+        most = min(most, max(plain / NEVER_BELOW, min(times.values())))
+    return next(option for option in options if times[option] <= most)
 
 
 def measure(network: Network, options: list[Precision], input_size: int, device: torch.device) -> dict[Precision, float]:
@@ -95,14 +116,19 @@ def measure(network: Network, options: list[Precision], input_size: int, device:
     with torch.random.fork_rng(devices=cuda):
         images = torch.rand(PROBE_BATCH, 3, input_size, input_size, device=device)
         start = time.perf_counter()
-        first = {option: _pass_seconds(trial.module, images, option, device) for option in options}  # also prepares the kernels
+        first: dict[Precision, float] = {}
+        for option in options:  # also prepares the kernels
+            without = first.get(replace(option, fast_depthwise=False))
+            is_hopeless = option.fast_depthwise and without is not None and without > HOPELESS * min(first.values())
+            first[option] = float("inf") if is_hopeless else _pass_seconds(trial.module, images, option, device)
+        options = [option for option in options if first[option] < float("inf")]
         if time.perf_counter() - start > 4 * PROBE_SECONDS:
             return first
         while not times or time.perf_counter() - start < PROBE_SECONDS:
             for option in options:  # in turn, so that a busy moment of the machine hits all alike
                 seconds = _pass_seconds(trial.module, images, option, device)
                 times[option] = min(times.get(option, seconds), seconds)
-    return times
+    return first | times
 
 
 def _pass_seconds(module: nn.Module, images_NCHW: torch.Tensor, option: Precision, device: torch.device) -> float:
@@ -111,13 +137,14 @@ def _pass_seconds(module: nn.Module, images_NCHW: torch.Tensor, option: Precisio
     layout = torch.channels_last if option.channels_last else torch.contiguous_format
     module.to(memory_format=layout)
     images = images_NCHW.contiguous(memory_format=layout)
-    synchronise(device)
-    start = clock()
-    with option.autocast(device):
-        logits = module(images)
-    logits.float().logsumexp(1).mean().backward()
-    synchronise(device)
-    seconds = clock() - start
+    with fast_backward(module) if option.fast_depthwise else contextlib.nullcontext():
+        synchronise(device)
+        start = clock()
+        with option.autocast(device):
+            logits = module(images)
+        logits.float().logsumexp(1).mean().backward()
+        synchronise(device)
+        seconds = clock() - start
     module.zero_grad(set_to_none=True)
     return seconds
 
@@ -131,12 +158,12 @@ def synchronise(device: torch.device) -> None:
 
 
 def _verdicts_path():
-    return cache_dir() / "precision-2.json"
+    return cache_dir() / "precision-3.json"
 
 
 def _read_verdicts() -> dict[str, dict]:
     try:
         found = json.loads(_verdicts_path().read_bytes())
-        return {k: v for k, v in found.items() if isinstance(v, dict) and set(v) == {"name", "channels_last"}}
+        return {k: v for k, v in found.items() if isinstance(v, dict) and set(v) == {"name", "channels_last", "fast_depthwise"}}
     except (OSError, ValueError, AttributeError):
         return {}

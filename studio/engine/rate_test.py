@@ -90,8 +90,7 @@ class _Trial:
         self.labels = np.array([dataset.class_index[s.label] for s in samples], np.int64)
         self.network = build_network(experiment, len(dataset.classes), labels=Labels.of(dataset))
         self.precision = choose_precision(self.network, experiment, device)
-        layout = torch.channels_last if self.precision.channels_last else torch.contiguous_format
-        self.network.module.to(device, memory_format=layout)
+        self.precision.place(self.network.module, device)
         groups, self.factors = self.network.parameter_groups(experiment.optimiser.weight_decay)
         self.optimiser = build_optimiser(experiment.optimiser, groups)
         self.scaler = self.precision.scaler(device)

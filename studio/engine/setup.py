@@ -174,8 +174,7 @@ def prepare(
         precision = Precision(**checkpoint.state["precision"])
     else:
         precision = ranks.from_first(lambda: choose_precision(network, experiment, device))
-    layout = torch.channels_last if precision.channels_last else torch.contiguous_format
-    network.module.to(device, memory_format=layout)
+    precision.place(network.module, device)
     control.raise_if_stopped()
 
     reporter.phase("first batch")
