@@ -6,7 +6,6 @@ The training process is one of its own: closing this terminal does not end it. C
 from __future__ import annotations
 
 import argparse
-import shlex
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +19,7 @@ from studio.core.outcome import Status
 from studio.core.path_text import path_to_text
 from studio.core.problem import BadInput, Problem, errors_in
 from studio.core.run_folder import RunFolder, create_run, find_run
-from studio.supervise.engine import launcher_of
+from studio.supervise.engine import command_elsewhere
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -53,12 +52,8 @@ def run(args: argparse.Namespace) -> int:
 
 def elsewhere(folder: RunFolder, is_resumed: bool) -> list[str]:
     """What to start on the other machines of a run, in lines; none for a run of one."""
-    if folder.experiment().training.machines == 1:
-        return []
-    line = " ".join(
-        ["python", *launcher_of(folder), "-m", "studio.engine", shlex.quote(str(folder.path)), *(["--resume"] if is_resumed else [])]
-    )
-    return ["Start this on each of the other machines; the run begins when all are there:", f"  {terminal.safe(line)}"]
+    line = command_elsewhere(folder, is_resumed)
+    return ["Start this on each of the other machines; the run begins when all are there:", f"  {terminal.safe(line)}"] if line else []
 
 
 def _new_run(args: argparse.Namespace) -> RunFolder:

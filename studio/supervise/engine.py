@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import shlex
 import signal
 import subprocess
 import sys
@@ -64,6 +65,8 @@ def start_engine(folder: RunFolder, resume: bool = False) -> EngineProcess:
     """
     arguments = [str(folder.path), *(["--resume"] if resume else [])]
     with open(folder.log_path, "ab") as log:
+        if line := command_elsewhere(folder, resume):
+            log.write(f"Start this on each of the other machines:\n  {line}\n".encode())
         process = _launch(arguments, launcher_of(folder), stdin=subprocess.DEVNULL, stdout=log, stderr=log)
     return EngineProcess(folder, process)
 
@@ -149,6 +152,14 @@ def launcher_of(folder: RunFolder) -> list[str]:
         name = folder.path.name
         where = ["--nnodes", str(training.machines), "--rdzv-backend", "c10d", "--rdzv-endpoint", training.rendezvous, "--rdzv-id", name]
     return ["-m", "torch.distributed.run", *where, "--nproc-per-node", str(training.processes)]
+
+
+def command_elsewhere(folder: RunFolder, resume: bool = False) -> str:
+    """What to start on each of the other machines of a run; empty for a run of one."""
+    launcher = launcher_of(folder)
+    if "--nnodes" not in launcher:
+        return ""
+    return shlex.join(["python", *launcher, "-m", "studio.engine", str(folder.path), *(["--resume"] if resume else [])])
 
 
 def _launch(arguments: list[str], launcher: Sequence[str] = (), **streams) -> subprocess.Popen:
