@@ -18,7 +18,7 @@ from studio.core.place import cache_dir
 
 BUDGET_BYTES = 4 << 30
 FREE_SHARE = 0.1  # of what is free on the disk is never exceeded
-_VERSION = b"1"
+_VERSION = b"2"
 _HEAD_BYTES = 8  # height and width as uint32
 
 

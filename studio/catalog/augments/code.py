@@ -67,7 +67,7 @@ def pipeline_code(steps: tuple[TransformSpec, ...], input_size: int) -> str:
         seen[step.name] = number + 1
         if step in active and step.is_on and step.p > 0:
             lines.append(f'    ("{step.name} {number}", {step.p!r}, {_call(step, input_size, 1.0)}),\n')
-    constants = [f"{name} = {getattr(view, name)!r}" for name in ("WORKING_FACTOR", "LEAST_SIDE", "LONGEST_SIDE")]
+    constants = [f"{name} = {getattr(view, name)!r}" for name in ("SPARED_FACTOR", "WORKING_FACTOR", "LEAST_SIDE", "LONGEST_SIDE")]
     functions = [view.shrink_to_working_size, view.grow_to_least_size, view.centre_view, view.resize]
     parts = [_HEAD.format(input_size=input_size, more=", and torchvision" if has_policy else ""), "\n".join(constants) + "\n"]
     parts += ["\n" + inspect.getsource(function) for function in functions]
