@@ -99,3 +99,13 @@ def test_a_pipeline_too_heavy_for_the_network_is_told_with_numbers_and_one_that_
     assert heard.sentences == [
         "Augmentation: 50 images/s, the network could take 123. Blur takes 99% of that time."
     ]  # fmt: skip
+
+
+def test_waiting_for_files_is_told_with_its_share_and_what_to_change():
+    heard = _Heard()
+    few, enough = Feeding(heard, num_workers=0), Feeding(heard, num_workers=1000)
+    for feeding in (few, enough):
+        feeding.after_steps(Tally(456, {}, {"HorizontalFlip": 0.1}), 456, 20.0, 8.0)
+        feeding.after_steps(Tally(456, {}, {"HorizontalFlip": 0.1}), 456, 20.0, 8.0)  # once is enough
+    assert heard.sentences == ["The network waits 40% of the time for images to be read and decoded."] * 2
+    assert "faster drive" in enough._what_to_change()
