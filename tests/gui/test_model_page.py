@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+from builders import build_dataset, build_run
 from model_cases import BUNDLED, DESCRIBED, LIST, TREE, info
 from PySide6.QtCore import QPoint, Qt
 from PySide6.QtWidgets import QAbstractButton, QLineEdit
@@ -10,6 +11,7 @@ from PySide6.QtWidgets import QAbstractButton, QLineEdit
 from studio.core.experiment import Experiment
 from studio.core.path_text import path_to_text
 from studio.gui.context import make_context
+from studio.gui.monitor import RunUpdate
 from studio.gui.pages.model import ModelPage
 from studio.gui.pages.model.listing import COLUMNS, Filter, arranged, best_for_cost, group_of
 from studio.gui.pages.model.network import Network, StageFacts, block_widths, network_from
@@ -436,6 +438,27 @@ def test_a_weights_file_dropped_on_the_page_is_checked_and_a_folder_is_left_to_t
     assert page.accept_drop([str(tmp_path / "a.pth")])
     assert probe.calls[-1][0] == "check_weights_file"
     assert not page.accept_drop([str(tmp_path)])
+
+
+# An own run as the start
+
+
+def test_a_run_is_started_from_with_its_network_and_the_page_says_what_becomes_of_the_classes(page, tmp_path):
+    dataset = build_dataset(tmp_path / "images", num_train=4, num_validation=2)
+    folder = build_run(tmp_path / "runs", dataset)
+    page.context.runs.take((RunUpdate(folder, folder.read_state(), folder.experiment(), False),))
+    page.store.set_dataset(build_dataset(tmp_path / "more", (*dataset.classes[1:], "vest"), num_train=4, num_validation=2))
+    action = next(a for a in page.load_menu().actions() if a.text().startswith("Run 1"))
+    action.trigger()
+    model = page.store.experiment.model
+    assert model.start_run == path_to_text(folder.path) and model.backbone == folder.experiment().model.backbone
+    banner = page.weights_banner
+    assert banner.title_label.text().startswith("Starts from Run 1")
+    assert banner.detail_label.text() == "5 classes keep their rows, 1 is new: vest, 1 is not in these images and left behind."
+    banner._actions.itemAt(0).widget().click()
+    assert page.store.experiment.model.start_run == "" and not banner.isVisibleTo(page)
+    page.show_argument(page.context.runs.entries[0])  # as Results does
+    assert page.store.undo_label == "start from run 1"
 
 
 # The frame

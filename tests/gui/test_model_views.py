@@ -89,6 +89,20 @@ def test_domain_shift_is_measured_on_demand_and_its_remedy_is_one_click(qtbot, p
     assert page.domain.result is None and page.domain.empty.isVisibleTo(page)
 
 
+def test_custom_mean_and_deviation_are_edited_channel_by_channel(qtbot, page):
+    page.show_view(2)
+    assert not page.domain.custom.isVisibleTo(page)
+    page.store.set({"model.normalisation": "custom"})
+    field = page.domain.custom.fields["model.custom_std", 1]
+    assert field.isVisibleTo(page) and field.accessibleName() == "Deviation of green"
+    field.setText("0.3")
+    field.setModified(True)
+    field.editingFinished.emit()
+    assert page.store.experiment.model.custom_std == (0.229, 0.3, 0.225)
+    page.store.undo()
+    assert field.value == 0.224
+
+
 def test_advice_gives_its_reasons_and_is_applied_and_undone_by_the_same_button(qtbot, page):
     page.show_view(3)
     qtbot.waitUntil(lambda: bool(page.advice.advice))

@@ -430,6 +430,9 @@ class ResultsPage(Page):
         menu.addAction("Show on the Train page", lambda: self.context.shell.go_to("train", entry))
         menu.addAction("Try and export", self.use_chosen).setEnabled(self.use_button.isEnabled())
         menu.addAction("Restore into the draft", self.restore_chosen)
+        start = menu.addAction("Start from its weights", lambda: self.context.shell.go_to("model", entry))
+        start.setToolTip("Train its network further, also with more classes: rows of classes of the same name are kept")
+        start.setEnabled(bool(entry.state.epochs) and not entry.is_active)
         outcome = entry.outcome
         menu.addAction("Resume", lambda: self.actions.resume(row)).setEnabled(bool(outcome and outcome.can_resume))
         menu.addSeparator()

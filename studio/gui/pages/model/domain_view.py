@@ -10,7 +10,7 @@ from studio.core.path_text import shown
 from studio.core.problem import BadInput
 from studio.gui.context import Context
 from studio.gui.theme import colour, font, px
-from studio.gui.widgets import EmptyState, PlainLabel, Spinner, button, scrolling, set_plain_tooltip
+from studio.gui.widgets import EmptyState, NumberField, PlainLabel, Spinner, button, scrolling, set_plain_tooltip
 from studio.gui.widgets.form import FieldEditor
 from studio.gui.wording import percent
 
@@ -56,6 +56,8 @@ class DomainView(QWidget):
         self.normalisation.setSizePolicy(QSizePolicy.Policy.Maximum, QSizePolicy.Policy.Fixed)
         row.addWidget(self.normalisation)
         column.addLayout(row)
+        self.custom = _CustomNormalisation(self._store)
+        column.addWidget(self.custom)
         self._content = QWidget()
         self._grid = QGridLayout(self._content)
         self._grid.setContentsMargins(0, 0, px(6), 0)
@@ -131,6 +133,7 @@ class DomainView(QWidget):
         self.measure_button.setEnabled(self._store.dataset is not None)
 
     def _show(self) -> None:
+        self.custom.setVisible(self._store.experiment.model.normalisation == "custom")
         dataset = self._store.dataset
         self.measure_button.setEnabled(dataset is not None and not self.spinner.isVisibleTo(self))
         self._area.setVisible(self.result is not None)
@@ -175,6 +178,39 @@ class DomainView(QWidget):
             self._context.shell.toast(exc.problems[0].sentence)
             return
         self._context.shell.toast(f"{remedy['label']}.", "Undo", self._store.undo)
+
+
+class _CustomNormalisation(QWidget):
+    """Mean and deviation of red, green and blue, each a number of its own."""
+
+    def __init__(self, store):
+        super().__init__()
+        self._store = store
+        self.fields: dict[tuple[str, int], NumberField] = {}
+        row = QHBoxLayout(self)
+        row.setContentsMargins(0, 0, 0, 0)
+        row.setSpacing(px(5))
+        for path, title, low in (("model.custom_mean", "Mean", 0.0), ("model.custom_std", "Deviation", 0.001)):
+            row.addWidget(PlainLabel(title, "label"))
+            for channel, name in enumerate(("red", "green", "blue")):
+                field = NumberField(store.value(path)[channel], low=low, high=1.0, name=f"{path}.{name}")
+                field.setFixedWidth(px(62))
+                field.setAccessibleName(f"{title} of {name}")
+                field.value_changed.connect(lambda value, path=path, channel=channel: self._set(path, channel, float(value)))
+                self.fields[path, channel] = field
+                row.addWidget(field)
+            row.addSpacing(px(8))
+        row.addStretch(1)
+        store.experiment_changed.connect(lambda old, new: self._follow())
+
+    def _set(self, path: str, channel: int, value: float) -> None:
+        values = list(self._store.value(path))
+        values[channel] = value
+        self._store.set({path: tuple(values)})
+
+    def _follow(self) -> None:
+        for (path, channel), field in self.fields.items():
+            field.set_value(self._store.value(path)[channel])
 
 
 class _Sigma(QWidget):

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from PySide6.QtCore import Qt
-from PySide6.QtWidgets import QFileDialog, QStackedWidget, QVBoxLayout, QWidget
+from PySide6.QtWidgets import QFileDialog, QMenu, QStackedWidget, QVBoxLayout, QWidget
 
 from studio.catalog.backbones import BackboneInfo
 from studio.core.experiment import Experiment
 from studio.core.path_text import path_to_text, shown, text_to_path
+from studio.core.problem import BadInput
 from studio.gui.context import Context
 from studio.gui.page import Page
 from studio.gui.pages.model.advice_view import AdviceView
@@ -20,14 +21,18 @@ from studio.gui.pages.model.layers_view import LayersView
 from studio.gui.pages.model.network import Network
 from studio.gui.pages.model.parts import grown
 from studio.gui.pages.model.signal_view import SignalView
+from studio.gui.pages.model.start import can_start_from, classes_words, start_values
+from studio.gui.pages.model.states import STATES
 from studio.gui.pages.model.strip_panel import StripPanel
 from studio.gui.pages.model.weights import WeightsReport
 from studio.gui.pages.thaw_plan import num_frozen_before
+from studio.gui.runs import RunEntry
 from studio.gui.theme import px
 from studio.gui.widgets import Banner, Panel, Segmented, button, splitter
-from studio.gui.wording import counted
+from studio.gui.wording import counted, percent
 
 _VIEWS = ("Layers", "Signal", "Domain shift", "Advice")
+_MOST_RUNS = 20
 _WEIGHT_FILES = "Weights (*.safetensors *.pth *.pt *.bin);;All files (*)"
 
 
@@ -39,15 +44,14 @@ class ModelPage(Page):
         self.chooser = Chooser(context)
         self.backbones, self.scatter, self.card = self.chooser.backbones, self.chooser.scatter, self.chooser.card
         self.editor = PlanEditor(context, self)
-        self.head.addWidget(
-            button(
-                "Load weights…",
-                "file-arrow-down",
-                name="model.load",
-                tooltip="Start from a .safetensors or .pth file",
-                on_click=self._on_load_weights,
-            )
+        self.load_button = button(
+            "Load weights…",
+            "file-arrow-down",
+            name="model.load",
+            tooltip="Start from a .safetensors or .pth file, or from a run of your own",
         )
+        self.load_button.clicked.connect(lambda: self.load_menu().popup(self.load_button.mapToGlobal(self.load_button.rect().bottomLeft())))
+        self.head.addWidget(self.load_button)
         self.head.addWidget(
             button(
                 "Compare 2",
@@ -63,6 +67,7 @@ class ModelPage(Page):
         self.chooser.selection_changed.connect(self._refresh)
         self.chooser.compare_wanted.connect(self._on_compare_wanted)
         self.chooser.costs.changed.connect(self._on_costs_changed)
+        self.store.dataset_changed.connect(lambda _: self._show_weights_note(self.store.experiment.model))
         self.store.experiment_changed.connect(self._on_store_experiment_changed)
         self.editor.changed.connect(self._refresh)
         self.editor.refresh()
@@ -190,6 +195,35 @@ class ModelPage(Page):
 
     # weights from a file
 
+    def load_menu(self) -> QMenu:
+        """A file, or a run of this project that has been trained for an epoch at least."""
+        menu = QMenu(self)
+        menu.setAttribute(Qt.WidgetAttribute.WA_DeleteOnClose)
+        menu.addAction("From a file…", self._on_load_weights)
+        menu.addSeparator()
+        entries = [entry for entry in reversed(self.context.runs.entries) if can_start_from(entry)][:_MOST_RUNS]
+        for entry in entries:
+            best = f", {percent(entry.state.best.validation_top1)}" if entry.state.best else ""
+            words = shown(f"{entry.title}: {entry.experiment.model.backbone}{best}").replace("&", "&&")
+            menu.addAction(words, lambda entry=entry: self.start_from(entry))
+        if not entries:
+            menu.addAction("From a run: none has finished an epoch").setEnabled(False)
+        return menu
+
+    def start_from(self, entry: RunEntry) -> None:
+        """The run's network, with its best weights; classes of the same name keep their rows of the last layer."""
+        try:
+            self.store.set(start_values(entry), f"start from {entry.name}")
+        except BadInput as exc:
+            self.context.shell.toast(exc.problems[0].sentence)
+            return
+        self.context.shell.toast(f"The draft starts from {entry.name}.", "Undo", self.store.undo)
+
+    def show_argument(self, argument: object) -> None:
+        """From Results: a run to start from."""
+        if isinstance(argument, RunEntry):
+            self.start_from(argument)
+
     def _on_load_weights(self) -> None:
         dialog = QFileDialog(self, "Load weights", "", _WEIGHT_FILES)
         dialog.setAttribute(Qt.WidgetAttribute.WA_DeleteOnClose)
@@ -217,7 +251,15 @@ class ModelPage(Page):
         self.store.set({"model.weights_file": path, "model.pretrained": True}, "weights from a file")
 
     def _show_weights_note(self, model) -> None:
-        if model.weights_file:
+        if model.start_run:
+            entry = self.context.runs.entry(text_to_path(model.start_run))
+            dataset = self.store.dataset
+            known = entry.state.description.classes if entry and entry.state.description else ()
+            words = classes_words(known, dataset.classes) if dataset and known else ""
+            title = f"Starts from {entry.title if entry else shown(text_to_path(model.start_run).rpartition('/')[2])}"
+            stop = lambda: self.store.set({"model.start_run": ""}, "start without the run")  # noqa: E731
+            self.weights_banner.show_message("info", title, words, (("Start without it", stop),))
+        elif model.weights_file:
             name = shown(text_to_path(model.weights_file).rpartition("/")[2])
             self.weights_banner.show_message("info", f"Starts from {name}", "", (("Use the library’s", self._on_weights_removed),))
         elif not model.pretrained:
@@ -257,22 +299,4 @@ class ModelPage(Page):
 
     @classmethod
     def screenshot_states(cls):
-        return {
-            "selected": lambda page: page.backbones.select(("torchvision", "resnet50")),
-            "compare": lambda page: (page.backbones.select(("torchvision", "resnet50")), page.chooser.compare()),
-            "filtered": lambda page: page.backbones.search_field.setText("no such network"),
-            "everything": lambda page: page.store.set({"model.train_stages": -1}),
-            "thaw": lambda page: page.store.set({"model.thaw": {"stage 5": 1, "stage 4": 4, "stage 3": 8}}),
-            "report": _show_example_report,
-        }
-
-
-def _show_example_report(page: ModelPage) -> None:
-    page.strip_panel.hide()
-    page.weights_report.show_checking("/home/me/earlier-run.safetensors", "earlier-run.safetensors")
-    page.weights_report.show_report(
-        {
-            "matched": [f"backbone.blocks.{i}.conv.weight" for i in range(290)], "missing": ["backbone.bn2.bias", "backbone.bn2.weight"],
-            "unexpected": [], "wrong_shape": [], "skipped_classifier": ["classifier.weight", "classifier.bias"],
-        }
-    )  # fmt: skip
+        return STATES
