@@ -91,7 +91,7 @@ def test_a_cut_that_cannot_be_says_why_and_changes_nothing(page, context):
     said = []
     context.shell.toast_requested.connect(lambda sentence, *_: said.append(sentence))
     panel = page.head_panel
-    assert [panel.cut.itemText(i) for i in range(panel.cut.count())] == ["Whole network", "After stage 4", "Before FC7", "After stage 3"]
+    assert [panel.cut.itemText(i) for i in range(panel.cut.count())] == ["Not cut", "After stage 4", "Before FC7", "After stage 3"]
     assert [panel.cut.model().item(i).isEnabled() for i in range(4)] == [True, True, True, False]
     panel.cut.value_changed.emit("stage 3")
     assert page.store.experiment.model.cut == "" and said == ["its branches have not met there"]

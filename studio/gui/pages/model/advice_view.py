@@ -106,7 +106,7 @@ class AdviceView(QWidget):
         words = QVBoxLayout()
         words.setSpacing(px(1))
         words.addWidget(PlainLabel(shown(advice["sentence"]), "label", wrap=True))
-        why = " ".join(filter(None, (advice.get("reason"), advice.get("rule"))))
+        why = " ".join(f"{part[:1].upper()}{part[1:].rstrip('.')}." for part in (advice.get("reason"), advice.get("rule")) if part)
         source = f"Source: {advice['source']}" if advice.get("source") else ""
         words.addWidget(PlainLabel(shown(" ".join(filter(None, (why, source)))), "caption", "muted", wrap=True))
         row.addLayout(words, 1)

@@ -12,7 +12,7 @@ from studio.gui.context import Context
 from studio.gui.theme import colour, font, px
 from studio.gui.widgets import EmptyState, NumberField, PlainLabel, Spinner, button, scrolling, set_plain_tooltip
 from studio.gui.widgets.form import FieldEditor
-from studio.gui.wording import percent
+from studio.gui.wording import MINUS, percent
 
 _WARN_SIGMA, _BAD_SIGMA, _FULL_SIGMA = 1.0, 2.0, 4.0
 _HEADS = (
@@ -156,7 +156,10 @@ class DomainView(QWidget):
         distance = stage.get("bn_distance")
         self._grid.addWidget(PlainLabel(shown(stage["name"]), "label"), row, 0)
         self._grid.addWidget(_Sigma(distance), row, 1)
-        self._grid.addWidget(PlainLabel(shown(stage.get("input_words") or "–"), "number", "text2"), row, 2)
+        words = str(stage.get("input_words") or "–").replace("-", MINUS)
+        values = PlainLabel(shown(words.partition(", ")[0]), "number", "text2")
+        set_plain_tooltip(values, shown(words))
+        self._grid.addWidget(values, row, 2)
         for place, key in ((3, "dead_fraction"), (4, "saturated_fraction")):
             value = stage.get(key)
             self._grid.addWidget(PlainLabel(percent(value) if value is not None else "–", "number", "text2"), row, place)

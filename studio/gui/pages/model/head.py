@@ -65,7 +65,7 @@ class HeadPanel(Panel):
     # making
 
     def _make_head(self) -> None:
-        self.cut = ComboBox([("", "Whole network")], "", name="model.head.cut")
+        self.cut = ComboBox([("", "Not cut")], "", name="model.head.cut")
         self.cut.setAccessibleName("Where the pretrained network ends")
         self.cut.setProperty("dense", "true")
         self.cut.setFixedWidth(px(122))
@@ -127,7 +127,7 @@ class HeadPanel(Panel):
             self._show()
 
     def _fill_cuts(self) -> None:
-        options = [("", "Whole network")] + [(p.stage, p.title[:1].upper() + p.title[1:]) for p in self.places.places[:-1]]
+        options = [("", "Not cut")] + [(p.stage, p.title[:1].upper() + p.title[1:]) for p in self.places.places[:-1]]
         self.cut.set_options(options, self._store.experiment.model.cut)
         for row, (stage, _) in enumerate(options):
             if reason := self._why_not_cut(stage):

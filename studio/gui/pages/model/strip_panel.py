@@ -100,7 +100,7 @@ class StripPanel(Panel):
     def _show_network(self, network: Network) -> None:
         plan = self._editor.plan
         looks = [
-            Look(state.epoch, state.is_mixed, plan.norm_moves(i))
+            Look(state.epoch, state.is_mixed, plan.norm_moves(i) and plan.names[i] in plan.model.batch_norm)
             for i, state in enumerate(plan.stage_state(i) for i in range(len(network.stages)))
         ]
         dataset, model = self._context.store.dataset, self._context.store.experiment.model

@@ -31,6 +31,8 @@ class LayerDelegate(QStyledItemDelegate):
         painter.setRenderHint(QPainter.RenderHint.Antialiasing)
         is_selected = bool(option.state & QStyle.StateFlag.State_Selected)
         row = QRect(0, option.rect.top(), option.rect.right() + 1, option.rect.height()) if index.column() == 0 else option.rect
+        if index.column() == 0:
+            painter.fillRect(QRect(0, row.top(), option.rect.left(), row.height()), colour("surface"))  # over the style's own arrow
         if is_selected:
             painter.fillRect(row, colour("accentWash"))
         elif option.state & QStyle.StateFlag.State_MouseOver:
@@ -38,6 +40,7 @@ class LayerDelegate(QStyledItemDelegate):
         painter.fillRect(QRectF(row.left(), row.bottom(), row.width(), 1), colour("border"))
         if is_selected and index.column() == 0:
             painter.fillRect(QRectF(0, row.top(), 3, row.height()), colour("accent"))
+        if index.column() == 0:
             self._paint_branch(painter, option, index)
         state = index.data(Qt.ItemDataRole.UserRole)
         if index.column() == _STATE:
@@ -47,7 +50,7 @@ class LayerDelegate(QStyledItemDelegate):
         painter.restore()
 
     def _paint_branch(self, painter: QPainter, option: QStyleOptionViewItem, index: QModelIndex) -> None:
-        """The arrow that the selection's ground has covered."""
+        """Open or closed, in the icons of the window."""
         if index.model().rowCount(index):
             side = px(10)
             is_open = option.widget is not None and option.widget.isExpanded(index)
