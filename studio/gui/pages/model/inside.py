@@ -15,6 +15,7 @@ from studio.gui.widgets import PlainLabel, button, icon_button, plain_tooltip
 from studio.gui.wording import parameters
 
 _COLUMN_PX, _GAP_PX, _ARC_PX, _ROW_PX = 62, 12, 16, 26
+_MOST_WITH_WAYS = 24  # boxes, where there are branches or ways around to be seen: those scroll
 _MOST_OPEN = 10  # boxes: with more of them the inside of each stays closed
 
 
@@ -34,7 +35,7 @@ def modules_in(node: Node) -> tuple[Node, ...]:
 def depth_for(node: Node) -> int:
     """How many levels are drawn at once: two where that stays readable."""
     inner = sum(max(1, len(modules_in(child))) for child in modules_in(node))
-    return 2 if inner <= _MOST_OPEN or any(child.layout != "series" for child in modules_in(node)) and inner <= 2 * _MOST_OPEN else 1
+    return 2 if inner <= _MOST_OPEN or any(child.layout != "series" for child in modules_in(node)) and inner <= _MOST_WITH_WAYS else 1
 
 
 def columns(node: Node, depth: int) -> int:
@@ -298,11 +299,11 @@ class BlockInside(QWidget):
         self._trail: list[str] = []  # names from the stage down to what is shown
 
     def show_stage(self, stage: Node, plan: LayerPlan) -> None:
-        """Open a stage; one that holds a single block shows that block."""
+        """Open a stage; where all its weights are in a single block, that block."""
         self._trail = [stage.name]
         node = stage
-        while len(modules_in(node)) == 1 and modules_in(modules_in(node)[0]):
-            node = modules_in(node)[0]
+        while len(heavy := [part for part in modules_in(node) if part.leaves]) == 1 and modules_in(heavy[0]):
+            node = heavy[0]
             self._trail.append(node.name)
         self.refresh(plan)
         self.canvas.setFocus(Qt.FocusReason.OtherFocusReason)
