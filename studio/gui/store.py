@@ -85,6 +85,11 @@ class ExperimentStore(QObject):
             self._is_drag_recorded = False
         self._drag_depth += 1
 
+    @property
+    def is_dragging(self) -> bool:
+        """Between begin_drag and end_drag: the next change is a few milliseconds away."""
+        return self._drag_depth > 0
+
     def end_drag(self) -> None:
         self._drag_depth = max(0, self._drag_depth - 1)
 

@@ -53,6 +53,12 @@ def show(page: AugmentPage, desk: Desk, qtbot, value: int = 7) -> None:
     qtbot.waitUntil(lambda: None not in page.preview.grid.variants and not page.preview.spinner.isVisibleTo(page), timeout=5000)
 
 
+def advice_texts(page: AugmentPage) -> str:
+    foot = page.pipeline.foot
+    lines = [foot.itemAt(i).widget() for i in range(1, foot.count())]
+    return "\n".join(label.text() for each in lines for label in each.findChildren(QLabel))
+
+
 def take_advice(page: AugmentPage) -> None:
     """Press the button of the first advice."""
     page.pipeline.foot.itemAt(1).widget().action.click()
@@ -120,6 +126,21 @@ def test_only_the_newest_answer_is_shown_while_clicking_quickly(page, desk, qtbo
     desk.answer(3, 3)
     assert shown_value(page) == 3
     assert list(desk.folder.glob("*.rgb")) == [], "answers that are not shown are deleted as well"
+
+
+def test_while_a_slider_is_dragged_pictures_get_a_turn_and_only_the_newest_question_waits(page, desk, qtbot):
+    page.store.set({"augment.preset": "medium"})
+    show(page, desk, qtbot, 1)
+    with page.store.one_step():
+        for p in (0.1, 0.2, 0.3, 0.4):
+            page.draft.set_p((3,), p)
+    assert len(desk.calls) == 3, "the first move is asked about at once, the others wait"
+    desk.part(2, 0, 50)
+    assert shown_value(page) == 50, "pictures of the question before are shown meanwhile"
+    qtbot.waitUntil(lambda: len(desk.calls) == 4, timeout=3000)
+    assert desk.asked()[-1]["experiment"]["augment"]["transforms"][3]["p"] == 0.4
+    desk.answer(3, 90)
+    assert shown_value(page) == 90
 
 
 def test_old_tiles_are_muted_until_the_new_ones_come(page, desk, qtbot):
@@ -287,9 +308,9 @@ def test_a_step_that_changes_the_label_is_flagged_on_its_card_and_can_be_switche
     cards = page.pipeline.list.cards
     assert not cards[1].safety.isHidden() and cards[0].safety.isHidden()
     assert "93 %" in cards[3].safety.accessibleName().replace("\u00a0", " ") and cards[3].safety.share == 0.93
-    assert "Colour jitter can change what a picture shows" in texts_of(page.pipeline.foot_holder)
+    assert "Colour jitter can change what a picture shows" in advice_texts(page)
     take_advice(page)
-    assert not page.draft.steps[3].is_on and "can change" not in texts_of(page.pipeline.foot_holder)
+    assert not page.draft.steps[3].is_on and "can change" not in advice_texts(page)
 
 
 def test_every_strength_of_a_parameter_can_be_measured_into_its_strip(page, images):

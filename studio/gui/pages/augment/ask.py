@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from PySide6.QtCore import QObject, Signal
+from PySide6.QtCore import QElapsedTimer, QObject, QTimer, Signal
 from PySide6.QtGui import QPixmap
 
 from studio.core.experiment import Augment, Experiment, Model
@@ -14,6 +14,7 @@ from studio.gui.pages.augment.variant import Drawn, Variant
 from studio.gui.workers import WorkerClient, take_image
 from studio.supervise.worker import WorkerError
 
+TURN_MS = 48  # three frames: a whole grid takes two
 Mode = Literal["photo", "photos", "batch"]
 
 
@@ -55,13 +56,37 @@ class Asker(QObject):
     def __init__(self, worker: WorkerClient, key: str, parent: QObject | None = None):
         super().__init__(parent)
         self._worker, self._key = worker, key
-        self.question: Question | None = None
+        self.question: Question | None = None  # the newest
+        self._sent: Question | None = None  # whose pictures come
+        self._waiting: tuple[Question, dict[str, Any]] | None = None
+        self._since_sent = QElapsedTimer()
+        self._turn = QTimer(self, singleShot=True)
+        self._turn.timeout.connect(self._send_waiting)
 
-    def ask(self, question: Question, experiment: dict[str, Any]) -> bool:
-        """False when these pictures are shown or asked for already."""
+    def ask(self, question: Question, experiment: dict[str, Any], *, is_dragging: bool = False) -> bool:
+        """False when these pictures are shown or asked for already.
+
+        While a slider is dragged the pictures on their way get TURN_MS before the newest question takes their place: asked anew with
+        every move, the worker would never come beyond the first tiles. Questions never queue: one waits at most, the newest.
+        """
         if question == self.question:
             return False
         self.question = question
+        self._waiting = (question, experiment)
+        left = TURN_MS - self._since_sent.elapsed() if is_dragging and self._sent is not None and self._since_sent.isValid() else 0
+        if left > 0:
+            self._turn.start(left)
+        else:
+            self._send_waiting()
+        return True
+
+    def _send_waiting(self) -> None:
+        if self._waiting is None:
+            return
+        (question, experiment), self._waiting = self._waiting, None
+        self._turn.stop()
+        self._sent = question
+        self._since_sent.start()
         is_photo = question.mode == "photo"
         subjects = question.subjects * question.num if is_photo else question.subjects
         raw = [
@@ -77,15 +102,14 @@ class Asker(QObject):
             on_part=lambda part: self._on_part(question, part),
             key=self._key,
         )
-        return True
 
     def forget(self) -> None:
-        """The same question may be asked again."""
-        self.question = None
+        """The same question may be asked again; pictures on their way are not wanted any more."""
+        self.question = self._sent = self._waiting = None
 
     def _on_part(self, question: Question, part: dict[str, Any]) -> None:
         picture = QPixmap.fromImage(take_image(part["image"])) if "image" in part else QPixmap()
-        if question != self.question:
+        if question != self._sent:
             return
         index, is_photo = part["tile"], question.mode == "photo"
         variant = Variant(
@@ -100,16 +124,26 @@ class Asker(QObject):
         self.picture_came.emit(question.first + index, variant)
 
     def _on_result(self, question: Question, result: dict[str, Any]) -> None:
+        if question != self._sent:
+            return
+        self._sent = None
         if question == self.question:
             self.finished.emit(result)
+        else:
+            self._send_waiting()
 
     def _on_error(self, question: Question, error: WorkerError) -> None:
+        if question != self._sent:
+            return
+        self._sent = None
         if question == self.question:
             self.question = None
             self.failed.emit(error.sentence, error.fix)
+        else:
+            self._send_waiting()
 
     def _on_progress(self, question: Question, what: str) -> None:
-        if question == self.question and what.startswith("loading"):
+        if question == self._sent and what.startswith("loading"):
             self.loading.emit()
 
 

@@ -180,6 +180,7 @@ class StepCard(Card):
     def __init__(self, step: TransformSpec, *, name: str):
         super().__init__(title_of(step.name), name=name, is_movable=True)
         self.step_name = step.name
+        self._shown: TransformSpec | None = None
         self.menu_button = icon_button("dots-three", f"More for {title_of(step.name)}", small=True, name=f"{name}.menu")
         self.menu_button.setFocusPolicy(Qt.FocusPolicy.NoFocus)
         self.menu_button.clicked.connect(lambda: self.menu_wanted.emit(self.menu_button.mapToGlobal(QPoint(0, self.menu_button.height()))))
@@ -187,6 +188,9 @@ class StepCard(Card):
         self.show_step(step)
 
     def show_step(self, step: TransformSpec) -> None:
+        if step == self._shown:
+            return
+        self._shown = step
         self.detail_label.setText(detail_of(step))
         self.show_p(step.p, is_on=step.is_on)
         is_on = "" if step.is_on else ", off"
@@ -195,7 +199,8 @@ class StepCard(Card):
 
     def set_active(self, is_active: bool, *, has_focus: bool = False) -> None:
         super().set_active(is_active, has_focus=has_focus)
-        self.menu_button.setVisible(is_active)
+        if self.menu_button.isHidden() == is_active:
+            self.menu_button.setVisible(is_active)
 
     def show_fault(self, sentence: str) -> None:
         """Why the step failed on the picture that is shown; empty when it did not."""

@@ -43,6 +43,8 @@ class ParamRow(QWidget):
     def __init__(self, param: Any, value: Any, name: str):
         super().__init__()
         self.param = param
+        self.shown: Any = None  # the value that the row stands at
+        self._problem = ""
         self.editor: ParamEditor = make_editor(param, value, name)
         column = QVBoxLayout(self)
         column.setContentsMargins(0, px(2), 0, px(2))
@@ -108,6 +110,9 @@ class ParamRow(QWidget):
 
     def show_problem(self, sentence: str) -> None:
         """What is wrong with the value; empty when nothing is."""
+        if sentence == self._problem:
+            return
+        self._problem = sentence
         self.label.set_tone("bad" if sentence else "")
         set_plain_tooltip(self.label, sentence or self._help())
 
@@ -135,6 +140,7 @@ class ParamRow(QWidget):
         self.changed.emit(value)
 
     def _mark(self, value: Any) -> None:
+        self.shown = value
         is_changed = bool(with_param(TransformSpec(), self.param.name, value, self.param.default))
         self.dot.setText("•" if is_changed else "")
         self.reset_button.setVisible(is_changed)
@@ -197,7 +203,9 @@ class TransformForm(Panel):
             self._rebuild()
         elif step is not None:
             for name, row in self.rows.items():
-                row.set_value(step.params.get(name, row.param.default))
+                value = step.params.get(name, row.param.default)
+                if value != row.shown:
+                    row.set_value(value)
             self._show_children(step)
         self._check()
         self.sweep_button.setVisible(bool(self.strips()) and self._draft.store.dataset is not None)

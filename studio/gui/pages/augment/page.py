@@ -72,6 +72,7 @@ class AugmentPage(Page):
         self.safety = SafetyCheck(context, self.draft, self)
         self._looked = ""  # the folder whose pictures have been looked at
         self._hints: tuple[Hint, ...] = ()
+        self._shown_advice: list[Advice] | None = None
         self._slow = ""  # why loading becomes the slowest part
         self.large = LargeVariant(self)
         self._connect()
@@ -128,15 +129,18 @@ class AugmentPage(Page):
         found = [*self._warnings(), *advice_for(self.store.experiment, self.store.dataset, self._hints)][:_MOST_ADVICE]
         if not self.empty.isHidden():
             found = [each for each in found if each.values.get("augment.preset") != "light"]  # what the empty state says already
+        has_foot = bool(found) or not self.empty.isHidden()
+        self.pipeline.foot_holder.setVisible(has_foot)
+        self.pipeline.foot_line.setVisible(has_foot)
+        if found == self._shown_advice:
+            return
+        self._shown_advice = found
         while self.pipeline.foot.count() > 1:
             widget = self.pipeline.foot.takeAt(1).widget()
             widget.hide()
             widget.deleteLater()
         for each in found:
             self.pipeline.foot.addWidget(AdviceLine(each, self._take_advice))
-        has_foot = bool(found) or not self.empty.isHidden()
-        self.pipeline.foot_holder.setVisible(has_foot)
-        self.pipeline.foot_line.setVisible(has_foot)
 
     def _warnings(self) -> list[Advice]:
         """What has been measured: steps that can change the label, and a pipeline that the network waits for."""

@@ -298,6 +298,11 @@ class PreviewPanel(Panel):
     # Asking
 
     @property
+    def asker(self) -> Asker:
+        """The line to the worker for the draft's pictures."""
+        return self._asker
+
+    @property
     def is_active(self) -> bool:
         return self._is_active
 
@@ -351,7 +356,7 @@ class PreviewPanel(Panel):
         if question.first:
             self._original_path = subjects[0].path
             self._show_original()
-        return asker.ask(question, plain_experiment(experiment, augment))
+        return asker.ask(question, plain_experiment(experiment, augment), is_dragging=self._store.is_dragging)
 
     def _show_original(self) -> None:
         picture = self._loader.pixmap(self._original_path, _ORIGINAL_PX)

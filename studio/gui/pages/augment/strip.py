@@ -29,6 +29,7 @@ class StrengthStrip(QWidget):
         super().__init__(parent)
         self.values = values
         self.pixmaps: list[QPixmap | None] = [None] * len(values)
+        self._small: dict[int, tuple[QSize, QPixmap]] = {}  # scaled once: a strip is painted again with every move of its slider
         self._range: tuple[float, float] = (values[0], values[-1])
         self._current, self._hovered = 0, -1
         self._failure = ""
@@ -45,14 +46,15 @@ class StrengthStrip(QWidget):
 
     def show_range(self, low: float, high: float) -> None:
         """The values that are chosen now; the same twice for a single value."""
-        self._range = (low, high)
-        self._describe()
-        self.update()
+        if (low, high) != self._range:
+            self._range = (low, high)
+            self._describe()
+            self.update()
 
     def show_picture(self, index: int, picture: QPixmap | None, failure: str = "") -> None:
         self.pixmaps[index] = picture
+        self._small.pop(index, None)
         self._failure = failure
-        self.setToolTip("")
         self.update()
 
     def show_verdict(self, index: int, ratio: float, token: str, sentence: str) -> None:
@@ -78,11 +80,24 @@ class StrengthStrip(QWidget):
 
     def tile(self, index: int) -> QRectF:
         gap = px(4)
-        width = (self.width() - gap * (len(self.values) - 1)) / len(self.values)
+        width = (self.width() - gap * (len(self.values) - 1)) // len(self.values)  # whole pixels: painted without scaling
         return QRectF(index * (width + gap), 0, width, px(34))
 
     def _index_at(self, pos) -> int:
         return next((i for i in range(len(self.values)) if self.tile(i).adjusted(0, 0, 0, px(16)).contains(pos)), -1)
+
+    def _small_picture(self, index: int, tile: QRectF) -> QPixmap | None:
+        """The picture as large as its tile."""
+        picture = self.pixmaps[index]
+        if picture is None:
+            return None
+        size = (tile.size() * self.devicePixelRatioF()).toSize()
+        if self._small.get(index, (None,))[0] != size:
+            expand, smooth = Qt.AspectRatioMode.KeepAspectRatioByExpanding, Qt.TransformationMode.SmoothTransformation
+            scaled = picture.scaled(size, expand, smooth)
+            left, top = (scaled.width() - size.width()) // 2, (scaled.height() - size.height()) // 2
+            self._small[index] = (size, scaled.copy(left, top, size.width(), size.height()))
+        return self._small[index][1]
 
     def mouseMoveEvent(self, event: QMouseEvent) -> None:
         index = self._index_at(event.position())
@@ -120,7 +135,7 @@ class StrengthStrip(QWidget):
         painter.setFont(style)
         for index, value in enumerate(self.values):
             tile, is_inside = self.tile(index), self.is_inside(index)
-            paint_cover(painter, tile, self.pixmaps[index], opacity=1.0 if is_inside else 0.4)
+            paint_cover(painter, tile, self._small_picture(index, tile), opacity=1.0 if is_inside else 0.4)
             painter.setBrush(Qt.BrushStyle.NoBrush)
             if self.hasFocus() and index == self._current:
                 painter.setPen(pen("focus", 2))
