@@ -14,6 +14,7 @@ from PySide6.QtCore import QObject, QThread, QTimer, Signal
 from studio.core.experiment import Experiment
 from studio.core.fold import RunState, fold
 from studio.core.journal import JournalReader
+from studio.core.outcome import Status
 from studio.core.problem import BadInput
 from studio.core.run_folder import RunFolder, find_runs, is_locked, settled
 
@@ -21,6 +22,9 @@ TICK_MS = 200
 TICK_BESIDE_MS = 1000  # while a run computes on the window's own cores: it waits for each batch, and its steps are slow
 LOOK_AROUND_S = 1.0
 MAX_BYTES_PER_TICK = 4 << 20
+FIRST_SLICE_S, SLICE_S, BETWEEN_SLICES_MS = 0.3, 1.0, 100
+NUM_LOOKED_AT = 300  # of the runs that are over, at each look; all of them get their turn
+HOT_S = 60.0  # how long a run that was asked to start is looked at every time
 
 
 @dataclass(frozen=True)
@@ -31,17 +35,24 @@ class RunUpdate:
     state: RunState
     experiment: Experiment | None = None
     is_alive: bool = False
+    number: int = 0  # its place among all runs, from 1 for the oldest
 
 
 @dataclass
 class _Watch:
     folder: RunFolder
     reader: JournalReader
+    number: int
     state: RunState = RunState()
     is_alive: bool = False
     is_first: bool = True
     size: int = -1
     sent: tuple = field(default_factory=tuple)
+
+    @property
+    def is_over(self) -> bool:
+        """Nothing is expected of it, though somebody may resume it."""
+        return not (self.is_alive or self.is_first or self.size < 0 or self.state.status.is_active or self.state.status is Status.QUEUED)
 
 
 class RunMonitor(QObject):
@@ -49,7 +60,7 @@ class RunMonitor(QObject):
 
     updated = Signal(object)  # tuple[RunUpdate, ...]
     removed = Signal(object)  # tuple[RunFolder, ...]
-    _poke = Signal()
+    _poke = Signal(object)  # RunFolder | None
     _end = Signal()
 
     def __init__(self, runs_dir: Path, parent: QObject | None = None):
@@ -60,16 +71,16 @@ class RunMonitor(QObject):
         self._watcher.moveToThread(self._thread)
         self._watcher.updated.connect(self.updated)
         self._watcher.removed.connect(self.removed)
-        self._poke.connect(self._watcher.look_around)
+        self._poke.connect(self._watcher.look_now)
         self._thread.started.connect(self._watcher.start)
         self._end.connect(self._watcher.end)
 
     def start(self) -> None:
         self._thread.start()
 
-    def look_now(self) -> None:
+    def look_now(self, folder: RunFolder | None = None) -> None:
         """Look at once instead of within a second: a run was made or started."""
-        self._poke.emit()
+        self._poke.emit(folder)
 
     def close(self) -> None:
         """End the thread; at most the time of one tick."""
@@ -88,6 +99,10 @@ class _Watcher(QObject):
         super().__init__()
         self._runs_dir = runs_dir
         self._watches: dict[Path, _Watch] = {}
+        self._unread: list[_Watch] = []  # the newest last
+        self._num_numbered = 0
+        self._turn = 0
+        self._hot: dict[Path, float] = {}  # time.monotonic() until which it is looked at
         self._last_look = 0.0
         self._timer: QTimer | None = None
 
@@ -103,22 +118,56 @@ class _Watcher(QObject):
         self._timer = None
         self.thread().quit()
 
+    def look_now(self, folder: RunFolder | None) -> None:
+        if folder is not None:
+            self._hot[folder.path] = time.monotonic() + HOT_S
+        self.look_around()
+
     def look_around(self) -> None:
         """New and vanished folders, locks, and journals that grew though their run had ended."""
         self._last_look = time.monotonic()
         folders = find_runs(self._runs_dir)
         for folder in folders:
             if folder.path not in self._watches:
-                self._watches[folder.path] = _Watch(folder, JournalReader(folder.journal_path))
+                self._num_numbered += 1
+                watch = self._watches[folder.path] = _Watch(folder, JournalReader(folder.journal_path), self._num_numbered)
+                self._unread.append(watch)
         there = {folder.path for folder in folders}
         gone = [watch.folder for path, watch in self._watches.items() if path not in there]
         for folder in gone:
             del self._watches[folder.path]
         if gone:
             self.removed.emit(tuple(gone))
-        for watch in self._watches.values():
+        self._hot = {path: until for path, until in self._hot.items() if until > self._last_look}
+        known = self._due()
+        for watch in known:
             watch.is_alive = is_locked(watch.folder.lock_path)
-        self._read(list(self._watches.values()))
+        self._read(known)
+        if self._unread:
+            self._read_unread(FIRST_SLICE_S)
+
+    def _due(self) -> list[_Watch]:
+        """Runs of which something may be new, and in turn some of those that are over."""
+        read = [watch for watch in self._watches.values() if not watch.is_first]
+        over = [watch for watch in read if watch.is_over and watch.folder.path not in self._hot]
+        if len(over) <= NUM_LOOKED_AT:
+            return read
+        self._turn = (self._turn + NUM_LOOKED_AT) % len(over)
+        skipped = set(map(id, over)) - set(map(id, (over + over)[self._turn : self._turn + NUM_LOOKED_AT]))
+        return [watch for watch in read if id(watch) not in skipped]
+
+    def _read_unread(self, seconds: float = SLICE_S) -> None:
+        """Runs that were not read yet, newest first, for some time; the rest follows."""
+        end, updates = time.monotonic() + seconds, []
+        while self._unread and (not updates or time.monotonic() < end):
+            watch = self._unread.pop()
+            if self._watches.get(watch.folder.path) is watch and watch.is_first:
+                watch.is_alive = is_locked(watch.folder.lock_path)
+                updates += self._updates_of([watch])
+        if updates:
+            self.updated.emit(tuple(updates))
+        if self._unread and self._timer is not None:
+            QTimer.singleShot(BETWEEN_SLICES_MS, self, self._read_unread)
 
     def _on_timer_timeout(self) -> None:
         if time.monotonic() - self._last_look >= LOOK_AROUND_S:
@@ -129,13 +178,17 @@ class _Watcher(QObject):
         self._timer.setInterval(TICK_BESIDE_MS if shares else TICK_MS)
 
     def _read(self, watches: list[_Watch]) -> None:
+        if updates := self._updates_of(watches):
+            self.updated.emit(tuple(updates))
+
+    def _updates_of(self, watches: list[_Watch]) -> list[RunUpdate]:
         updates = []
         for watch in watches:
             if self._catch_up(watch):
-                updates.append(RunUpdate(watch.folder, watch.sent[0], _experiment_of(watch) if watch.is_first else None, watch.is_alive))
+                experiment = _experiment_of(watch) if watch.is_first else None
+                updates.append(RunUpdate(watch.folder, watch.sent[0], experiment, watch.is_alive, watch.number))
                 watch.is_first = False
-        if updates:
-            self.updated.emit(tuple(updates))
+        return updates
 
     def _catch_up(self, watch: _Watch) -> bool:
         """Read what is new; True when there is something to tell."""

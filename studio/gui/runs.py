@@ -113,6 +113,7 @@ class RunsController(QObject):
         self._folder = folder or runs_dir()
         self._entries: dict[Path, RunEntry] = {}
         self._num_seen = 0
+        self._ordered: tuple[RunEntry, ...] | None = None  # of _entries, until one comes or goes
         self._queue_shown: tuple[str, ...] = ()
         self._queue = RunQueue(self._folder)
         self._active: RunEntry | None = None
@@ -131,7 +132,9 @@ class RunsController(QObject):
     @property
     def entries(self) -> tuple[RunEntry, ...]:
         """All runs, oldest first, queued ones included."""
-        return tuple(self._entries.values())
+        if self._ordered is None:
+            self._ordered = tuple(sorted(self._entries.values(), key=lambda entry: entry.number))
+        return self._ordered
 
     @property
     def active(self) -> RunEntry | None:
@@ -382,7 +385,7 @@ class RunsController(QObject):
 
     def _on_launched(self, entry: RunEntry) -> None:
         self._exit_timer.start()
-        self.monitor.look_now()
+        self.monitor.look_now(entry.folder)
 
     def _on_launch_failed(self, entry: RunEntry, sentence: str) -> None:
         entry.is_launching = False
@@ -398,10 +401,13 @@ class RunsController(QObject):
             return False
         return True
 
-    def _add(self, folder: RunFolder, experiment: Experiment | None) -> RunEntry:
+    def _add(self, folder: RunFolder, experiment: Experiment | None, number: int = 0) -> RunEntry:
+        """`number` is its place among all runs where that is known; the newest are told first."""
         if folder.path not in self._entries:
-            self._num_seen += 1
-            self._entries[folder.path] = RunEntry(folder, self._num_seen, experiment or Experiment(name="Unreadable"))
+            number = number or self._num_seen + 1
+            self._num_seen = max(self._num_seen, number)
+            self._entries[folder.path] = RunEntry(folder, number, experiment or Experiment(name="Unreadable"))
+            self._ordered = None
         return self._entries[folder.path]
 
     def take(self, updates: tuple[RunUpdate, ...]) -> None:
@@ -409,9 +415,11 @@ class RunsController(QObject):
         has_new = not self.is_loaded
         self.is_loaded = True
         touched = []
+        new: set[int] = set()
         for update in updates:
-            has_new |= update.folder.path not in self._entries
-            entry = self._add(update.folder, update.experiment)
+            is_new = update.folder.path not in self._entries
+            has_new |= is_new
+            entry = self._add(update.folder, update.experiment, update.number)
             was_active = entry.is_active
             # Not at the sight of the lock: the engine holds it before its first word, and the journal still says queued or stopped.
             if entry.is_launching and _is_newer(update.state, entry.state):
@@ -420,12 +428,15 @@ class RunsController(QObject):
             self._answer_wishes(entry, before)
             entry.stop_asked_at = entry.stop_asked_at if entry.is_active else None
             touched.append((entry, was_active))
+            if is_new:
+                new.add(entry.number)
         self._find_active()
         if has_new or self._queue.names != self._queue_shown:  # another window may have changed the queue
             self._queue_shown = self._queue.names
             self.entries_changed.emit()
         for entry, was_active in touched:
-            self.state_changed.emit(entry)
+            if entry.number not in new or entry.is_active:  # of those that are over and new, entries_changed has told
+                self.state_changed.emit(entry)
             if was_active and not entry.is_active:
                 self._on_run_ended(entry)
 
@@ -443,6 +454,7 @@ class RunsController(QObject):
     def _on_monitor_removed(self, folders: tuple[RunFolder, ...]) -> None:
         for folder in folders:
             self._entries.pop(folder.path, None)
+        self._ordered = None
         self._find_active()
         self.entries_changed.emit()
 

@@ -93,3 +93,24 @@ def test_closing_leaves_no_thread_behind(qtbot, context, tmp_path):
     assert QThread.currentThread().isRunning()
     left = {t.name for t in set(threading.enumerate()) - before if "Dummy" not in t.name}
     assert not left
+
+
+def test_many_runs_are_told_newest_first_with_their_place_among_all(qtbot, tmp_path, monkeypatch):
+    import shutil
+
+    from studio.gui import monitor as monitor_module
+    from tests.builders import build_dataset, build_run
+
+    runs = tmp_path / "runs"
+    first = build_run(runs, build_dataset(tmp_path / "images", num_train=2, num_validation=1))
+    for number in range(1, 6):
+        shutil.copytree(first.path, runs / f"2026-11-24_00000{number}_calm-otter")
+    monkeypatch.setattr(monitor_module, "FIRST_SLICE_S", 0.0)  # a slice ends after the run that crosses it
+    monkeypatch.setattr(monitor_module, "SLICE_S", 1e-9)
+    monkeypatch.setattr(monitor_module, "BETWEEN_SLICES_MS", 0)
+    monitor, told = monitor_module.RunMonitor(runs), []
+    monitor.updated.connect(lambda updates: told.append([update.number for update in updates]))
+    monitor.start()
+    qtbot.waitUntil(lambda: sum(map(len, told)) == 6, timeout=20_000)
+    monitor.close()
+    assert [number for part in told for number in part] == [6, 5, 4, 3, 2, 1] and len(told) > 1

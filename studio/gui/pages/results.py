@@ -35,6 +35,7 @@ from studio.gui.wording import counted
 
 REDRAW_MS = 200  # tables and curves over epochs: nobody reads faster
 SHORT_PX = 700
+MANY_ROWS, ROWS_MS = 200, 500
 MAX_STORED = 4
 MAX_TITLE, MAX_NOTE = 80, 10_000
 
@@ -59,6 +60,8 @@ class ResultsPage(Page):
         self._has_checked = False
         self._timer = QTimer(self, singleShot=True, interval=REDRAW_MS)
         self._timer.timeout.connect(self._refresh)
+        self._rows_timer = QTimer(self, singleShot=True, interval=ROWS_MS)
+        self._rows_timer.timeout.connect(self._update_rows)
         self.loader = ThumbLoader(self)
         self.cams = CamLoader(context.probe, self)
         self.cams.failed.connect(self._on_cams_failed)
@@ -215,12 +218,19 @@ class ResultsPage(Page):
 
     def _on_runs_entries_changed(self) -> None:
         self.notebook.read(e.folder for e in self._entries())
-        self._update_rows()
+        self._update_rows_soon()
 
     def _on_notebook_changed(self) -> None:
-        self._update_rows()
-        if self._is_in_front:
-            self._refresh()
+        self._update_rows_soon()
+
+    def _update_rows_soon(self) -> None:
+        """At once while there are few rows. Thousands arrive in many parts: the table takes them twice a second."""
+        if len(self._rows) < MANY_ROWS:
+            self._update_rows()
+            if self._is_in_front:
+                self._refresh()
+        elif not self._rows_timer.isActive():
+            self._rows_timer.start()
 
     def _update_rows(self) -> None:
         old = self._rows
@@ -403,6 +413,12 @@ class ResultsPage(Page):
         if self.chosen:
             self.actions.restore(self.chosen)
 
+    def clone_chosen(self) -> None:
+        """The chosen run's settings as the draft, ready to be changed and trained."""
+        if self.chosen:
+            self.actions.restore(self.chosen)
+            self.context.shell.go_to("schedule")
+
     def ask_to_delete(self) -> None:
         row = self.chosen
         if row is None or row.entry.is_active:
@@ -433,6 +449,7 @@ class ResultsPage(Page):
         start = menu.addAction("Start from its weights", lambda: self.context.shell.go_to("model", entry))
         start.setToolTip("Train its network further, also with more classes: rows of classes of the same name are kept")
         start.setEnabled(bool(entry.state.epochs) and not entry.is_active)
+        menu.addAction("Clone with changes…", self.clone_chosen)
         outcome = entry.outcome
         menu.addAction("Resume", lambda: self.actions.resume(row)).setEnabled(bool(outcome and outcome.can_resume))
         menu.addSeparator()

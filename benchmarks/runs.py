@@ -1,0 +1,106 @@
+"""How soon the window shows 10,000 runs: the latest ones in its table, and all of them; and how late its event loop gets meanwhile.
+
+The real window, offscreen, on the Results page. The other side, in the same child before it: every journal read and folded before anything is
+shown, which is what the window did when it read all runs in one go. RUNS changes the number.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+NUM_RUNS = int(os.environ.get("RUNS", "10000"))
+NUM_READ_WHOLE = 200  # of these the other side is extrapolated
+
+WINDOW = """
+import json, sys, time
+from PySide6.QtCore import QTimer, Qt
+from studio.gui import app as studio_app
+num_runs, name_of_newest = int(sys.argv[1]), sys.argv[2]
+app = studio_app.make_application()
+window = studio_app.open_window()
+marks, late, due = {}, [], time.monotonic() + 0.016
+def beat():
+    global due
+    now = time.monotonic()
+    late.append(now - due)
+    due = now + 0.016
+    if window.context is None:
+        return
+    if "started" not in marks:
+        marks["started"] = now
+        window.show_page("results")
+        late.clear()
+    page = window.page("results")
+    rows = page.model.rows
+    if rows and "first" not in marks and any(row.entry.folder.name == name_of_newest for row in rows):
+        marks["first"], marks["num_first"] = now, len(rows)
+    if len(rows) == num_runs and "all" not in marks:
+        marks["all"] = now
+        QTimer.singleShot(2000, end)
+def end():
+    timer.stop()
+    late.sort()
+    found = {"first": marks["first"] - marks["started"], "num_first": marks["num_first"], "all": marks["all"] - marks["started"]}
+    print(json.dumps(found | {"late_99": late[int(0.99 * len(late))], "late_worst": late[-1]}), flush=True)
+    import os
+    os._exit(0)
+timer = QTimer(interval=16, timerType=Qt.TimerType.PreciseTimer)
+timer.timeout.connect(beat)
+timer.start()
+app.exec()
+"""
+
+READ_WHOLE = """
+import sys, time
+from studio.core.run_folder import find_runs
+folders = find_runs(sys.argv[1])
+start = time.monotonic()
+for folder in folders[: int(sys.argv[2])]:
+    folder.read_state(), folder.experiment(), folder.is_alive()
+print((time.monotonic() - start) / int(sys.argv[2]) * len(folders))
+"""
+
+
+def main() -> None:
+    sys.path.insert(0, str(Path(__file__).parents[1]))
+    from tests.builders import build_dataset, build_run
+
+    with tempfile.TemporaryDirectory() as home:
+        os.environ |= {"STUDIO_HOME": home, "QT_QPA_PLATFORM": os.environ.get("QT_QPA_PLATFORM", "offscreen")}
+        from studio.core.place import runs_dir
+
+        first = build_run(runs_dir(), build_dataset(Path(home) / "images", num_train=40, num_validation=10))
+        for number in range(1, NUM_RUNS):
+            copy = runs_dir() / f"2026-11-24_{number:06}_calm-otter"
+            (copy / "checkpoints").mkdir(parents=True)
+            for name in ("experiment.toml", "journal.jsonl"):
+                os.link(first.path / name, copy / name)
+        whole = _output([sys.executable, "-c", READ_WHOLE, str(runs_dir()), str(min(NUM_READ_WHOLE, NUM_RUNS))])
+        found = json.loads(_output([sys.executable, "-c", WINDOW, str(NUM_RUNS), copy.name]))
+        journal_bytes = first.journal_path.stat().st_size
+        shutil.rmtree(runs_dir())
+    print(f"## {NUM_RUNS:,} runs in the table\n")
+    print(f"Each with a journal of {journal_bytes / 1000:.0f} kB.\n")
+    print("| figure | value | limit |\n|---|---|---|")
+    print(f"| **the latest runs are in the table after** | **{found['first']:.2f} s**, the first {found['num_first']:,} | 1 |")
+    print(f"| all runs are in the table after | {found['all']:.1f} s | |")
+    print(f"| reading all before anything is shown (extrapolated) | {float(whole):.1f} s | |")
+    print(f"| event loop late meanwhile, 99th percentile | {1000 * found['late_99']:.0f} ms | |")
+    print(f"| event loop late meanwhile, worst | {1000 * found['late_worst']:.0f} ms | |")
+
+
+def _output(command: list[str]) -> str:
+    done = subprocess.run(command, capture_output=True, text=True)
+    if done.returncode:
+        raise SystemExit(done.stderr)
+    return done.stdout
+
+
+if __name__ == "__main__":
+    main()
