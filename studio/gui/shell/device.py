@@ -8,7 +8,6 @@ from PySide6.QtWidgets import QHBoxLayout, QMenu, QPushButton, QSizePolicy
 from studio.gui import wording
 from studio.gui.context import Context
 from studio.gui.icon import icon
-from studio.gui.shell.run_on import RunOnDialog
 from studio.gui.theme import px
 from studio.gui.widgets import IconLabel, PlainLabel, set_plain_tooltip
 
@@ -129,6 +128,8 @@ class DevicePicker(QPushButton):
         self._context.store.set(values, f"device {key}" if processes == 1 else f"{processes} GPUs")
 
     def _open_run_on(self) -> None:
+        from studio.gui.shell.run_on import RunOnDialog  # needs the experiment, which the first paint does without
+
         RunOnDialog(self._context.store, self.window()).open()
 
 
