@@ -33,6 +33,7 @@ class Estimates(QObject):
         self.problem = ""
         self.is_stale = False
         self._asked: tuple | None = None
+        self._speed: tuple[tuple, float] | None = None  # of which draft, images per second
         self._titles: dict[tuple[str, str], str] = {}
         self._timer = QTimer(self, singleShot=True, interval=ASK_AFTER_MS)
         self._timer.timeout.connect(self._ask)
@@ -97,7 +98,15 @@ class Estimates(QObject):
             seconds = sorted(e.seconds for e in entry.state.epochs)[len(entry.state.epochs) // 2]
             scale = num_train / (described.num_train + described.num_synthetic_per_epoch) if num_train else 1.0
             return TimeEstimate(seconds * scale, f"measured on {entry.name}")
+        if self._speed is not None and self._speed[0] == self._question() and num_train:
+            return TimeEstimate(num_train / self._speed[1], "timed here, without loading images")
         return None
+
+    def take_speed(self, images_per_s: float) -> None:
+        """What the draft's network was timed at on this device; it counts until the draft changes, and where no run was measured."""
+        if images_per_s > 0 and self._speed != (self._question(), images_per_s):
+            self._speed = (self._question(), images_per_s)
+            self.changed.emit()
 
     def _question(self) -> tuple:
         experiment, dataset = self._store.experiment, self._store.dataset

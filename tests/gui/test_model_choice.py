@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+from builders import build_dataset
 from model_cases import BUNDLED, DESCRIBED, LIST, info
 from PySide6.QtCore import QEvent, QPointF, QRect, Qt
 from PySide6.QtGui import QMouseEvent
@@ -95,6 +96,17 @@ def test_a_measured_speed_is_shown_sorted_plotted_and_kept(qtbot, page, context)
     assert best_for_cost(LIST, "images_per_s", {key_of(RESNET50): Cost(images_per_s=120.0), key_of(RESNET18): Cost(images_per_s=90.0)}) == [
         (120.0, 0.8)
     ]
+
+
+def test_timing_the_chosen_network_gives_the_time_of_an_epoch_until_the_draft_changes(qtbot, page, context, tmp_path):
+    context.store.set_dataset(build_dataset(tmp_path, num_train=10, num_validation=1))
+    context.probe.answer("measure", {"images_per_s": 30.0})
+    page.strip_panel.measure_button.click()
+    qtbot.waitUntil(lambda: context.estimates.time is not None)
+    assert context.estimates.time.seconds_per_epoch == 2.0
+    qtbot.waitUntil(lambda: "2.0\xa0s an epoch" in page.layers.figures.text())
+    page.store.set({"model.train_stages": 0})
+    assert context.estimates.time is None
 
 
 def test_two_backbones_are_compared_and_one_of_them_used(qtbot, page):

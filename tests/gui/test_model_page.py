@@ -14,7 +14,7 @@ from studio.gui.context import make_context
 from studio.gui.monitor import RunUpdate
 from studio.gui.pages.model import ModelPage
 from studio.gui.pages.model.listing import COLUMNS, Filter, arranged, best_for_cost, group_of
-from studio.gui.pages.model.network import Network, StageFacts, block_widths, network_from
+from studio.gui.pages.model.network import Network, StageFacts, Stop, block_widths, network_from, with_times
 from studio.gui.testing import FakeEngines, FakeWorker
 from studio.supervise.worker import WorkerError
 
@@ -384,6 +384,15 @@ def test_blocks_fill_the_width_and_none_is_too_thin():
     assert sum(widths) == pytest.approx(500) and min(widths) == 26
     assert widths[3] / widths[2] > 5
     assert block_widths([1] * 30, 300, 26) == [26] * 30  # too many: the strip scrolls
+
+
+def test_every_stop_of_the_line_says_memory_and_time_from_the_present_plan():
+    stages = tuple(StageFacts(name, 10, macs=macs) for name, macs in (("stem", 100), ("stage 1", 100), ("head", 0)))
+    network = Network(stages, (Stop(3_000_000_000), Stop(2_000_000_000), Stop(1_000_000_000)))
+    timed = with_times(network, (False, True, True), 0.01)  # 200 forward, 200 backward
+    assert [s.seconds_per_image for s in timed.stops] == [pytest.approx(0.015), pytest.approx(0.01), pytest.approx(0.005)]
+    assert timed.change_words(1, 2, 1000)[1].endswith("· 5.0\xa0s/epoch · 1.0\xa0GB")
+    assert with_times(network, (False, True, True), None) is network
 
 
 def test_both_layouts_of_feature_maps_and_tokens_are_told_apart():

@@ -162,6 +162,9 @@ class Costs(QObject):
     def _on_measured(self, key: Key, speed_key: str, result: dict) -> None:
         self.measuring = None
         self._speeds[speed_key] = float(result["images_per_s"])
+        draft = self._context.store.experiment.model
+        if key == (draft.source, draft.backbone) and speed_key == self._speed_key(key):
+            self._context.estimates.take_speed(self._speeds[speed_key])
         speeds = dict(self._speeds)
         self._context.background.run(lambda: _write_speeds(speeds), lambda _: None, lambda _: None)
         self._take_runs()

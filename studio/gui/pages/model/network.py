@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from studio.gui.wording import duration, num_bytes, parameters, percent
@@ -115,6 +115,20 @@ class Network:
         if stop.memory_bytes:
             figures += f" · {num_bytes(stop.memory_bytes)}"
         return words[:1].upper() + words[1:], figures
+
+
+def with_times(network: Network, trains: Sequence[bool], seconds_per_image: float | None) -> Network:
+    """Every stop with its time, from the time of the present plan: a stage that trains costs about three times its forward pass, since
+    its backward pass makes two products of the same size; a frozen one in front costs the forward pass alone."""
+    total = sum(s.macs for s in network.stages)
+    if not seconds_per_image or not total or len(network.stops) != len(network.stages):
+        return network
+    now = total + 2 * sum(s.macs for s, does in zip(network.stages, trains, strict=True) if does)
+    stops = tuple(
+        replace(stop, seconds_per_image=seconds_per_image * (total + 2 * sum(s.macs for s in network.stages[boundary:])) / now)
+        for boundary, stop in enumerate(network.stops)
+    )
+    return replace(network, stops=stops)
 
 
 def network_from(result: dict[str, Any]) -> Network:

@@ -11,7 +11,7 @@ from studio.gui.context import Context
 from studio.gui.pages.model.editor import PlanEditor
 from studio.gui.pages.model.inside import BlockInside, modules_in
 from studio.gui.pages.model.listing import NO_COST, facts, key_of, value_words
-from studio.gui.pages.model.network import Network
+from studio.gui.pages.model.network import Network, with_times
 from studio.gui.pages.model.parts import Legend, make_loading
 from studio.gui.pages.model.strip import ArchitectureStrip, Look
 from studio.gui.theme import px
@@ -104,7 +104,11 @@ class StripPanel(Panel):
             for i, state in enumerate(plan.stage_state(i) for i in range(len(network.stages)))
         ]
         dataset, model = self._context.store.dataset, self._context.store.experiment.model
-        self.strip.set_network(network, looks, model.input_size, len(dataset.part("train")) if dataset else 0)
+        num_images = dataset.epoch_size(self._context.store.experiment.data.synthetic_fraction) if dataset else 0
+        time = self._context.estimates.time
+        seconds = time.seconds_per_epoch / num_images if time and num_images else None
+        network = with_times(network, [look.epoch is not None or look.is_mixed for look in looks], seconds)
+        self.strip.set_network(network, looks, model.input_size, num_images)
         counts = plan.counts()
         if network.stages:
             self.strip.set_num_training(counts.trains + counts.later)
