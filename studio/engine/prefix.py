@@ -72,6 +72,7 @@ class Prefix:
         self._evaluation: FeatureCache | None = None
         self._dtype = torch.float32  # of the features as the network gives them
         self._frozen_tensors: dict[str, torch.Tensor] = {}  # what the features were computed with
+        self._alike_versions: tuple = ()  # of the tensors that were last found to be the same
         self._contents: dict[int, bytes] = {}
         self._probed: torch.Tensor | None = None
         self.views = 0
@@ -244,7 +245,7 @@ class Prefix:
             if cache:
                 cache.close()
         self._training = self._evaluation = self._cut = self._compute = None
-        self._boundary, self.views = (), 0
+        self._boundary, self.views, self._alike_versions = (), 0, ()
 
     def _is_head_left(self) -> bool:
         return self._cut is not None and all(self._boundary[:-1]) and self._evaluation.size.row_bytes <= HEAD_ROW_BYTES
@@ -298,8 +299,14 @@ class Prefix:
 
     def _starts_alike(self, module: nn.Module) -> bool:
         """Whether a module has the weights that the features come from; a running mean or the best epoch may not, after an edit froze
-        a stage."""
-        return all(torch.equal(tensor, self._frozen_tensors[name]) for name, tensor in self._frozen_state(module).items())
+        a stage. Tensors that nobody wrote to since the last look are not looked at again."""
+        state = self._frozen_state(module)
+        versions = tuple((tensor.data_ptr(), tensor._version) for tensor in state.values())
+        if versions != self._alike_versions:
+            if not all(torch.equal(tensor, self._frozen_tensors[name]) for name, tensor in state.items()):
+                return False
+            self._alike_versions = versions
+        return True
 
 
 def chunk_size(device: torch.device, batch_size: int) -> int:
