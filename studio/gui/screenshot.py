@@ -23,6 +23,7 @@ OVERLAYS: dict[str, Callable] = {
     "palette": lambda window: window.open_palette("weight de"),
     "keyboard": lambda window: window.open_keyboard_map(),
     "settings": lambda window: window.open_settings(),
+    "sweep": lambda window: window.top_bar.train.open_sweep(),
 }
 
 

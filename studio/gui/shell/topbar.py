@@ -241,7 +241,7 @@ class TrainButton(QWidget):
         set_plain_tooltip(self.main, words)
         self.main.setAccessibleDescription(words)
 
-    def _open_sweep(self) -> None:
+    def open_sweep(self) -> None:
         from studio.gui.shell.sweep import SweepSheet
 
         SweepSheet(self.window().centralWidget(), self._context).open()
@@ -254,6 +254,6 @@ class TrainButton(QWidget):
         self._menu.addSeparator()
         self._menu.addAction(icon("timer"), "Quick test (1 epoch, 20 images)", runs.quick_test)
         self._menu.addAction(icon("dice-five"), "Train on 5 seeds", runs.train_seeds)
-        self._menu.addAction(icon("scales"), "Train with several values…", self._open_sweep)
+        self._menu.addAction(icon("scales"), "Train with several values…", self.open_sweep)
         go_to = self._context.shell.go_to
         self._menu.addAction(icon("magnifying-glass"), "Find learning rate", lambda: go_to("schedule", "find learning rate"))
