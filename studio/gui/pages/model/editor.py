@@ -29,7 +29,7 @@ class Preset:
 PRESETS = (
     Preset("head", "Head only", 0),
     Preset("last", "Last stage", 1),
-    Preset("last_two", "Last two stages", 2),
+    Preset("last_two", "Last two", 2),
     Preset("all", "All stages", -1),
     Preset("none", "Nothing", None),
 )
