@@ -24,6 +24,7 @@ from studio.gui.pages.results_rows import COLUMNS, SEARCH_HELP, RunRow
 from studio.gui.pages.results_score_again import ScoreAgain
 from studio.gui.pages.results_side import SidePanel
 from studio.gui.pages.results_table import ROW_PX, RunsModel, RunsTable
+from studio.gui.pages.results_test import TestScore
 from studio.gui.runs import RunEntry
 from studio.gui.theme import px
 from studio.gui.widgets.button import Segmented, button, icon_button
@@ -130,6 +131,8 @@ class ResultsPage(Page):
         runs.setSizePolicy(QSizePolicy.Policy.Preferred, QSizePolicy.Policy.Fixed)
         self._runs_panel = runs
         self.compare, self.confusion, self.side = ComparePanel(), ConfusionPanel(), SidePanel()
+        self.test_score = TestScore(self.context, self.notebook)
+        self.side.details.add_below(self.test_score)
         self.score_again = ScoreAgain(self.context)
         self.side.details.add_below(self.score_again)
         self.mistakes = MistakesPanel(self.loader, self.cams)
@@ -306,6 +309,7 @@ class ResultsPage(Page):
         self.use_button.setEnabled(is_usable)
         set_plain_tooltip(self.use_button, "" if is_usable else "The run has no finished epoch yet.")
         self.side.show_run(row, list(self._rows.values()), self.model.checked, self.store.experiment)
+        self.test_score.show_row(row)
         self.score_again.show_row(row)
         self._show_scores()
 

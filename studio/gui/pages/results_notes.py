@@ -21,6 +21,7 @@ class Notes:
     tags: tuple[str, ...] = ()
     is_starred: bool = False
     confirmed: tuple[str, ...] = ()  # ids of mistakes whose label was found right
+    num_test_looks: int = 0  # how often the run was scored on its test images by hand
 
 
 def read_notes(folder: RunFolder) -> Notes:
@@ -29,7 +30,10 @@ def read_notes(folder: RunFolder) -> Notes:
         raw = json.loads((folder.path / FILE).read_bytes())
         tags = tuple(str(tag) for tag in raw.get("tags", ()))
         confirmed = tuple(str(id_) for id_ in raw.get("confirmed", ()))
-        return Notes(str(raw.get("title", "")), str(raw.get("note", "")), tags[:MAX_TAGS], bool(raw.get("is_starred", False)), confirmed)
+        looks = max(0, int(raw.get("num_test_looks", 0)))
+        return Notes(
+            str(raw.get("title", "")), str(raw.get("note", "")), tags[:MAX_TAGS], bool(raw.get("is_starred", False)), confirmed, looks
+        )
     except (OSError, ValueError, AttributeError, TypeError):
         return Notes()
 
