@@ -108,11 +108,15 @@ class Card(QFrame):
         self.toggle.setAccessibleName(f"{title} on")
         self.toggle.clicked.connect(self.toggled)
         self._top.addWidget(self.title_label, 1)
-        for widget in (self.fault, self.mark, self.safety, self.toggle):
+        for widget in (self.fault, self.mark, self.toggle):
             self._top.addWidget(widget)
         column.addLayout(self._top)
         self.detail_label = PlainLabel("", "caption", elide=Qt.TextElideMode.ElideRight)
-        column.addWidget(self.detail_label)
+        middle = QHBoxLayout()
+        middle.setSpacing(px(6))
+        middle.addWidget(self.detail_label, 1)
+        middle.addWidget(self.safety)
+        column.addLayout(middle)
         self._bottom = QHBoxLayout()
         self._bottom.setSpacing(px(6))
         self.slider = Slider(0.0, 1.0, 0.5, default=0.5, name=f"{name}.p")

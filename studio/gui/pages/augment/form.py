@@ -71,13 +71,17 @@ class ParamRow(QWidget):
             set_plain_tooltip(self.given, "Off: left to the transform.")
             self.given.clicked.connect(self._on_given_clicked)
             top.addWidget(self.given)
-        top.addWidget(self.editor, 2 if param.kind == "choice" else 0)
+        is_below = param.kind == "choice" and self.given is not None
+        if not is_below:
+            top.addWidget(self.editor, 2 if param.kind == "choice" else 0)
         top.addWidget(self.reset_button)
         column.addLayout(top)
         self.strip: StrengthStrip | None = None
         indented = QVBoxLayout()
         indented.setContentsMargins(px(12), 0, px(4), 0)
         indented.setSpacing(px(2))
+        if is_below:
+            indented.addWidget(self.editor)
         if self.editor.long is not None:
             indented.addWidget(self.editor.long)
         if isinstance(self.editor, (RangeEditor, NumberEditor)):

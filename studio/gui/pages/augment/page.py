@@ -26,6 +26,7 @@ from studio.gui.pages.augment.pipeline import PipelinePanel
 from studio.gui.pages.augment.presets import PresetBar
 from studio.gui.pages.augment.preview import PreviewPanel
 from studio.gui.pages.augment.safety import SafetyCheck, Verdict
+from studio.gui.pages.augment.sample_states import states
 from studio.gui.pages.augment.words import title_of
 from studio.gui.theme import px
 from studio.gui.widgets import Banner, EmptyState, IconLabel, PlainLabel, button, splitter
@@ -253,26 +254,7 @@ class AugmentPage(Page):
 
     @classmethod
     def screenshot_states(cls):
-        return {
-            "strong": lambda page: page.store.set({"augment.preset": "strong"}),
-            "off": lambda page: page.store.set({"augment.preset": "none"}),
-            "large": lambda page: page.show_large(3),
-            "error": lambda page: page.preview.show_file("/nowhere/photo.jpg"),
-            "step": _choose_colour,
-            "batch": _show_batch,
-            "compare": lambda page: page.preview.compare_with("Strong", page.draft.augment.model_copy(update={"preset": "strong"})),
-        }
-
-
-def _choose_colour(page: AugmentPage) -> None:
-    page.store.set({"augment.preset": "medium"})
-    page.draft.choose((3,))
-
-
-def _show_batch(page: AugmentPage) -> None:
-    page.store.set({"augment.preset": "medium", "augment.mixup_p": 0.5, "augment.cutmix_p": 0.5})
-    page.draft.choose("cutmix")
-    page.preview.set_mode("batch")
+        return states()
 
 
 def _gallery_items() -> list[GalleryItem]:

@@ -55,6 +55,7 @@ class ParamEditor(QWidget):
         )  # fmt: skip
         field.setProperty("dense", "true")
         field.setFixedWidth(field.fontMetrics().horizontalAdvance("0") * _FIELD_CHARACTERS + px(14))
+        field.setCursorPosition(0)
         self._join(field, words)
         return field
 
@@ -97,8 +98,8 @@ class RangeEditor(ParamEditor):
 
     def set_value(self, value: Any) -> None:
         low, high = _pair(value, self.param)
-        self.low_field.set_value(low)
-        self.high_field.set_value(high)
+        _show(self.low_field, low)
+        _show(self.high_field, high)
         self.slider.set_values((low, high))
 
     def _take(self, low: float, high: float) -> None:
@@ -127,7 +128,7 @@ class NumberEditor(ParamEditor):
 
     def set_value(self, value: Any) -> None:
         number = _number(value, self.param)
-        self.field.set_value(number)
+        _show(self.field, number)
         self.slider.set_number(number)
 
     def _take(self, value: float) -> None:
@@ -167,7 +168,7 @@ class NumbersEditor(ParamEditor):
 
     def set_value(self, value: Any) -> None:
         for field, number in zip(self.fields, self._numbers(value), strict=True):
-            field.set_value(number)
+            _show(field, number)
 
 
 class SwitchEditor(ParamEditor):
@@ -316,6 +317,13 @@ _KINDS = {
 
 def make_editor(param: Any, value: Any, name: str) -> ParamEditor:
     return _KINDS[param.kind](param, value, name)
+
+
+def _show(field: NumberField, value: float) -> None:
+    """Show a value, a long one by its first digits."""
+    field.set_value(value)
+    if not field.hasFocus():
+        field.setCursorPosition(0)
 
 
 def _number(value: Any, param: Any) -> float:

@@ -7,6 +7,8 @@ from studio.core.experiment import TransformSpec
 from studio.core.path_text import shown
 from studio.gui.widgets.number import format_number
 
+_NAMES = ("Gaussian", "Planckian")  # of people
+
 
 def title_of(name: str) -> str:
     """What a transform is called; its own name where the catalogue does not have it."""
@@ -54,4 +56,4 @@ def detail_of(step: TransformSpec) -> str:
 def lower_first(title: str) -> str:
     """A title inside a sentence: "Colour jitter" -> "colour jitter", but "CLAHE", "ISO noise", "MixUp"."""
     first = title.partition(" ")[0]
-    return title if first[1:] != first[1:].lower() else title[:1].lower() + title[1:]
+    return title if first[1:] != first[1:].lower() or first in _NAMES else title[:1].lower() + title[1:]
