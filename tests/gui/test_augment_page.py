@@ -397,3 +397,58 @@ def test_the_preview_shows_bit_for_bit_what_training_sees(qtbot, theme, images, 
         assert np.array_equal(pixels, by_the_training_code(subject.path, shown.seed, tmp_path / "expected.npy"))
     finally:
         context.close()
+
+
+# Photos, batches, comparison
+
+
+def test_a_batch_shows_its_mixed_labels_and_photos_one_variant_of_each(page, desk, images, qtbot):
+    give_data(page, images)
+    page.preview.set_mode("photos")
+    assert len({s["path"] for s in desk.asked()[-1]["subjects"]}) == 16
+    page.preview.set_mode("batch")
+    method, params, *_ = desk.calls[-1]
+    assert method == "batch" and {s["label"] for s in params["subjects"]} == {"cat", "dog"}
+    desk.answer(len(desk.calls) - 1, labels=[["cat", 0.7], ["dog", 0.3]])
+    tile = page.preview.grid.variants[4]
+    assert tile.label_words == "cat 70 %, dog 30 %" and "cat 70 %, dog 30 %" in tile.in_words
+    page.grab()
+
+
+def test_a_step_that_fails_is_named_on_the_tile_and_on_its_card_while_others_go_on(page, desk, qtbot):
+    page.store.set({"augment.preset": "medium"})
+    why = "cannot be done to a picture of 8 × 8 pixels"
+    desk.answer(len(desk.calls) - 1, drawn=[{"step": 2, "name": "Affine", "values": [], "failure": why}])
+    assert why in page.preview.grid.variants[3].in_words and not page.pipeline.list.cards[2].fault.isHidden()
+    assert why in page.pipeline.list.cards[2].fault.toolTip() and page.pipeline.list.cards[1].fault.isHidden()
+    page.show_large(3)
+    assert why in "\n".join(label.text() for label in page.large.drawn.findChildren(QLabel))
+
+
+def test_two_pipelines_stand_side_by_side_with_the_same_random_values(page, desk):
+    page.preview.compare_with("Strong", Augment(preset="strong"))
+    own, other = desk.asked()[-2:]
+    assert (own["experiment"]["augment"]["preset"], other["experiment"]["augment"]["preset"]) == ("light", "strong")
+    assert own["subjects"] == other["subjects"] and len(own["subjects"]) == 7
+    desk.answer(len(desk.calls) - 1, 77)
+    assert page.preview.other_grid.variants[1].pixmap.toImage().pixelColor(1, 1).red() == 77
+    page.preview.end_compare()
+    assert len(desk.asked()[-1]["subjects"]) == NUM_VARIANTS
+
+
+def test_locked_random_values_stay_over_photos_and_re_rolls(page, desk, images):
+    give_data(page, images)
+    page.preview.reroll()
+    page.preview.lock_button.setChecked(True)
+    page.preview.step(1)
+    assert photo(desk.asked()[-1])["epoch"] == NUM_VARIANTS and not page.preview.reroll_button.isEnabled()
+
+
+def test_one_step_alone_is_shown_on_every_picture(page, desk):
+    page.store.set({"augment.preset": "medium"})
+    page.draft.set_solo((2,))
+    (step,) = desk.asked()[-1]["experiment"]["augment"]["transforms"]
+    assert (step["name"], step["p"]) == ("Affine", 1.0)
+    assert page.store.experiment.augment.preset == "medium", "looking changes nothing"
+    page.draft.set_solo((2,))
+    assert desk.asked()[-1]["experiment"]["augment"]["preset"] == "medium"
