@@ -22,7 +22,7 @@ TICK_MS = 200
 TICK_BESIDE_MS = 1000  # while a run computes on the window's own cores: it waits for each batch, and its steps are slow
 LOOK_AROUND_S = 1.0
 MAX_BYTES_PER_TICK = 4 << 20
-FIRST_SLICE_S, SLICE_S, BETWEEN_SLICES_MS = 0.3, 1.0, 100
+FIRST_SLICE_S, SLICE_S, BETWEEN_SLICES_MS = 0.3, 0.3, 200  # pages are being made meanwhile, which needs the same interpreter
 NUM_LOOKED_AT = 300  # of the runs that are over, at each look; all of them get their turn
 HOT_S = 60.0  # how long a run that was asked to start is looked at every time
 
