@@ -46,7 +46,7 @@ class UsePage(Page):
             [(each.key, _views_title(each)) for each in TEST_TIMES], context.settings.text(_TEST_TIME, "off"), name="use.test_time"
         )
         self.views.setAccessibleName("Views at test time")
-        self.views.setFixedWidth(px(104))
+        self.views.setMinimumWidth(px(96))
         self.views.value_changed.connect(self._on_views_chosen)
         self.head.removeWidget(self.subtitle_label)
         for widget in (self.picker, self.epoch_choice, self.views):
