@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from PySide6.QtCore import QRectF
+
 from studio.core.experiment import Experiment
+from studio.gui.pages.model.inside import columns, place, rows
 from studio.gui.pages.model.layers import LayerPlan, LayerTree, Node, State, matching, stages_that_train, tree_from
 
 
@@ -93,6 +96,14 @@ def test_running_values_follow_the_data_where_batch_norm_adapts_or_trains():
     assert [made.norm_mode(i) for i in range(3)] == ["keep", "keep", "train"] and made.counts().moving == 10
     made = plan({"model.batch_norm": {"stem": "adapt", "stage 2": "keep"}})
     assert (made.counts().buffers, made.counts().moving) == (25, 5)
+
+
+def test_a_layer_on_the_way_around_stands_above_those_it_passes(theme):
+    node = Node("b", "b", children=(layer("b.conv1"), layer("b.conv2"), layer("b.downsample")), layout="residual")
+    outer = Node("s", "s", children=(node, block("b2")))
+    boxes = {box.node.name: box.rect for box in place(outer, QRectF(0, 0, 600, 120), 2)}
+    assert boxes["b.downsample"].bottom() < boxes["b.conv1"].top() and boxes["b.conv1"].right() < boxes["b.conv2"].left()
+    assert boxes["b"].contains(boxes["b.downsample"]) and (columns(node, 1), rows(node, 1)) == (2, 2)
 
 
 def test_patterns_match_names_and_kinds_and_say_when_they_match_nothing():

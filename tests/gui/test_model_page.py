@@ -330,6 +330,7 @@ def test_rate_epoch_and_batch_norm_of_a_stage_are_edited_in_its_row(qtbot, page)
     assert page.store.experiment.model.batch_norm == {"stage 1": "adapt"}
     assert page.tree.layers.index(1, 6).data() == "adapt" and "Batch norm follows the data" in page.strip_panel.legend.norm_label.text()
     assert page.strip.state_word(1) == "frozen, batch norm follows the data"
+    assert page.strip.stage_words(1).endswith("\n9.0\xa0K parameters\nGives 16×56×56, stride 4")
 
 
 def test_nothing_trains_is_said_on_the_page_which_keeps_the_network(qtbot, page, probe):

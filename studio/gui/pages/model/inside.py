@@ -15,6 +15,8 @@ from studio.gui.widgets import PlainLabel, button, icon_button, plain_tooltip
 from studio.gui.wording import parameters
 
 _COLUMN_PX, _GAP_PX, _ARC_PX, _ROW_PX = 62, 12, 16, 26
+_SIDE_PX = 34  # what a layer on the way around needs above the others
+_AROUND = ("downsample", "shortcut", "skip")  # how libraries call such a layer
 _MOST_WITH_WAYS = 24  # boxes, where there are branches or ways around to be seen: those scroll
 _MOST_OPEN = 10  # boxes: with more of them the inside of each stays closed
 
@@ -32,6 +34,14 @@ def modules_in(node: Node) -> tuple[Node, ...]:
     return tuple(child for child in node.children if not child.is_parameter)
 
 
+def ways(node: Node) -> tuple[tuple[Node, ...], tuple[Node, ...]]:
+    """What runs one after the other in a node, and what stands on the way around it."""
+    parts = modules_in(node)
+    side = tuple(part for part in parts if part.label in _AROUND) if node.layout == "residual" else ()
+    main = tuple(part for part in parts if part not in side)
+    return (main, side) if main else (parts, ())
+
+
 def depth_for(node: Node) -> int:
     """How many levels are drawn at once: two where that stays readable."""
     inner = sum(max(1, len(modules_in(child))) for child in modules_in(node))
@@ -43,7 +53,7 @@ def columns(node: Node, depth: int) -> int:
     parts = modules_in(node)
     if not depth or not parts:
         return 1
-    widths = [columns(part, depth - 1) for part in parts]
+    widths = [columns(part, depth - 1) for part in ways(node)[0]]
     return max(widths) if node.layout == "branches" else sum(widths)
 
 
@@ -52,19 +62,25 @@ def rows(node: Node, depth: int) -> int:
     parts = modules_in(node)
     if not depth or not parts:
         return 1
-    heights = [rows(part, depth - 1) for part in parts]
-    return sum(heights) if node.layout == "branches" else max(heights)
+    main, side = ways(node)
+    heights = [rows(part, depth - 1) for part in main]
+    return sum(heights) if node.layout == "branches" else max(heights) + bool(side)
 
 
 def place(node: Node, rect: QRectF, depth: int, *, is_root: bool = True) -> list[Box]:
     """Boxes of what is in a node, outer ones before those in them."""
-    parts = modules_in(node)
-    if not depth or not parts:
+    if not depth or not modules_in(node):
         return [Box(node, rect, False)]
     found = [] if is_root else [Box(node, rect, True)]
     inner = rect if is_root else rect.adjusted(5, 5, -5, -5)
+    parts, side = ways(node)
     if node.layout == "residual":
-        inner = inner.adjusted(6, px(_ARC_PX), -6, 0)
+        top = inner.top()
+        inner = inner.adjusted(6, px(_SIDE_PX if side else _ARC_PX), -6, 0)
+        wide = min(px(_COLUMN_PX) * 1.6, inner.width() / max(1, len(side)) - px(_GAP_PX))
+        for i, part in enumerate(side):
+            middle = inner.left() + inner.width() * (i + 0.5) / len(side)
+            found.append(Box(part, QRectF(middle - wide / 2, top + 2, wide, px(_SIDE_PX) - 8), False))
     is_stack = node.layout == "branches"
     sizes = [(rows if is_stack else columns)(part, depth - 1) for part in parts]
     gap = px(5) if is_stack else px(_GAP_PX)
@@ -193,12 +209,12 @@ class _Canvas(QWidget):
 
     def _paint_wires(self, painter: QPainter, node: Node, rect: QRectF, depth: int, is_root: bool) -> None:
         """The way of the data: lines from box to box, forks and joins of branches, the arc of a way around."""
-        parts = modules_in(node)
+        parts, side = ways(node)
         if not depth or not parts:
             return
         inner = rect if is_root else rect.adjusted(5, 5, -5, -5)
         if node.layout == "residual":
-            inner = inner.adjusted(6, px(_ARC_PX), -6, 0)
+            inner = inner.adjusted(6, px(_SIDE_PX if side else _ARC_PX), -6, 0)
         around = [next(b.rect for b in place(part, self._rect_of(node, rect, depth, is_root, i), depth - 1, is_root=False)) for i, part in enumerate(parts)]  # fmt: skip
         painter.setBrush(Qt.BrushStyle.NoBrush)
         painter.setPen(pen("outline", 1.4))
@@ -211,7 +227,7 @@ class _Canvas(QWidget):
             for first, second in zip(around, around[1:], strict=False):
                 painter.drawLine(QPointF(first.right(), first.center().y()), QPointF(second.left(), second.center().y()))
         if node.layout == "residual" and around:
-            y = inner.top() - px(_ARC_PX) + 4
+            y = inner.top() - px(_SIDE_PX) + 2 + (px(_SIDE_PX) - 8) / 2 if side else inner.top() - px(_ARC_PX) + 4
             left, right, middle = around[0].left() - 5, around[-1].right() + 5, inner.center().y()
             path = QPainterPath(QPointF(left, middle))
             path.cubicTo(QPointF(left, y), QPointF(left, y), QPointF(left + px(14), y))
@@ -226,8 +242,8 @@ class _Canvas(QWidget):
 
     @staticmethod
     def _rect_of(node: Node, rect: QRectF, depth: int, is_root: bool, index: int) -> QRectF:
-        """Where the child with this number stands."""
-        part = modules_in(node)[index]
+        """Where the child with this number stands, of those that run one after the other."""
+        part = ways(node)[0][index]
         return next(box.rect for box in place(node, rect, depth, is_root=is_root) if box.node is part)
 
     def _paint_box(self, painter: QPainter, box: Box, *, is_selected: bool) -> None:

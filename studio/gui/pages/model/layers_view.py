@@ -82,7 +82,7 @@ class LayersView(QWidget):
         self._depth_label = depth
         self.depth = FieldEditor(self._context.store, "optimiser.stage_lr_factor", name="model.depth")
         self.depth.control.slider.setFixedWidth(px(44))
-        self.depth.number_field.setFixedWidth(px(44))
+        self.depth.number_field.setFixedWidth(px(50))
         row.addWidget(self.depth)
         self.equal_button = button(
             "Equal", kind="quiet", small=True, name="model.lr_equal", tooltip="The same learning rate for all stages", on_click=self._editor.set_equal_rates

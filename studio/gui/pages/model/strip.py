@@ -17,7 +17,7 @@ from studio.gui.icon import paint_icon
 from studio.gui.pages.model.network import Network, block_widths
 from studio.gui.pages.thaw_plan import Epoch, num_frozen_before
 from studio.gui.theme import colour, font, hatch, pen, px
-from studio.gui.widgets import Bubble
+from studio.gui.widgets import Bubble, set_plain_tooltip
 from studio.gui.wording import parameters, percent
 
 _LEAST_BLOCK = 26  # px: room for an upright name
@@ -118,6 +118,14 @@ class ArchitectureStrip(QWidget):
             "Left and Right move the line, Up and Down select a stage, F freezes or trains it, Enter opens it."
         )
 
+    def stage_words(self, index: int) -> str:
+        """A stage in full: its state, size, and the shape and stride of what it gives."""
+        stage = self._network.stages[index]
+        side = stage.feature_side
+        stride = f", stride {self._input_size / side:.3g}" if side else ""
+        macs = f", {stage.macs / 1e9:.2g} GFLOPs" if stage.macs else ""
+        return f"{stage.title}, {self.state_word(index)}\n{parameters(stage.num_parameters)} parameters{macs}\nGives {stage.shape_words}{stride}"
+
     def state_word(self, index: int) -> str:
         """frozen, trains, mixed or later, and whether its statistics follow the data."""
         look = self._looks[index]
@@ -212,6 +220,8 @@ class ArchitectureStrip(QWidget):
             self._show_bubble(event.globalPosition().toPoint())
             self.update()
             return
+        index = self._stage_at(event.position())
+        set_plain_tooltip(self, self.stage_words(index) if index is not None else "")
         over = self._is_on_line(event.position())
         self.setCursor(Qt.CursorShape.SplitHCursor if over else Qt.CursorShape.ArrowCursor)
 
