@@ -36,8 +36,14 @@ def main() -> None:
         figures = measure(sizes[key], int(key.split()[1]))
         if figures:
             found[key] = figures
+        if number % 20 == 19:
+            write(__version__, found)
+    write(__version__, found)
+
+
+def write(version: str, found: dict[str, list[float]]) -> None:
     text = ",\n".join(f"  {json.dumps(key)}: {json.dumps(found[key])}" for key in sorted(found))
-    FILE.write_text(f'{{"timm": "{__version__}", "networks": {{\n{text}\n}}}}\n', encoding="utf-8")
+    FILE.write_text(f'{{"timm": "{version}", "networks": {{\n{text}\n}}}}\n', encoding="utf-8")
 
 
 def measure(name: str, size: int) -> list[float] | None:
@@ -62,10 +68,10 @@ def measure(name: str, size: int) -> list[float] | None:
     return [sum(p.numel() for p in network.parameters()), round(counter.get_total_flops() / 2e9, 3)]
 
 
-def _popular(key: str) -> tuple[bool, str]:
-    """Families that people look for come first."""
+def _popular(key: str) -> tuple[bool, int, str]:
+    """Families that people look for come first, and of each the plain ones, whose names are short."""
     first = ("resnet", "efficientnet", "mobilenet", "convnext", "vit_", "deit", "regnet", "swin", "tf_eff", "densenet", "eva02", "mixer")
-    return not key.startswith(first), key
+    return not key.startswith(first), len(key), key
 
 
 if __name__ == "__main__":

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 
 import torch
 from torch import nn
+from torch.overrides import TorchFunctionMode
 
 from studio.catalog.optimisers import kind_of
 from studio.core.experiment import Optimiser, Training
@@ -68,7 +69,7 @@ def trace_memory(module: nn.Module, input_size: int) -> Trace:
     handles = [m.register_forward_hook(leave) for m in module.modules() if not any(m.children()) or any(True for _ in m.parameters(False))]
     try:
         module.train().requires_grad_(True)
-        with torch.enable_grad(), torch.autograd.graph.saved_tensors_hooks(pack, lambda t: t):
+        with torch.enable_grad(), _FusedAttention(), torch.autograd.graph.saved_tensors_hooks(pack, lambda t: t):
             module(torch.empty(_IMAGES, 3, input_size, input_size, device="meta"))
     finally:
         for handle in handles:
@@ -80,6 +81,29 @@ def trace_memory(module: nn.Module, input_size: int) -> Trace:
     layers.append(Layer((), saved / _IMAGES, 0.0))
     total = sum(t.numel() for t in (*module.parameters(), *module.buffers()))
     return Trace(tuple(layers), total, 3 * input_size**2)
+
+
+class _Attention(torch.autograd.Function):
+    """What fused attention keeps: its inputs and what it gives out, not the matrix of weights, which it computes again."""
+
+    @staticmethod
+    def forward(ctx, query, key, value):
+        out = query.new_empty(*query.shape[:-1], value.shape[-1])
+        ctx.save_for_backward(query, key, value, out)
+        return out
+
+    @staticmethod
+    def backward(ctx, *gradients):
+        raise NotImplementedError("shapes only")
+
+
+class _FusedAttention(TorchFunctionMode):
+    """Without values torch takes the plain road through attention; devices take the fused one."""
+
+    def __torch_function__(self, func, types, args=(), kwargs=None):
+        if func is torch.nn.functional.scaled_dot_product_attention:
+            return _Attention.apply(*args[:3])
+        return func(*args, **(kwargs or {}))
 
 
 def estimate_memory(trace: Trace, trainable: Collection[str], training: Training, optimiser: Optimiser) -> dict[str, int]:

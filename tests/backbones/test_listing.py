@@ -79,3 +79,10 @@ def test_reading_the_cache_loads_no_heavy_library():
     )
     answer = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert answer.stdout.strip() == "[]"
+
+
+def test_timm_entries_carry_the_measured_figures_and_the_year_of_their_paper():
+    by_name = {b.name: b for b in list_backbones() if b.source == "timm"}
+    plain, recent = by_name["resnet18.a1_in1k"], by_name["convnextv2_atto.fcmae_ft_in1k"]
+    assert plain.num_parameters == 11_689_512 and plain.gflops == pytest.approx(1.82, rel=0.01)
+    assert recent.year == 2023 and plain.top1 is None, "timm ships no accuracy"

@@ -128,3 +128,12 @@ def test_advice_names_its_figures_rule_and_source_and_is_silent_where_nothing_wo
     assert advice(Situation(done, (900, 900), has_gpu=True)) == ()
     far = {a.key: a for a in advice(Situation(Experiment(), (50, 50), {"stem": 0.2, "stage 3": 2.5}))}
     assert far["statistics"].values == {"model.batch_norm": {"stage 3": "adapt"}} and "2.5 sigma" in far["statistics"].reason
+
+
+def test_fused_attention_keeps_no_matrix_of_weights():
+    from studio.engine.footprint import trace_memory
+
+    built = shapes_of(Model(source="timm", backbone="vit_tiny_patch16_224"), 4).built
+    trace = trace_memory(built.module, 224)
+    block = sum(layer.saved for layer in trace.layers) / 12
+    assert 12 * 197 * 192 < block < 24 * 197 * 192, "weights of three heads alone would be 3 × 197 × 197 more, twice"

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import re
 import sys
 from dataclasses import replace
 from functools import lru_cache, partial
@@ -14,6 +16,7 @@ from studio.catalog.backbones.body import Body, Tensors, unknown_name
 from studio.catalog.backbones.stage import group_by_size, merge_same_size
 from studio.core.path_text import path_to_text, shown
 from studio.core.problem import BadInput, error
+from studio.core.resource import resource
 
 KEY = "timm"
 TITLE = "timm"
@@ -120,13 +123,14 @@ def _translate(network, filter_weights, tensors: Tensors) -> Tensors:
 
 
 def _info(name: str, cfg) -> BackboneInfo:
+    figures = _figures().get(f"{name.partition('.')[0]} {cfg.input_size[-1]}")
     return BackboneInfo(
         source=KEY,
         name=name,
         title=name,
         family=_family(name),
-        num_parameters=None,  # not in timm's configurations; known once the network was described
-        gflops=None,
+        num_parameters=int(figures[0]) if figures else None,  # not in timm's configurations: measured, see packaging/measure_timm.py
+        gflops=figures[1] if figures else None,
         input_size=cfg.input_size[-1],
         top1=None,
         top5=None,
@@ -138,10 +142,27 @@ def _info(name: str, cfg) -> BackboneInfo:
         weights_url=_weights_url(cfg),
         weights_sha256=None,
         licence=cfg.license or None,
-        year=None,
+        year=_year(cfg.paper_ids),
         has_batch_norm=None,
         is_installed=False,
     )
+
+
+@lru_cache(maxsize=1)
+def _figures() -> dict[str, list[float]]:
+    """[parameters, GFLOPs] by "architecture px", as far as they were measured with this version of timm."""
+    try:
+        content = json.loads(resource("timm.json").read_text(encoding="utf-8"))
+    except OSError:
+        return {}
+    return content["networks"] if content["timm"] == version() else {}
+
+
+def _year(paper_ids) -> int | None:
+    """Of the first paper that timm names by its arXiv number: "arXiv:2201.03545" is of 2022."""
+    ids = [paper_ids] if isinstance(paper_ids, str) else list(paper_ids or ())
+    found = next((match for each in ids if (match := re.search(r"(\d{2})\d{2}\.\d{4,5}", each))), None)
+    return 2000 + int(found[1]) if found else None
 
 
 def _family(name: str) -> str:

@@ -1,0 +1,122 @@
+"""What the Model page foretells against what happens: peak memory of a training step, and the time of an epoch after a two-second probe.
+
+Each network runs in a process of its own. Memory is the peak of what torch's allocator has given out (its profiler tells every piece), over
+two steps from the building of the network on; resident memory is larger by what the C library keeps and oneDNN works with. Time is that of
+training steps on pictures in memory, so that the drive plays no part.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+
+NETWORKS = (
+    ("torchvision", "resnet18", 32, -1),
+    ("torchvision", "resnet50", 16, 1),
+    ("bundled", "tf_efficientnet_lite0", 16, -1),
+    ("timm", "vit_tiny_patch16_224", 32, -1),
+    ("torchvision", "convnext_tiny", 8, 2),
+)
+STEPS = 12  # of an "epoch"
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--one", nargs=4, metavar=("SOURCE", "NAME", "BATCH", "STAGES"), help="measure one network and print JSON")
+    parser.add_argument("--quick", action="store_true", help="the first network only")
+    options = parser.parse_args()
+    if options.one:
+        source, name, batch, stages = options.one
+        sys.stdout.write(json.dumps(measure(source, name, int(batch), int(stages))) + "\n")
+        return
+    rows, worst_memory, worst_time = [], 0.0, 0.0
+    for network in NETWORKS[:1] if options.quick else NETWORKS:
+        command = [sys.executable, "-m", "benchmarks.estimates", "--one", *map(str, network)]
+        found = json.loads(subprocess.run(command, capture_output=True, text=True, check=True).stdout.splitlines()[-1])
+        memory, seconds = found["estimated_bytes"] / found["peak_bytes"] - 1, found["estimated_s"] / found["epoch_s"] - 1
+        worst_memory, worst_time = max(worst_memory, abs(memory)), max(worst_time, abs(seconds))
+        rows.append(
+            f"| {network[1]}, batch {network[2]}, {'all trains' if network[3] < 0 else f'last {network[3]} train'} | "
+            f"{found['estimated_bytes'] / 1e6:,.0f} MB | {found['peak_bytes'] / 1e6:,.0f} MB | {memory:+.0%} | "
+            f"{found['estimated_s']:.1f} s | {found['epoch_s']:.1f} s | {seconds:+.0%} |"
+        )
+    sys.stdout.write("## Estimates against measurements\n\n")
+    sys.stdout.write(
+        "| network | memory estimated | measured | difference | epoch estimated | measured | difference |\n|---|---|---|---|---|---|---|\n"
+    )
+    sys.stdout.write("\n".join(rows) + f"\n\nLimits: 15 % and 25 %. Largest: {worst_memory:.0%} and {worst_time:.0%}. Processor, fp32.\n")
+
+
+def measure(source: str, name: str, batch: int, stages: int) -> dict[str, float]:
+    """{"estimated_bytes", "peak_bytes", "estimated_s", "epoch_s"} of an epoch of `STEPS` steps."""
+    import torch
+    from torch.profiler import ProfilerActivity, profile
+
+    from studio.catalog.backbones import backbone_info
+    from studio.core.experiment import Experiment
+    from studio.engine.describe import describe_model
+    from studio.engine.main import be_a_good_neighbour, set_threads
+    from studio.engine.measure import measure_training
+
+    be_a_good_neighbour()
+    size = backbone_info(source, name).input_size
+    experiment = Experiment().changed(
+        {
+            "model.source": source, "model.backbone": name, "model.pretrained": False, "model.train_stages": stages, "model.input_size": size,
+            "training.batch_size": batch, "training.precision": "fp32", "training.device": "cpu",
+        }
+    )  # fmt: skip
+    set_threads(torch, experiment)
+    estimated = sum(describe_model(experiment.model, experiment.training, experiment.optimiser, 10)["memory"].values())
+    probe = measure_training(experiment, 10)
+    with profile(activities=[ProfilerActivity.CPU], profile_memory=True) as profiler:
+        step = _training(experiment, batch, size)
+        for _ in range(2):
+            step()
+    pieces = [piece for piece in profiler.profiler.kineto_results.events() if piece.name() == "[memory]"]
+    held = peak = 0
+    for piece in sorted(pieces, key=lambda piece: piece.start_ns()):
+        held += piece.nbytes()
+        peak = max(peak, held)
+    start = time.perf_counter()
+    for _ in range(STEPS):
+        step()
+    seconds = time.perf_counter() - start
+    return {
+        "estimated_bytes": estimated,
+        "peak_bytes": peak,
+        "estimated_s": probe["seconds_per_image"] * batch * STEPS,
+        "epoch_s": seconds,
+    }
+
+
+def _training(experiment, batch: int, size: int) -> Callable[[], None]:
+    """One step of training, to be called again and again."""
+    import torch
+
+    from studio.catalog.optimisers import build_optimiser
+    from studio.engine.network import build_network
+
+    network = build_network(experiment, 10)
+    network.module.to(memory_format=torch.channels_last)
+    network.train_mode()
+    optimiser = build_optimiser(experiment.optimiser, network.parameter_groups(0.01)[0])
+    for group in optimiser.param_groups:
+        group["lr"] = 1e-6
+    images = torch.rand(batch, 3, size, size).to(memory_format=torch.channels_last)
+    labels = torch.zeros(batch, dtype=torch.long)
+
+    def step() -> None:
+        torch.nn.functional.cross_entropy(network.module(images), labels).backward()
+        optimiser.step()
+        optimiser.zero_grad(set_to_none=True)
+
+    return step
+
+
+if __name__ == "__main__":
+    main()
