@@ -10,7 +10,21 @@ import sys
 from datetime import date
 from pathlib import Path
 
-MODULES = ("window", "lateness", "curves", "drag", "augment_page", "start", "train", "frozen", "augment", "long_run", "kill", "runs", "estimates")
+MODULES = (
+    "window",
+    "lateness",
+    "curves",
+    "drag",
+    "augment_page",
+    "start",
+    "train",
+    "frozen",
+    "augment",
+    "long_run",
+    "kill",
+    "runs",
+    "estimates",
+)
 PAGE = Path(__file__).parents[1] / "docs" / "measurements.md"
 
 
