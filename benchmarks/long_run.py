@@ -60,7 +60,8 @@ def main() -> None:
     growth = [(b - memory[0]) / 1e6 for b in memory[1:]]
     print(f"## The window over a run of {HOURS} hours\n")
     print("| figure | value | limit |\n|---|---|---|")
-    print(f"| steps, other lines in the journal | {num_points:,}, {HOURS * LINES_PER_HOUR:,} | |")
+    print(f"| steps, other lines in the journal | {HOURS * STEPS_PER_HOUR:,}, {HOURS * LINES_PER_HOUR:,} | |")
+    print(f"| points that each curve keeps at the end | {num_points:,} | |")
     print(f"| journal, log | {sizes[0] / 1e6:.0f} MB, {sizes[1] / 1e6:.0f} MB | |")
     print(f"| replayed in | {seconds:.0f} s | |")
     print(f"| memory of its own after the first hour | {memory[0] / 1e6:.0f} MB | |")
