@@ -80,8 +80,8 @@ def _drag(app, page, settings: dict, steps_per_epoch: int = 0) -> list[float]:
     """A drag of the peak: milliseconds of each move."""
     from PySide6.QtCore import QPointF
 
-    from studio.gui.pages import schedule as module
-    from studio.gui.pages.schedule_curve import Length
+    from studio.gui.pages.schedule import page as module
+    from studio.gui.pages.schedule.curve import Length
 
     if steps_per_epoch:
         module.length_of = lambda experiment, dataset: Length(experiment.schedule.epochs, steps_per_epoch)
@@ -149,7 +149,7 @@ def _wait(app, until: float) -> None:
 def _make_all() -> dict[str, float]:
     from studio.catalog.schedules import SHAPES
     from studio.core.experiment import Experiment
-    from studio.gui.pages.schedule_curve import Length, make_curves
+    from studio.gui.pages.schedule.curve import Length, make_curves
 
     plans = {shape.title: {"schedule.shape": shape.key} for shape in SHAPES}
     plans["Warm restarts, one each epoch"] = {"schedule.shape": "warm_restarts", "schedule.cycle_epochs": 1.0, "schedule.cycle_growth": 1}

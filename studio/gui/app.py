@@ -69,7 +69,7 @@ class _Loader(QThread):
 _MODULES = (
     "numpy", "pydantic", "studio.core.fold", "studio.core.experiment_file", "studio.catalog.schedules", "studio.catalog.augments",
     "studio.catalog.backbones", "PIL.Image", "studio.gui.runs", "studio.gui.scan", "studio.gui.estimate", "studio.gui.shell.inspector",
-    "studio.gui.shell.runbar", "studio.gui.shell.summary", "studio.gui.pages.data",
+    "studio.gui.shell.runbar", "studio.gui.shell.summary", "studio.gui.pages.data.page",
 )  # fmt: skip
 
 

@@ -26,7 +26,7 @@ class FirstPage(QWidget):
 
             column.addWidget(EmptyState("folder-notch-open", "Opening the last draft…", name="data.opening"))
             return
-        from studio.gui.pages.data_welcome import Welcome
+        from studio.gui.pages.data.welcome import Welcome
 
         self.welcome = Welcome()
         column.addWidget(self.welcome)

@@ -79,7 +79,7 @@ def make_stage(qapp, tmp_path_factory, size=(1000, 740)):
     """A page and its desk for all tests of a file: making the page is most of their cost. For a fixture of the module."""
     from studio.gui import theme
     from studio.gui.context import make_context
-    from studio.gui.pages.augment import AugmentPage
+    from studio.gui.pages.augment.page import AugmentPage
     from studio.gui.testing import FakeEngines, FakeWorker
 
     theme.install(qapp, "dark")

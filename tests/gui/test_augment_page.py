@@ -18,10 +18,11 @@ from studio.core.rng import sample_seed
 from studio.dataset.image import read_image
 from studio.dataset.look import Hint, hints
 from studio.dataset.scan import scan
-from studio.gui.pages.augment import AugmentPage, test_card
+from studio.gui.pages.augment import test_card
 from studio.gui.pages.augment.advice import advice_for
 from studio.gui.pages.augment.cost import Speed, num_loaders, slow_words
 from studio.gui.pages.augment.grid import NUM_VARIANTS, VariantGrid
+from studio.gui.pages.augment.page import AugmentPage
 from studio.gui.pages.augment.words import title_of
 from studio.supervise.worker import WorkerError
 from tests.gui.augment_desk import MEDIUM, Desk, give_data, make_images, make_stage, start_anew, texts_of

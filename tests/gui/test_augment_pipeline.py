@@ -15,8 +15,8 @@ from studio.catalog.augments.own import own_presets
 from studio.core.experiment import TransformSpec
 from studio.core.experiment_file import experiment_from_toml, experiment_to_toml
 from studio.core.problem import errors_in
-from studio.gui.pages.augment import AugmentPage
 from studio.gui.pages.augment.form import ParamRow
+from studio.gui.pages.augment.page import AugmentPage
 from studio.gui.pages.augment.param import RangeEditor, make_editor
 from tests.gui.augment_desk import MEDIUM, Desk, give_data, make_images, make_stage, start_anew, texts_of
 

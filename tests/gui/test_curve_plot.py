@@ -23,8 +23,8 @@ from studio.core.outcome import Status
 from studio.core.place import runs_dir
 from studio.core.trace import Trace
 from studio.gui.monitor import RunUpdate
-from studio.gui.pages.train import SEVERAL_GHOSTS, TrainPage
-from studio.gui.pages.train_charts import LiveCurve, Shown
+from studio.gui.pages.train.charts import LiveCurve, Shown
+from studio.gui.pages.train.page import SEVERAL_GHOSTS, TrainPage
 from studio.gui.recorded import Recording
 from studio.gui.widgets.curve_item import column_spans
 from studio.gui.widgets.curve_plot import CurvePlot, CurveStyle

@@ -15,14 +15,14 @@ from PySide6.QtWidgets import QLabel, QPushButton
 from studio.core.experiment import Data, Experiment
 from studio.core.problem import Severity, error, warning
 from studio.dataset.check import Issue
-from studio.gui.pages import data_edit
-from studio.gui.pages.data import DataPage
-from studio.gui.pages.data_classes import class_rows
-from studio.gui.pages.data_filter import Filter, ordered_ids, passing
-from studio.gui.pages.data_issues import findings
-from studio.gui.pages.data_open import opening_of
-from studio.gui.pages.data_split import Shares, SplitBar
-from studio.gui.pages.data_start import device_words
+from studio.gui.pages.data import edit as data_edit
+from studio.gui.pages.data.classes import class_rows
+from studio.gui.pages.data.filter import Filter, ordered_ids, passing
+from studio.gui.pages.data.issues import findings
+from studio.gui.pages.data.open import opening_of
+from studio.gui.pages.data.page import DataPage
+from studio.gui.pages.data.split import Shares, SplitBar
+from studio.gui.pages.data.start import device_words
 
 
 def make_images(folder: Path, classes: dict[str, int], *, side: int = 40) -> Path:

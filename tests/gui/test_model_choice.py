@@ -9,9 +9,9 @@ from PySide6.QtCore import QEvent, QPointF, QRect, Qt
 from PySide6.QtGui import QMouseEvent
 from PySide6.QtWidgets import QApplication
 
-from studio.gui.pages.model import ModelPage
 from studio.gui.pages.model.compare import better
 from studio.gui.pages.model.listing import BY_ATTRIBUTE, Budget, Cost, arranged, best_for_cost, budget_for, fit_of, key_of, short_list
+from studio.gui.pages.model.page import ModelPage
 from studio.supervise.worker import WorkerError
 
 RESNET50, RESNET18 = LIST[1], LIST[2]

@@ -9,8 +9,8 @@ from PySide6.QtWidgets import QWidget
 
 from studio.core.experiment import Experiment
 from studio.core.head import Convolution, Dropout, Hidden, Pooling
-from studio.gui.pages.model import ModelPage
 from studio.gui.pages.model.head_plan import first_loss, moved, places_from, shape_words, why_not, with_part
+from studio.gui.pages.model.page import ModelPage
 
 
 @pytest.fixture

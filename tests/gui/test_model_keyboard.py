@@ -7,7 +7,7 @@ from model_cases import CUTS, DESCRIBED, LIST, TREE
 from PySide6.QtCore import Qt
 from PySide6.QtWidgets import QAbstractButton, QApplication, QLineEdit
 
-from studio.gui.pages.model import ModelPage
+from studio.gui.pages.model.page import ModelPage
 
 Key, Mod = Qt.Key, Qt.KeyboardModifier
 

@@ -12,9 +12,9 @@ from studio.core.experiment import Experiment
 from studio.core.path_text import path_to_text
 from studio.gui.context import make_context
 from studio.gui.monitor import RunUpdate
-from studio.gui.pages.model import ModelPage
 from studio.gui.pages.model.listing import COLUMNS, Filter, arranged, best_for_cost, group_of
 from studio.gui.pages.model.network import Network, StageFacts, Stop, block_widths, network_from, with_times
+from studio.gui.pages.model.page import ModelPage
 from studio.gui.testing import FakeEngines, FakeWorker
 from studio.supervise.worker import WorkerError
 

@@ -8,7 +8,7 @@ from model_cases import DESCRIBED, LIST
 from PySide6.QtWidgets import QPushButton
 
 from studio.core.experiment import Experiment
-from studio.gui.pages.model import ModelPage
+from studio.gui.pages.model.page import ModelPage
 from studio.supervise.worker import WorkerError
 
 SIGNAL = {

@@ -17,14 +17,14 @@ from studio.core.place import runs_dir
 from studio.core.run_folder import find_runs
 from studio.dataset.dataset import Dataset
 from studio.gui.monitor import RunUpdate
-from studio.gui.pages.results import ResultsPage
-from studio.gui.pages.results_confusion import ConfusionMatrix
-from studio.gui.pages.results_confusion_model import MANY
-from studio.gui.pages.results_details import interval
-from studio.gui.pages.results_difference import Side, compare
-from studio.gui.pages.results_notes import Notes, read_notes, tags_from_text, write_notes
-from studio.gui.pages.results_rows import BY_KEY, COLUMNS, RunRow, matches
-from studio.gui.pages.results_scores import ClassScore, Scores, read_predictions, read_scores, worst_mistakes
+from studio.gui.pages.results.confusion import ConfusionMatrix
+from studio.gui.pages.results.confusion_model import MANY
+from studio.gui.pages.results.details import interval
+from studio.gui.pages.results.difference import Side, compare
+from studio.gui.pages.results.notes import Notes, read_notes, tags_from_text, write_notes
+from studio.gui.pages.results.page import ResultsPage
+from studio.gui.pages.results.rows import BY_KEY, COLUMNS, RunRow, matches
+from studio.gui.pages.results.scores import ClassScore, Scores, read_predictions, read_scores, worst_mistakes
 from studio.gui.recorded import Recording
 from studio.gui.run_bin import move_to_bin, take_back
 

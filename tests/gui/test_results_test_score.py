@@ -9,10 +9,10 @@ from PySide6.QtWidgets import QWidget
 
 from studio.core.outcome import Status
 from studio.core.place import runs_dir
-from studio.gui.pages.results_notebook import Notebook
-from studio.gui.pages.results_notes import read_notes
-from studio.gui.pages.results_rows import RunRow
-from studio.gui.pages.results_test import TestScore
+from studio.gui.pages.results.notebook import Notebook
+from studio.gui.pages.results.notes import read_notes
+from studio.gui.pages.results.rows import RunRow
+from studio.gui.pages.results.test import TestScore
 from studio.gui.runs import RunEntry
 from tests.builders import build_dataset, build_run
 

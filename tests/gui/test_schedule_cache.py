@@ -1,7 +1,7 @@
 """The words about the feature cache say what a run of the draft really keeps."""
 
 from studio.core.experiment import Experiment
-from studio.gui.pages.schedule_cache import CacheForm, cache_words
+from studio.gui.pages.schedule.cache import CacheForm, cache_words
 from studio.gui.store import ExperimentStore
 
 DESCRIBED = {

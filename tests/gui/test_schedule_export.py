@@ -11,7 +11,7 @@ from PySide6.QtGui import QGuiApplication, QImage
 
 from studio.catalog.schedules import lr
 from studio.core.experiment_file import experiment_from_toml
-from studio.gui.pages.schedule import SchedulePage
+from studio.gui.pages.schedule.page import SchedulePage
 
 NAMES = ["stem", "stage 1", "stage 2", "head"]
 STAGES = [{"name": name, "num_parameters": 1000, "output_shape": [8, 28, 28]} for name in NAMES]

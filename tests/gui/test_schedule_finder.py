@@ -12,9 +12,9 @@ from PySide6.QtWidgets import QHBoxLayout, QVBoxLayout, QWidget
 
 from studio.core.experiment import Experiment
 from studio.core.rate_test import RULES, RateTest
-from studio.gui.pages.schedule_finder import FinderView
-from studio.gui.pages.schedule_finder_strip import stale_words
-from studio.gui.pages.schedule_plot import RatePlot
+from studio.gui.pages.schedule.finder import FinderView
+from studio.gui.pages.schedule.finder_strip import stale_words
+from studio.gui.pages.schedule.plot import RatePlot
 from studio.gui.recorded import recorded_rate_test
 from studio.supervise.worker import WorkerError
 
@@ -346,7 +346,7 @@ def test_the_large_view_grows_with_the_test(qtbot, place, context):
 
 
 def test_the_train_menu_leads_to_the_page_and_starts_a_test(qtbot, context, dataset):
-    from studio.gui.pages.schedule import SchedulePage
+    from studio.gui.pages.schedule.page import SchedulePage
     from studio.gui.shell.topbar import TrainButton
 
     context.store.set({"data.source": dataset.root})

@@ -14,9 +14,9 @@ from studio.core.experiment import Experiment
 from studio.core.fold import fold
 from studio.core.outcome import Status
 from studio.gui.monitor import RunUpdate
-from studio.gui.pages.schedule import SchedulePage
-from studio.gui.pages.schedule_curve import Length, make_curves
-from studio.gui.pages.schedule_flight import Flight, flight_of, in_flight
+from studio.gui.pages.schedule.curve import Length, make_curves
+from studio.gui.pages.schedule.flight import Flight, flight_of, in_flight
+from studio.gui.pages.schedule.page import SchedulePage
 from studio.gui.scan import ScanState
 from tests.builders import build_dataset, build_run
 

@@ -6,7 +6,7 @@ import pytest
 from PySide6.QtCore import Qt
 
 from studio.catalog.optimisers import KINDS
-from studio.gui.pages.schedule_form import EffectiveBatch, OptimiserForm
+from studio.gui.pages.schedule.form import EffectiveBatch, OptimiserForm
 
 
 @pytest.fixture

@@ -7,8 +7,8 @@ import pytest
 
 from studio.catalog.schedules import SHAPES, head_lr
 from studio.core.experiment import Experiment, Schedule, Segment
-from studio.gui.pages.schedule_curve import Length
-from studio.gui.pages.schedule_handles import Handle, added_at, handles_of, removed, settings_at
+from studio.gui.pages.schedule.curve import Length
+from studio.gui.pages.schedule.handles import Handle, added_at, handles_of, removed, settings_at
 
 LENGTH = Length(12, 83)
 N = LENGTH.num_steps

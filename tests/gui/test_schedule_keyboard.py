@@ -7,8 +7,8 @@ from PySide6.QtCore import Qt
 from PySide6.QtGui import QAccessible
 from PySide6.QtWidgets import QApplication
 
-from studio.gui.pages import schedule_plot
-from studio.gui.pages.schedule import SchedulePage
+from studio.gui.pages.schedule import plot as schedule_plot
+from studio.gui.pages.schedule.page import SchedulePage
 
 Key, Mod = Qt.Key, Qt.KeyboardModifier
 

@@ -13,7 +13,7 @@ from studio.core.experiment import Experiment
 from studio.core.fold import fold
 from studio.core.outcome import Status
 from studio.gui.monitor import RunUpdate
-from studio.gui.pages.schedule import SchedulePage
+from studio.gui.pages.schedule.page import SchedulePage
 from studio.gui.recorded import Recording, record_run
 
 

@@ -12,8 +12,8 @@ from PySide6.QtWidgets import QAbstractButton, QAbstractSlider, QLineEdit
 
 from studio.catalog.schedules import SHAPES, body_of, head_lr, lr
 from studio.core.experiment import Experiment
-from studio.gui.pages.schedule import SchedulePage
-from studio.gui.pages.schedule_curve import MAX_JUMPS, MAX_POINTS, Length, length_of, make_curves, stage_names, steps_per_epoch
+from studio.gui.pages.schedule.curve import MAX_JUMPS, MAX_POINTS, Length, length_of, make_curves, stage_names, steps_per_epoch
+from studio.gui.pages.schedule.page import SchedulePage
 
 STAGES = [
     {"name": name, "num_parameters": 1000 * (i + 1), "output_shape": [8, 28, 28], "num_blocks": 1, "has_batch_norm": True}

@@ -9,8 +9,8 @@ from PySide6.QtWidgets import QApplication
 
 from studio.catalog.schedules import thaw_epochs
 from studio.core.experiment import Model
-from studio.gui.pages.schedule import SchedulePage
-from studio.gui.pages.thaw_plan import PRESETS, num_frozen_before, num_trainable_at, thaw_with
+from studio.gui.pages.schedule.page import SchedulePage
+from studio.gui.pages.schedule.thaw_plan import PRESETS, num_frozen_before, num_trainable_at, thaw_with
 
 NAMES = ["stem", "stage 1", "stage 2", "stage 3", "stage 4", "head"]
 STAGES = [

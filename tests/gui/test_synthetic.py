@@ -9,10 +9,10 @@ import pytest
 from studio.core.experiment import Data, Experiment
 from studio.dataset.scan import scan
 from studio.gui.monitor import RunUpdate
-from studio.gui.pages.data_synthetic import SyntheticRow, marked
-from studio.gui.pages.results_details import facts
-from studio.gui.pages.results_notes import Notes
-from studio.gui.pages.results_rows import RunRow
+from studio.gui.pages.data.synthetic import SyntheticRow, marked
+from studio.gui.pages.results.details import facts
+from studio.gui.pages.results.notes import Notes
+from studio.gui.pages.results.rows import RunRow
 from tests.builders import build_dataset, build_run
 from tests.gui.augment_desk import make_images
 

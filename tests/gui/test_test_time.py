@@ -7,9 +7,9 @@ import pytest
 from studio.core.experiment import Experiment
 from studio.core.run_folder import RunFolder
 from studio.gui.monitor import RunUpdate
-from studio.gui.pages.results_rows import RunRow
-from studio.gui.pages.results_score_again import ScoreAgain
-from studio.gui.pages.use import UsePage
+from studio.gui.pages.results.rows import RunRow
+from studio.gui.pages.results.score_again import ScoreAgain
+from studio.gui.pages.use.page import UsePage
 from studio.supervise.worker import WorkerError
 from tests.builders import build_dataset, build_run
 
@@ -42,7 +42,7 @@ def test_the_use_page_asks_with_the_chosen_views_and_remembers_them(context, ent
 
 
 def row_of(entry) -> RunRow:
-    from studio.gui.pages.results_notes import Notes
+    from studio.gui.pages.results.notes import Notes
 
     return RunRow(entry, Notes(), entry.state)
 

@@ -13,8 +13,8 @@ from studio.core import event as ev
 from studio.core.fold import RunState, fold
 from studio.core.outcome import Status
 from studio.gui.monitor import RunUpdate
-from studio.gui.pages.train import TrainPage
-from studio.gui.pages.train_flow import flow_of, heat_pixels, levels_of, weak_words
+from studio.gui.pages.train.flow import flow_of, heat_pixels, levels_of, weak_words
+from studio.gui.pages.train.page import TrainPage
 
 
 @pytest.fixture(scope="module")

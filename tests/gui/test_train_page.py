@@ -22,11 +22,11 @@ from studio.core.place import runs_dir
 from studio.gui.context import make_context
 from studio.gui.icon import icon
 from studio.gui.monitor import RunUpdate
-from studio.gui.pages.train import TrainPage
-from studio.gui.pages.train_batch import tiles_of
-from studio.gui.pages.train_charts import Shown, TrainCharts, positions
-from studio.gui.pages.train_events import ICONS
-from studio.gui.pages.train_figures import run_figures
+from studio.gui.pages.train.batch import tiles_of
+from studio.gui.pages.train.charts import Shown, TrainCharts, positions
+from studio.gui.pages.train.events import ICONS
+from studio.gui.pages.train.figures import run_figures
+from studio.gui.pages.train.page import TrainPage
 from studio.gui.recorded import Recording, held_alive, recorded_events
 from studio.gui.testing import FakeEngines, FakeWorker
 

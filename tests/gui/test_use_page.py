@@ -17,11 +17,11 @@ from studio.core.path_text import path_to_text, text_to_path
 from studio.core.place import runs_dir
 from studio.gui.context import make_context
 from studio.gui.monitor import RunUpdate
-from studio.gui.pages.use import UsePage
-from studio.gui.pages.use_code import sample_code
-from studio.gui.pages.use_export import report_words
-from studio.gui.pages.use_folder import UNREADABLE, UNSURE
-from studio.gui.pages.use_folder_work import PART
+from studio.gui.pages.use.code import sample_code
+from studio.gui.pages.use.export import report_words
+from studio.gui.pages.use.folder import UNREADABLE, UNSURE
+from studio.gui.pages.use.folder_work import PART
+from studio.gui.pages.use.page import UsePage
 from studio.gui.testing import FakeEngines, FakeWorker
 from studio.supervise.worker import WorkerError
 

@@ -15,7 +15,7 @@ class PageSlot:
 
     @property
     def module(self) -> str:
-        return f"studio.gui.pages.{self.key}"
+        return f"studio.gui.pages.{self.key}.page"
 
     def load(self) -> type:
         """The page's class."""

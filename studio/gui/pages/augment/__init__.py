@@ -1,5 +1,1 @@
-"""The Augment page: how training images are varied, and what that makes of them."""
-
-from studio.gui.pages.augment.page import AugmentPage
-
-__all__ = ["AugmentPage"]
+"""The Augment page: the pipeline, and what it does to the user's own images."""

@@ -13,7 +13,7 @@ from studio.core.problem import BadInput
 from studio.gui.context import Context
 from studio.gui.pages.model.layers import LAYERS, LayerPlan, LayerTree, Node, stages_that_train, tree_from
 from studio.gui.pages.model.network import Network, network_from
-from studio.gui.pages.thaw_plan import Epoch, thaw_words
+from studio.gui.pages.schedule.thaw_plan import Epoch, thaw_words
 from studio.gui.wording import counted
 
 

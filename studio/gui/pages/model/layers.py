@@ -14,7 +14,7 @@ from typing import Any
 
 from studio.catalog.schedules import thaw_epochs
 from studio.core.experiment import Model
-from studio.gui.pages.thaw_plan import Epoch, thaw_with
+from studio.gui.pages.schedule.thaw_plan import Epoch, thaw_with
 
 LAYERS = "model.layers"
 

@@ -25,7 +25,7 @@ from studio.gui.pages.model.start import can_start_from, classes_words, start_va
 from studio.gui.pages.model.states import STATES
 from studio.gui.pages.model.strip_panel import StripPanel
 from studio.gui.pages.model.weights import WeightsReport
-from studio.gui.pages.thaw_plan import num_frozen_before
+from studio.gui.pages.schedule.thaw_plan import num_frozen_before
 from studio.gui.runs import RunEntry
 from studio.gui.theme import px
 from studio.gui.widgets import Banner, Panel, Segmented, button, splitter

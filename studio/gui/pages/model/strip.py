@@ -15,7 +15,7 @@ from PySide6.QtWidgets import QSizePolicy, QWidget
 
 from studio.gui.icon import paint_icon
 from studio.gui.pages.model.network import Network, block_widths
-from studio.gui.pages.thaw_plan import Epoch, num_frozen_before
+from studio.gui.pages.schedule.thaw_plan import Epoch, num_frozen_before
 from studio.gui.theme import colour, font, hatch, pen, px
 from studio.gui.widgets import Bubble, set_plain_tooltip
 from studio.gui.wording import parameters, percent

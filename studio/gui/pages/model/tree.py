@@ -11,7 +11,7 @@ from PySide6.QtWidgets import QAbstractItemView, QHeaderView, QMenu, QTreeView, 
 
 from studio.gui.pages.model.layers import LayerPlan, LayerTree, Node
 from studio.gui.pages.model.tree_paint import LayerDelegate
-from studio.gui.pages.thaw_plan import Epoch, thaw_words
+from studio.gui.pages.schedule.thaw_plan import Epoch, thaw_words
 from studio.gui.theme import px
 from studio.gui.widgets import format_number, plain_tooltip
 from studio.gui.wording import count, parameters

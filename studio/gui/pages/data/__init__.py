@@ -1,0 +1,1 @@
+"""The Data page: what the images are, how they are divided, what is wrong with them."""

@@ -1,0 +1,1 @@
+"""The Results page: runs side by side, what the network gets wrong and why."""

@@ -1,0 +1,62 @@
+"""What can be done with a run and with a mistaken label. Each action says what it did and offers Undo."""
+
+from __future__ import annotations
+
+from studio.core.path_text import shown
+from studio.core.problem import BadInput
+from studio.gui.context import Context
+from studio.gui.pages.data import edit as data_edit
+from studio.gui.pages.results.mistakes import Card
+from studio.gui.pages.results.rows import RunRow
+from studio.gui.run_bin import take_back
+
+
+class RunActions:
+    def __init__(self, context: Context):
+        self._context = context
+        self._store, self._shell = context.store, context.shell
+
+    def restore(self, row: RunRow) -> None:
+        """The settings of a run become the draft; the project keeps its name."""
+        self._store.replace(row.experiment.changed({"name": self._store.experiment.name}), f"restore {row.name}")
+        self._shell.toast(f"The settings of {row.name} are the draft now.", "Undo", self._store.undo)
+
+    def resume(self, row: RunRow) -> None:
+        self._context.runs.continue_run(row.entry)
+        self._shell.go_to("train", row.entry)
+
+    def delete(self, row: RunRow) -> None:
+        """Move the run's folder to the bin."""
+        folder, run, look = row.entry.folder, self._context.background.run, self._context.runs.monitor.look_now
+
+        def not_taken_back(exc: Exception) -> None:
+            self._shell.toast(f"{row.name} could not be taken back: {exc}.")
+
+        def moved(binned) -> None:
+            def undo() -> None:
+                run(lambda: take_back(binned, folder), lambda _: look(), not_taken_back)
+
+            self._shell.toast(f"{row.name} is in the bin.", "Undo", undo)
+
+        self._context.runs.delete(row.entry, moved, self._shell.toast)
+
+    def relabel(self, card: Card, label: str) -> None:
+        """The image counts as `label` from the next run on; its file stays where it is."""
+        id_ = card.mistake.id
+        self._edit(data_edit.relabel(self._store.experiment.data, [id_], label), f"label of {shown(id_)} to {shown(label)}")
+
+    def leave_out(self, card: Card) -> None:
+        """Leave the image out, or take it back where it is out."""
+        id_, data = card.mistake.id, self._store.experiment.data
+        if card.now:
+            self._edit(data_edit.leave_out(data, [id_]), f"leave out {shown(id_)}")
+        else:
+            self._edit(data_edit.take_back(data, [id_]), f"take back {shown(id_)}")
+
+    def _edit(self, values: dict, label: str) -> None:
+        try:
+            self._store.set(values, label)
+        except BadInput as exc:
+            self._shell.toast(exc.problems[0].sentence)
+            return
+        self._shell.toast(f"{label[0].upper()}{label[1:]}. It counts from the next run on.", "Undo", self._store.undo)

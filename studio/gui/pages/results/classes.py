@@ -1,0 +1,143 @@
+"""Precision, recall and F1 of every class, sortable."""
+
+from __future__ import annotations
+
+from PySide6.QtCore import QAbstractTableModel, QModelIndex, QRectF, QSortFilterProxyModel, Qt, Signal
+from PySide6.QtGui import QKeyEvent, QPainter
+from PySide6.QtWidgets import QAbstractItemView, QFrame, QHeaderView, QStyle, QStyledItemDelegate, QTableView, QWidget
+
+from studio.core.path_text import shown
+from studio.gui.pages.results.scores import ClassScore, Scores
+from studio.gui.theme import colour, font, pen, px
+from studio.gui.widgets.label import plain_tooltip
+from studio.gui.widgets.sort_header import SortHeader
+
+COLUMNS = ("Class", "Precision", "Recall", "F1", "Images")
+HELP = (
+    "Class", "Precision: share of the images called so that truly are", "Recall: share of the images of the class that were found",
+    "F1: harmonic mean of precision and recall", "Validation images of the class",
+)  # fmt: skip
+
+
+class ClassModel(QAbstractTableModel):
+    def __init__(self, parent=None):
+        super().__init__(parent)
+        self.rows: tuple[ClassScore, ...] = ()
+
+    def set_scores(self, scores: Scores | None) -> None:
+        self.beginResetModel()
+        self.rows = scores.per_class if scores else ()
+        self.endResetModel()
+
+    def values(self, row: int) -> tuple:
+        r = self.rows[row]
+        return (r.name, r.precision, r.recall, r.f1, r.support)
+
+    def rowCount(self, parent: QModelIndex = QModelIndex()) -> int:  # noqa: B008 - Qt's signature
+        return 0 if parent.isValid() else len(self.rows)
+
+    def columnCount(self, parent: QModelIndex = QModelIndex()) -> int:  # noqa: B008 - Qt's signature
+        return len(COLUMNS)
+
+    def data(self, index: QModelIndex, role: int = Qt.ItemDataRole.DisplayRole):
+        value = self.values(index.row())[index.column()]
+        text = shown(value) if isinstance(value, str) else f"{value:,}" if isinstance(value, int) else f"{value:.3f}"
+        match role:
+            case Qt.ItemDataRole.DisplayRole:
+                return text
+            case Qt.ItemDataRole.UserRole:
+                return value
+            case Qt.ItemDataRole.ToolTipRole:
+                return plain_tooltip(
+                    text if index.column() == 0 else f"{shown(self.rows[index.row()].name)}\n{HELP[index.column()]}: {text}"
+                )
+            case Qt.ItemDataRole.AccessibleTextRole:
+                return f"{COLUMNS[index.column()]} {text}"
+        return None
+
+    def headerData(self, section: int, orientation: Qt.Orientation, role: int = Qt.ItemDataRole.DisplayRole):
+        if orientation != Qt.Orientation.Horizontal:
+            return None
+        match role:
+            case Qt.ItemDataRole.DisplayRole:
+                return COLUMNS[section]
+            case Qt.ItemDataRole.ToolTipRole:
+                return HELP[section]
+            case Qt.ItemDataRole.TextAlignmentRole:
+                return (Qt.AlignmentFlag.AlignLeft if section == 0 else Qt.AlignmentFlag.AlignRight) | Qt.AlignmentFlag.AlignVCenter
+        return None
+
+
+class ClassTable(QTableView):
+    """Enter or a double-click on a class shows its mistakes."""
+
+    class_chosen = Signal(int)  # class index
+
+    def __init__(self, parent: QWidget | None = None):
+        super().__init__(parent)
+        self.source = ClassModel(self)
+        proxy = QSortFilterProxyModel(self)
+        proxy.setSourceModel(self.source)
+        proxy.setSortRole(Qt.ItemDataRole.UserRole)
+        self.setModel(proxy)
+        self.setObjectName("results.classes")
+        self.setAccessibleName("Scores per class")
+        self.setItemDelegate(_Bar(self))
+        self.setFrameShape(QFrame.Shape.NoFrame)
+        self.setShowGrid(False)
+        self.setTabKeyNavigation(False)
+        self.setSelectionBehavior(QAbstractItemView.SelectionBehavior.SelectRows)
+        self.setSelectionMode(QAbstractItemView.SelectionMode.SingleSelection)
+        self.verticalHeader().hide()
+        self.verticalHeader().setDefaultSectionSize(px(26))
+        self.setHorizontalHeader(SortHeader(self))
+        self.horizontalHeader().setSectionResizeMode(QHeaderView.ResizeMode.Stretch)
+        self.setSortingEnabled(True)
+        self.sortByColumn(3, Qt.SortOrder.AscendingOrder)
+        self.horizontalHeader().setMinimumSectionSize(px(40))
+        self.doubleClicked.connect(self._choose)
+
+    def set_scores(self, scores: Scores | None) -> None:
+        self.source.set_scores(scores)
+
+    def keyPressEvent(self, event: QKeyEvent) -> None:
+        if event.key() in (Qt.Key.Key_Return, Qt.Key.Key_Enter) and self.currentIndex().isValid():
+            self._choose(self.currentIndex())
+        else:
+            super().keyPressEvent(event)
+
+    def _choose(self, index: QModelIndex) -> None:
+        self.class_chosen.emit(self.model().mapToSource(index).row())
+
+
+class _Bar(QStyledItemDelegate):
+    """Figures over a thin bar of their size."""
+
+    def paint(self, painter: QPainter, option, index: QModelIndex) -> None:
+        rect, column = option.rect, index.column()
+        painter.save()
+        painter.setRenderHint(QPainter.RenderHint.Antialiasing)
+        if option.state & QStyle.StateFlag.State_Selected:
+            painter.fillRect(rect, colour("accentWash"))
+        painter.setPen(pen("border"))
+        painter.drawLine(rect.bottomLeft(), rect.bottomRight())
+        box = rect.adjusted(px(6), 0, -px(6), 0)
+        value = index.data(Qt.ItemDataRole.UserRole)
+        if 1 <= column <= 3:
+            painter.setPen(Qt.PenStyle.NoPen)
+            painter.setBrush(colour("border2"))
+            track = QRectF(box.left(), box.bottom() - 5, box.width(), 3)
+            painter.drawRoundedRect(track, 1.5, 1.5)
+            painter.setBrush(colour("accent" if value >= 0.5 else "warnDot"))
+            painter.drawRoundedRect(QRectF(track.left(), track.top(), max(2.0, track.width() * value), 3), 1.5, 1.5)
+            box = box.adjusted(0, 0, 0, -3)
+        painter.setFont(font("label" if column == 0 else "number"))
+        painter.setPen(colour("text" if column in (0, 3) else "text2"))
+        align = Qt.AlignmentFlag.AlignLeft if column == 0 else Qt.AlignmentFlag.AlignRight
+        words = painter.fontMetrics().elidedText(index.data(), Qt.TextElideMode.ElideRight, box.width())
+        painter.drawText(box, int(align | Qt.AlignmentFlag.AlignVCenter), words)
+        if option.state & QStyle.StateFlag.State_HasFocus and self.parent().hasFocus():
+            painter.setBrush(Qt.BrushStyle.NoBrush)
+            painter.setPen(pen("focus", 2))
+            painter.drawRoundedRect(QRectF(rect).adjusted(1, 1, -1, -1), 4, 4)
+        painter.restore()

@@ -1,0 +1,161 @@
+"""One run in figures, and what people write about it."""
+
+from __future__ import annotations
+
+import time
+
+from PySide6.QtCore import Qt, Signal
+from PySide6.QtWidgets import QGridLayout, QHBoxLayout, QLineEdit, QPlainTextEdit, QVBoxLayout, QWidget
+
+from studio.core.path_text import shown
+from studio.gui.pages.results.rows import RunRow
+from studio.gui.theme import font, px
+from studio.gui.widgets.label import PlainLabel
+from studio.gui.widgets.panel import scrolling
+from studio.gui.wording import NBSP, count, counted, duration, num_bytes, percent
+
+
+def facts(row: RunRow) -> list[tuple[str, str]]:
+    """(label, value): the best epoch first, then how the run went."""
+    state = row.state
+    lines: list[tuple[str, str]] = []
+    if best := state.best:
+        lines += [
+            ("Best epoch", f"{best.epoch + 1} of {len(state.epochs)}"), ("Top-1", percent(best.validation_top1)),
+            *([("Top-5", percent(best.validation_top5))] if len(best.class_recalls) > 5 else []), ("Loss", f"{best.validation_loss:.3f}"), ("Macro F1", f"{best.macro_f1:.3f}"),
+        ]  # fmt: skip
+    if state.test:
+        lines.append(("Test top-1", f"{percent(state.test.top1)} ± {interval(state.test.top1, state.test.num_images)}"))
+        lines.append(("Test images", count(state.test.num_images)))
+    if d := state.description:
+        lines += [
+            ("Train on", counted(d.num_train, "image")),
+            *([("Synthetic", f"{counted(d.num_synthetic, 'image')}, {count(d.num_synthetic_per_epoch)} per epoch")] if d.num_synthetic else []), ("Validate on", counted(d.num_validation, "image")), ("Device", f"{shown(d.device_name)}, {d.precision}"),
+            ("Batch", counted(d.batch_size, "image")),
+        ]  # fmt: skip
+    if state.finished:
+        lines.append(("Speed", f"{count(state.finished.images_per_s)}{NBSP}img/s"))
+    if state.system:
+        lines.append(("Memory, peak", num_bytes(state.system.peak_bytes)))
+    if state.t:
+        lines.append(("Time", duration(state.t)))
+    if state.wall_time:
+        lines.append(("Started", time.strftime("%Y-%m-%d %H:%M", time.localtime(state.wall_time))))
+    lines.append(("Folder", shown(row.entry.folder.name)))
+    return lines
+
+
+def interval(share: float, n: int) -> str:
+    """Half the width of the 95 % interval of a share of n images (Wilson), in percent points."""
+    z = 1.96
+    half = z / (1 + z * z / n) * ((share * (1 - share) / n + z * z / (4 * n * n)) ** 0.5) if n else 0.0
+    return f"{half * 100:.1f}"
+
+
+class DetailsView(QWidget):
+    """Fields for title, tags and note (saved when left), facts below. Scrolls."""
+
+    title_edited = Signal(str)
+    tags_edited = Signal(str)
+    note_edited = Signal(str)
+
+    def __init__(self, parent: QWidget | None = None):
+        super().__init__(parent)
+        self._row: RunRow | None = None
+        content = QWidget()
+        column = QVBoxLayout(content)
+        column.setContentsMargins(px(12), 0, px(12), px(8))
+        column.setSpacing(px(6))
+        form = QGridLayout()
+        form.setHorizontalSpacing(px(8))
+        form.setVerticalSpacing(px(6))
+        self.title, self.tags = QLineEdit(), QLineEdit()
+        self.tags.setPlaceholderText("paper, low LR")
+        self.note = _NoteEdit()
+        self.note.setPlaceholderText("What was tried, what was learnt")
+        self.note.setFixedHeight(px(58))
+        self.note.setFont(font("label"))
+        for index, (label, field, name) in enumerate(
+            (("Name", self.title, "title"), ("Tags", self.tags, "tags"), ("Note", self.note, "note"))
+        ):
+            caption = PlainLabel(label, "label")
+            caption.setBuddy(field)
+            caption.setFixedWidth(px(44))
+            field.setObjectName(f"results.{name}")
+            field.setAccessibleName(f"{label} of the run")
+            form.addWidget(caption, index, 0, Qt.AlignmentFlag.AlignTop if field is self.note else Qt.AlignmentFlag.AlignVCenter)
+            form.addWidget(field, index, 1)
+        column.addLayout(form)
+        self._facts = QVBoxLayout()
+        self._facts.setSpacing(0)
+        column.addLayout(self._facts)
+        self._more = QVBoxLayout()
+        column.addLayout(self._more)
+        column.addStretch(1)
+        outer = QVBoxLayout(self)
+        outer.setContentsMargins(0, 0, 0, 0)
+        outer.addWidget(scrolling(content, name="results.details"))
+        self.title.editingFinished.connect(lambda: self.title.isModified() and self.title_edited.emit(self.title.text()))
+        self.tags.editingFinished.connect(lambda: self.tags.isModified() and self.tags_edited.emit(self.tags.text()))
+        self.note.left.connect(self._on_note_left)
+
+    def add_below(self, widget: QWidget) -> None:
+        """Something of the page's below the facts."""
+        self._more.addWidget(widget)
+
+    def show_row(self, row: RunRow | None) -> None:
+        """Fields that are being typed in keep their text."""
+        is_other = row is None or self._row is None or row.entry is not self._row.entry
+        self._row = row
+        self.setEnabled(row is not None)
+        for field, text in ((self.title, row.name if row else ""), (self.tags, ", ".join(row.notes.tags) if row else "")):
+            if is_other or not (field.hasFocus() and field.isModified()):
+                field.setText(text)
+                field.setModified(False)
+        if is_other or not self.note.hasFocus():
+            self.note.setPlainText(row.notes.note if row else "")
+        self._show_facts(facts(row) if row else [])
+
+    def texts(self) -> list[str]:
+        return [self._facts.itemAt(i).widget().accessibleName() for i in range(self._facts.count())]
+
+    def _show_facts(self, lines: list[tuple[str, str]]) -> None:
+        while self._facts.count() > len(lines):
+            self._facts.takeAt(self._facts.count() - 1).widget().deleteLater()
+        while self._facts.count() < len(lines):
+            self._facts.addWidget(_Fact())
+        for index, line in enumerate(lines):
+            self._facts.itemAt(index).widget().set_line(*line)
+
+    def _on_note_left(self) -> None:
+        if self._row is not None and self.note.toPlainText() != self._row.notes.note:
+            self.note_edited.emit(self.note.toPlainText())
+
+
+class _NoteEdit(QPlainTextEdit):
+    left = Signal()
+
+    def __init__(self):
+        super().__init__()
+        self.setTabChangesFocus(True)
+
+    def focusOutEvent(self, event) -> None:
+        super().focusOutEvent(event)
+        self.left.emit()
+
+
+class _Fact(QWidget):
+    def __init__(self):
+        super().__init__()
+        row = QHBoxLayout(self)
+        row.setContentsMargins(0, px(2), 0, px(2))
+        self._label = PlainLabel("", "label", "muted")
+        self._label.setFixedWidth(px(92))
+        self._value = PlainLabel("", "number", elide=Qt.TextElideMode.ElideMiddle)
+        row.addWidget(self._label)
+        row.addWidget(self._value, 1)
+
+    def set_line(self, label: str, value: str) -> None:
+        self._label.setText(label)
+        self._value.setText(value)
+        self.setAccessibleName(f"{label}: {value}")

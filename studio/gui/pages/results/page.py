@@ -1,0 +1,548 @@
+"""Results: all runs side by side, and one of them down to single images."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Callable
+
+from PySide6.QtCore import QPoint, Qt, QTimer
+from PySide6.QtGui import QAction, QGuiApplication, QResizeEvent
+from PySide6.QtWidgets import QHBoxLayout, QLineEdit, QMenu, QSizePolicy, QStackedWidget, QVBoxLayout, QWidget
+
+from studio.core.outcome import Status
+from studio.core.path_text import shown
+from studio.gui.page import Page
+from studio.gui.pages.results.actions import RunActions
+from studio.gui.pages.results.cam import CamLoader
+from studio.gui.pages.results.compare import MAX_RUNS, ComparePanel
+from studio.gui.pages.results.confusion_panel import ConfusionPanel
+from studio.gui.pages.results.load import Cell, Stored, make_cards, num_changed, read_stored
+from studio.gui.pages.results.mistakes import Card, MistakesPanel
+from studio.gui.pages.results.notebook import Notebook
+from studio.gui.pages.results.notes import tags_from_text
+from studio.gui.pages.results.rows import COLUMNS, SEARCH_HELP, RunRow
+from studio.gui.pages.results.score_again import ScoreAgain
+from studio.gui.pages.results.side import SidePanel
+from studio.gui.pages.results.table import ROW_PX, RunsModel, RunsTable
+from studio.gui.pages.results.test import TestScore
+from studio.gui.runs import RunEntry
+from studio.gui.theme import px
+from studio.gui.widgets.button import Segmented, button, icon_button
+from studio.gui.widgets.label import set_plain_tooltip
+from studio.gui.widgets.panel import Panel, splitter
+from studio.gui.widgets.state import Banner, EmptyState
+from studio.gui.widgets.thumb import ThumbLoader
+from studio.gui.wording import counted
+
+REDRAW_MS = 200  # tables and curves over epochs: nobody reads faster
+SHORT_PX = 700
+MANY_ROWS, ROWS_MS = 200, 500
+MAX_STORED = 4
+MAX_TITLE, MAX_NOTE = 80, 10_000
+
+
+class ResultsPage(Page):
+    """The chosen run fills the panels; checked runs are compared. `show_argument(entry)` chooses a run."""
+
+    key, title = "results", "Results"
+
+    def __init__(self, context, parent: QWidget | None = None):
+        super().__init__(context, parent)
+        self.runs = context.runs
+        self.actions = RunActions(context)
+        self.notebook = Notebook(context.background, self)
+        self.notebook.failed.connect(context.shell.toast)
+        self._rows: dict[str, RunRow] = {}
+        self._stored: OrderedDict[tuple[str, object], Stored] = OrderedDict()
+        self._reading: set[tuple[str, object]] = set()
+        self._chosen: RunEntry | None = None
+        self._cell: Cell | None = None
+        self._is_in_front = False
+        self._has_checked = False
+        self._timer = QTimer(self, singleShot=True, interval=REDRAW_MS)
+        self._timer.timeout.connect(self._refresh)
+        self._rows_timer = QTimer(self, singleShot=True, interval=ROWS_MS)
+        self._rows_timer.timeout.connect(self._update_rows)
+        self.loader = ThumbLoader(self)
+        self.cams = CamLoader(context.probe, self)
+        self.cams.failed.connect(self._on_cams_failed)
+        self.destroyed.connect(self.loader.close)
+        self._build_head()
+        self._build_body()
+        self.notebook.changed.connect(self._on_notebook_changed)
+        self.runs.entries_changed.connect(self._on_runs_entries_changed)
+        self.runs.state_changed.connect(lambda _: self._schedule())
+        self.store.experiment_changed.connect(self._on_store_experiment_changed)
+        self.store.dataset_changed.connect(lambda _: self._schedule())
+        self._on_runs_entries_changed()
+
+    # Building
+
+    def _build_head(self) -> None:
+        self.part = Segmented([("curves", "Curves, confusion"), ("mistakes", "Mistakes")], "curves", name="results.part")
+        self.part.setAccessibleName("Lower half of the page")
+        self.part.value_changed.connect(lambda _: self._fit_height())
+        self.search = QLineEdit(placeholderText="Run, tag, setting")
+        self.search.setObjectName("results.search")
+        self.search.setAccessibleName("Search runs")
+        self.search.setAccessibleDescription(SEARCH_HELP)
+        set_plain_tooltip(self.search, SEARCH_HELP)
+        self.search.setClearButtonEnabled(True)
+        self.search.setFixedWidth(px(150))
+        self.search.textChanged.connect(self._on_search_text_changed)
+        self.columns_button = icon_button("columns", "Choose columns", name="results.columns")
+        self.columns_button.setMenu(self._columns_menu())
+        self.use_button = button("Try and export", "package", name="results.use", on_click=self.use_chosen)
+        self.more_button = icon_button("dots-three", "More for this run", name="results.more", on_click=self.open_menu)
+        self._controls = QWidget()
+        row = QHBoxLayout(self._controls)
+        row.setContentsMargins(0, 0, 0, 0)
+        row.setSpacing(px(8))
+        for widget in (self.part, self.search, self.columns_button, self.use_button, self.more_button):
+            row.addWidget(widget)
+        self.head.addWidget(self._controls)
+
+    def _columns_menu(self) -> QMenu:
+        menu = QMenu(self)
+        hidden = set(self.context.settings.names("results/hidden"))
+        for column in COLUMNS[3:]:
+            action = QAction(column.title, menu, checkable=True, checked=column.key not in hidden)
+            action.toggled.connect(lambda on, key=column.key: self._on_column_toggled(key, not on))
+            menu.addAction(action)
+        return menu
+
+    def _build_body(self) -> None:
+        self.banner = Banner(name="results.banner")
+        self.body.addWidget(self.banner)
+        self.stack = QStackedWidget()
+        self.body.addWidget(self.stack, 1)
+        self.empty = EmptyState(
+            "trophy", "No runs yet", "The first finished epoch shows up here.", "Train", self.runs.train, name="results.empty"
+        )
+        self.stack.addWidget(self.empty)
+        self.stack.addWidget(self._build_full())
+
+    def _build_full(self) -> QWidget:
+        self.model = RunsModel(self)
+        self.table = RunsTable(self.model)
+        self.table.hidden_keys = set(self.context.settings.names("results/hidden"))
+        runs = Panel(name="results.runs.panel", margins=False)
+        runs.body.addWidget(self.table)
+        runs.setSizePolicy(QSizePolicy.Policy.Preferred, QSizePolicy.Policy.Fixed)
+        self._runs_panel = runs
+        self.compare, self.confusion, self.side = ComparePanel(), ConfusionPanel(), SidePanel()
+        self.test_score = TestScore(self.context, self.notebook)
+        self.side.details.add_below(self.test_score)
+        self.score_again = ScoreAgain(self.context)
+        self.side.details.add_below(self.score_again)
+        self.mistakes = MistakesPanel(self.loader, self.cams)
+        middle = splitter(
+            Qt.Orientation.Horizontal, self.compare, self.confusion, self.side, stretch=(10, 10, 9), name="results.columns.split"
+        )
+        middle.setSizes([px(340), px(340), px(300)])
+        self._middle = middle
+        self._lower = splitter(Qt.Orientation.Vertical, middle, self.mistakes, stretch=(1, 0), name="results.lower")
+        self._lower.setSizes([px(400), px(186)])
+        self.mistakes.setMinimumHeight(px(184))
+        full = QWidget()
+        column = QVBoxLayout(full)
+        column.setContentsMargins(0, 0, 0, 0)
+        column.setSpacing(px(12))
+        column.addWidget(runs)
+        column.addWidget(self._lower, 1)
+        self._connect()
+        return full
+
+    def _connect(self) -> None:
+        model, table, details = self.model, self.table, self.side.details
+        model.renamed.connect(lambda row, text: self._rename(row.entry, text))
+        model.tagged.connect(lambda row, text: self.notebook.edit(row.entry.folder, tags=tags_from_text(text)))
+        table.chosen_changed.connect(self._on_table_chosen_changed)
+        table.check_toggled.connect(lambda row: self.toggle_check(row.entry))
+        table.star_toggled.connect(lambda row: self.toggle_star(row.entry))
+        table.menu_wanted.connect(lambda row, at: self._run_menu().popup(at))
+        table.opened.connect(lambda row: self.context.shell.go_to("train", row.entry))
+        self.mistakes.relabel_wanted.connect(self.actions.relabel)
+        self.mistakes.leave_out_wanted.connect(self.actions.leave_out)
+        self.mistakes.confirm_wanted.connect(self._confirm)
+        self.mistakes.filter_cleared.connect(lambda: self._choose_cell(None))
+        self.confusion.cell_chosen.connect(self._choose_cell)
+        self.side.restore_wanted.connect(self.restore_chosen)
+        details.title_edited.connect(lambda text: self._chosen and self._rename(self._chosen, text))
+        details.tags_edited.connect(lambda text: self._chosen and self.notebook.edit(self._chosen.folder, tags=tags_from_text(text)))
+        details.note_edited.connect(lambda text: self._chosen and self.notebook.edit(self._chosen.folder, note=text[:MAX_NOTE]))
+
+    # Coming and going
+
+    def activate(self) -> None:
+        self._is_in_front = True
+        self._refresh()
+
+    def deactivate(self) -> None:
+        self._is_in_front = False
+        self._timer.stop()
+
+    def show_argument(self, argument: object) -> None:
+        if isinstance(argument, RunEntry):
+            self.search.clear()
+            self.table.choose(argument)
+
+    def is_busy(self) -> bool:
+        return bool(self._reading) or self.loader.is_busy
+
+    def focus_search(self) -> bool:
+        self.search.setFocus(Qt.FocusReason.ShortcutFocusReason)
+        self.search.selectAll()
+        return True
+
+    def shortcuts(self) -> tuple[tuple[str, str, Callable[[], object]], ...]:
+        def on_chosen(act: Callable[[RunEntry], object]) -> None:
+            if self._chosen is not None:
+                act(self._chosen)
+
+        return (
+            ("X", "Run in or out of Compare", lambda: on_chosen(self.toggle_check)),
+            ("Shift+X", "Clear Compare", self.clear_checks),
+            ("*", "Star the run", lambda: on_chosen(self.toggle_star)),
+            ("F2", "Rename the run", self.rename_chosen),
+            ("N", "Next mistake", self.mistakes.next_mistake),
+            ("L", "Relabel the mistake", self.mistakes.open_relabel_menu),
+        )
+
+    # Rows
+
+    @property
+    def chosen(self) -> RunRow | None:
+        """The row of the run that the panels show."""
+        return self._rows.get(self._chosen.folder.name) if self._chosen else None
+
+    def _entries(self) -> list[RunEntry]:
+        return [e for e in self.runs.entries if e.status is not Status.QUEUED]
+
+    def _on_runs_entries_changed(self) -> None:
+        self.notebook.read(e.folder for e in self._entries())
+        self._update_rows_soon()
+
+    def _on_notebook_changed(self) -> None:
+        self._update_rows_soon()
+
+    def _update_rows_soon(self) -> None:
+        """At once while there are few rows. Thousands arrive in many parts: the table takes them twice a second."""
+        if len(self._rows) < MANY_ROWS:
+            self._update_rows()
+            if self._is_in_front:
+                self._refresh()
+        elif not self._rows_timer.isActive():
+            self._rows_timer.start()
+
+    def _update_rows(self) -> None:
+        old = self._rows
+        rows = {}
+        for entry in self._entries():
+            name = entry.folder.name
+            notes = self.notebook.of(entry.folder)
+            last = old.get(name)
+            rows[name] = last if last and last.state is entry.state and last.notes is notes else RunRow(entry, notes, entry.state)
+        self._rows = rows
+        scored = [r for r in rows.values() if r.top1 is not None]
+        best = max(scored, key=lambda r: r.top1, default=None)
+        self.model.best_name = best.entry.folder.name if best else ""
+        if not self._has_checked and scored:
+            self._has_checked = True
+            self.model.checked = {r.entry.folder.name for r in sorted(scored, key=lambda r: r.entry.number)[-3:]}
+        self.model.checked &= set(rows)
+        self.model.set_rows(list(rows.values()))
+        if self._chosen is None or self._chosen.folder.name not in rows:
+            first = best or next(reversed(rows.values()), None)
+            self._chosen = None
+            if first:
+                self.table.choose(first.entry)
+        elif self.table.chosen is None:
+            self.table.choose(self._chosen)
+        self._fit_table()
+        self._schedule()
+
+    def _fit_table(self) -> None:
+        most = 4 if self.height() < px(SHORT_PX) else 6
+        rows = max(1, min(most, len(self._rows)))
+        self._runs_panel.setFixedHeight(px(28) + rows * px(ROW_PX) + 4)
+
+    def _schedule(self) -> None:
+        if self._is_in_front and not self._timer.isActive():
+            self._timer.start()
+
+    def _refresh(self) -> None:
+        """Draw everything from the rows; cheap where nothing changed."""
+        if any(row.state is not row.entry.state for row in self._rows.values()):
+            self._update_rows()
+        self.stack.setCurrentIndex(1 if self._rows else 0)
+        self._controls.setVisible(bool(self._rows))
+        reason = self.runs.reason_not_to_train()
+        self.empty.set_texts("No runs yet", reason or "The first finished epoch shows up here.")
+        self.empty.action_button.setEnabled(not reason)
+        self._show_subtitle()
+        self.compare.show_rows(sorted((self._rows[n] for n in self.model.checked if n in self._rows), key=lambda r: r.entry.number))
+        self._show_chosen()
+
+    def _show_subtitle(self) -> None:
+        finished = sum(r.entry.status is Status.FINISHED for r in self._rows.values())
+        live = sum(r.entry.is_active for r in self._rows.values())
+        parts = [counted(finished, "finished run") + (f", {live} live" if live else "")] if self._rows else []
+        row = self.chosen
+        if row and row.state.description:
+            parts.append(f"validation set, {counted(row.state.description.num_validation, 'image')}")
+        self.set_subtitle(" · ".join(parts))
+
+    # The chosen run
+
+    def _on_table_chosen_changed(self, entry: RunEntry | None) -> None:
+        if entry is not None and entry is not self._chosen:
+            self._chosen = entry
+            self._cell = None
+            self.banner.hide()
+            if self._is_in_front:
+                self._show_chosen()
+
+    def _show_chosen(self) -> None:
+        row = self.chosen
+        is_usable = row is not None and bool(row.state.checkpoints or row.state.epochs)
+        self.use_button.setEnabled(is_usable)
+        set_plain_tooltip(self.use_button, "" if is_usable else "The run has no finished epoch yet.")
+        self.side.show_run(row, list(self._rows.values()), self.model.checked, self.store.experiment)
+        self.test_score.show_row(row)
+        self.score_again.show_row(row)
+        self._show_scores()
+
+    @property
+    def stored(self) -> Stored | None:
+        """What was read of the chosen run; None while it is being read."""
+        return self._stored.get(self._stored_key()) if self._chosen else None
+
+    def _stored_key(self) -> tuple[str, object]:
+        state = self._chosen.state
+        return self._chosen.folder.name, (state.status, len(state.checkpoints), state.test is None)
+
+    def _show_scores(self) -> None:
+        row, stored = self.chosen, self.stored
+        if row is None:
+            return
+        if stored is None:
+            self._read_stored()
+            self._say_no_scores("Reading…")
+            return
+        if stored.scores is None:
+            self._say_no_scores(_why_no_scores(row))
+            return
+        self.confusion.show_scores(stored.scores, self._cell)
+        self._show_mistakes(row, stored)
+
+    def _say_no_scores(self, sentence: str) -> None:
+        self.confusion.show_message(sentence)
+        self.mistakes.set_filter("")
+        self.mistakes.set_subtitle("")
+        self.mistakes.show_message(sentence)
+
+    def _read_stored(self) -> None:
+        key, folder = self._stored_key(), self._chosen.folder
+        if key in self._reading:
+            return
+        self._reading.add(key)
+
+        def keep(stored: Stored) -> None:
+            self._reading.discard(key)
+            self._stored[key] = stored
+            while len(self._stored) > MAX_STORED:
+                self._stored.popitem(last=False)
+            if self._chosen is not None and self._stored_key() == key:
+                self._show_scores()
+
+        self.context.background.run(lambda: read_stored(folder), keep)
+
+    def _show_mistakes(self, row: RunRow, stored: Stored) -> None:
+        cell, classes = self._cell, stored.scores.classes
+        filter_text = ""
+        if cell is not None:
+            called = f"called {shown(classes[cell[1]])}" if cell[1] is not None else "called something else"
+            filter_text = f"{shown(classes[cell[0]])} {called}"
+        self.mistakes.set_filter(filter_text)
+        changed = num_changed(stored, row.experiment.data, self.store.experiment.data) if not self._edit_reason(row) else 0
+        self.mistakes.set_subtitle(f"{counted(changed, 'label')} changed since this run" if changed else "highest loss first")
+        cards = make_cards(stored, self.store.experiment.data, row.notes, cell)
+        if not cards:
+            self.mistakes.show_message(_why_no_cards(stored, filter_text))
+            return
+        cam_reason = "" if stored.has_checkpoint else "The checkpoint of this run is gone."
+        self.mistakes.show_cards(row.entry.folder, cards, classes, cam_reason=cam_reason, edit_reason=self._edit_reason(row))
+
+    def _edit_reason(self, row: RunRow) -> str:
+        same = row.experiment.data.source == self.store.experiment.data.source
+        return "" if same else "This run was trained on another folder than the one that is open."
+
+    def _choose_cell(self, cell: Cell | None) -> None:
+        """Show only the mistakes of a cell; a cell of the diagonal has none and clears the choice."""
+        self._cell = None if cell is None or cell[0] == cell[1] else cell
+        self._show_scores()
+
+    # What people do
+
+    def toggle_check(self, entry: RunEntry) -> None:
+        name = entry.folder.name
+        if name in self.model.checked:
+            self.model.checked.discard(name)
+        elif len(self.model.checked) >= MAX_RUNS:
+            self.context.shell.toast(f"Compare shows {MAX_RUNS} runs at most. Uncheck one first.")
+            return
+        else:
+            self.model.checked.add(name)
+        self.model.refresh()
+        self._refresh()
+
+    def clear_checks(self) -> None:
+        self.model.checked.clear()
+        self.model.refresh()
+        self._refresh()
+
+    def toggle_star(self, entry: RunEntry) -> None:
+        self.notebook.edit(entry.folder, is_starred=not self.notebook.of(entry.folder).is_starred)
+
+    def rename_chosen(self) -> None:
+        self.table.setFocus(Qt.FocusReason.ShortcutFocusReason)
+        self.table.rename()
+
+    def use_chosen(self) -> None:
+        if self._chosen:
+            self.context.shell.go_to("use", self._chosen)
+
+    def restore_chosen(self) -> None:
+        if self.chosen:
+            self.actions.restore(self.chosen)
+
+    def clone_chosen(self) -> None:
+        """The chosen run's settings as the draft, ready to be changed and trained."""
+        if self.chosen:
+            self.actions.restore(self.chosen)
+            self.context.shell.go_to("schedule")
+
+    def ask_to_delete(self) -> None:
+        row = self.chosen
+        if row is None or row.entry.is_active:
+            return
+        self.banner.show_message(
+            "warning", f"Delete {row.name}?", f"Its folder moves to the bin in the runs folder ({shown(row.entry.folder.name)}).",
+            (("Delete", lambda: self._delete(row)), ("Keep", self.banner.hide)),
+        )  # fmt: skip
+
+    def _delete(self, row: RunRow) -> None:
+        self.banner.hide()
+        self.actions.delete(row)
+
+    def open_menu(self) -> None:
+        if self.chosen:
+            self._run_menu().popup(self.more_button.mapToGlobal(QPoint(0, self.more_button.height() + 2)))
+
+    def _run_menu(self) -> QMenu:
+        menu = QMenu(self)
+        menu.setAttribute(Qt.WidgetAttribute.WA_DeleteOnClose)
+        row = self.chosen
+        if row is None:
+            return menu
+        entry = row.entry
+        menu.addAction("Show on the Train page", lambda: self.context.shell.go_to("train", entry))
+        menu.addAction("Try and export", self.use_chosen).setEnabled(self.use_button.isEnabled())
+        menu.addAction("Restore into the draft", self.restore_chosen)
+        start = menu.addAction("Start from its weights", lambda: self.context.shell.go_to("model", entry))
+        start.setToolTip("Train its network further, also with more classes: rows of classes of the same name are kept")
+        start.setEnabled(bool(entry.state.epochs) and not entry.is_active)
+        menu.addAction("Clone with changes…", self.clone_chosen)
+        outcome = entry.outcome
+        menu.addAction("Resume", lambda: self.actions.resume(row)).setEnabled(bool(outcome and outcome.can_resume))
+        menu.addSeparator()
+        menu.addAction("Rename", self.rename_chosen)
+        menu.addAction("Remove star" if row.notes.is_starred else "Star", lambda: self.toggle_star(entry))
+        menu.addAction("Tags and note", self.edit_details)
+        menu.addAction("Copy folder path", lambda: QGuiApplication.clipboard().setText(str(entry.folder.path)))
+        menu.addSeparator()
+        menu.addAction("Delete…", self.ask_to_delete).setEnabled(not entry.is_active)
+        return menu
+
+    def edit_details(self) -> None:
+        self.side.set_view("details")
+        self.side.details.tags.setFocus(Qt.FocusReason.ShortcutFocusReason)
+
+    def _rename(self, entry: RunEntry, text: str) -> None:
+        """An empty name, or the run's own, takes the title away."""
+        title = " ".join(text.split())[:MAX_TITLE]
+        self.notebook.edit(entry.folder, title="" if title == entry.name else title)
+
+    def _confirm(self, card: Card) -> None:
+        row = self.chosen
+        if row is not None:
+            ids = [i for i in row.notes.confirmed if i != card.mistake.id]
+            self.notebook.edit(row.entry.folder, confirmed=tuple(ids if card.is_confirmed else [*ids, card.mistake.id]))
+            self.mistakes.next_mistake()
+
+    # Signals
+
+    def _on_store_experiment_changed(self, old, new) -> None:
+        self._schedule()
+
+    def _on_search_text_changed(self, text: str) -> None:
+        self.table.set_query(text)
+        if self.table.chosen is None and self.table.proxy.rowCount():
+            self.table.setCurrentIndex(self.table.proxy.index(0, 2))
+
+    def _on_column_toggled(self, key: str, hidden: bool) -> None:
+        self.table.set_column_hidden(key, hidden)
+        self.context.settings.set("results/hidden", sorted(self.table.hidden_keys))
+
+    def _on_cams_failed(self, sentence: str) -> None:
+        self.context.shell.toast(sentence)
+
+    def resizeEvent(self, event: QResizeEvent) -> None:
+        super().resizeEvent(event)
+        self._fit_height()
+
+    def _fit_height(self) -> None:
+        """In a low window the mistakes are the second half of a switch."""
+        is_short = self.height() < px(SHORT_PX)
+        self.part.setVisible(is_short)
+        self._middle.setVisible(not is_short or self.part.value == "curves")
+        self.mistakes.setVisible(not is_short or self.part.value == "mistakes")
+        self._fit_table()
+
+    @classmethod
+    def screenshot_states(cls):
+        def mistakes(page):
+            page.part.set_value("mistakes")
+            page._fit_height()
+            page.mistakes.next_mistake()
+
+        def cell(page):
+            scores = page.confusion.matrix.model.scores
+            if scores is not None:
+                wrong = scores.confusion.copy()
+                wrong[range(len(wrong)), range(len(wrong))] = 0
+                page._choose_cell(divmod(int(wrong.argmax()), len(wrong)))
+
+        return {
+            "classes": lambda page: page.confusion.set_view("classes"), "details": lambda page: page.side.set_view("details"), "mistakes": mistakes, "cell": cell,
+        }  # fmt: skip
+
+
+def _why_no_scores(row: RunRow) -> str:
+    match row.entry.status:
+        case Status.RUNNING | Status.STARTING | Status.PAUSED:
+            return "The confusion matrix comes when the run ends."
+        case Status.FAILED | Status.CRASHED:
+            return "This run ended before it was scored. Resume it on the Train page."
+        case Status.STOPPED if not row.state.epochs:
+            return "This run was stopped before its first epoch was done."
+    return "The scores of this run are missing or damaged. The figures in the table stay."
+
+
+def _why_no_cards(stored: Stored, filter_text: str) -> str:
+    if stored.predictions is None:
+        return "The stored predictions of this run are missing or damaged."
+    if stored.dataset is None:
+        return "The list of images of this run is missing or damaged."
+    return f"No image: {filter_text}." if filter_text else "No mistakes: every validation image was called right."

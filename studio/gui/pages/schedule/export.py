@@ -1,0 +1,101 @@
+"""Taking the schedule along: as code, settings, table or picture, on the clipboard or in a file."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+from PySide6.QtCore import QObject
+from PySide6.QtGui import QGuiApplication, QPixmap
+from PySide6.QtWidgets import QFileDialog, QMenu, QWidget
+
+from studio.catalog.schedules.export import as_csv, as_python, as_toml, as_torch_schedulers
+from studio.core.file import write_atomically
+from studio.core.path_text import shown
+from studio.gui.context import Context
+from studio.gui.pages.model.network import network_from
+from studio.gui.pages.schedule.curve import length_of, stage_names
+from studio.gui.widgets import button, plain_tooltip
+from studio.gui.wording import counted
+
+_AS_TEXT = (
+    ("python", "PyTorch code", "lr(step) as a function of its own; equal to what is applied, to the last bit"),
+    ("torch", "torch schedulers", "The nearest composition of torch.optim.lr_scheduler, for the head’s rate"),
+    ("toml", "TOML", "The settings, as they stand in an experiment file"),
+    ("csv", "CSV table", "Step, epoch, the rate of every stage, momentum and weight decay"),
+)
+
+
+class ScheduleExport(QObject):
+    """The button in the page's head, and what its menu does with the draft. `grab` gives the picture of the plots."""
+
+    def __init__(self, context: Context, grab: Callable[[], QPixmap], parent: QWidget):
+        super().__init__(parent)
+        self._context, self._grab, self._page = context, grab, parent
+        self.button = button("Copy", "copy", name="schedule.copy", tooltip="Take the schedule along as code, settings, table or picture")
+        self.menu = QMenu(self.button)
+        self.menu.setToolTipsVisible(True)
+        for key, title, help_ in _AS_TEXT:
+            self._add(f"Copy as {title}", lambda key=key, title=title: self.copy_text(key, title), help_)
+        self.menu.addSeparator()
+        self._add("Copy as picture", self.copy_picture)
+        self._add("Save as CSV…", lambda: self._ask("Save the schedule as a table", "schedule.csv", "CSV (*.csv)", self.save_csv))
+        self._add("Save as PNG…", lambda: self._ask("Save the schedule as a picture", "schedule.png", "PNG (*.png)", self.save_picture))
+        self.button.setMenu(self.menu)
+
+    def _add(self, title: str, act: Callable[[], object], help_: str = "") -> None:
+        action = self.menu.addAction(title)
+        action.setToolTip(plain_tooltip(help_))
+        action.triggered.connect(lambda *_: act())
+
+    def _write(self, key: str, on_written: Callable[[str], object]) -> None:
+        """The draft's schedule as "python", "torch", "toml" or "csv"; beside the window, for a table may have 100,000 rows."""
+        experiment = self._context.store.experiment
+        if key == "toml":
+            on_written(as_toml(experiment))
+            return
+        described = self._context.estimates.model
+        names = [stage.name for stage in network_from(described).stages] if described else None
+        write = {"python": as_python, "torch": as_torch_schedulers, "csv": as_csv}[key]
+        per_epoch = length_of(experiment, self._context.store.dataset).steps_per_epoch
+        stages = stage_names(experiment, names)
+        self._context.background.run(lambda: write(experiment, stages=stages, steps_per_epoch=per_epoch), on_written, self._on_failed)
+
+    def copy_text(self, key: str, title: str) -> None:
+        self._write(key, lambda text: self._on_text_written(text, title))
+
+    def _on_text_written(self, text: str, title: str) -> None:
+        QGuiApplication.clipboard().setText(text)
+        self._say(f"The schedule is on the clipboard as {title}, {counted(text.count(chr(10)), 'line')}.")
+
+    def copy_picture(self) -> None:
+        QGuiApplication.clipboard().setPixmap(self._grab())
+        self._say("The picture of the schedule is on the clipboard.")
+
+    def save_csv(self, path: str) -> None:
+        self._write("csv", lambda text: self._save_text(text, Path(path)))
+
+    def _save_text(self, text: str, path: Path) -> None:
+        done = f"The table is in {shown(path.name)}."
+        self._context.background.run(lambda: write_atomically(path, text.encode()), lambda _: self._say(done), self._on_failed)
+
+    def save_picture(self, path: str) -> None:
+        is_saved = self._grab().save(path)
+        self._say(
+            f"The picture is in {shown(Path(path).name)}." if is_saved else "The picture could not be written. Choose another folder."
+        )
+
+    def _ask(self, title: str, name: str, kinds: str, then: Callable[[str], None]) -> None:
+        dialog = QFileDialog(self._page, title, name, kinds)
+        dialog.setAcceptMode(QFileDialog.AcceptMode.AcceptSave)
+        dialog.setDefaultSuffix(name.rpartition(".")[2])
+        dialog.fileSelected.connect(then)
+        dialog.finished.connect(dialog.deleteLater)
+        dialog.open()
+
+    def _on_failed(self, exc: Exception) -> None:
+        words = exc.strerror if isinstance(exc, OSError) else exc
+        self._say(f"The schedule could not be written: {shown(str(words))}.")
+
+    def _say(self, sentence: str) -> None:
+        self._context.shell.toast(sentence)

@@ -1,0 +1,468 @@
+"""Schedule: the learning rate over the run, the optimiser, and how the run is carried out."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from PySide6.QtCore import Qt, QTimer
+from PySide6.QtWidgets import QGridLayout, QHBoxLayout, QSizePolicy, QVBoxLayout, QWidget
+
+from studio.catalog.schedules import SHAPES, shape_of
+from studio.catalog.schedules.check import schedule_problems
+from studio.core.edit import label_of
+from studio.core.experiment import Experiment
+from studio.core.problem import BadInput, Problem, Repair
+from studio.gui.context import Context
+from studio.gui.page import Page
+from studio.gui.pages.model.network import Network, network_from
+from studio.gui.pages.schedule.cache import CacheForm
+from studio.gui.pages.schedule.curve import Curves, length_of, make_curves, steps_per_epoch
+from studio.gui.pages.schedule.export import ScheduleExport
+from studio.gui.pages.schedule.finder import FINDER_STATES, FinderView
+from studio.gui.pages.schedule.flight import flight_of, in_flight
+from studio.gui.pages.schedule.flight_marks import FLIGHT_STATES, FlightMarks
+from studio.gui.pages.schedule.form import FORM_LABEL_PX, FORM_STATES, BatchRow, DepthRates, EffectiveBatch, OptimiserForm, narrow, section
+from studio.gui.pages.schedule.grips import Mark
+from studio.gui.pages.schedule.notes import ProblemLines
+from studio.gui.pages.schedule.overlay import RunOverlay
+from studio.gui.pages.schedule.plot import RatePlot
+from studio.gui.pages.schedule.points import LISTS, ListEditor
+from studio.gui.pages.schedule.shapes import ShapeRow
+from studio.gui.pages.schedule.thaw import THAW_STATES, ThawPanel
+from studio.gui.runs import RunEntry
+from studio.gui.store import show_value
+from studio.gui.theme import px, theme
+from studio.gui.widgets import Panel, PlainLabel, Segmented, SliderField, Toggle, button, scrolling, set_plain_tooltip, splitter
+from studio.gui.widgets.form import PROBLEM_ICONS, FormRow, field_editor
+from studio.gui.wording import duration
+
+_RESET_SECTIONS = ("schedule", "optimiser", "training")
+_KEPT_ON_RESET = ("training.device",)  # belongs to the computer, and is chosen in the top bar
+_LOW_PX = 720
+_REST_MS = 60  # a hand that stands still for so long shows the rest of the window what it has come to; the plot follows at once
+
+
+class SchedulePage(Page):
+    key, title = "schedule", "Schedule"
+
+    def __init__(self, context: Context, parent: QWidget | None = None):
+        super().__init__(context, parent)
+        self._is_in_front = False
+        self._rows_shown: tuple = ()
+        self._refused: Problem | None = None  # what was typed and cannot be, until the draft changes
+        self._shown: tuple = ()  # what the plot shows: experiment, length, stages
+        self._drag_base: Experiment | None = None  # the draft when a drag began
+        self._wish: Experiment | None = None  # what the drag has come to, not yet in the store
+        self._wish_timer = QTimer(self, interval=_REST_MS, singleShot=True)
+        self._wish_timer.timeout.connect(self._grant_wish)
+        self.finder = FinderView(context, self)
+        self.head.addWidget(PlainLabel("Epochs", "label"))
+        self.epochs_editor = field_editor(self.store, "schedule.epochs", slider=False)
+        self.epochs_editor.setSizePolicy(QSizePolicy.Policy.Fixed, QSizePolicy.Policy.Fixed)
+        self.head.addWidget(self.epochs_editor)
+        self.reset_button = button(
+            "Reset",
+            "arrows-counter-clockwise",
+            name="schedule.reset",
+            tooltip="Set schedule, optimiser and run settings back to the defaults",
+            on_click=self._on_reset,
+        )
+        self.head.addWidget(self.reset_button)
+        self.export = ScheduleExport(context, lambda: self.plot.grab(), self)
+        self.head.addWidget(self.export.button)
+        self.head.addWidget(self.finder.button)
+        self.epochs_editor.rejected.connect(self._on_entry_rejected)
+        columns = splitter(Qt.Orientation.Horizontal, self._make_left(), self._make_right(), stretch=(3, 1), name="schedule.columns")
+        columns.setSizes([px(760), px(300)])
+        self.body.addWidget(columns, 1)
+        self.store.experiment_changed.connect(self._on_store_experiment_changed)
+        self.store.dataset_changed.connect(lambda _: self._refresh())
+        context.estimates.changed.connect(self._refresh)
+        context.runs.state_changed.connect(self._on_run_state_changed)
+        context.runs.active_changed.connect(lambda _: self._show_flight())
+        theme().changed.connect(self.plot.restyle)
+        self._refresh()
+
+    # parts
+
+    def _make_left(self) -> QWidget:
+        self.curve_panel = Panel(name="schedule.curve")
+        self.curve_panel.setAccessibleName("Learning rate")
+        self.shapes = ShapeRow()
+        self.shapes.chosen.connect(lambda key: self.store.set({"schedule.shape": key}))
+        self.time_choice = Segmented([("epochs", "Epochs"), ("steps", "Steps")], name="schedule.time")
+        self.scale_choice = Segmented([("log", "log"), ("lin", "lin")], name="schedule.scale")
+        self.curve_panel.body.addWidget(self.shapes)
+        self.reading_label = PlainLabel(_HINT, "caption", "muted", elide=Qt.TextElideMode.ElideRight)
+        self.momentum_toggle = Toggle("Momentum", name="schedule.momentum")
+        choices = QHBoxLayout()
+        choices.setSpacing(px(8))
+        choices.addWidget(self.reading_label, 1)
+        for widget in (self.momentum_toggle, self.time_choice, self.scale_choice):
+            choices.addWidget(widget)
+        self.curve_panel.body.addLayout(choices)
+        self.plot = RatePlot(name="schedule.plot")
+        self.plot.setMinimumHeight(px(150))
+        self.overlay = RunOverlay(self.context, self.plot, self)
+        choices.insertWidget(1, self.overlay.button)
+        self.curve_panel.body.addWidget(self.plot, 1)
+        self.problems = ProblemLines(name="schedule.problems")
+        self.problems.repair_wanted.connect(self._on_repair_wanted)
+        self.curve_panel.body.addWidget(self.problems)
+        self.curve_panel.body.addWidget(self.finder.strip)
+        self.finder.attach(self.plot)
+        self.finder.band_changed.connect(self.plot.keep_in_sight)
+        self.time_choice.value_changed.connect(self.plot.set_time)
+        self.scale_choice.value_changed.connect(self._set_scale)
+        self.momentum_toggle.toggled.connect(self.plot.set_momentum_visible)
+        self.plot.edited.connect(self._on_plot_edited)
+        self.plot.drag_started.connect(self._on_plot_drag_started)
+        self.plot.drag_ended.connect(self._on_plot_drag_ended)
+        self.plot.hovered.connect(self._on_plot_hovered)
+        left = QWidget()
+        column = QVBoxLayout(left)
+        column.setContentsMargins(0, 0, 0, 0)
+        column.setSpacing(px(12))
+        column.addWidget(self.curve_panel, 1)
+        self.flight_marks = FlightMarks(self.plot.plot, self)
+        theme().changed.connect(self.flight_marks.restyle)
+        self.thaw = ThawPanel(self.store, self.plot.plot)
+        self.thaw.stage_hovered.connect(self.plot.show_stage)
+        self.thaw.wished.connect(self._show_curve)
+        column.addWidget(self.thaw)
+        column.addWidget(self._make_numbers())
+        return left
+
+    def _make_numbers(self) -> QWidget:
+        self.numbers_panel = Panel("Curve", name="schedule.numbers")
+        outer = self.numbers_panel.body
+        self._grid = QGridLayout()
+        self._grid.setContentsMargins(0, 0, 0, 0)
+        self._grid.setHorizontalSpacing(px(20))
+        self._grid.setVerticalSpacing(px(2))
+        names = dict.fromkeys(name for shape in SHAPES for name in shape.fields if name not in LISTS)
+        self.rows = {
+            name: _shrinking(FormRow(self.store, f"schedule.{name}", label_width=106, parent=self.numbers_panel)) for name in names
+        }
+        for row in self.rows.values():
+            row.editor.rejected.connect(self._on_entry_rejected)
+        self.list_editor = ListEditor(name="schedule.list")
+        self.list_editor.wanted.connect(self._on_plot_edited)
+        self.list_editor.refused.connect(self.context.shell.toast)
+        beside = QHBoxLayout()
+        beside.setSpacing(px(20))
+        column = QVBoxLayout()
+        column.addLayout(self._grid)
+        column.addStretch(1)
+        beside.addLayout(column, 1)
+        beside.addWidget(self.list_editor, 1, Qt.AlignmentFlag.AlignTop)
+        outer.addLayout(beside)
+        self.help_label = PlainLabel("", "label", "text2", wrap=True)
+        outer.addWidget(self.help_label)
+        # its three columns do not keep the page from becoming narrow
+        policy = QSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Minimum)
+        policy.setHeightForWidth(True)
+        self.numbers_panel.setSizePolicy(policy)
+        self.numbers_panel.setMinimumWidth(px(420))
+        return self.numbers_panel
+
+    def _make_right(self) -> QWidget:
+        panel = Panel(name="schedule.settings", margins=False)
+        panel.setAccessibleName("Optimiser and run")
+        content = QWidget()
+        column = QVBoxLayout(content)
+        column.setContentsMargins(px(12), px(8), px(12), px(12))
+        column.setSpacing(px(4))
+        section(column, "Optimiser", first=True)
+        self.optimiser_form = OptimiserForm(self.store)
+        column.addWidget(self.optimiser_form)
+        section(column, "Learning rate by depth", "× peak")
+        self.depth_rates = DepthRates(self.store)
+        column.addWidget(self.depth_rates)
+        self._batch_caption = section(column, "Batch size")
+        self.batch_row = BatchRow()
+        self.batch_row.chosen.connect(lambda size: self.store.set({"training.batch_size": size}))
+        column.addWidget(self.batch_row)
+        column.addWidget(narrow(FormRow(self.store, "training.batch_size", label="Another size", label_width=FORM_LABEL_PX)))
+        self.effective_batch = EffectiveBatch(self.store)
+        column.addWidget(self.effective_batch)
+        section(column, "Precision")
+        precision = field_editor(self.store, "training.precision")
+        precision.control.stretch()
+        column.addWidget(precision)
+        section(column, "Run")
+        for name in ("label_smoothing", "early_stop_epochs", "not_finite", "seed", "checkpoint_seconds", "workers"):
+            column.addWidget(narrow(FormRow(self.store, f"training.{name}", label_width=FORM_LABEL_PX)))
+        self.cache_form = CacheForm(self.store)
+        column.addWidget(self.cache_form)
+        column.addStretch(1)
+        panel.body.addWidget(scrolling(content, name="schedule.settings.area"))
+        panel.setMinimumWidth(px(308))  # its widest row and the scroll bar
+        return panel
+
+    # following the draft
+
+    def _on_store_experiment_changed(self, old: Experiment, new: Experiment) -> None:
+        if (old.schedule, old.optimiser, old.training, old.model) != (new.schedule, new.optimiser, new.training, new.model):
+            self._refused = None
+            self._refresh()
+
+    def _on_entry_rejected(self, problem: Problem) -> None:
+        """What was typed cannot be: say so where problems stand, with a way out, until the draft changes."""
+        kept = show_value(self.store.value(problem.field))
+        self._refused = replace(
+            problem, sentence=f"{label_of(problem.field)}: {problem.sentence} {kept} stays.", mark=self._mark_of(problem)
+        )
+        self._refresh()
+
+    def _mark_of(self, problem: Problem) -> float | None:
+        """Where the setting of a problem stands on the plot, as a share of the run."""
+        at_peak = {"schedule.peak_lr", "schedule.warmup_fraction"}
+        peak = self._curves.peak_step / max(1, length_of(self.store.experiment, self.store.dataset).num_steps)
+        return peak if problem.field in at_peak else 0.0 if problem.field == "schedule.start_factor" else 1.0
+
+    def _network(self) -> Network | None:
+        described = self.context.estimates.model
+        return network_from(described) if described else None
+
+    def _refresh(self) -> None:
+        curves, network = self._show_curve(self._wish or self.store.experiment), self._network()
+        experiment, dataset = self.store.experiment, self.store.dataset
+        length, shape = length_of(experiment, dataset), shape_of(experiment.schedule.shape)
+        self.shapes.set_shape(shape.key)
+        self.thaw.show_plan(network, length, self.context.estimates.problem)
+        self.momentum_toggle.setEnabled(curves.momentum is not None)
+        self.momentum_toggle.setText(curves.momentum_name)
+        self.momentum_toggle.setAccessibleName(curves.momentum_name)
+        self.numbers_panel.set_title(shape.title if "curve" in shape.title else f"{shape.title} curve", shape.paper)
+        set_plain_tooltip(self.numbers_panel.title_label, shape.help)
+        self.help_label.setText(shape.help)
+        self._show_rows(shape.fields)
+        self.list_editor.show_schedule(experiment.schedule, length)
+        self.cache_form.refresh(self.context.estimates.model)
+        self.optimiser_form.refresh((self.context.estimates.model or {}).get("num_undecayed"))
+        self.depth_rates.show_rates(_depth_rates(network, curves))
+        num_train = dataset.epoch_size(experiment.data.synthetic_fraction) if dataset else None
+        self.batch_row.set_size(experiment.training.batch_size)
+        self._batch_caption.setText("steps per epoch" if num_train is not None else "images per step")
+        for size, cell in self.batch_row.cells.items():
+            cell.set_facts(steps_per_epoch(num_train, size, experiment.training.accumulation) if num_train is not None else None, num_train)
+        found = schedule_problems(experiment, stages=_names(network), num_train=num_train)
+        self._show_problems([self._refused, *found] if self._refused else found, length.num_steps)
+        self._show_now()
+
+    def _show_curve(self, experiment: Experiment) -> Curves:
+        """The plot alone, and the length of the run: what has to follow the hand from frame to frame."""
+        length, stages = length_of(experiment, self.store.dataset), _names(self._network())
+        flight = flight_of(self.context.runs.active, experiment, length.steps_per_epoch)
+        flight = None if flight is None or flight.is_as_drawn(experiment) else flight
+        shown = (experiment, length, stages, flight)
+        if shown != self._shown:
+            self._shown = shown
+            self._curves = make_curves(experiment, length, stages)
+            if flight is not None and stages:
+                self._curves = in_flight(self._curves, flight, experiment, length.steps_per_epoch, stages)
+            self.plot.show_curves(experiment.schedule, length, self._curves)
+            self.overlay.show_on(length, self.scale_choice.value)
+        time = self.context.estimates.time
+        cost = f" · about {duration(time.seconds_per_epoch * length.epochs)}" if time else ""
+        self.set_subtitle(length.words + cost)
+        return self._curves
+
+    def _show_rows(self, fields: tuple[str, ...]) -> None:
+        """The settings that the shape has. A low page has them in three columns, a narrow one without their sliders."""
+        fields = tuple(name for name in fields if name not in LISTS)
+        has_list = self.store.experiment.schedule.shape in ("multi_step", "segments", "points")
+        is_low, is_wide = self.height() < px(_LOW_PX), self.width() >= px(980)
+        has_sliders = self.width() >= px(880) and not has_list
+        if (fields, is_low, is_wide, has_sliders) == self._rows_shown:
+            return
+        self._rows_shown = (fields, is_low, is_wide, has_sliders)
+        columns = 3 if is_low and not has_list and is_wide else 2
+        for name, row in self.rows.items():
+            self._grid.removeWidget(row)
+            row.setVisible(name in fields)
+            if isinstance(row.editor.control, SliderField):
+                control = row.editor.control
+                control.slider.setVisible(has_sliders and columns == 2)
+                control.layout().setAlignment(control.field, Qt.AlignmentFlag.AlignLeft)
+        for place, name in enumerate(fields):
+            self._grid.addWidget(self.rows[name], place // columns, place % columns)
+        for column in range(3):
+            self._grid.setColumnStretch(column, 1 if column < columns else 0)
+        self.help_label.setVisible(not is_low)
+
+    def _show_problems(self, problems: list[Problem], num_steps: int) -> None:
+        self.problems.show_problems(problems)
+        self.plot.show_marks([Mark(p.mark * num_steps, PROBLEM_ICONS[p.severity][1]) for p in problems if p.mark is not None])
+        by_field = {p.field: p for p in reversed(problems)}
+        for name, row in self.rows.items():
+            row.show_problem(by_field.get(f"schedule.{name}"))
+
+    def _on_repair_wanted(self, repair: Repair) -> None:
+        self._refused = None
+        self.store.set(repair.values, repair.label[:1].lower() + repair.label[1:])
+        self._refresh()
+
+    def activate(self) -> None:
+        self._is_in_front = True
+        self._show_flight()
+
+    def deactivate(self) -> None:
+        self._is_in_front = False
+
+    def _on_run_state_changed(self, entry: RunEntry) -> None:
+        if self._is_in_front and entry is self.context.runs.active:
+            self._show_flight()
+
+    def _show_flight(self) -> None:
+        """The run that goes on has moved, changed, begun or ended."""
+        self._show_curve(self._wish or self.store.experiment)
+        self._show_now()
+
+    def _show_now(self) -> None:
+        """Where the active run stands, and what it has done; nothing when it could not take the draft."""
+        experiment = self.store.experiment
+        flight = flight_of(self.context.runs.active, experiment, length_of(experiment, self.store.dataset).steps_per_epoch)
+        step = flight.step if flight else None
+        self.plot.show_now(step, f"{flight.name}, step {step:,}" if flight else "")
+        self.flight_marks.show(step, flight.edit_steps if flight else ())
+        self.thaw.show_now(step)
+
+    # the hand
+
+    def _on_plot_drag_started(self) -> None:
+        self._drag_base = self.store.experiment
+        self.store.begin_drag()
+
+    def _on_plot_edited(self, settings: dict) -> None:
+        """While a handle is dragged the plot shows the wish at once; the store, and with it the window, gets it when the hand rests."""
+        try:
+            if self._drag_base is None:
+                self.store.set(settings)
+            else:
+                self._wish = self._drag_base.changed(settings)
+                self._show_curve(self._wish)
+                self._wish_timer.start()
+        except BadInput as exc:
+            self.reading_label.setText(exc.problems[0].sentence)
+
+    def _grant_wish(self) -> None:
+        if self._wish is not None:
+            wish, self._wish = self._wish, None
+            self.store.replace(wish, "")
+
+    def _on_plot_drag_ended(self, is_kept: bool) -> None:
+        self._wish_timer.stop()
+        if is_kept:
+            self._grant_wish()
+        base, self._drag_base, self._wish = self._drag_base, None, None
+        self.store.end_drag()
+        if not is_kept and self.store.experiment != base:
+            self.store.undo()
+        self._show_curve(self.store.experiment)
+
+    def _on_plot_hovered(self, words: str) -> None:
+        self.reading_label.setText(words or _HINT)
+
+    def _on_reset(self) -> None:
+        defaults = Experiment()
+        values = {
+            f"{part}.{name}": getattr(getattr(defaults, part), name)
+            for part in _RESET_SECTIONS
+            for name in type(getattr(defaults, part)).model_fields
+        }
+        for path in _KEPT_ON_RESET:
+            values.pop(path)
+        self.store.set(values, "schedule to defaults")
+        self.context.shell.toast("Schedule, optimiser and run settings are back at their defaults.", "Undo", self.store.undo)
+
+    def resizeEvent(self, event) -> None:
+        super().resizeEvent(event)
+        self.thaw.set_room(self.height())
+        self.shapes.set_low(self.height() < px(_LOW_PX))
+        self._show_rows(shape_of(self.store.experiment.schedule.shape).fields)
+
+    def show_argument(self, argument: object) -> None:
+        """ "find learning rate" starts the test; the path of a setting just shows the page."""
+        if argument == "find learning rate" and self.finder.run.state != "running":
+            self.finder.run.start()
+
+    def shortcuts(self):
+        return (
+            ("F", "Find the learning rate, or cancel", self.finder.start_or_cancel),
+            ("L", "Logarithmic or linear", self._toggle_scale),
+            ("T", "Epochs or steps", self._toggle_time),
+            ("C", "Copy the schedule as code, table or picture", self.export.button.showMenu),
+        )
+
+    def _toggle_scale(self) -> None:
+        self.scale_choice.set_value("lin" if self.scale_choice.value == "log" else "log")
+        self._set_scale(self.scale_choice.value)
+
+    def _set_scale(self, scale: str) -> None:
+        self.plot.set_scale(scale)
+        self.overlay.show_on(length_of(self.store.experiment, self.store.dataset), scale)
+        self.finder.set_scale(scale)
+
+    def _toggle_time(self) -> None:
+        self.time_choice.set_value("steps" if self.time_choice.value == "epochs" else "epochs")
+        self.plot.set_time(self.time_choice.value)
+
+    @classmethod
+    def screenshot_states(cls):
+        return {
+            "sgd": lambda page: page.store.set({"optimiser.kind": "sgd", "schedule.peak_lr": 0.05, "schedule.shape": "step"}),
+            "restarts": lambda page: page.store.set(
+                {"schedule.shape": "warm_restarts", "schedule.epochs": 14, "schedule.warmup_fraction": 0.0}
+            ),
+            **{
+                f"shape-{key.replace('_', '-')}": lambda page, key=key: page.store.set(_EXAMPLES | {"schedule.shape": key})
+                for key in (shape.key for shape in SHAPES)
+            },
+            "drag": lambda page: page.plot.hold_drag("peak", 60, 40),
+            "keys": lambda page: page.plot.setFocus(Qt.FocusReason.TabFocusReason),
+            "problem": lambda page: page.store.set(
+                {"schedule.shape": "cosine", "schedule.warmup_fraction": 0.7, "schedule.cooldown_fraction": 0.5, "schedule.peak_lr": 0.5}
+            ),
+            "momentum": lambda page: page.momentum_toggle.click(),
+            "compare": _show_compared,
+            **THAW_STATES,
+            **FORM_STATES,
+            **FLIGHT_STATES,
+            **{name: lambda page, name=name: page.finder.show_recorded(name) for name in FINDER_STATES},
+        }
+
+
+_HINT = "Drag the handles or use the fields below."
+_EXAMPLES = {"schedule.warmup_fraction": 0.1, "schedule.cooldown_fraction": 0.0, "schedule.final_factor": 1e-3}  # for pictures
+
+
+def _show_compared(page: SchedulePage) -> None:
+    page.store.set({"schedule.shape": "cosine", "schedule.warmup_fraction": 0.1, "schedule.peak_lr": 1e-3})
+    for entry in page.context.runs.entries[-2:]:
+        page.overlay.set_chosen(entry.folder.name, True)
+
+
+def _shrinking(row: FormRow) -> FormRow:
+    """A row whose slider asks for no width of its own."""
+    if isinstance(row.editor.control, SliderField):
+        row.editor.control.slider.setMinimumWidth(1)
+        row.editor.control.slider.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Fixed)
+    return narrow(row)
+
+
+def _names(network: Network | None) -> tuple[str, ...] | None:
+    return tuple(stage.name for stage in network.stages) if network else None
+
+
+def _depth_rates(network: Network | None, curves: Curves) -> list[tuple[str, float | None]]:
+    """Rows for DepthRates: the head first; the frozen stages as one row."""
+    rows: list[tuple[str, float | None]] = [
+        (n[:1].upper() + n[1:], f) for n, f in zip(reversed(curves.stages), reversed(curves.factors), strict=True)
+    ]
+    frozen = [stage for stage in network.stages if stage.name not in curves.stages] if network else ()
+    if frozen:
+        first, last = frozen[0].title, frozen[-1].name
+        rows.append((first if len(frozen) == 1 else f"{first} to {last}", None))
+    return rows

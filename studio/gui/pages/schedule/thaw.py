@@ -1,0 +1,648 @@
+"""The thaw timeline: a row per stage under the learning-rate plot, on the plot's own time axis. Marks say from when a stage trains."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import pyqtgraph as pg
+from PySide6.QtCore import QPoint, QPointF, QRect, QRectF, QSize, Qt, QTimer, Signal
+from PySide6.QtGui import QAction, QContextMenuEvent, QFontMetricsF, QKeyEvent, QMouseEvent, QPainter, QPaintEvent, QWheelEvent
+from PySide6.QtWidgets import QAbstractSlider, QHBoxLayout, QMenu, QSizePolicy, QVBoxLayout, QWidget
+
+from studio.catalog.schedules import stage_factors, thaw_epochs
+from studio.core.experiment import Experiment
+from studio.gui.icon import icon, paint_icon
+from studio.gui.pages.model.network import Network
+from studio.gui.pages.schedule.curve import Length
+from studio.gui.pages.schedule.plot import LEFT_PX
+from studio.gui.pages.schedule.thaw_plan import PRESETS, Epoch, Preset, num_trainable_at, thaw_with, thaw_words
+from studio.gui.store import ExperimentStore
+from studio.gui.theme import colour, font, hatch, pen, px
+from studio.gui.widgets import (
+    Bubble,
+    NumberField,
+    Panel,
+    PlainLabel,
+    button,
+    format_number,
+    icon_button,
+    scrolling,
+    set_plain_tooltip,
+)
+from studio.gui.wording import parameters
+
+ROW_PX, GAP_PX = 24, 2
+_MARK_PX, _FIELD_PX = 9, 52
+_LOW_PX = 720  # a page below this height folds the timeline away
+_REST_MS = 60  # the hand rests
+_OTHERS_PX = 660  # what the plot and the numbers need of a page
+_RATES = "optimiser.stage_lr_factors"
+
+
+class TimeScale:
+    """Where the steps of a plot lie on the screen, for widgets that share its time axis without being part of it."""
+
+    def __init__(self, plot: pg.PlotItem):
+        self._plot = plot
+
+    def on_changed(self, slot) -> None:
+        """`slot` is called whenever steps may lie elsewhere."""
+        box = self._plot.getViewBox()
+        box.sigXRangeChanged.connect(lambda *_: slot())
+        box.sigResized.connect(lambda *_: slot())
+
+    def x_of(self, step: float, widget: QWidget) -> float:
+        """The place of a step in the coordinates of `widget`, px."""
+        view = self._view()
+        left = widget.mapFromGlobal(view.viewport().mapToGlobal(QPoint(0, 0))).x()
+        at = view.mapFromScene(self._plot.getViewBox().mapViewToScene(QPointF(0, 0)))
+        return left + at.x() + step / self._steps_per_px()
+
+    def step_at(self, x: float, widget: QWidget) -> float:
+        """The inverse of `x_of`."""
+        return (x - self.x_of(0, widget)) * self._steps_per_px()
+
+    def _steps_per_px(self) -> float:
+        return self._plot.getViewBox().viewPixelSize()[0]
+
+    def _view(self):
+        return self._plot.scene().views()[0]
+
+
+@dataclass(frozen=True)
+class Row:
+    """One stage as the timeline shows it."""
+
+    name: str
+    title: str
+    num_parameters: int
+    epoch: Epoch
+    factor: float
+    is_head: bool = False
+    has_own_rate: bool = False
+    is_late: bool = False  # the run ends before its epoch
+
+    @property
+    def words(self) -> str:
+        """ "stage 4, thaws at epoch 3, × 0.5"."""
+        when = {0: "trains from the start", None: "never trains"}.get(self.epoch, f"thaws {thaw_words(self.epoch)}")
+        return f"{self.name}, {when}{', after the end of the run' if self.is_late else ''}, × {_factor(self.factor)}"
+
+
+class ThawBar(QAbstractSlider):
+    """The bar of one stage: frozen up to its mark, training behind it. Its value is an epoch; one past the last means never.
+
+    Drag the mark, double-click for from the start or never. Left and Right move by an epoch (Shift ten), Home is from the start,
+    End never; Up and Down go to the next row. `moved` carries the wish, between `drag_started` and `drag_ended` while dragged.
+    """
+
+    moved = Signal(object)  # Epoch
+    drag_started = Signal()
+    drag_ended = Signal(bool)  # False when it was dropped: all is to be as before
+    dragged_at = Signal(QPoint)  # global place of the pointer
+    row_wanted = Signal(int)  # -1 the row above, 1 the row below
+    hovered = Signal(bool)
+
+    def __init__(self, scale: TimeScale, parent: QWidget | None = None):
+        super().__init__(parent)
+        self._scale, self._length, self._now = scale, Length(1, 1), None
+        self._row = Row("", "", 0, 0, 1.0, is_head=True)
+        self.setFixedHeight(px(ROW_PX))
+        self.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Fixed)
+        self.setMouseTracking(True)
+        self.setFocusPolicy(Qt.FocusPolicy.StrongFocus)
+
+    @property
+    def row(self) -> Row:
+        return self._row
+
+    @property
+    def epoch(self) -> Epoch:
+        return self._row.epoch
+
+    def show_row(self, row: Row, length: Length, now: int | None) -> None:
+        self._row, self._length, self._now = row, length, now
+        self.blockSignals(True)  # the value follows the draft; wishes go out as `moved`
+        self.setRange(0, length.epochs)
+        self.setPageStep(10)
+        self.setValue(length.epochs if row.epoch is None else row.epoch)
+        self.blockSignals(False)
+        self.setAccessibleName(row.words)
+        keys = "The head always trains." if row.is_head else "Left and Right move the mark by an epoch, Home from the start, End never."
+        self.setAccessibleDescription(f"{parameters(row.num_parameters)} parameters. {keys}")
+        self.update()
+
+    # geometry
+
+    def x_of(self, epoch: Epoch) -> float:
+        """Where the mark of an epoch stands, px; never is the end of the run."""
+        epochs = self._length.epochs
+        epoch = epochs if epoch is None else min(epoch, epochs)
+        return self._scale.x_of(epoch * self._length.steps_per_epoch, self)
+
+    def epoch_at(self, x: float) -> Epoch:
+        """The nearest epoch; never from the end of the run on."""
+        epoch = round(self._scale.step_at(x, self) / self._length.steps_per_epoch)
+        return None if epoch >= self._length.epochs else max(0, epoch)
+
+    def _is_on_mark(self, x: float) -> bool:
+        return not self._row.is_head and abs(x - self.x_of(self._row.epoch)) <= px(12)
+
+    # the hand
+
+    def mousePressEvent(self, event: QMouseEvent) -> None:
+        if event.button() == Qt.MouseButton.LeftButton and self._is_on_mark(event.position().x()):
+            self.setSliderDown(True)
+            self.drag_started.emit()
+            self.dragged_at.emit(event.globalPosition().toPoint())
+
+    def mouseMoveEvent(self, event: QMouseEvent) -> None:
+        if self.isSliderDown():
+            self._want(self.epoch_at(event.position().x()))
+            self.dragged_at.emit(event.globalPosition().toPoint())
+            return
+        self.setCursor(Qt.CursorShape.SplitHCursor if self._is_on_mark(event.position().x()) else Qt.CursorShape.ArrowCursor)
+
+    def mouseReleaseEvent(self, event: QMouseEvent) -> None:
+        self._end_drag()
+
+    def mouseDoubleClickEvent(self, event: QMouseEvent) -> None:
+        if event.button() == Qt.MouseButton.LeftButton:
+            self._want(None if self._row.epoch == 0 else 0)
+
+    def wheelEvent(self, event: QWheelEvent) -> None:
+        event.ignore()
+
+    def enterEvent(self, event) -> None:
+        super().enterEvent(event)
+        self.hovered.emit(True)
+
+    def leaveEvent(self, event) -> None:
+        super().leaveEvent(event)
+        self.hovered.emit(False)
+
+    def focusInEvent(self, event) -> None:
+        super().focusInEvent(event)
+        self.hovered.emit(True)
+        self.update()
+
+    def focusOutEvent(self, event) -> None:
+        super().focusOutEvent(event)
+        self.hovered.emit(False)
+        self.update()
+
+    def keyPressEvent(self, event: QKeyEvent) -> None:
+        size = 10 if event.modifiers() & Qt.KeyboardModifier.ShiftModifier else 1
+        match event.key():
+            case Qt.Key.Key_Left:
+                self._step(-size)
+            case Qt.Key.Key_Right:
+                self._step(size)
+            case Qt.Key.Key_Home:
+                self._want(0)
+            case Qt.Key.Key_End:
+                self._want(None)
+            case Qt.Key.Key_Up:
+                self.row_wanted.emit(-1)
+            case Qt.Key.Key_Down:
+                self.row_wanted.emit(1)
+            case Qt.Key.Key_Escape if self.isSliderDown():
+                self._end_drag(is_kept=False)
+            case _:
+                event.ignore()
+
+    def _step(self, by: int) -> None:
+        epochs = self._length.epochs
+        epoch = max(0, min(epochs if self._row.epoch is None else self._row.epoch, epochs) + by)
+        self._want(None if epoch >= epochs else epoch)
+
+    def _want(self, epoch: Epoch) -> None:
+        if epoch != self._row.epoch and not self._row.is_head:
+            self.moved.emit(epoch)
+
+    def _end_drag(self, *, is_kept: bool = True) -> None:
+        if self.isSliderDown():
+            self.setSliderDown(False)
+            self.drag_ended.emit(is_kept)
+
+    # painting
+
+    def paintEvent(self, event: QPaintEvent) -> None:
+        painter = QPainter(self)
+        painter.setRenderHint(QPainter.RenderHint.Antialiasing)
+        row = self._row
+        left, right, cut = self.x_of(0), self.x_of(None), self.x_of(row.epoch)
+        bar = QRectF(left, 1, max(1.0, right - left), self.height() - 2)
+        if cut > left:
+            self._paint_part(painter, QRectF(bar.left(), bar.top(), cut - left, bar.height()), "frozen")
+        if cut < right:
+            self._paint_part(painter, QRectF(cut, bar.top(), right - cut, bar.height()), "trains")
+        self._paint_words(painter, bar, cut)
+        if self._now is not None:
+            x = self._scale.x_of(self._now, self)
+            painter.fillRect(QRectF(x - 1.5, 0, 3, self.height()), colour("surface"))
+            painter.fillRect(QRectF(x - 0.75, 0, 1.5, self.height()), colour("trains"))
+        if not row.is_head:
+            self._paint_mark(painter, cut, "bad" if row.is_late else "text")
+        if self.hasFocus():
+            painter.setPen(pen("focus", 2))
+            painter.setBrush(Qt.BrushStyle.NoBrush)
+            painter.drawRoundedRect(bar.adjusted(-2, 0, 2, 0), 5, 5)
+        painter.end()
+
+    def _paint_part(self, painter: QPainter, rect: QRectF, state: str) -> None:
+        painter.setPen(pen(f"{state}Edge"))
+        painter.setBrush(colour(f"{state}Fill"))
+        painter.drawRoundedRect(rect.adjusted(0.5, 0.5, -0.5, -0.5), 4, 4)
+        if state == "frozen":
+            painter.setPen(Qt.PenStyle.NoPen)
+            painter.setBrush(hatch(colour("frozenEdge", 0.35), step=8, width=1.2))
+            painter.drawRoundedRect(rect.adjusted(1, 1, -1, -1), 4, 4)
+
+    def _paint_words(self, painter: QPainter, bar: QRectF, cut: float) -> None:
+        """What each part is, in words with its icon, and at the end how many parameters; each where there is room."""
+        row, room = self._row, px(10)
+        frozen = "never" if row.epoch is None else f"epoch {row.epoch:,} is after the end" if row.is_late else "frozen"
+        trains = "always trains" if row.is_head else "from the start" if not row.epoch else f"from epoch {row.epoch:,}"
+        count = parameters(row.num_parameters)
+        painter.setFont(font("caption"))
+        metrics = QFontMetricsF(painter.font())
+        own = metrics.horizontalAdvance(count) + room
+        for left, right, state, glyph, words in (
+            (bar.left(), cut, "frozen", "snowflake", frozen),
+            (cut, bar.right(), "trains", "flame", trains),
+        ):
+            inner = QRectF(left + room, bar.top(), right - left - 2 * room, bar.height())
+            side, wide = px(13), px(18) + metrics.horizontalAdvance(words)
+            if inner.width() < side:
+                continue
+            has_words = wide <= inner.width()
+            tag = QRectF(inner.left(), inner.top(), wide if has_words else side, inner.height())
+            self._paint_ground(painter, tag, state)
+            token = f"on{state.capitalize()}"
+            paint_icon(painter, QRect(round(tag.left()), round(tag.center().y() - side / 2), side, side), glyph, token)
+            painter.setPen(colour(token))
+            if has_words:
+                painter.drawText(tag.adjusted(px(18), 0, px(4), 0), int(Qt.AlignmentFlag.AlignVCenter), words)
+            if has_words and right >= bar.right() - 1 and wide + own + room <= inner.width():
+                end = QRectF(inner.right() - own + room, inner.top(), own - room, inner.height())
+                self._paint_ground(painter, end, state)
+                painter.setPen(colour(token))
+                painter.drawText(end.adjusted(-4, 0, 0, 0), int(Qt.AlignmentFlag.AlignVCenter | Qt.AlignmentFlag.AlignRight), count)
+
+    def _paint_ground(self, painter: QPainter, rect: QRectF, state: str) -> None:
+        """Plain under words: the hatch would run through them."""
+        if state == "frozen":
+            painter.fillRect(rect.adjusted(-px(4), 3, px(4), -3), colour("frozenFill"))
+
+    def _paint_mark(self, painter: QPainter, x: float, token: str) -> None:
+        grip = QRectF(x - px(_MARK_PX) / 2, 0.5, px(_MARK_PX), self.height() - 1)
+        painter.setPen(pen("surface", 1))
+        painter.setBrush(colour(token))
+        painter.drawRoundedRect(grip, 3, 3)
+        painter.setPen(pen("surface", 1.2))
+        for dx in (-1.5, 1.5):
+            painter.drawLine(QPointF(x + dx, grip.top() + px(7)), QPointF(x + dx, grip.bottom() - px(7)))
+
+
+class ThawRow(QWidget):
+    """Name, rate multiplier and bar of one stage."""
+
+    factor_changed = Signal(object)  # float
+    reset_wanted = Signal()
+
+    def __init__(self, scale: TimeScale, parent: QWidget | None = None):
+        super().__init__(parent)
+        layout = QHBoxLayout(self)
+        layout.setContentsMargins(0, 0, 0, 0)
+        layout.setSpacing(0)
+        head = QWidget()
+        head.setFixedWidth(px(LEFT_PX))
+        row = QHBoxLayout(head)
+        row.setContentsMargins(0, 0, px(2), 0)
+        row.setSpacing(px(3))
+        self.label = PlainLabel("", "label", elide=Qt.TextElideMode.ElideRight)
+        self.field = NumberField(1.0, low=0.0, high=100.0, log=True)
+        self.field.setProperty("dense", "true")
+        self.field.setFixedWidth(px(_FIELD_PX))
+        self.fixed = PlainLabel("", "number", "muted")
+        self.fixed.setFixedWidth(px(_FIELD_PX))
+        self.fixed.setIndent(px(5))
+        row.addWidget(self.label, 1)
+        row.addWidget(PlainLabel("×", "caption"))
+        row.addWidget(self.field)
+        row.addWidget(self.fixed)
+        self.bar = ThawBar(scale)
+        layout.addWidget(head)
+        layout.addWidget(self.bar, 1)
+        self.setFixedHeight(px(ROW_PX))
+        self.field.value_changed.connect(self.factor_changed)
+
+    def show_row(self, row: Row, length: Length, now: int | None) -> None:
+        self.label.setText(row.title)
+        self.field.setVisible(not row.is_head)
+        self.fixed.setVisible(row.is_head)
+        self.fixed.setText(_factor(row.factor))
+        self.field.set_value(float(_factor(row.factor)))
+        self.field.setAccessibleName(f"Learning rate of {row.name}, times that of the head")
+        own = "Set by hand. The menu of the row takes it back to LR by depth." if row.has_own_rate else "From LR by depth."
+        set_plain_tooltip(self.field, f"Learning rate of {row.name} as a share of the head’s. {own}")
+        self.label.set_tone("accent" if row.has_own_rate else "")
+        self.bar.show_row(row, length, now)
+        self.bar.setObjectName(f"schedule.thaw.{row.name}")
+        self.field.setObjectName(f"schedule.thaw.{row.name}.factor")
+
+    def contextMenuEvent(self, event: QContextMenuEvent) -> None:
+        row, menu = self.bar.row, QMenu(self)
+        menu.setAttribute(Qt.WidgetAttribute.WA_DeleteOnClose)
+        if not row.is_head:
+            for words, epoch in (("Train from the start", 0), ("Never train", None)):
+                menu.addAction(words, lambda epoch=epoch: self.bar.moved.emit(epoch)).setEnabled(row.epoch != epoch)
+            menu.addSeparator()
+            menu.addAction("Rate back to LR by depth", self.reset_wanted.emit).setEnabled(row.has_own_rate)
+            menu.popup(event.globalPos())
+
+
+class ThawPanel(Panel):
+    """All rows in execution order, the head last. Writes `model.thaw` and `optimiser.stage_lr_factors`.
+
+    `stage_hovered` names the stage under the pointer or with the focus, None when there is none. While a mark is dragged `wished` carries
+    the experiment as it would be at every move, for the plot; the store, and with it the window, gets it when the hand rests.
+    """
+
+    stage_hovered = Signal(object)
+    wished = Signal(object)  # Experiment
+
+    def __init__(self, store: ExperimentStore, plot: pg.PlotItem, parent: QWidget | None = None):
+        super().__init__("Thaw timeline", "same time axis as above", name="schedule.thaw", parent=parent)
+        self._store, self._scale = store, TimeScale(plot)
+        self._network: Network | None = None
+        self._length = Length(1, 1)
+        self._now: int | None = None
+        self._page_height = 0
+        self._is_open: bool | None = None  # None follows the height of the page
+        self._bubble: Bubble | None = None
+        self._shown: list[tuple[Row, Length, int | None]] = []
+        self._base: Experiment | None = None  # the draft when a drag began
+        self._wish: tuple[Experiment, str] | None = None  # what the drag has come to and how it is called; not yet in the store
+        self._wish_timer = QTimer(self, interval=_REST_MS, singleShot=True)
+        self._wish_timer.timeout.connect(self._grant_wish)
+        self.rows: list[ThawRow] = []
+        self._make_head()
+        self.empty_label = PlainLabel("The stages show here as soon as the network is known.", "label", "muted", wrap=True)
+        self._content = QWidget()
+        self._column = QVBoxLayout(self._content)
+        self._column.setContentsMargins(0, 0, 0, 0)
+        self._column.setSpacing(px(GAP_PX))
+        self._area = scrolling(self._content, name="schedule.thaw.area")
+        bar = self._area.verticalScrollBar()
+        bar.rangeChanged.connect(lambda low, high: bar.setValue(high))  # the head, and what thaws first, are at the end
+        self.body.addWidget(self.empty_label)
+        self.body.addWidget(self._area, 1)
+        self.body.setContentsMargins(px(12), 0, px(12), px(10))
+        self.setSizePolicy(QSizePolicy.Policy.Preferred, QSizePolicy.Policy.Preferred)
+        self._scale.on_changed(self._content.update)
+
+    def _make_head(self) -> None:
+        self.reset_button = button(
+            "Reset rates", kind="link", small=True, name="schedule.thaw.reset", tooltip="All multipliers back to LR by depth",
+            on_click=lambda: self._store.set({_RATES: {}}, "rates by depth"),
+        )  # fmt: skip
+        self.head.addWidget(self.reset_button)
+        self.presets_button = button("Presets", "caret-down", kind="quiet", small=True, name="schedule.thaw.presets")
+        self.presets_button.setLayoutDirection(Qt.LayoutDirection.RightToLeft)  # the caret behind the word
+        menu = QMenu(self.presets_button)
+        menu.setToolTipsVisible(True)
+        for preset in PRESETS:
+            action = QAction(preset.title, menu)
+            action.setToolTip(preset.help)
+            action.triggered.connect(lambda *_, preset=preset: self.apply_preset(preset))
+            menu.addAction(action)
+        self.presets_button.setMenu(menu)
+        self.head.addWidget(self.presets_button)
+        self.fold_button = icon_button("caret-up", "Fold the thaw timeline", small=True, name="schedule.thaw.fold", on_click=self._on_fold)
+        self.head.addWidget(self.fold_button)
+
+    # what is shown
+
+    def show_plan(self, network: Network | None, length: Length, problem: str = "") -> None:
+        """The draft's plan over a run of this length; `network` is None while it is not known, and `problem` says why."""
+        self._network, self._length = network, length
+        stages = network.stages if network else ()
+        self.empty_label.setText(problem or "The stages show here as soon as the network is known.")
+        self._fit_rows(len(stages))
+        names = {stage.name for stage in stages}
+        self.reset_button.setVisible(bool(names & set(self._store.experiment.optimiser.stage_lr_factors)))
+        self.presets_button.setEnabled(len(stages) > 1)
+        self._show_rows()
+        self._apply_fold()
+
+    def _show_rows(self) -> None:
+        shown = [(row, self._length, self._now) for row in self._plan()]
+        for place, (widget, facts) in enumerate(zip(self.rows, shown, strict=True)):
+            if self._shown[place : place + 1] != [facts]:
+                widget.show_row(*facts)
+        self._shown = shown
+        self.set_subtitle(self._summary())
+
+    def show_now(self, step: int | None) -> None:
+        """Where the active run stands; None when there is none on this plan."""
+        if step != self._now:
+            self._now = step
+            self._show_rows()
+
+    def _plan(self) -> list[Row]:
+        if self._network is None:
+            return []
+        experiment = self._wish[0] if self._wish else self._store.experiment
+        stages = self._network.stages
+        names = [stage.name for stage in stages]
+        epochs, factors = thaw_epochs(experiment.model, names), stage_factors(experiment.optimiser, names)
+        own, end = experiment.optimiser.stage_lr_factors, self._length.epochs
+        return [
+            Row(
+                s.name,
+                s.title,
+                s.num_parameters,
+                epoch,
+                factor,
+                is_head=s is stages[-1],
+                has_own_rate=s.name in own,
+                is_late=epoch is not None and epoch >= end,
+            )  # fmt: skip
+            for s, epoch, factor in zip(stages, epochs, factors, strict=True)
+        ]
+
+    def _summary(self) -> str:
+        if self._network is None:
+            return ""
+        plan = self._plan()
+        counts, epochs = [row.num_parameters for row in plan], [row.epoch for row in plan]
+        first, last = (num_trainable_at(counts, epochs, epoch) for epoch in (0, self._length.epochs - 1))
+        if first == last:
+            return f"{parameters(first)} of {parameters(sum(counts))} train"
+        return f"{parameters(first)} train at first, {parameters(last)} at the end"
+
+    def _fit_rows(self, count: int) -> None:
+        if len(self.rows) != count:
+            self._shown = []
+        while len(self.rows) < count:
+            self._add_row()
+        while len(self.rows) > count:
+            self.rows.pop().deleteLater()
+        self._content.setFixedHeight(count * px(ROW_PX) + max(0, count - 1) * px(GAP_PX))
+
+    def _add_row(self) -> None:
+        row = ThawRow(self._scale)
+        bar = row.bar
+        bar.moved.connect(lambda epoch: self._on_moved(row, epoch))
+        bar.drag_started.connect(self._on_drag_started)
+        bar.drag_ended.connect(self._on_drag_ended)
+        bar.dragged_at.connect(lambda at: self._show_bubble(row, at))
+        bar.row_wanted.connect(lambda by: self._focus_row(self.rows.index(row) + by))
+        bar.hovered.connect(lambda on: self.stage_hovered.emit(bar.row.name if on else None))
+        row.factor_changed.connect(lambda factor: self._set_factor(bar.row, factor))
+        row.reset_wanted.connect(lambda: self._set_factor(bar.row, None))
+        row.field.drag_started.connect(self._store.begin_drag)
+        row.field.drag_ended.connect(self._store.end_drag)
+        row.field.make_draggable(row.label)
+        self.rows.append(row)
+        self._column.addWidget(row)
+
+    # the hand
+
+    def apply_preset(self, preset: Preset) -> None:
+        if self._network is None:
+            return
+        names = [stage.name for stage in self._network.stages]
+        plan = preset.plan(len(names) - 1, self._length.epochs)
+        self._set_thaw(dict(zip(names[:-1], plan, strict=True)), f"thaw: {preset.title.lower()}")
+
+    def _on_moved(self, row: ThawRow, epoch: Epoch) -> None:
+        name = row.bar.row.name
+        label = f"thaw {name} {thaw_words(epoch)}"
+        if self._base is None:
+            self._set_thaw({name: epoch}, label)
+            return
+        self._wish = self._base.changed(self._thaw_values(self._base, {name: epoch})), label
+        self._show_rows()
+        self.wished.emit(self._wish[0])
+        self._wish_timer.start()
+
+    def _set_thaw(self, changes: dict[str, Epoch], label: str) -> None:
+        self._store.set(self._thaw_values(self._store.experiment, changes), label)
+
+    def _thaw_values(self, experiment: Experiment, changes: dict[str, Epoch]) -> dict[str, dict[str, int]]:
+        names = [stage.name for stage in self._network.stages]
+        return {"model.thaw": thaw_with(experiment.model, names, changes)}
+
+    def _set_factor(self, row: Row, factor: float | None) -> None:
+        own = dict(self._store.experiment.optimiser.stage_lr_factors)
+        if factor is None:
+            own.pop(row.name, None)
+        else:
+            own[row.name] = factor
+        self._store.set({_RATES: own}, f"rate of {row.name}")
+
+    def _focus_row(self, index: int) -> None:
+        if 0 <= index < len(self.rows):
+            bar = self.rows[index].bar
+            bar.setFocus(Qt.FocusReason.TabFocusReason)
+            self._area.ensureWidgetVisible(bar, 0, px(GAP_PX))
+
+    def _show_bubble(self, row: ThawRow, at: QPoint) -> None:
+        if self._bubble is None or self._bubble.parentWidget() is not self.window():
+            self._bubble = Bubble(self.window())
+        self._bubble.show_at(at, *self.consequence(row.bar.row))
+
+    def _on_drag_started(self) -> None:
+        self._base = self._store.experiment
+        self._store.begin_drag()
+
+    def _grant_wish(self) -> None:
+        if self._wish is not None:
+            (experiment, label), self._wish = self._wish, None
+            self._store.replace(experiment, label)
+
+    def _on_drag_ended(self, is_kept: bool) -> None:
+        self._wish_timer.stop()
+        if is_kept:
+            self._grant_wish()
+        base, self._base, self._wish = self._base, None, None
+        self._store.end_drag()
+        if not is_kept and self._store.experiment != base:
+            self._store.undo()
+        self._show_rows()
+        self.wished.emit(self._store.experiment)
+        if self._bubble is not None:
+            self._bubble.hide()
+
+    def consequence(self, row: Row) -> tuple[str, str]:
+        """What a stage's mark does, and what trains from then on."""
+        plan = self._plan()
+        counts, epochs = [r.num_parameters for r in plan], [r.epoch for r in plan]
+        total = parameters(sum(counts))
+        if row.epoch is None:
+            return (
+                f"{row.title} never trains",
+                f"{parameters(num_trainable_at(counts, epochs, self._length.epochs - 1))} of {total} at the end",
+            )
+        title = f"{row.title} trains from the start" if row.epoch == 0 else f"{row.title} thaws {thaw_words(row.epoch)}"
+        now = num_trainable_at(counts, epochs, row.epoch)
+        return title, f"+{parameters(row.num_parameters)}: {parameters(now)} of {total} train from then on"
+
+    # folding
+
+    @property
+    def is_folded(self) -> bool:
+        return not self._area.isVisibleTo(self)
+
+    def set_room(self, page_height: int) -> None:
+        """How high the page is, px: rows that find no room scroll; a low page folds them all, unless they were opened by hand."""
+        self._page_height = page_height
+        self._apply_fold()
+
+    def minimumSizeHint(self) -> QSize:
+        """Of the folded panel, so that an open one does not keep the page from becoming low."""
+        return QSize(super().minimumSizeHint().width(), px(40))
+
+    def _on_fold(self) -> None:
+        self._is_open = self.is_folded
+        self._apply_fold()
+
+    def _apply_fold(self) -> None:
+        is_open = self._page_height >= px(_LOW_PX) if self._is_open is None else self._is_open
+        pitch = px(ROW_PX) + px(GAP_PX)
+        num_rows = max(3, (self._page_height - px(_OTHERS_PX)) // pitch)  # whole rows only
+        self._area.setFixedHeight(min(self._content.height(), num_rows * pitch - px(GAP_PX)))
+        self._area.setVisible(is_open and self._network is not None)
+        self.empty_label.setVisible(is_open and self._network is None)
+        self.fold_button.setIcon(icon("caret-up" if is_open else "caret-down"))
+        words = "Fold the thaw timeline" if is_open else "Open the thaw timeline"
+        self.fold_button.setAccessibleName(words)
+        set_plain_tooltip(self.fold_button, words)
+        self.body.setContentsMargins(px(12), 0, px(12), px(10) if is_open else 0)
+
+
+def _factor(value: float) -> str:
+    return format_number(float(f"{value:.2g}"))
+
+
+def _show_three_thaws(page) -> None:
+    page.thaw.apply_preset(PRESETS[0])
+    page.store.set(
+        {"model.thaw": {"stage 5": 1, "stage 4": 4, "stage 3": 8, "stage 2": -1}, "optimiser.stage_lr_factors": {"stage 4": 0.3}}
+    )
+
+
+def _show_thaw_drag(page) -> None:
+    _show_three_thaws(page)
+    if not page.thaw.rows:
+        return  # the network is not known without workers
+    row = page.thaw.rows[-4]
+    row.bar.setFocus(Qt.FocusReason.MouseFocusReason)
+    row.bar.moved.emit(6)
+    page.thaw._show_bubble(row, row.bar.mapToGlobal(QPoint(round(row.bar.x_of(6)), px(12))))
+
+
+THAW_STATES = {"thaw": _show_three_thaws, "thaw_drag": _show_thaw_drag}

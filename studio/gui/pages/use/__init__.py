@@ -1,0 +1,1 @@
+"""The Use page: try the model, predict folders, export."""

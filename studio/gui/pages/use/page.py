@@ -1,0 +1,240 @@
+"""Use: try a trained network on pictures and folders, and export it."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import replace
+
+from PySide6.QtCore import Qt
+from PySide6.QtGui import QKeySequence
+from PySide6.QtWidgets import QStackedLayout, QWidget
+
+from studio.catalog.augments.test_time import TEST_TIMES, TestTime
+from studio.core.path_text import path_to_text
+from studio.gui.context import Context
+from studio.gui.page import Page
+from studio.gui.pages.use.export import ExportColumn
+from studio.gui.pages.use.folder import FolderPanel
+from studio.gui.pages.use.trial import Model, TryPanel
+from studio.gui.runs import RunEntry
+from studio.gui.theme import px
+from studio.gui.widgets import ComboBox, EmptyState, PlainLabel, Segmented, Slider, set_plain_tooltip, splitter
+from studio.gui.wording import percent
+
+_THRESHOLD = "use/unsure_below"
+DEFAULT_THRESHOLD = 0.5
+_TEST_TIME = "use/test_time"
+
+
+class UsePage(Page):
+    key, title = "use", "Use"
+
+    def __init__(self, context: Context, parent: QWidget | None = None):
+        super().__init__(context, parent)
+        self._entries: list[RunEntry] = []
+        self._wanted: str = ""  # name of the run the user chose; empty follows the best
+        self._threshold = min(1.0, max(0.0, context.settings.number(_THRESHOLD, DEFAULT_THRESHOLD)))
+        self.picker = ComboBox(name="use.model")
+        self.picker.setAccessibleName("Model")
+        self.picker.setSizeAdjustPolicy(ComboBox.SizeAdjustPolicy.AdjustToContents)
+        self.picker.setMaximumWidth(px(300))
+        self.picker.value_changed.connect(self._on_run_chosen)
+        self.epoch_choice = Segmented([("best", "Best"), ("last", "Last")], name="use.epoch")
+        self.epoch_choice.setAccessibleName("Best or last epoch")
+        self.epoch_choice.value_changed.connect(lambda _: self._refresh_model())
+        self.views = ComboBox(
+            [(each.key, _views_title(each)) for each in TEST_TIMES], context.settings.text(_TEST_TIME, "off"), name="use.test_time"
+        )
+        self.views.setAccessibleName("Views at test time")
+        self.views.setMinimumWidth(px(96))
+        self.views.value_changed.connect(self._on_views_chosen)
+        self.head.removeWidget(self.subtitle_label)
+        for widget in (self.picker, self.epoch_choice, self.views):
+            self.head.addWidget(widget)
+        self.head.addWidget(self.subtitle_label, 1)
+        self.threshold_label = PlainLabel("Unsure below", "label")
+        self.threshold_slider = Slider(0, 1, self._threshold, default=DEFAULT_THRESHOLD, name="use.threshold")
+        self.threshold_slider.setAccessibleName("Say unsure below this probability")
+        self.threshold_slider.setFixedWidth(px(72))
+        self.threshold_slider.value_changed.connect(self._on_threshold_changed)
+        self.threshold_value = PlainLabel(percent(self._threshold, 0), "number")
+        self.threshold_value.setMinimumWidth(px(36))
+        for widget in (self.threshold_label, self.threshold_slider, self.threshold_value):
+            self.head.addWidget(widget)
+        self.try_panel = TryPanel(context)
+        self.folder_panel = FolderPanel(context)
+        self.folder_panel.picture_wanted.connect(self.try_panel.try_path)
+        self.export_column = ExportColumn(context)
+        left = splitter(Qt.Orientation.Vertical, self.try_panel, self.folder_panel, stretch=(1, 1), name="use.left")
+        columns = splitter(Qt.Orientation.Horizontal, left, self.export_column, stretch=(2, 1), name="use.columns")
+        columns.setSizes([px(640), px(330)])
+        self.empty = EmptyState(
+            "package", "Needs a finished epoch", "Train a network first; it can be tried here as soon as its first epoch is done.", "Train",
+            self._on_train, name="use.empty",
+        )  # fmt: skip
+        holder = QWidget()
+        self._stack = QStackedLayout(holder)
+        self._stack.addWidget(columns)
+        self._stack.addWidget(self.empty)
+        self.body.addWidget(holder, 1)
+        context.runs.entries_changed.connect(self._refresh_runs)
+        context.runs.state_changed.connect(self._on_run_state_changed)
+        self._apply_threshold()
+        self._refresh_runs()
+
+    # the model
+
+    def _refresh_runs(self) -> None:
+        """The runs that can be used, the best first."""
+        usable = [e for e in self.context.runs.finished if e.folder.has_checkpoint()]
+        usable.sort(key=_score, reverse=True)
+        self._entries = usable
+        has_any = bool(usable)
+        self._stack.setCurrentIndex(0 if has_any else 1)
+        for widget in (
+            self.picker,
+            self.epoch_choice,
+            self.views,
+            self.threshold_label,
+            self.threshold_slider,
+            self.threshold_value,
+        ):
+            widget.setVisible(has_any)
+        chosen = next((e for e in usable if e.folder.name == self._wanted), usable[0] if usable else None)
+        labels = [(e.folder.name, f"{'★ ' if e is usable[0] else ''}{e.name}, {e.folder.nickname} · {percent(_score(e))}") for e in usable]
+        self.picker.set_options(labels, chosen.folder.name if chosen else None)
+        self._refresh_model()
+
+    def _on_run_state_changed(self, entry: RunEntry) -> None:
+        """A first epoch, or a new best one: the list is made anew only then, not with every step."""
+        is_listed = entry in self._entries
+        if bool(entry.state.epochs) != is_listed or is_listed and self._seen.get(entry.folder.name) != len(entry.state.epochs):
+            self._refresh_runs()
+
+    def _refresh_model(self) -> None:
+        entry = self.entry
+        self._seen = {e.folder.name: len(e.state.epochs) for e in self._entries}
+        model = Model(path_to_text(entry.folder.path), str(self.epoch_choice.value), str(self.views.value)) if entry else None
+        chosen = next(each for each in TEST_TIMES if each.key == self.views.value)
+        set_plain_tooltip(self.views, f"{chosen.help}\nThe answers to all views of a picture are averaged.")
+        for part in (self.try_panel, self.folder_panel):
+            part.set_model(model)
+        self.export_column.set_model(replace(model, test_time="off") if model else None)  # an export has one view
+        self.set_subtitle(_epoch_words(entry, str(self.epoch_choice.value)) if entry else "")
+
+    def _on_views_chosen(self, key: object) -> None:
+        self.context.settings.set(_TEST_TIME, key)
+        self._refresh_model()
+
+    @property
+    def entry(self) -> RunEntry | None:
+        """The run in use."""
+        name = self.picker.value
+        return next((e for e in self._entries if e.folder.name == name), None)
+
+    def _on_run_chosen(self, name: object) -> None:
+        self._wanted = str(name)
+        self._refresh_model()
+
+    def _on_train(self) -> None:
+        if reason := self.context.runs.reason_not_to_train():
+            self.context.shell.toast(reason)
+            return
+        self.context.runs.train()
+        self.context.shell.go_to("train")
+
+    # the threshold
+
+    def _on_threshold_changed(self, value: float) -> None:
+        self._threshold = round(value, 2)
+        self.context.settings.set(_THRESHOLD, self._threshold)
+        self._apply_threshold()
+
+    def _apply_threshold(self) -> None:
+        self.threshold_value.setText(percent(self._threshold, 0))
+        self.try_panel.set_threshold(self._threshold)
+        self.folder_panel.set_threshold(self._threshold)
+
+    # the window
+
+    def show_argument(self, argument: object) -> None:
+        """A RunEntry: use this one."""
+        if isinstance(argument, RunEntry) and argument in self._entries:
+            self._wanted = argument.folder.name
+            self.picker.set_value(self._wanted)
+            self._refresh_model()
+
+    def accept_drop(self, paths: list[str]) -> bool:
+        """One picture is tried; a folder is predicted. Without a model the window keeps them."""
+        if not self._entries or not paths:
+            return False
+        if os.path.isdir(paths[0]):
+            self.folder_panel.predict(paths[0])
+        elif os.path.isfile(paths[0]) and not paths[0].lower().endswith((".toml", ".csv")):
+            self.try_panel.try_path(paths[0])
+        else:
+            return False
+        return True
+
+    def shortcuts(self):
+        return ((QKeySequence(QKeySequence.StandardKey.Paste).toString(), "Try the picture on the clipboard", self._on_paste),)
+
+    def _on_paste(self) -> None:
+        if self._entries and not self.try_panel.paste():
+            self.context.shell.toast("There is no picture on the clipboard.")
+
+    @classmethod
+    def screenshot_states(cls):
+        return {"tried": _show_tried, "folder": _show_folder}
+
+
+def _views_title(choice: TestTime) -> str:
+    return "One view" if choice.num_views == 1 else choice.title
+
+
+def _score(entry: RunEntry) -> float:
+    best = entry.state.best
+    return best.validation_top1 if best else entry.state.epochs[-1].validation_top1
+
+
+def _epoch_words(entry: RunEntry, which: str) -> str:
+    """ "epoch 7 of 12, top-1 93.1 %"."""
+    epoch = (entry.state.best or entry.state.epochs[-1]) if which == "best" else entry.state.epochs[-1]
+    total = entry.experiment.schedule.epochs
+    return f"epoch {epoch.epoch + 1} of {total}, top-1 {percent(epoch.validation_top1)}"
+
+
+def _show_tried(page: UsePage) -> None:
+    """For the screenshots: answers as a worker gives them, on pictures of the data set."""
+    dataset = page.store.dataset
+    samples = dataset.part("validation")[:4]
+    for sample in reversed(samples):
+        page.try_panel.try_path(dataset.path_of(sample))
+    path = dataset.path_of(samples[0])
+    shares = [0.884, 0.062, 0.031, 0.012, 0.006, 0.003][: len(dataset.classes)]
+    names = [samples[0].label, *[c for c in dataset.classes if c != samples[0].label]]
+    top = [[dataset.classes.index(n), p] for n, p in zip(names, shares, strict=False)]
+    page.try_panel._on_predicted(path, {"classes": list(dataset.classes), "predictions": [{"path": path, "top": top, "reason": ""}]})
+
+
+def _show_folder(page: UsePage) -> None:
+    import numpy as np
+
+    from studio.gui.pages.use.folder_work import Row
+
+    dataset = page.store.dataset
+    rng = np.random.default_rng(3)
+    work = page.folder_panel.work
+    work.folder, work.state, work.total, work._skipped = text_root(dataset), "done", 60, 0
+    for sample in dataset.part("train")[:60]:
+        share = float(rng.beta(6, 1))
+        other = dataset.classes[int(rng.integers(len(dataset.classes)))]
+        work.rows.append(Row(dataset.path_of(sample), sample.id, ((sample.label, share), (other, (1 - share) * 0.7))))
+    work.changed.emit()
+    _show_tried(page)
+
+
+def text_root(dataset) -> str:
+    from studio.core.path_text import text_to_path
+
+    return text_to_path(dataset.root)

@@ -1,0 +1,314 @@
+"""Try: one picture at a time, what the network says to it and where it looked."""
+
+from __future__ import annotations
+
+import os
+import secrets
+from dataclasses import dataclass
+
+from PySide6.QtCore import QRectF, QSize, Qt, Signal
+from PySide6.QtGui import QGuiApplication, QImage, QPainter, QPaintEvent
+from PySide6.QtWidgets import QAbstractButton, QFileDialog, QHBoxLayout, QSizePolicy, QVBoxLayout, QWidget
+
+from studio.core.path_text import path_to_text, shown
+from studio.core.place import cache_dir
+from studio.gui.context import Context
+from studio.gui.pages.use.answer import NUM_SHOWN, Answer
+from studio.gui.pages.use.picture import Picture, PictureView, read_picture
+from studio.gui.theme import colour, pen, px
+from studio.gui.widgets import Panel, PlainLabel, Segmented, Slider, Spinner, button
+from studio.gui.widgets.heat import heat_image, take_heat
+from studio.gui.widgets.label import set_plain_tooltip
+from studio.gui.widgets.thumb import ThumbLoader, paint_cover
+
+_MAX_RECENT = 12
+_LOOKS = 3  # classes that "where it looked for" offers
+_IMAGE_FILES = "Images (*.jpg *.jpeg *.png *.webp *.bmp *.tif *.tiff *.gif);;All files (*)"
+
+
+@dataclass(frozen=True)
+class Model:
+    """Which network answers: a run's text path, "best" or "last", and how many views of a picture it is asked about."""
+
+    run: str
+    which: str
+    test_time: str = "off"
+
+
+class TryPanel(Panel):
+    """Takes pictures by `try_path` and asks the probe worker."""
+
+    busy_changed = Signal(bool)
+
+    def __init__(self, context: Context, parent: QWidget | None = None):
+        super().__init__("Try", name="use.try", parent=parent)
+        self._context = context
+        self._model: Model | None = None
+        self._threshold = 0.5
+        self._path = ""
+        self._rows: list[tuple[str, float]] = []
+        self._indices: list[int] = []
+        self.recent: list[str] = []
+        self._loader = ThumbLoader(self)
+        self._loader.loaded.connect(lambda _: self._strip.update())
+        self.destroyed.connect(self._loader.close)
+        self.spinner = Spinner()
+        self.spinner.hide()
+        self.head.addWidget(self.spinner)
+        self._opacity_label = PlainLabel("Grad-CAM", "label")
+        self._opacity_label.setToolTip("Where the network looked: Selvaraju et al., arXiv 1610.02391")
+        self.opacity_slider = Slider(0, 1, 0.6, default=0.6, name="use.opacity")
+        self.opacity_slider.setAccessibleName("Grad-CAM opacity")
+        self.opacity_slider.setFixedWidth(px(84))
+        self.head.addWidget(self._opacity_label)
+        self.head.addWidget(self.opacity_slider)
+        self.head.addWidget(button("Open…", "folder-notch-open", name="use.open", tooltip="Open a picture", on_click=self._on_open))
+        row = QHBoxLayout()
+        row.setSpacing(px(14))
+        left = QVBoxLayout()
+        left.setSpacing(px(8))
+        self.picture = PictureView()
+        left.addWidget(self.picture, 1)
+        self._strip = RecentStrip(self._loader)
+        self._strip.picked.connect(self.try_path)
+        left.addWidget(self._strip)
+        row.addLayout(left, 3)
+        right = QVBoxLayout()
+        right.setSpacing(px(8))
+        self.answer = Answer()
+        right.addWidget(self.answer)
+        self._look_row = QWidget()
+        look = QVBoxLayout(self._look_row)
+        look.setContentsMargins(0, 0, 0, 0)
+        look.setSpacing(px(4))
+        look.addWidget(PlainLabel("Where it looked for", "label"))
+        self.look_choice = Segmented([(0, "–")])
+        look.addWidget(self.look_choice)
+        self._look_layout = look
+        right.addWidget(self._look_row)
+        right.addStretch(1)
+        row.addLayout(right, 2)
+        self.body.addLayout(row, 1)
+        self.opacity_slider.value_changed.connect(self.picture.set_opacity)
+        self._look_row.hide()
+        self.setMinimumHeight(px(210))
+
+    # what answers, and from when on it is unsure
+
+    def set_model(self, model: Model | None) -> None:
+        if model != self._model:
+            self._model = model
+            if self._path and model:
+                self._ask()
+
+    def set_threshold(self, threshold: float) -> None:
+        self._threshold = threshold
+        if self._rows:
+            self.answer.show_rows(self._rows, threshold)
+
+    # pictures in
+
+    def try_path(self, path: str) -> None:
+        """Show a file and ask what it is."""
+        self._path = path
+        self._rows = []
+        if path in self.recent:
+            self.recent.remove(path)
+        self.recent = [path, *self.recent][:_MAX_RECENT]
+        self._strip.show_paths(self.recent, path)
+        self._context.background.run(lambda: read_picture(path), self._on_picture_read, lambda exc: self._on_picture_failed(path, exc))
+        self._ask()
+
+    def paste(self) -> bool:
+        """Take what is on the clipboard: a picture, or the first file. False when there is neither."""
+        mime = QGuiApplication.clipboard().mimeData()
+        files = [url.toLocalFile() for url in mime.urls() if url.isLocalFile()]
+        if files:
+            self.try_path(files[0])
+            return True
+        image = QGuiApplication.clipboard().image()
+        if image.isNull():
+            return False
+        self._context.background.run(
+            lambda: _save_pasted(image), lambda path: self.try_path(str(path)), lambda exc: self._on_picture_failed("", exc)
+        )
+        return True
+
+    def _on_open(self) -> None:
+        dialog = QFileDialog(self, "Open a picture", "", _IMAGE_FILES)
+        dialog.setAttribute(Qt.WidgetAttribute.WA_DeleteOnClose)
+        dialog.setFileMode(QFileDialog.FileMode.ExistingFile)
+        dialog.fileSelected.connect(self.try_path)
+        dialog.open()
+
+    def _on_picture_read(self, picture: Picture) -> None:
+        if picture.path == self._path:
+            self.picture.show_picture(picture, os.path.basename(picture.path))
+
+    def _on_picture_failed(self, path: str, exc: Exception) -> None:
+        if path == self._path or not path:
+            self.picture.show_picture(None)
+            reason = getattr(exc, "reason", "") or getattr(exc, "strerror", "") or str(exc)
+            self._end(f"{os.path.basename(path) or 'The pasted picture'} cannot be read: {reason}", "bad")
+
+    # answers
+
+    def _ask(self) -> None:
+        if self._model is None:
+            return
+        path = self._path
+        self.picture.show_heat(None)
+        self._look_row.hide()
+        self.spinner.show()
+        params = {"run": self._model.run, "paths": [path_to_text(path)], "which": self._model.which, "top": NUM_SHOWN}
+        params["test_time"] = self._model.test_time
+        self._context.probe.call(
+            "predict", params, lambda r: self._on_predicted(path, r), lambda e: self._on_error(path, e), key="use.predict"
+        )
+
+    def _on_predicted(self, path: str, result: dict) -> None:
+        if path != self._path:
+            return
+        found = result["predictions"][0]
+        if not found["top"]:
+            self._end(f"{os.path.basename(path)} cannot be read: {found['reason']}", "bad")
+            return
+        classes = result["classes"]
+        self._indices = [int(i) for i, _ in found["top"]]
+        self._rows = [(classes[int(i)], float(p)) for i, p in found["top"]]
+        self.answer.show_rows(self._rows, self._threshold)
+        self._make_looks()
+        self._explain(None)
+
+    def _on_error(self, path: str, error) -> None:
+        if path == self._path:
+            self._end(f"{error.sentence} {error.fix}".strip(), "bad")
+
+    def _end(self, sentence: str, tone: str) -> None:
+        self.spinner.hide()
+        self._rows = []
+        self._look_row.hide()
+        self.answer.show_note(sentence, tone)
+
+    def _make_looks(self) -> None:
+        """A segment per likely class. Their names come from folders, so they are cut to a length that fits."""
+        old = self.look_choice
+        options = [(index, _short(name)) for index, (name, _) in zip(self._indices[:_LOOKS], self._rows, strict=False)]
+        self.look_choice = Segmented(options, name="use.look")
+        self.look_choice.value_changed.connect(self._explain)
+        self._look_layout.replaceWidget(old, self.look_choice)
+        old.hide()
+        old.deleteLater()
+        self._look_row.setVisible(len(options) > 1)
+
+    def _explain(self, class_index: object) -> None:
+        path, model = self._path, self._model
+        self.spinner.show()
+        params = {"run": model.run, "path": path_to_text(path), "class_index": class_index, "which": model.which}
+        self._context.probe.call(
+            "explain", params, lambda r: self._on_explained(path, r), lambda e: self._on_unexplained(path, e), key="use.explain"
+        )
+
+    def _on_explained(self, path: str, result: dict) -> None:
+        try:
+            heat = take_heat(result["heat"])
+            os.unlink(result["image"]["path"])  # the view itself is not shown here
+        except (OSError, ValueError, KeyError):
+            return
+        if path == self._path:
+            self.spinner.hide()
+            self.picture.show_heat(heat_image(heat), tuple(result["box"]))
+
+    def _on_unexplained(self, path: str, error) -> None:
+        if path == self._path:
+            self.spinner.hide()
+            self._look_row.hide()
+            set_plain_tooltip(self._opacity_label, shown(f"No heat map for this network. {error.sentence}"))
+
+
+class RecentStrip(QWidget):
+    """The pictures tried in this session, the newest first, as many as fit."""
+
+    picked = Signal(str)
+
+    def __init__(self, loader: ThumbLoader, parent: QWidget | None = None):
+        super().__init__(parent)
+        self._loader = loader
+        self.setFixedHeight(px(40))
+        self.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Fixed)
+        row = QHBoxLayout(self)
+        row.setContentsMargins(0, 0, 0, 0)
+        row.setSpacing(px(6))
+        self._tiles = [_RecentTile(loader) for _ in range(_MAX_RECENT)]
+        for tile in self._tiles:
+            row.addWidget(tile)
+            tile.clicked.connect(lambda *_, tile=tile: self.picked.emit(tile.path))
+            tile.hide()
+        row.addStretch(1)
+        self._paths: list[str] = []
+        self.hide()
+
+    def show_paths(self, paths: list[str], current: str) -> None:
+        self._paths = paths
+        for tile, path in zip(self._tiles, paths, strict=False):
+            tile.set_path(path, path == current)
+        self.show()
+        self._fit()
+
+    def resizeEvent(self, event) -> None:
+        self._fit()
+
+    def _fit(self) -> None:
+        fitting = max(1, (self.width() + px(6)) // px(58))
+        for index, tile in enumerate(self._tiles):
+            tile.setVisible(index < min(len(self._paths), fitting))
+
+
+class _RecentTile(QAbstractButton):
+    def __init__(self, loader: ThumbLoader):
+        super().__init__()
+        self.path = ""
+        self._loader = loader
+        self._is_current = False
+        self.setFixedSize(px(52), px(40))
+        self.setFocusPolicy(Qt.FocusPolicy.TabFocus)
+
+    def sizeHint(self) -> QSize:
+        return QSize(px(52), px(40))
+
+    def set_path(self, path: str, is_current: bool) -> None:
+        self.path, self._is_current = path, is_current
+        name = shown(os.path.basename(path))
+        self.setAccessibleName(f"Try {name} again")
+        set_plain_tooltip(self, name)
+        self.update()
+
+    def paintEvent(self, event: QPaintEvent) -> None:
+        painter = QPainter(self)
+        painter.setRenderHint(QPainter.RenderHint.Antialiasing)
+        rect = QRectF(self.rect()).adjusted(2, 2, -2, -2)
+        paint_cover(painter, rect, self._loader.pixmap(self.path, 96) if self.path else None)
+        if self._is_current or self.hasFocus():
+            painter.setPen(pen("focus" if self.hasFocus() else "accent", 2))
+            painter.setBrush(Qt.BrushStyle.NoBrush)
+            painter.drawRoundedRect(rect.adjusted(-1, -1, 1, 1), 5, 5)
+        elif self.underMouse():
+            painter.setPen(Qt.PenStyle.NoPen)
+            painter.setBrush(colour("text", 0.12))
+            painter.drawRoundedRect(rect, 4, 4)
+        painter.end()
+
+
+def _short(name: str, longest: int = 14) -> str:
+    text = shown(name)
+    return text if len(text) <= longest else text[: longest - 1] + "…"
+
+
+def _save_pasted(image: QImage) -> str:
+    """Write a picture from the clipboard where the worker can read it. Raises OSError."""
+    folder = cache_dir() / "pasted"
+    folder.mkdir(parents=True, exist_ok=True)
+    path = folder / f"pasted-{secrets.token_hex(4)}.png"
+    if not image.save(str(path), "PNG"):
+        raise OSError(f"the pasted picture could not be written to {folder}")
+    return str(path)
