@@ -62,7 +62,7 @@ class ModelPage(Page):
             )
         )
         columns = splitter(Qt.Orientation.Horizontal, self.chooser, self._make_right(), stretch=(2, 3), name="model.columns")
-        columns.setSizes([px(344), px(560)])
+        columns.setSizes([px(400), px(560)])
         self.body.addWidget(columns, 1)
         self.chooser.selection_changed.connect(self._refresh)
         self.chooser.compare_wanted.connect(self._on_compare_wanted)

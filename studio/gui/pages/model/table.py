@@ -288,7 +288,7 @@ class BackbonePanel(Panel):
         """The name takes what the three figures beside it leave."""
         super().resizeEvent(event)
         room = self.width() - sum(self.table.columnWidth(i) for i in (1, 2, 3)) - px(14)
-        self.table.setColumnWidth(0, max(px(110), min(px(260), room)))
+        self.table.setColumnWidth(0, max(px(140), min(px(260), room)))
 
         self._settle.start()
 
