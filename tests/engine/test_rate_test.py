@@ -183,7 +183,7 @@ def test_frozen_stages_stay_frozen(dataset, monkeypatch):
 
     made = []
     build = rate_test.build_network
-    monkeypatch.setattr(rate_test, "build_network", lambda *args: made.append(build(*args)) or made[-1])
+    monkeypatch.setattr(rate_test, "build_network", lambda *args, **more: made.append(build(*args, **more)) or made[-1])
     find_rate(small(dataset, model__train_stages=0), dataset, num_steps=20)
     network = made[0]
     fresh = build(small(dataset, model__train_stages=0), 3)
