@@ -64,7 +64,7 @@ def _open_window(home: Path):
     described = [
         {"name": n, "num_parameters": 10_000, "output_shape": [8, 28, 28], "num_blocks": 1, "has_batch_norm": True} for n in STAGES
     ]
-    probe.answer("describe_model", {"stages": described, "num_parameters": 60_000, "num_trainable": 30_000})
+    probe.answer("describe_model", {"stages": described, "num_features": 64, "num_parameters": 60_000, "num_trainable": 30_000})
     context = make_context(preview=FakeWorker(), probe=probe, finder=FakeWorker(), engines=FakeEngines())
     dataset, issues, pixels = read_data()
     fill(context, "full", dataset, issues, pixels, [])
