@@ -21,17 +21,16 @@ from torch.nn.functional import cross_entropy, dropout
 from studio.catalog import schedules
 from studio.catalog.optimisers import build_optimiser
 from studio.core.experiment import Augment, Experiment
-from studio.core.path_text import text_to_path
 from studio.core.problem import BadInput
 from studio.core.rng import step_seed
 from studio.dataset.dataset import Dataset
 from studio.engine.device import choose_device, seed_draws
-from studio.engine.loader import Loader, Source, choose_num_workers
+from studio.engine.loader import Loader, choose_num_workers
 from studio.engine.network import Normaliser, build_network
 from studio.engine.plan import steps_per_epoch, training_requests
 from studio.engine.precision import choose_precision
 from studio.engine.prefix import Prefix
-from studio.engine.setup import cache_bytes, cache_plan, view_for
+from studio.engine.setup import cache_plan, source_for, view_for
 
 NUM_RATES = 32
 SPAN = 1000.0  # between the lowest and the highest peak
@@ -87,17 +86,7 @@ def sweep_head(
     num_train = len(dataset.part("train"))
     parts = {"train": range(num_train), "validation": range(num_train, len(samples)), "test": range(len(samples), len(samples))}
     view, size = view_for(experiment, dataset), experiment.training.batch_size
-    source = Source(
-        paths=tuple(dataset.path_of(s) for s in samples),
-        augment=experiment.augment,
-        input_size=view["input_size"],
-        interpolation=view["interpolation"],
-        crop_fraction=view["crop_fraction"],
-        max_megapixels=experiment.data.max_megapixels,
-        num_trained=num_train,
-        cache_bytes=cache_bytes(),
-        root=text_to_path(dataset.root),
-    )
+    source = source_for(experiment, dataset, samples, view, num_train)
     plan = replace(cache_plan(experiment, source.paths, view, precision, device), views_at=lambda _share: 1)
     normaliser = Normaliser(view["mean"], view["std"], device, precision.channels_last)
     with Loader(source, size, choose_num_workers(experiment.training.workers, device.type)) as loader:

@@ -16,21 +16,19 @@ import torch
 
 from studio.catalog.optimisers import build_optimiser
 from studio.core.experiment import Experiment
-from studio.core.path_text import text_to_path
 from studio.core.problem import BadInput, errors_in
 from studio.core.rate_test import HIGHEST, LOWEST, NUM_STEPS, RateTest, digests, has_diverged, planned_rates
 from studio.core.rng import step_seed
 from studio.dataset.dataset import Dataset
-from studio.dataset.decoded import decoded_folder
 from studio.dataset.plan_check import check_run
 from studio.engine.device import choose_device, seed_draws
 from studio.engine.failure import DataGone, NoReadableImages, describe
-from studio.engine.loader import Batch, Loader, Request, Source, WorkerDied, choose_num_workers
+from studio.engine.loader import Batch, Loader, Request, WorkerDied, choose_num_workers
 from studio.engine.mix import draw_mix, mixed_loss
 from studio.engine.network import Labels, Normaliser, build_network
 from studio.engine.plan import training_requests
 from studio.engine.precision import choose_precision
-from studio.engine.setup import cache_bytes, view_for
+from studio.engine.setup import source_for, view_for
 
 MAX_PASSES = 2  # over the training images: what is learnt by heart later would look like a good rate
 LEAST_STEPS = 40  # more passes than that are taken where fewer steps would leave no curve
@@ -96,18 +94,7 @@ class _Trial:
         self.scaler = self.precision.scaler(device)
         view = view_for(experiment, dataset)
         self.normaliser = Normaliser(view["mean"], view["std"], device, self.precision.channels_last)
-        source = Source(
-            paths=tuple(dataset.path_of(s) for s in samples),
-            augment=experiment.augment,
-            input_size=view["input_size"],
-            interpolation=view["interpolation"],
-            crop_fraction=view["crop_fraction"],
-            max_megapixels=experiment.data.max_megapixels,
-            num_trained=len(samples),
-            cache_bytes=cache_bytes(),
-            root=text_to_path(dataset.root),
-            decoded_folder=str(decoded_folder()),
-        )
+        source = source_for(experiment, dataset, samples, view, len(samples))
         training = experiment.training
         self.loader = Loader(source, training.batch_size, choose_num_workers(training.workers, device.type))
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field, replace
 
 import numpy as np
@@ -20,7 +21,7 @@ from studio.core.file import write_atomically
 from studio.core.path_text import shown, text_to_path
 from studio.core.problem import BadInput, errors_in
 from studio.core.run_folder import RunFolder
-from studio.dataset.dataset import Dataset
+from studio.dataset.dataset import Dataset, Sample
 from studio.dataset.decoded import decoded_folder
 from studio.dataset.plan_check import check_run
 from studio.dataset.scan import Cancelled, scan
@@ -149,19 +150,8 @@ def prepare(
     reporter.phase("loading weights", f"{experiment.model.source}/{experiment.model.backbone}")
     view = checkpoint.state["view"] if checkpoint else view_for(experiment, dataset)
     size = experiment.training.batch_size
-    source = Source(
-        paths=tuple(dataset.path_of(s) for s in samples),
-        augment=experiment.augment,
-        input_size=view["input_size"],
-        interpolation=view["interpolation"],
-        crop_fraction=view["crop_fraction"],
-        max_megapixels=experiment.data.max_megapixels,
-        num_trained=len(parts["train"]),
-        cache_bytes=cache_bytes(),
-        root=text_to_path(dataset.root),
-        decoded_folder=str(decoded_folder()),
-        stamps=tuple((s.num_bytes, s.mtime_ns) for s in samples),
-    )
+    source = source_for(experiment, dataset, samples, view, len(parts["train"]))
+    source = replace(source, stamps=tuple((s.num_bytes, s.mtime_ns) for s in samples))
     loader = Loader(source, size, choose_num_workers(experiment.training.workers, device.type))  # its processes start while we build
     if ranks.is_alone:  # several listen together, between steps only
         loader.on_wait = Waiting(control, reporter, device)
@@ -281,6 +271,22 @@ def cache_plan(experiment: Experiment, paths: tuple[str, ...], view: dict, preci
         paths=paths,
         origin=origin,
         augmentation=experiment.augment.model_dump(),
+    )
+
+
+def source_for(experiment: Experiment, dataset: Dataset, samples: Sequence[Sample], view: dict, num_trained: int) -> Source:
+    """What a loader needs to know of `samples`, the first `num_trained` of which are trained on."""
+    return Source(
+        paths=tuple(dataset.path_of(s) for s in samples),
+        augment=experiment.augment,
+        input_size=view["input_size"],
+        interpolation=view["interpolation"],
+        crop_fraction=view["crop_fraction"],
+        max_megapixels=experiment.data.max_megapixels,
+        num_trained=num_trained,
+        cache_bytes=cache_bytes(),
+        root=text_to_path(dataset.root),
+        decoded_folder=str(decoded_folder()),
     )
 
 
