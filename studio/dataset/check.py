@@ -11,13 +11,14 @@ import numpy as np
 
 from studio.core.path_text import shown
 from studio.core.problem import Severity
+from studio.core.words import counted
 from studio.dataset.dataset import Dataset, Sample, Split
 from studio.dataset.header import ImageRefused
 from studio.dataset.image import decode_noted, read_bytes
 from studio.dataset.likeness import Look, alike_pairs, groups_of, look_at
 from studio.dataset.shape import FEW_VALIDATION_IMAGES, IMBALANCE
 from studio.dataset.verify import in_threads
-from studio.dataset.words import counted, listed
+from studio.dataset.words import listed
 
 TINY_PX = 32  # shorter side; networks see 224 and more
 EXTREME_ASPECT = 4.0

@@ -6,9 +6,10 @@ from dataclasses import dataclass, field
 
 from studio.core.path_text import shown
 from studio.core.problem import BadInput, Problem, error, note, warning
+from studio.core.words import counted
 from studio.dataset.dataset import Split
 from studio.dataset.walk import Listing
-from studio.dataset.words import counted, listed
+from studio.dataset.words import listed
 
 SPLIT_NAMES: dict[str, Split] = {
     "train": "train",

@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterable, Mapping
 from studio.core.experiment import Data
 from studio.core.path_text import path_to_text, shown, text_to_path
 from studio.core.problem import BadInput, Problem, error, note, warning
+from studio.core.words import counted
 from studio.dataset import layout as layouts
 from studio.dataset.dataset import Cancelled, Dataset, Sample, SetAside, Split
 from studio.dataset.header import Header, ImageRefused, read_header
@@ -17,7 +18,7 @@ from studio.dataset.split import split_by_hash
 from studio.dataset.synthetic import synthetic_samples, without_synthetic
 from studio.dataset.table import labels_from_table
 from studio.dataset.walk import list_files
-from studio.dataset.words import counted, listed, natural_key
+from studio.dataset.words import listed, natural_key
 
 __all__ = ["Cancelled", "scan"]
 

@@ -7,8 +7,9 @@ from collections.abc import Mapping
 
 from studio.core.path_text import shown
 from studio.core.problem import Problem, error, note, warning
+from studio.core.words import counted
 from studio.dataset.dataset import Dataset, SetAside, Split
-from studio.dataset.words import counted, listed, look_alikes
+from studio.dataset.words import listed, look_alikes
 
 FEW_VALIDATION_IMAGES = 5
 IMBALANCE = 5  # largest to smallest class

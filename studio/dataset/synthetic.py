@@ -8,11 +8,12 @@ from collections.abc import Callable
 from studio.core.experiment import Data
 from studio.core.path_text import path_to_text, shown, text_to_path
 from studio.core.problem import Problem, error, note, warning
+from studio.core.words import counted
 from studio.dataset.dataset import Sample, SetAside
 from studio.dataset.header import ImageRefused, read_header
 from studio.dataset.layout import may_be_image
 from studio.dataset.walk import Listing, list_files
-from studio.dataset.words import counted, listed
+from studio.dataset.words import listed
 
 
 def without_synthetic(listing: Listing, folders: tuple[str, ...], source: str) -> None:

@@ -11,12 +11,13 @@ from dataclasses import dataclass
 
 from studio.core.path_text import path_to_text, shown
 from studio.core.problem import BadInput, error, note, warning
+from studio.core.words import counted
 from studio.dataset.dataset import Split
 from studio.dataset.header import ImageRefused
 from studio.dataset.image import read_bytes
 from studio.dataset.layout import SPLIT_NAMES, Labelled
 from studio.dataset.shape import MISSING_IN_TABLE
-from studio.dataset.words import counted, listed
+from studio.dataset.words import listed
 
 _PATH_NAMES = (
     "path file filename file_name filepath file_path image image_path image_name image_file imagename imagepath img img_path name id image_id"

@@ -10,10 +10,10 @@ from typing import TypeVar
 
 from studio.core.path_text import shown
 from studio.core.problem import Problem, note, warning
+from studio.core.words import counted
 from studio.dataset.dataset import Cancelled, Dataset, Sample, SetAside
 from studio.dataset.image import ImageRefused, decode_noted, read_bytes
 from studio.dataset.shape import shape_problems
-from studio.dataset.words import counted
 
 NUM_THREADS = 2  # Pillow releases the interpreter lock while it decodes; more would starve the window and the engine
 _AHEAD = 16  # results waiting per thread bound the memory

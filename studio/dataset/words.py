@@ -1,4 +1,4 @@
-"""Small helpers for sentences about data: counts, lists, orders."""
+"""Small helpers for sentences about data: lists, orders, look-alikes."""
 
 from __future__ import annotations
 
@@ -8,11 +8,6 @@ import unicodedata
 from collections.abc import Iterable, Sequence
 
 from studio.core.path_text import shown
-
-
-def counted(number: int, singular: str, plural: str = "") -> str:
-    """“1 image”, “1,204 images”."""
-    return f"{number:,} {singular if number == 1 else plural or singular + 's'}"
 
 
 def listed(names: Sequence[str], most: int = 5) -> str:

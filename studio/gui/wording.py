@@ -11,11 +11,6 @@ def count(n: int | float) -> str:
     return f"{n:,.0f}".replace("-", MINUS)
 
 
-def counted(n: int, singular: str, plural: str = "") -> str:
-    """1 -> "1 image", 3781 -> "3,781 images"."""
-    return f"{count(n)} {singular if n == 1 else plural or singular + 's'}"
-
-
 def parameters(n: float) -> str:
     """15.48e6 -> "15.48 M", 9500 -> "9.5 K"."""
     for size, unit, places in ((1e9, "B", 2), (1e6, "M", 2), (1e3, "K", 1)):

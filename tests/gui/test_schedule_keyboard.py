@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+from keys import press
 from PySide6.QtCore import Qt
 from PySide6.QtGui import QAccessible
 from PySide6.QtWidgets import QApplication
@@ -22,11 +23,6 @@ def page(qtbot, context) -> SchedulePage:
     made.activateWindow()
     qtbot.waitUntil(lambda: QApplication.activeWindow() is made)
     return made
-
-
-def press(qtbot, key: Key, mod: Mod = Mod.NoModifier, times: int = 1) -> None:
-    for _ in range(times):
-        qtbot.keyClick(QApplication.focusWidget(), key, mod)
 
 
 def tab_to(qtbot, wanted) -> None:

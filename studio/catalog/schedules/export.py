@@ -12,6 +12,7 @@ import numpy as np
 from studio.catalog import schedules
 from studio.core.experiment import Experiment
 from studio.core.experiment_file import fields_to_toml
+from studio.core.words import counted
 
 MAX_ROWS = 100_000  # of a CSV file; a longer run is thinned evenly
 
@@ -43,7 +44,9 @@ def as_python(experiment: Experiment, *, stages: Sequence[str], steps_per_epoch:
     helpers = [name for name in ("cosine", "line") if f"{name}(" in code]
     needs_math = "math." in code or "cosine" in helpers
     title = schedules.shape_of(s.shape).title
-    head = f'"""Learning rate by step: {title}, {_counted(s.epochs, "epoch")} of {_counted(steps_per_epoch, "step")}, {num_steps:,} steps."""\n'
+    head = (
+        f'"""Learning rate by step: {title}, {counted(s.epochs, "epoch")} of {counted(steps_per_epoch, "step")}, {num_steps:,} steps."""\n'
+    )
     blocks = [
         head,
         *([_HELPERS["math"]] if needs_math else []),
@@ -211,7 +214,3 @@ def _groups_comment(experiment: Experiment, stages: Sequence[str]) -> list[str]:
 
 def _indented(lines: Sequence[str]) -> list[str]:
     return [f"    {line}" for line in lines]
-
-
-def _counted(number: int, word: str) -> str:
-    return f"{number:,} {word}{'' if number == 1 else 's'}"

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from studio.core.outcome import Status
+from studio.core.words import counted
 from studio.gui import wording
 from studio.gui.context import Context
 
@@ -34,7 +35,7 @@ def advise(context: Context) -> list[Advice]:
         found.append(
             Advice(
                 "few-images", "lightbulb", "accent",
-                f"{wording.counted(median, 'training image')} per class (median): training the last stage and the head alone is safer.",
+                f"{counted(median, 'training image')} per class (median): training the last stage and the head alone is safer.",
                 {"model.train_stages": 1, "model.thaw": {}}, "train the last stage",
             )
         )  # fmt: skip
@@ -42,7 +43,7 @@ def advise(context: Context) -> list[Advice]:
         found.append(
             Advice(
                 "augment", "magic-wand", "accent",
-                f"{wording.counted(median, 'training image')} per class (median): light augmentation usually helps below 200.",
+                f"{counted(median, 'training image')} per class (median): light augmentation usually helps below 200.",
                 {"augment.preset": "light"}, "light augmentation",
             )
         )  # fmt: skip

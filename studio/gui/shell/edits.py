@@ -7,7 +7,7 @@ from PySide6.QtWidgets import QFrame, QHBoxLayout, QVBoxLayout, QWidget
 
 from studio.core.experiment import choices, field_info
 from studio.core.path_text import shown
-from studio.gui import wording
+from studio.core.words import counted
 from studio.gui.context import Context
 from studio.gui.runs import RunEntry
 from studio.gui.store import show_value
@@ -71,14 +71,14 @@ class EditsBlock(QFrame):
         if now == self._shown:
             return
         self._shown = now
-        self.title_label.setText(f"{wording.counted(len(edits), 'edit')} not in {entry.name}")
+        self.title_label.setText(f"{counted(len(edits), 'edit')} not in {entry.name}")
         self._show_rows(edits)
         num_live = len(context.runs.live_edits(entry))
         self._show_buttons(entry, len(edits), num_live, reason)
         notes = [
             "Asked for; counts when the run comes to its next step." if waits else "",
             reason if num_live else "",
-            f"{wording.counted(len(edits) - num_live, 'edit needs', 'edits need')} a new run." if num_live < len(edits) else "",
+            f"{counted(len(edits) - num_live, 'edit needs', 'edits need')} a new run." if num_live < len(edits) else "",
         ]
         self.note_label.setText(" ".join(note for note in notes if note))
         self.note_label.setVisible(any(notes))
@@ -109,7 +109,7 @@ class EditsBlock(QFrame):
         if entry is not None:
             num = len(runs.live_edits(entry))
             if runs.edit(entry):
-                self._context.shell.toast(f"Asked {entry.name} to take {wording.counted(num, 'edit')} at its next step.")
+                self._context.shell.toast(f"Asked {entry.name} to take {counted(num, 'edit')} at its next step.")
 
     def _on_revert(self) -> None:
         entry = self._context.runs.active

@@ -5,6 +5,7 @@ from __future__ import annotations
 from PySide6.QtCore import QSize, Qt, QTimer, Signal
 from PySide6.QtWidgets import QFrame, QHBoxLayout, QPushButton, QSizePolicy, QStackedWidget, QVBoxLayout, QWidget
 
+from studio.core.words import counted
 from studio.gui import wording
 from studio.gui.context import Context
 from studio.gui.shell.advice import Advice, advise
@@ -357,11 +358,11 @@ class _Strip(QWidget):
         total = sum(memory.values()) if memory else None
         self._parts["memory"].set(wording.num_bytes(total) if total else "…")
         self._parts["advice"].setVisible(bool(num_advice))
-        self._parts["advice"].set(wording.counted(num_advice, "tip"))
+        self._parts["advice"].set(counted(num_advice, "tip"))
         active = context.runs.active
         edits = context.runs.edits_since(active) if active else {}
         self._parts["edits"].setVisible(bool(edits))
-        self._parts["edits"].set(wording.counted(len(edits), "edit"))
+        self._parts["edits"].set(counted(len(edits), "edit"))
 
 
 class _StripFigure(QPushButton):
@@ -401,7 +402,7 @@ def _grouped(memory: dict[str, int]) -> dict[str, int]:
 
 def _why_memory(memory: dict[str, int], batch_size: int) -> str:
     lines = [f"{name}: {wording.num_bytes(size)}" for name, size in memory.items()]
-    return "\n".join(["Estimated from the network’s layers, for a step of " + wording.counted(batch_size, "image") + ":", *lines])
+    return "\n".join(["Estimated from the network’s layers, for a step of " + counted(batch_size, "image") + ":", *lines])
 
 
 def _short_duration(seconds: float) -> str:

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from studio.core.outcome import Status
 from studio.core.problem import Severity, errors_in
+from studio.core.words import counted
 from studio.gui import wording
 from studio.gui.context import Context
 from studio.gui.widgets.form import choice_label
@@ -49,7 +50,7 @@ def _data(context: Context) -> Summary:
         done, total, _ = scan.progress
         return Summary(f"reading {wording.count(done)}" + (f" / {wording.count(total)}" if total else ""), RUNNING)
     dataset = store.dataset
-    text = f"{wording.counted(len(dataset.samples), 'image')} · {wording.counted(len(dataset.classes), 'class', 'classes')}"
+    text = f"{counted(len(dataset.samples), 'image')} · {counted(len(dataset.classes), 'class', 'classes')}"
     if errors_in(store.problems):
         return Summary(text, BAD)
     needs_look = any(issue.severity is not Severity.NOTE for issue in scan.issues) or any(
@@ -85,13 +86,13 @@ def _augment(context: Context) -> Summary:
     steps = sum(step.is_on for step in pipeline_of(augment))
     if not steps:
         return Summary("none", READY)
-    return Summary(f"{wording.counted(steps, 'transform')} · {augment.preset}", READY)
+    return Summary(f"{counted(steps, 'transform')} · {augment.preset}", READY)
 
 
 def _schedule(context: Context) -> Summary:
     schedule = context.store.experiment.schedule
     shape = choice_label("schedule.shape", schedule.shape)
-    return Summary(f"{shape} · {wording.rate(schedule.peak_lr)} · {wording.counted(schedule.epochs, 'epoch')}", READY)
+    return Summary(f"{shape} · {wording.rate(schedule.peak_lr)} · {counted(schedule.epochs, 'epoch')}", READY)
 
 
 def _train(context: Context) -> Summary:
@@ -117,6 +118,4 @@ def _results(context: Context) -> Summary:
     if not done:
         return Summary("no runs yet")
     best = context.runs.best
-    return Summary(
-        f"{wording.counted(len(done), 'run')}" + (f" · best {wording.percent(best.state.best.validation_top1)}" if best else ""), READY
-    )
+    return Summary(f"{counted(len(done), 'run')}" + (f" · best {wording.percent(best.state.best.validation_top1)}" if best else ""), READY)

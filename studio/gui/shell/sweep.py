@@ -13,6 +13,7 @@ from studio.core.experiment import SECTIONS, Experiment, choices
 from studio.core.path_text import shown
 from studio.core.problem import BadInput
 from studio.core.sweep import MOST_RUNS, Axis, parse_axis, plan_sweep
+from studio.core.words import counted
 from studio.gui import wording
 from studio.gui.context import Context
 from studio.gui.shell.sheet import Sheet
@@ -132,19 +133,19 @@ class SweepSheet(Sheet):
             time = self._context.estimates.time
             seconds = sum(time.seconds_per_epoch * e.schedule.epochs for e in self.experiments) if time else None
             about = f", about {wording.duration(seconds)} in all" if seconds else ""
-            self.summary.setText(f"{wording.counted(len(self.experiments), 'run')}{about}")
+            self.summary.setText(f"{counted(len(self.experiments), 'run')}{about}")
             names = [e.name.rpartition(" · ")[2] for e in self.experiments]
             more = [f"and {len(names) - _NUM_LISTED:,} more"] if len(names) > _NUM_LISTED else []
             self.listing.setText("\n".join([shown(name) for name in names[:_NUM_LISTED]] + more))
         self.queue_button.setEnabled(bool(self.experiments))
-        self.queue_button.setText(f"Queue {wording.counted(len(self.experiments), 'run')}" if self.experiments else "Queue")
+        self.queue_button.setText(f"Queue {counted(len(self.experiments), 'run')}" if self.experiments else "Queue")
         if self.isVisible():
             self._place()
 
     def queue(self) -> None:
         """Put them behind what waits already; the first begins when its device is free."""
         self._context.runs.sweep(self.experiments)
-        self._context.shell.toast(f"{wording.counted(len(self.experiments), 'run')} queued. The Results page lists them side by side.")
+        self._context.shell.toast(f"{counted(len(self.experiments), 'run')} queued. The Results page lists them side by side.")
         self.dismiss()
 
     def keyPressEvent(self, event) -> None:

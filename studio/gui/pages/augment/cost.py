@@ -7,8 +7,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from studio.core.experiment import Experiment
+from studio.core.words import counted
 from studio.gui.runs import RunEntry
-from studio.gui.wording import count, counted
+from studio.gui.wording import count
 
 _NO_MATTER = 0.95  # of what the network takes: nobody notices less
 

@@ -14,10 +14,10 @@ from studio.catalog.augments.dictionary import export_text, import_dictionary
 from studio.core.file import write_atomically
 from studio.core.path_text import shown
 from studio.core.problem import BadInput
+from studio.core.words import counted
 from studio.gui.context import Shell
 from studio.gui.pages.augment.draft import PipelineDraft
 from studio.gui.widgets import Banner, icon_button
-from studio.gui.wording import counted
 
 _MOST_BYTES = 1 << 20
 _MOST_SHOWN = 4  # problems of a file that are listed; more are counted

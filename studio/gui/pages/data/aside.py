@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from PySide6.QtCore import QAbstractListModel, QModelIndex, QRectF, QSize, Qt
 from PySide6.QtGui import QFontMetrics, QPainter
-from PySide6.QtWidgets import QFrame, QListView, QStyle, QStyledItemDelegate, QStyleOptionViewItem, QWidget
+from PySide6.QtWidgets import QFrame, QListView, QStyledItemDelegate, QStyleOptionViewItem, QWidget
 
 from studio.core.path_text import shown
-from studio.gui.theme import colour, font, pen, px
+from studio.gui.pages.data.row_ground import paint_row_ground
+from studio.gui.theme import colour, font, px
 from studio.gui.widgets.label import plain_tooltip
 
 
@@ -62,15 +63,7 @@ class _AsideDelegate(QStyledItemDelegate):
         rect = QRectF(option.rect).adjusted(0, 1, -px(8), -1)
         painter.save()
         painter.setRenderHint(QPainter.RenderHint.Antialiasing)
-        is_chosen = option.state & QStyle.StateFlag.State_Selected
-        if is_chosen or option.state & QStyle.StateFlag.State_MouseOver:
-            painter.setPen(Qt.PenStyle.NoPen)
-            painter.setBrush(colour("accentWash" if is_chosen else "hover"))
-            painter.drawRoundedRect(rect, 4, 4)
-        if option.state & QStyle.StateFlag.State_HasFocus and self.parent().hasFocus():
-            painter.setBrush(Qt.BrushStyle.NoBrush)
-            painter.setPen(pen("focus", 2))
-            painter.drawRoundedRect(rect.adjusted(1, 1, -1, -1), 4, 4)
+        paint_row_ground(painter, rect, option, self.parent().hasFocus())
         style = font("label")
         metrics = QFontMetrics(style)
         painter.setFont(style)

@@ -6,9 +6,10 @@ from dataclasses import dataclass
 
 from PySide6.QtCore import QAbstractListModel, QModelIndex, QPoint, QRectF, QSize, Qt, Signal
 from PySide6.QtGui import QFontMetrics, QPainter, QResizeEvent
-from PySide6.QtWidgets import QAbstractItemView, QFrame, QListView, QMenu, QStyle, QStyledItemDelegate, QStyleOptionViewItem, QWidget
+from PySide6.QtWidgets import QAbstractItemView, QFrame, QListView, QMenu, QStyledItemDelegate, QStyleOptionViewItem, QWidget
 
 from studio.core.path_text import shown
+from studio.gui.pages.data.row_ground import paint_row_ground
 from studio.gui.pages.data.split import PART_ALPHA, PART_TITLES
 from studio.gui.theme import colour, font, pen, px
 from studio.gui.widgets.label import plain_tooltip
@@ -215,7 +216,7 @@ class _RowDelegate(QStyledItemDelegate):
         rect = QRectF(option.rect)
         painter.save()
         painter.setRenderHint(QPainter.RenderHint.Antialiasing)
-        self._paint_ground(painter, rect, option)
+        paint_row_ground(painter, rect.adjusted(px(4), 0, -px(4), 0), option, self.parent().hasFocus())
         left, right = rect.left() + px(12), rect.right() - px(12)
         names = min(px(170), max(px(72), view.name_width))
         self._paint_dot(painter, row, left, rect)
@@ -240,18 +241,6 @@ class _RowDelegate(QStyledItemDelegate):
             painter.drawText(share, _RIGHT, f"{row.share * 100:.1f}{NO_BREAK}%")
             self._paint_bar(painter, row, bar, view._model.most)
         painter.restore()
-
-    def _paint_ground(self, painter: QPainter, rect: QRectF, option: QStyleOptionViewItem) -> None:
-        ground = rect.adjusted(px(4), 0, -px(4), 0)
-        is_chosen = bool(option.state & QStyle.StateFlag.State_Selected)
-        if is_chosen or option.state & QStyle.StateFlag.State_MouseOver:
-            painter.setPen(Qt.PenStyle.NoPen)
-            painter.setBrush(colour("accentWash" if is_chosen else "hover"))
-            painter.drawRoundedRect(ground, 4, 4)
-        if option.state & QStyle.StateFlag.State_HasFocus and self.parent().hasFocus():
-            painter.setBrush(Qt.BrushStyle.NoBrush)
-            painter.setPen(pen("focus", 2))
-            painter.drawRoundedRect(ground.adjusted(1, 1, -1, -1), 4, 4)
 
     def _paint_dot(self, painter: QPainter, row: ClassRow, left: float, rect: QRectF) -> None:
         dot = QRectF(left, rect.center().y() - px(4), px(8), px(8))

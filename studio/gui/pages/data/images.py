@@ -8,6 +8,7 @@ from PySide6.QtWidgets import QFrame, QHBoxLayout, QLineEdit, QMenu, QStackedWid
 
 from studio.core.experiment import Data
 from studio.core.path_text import shown
+from studio.core.words import counted
 from studio.dataset.dataset import Dataset, Sample
 from studio.gui.icon import icon
 from studio.gui.pages.data.aside import SetAsideList
@@ -19,7 +20,7 @@ from studio.gui.widgets import EmptyState, IconLabel, Panel, PlainLabel, Slider,
 from studio.gui.widgets.chip_row import ChipRow, menu_text
 from studio.gui.widgets.thumb import ThumbLoader
 from studio.gui.widgets.thumb_grid import Thumb, ThumbGrid
-from studio.gui.wording import count, counted, num_bytes
+from studio.gui.wording import count, num_bytes
 
 _USED, _LEFT_OUT, _SET_ASIDE = "used", "left out", "set aside"
 

@@ -11,11 +11,12 @@ from PySide6.QtGui import QPainter, QPaintEvent
 from PySide6.QtWidgets import QFrame, QHBoxLayout, QVBoxLayout, QWidget
 
 from studio.core.problem import Problem, Severity
+from studio.core.words import counted
 from studio.gui.theme import colour, font, px
 from studio.gui.widgets import EmptyState, IconLabel, Panel, PlainLabel, Tag, button, line, scrolling
 from studio.gui.widgets.thumb import ThumbLoader, paint_cover
 from studio.gui.widgets.thumb_grid import paint_badge
-from studio.gui.wording import counted, duration
+from studio.gui.wording import duration
 
 _TONE = {Severity.ERROR: "bad", Severity.WARNING: "warn", Severity.NOTE: "text2"}
 _ICONS = {

@@ -11,6 +11,7 @@ from PySide6.QtWidgets import QHBoxLayout, QMenu, QStackedWidget, QVBoxLayout, Q
 
 from studio.core.path_text import shown, text_to_path
 from studio.core.problem import BadInput
+from studio.core.words import counted
 from studio.dataset.dataset import LAYOUT_TITLES
 from studio.gui.context import Context
 from studio.gui.page import Page
@@ -29,7 +30,7 @@ from studio.gui.pages.data.welcome import Welcome
 from studio.gui.theme import px
 from studio.gui.widgets import Panel, button, splitter
 from studio.gui.widgets.thumb import ThumbLoader
-from studio.gui.wording import count, counted, num_bytes
+from studio.gui.wording import count, num_bytes
 
 _LAYOUT_CHOICES = (("auto", "Find the layout"), *LAYOUT_TITLES.items())
 

@@ -9,12 +9,13 @@ from PySide6.QtWidgets import QFileDialog, QHBoxLayout, QMenu, QWidget
 
 from studio.core.experiment import Data
 from studio.core.path_text import path_to_text, shown, text_to_path
+from studio.core.words import counted
 from studio.dataset.dataset import Dataset
 from studio.gui.context import Context
 from studio.gui.theme import px
 from studio.gui.widgets import IconLabel, PlainLabel, Slider, icon_button, set_plain_tooltip
 from studio.gui.widgets.chip_row import menu_text
-from studio.gui.wording import count, counted, percent
+from studio.gui.wording import count, percent
 
 _MOST_SHARE = 0.9
 

@@ -10,11 +10,11 @@ from PySide6.QtCore import QObject, Signal
 
 from studio.catalog.schedules import stage_factors
 from studio.core.problem import BadInput
+from studio.core.words import counted
 from studio.gui.context import Context
 from studio.gui.pages.model.layers import LAYERS, LayerPlan, LayerTree, Node, stages_that_train, tree_from
 from studio.gui.pages.model.network import Network, network_from
 from studio.gui.pages.schedule.thaw_plan import Epoch, thaw_words
-from studio.gui.wording import counted
 
 
 @dataclass(frozen=True)

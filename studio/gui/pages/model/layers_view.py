@@ -7,6 +7,7 @@ from PySide6.QtGui import QResizeEvent
 from PySide6.QtWidgets import QHBoxLayout, QLineEdit, QSizePolicy, QStackedWidget, QVBoxLayout, QWidget
 
 from studio.core.path_text import shown
+from studio.core.words import counted
 from studio.gui.context import Context
 from studio.gui.icon import icon
 from studio.gui.pages.model.editor import PRESETS, PlanEditor
@@ -15,7 +16,7 @@ from studio.gui.pages.model.tree import OUTPUT, LayerTreeView
 from studio.gui.theme import px
 from studio.gui.widgets import ComboBox, PlainLabel, button, set_plain_tooltip
 from studio.gui.widgets.form import FieldEditor
-from studio.gui.wording import count, counted, duration, num_bytes, parameters, percent, signed
+from studio.gui.wording import count, duration, num_bytes, parameters, percent, signed
 
 _OWN = "own"
 

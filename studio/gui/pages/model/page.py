@@ -9,6 +9,7 @@ from studio.catalog.backbones import BackboneInfo
 from studio.core.experiment import Experiment
 from studio.core.path_text import path_to_text, shown, text_to_path
 from studio.core.problem import BadInput
+from studio.core.words import counted
 from studio.gui.context import Context
 from studio.gui.page import Page
 from studio.gui.pages.model.advice_view import AdviceView
@@ -29,7 +30,7 @@ from studio.gui.pages.schedule.thaw_plan import num_frozen_before
 from studio.gui.runs import RunEntry
 from studio.gui.theme import px
 from studio.gui.widgets import Banner, Panel, Segmented, button, splitter
-from studio.gui.wording import counted, percent
+from studio.gui.wording import percent
 
 _VIEWS = ("Layers", "Signal", "Domain shift", "Advice")
 _MOST_RUNS = 20

@@ -6,9 +6,10 @@ from PySide6.QtCore import Qt, Signal
 from PySide6.QtWidgets import QFrame, QHBoxLayout, QPlainTextEdit, QVBoxLayout, QWidget
 
 from studio.core.path_text import shown
+from studio.core.words import counted
 from studio.gui.theme import px
 from studio.gui.widgets import PlainLabel, Segmented, Spinner, Tag, button, icon_button
-from studio.gui.wording import count, counted
+from studio.gui.wording import count
 
 _PARTS = (
     ("missing", "Missing"),

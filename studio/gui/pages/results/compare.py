@@ -5,13 +5,14 @@ from __future__ import annotations
 import numpy as np
 from PySide6.QtWidgets import QWidget
 
+from studio.core.words import counted
 from studio.gui.pages.results.rows import RunRow
 from studio.gui.theme import DASHES, px
 from studio.gui.widgets.button import Segmented
 from studio.gui.widgets.curve_plot import CurvePlot, CurveStyle
 from studio.gui.widgets.panel import Panel
 from studio.gui.widgets.plot_axis import PlainAxis
-from studio.gui.wording import counted, percent
+from studio.gui.wording import percent
 
 MAX_RUNS = 10
 MEASURES = {

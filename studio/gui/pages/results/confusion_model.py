@@ -7,10 +7,11 @@ from PySide6.QtCore import QAbstractTableModel, QModelIndex, Qt
 from PySide6.QtGui import QColor
 
 from studio.core.path_text import shown
+from studio.core.words import counted
 from studio.gui.pages.results.scores import Scores
 from studio.gui.theme import colour
 from studio.gui.widgets.label import plain_tooltip
-from studio.gui.wording import counted, percent
+from studio.gui.wording import percent
 
 MANY = 40  # classes above which cells are too small for figures: one picture, zoomed with the wheel
 

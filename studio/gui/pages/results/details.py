@@ -8,11 +8,12 @@ from PySide6.QtCore import Qt, Signal
 from PySide6.QtWidgets import QGridLayout, QHBoxLayout, QLineEdit, QPlainTextEdit, QVBoxLayout, QWidget
 
 from studio.core.path_text import shown
+from studio.core.words import counted
 from studio.gui.pages.results.rows import RunRow
 from studio.gui.theme import font, px
 from studio.gui.widgets.label import PlainLabel
 from studio.gui.widgets.panel import scrolling
-from studio.gui.wording import NBSP, count, counted, duration, num_bytes, percent
+from studio.gui.wording import NBSP, count, duration, num_bytes, percent
 
 
 def facts(row: RunRow) -> list[tuple[str, str]]:

@@ -11,6 +11,7 @@ from PySide6.QtWidgets import QHBoxLayout, QLineEdit, QMenu, QSizePolicy, QStack
 
 from studio.core.outcome import Status
 from studio.core.path_text import shown
+from studio.core.words import counted
 from studio.gui.page import Page
 from studio.gui.pages.results.actions import RunActions
 from studio.gui.pages.results.cam import CamLoader
@@ -32,7 +33,6 @@ from studio.gui.widgets.label import set_plain_tooltip
 from studio.gui.widgets.panel import Panel, splitter
 from studio.gui.widgets.state import Banner, EmptyState
 from studio.gui.widgets.thumb import ThumbLoader
-from studio.gui.wording import counted
 
 REDRAW_MS = 200  # tables and curves over epochs: nobody reads faster
 SHORT_PX = 700

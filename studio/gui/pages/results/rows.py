@@ -11,10 +11,11 @@ from studio.core.experiment import Experiment
 from studio.core.fold import RunState
 from studio.core.outcome import Status
 from studio.core.path_text import shown
+from studio.core.words import counted
 from studio.gui.pages.results.notes import Notes
 from studio.gui.runs import RunEntry
 from studio.gui.widgets.form import choice_label
-from studio.gui.wording import clock, counted, parameters, rate
+from studio.gui.wording import clock, parameters, rate
 
 
 @dataclass(frozen=True)

@@ -7,11 +7,12 @@ from PySide6.QtWidgets import QHBoxLayout, QVBoxLayout, QWidget
 
 from studio.catalog.augments.test_time import TEST_TIMES
 from studio.core.path_text import path_to_text
+from studio.core.words import counted
 from studio.gui.context import Context
 from studio.gui.pages.results.rows import RunRow
 from studio.gui.theme import px
 from studio.gui.widgets import ComboBox, PlainLabel, button, set_plain_tooltip
-from studio.gui.wording import MINUS, counted, percent
+from studio.gui.wording import MINUS, percent
 
 
 class ScoreAgain(QWidget):

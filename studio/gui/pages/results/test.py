@@ -6,13 +6,14 @@ from PySide6.QtCore import Qt
 from PySide6.QtWidgets import QVBoxLayout, QWidget
 
 from studio.core.path_text import path_to_text
+from studio.core.words import counted
 from studio.gui.context import Context
 from studio.gui.pages.results.details import interval
 from studio.gui.pages.results.notebook import Notebook
 from studio.gui.pages.results.rows import RunRow
 from studio.gui.theme import px
 from studio.gui.widgets import PlainLabel, button, set_plain_tooltip
-from studio.gui.wording import counted, percent
+from studio.gui.wording import percent
 
 
 class TestScore(QWidget):

@@ -9,13 +9,14 @@ from PySide6.QtWidgets import QVBoxLayout, QWidget
 from studio.catalog.augments import cached_views, views_gain
 from studio.catalog.schedules import thaw_epochs
 from studio.core.experiment import Experiment
+from studio.core.words import counted
 from studio.dataset.dataset import Dataset
 from studio.gui.pages.schedule.form import FORM_LABEL_PX, narrow
 from studio.gui.store import ExperimentStore
 from studio.gui.theme import px
 from studio.gui.widgets import PlainLabel
 from studio.gui.widgets.form import FormRow
-from studio.gui.wording import counted, num_bytes
+from studio.gui.wording import num_bytes
 
 
 def cache_words(experiment: Experiment, described: dict | None, dataset: Dataset | None) -> str:

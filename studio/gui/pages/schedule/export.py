@@ -12,11 +12,11 @@ from PySide6.QtWidgets import QFileDialog, QMenu, QWidget
 from studio.catalog.schedules.export import as_csv, as_python, as_toml, as_torch_schedulers
 from studio.core.file import write_atomically
 from studio.core.path_text import shown
+from studio.core.words import counted
 from studio.gui.context import Context
 from studio.gui.pages.model.network import network_from
 from studio.gui.pages.schedule.curve import length_of, stage_names
 from studio.gui.widgets import button, plain_tooltip
-from studio.gui.wording import counted
 
 _AS_TEXT = (
     ("python", "PyTorch code", "lr(step) as a function of its own; equal to what is applied, to the last bit"),

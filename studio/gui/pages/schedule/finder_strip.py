@@ -9,10 +9,11 @@ from PySide6.QtWidgets import QFrame, QHBoxLayout, QVBoxLayout, QWidget
 
 from studio.core.experiment import field_info
 from studio.core.rate_test import RULES, RateTest, Rule
+from studio.core.words import counted
 from studio.gui.pages.schedule.finder_run import RateTestRun
 from studio.gui.theme import px
 from studio.gui.widgets import IconLabel, MeterBar, PlainLabel, Spinner, button, icon_button, set_plain_tooltip
-from studio.gui.wording import counted, duration, rate
+from studio.gui.wording import duration, rate
 
 
 class FinderStrip(QFrame):

@@ -11,11 +11,12 @@ from PySide6.QtWidgets import QAbstractButton, QGridLayout, QHBoxLayout, QPushBu
 
 from studio.catalog.optimisers import KINDS, kind_of
 from studio.core.experiment import Training, bounds
+from studio.core.words import counted
 from studio.gui.store import ExperimentStore
 from studio.gui.theme import colour, font, pen, px
 from studio.gui.widgets import Chip, IconLabel, MeterBar, PlainLabel, button, format_number, line, set_plain_tooltip
 from studio.gui.widgets.form import CHOICE_LABELS, FormRow
-from studio.gui.wording import count, counted, parameters, rate
+from studio.gui.wording import count, parameters, rate
 
 FORM_LABEL_PX = 98
 _OF_KINDS = tuple(dict.fromkeys(name for kind in KINDS for name in kind.fields))

@@ -14,8 +14,9 @@ from typing import Any, Literal
 
 from studio.catalog.schedules import Body, body_of, shape_of
 from studio.core.experiment import Schedule, Segment, bounds
+from studio.core.words import counted
 from studio.gui.pages.schedule.curve import Length
-from studio.gui.wording import counted, rate
+from studio.gui.wording import rate
 
 Axes = Literal["both", "time", "rate"]
 Look = Literal["peak", "point", "mark", "edge"]  # an edge has no rate: it is a grip at the end of its upright line

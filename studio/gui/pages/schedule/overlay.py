@@ -19,6 +19,7 @@ from PySide6.QtWidgets import QMenu, QWidget
 from studio.core.curve import Curve, Smoother
 from studio.core.outcome import Status
 from studio.core.trace import Trace
+from studio.core.words import counted
 from studio.gui.context import Context
 from studio.gui.pages.schedule.curve import Length, make_curves
 from studio.gui.pages.schedule.grips import Name
@@ -31,7 +32,7 @@ from studio.gui.widgets.curve_item import CurveItem
 from studio.gui.widgets.curve_plot import CurveStyle
 from studio.gui.widgets.plot_axis import LogAxis
 from studio.gui.widgets.plot_style import QuietPlot, WordAxis, nice_step, set_axis_label
-from studio.gui.wording import counted, rate
+from studio.gui.wording import rate
 
 LOOKS = ("series.4", "series.5", "series.6", "series.7")  # as earlier runs have on the Train page
 _LOSS_HEIGHT_PX, _LEAST_HEIGHT_PX = 104, 300  # of the losses, and of both plots together to show them

@@ -10,6 +10,7 @@ from PySide6.QtWidgets import QHBoxLayout, QPushButton, QSizePolicy, QStackedWid
 
 from studio.core.outcome import Status
 from studio.core.path_text import shown
+from studio.core.words import counted
 from studio.gui.icon import icon
 from studio.gui.page import Page
 from studio.gui.pages.train.batch import BatchPanel
@@ -28,7 +29,6 @@ from studio.gui.widgets.label import PlainLabel
 from studio.gui.widgets.panel import Panel, splitter
 from studio.gui.widgets.slider import Slider
 from studio.gui.widgets.state import EmptyState
-from studio.gui.wording import counted
 
 REDRAW_MS, NUM_PARTS = 252, 6  # as often as figures can be read
 REDRAW_BESIDE_MS = 1992  # while the run computes on the window's own cores: it waits for every redraw, and its steps are slow
