@@ -59,7 +59,7 @@ def measure(source: str, name: str, batch: int, stages: int) -> dict[str, float]
     from studio.catalog.backbones import backbone_info
     from studio.core.experiment import Experiment
     from studio.engine.describe import describe_model
-    from studio.engine.main import be_a_good_neighbour, set_threads
+    from studio.engine.main import be_a_good_neighbour, set_up_torch
     from studio.engine.measure import measure_training
 
     be_a_good_neighbour()
@@ -70,11 +70,11 @@ def measure(source: str, name: str, batch: int, stages: int) -> dict[str, float]
             "training.batch_size": batch, "training.precision": "fp32", "training.device": "cpu",
         }
     )  # fmt: skip
-    set_threads(torch, experiment)
+    set_up_torch(torch, experiment)
     estimated = sum(describe_model(experiment.model, experiment.training, experiment.optimiser, 10)["memory"].values())
     probe = measure_training(experiment, 10)
     with profile(activities=[ProfilerActivity.CPU], profile_memory=True) as profiler:
-        step = _training(experiment, batch, size)
+        step = training(experiment, batch, size)
         for _ in range(2):
             step()
     pieces = [piece for piece in profiler.profiler.kineto_results.events() if piece.name() == "[memory]"]
@@ -94,24 +94,28 @@ def measure(source: str, name: str, batch: int, stages: int) -> dict[str, float]
     }
 
 
-def _training(experiment, batch: int, size: int) -> Callable[[], None]:
+def training(experiment, batch: int, size: int, device: str = "cpu") -> Callable[[], None]:
     """One step of training, to be called again and again."""
     import torch
 
     from studio.catalog.optimisers import build_optimiser
     from studio.engine.network import build_network
+    from studio.engine.precision import Precision
 
+    precision, place = Precision(experiment.training.precision, channels_last=True), torch.device(device)
     network = build_network(experiment, 10)
-    network.module.to(memory_format=torch.channels_last)
+    precision.place(network.module, place)
     network.train_mode()
     optimiser = build_optimiser(experiment.optimiser, network.parameter_groups(0.01)[0])
     for group in optimiser.param_groups:
         group["lr"] = 1e-6
-    images = torch.rand(batch, 3, size, size).to(memory_format=torch.channels_last)
-    labels = torch.zeros(batch, dtype=torch.long)
+    images = torch.rand(batch, 3, size, size, device=place).to(memory_format=torch.channels_last)
+    labels = torch.zeros(batch, dtype=torch.long, device=place)
 
     def step() -> None:
-        torch.nn.functional.cross_entropy(network.module(images), labels).backward()
+        with precision.autocast(place):
+            logits = network.module(images)
+        torch.nn.functional.cross_entropy(logits.float(), labels).backward()
         optimiser.step()
         optimiser.zero_grad(set_to_none=True)
 

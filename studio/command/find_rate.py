@@ -66,13 +66,13 @@ def _tested(experiment: Experiment, dataset: Dataset, num_steps: int | None) -> 
         progress(0, None, "Loading torch")
         import torch
 
-        from studio.engine.main import set_threads
+        from studio.engine.main import set_up_torch
         from studio.engine.no_compiler import keep_compiler_out
 
         keep_compiler_out()
         from studio.engine.rate_test import find_rate
 
-        set_threads(torch, experiment)
+        set_up_torch(torch, experiment)
         return find_rate(experiment, dataset, progress, num_steps=num_steps)
 
 
@@ -81,13 +81,13 @@ def _sweep(experiment: Experiment, dataset: Dataset, wants_json: bool) -> int:
         progress(0, None, "Loading torch")
         import torch
 
-        from studio.engine.main import set_threads
+        from studio.engine.main import set_up_torch
         from studio.engine.no_compiler import keep_compiler_out
 
         keep_compiler_out()
         from studio.engine.head_sweep import peaks_around, sweep_head
 
-        set_threads(torch, experiment)
+        set_up_torch(torch, experiment)
         found = sweep_head(experiment, dataset, peaks_around(experiment.schedule.peak_lr), Path(scratch), progress)
     terminal.say("Only the head trains, without augmentation; validation after the last epoch:")
     for head in found.heads:

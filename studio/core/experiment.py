@@ -343,6 +343,12 @@ class Training(_Section):
     precision: Literal["auto", "fp32", "bf16", "fp16"] = _field(
         "auto", "Precision", "Auto measures on this device and takes the fastest that is safe."
     )
+    exact: bool = _field(
+        False,
+        "Exact on a GPU",
+        "A GPU adds in an order of its own, so a resumed run ends at slightly other weights. Exact takes the slower ways that give the same "
+        "bits every time. A processor is always exact.",
+    )
     feature_cache: Literal["off", "exact", "views", "auto"] = _field(
         "exact",
         "Feature cache",

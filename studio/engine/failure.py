@@ -83,6 +83,11 @@ def describe(exc: BaseException, experiment: Experiment | None) -> Failure:
         return Failure(
             "The GPU reported an error and cannot go on.", "Resume. If it happens again, restart the computer or update the driver."
         )
+    if found := re.search(r"(\S+) does not have a deterministic implementation", text):
+        return Failure(
+            f"This network uses an operation that has no exact form on a GPU ({found[1]}).",
+            "Turn “Exact on a GPU” off, or train on the CPU.",
+        )
     if isinstance(exc, OSError) and exc.filename is not None:
         return Failure(f"{exc.filename} cannot be used: {exc.strerror}.", "Check the drive and its permissions, then resume.")
     return Failure(

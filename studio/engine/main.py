@@ -143,7 +143,7 @@ def _session(
         from studio.engine.loop import save, train
         from studio.engine.setup import prepare
 
-        set_threads(torch, experiment)
+        set_up_torch(torch, experiment)
         if not ranks.is_alone:
             ranks.join("cuda" if experiment.training.device != "cpu" and torch.cuda.is_available() else "cpu")
             edits = ranks.from_first(lambda: reporter.earlier_edits)
@@ -177,14 +177,20 @@ def _session(
         return FAILED
 
 
-def set_threads(torch, experiment: Experiment) -> None:
-    """All cores where there are one or two, else one is left for the window and the system. OMP_NUM_THREADS has the last word."""
+def set_up_torch(torch, experiment: Experiment) -> None:
+    """How torch computes. All cores where there are one or two, else one is left for the window and the system; OMP_NUM_THREADS has the last
+    word. On a GPU the fastest kernels are tried out, or those are taken that give the same bits every time."""
     import cv2
 
     if "OMP_NUM_THREADS" not in os.environ:
         cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
         torch.set_num_threads(cores if cores <= 2 else min(torch.get_num_threads(), cores - 1))
     torch.set_float32_matmul_precision("high")
+    is_exact = experiment.training.exact and experiment.training.device != "cpu"
+    torch.backends.cudnn.benchmark = not is_exact
+    if is_exact:
+        os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # asked for by cuBLAS, before its first use
+    torch.use_deterministic_algorithms(is_exact)
     cv2.setNumThreads(1)
 
 

@@ -299,6 +299,8 @@ def cache_bytes() -> int:
 def _say_what_changed(setup: Setup, checkpoint: Checkpoint) -> None:
     """A resume that may end at other bits than an undisturbed run says why."""
     found = changes(checkpoint.state.get("origin", {}), origin_of(device_name(setup.device), torch.get_num_threads()))
+    if setup.device.type != "cpu" and not setup.asked.training.exact:
+        found.append("a GPU adds in an order of its own where “Exact on a GPU” is off")
     if words := other_images(setup.dataset, checkpoint.state.get("dataset")):
         found.append(words)
     files = changed_files(setup.dataset)

@@ -262,6 +262,11 @@ def test_memory_that_cannot_be_had_names_the_batch_and_a_smaller_one(tmp_path, m
         ("CUDA error: no CUDA-capable device is detected", "The GPU is not there any more", "Resume when it is back"),
         ("CUDA unknown error - this may be due to an incorrectly set up environment", "The GPU is not there any more", "restart"),
         ("The NVIDIA driver on your system is too old (found version 11040)", "do not fit together", "Update the driver"),
+        (
+            "upsample_bilinear2d_backward_out_cuda does not have a deterministic implementation, but you set",
+            "no exact form",
+            "Exact on a GPU",
+        ),
         ("CUDA error: CUDA driver version is insufficient for CUDA runtime version", "do not fit together", "Update the driver"),
         ("CUDA error: no kernel image is available for execution on the device", "do not fit together", "studio doctor"),
     ],

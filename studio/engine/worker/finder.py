@@ -18,7 +18,7 @@ def find_rate(call: Call, experiment: dict[str, Any], dataset: str) -> dict[str,
     The curve comes ahead in parts: {"first": index, "rates": [...], "losses": [...]}.
     """
     call.progress(0, None, "Loading torch")
-    from studio.engine.main import be_a_good_neighbour, set_threads
+    from studio.engine.main import be_a_good_neighbour, set_up_torch
     from studio.engine.no_compiler import keep_compiler_out
 
     be_a_good_neighbour()
@@ -28,7 +28,7 @@ def find_rate(call: Call, experiment: dict[str, Any], dataset: str) -> dict[str,
     from studio.engine.rate_test import find_rate as found
 
     asked = parse_experiment(experiment)
-    set_threads(torch, asked)
+    set_up_torch(torch, asked)
     with open(dataset, "rb") as file:
         images = Dataset.from_json(file.read())
     test = found(
