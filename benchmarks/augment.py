@@ -190,7 +190,7 @@ def _report_preview(files: list[bytes], scratch: Path, moves: int) -> None:
     """A slider of the medium pipeline moves: first tile and all 16 from the worker, against a matplotlib grid of the same tiles."""
     from studio.catalog.augments import pipeline_of
     from studio.core.experiment import Experiment
-    from studio.supervise.worker import Worker, take_file
+    from studio.supervise.worker import Worker
 
     paths = []
     for i, data in enumerate(files[:16]):
@@ -210,7 +210,6 @@ def _report_preview(files: list[bytes], scratch: Path, moves: int) -> None:
             arrived: list[float] = []
 
             def on_part(part: dict, start=start, arrived=arrived) -> None:
-                take_file(part["image"])
                 arrived.append(time.perf_counter() - start)
 
             worker.call("tiles", {"experiment": raw, "subjects": subjects}, answers.put, answers.put, on_part=on_part)

@@ -7,9 +7,10 @@ from contextlib import suppress
 from typing import Any
 
 from PySide6.QtCore import QObject, Signal
-from PySide6.QtGui import QImage
+from PySide6.QtGui import QImage, QPixmap
 
-from studio.supervise.worker import Worker, WorkerError, WorkerKind, take_file
+from studio.core.experiment import Augment, Experiment
+from studio.supervise.worker import Worker, WorkerError, WorkerKind
 
 
 class WorkerClient(QObject):
@@ -74,10 +75,27 @@ class WorkerClient(QObject):
             function()
 
 
+def plain_experiment(experiment: Experiment, augment: Augment) -> dict[str, Any]:
+    """What the preview needs to know of an experiment: a long list of left-out files need not travel."""
+    raw = experiment.model_dump(mode="json", include={"schema_version", "name", "model", "training"})
+    raw["data"] = {"max_megapixels": experiment.data.max_megapixels}
+    raw["augment"] = augment.model_dump(mode="json")
+    return raw
+
+
 def take_image(reference: dict[str, Any]) -> QImage:
-    """The picture {"path", "width", "height"} of a result; its file is deleted. Raises OSError when it is gone."""
-    width, height = int(reference["width"]), int(reference["height"])
-    content = take_file(reference)
+    """The picture {"content", "width", "height"} of a result. Raises ValueError when it is not whole."""
+    return _image_over(reference).copy()
+
+
+def take_pixmap(reference: dict[str, Any]) -> QPixmap:
+    """As `take_image`, ready to be painted."""
+    return QPixmap.fromImage(_image_over(reference))
+
+
+def _image_over(reference: dict[str, Any]) -> QImage:
+    """Over the content, which has to outlive it."""
+    content, width, height = reference["content"], int(reference["width"]), int(reference["height"])
     if len(content) != width * height * 3:
-        raise OSError(f"the picture {reference['path']} is not whole")
-    return QImage(content, width, height, 3 * width, QImage.Format.Format_RGB888).copy()
+        raise ValueError(f"a picture of {width} x {height} pixels has {len(content)} bytes")
+    return QImage(content, width, height, 3 * width, QImage.Format.Format_RGB888)

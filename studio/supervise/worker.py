@@ -12,10 +12,8 @@ import itertools
 import json
 import os
 import queue
-import shutil
 import subprocess
 import sys
-import tempfile
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -27,6 +25,7 @@ from studio.core.place import state_dir
 
 WorkerKind = Literal["preview", "probe", "finder"]
 MAX_LOG_BYTES = 1 << 20
+PIPE_BYTES = 1 << 20  # where the system lets us: a picture fits in, so the worker goes on while the window reads
 MAX_TRIES = 2  # a request whose worker died is sent once more: the death may have been another's fault
 
 
@@ -73,10 +72,9 @@ class Worker:
     """
 
     def __init__(self, kind: WorkerKind, command: list[str] | None = None):
-        """`command` replaces the program to run; it is given `kind --scratch DIR` as its last arguments."""
+        """`command` replaces the program to run; it is given `kind` as its last argument."""
         self.kind = kind
         self._command = command or [sys.executable, "-m", "studio.engine.worker"]
-        self._scratch: str | None = None
         self._ids = itertools.count(1)
         self._requests: dict[int, _Request] = {}  # not yet answered
         self._newest: dict[str, int] = {}
@@ -159,8 +157,6 @@ class Worker:
         for thread in threads if timeout_s > 0 else ():
             if thread is not threading.current_thread():
                 thread.join(timeout_s)
-        if self._sender is None:
-            self._remove_scratch()
 
     # The sender's thread: it alone starts processes and writes to them.
 
@@ -196,15 +192,13 @@ class Worker:
             self._write(process, request.line)
 
     def _start(self, first: int) -> _Process:
-        if self._scratch is None:
-            self._scratch = tempfile.mkdtemp(prefix="studio-")
-        os.makedirs(self._scratch, mode=0o700, exist_ok=True)
         with _open_log(self.kind) as log:
             popen = subprocess.Popen(
-                [*self._command, self.kind, "--scratch", self._scratch],
+                [*self._command, self.kind],
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=log,
+                pipesize=PIPE_BYTES,
                 start_new_session=os.name != "nt",  # Ctrl-C in the terminal is the window's to answer
                 creationflags=getattr(subprocess, "CREATE_NO_WINDOW", 0),
                 env=os.environ | {"NO_ALBUMENTATIONS_UPDATE": "1", "PYTHONPATH": _python_path()},
@@ -232,29 +226,27 @@ class Worker:
             except subprocess.TimeoutExpired:  # deep inside a library call
                 process.popen.kill()
                 process.popen.wait()
-        self._remove_scratch()
-
-    def _remove_scratch(self) -> None:
-        if self._scratch:
-            shutil.rmtree(self._scratch, ignore_errors=True)
 
     # The reader's thread: one per life of the worker.
 
     def _read(self, process: _Process) -> None:
         with process.popen.stdout as answers:
-            for line in answers:
-                self._answer(line)
+            while line := answers.readline():
+                self._answer(line, answers)
         with contextlib.suppress(OSError, ValueError):
             process.popen.stdin.close()
         code = process.popen.wait()
         self._bury(process, code)
 
-    def _answer(self, line: bytes) -> None:
+    def _answer(self, line: bytes, answers: BinaryIO) -> None:
         try:
             answer = json.loads(line)
             number = answer["id"]
+            blobs = [answers.read(num_bytes) for num_bytes in answer.get("blobs", ())]
         except (ValueError, TypeError, KeyError):
             return
+        if blobs:
+            _give_content(answer, blobs)
         progress, part = answer.get("progress"), answer.get("part")
         with self._lock:
             request = self._requests.get(number) if progress or part else self._requests.pop(number, None)
@@ -302,13 +294,16 @@ def _python_path() -> str:
     return os.pathsep.join(filter(None, [root, os.environ.get("PYTHONPATH", "")]))
 
 
-def take_file(reference: dict[str, Any]) -> bytes:
-    """The content of a scratch file named in a result, which is then deleted: raw uint8 RGB rows for an "image", float32 for a
-    "heat". Raises OSError when it is gone."""
-    path = Path(reference["path"])
-    content = path.read_bytes()
-    path.unlink(missing_ok=True)
-    return content
+def _give_content(found: Any, blobs: list[bytes]) -> None:
+    """References to blobs get what they stand for as "content": uint8 RGB rows of an image, float32 of a heat map."""
+    if isinstance(found, dict):
+        if "blob" in found:
+            found["content"] = blobs[found.pop("blob")]
+        for each in found.values():
+            _give_content(each, blobs)
+    elif isinstance(found, list):
+        for each in found:
+            _give_content(each, blobs)
 
 
 def log_path(kind: WorkerKind) -> Path:

@@ -28,8 +28,7 @@ def make_images(folder: Path, classes: dict[str, int]) -> Path:
 class Desk:
     """`answer(i)` answers the i-th question for a grid; questions of the gallery and the strips are kept apart."""
 
-    def __init__(self, folder: Path):
-        self.folder = folder
+    def __init__(self):
         self.calls: list[tuple] = []  # method, params, on_result, on_error, on_part
         self.effects: list[tuple] = []
         self.is_busy = False
@@ -51,10 +50,7 @@ class Desk:
         pass
 
     def image(self, value: int) -> dict:
-        self.folder.mkdir(exist_ok=True)
-        path = self.folder / f"{len(list(self.folder.iterdir()))}.rgb"
-        path.write_bytes(bytes([value]) * (8 * 8 * 3))
-        return {"path": str(path), "width": 8, "height": 8}
+        return {"content": bytes([value]) * (8 * 8 * 3), "width": 8, "height": 8}
 
     def part(self, index: int, tile: int, value: int = 7, **more) -> None:
         """One picture of the i-th question."""
@@ -85,7 +81,7 @@ def make_stage(qapp, tmp_path_factory, size=(1000, 740)):
     theme.install(qapp, "dark")
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("STUDIO_HOME", str(tmp_path_factory.mktemp("home")))
-        desk = Desk(tmp_path_factory.mktemp("scratch"))
+        desk = Desk()
         context = make_context(preview=desk, probe=FakeWorker(), engines=FakeEngines())
         page = AugmentPage(context)
         page.resize(*size)

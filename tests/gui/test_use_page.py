@@ -31,9 +31,8 @@ CLASSES = ["boot", "<img src=x>", "hat"]
 class Probe(FakeWorker):
     """Answers predictions from the name of the file, writes a heat map, and keeps the calls of exports open."""
 
-    def __init__(self, scratch: Path):
+    def __init__(self):
         super().__init__()
-        self.scratch = scratch
         self.held: dict[str, tuple] = {}
         self.cancelled: list[int] = []
         self.answer("predict", self._predict)
@@ -60,13 +59,10 @@ class Probe(FakeWorker):
         return {"classes": CLASSES, "unsure_below": 0.5, "predictions": rows}
 
     def _explain(self, params: dict) -> dict:
-        heat, image = self.scratch / "heat.f32", self.scratch / "view.rgb"
-        heat.write_bytes(np.linspace(0, 1, 64, dtype=np.float32).tobytes())
-        image.write_bytes(bytes(8 * 8 * 3))
         size = {"width": 8, "height": 8}
         return {
-            "heat": {"path": str(heat), **size},
-            "image": {"path": str(image), **size},
+            "heat": {"content": np.linspace(0, 1, 64, dtype=np.float32).tobytes(), **size},
+            "image": {"content": bytes(8 * 8 * 3), **size},
             "box": [0, 0, 24],
             "size": [24, 24],
             "class_index": 0,
@@ -79,10 +75,8 @@ def dataset(tmp_path_factory):
 
 
 @pytest.fixture
-def probe(tmp_path) -> Probe:
-    scratch = tmp_path / "scratch"
-    scratch.mkdir()
-    return Probe(scratch)
+def probe() -> Probe:
+    return Probe()
 
 
 @pytest.fixture
@@ -169,7 +163,6 @@ def test_a_dropped_picture_is_shown_answered_and_explained(qtbot, page, probe, p
     assert answer.share_label.text() == "90.0\xa0%" and not answer.unsure_tag.isVisibleTo(page)
     assert answer.bars.accessibleName().count("%") == 2
     qtbot.waitUntil(lambda: "24 × 24" in page.try_panel.picture.accessibleName())
-    assert list(probe.scratch.iterdir()) == []  # what the worker lent was given back
 
 
 def test_names_of_classes_are_shown_as_they_are(qtbot, page, pictures):

@@ -11,7 +11,7 @@ from studio.catalog.augments import PRESETS
 from studio.catalog.augments.catalog import COMPOSITIONS, catalog
 from studio.core.experiment import Experiment, TransformSpec
 from studio.core.rng import epoch_order, sample_seed
-from studio.supervise.worker import Worker, take_file
+from studio.supervise.worker import Worker
 from tests.builders import build_dataset
 from tests.worker.conftest import Asker
 
@@ -35,7 +35,7 @@ def photos(tmp_path_factory):
 
 
 def pixels(reference: dict) -> np.ndarray:
-    return np.frombuffer(take_file(reference), np.uint8).reshape(reference["height"], reference["width"], 3)
+    return np.frombuffer(reference["content"], np.uint8).reshape(reference["height"], reference["width"], 3)
 
 
 def spec_of(**values) -> Experiment:
@@ -177,6 +177,6 @@ def test_the_evaluation_view_is_the_one_of_validation(preview, photos):
 
 def test_a_picture_that_cannot_be_read_is_a_sentence(preview, tmp_path):
     (tmp_path / "x.png").write_bytes(b"no picture")
-    error = preview.fail("variants", experiment={}, image_path=str(tmp_path / "x.png"))
+    error = preview.fail("as_network_sees", experiment={}, image_path=str(tmp_path / "x.png"))
     assert "x.png cannot be shown" in error.sentence and error.trace == ""
-    assert "cannot be read" in preview.fail("variants", experiment={}, image_path=str(tmp_path / "gone.png")).sentence
+    assert "cannot be read" in preview.fail("as_network_sees", experiment={}, image_path=str(tmp_path / "gone.png")).sentence

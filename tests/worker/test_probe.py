@@ -7,7 +7,7 @@ import pytest
 
 from studio.core.experiment import Experiment, Model
 from studio.dataset.dataset import Dataset
-from studio.supervise.worker import Worker, take_file
+from studio.supervise.worker import Worker
 from tests.export.conftest import CLASSES, make_run
 from tests.worker.conftest import Asker
 
@@ -80,9 +80,9 @@ def test_predictions_are_those_of_the_network_and_unreadable_files_have_a_reason
 def test_an_explanation_comes_with_its_view_and_where_that_lies_in_the_picture(probe, run):
     dataset = Dataset.from_json(run.dataset_path.read_bytes())
     found = probe.ask("explain", run=str(run.path), path=dataset.path_of(dataset.samples[0]), class_index=2)
-    heat = np.frombuffer(take_file(found["heat"]), np.float32).reshape(64, 64)
+    heat = np.frombuffer(found["heat"]["content"], np.float32).reshape(64, 64)
     assert heat.min() >= 0 and heat.max() <= 1 and found["class_index"] == 2
-    assert len(take_file(found["image"])) == 64 * 64 * 3
+    assert len(found["image"]["content"]) == 64 * 64 * 3
     assert found["size"] == [80, 80] and found["box"] == [5, 5, 70]
 
 

@@ -8,7 +8,7 @@ import time
 
 import pytest
 
-from studio.supervise.worker import Worker, log_path, take_file
+from studio.supervise.worker import Worker, log_path
 
 
 def wait_until(condition, timeout_s=10.0):
@@ -78,11 +78,17 @@ def test_an_unknown_method_is_an_error(toy):
     assert "no method" in toy.fail("nonsense").sentence
 
 
-def test_a_picture_comes_through_a_scratch_file_that_is_then_gone(toy):
+def test_a_picture_comes_with_the_result_that_names_it(toy):
     image = toy.ask("picture")["image"]
-    assert (image["width"], image["height"]) == (4, 2)
-    assert take_file(image) == bytes(range(24))
-    assert not os.path.exists(image["path"])
+    assert image == {"width": 4, "height": 2, "content": bytes(range(24))}
+
+
+def test_pictures_that_nobody_waits_for_any_more_do_not_disturb_the_answers_after_them(toy):
+    number, answers = toy.start("pictures", count=400)
+    wait_until(lambda: toy.progress)
+    toy.worker.cancel(number)
+    assert toy.ask("picture")["image"]["content"] == bytes(range(24))
+    assert answers.empty()
 
 
 def test_a_killed_worker_is_started_again_by_the_next_call(toy):
@@ -109,12 +115,10 @@ def test_a_program_that_cannot_start_is_an_error_and_not_an_exception():
     worker.close(5)
 
 
-def test_closing_ends_the_process_and_removes_the_scratch_folder(toy):
+def test_closing_ends_the_process(toy):
     pid = toy.ask("echo", value=1)["pid"]
-    scratch = os.path.dirname(toy.ask("picture")["image"]["path"])
     toy.worker.close(5)
     wait_until(lambda: not os.path.exists(f"/proc/{pid}"))
-    assert not os.path.exists(scratch)
     with pytest.raises(RuntimeError):
         toy.worker.call("echo", {"value": 1}, print, print)
 

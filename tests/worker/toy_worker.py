@@ -41,6 +41,14 @@ def picture(call):
     return {"image": call.image(np.arange(24, dtype=np.uint8).reshape(2, 4, 3))}
 
 
+def pictures(call, count):
+    """Larger than the pipe, and of line ends throughout."""
+    for i in range(count):
+        call.progress(i, count, "drawing")
+        call.part({"tile": i, "image": call.image(np.full((700, 700, 3), ord("\n"), np.uint8))})
+    return {}
+
+
 def die(call):
     os.kill(os.getpid(), 9)
 
@@ -52,11 +60,11 @@ def die_once(call, marker):
     return {"value": "second life"}
 
 
-METHODS = {f.__name__: Method(f) for f in (echo, bad, broken, picture, die, die_once)} | {
+METHODS = {f.__name__: Method(f) for f in (echo, bad, broken, picture, pictures, die, die_once)} | {
     "slow": Method(slow, "long"),
     "seen": Method(seen),
 }
 
 if __name__ == "__main__":
-    serve(METHODS, sys.stdin.buffer, sys.stdout.buffer, Path(sys.argv[-1]))
+    serve(METHODS, sys.stdin.buffer, sys.stdout.buffer)
     os._exit(0)

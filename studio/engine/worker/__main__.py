@@ -1,21 +1,18 @@
-"""`python -m studio.engine.worker preview|probe|finder --scratch DIR`: answers requests until its stdin closes."""
+"""`python -m studio.engine.worker preview|probe|finder`: answers requests until its stdin closes."""
 
 from __future__ import annotations
 
 import argparse
 import contextlib
 import os
-import shutil
 import signal
 import sys
 from importlib import import_module
-from pathlib import Path
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(prog="studio worker")
     parser.add_argument("kind", choices=["preview", "probe", "finder"])
-    parser.add_argument("--scratch", required=True, type=Path)
     args = parser.parse_args()
     os.environ.setdefault("NO_ALBUMENTATIONS_UPDATE", "1")
     signal.signal(signal.SIGINT, signal.SIG_IGN)
@@ -27,9 +24,8 @@ def main() -> None:
     from studio.engine.worker.service import serve
 
     try:
-        serve(methods, sys.stdin.buffer, stdout, args.scratch)
+        serve(methods, sys.stdin.buffer, stdout)
     finally:
-        shutil.rmtree(args.scratch, ignore_errors=True)
         os._exit(0)  # threads deep in a library call do not hold the exit
 
 

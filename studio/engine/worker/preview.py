@@ -193,20 +193,6 @@ def look(call: Call, paths: list[str], classes: list[str], max_megapixels: float
     return {"look": asdict(found), "hints": [asdict(hint) for hint in hints(classes, found)]}
 
 
-def variants(
-    call: Call, experiment: dict[str, Any], image_path: str, sample_index: int = 0, epoch: int = 0, count: int = 9
-) -> dict[str, Any]:
-    """One training image in `count` epochs from `epoch` on, as in `tiles`. Result: {"images": [reference, ...], "seeds": [...]}."""
-    spec, pipeline = _asked(call, experiment, count)
-    image = working_picture(image_path, spec.data.max_megapixels, spec.model.input_size)
-    seeds = [sample_seed(spec.training.seed, epoch + i, sample_index) for i in range(count)]
-    references = []
-    for i, seed in enumerate(seeds):
-        call.progress(i, count, "varying")
-        references.append(call.image(pipeline(image, seed)))
-    return {"images": references, "seeds": seeds}
-
-
 # What a strip shows
 
 
@@ -348,7 +334,6 @@ METHODS = {
     "gallery": Method(gallery, "gallery"),
     "batch": Method(batch),
     "look": Method(look, "look"),
-    "variants": Method(variants),
     "as_network_sees": Method(as_network_sees),
     "check_pipeline": Method(check_pipeline),
 }

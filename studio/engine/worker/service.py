@@ -5,13 +5,11 @@ from __future__ import annotations
 import json
 import os
 import queue
-import secrets
 import threading
 import time
 import traceback
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any, BinaryIO
 
 import numpy as np
@@ -33,10 +31,10 @@ class Call:
     method: str
     params: dict[str, Any]
     key: str
-    scratch: Path
-    _write: Callable[[dict[str, Any]], None]
+    _write: Callable[..., None]
     _cancelled: threading.Event = field(default_factory=threading.Event)
     _last_progress: tuple[float, str] = (0.0, "")
+    _blobs: list[bytes] = field(default_factory=list)  # that go out with the next part, or with the result
 
     def is_cancelled(self) -> bool:
         return self._cancelled.is_set()
@@ -57,21 +55,25 @@ class Call:
 
     def part(self, part: dict[str, Any]) -> None:
         """Send a piece of the result ahead, for views that grow. Raises Superseded when the request is over."""
+        blobs = self.take_blobs()
         self.check()
-        self._write({"id": self.id, "part": part})
+        self._write({"id": self.id, "part": part}, blobs)
 
     def image(self, image_HWC: np.ndarray) -> dict[str, Any]:
-        """Put a uint8 HxWx3 RGB picture into the scratch folder; the reference that goes into the result."""
-        return self._file(np.ascontiguousarray(image_HWC, np.uint8), "rgb")
+        """A reference to a uint8 HxWx3 RGB picture, for the next part or the result; its rows travel behind that."""
+        return self._blob(np.ascontiguousarray(image_HWC, np.uint8))
 
     def heat(self, heat_HW: np.ndarray) -> dict[str, Any]:
-        """Put a float32 HxW map into the scratch folder; the reference that goes into the result."""
-        return self._file(np.ascontiguousarray(heat_HW, np.float32), "f32")
+        """A reference to a float32 HxW map, for the next part or the result."""
+        return self._blob(np.ascontiguousarray(heat_HW, np.float32))
 
-    def _file(self, array: np.ndarray, ending: str) -> dict[str, Any]:
-        path = self.scratch / f"{secrets.token_hex(8)}.{ending}"
-        path.write_bytes(array.tobytes())
-        return {"path": str(path), "width": array.shape[1], "height": array.shape[0]}
+    def _blob(self, array: np.ndarray) -> dict[str, Any]:
+        self._blobs.append(array.tobytes())
+        return {"blob": len(self._blobs) - 1, "width": array.shape[1], "height": array.shape[0]}
+
+    def take_blobs(self) -> list[bytes]:
+        found, self._blobs = self._blobs, []
+        return found
 
 
 @dataclass(frozen=True)
@@ -82,14 +84,14 @@ class Method:
     lane: str = "quick"
 
 
-def serve(methods: Mapping[str, Method], stdin: BinaryIO, stdout: BinaryIO, scratch: Path) -> None:
+def serve(methods: Mapping[str, Method], stdin: BinaryIO, stdout: BinaryIO) -> None:
     """Answer requests until stdin ends. Returns then at once, whatever is still being worked on."""
-    Service(methods, stdout, scratch).serve(stdin)
+    Service(methods, stdout).serve(stdin)
 
 
 class Service:
-    def __init__(self, methods: Mapping[str, Method], stdout: BinaryIO, scratch: Path):
-        self._methods, self._stdout, self._scratch = methods, stdout, scratch
+    def __init__(self, methods: Mapping[str, Method], stdout: BinaryIO):
+        self._methods, self._stdout = methods, stdout
         self._lanes: dict[str, queue.SimpleQueue[Call]] = {}
         self._open: dict[int, Call] = {}
         self._lock = threading.Lock()
@@ -114,7 +116,7 @@ class Service:
 
     def _accept(self, message: dict[str, Any]) -> None:
         method = message["method"]
-        call = Call(message["id"], method, message.get("params") or {}, message.get("key", method), self._scratch, self._write)
+        call = Call(message["id"], method, message.get("params") or {}, message.get("key", method), self._write)
         if method not in self._methods:
             self._write({"id": call.id, "error": {"sentence": f"There is no method “{method}”.", "fix": "", "trace": ""}})
             return
@@ -135,7 +137,7 @@ class Service:
             answer = self._answer(call)
             with self._lock:
                 self._open.pop(call.id, None)
-            self._write({"id": call.id} | answer)
+            self._write({"id": call.id} | answer, call.take_blobs() if "result" in answer else [])
 
     def _answer(self, call: Call) -> dict[str, Any]:
         try:
@@ -147,11 +149,13 @@ class Service:
                 return {"cancelled": True}
             return {"error": as_error(exc)}
 
-    def _write(self, message: dict[str, Any]) -> None:
-        line = json.dumps(message).encode() + b"\n"
+    def _write(self, message: dict[str, Any], blobs: Sequence[bytes] = ()) -> None:
+        if blobs:
+            message = message | {"blobs": [len(blob) for blob in blobs]}
+        content = b"".join((json.dumps(message).encode(), b"\n", *blobs))
         with self._write_lock:
             try:
-                self._stdout.write(line)
+                self._stdout.write(content)
                 self._stdout.flush()
             except (OSError, ValueError):  # the window is gone
                 os._exit(0)

@@ -6,9 +6,10 @@ from PySide6.QtCore import QRectF, Qt, QTimer
 from PySide6.QtGui import QImage, QPainter, QPainterPath, QPaintEvent
 from PySide6.QtWidgets import QWidget
 
+from studio.core.path_text import path_to_text
 from studio.gui.context import Context
 from studio.gui.theme import colour, px
-from studio.gui.workers import take_image
+from studio.gui.workers import plain_experiment, take_image
 
 COUNT = 4
 ASK_AFTER_MS = 300
@@ -51,35 +52,30 @@ class Sights(QWidget):
         train = dataset.part("train")
         if not train:
             return
-        chosen = [train[len(train) * i // COUNT] for i in range(COUNT)]
-        question = (dataset.root, tuple(s.id for s in chosen), experiment.augment, experiment.model.input_size)
+        places = [len(train) * i // COUNT for i in range(COUNT)]
+        question = (
+            dataset.root,
+            tuple(train[place].id for place in places),
+            experiment.augment,
+            experiment.model,
+            experiment.training.seed,
+        )
         if question == self._asked:
             return
         self._asked = question
         self._images = [QImage()] * COUNT
-        for index, sample in enumerate(chosen):
-            params = {
-                "experiment": experiment.model_dump(mode="json"),
-                "image_path": dataset.path_of(sample),
-                "sample_index": len(train) * index // COUNT,
-                "epoch": 0,
-                "count": 1,
-            }
-            self._context.preview.call(
-                "variants", params, lambda result, i=index, q=question: self._on_answer(i, q, result), key=f"inspector.{index}"
-            )
+        subjects = [{"path": path_to_text(dataset.path_of(train[place])), "index": place, "epoch": 0} for place in places]
+        self._context.preview.call(
+            "tiles",
+            {"experiment": plain_experiment(experiment, experiment.augment), "subjects": subjects},
+            lambda result: None,
+            on_part=lambda part: self._on_part(question, part),
+            key="inspector",
+        )
 
-    def _on_answer(self, index: int, question: tuple, result: dict) -> None:
-        images = result.get("images") or result.get("variants") or []
-        if not images:
-            return
-        first = images[0].get("image", images[0]) if isinstance(images[0], dict) else None
-        try:
-            image = take_image(first)
-        except (OSError, KeyError, TypeError):
-            return
-        if question == self._asked:
-            self._images[index] = image
+    def _on_part(self, question: tuple, part: dict) -> None:
+        if question == self._asked and "image" in part:
+            self._images[part["tile"]] = take_image(part["image"])
             self.update()
 
     def paintEvent(self, event: QPaintEvent) -> None:

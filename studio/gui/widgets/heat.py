@@ -7,8 +7,6 @@ from typing import Any
 import numpy as np
 from PySide6.QtGui import QImage
 
-from studio.supervise.worker import take_file
-
 
 def heat_image(heat_HW: np.ndarray) -> QImage:
     """A QImage with alpha from float32 HxW in [0, 1]; not-a-number counts as cold."""
@@ -24,5 +22,5 @@ def heat_image(heat_HW: np.ndarray) -> QImage:
 
 
 def take_heat(reference: dict[str, Any]) -> np.ndarray:
-    """float32 HxW of a result's {"path", "width", "height"}; its file is deleted. Raises OSError or ValueError."""
-    return np.frombuffer(take_file(reference), np.float32).reshape(int(reference["height"]), int(reference["width"]))
+    """float32 HxW of a result's {"content", "width", "height"}. Raises ValueError where it is not whole."""
+    return np.frombuffer(reference["content"], np.float32).reshape(int(reference["height"]), int(reference["width"]))

@@ -8,10 +8,10 @@ from typing import Any, Literal
 from PySide6.QtCore import QElapsedTimer, QObject, QTimer, Signal
 from PySide6.QtGui import QPixmap
 
-from studio.core.experiment import Augment, Experiment, Model
+from studio.core.experiment import Augment, Model
 from studio.gui.pages.augment.subject import Subject
 from studio.gui.pages.augment.variant import Drawn, Variant
-from studio.gui.workers import WorkerClient, take_image
+from studio.gui.workers import WorkerClient, take_pixmap
 from studio.supervise.worker import WorkerError
 
 TURN_MS = 48  # three frames: a whole grid takes two
@@ -35,14 +35,6 @@ class Question:
     def first(self) -> int:
         """The tile of the first picture: the original stands before variants of one photo."""
         return 1 if self.mode == "photo" else 0
-
-
-def plain_experiment(experiment: Experiment, augment: Augment) -> dict[str, Any]:
-    """What the worker needs to know: a long list of left-out files need not travel."""
-    raw = experiment.model_dump(mode="json", include={"schema_version", "name", "model", "training"})
-    raw["data"] = {"max_megapixels": experiment.data.max_megapixels}
-    raw["augment"] = augment.model_dump(mode="json")
-    return raw
 
 
 class Asker(QObject):
@@ -108,7 +100,7 @@ class Asker(QObject):
         self.question = self._sent = self._waiting = None
 
     def _on_part(self, question: Question, part: dict[str, Any]) -> None:
-        picture = QPixmap.fromImage(take_image(part["image"])) if "image" in part else QPixmap()
+        picture = take_pixmap(part["image"]) if "image" in part else QPixmap()
         if question != self._sent:
             return
         index, is_photo = part["tile"], question.mode == "photo"

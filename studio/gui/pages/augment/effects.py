@@ -5,17 +5,15 @@ from __future__ import annotations
 from typing import Any
 
 from PySide6.QtCore import QObject, QTimer
-from PySide6.QtGui import QPixmap
 
 from studio.catalog.augments.catalog import COMPOSITIONS, catalog
 from studio.core.experiment import Augment, TransformSpec
 from studio.gui.context import Context
-from studio.gui.pages.augment.ask import plain_experiment
 from studio.gui.pages.augment.draft import PipelineDraft
 from studio.gui.pages.augment.form import TransformForm
 from studio.gui.pages.augment.gallery import TILE_PX, Gallery
 from studio.gui.pages.augment.subject import Subjects
-from studio.gui.workers import take_image
+from studio.gui.workers import plain_experiment, take_pixmap
 
 _STRIP_AFTER_MS = 150  # strips wait until a drag rests: the grid comes first
 
@@ -80,7 +78,7 @@ class Effects(QObject):
         )
 
     def _on_tile(self, photo: str, part: dict[str, Any]) -> None:
-        picture = QPixmap.fromImage(take_image(part["image"])) if part.get("image") else None
+        picture = take_pixmap(part["image"]) if part.get("image") else None
         if photo == self._photo:
             self._gallery.show_picture(part["name"], picture, _why(part))
 
@@ -119,7 +117,7 @@ class Effects(QObject):
         )
 
     def _on_step(self, param: str, question: tuple, part: dict[str, Any]) -> None:
-        picture = QPixmap.fromImage(take_image(part["image"])) if part.get("image") else None
+        picture = take_pixmap(part["image"]) if part.get("image") else None
         if self._asked.get(param) == question:
             self._form.show_strip_picture(param, part["tile"], picture, _why(part))
 

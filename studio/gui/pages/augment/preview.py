@@ -12,7 +12,7 @@ from studio.catalog.augments import PRESETS
 from studio.core.experiment import Augment
 from studio.core.path_text import shown
 from studio.gui.context import Context
-from studio.gui.pages.augment.ask import Asker, Mode, Question, plain_experiment
+from studio.gui.pages.augment.ask import Asker, Mode, Question
 from studio.gui.pages.augment.draft import PipelineDraft
 from studio.gui.pages.augment.grid import NUM_TILES, VariantGrid
 from studio.gui.pages.augment.subject import Subject, Subjects
@@ -21,6 +21,7 @@ from studio.gui.pages.augment.words import title_of
 from studio.gui.theme import px
 from studio.gui.widgets import Banner, ComboBox, Panel, PlainLabel, Segmented, Spinner, Toggle, button, icon_button, set_plain_tooltip
 from studio.gui.widgets.thumb import ThumbLoader, read_whole
+from studio.gui.workers import plain_experiment
 
 _ORIGINAL_PX = 640
 LARGER_PX = 448  # twice the usual input size: sharp on a large tile

@@ -10,9 +10,9 @@ from PySide6.QtCore import QObject, QTimer, Signal
 from studio.core.experiment import Augment, TransformSpec
 from studio.core.path_text import path_to_text
 from studio.gui.context import Context
-from studio.gui.pages.augment.ask import plain_experiment
 from studio.gui.pages.augment.draft import PipelineDraft
 from studio.gui.wording import percent
+from studio.gui.workers import plain_experiment
 
 _ASK_AFTER_MS = 1200  # after the last edit: a measurement takes seconds
 _NUM_SAMPLES = 16

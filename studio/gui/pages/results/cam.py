@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections import OrderedDict
 from dataclasses import dataclass
 
-import numpy as np
 from PySide6.QtCore import QObject, Signal
-from PySide6.QtGui import QImage, QPixmap
+from PySide6.QtGui import QPixmap
 
 from studio.core.path_text import path_to_text
 from studio.core.run_folder import RunFolder
-from studio.supervise.worker import WorkerError, take_file
+from studio.gui.widgets.heat import heat_image, take_heat
+from studio.gui.workers import take_pixmap
+from studio.supervise.worker import WorkerError
 
 _MAX_KEPT = 200
 
@@ -64,8 +65,8 @@ class CamLoader(QObject):
 
     def _on_result(self, key: Key, result: dict) -> None:
         try:
-            self._keep(key, Cam(_view_of(result["image"]), _heat_of(result["heat"])))
-        except (OSError, KeyError, ValueError):
+            self._keep(key, Cam(take_pixmap(result["image"]), QPixmap.fromImage(heat_image(take_heat(result["heat"])))))
+        except (KeyError, ValueError):
             self._keep(key, None)
         self._next()
 
@@ -84,23 +85,3 @@ class CamLoader(QObject):
         self._asked = None
         self.loaded.emit()
         self._ask()
-
-
-def _view_of(reference: dict) -> QPixmap:
-    width, height = int(reference["width"]), int(reference["height"])
-    content = take_file(reference)
-    return QPixmap.fromImage(QImage(content, width, height, 3 * width, QImage.Format.Format_RGB888).copy())
-
-
-def _heat_of(reference: dict) -> QPixmap:
-    """Inferno over the heat, more opaque where it is hotter, so that the picture stays to be seen."""
-    import pyqtgraph as pg
-
-    width, height = int(reference["width"]), int(reference["height"])
-    heat_HW = np.frombuffer(take_file(reference), np.float32).reshape(height, width)
-    table = pg.colormap.get("inferno").getLookupTable(0.0, 1.0, 256, alpha=False)
-    level = np.clip(np.nan_to_num(heat_HW) * 255, 0, 255).astype(np.uint8)
-    pixels = np.empty((height, width, 4), np.uint8)
-    pixels[..., :3] = table[level]
-    pixels[..., 3] = np.minimum(255, level.astype(int) * 2)
-    return QPixmap.fromImage(QImage(pixels.data, width, height, 4 * width, QImage.Format.Format_RGBA8888).copy())

@@ -212,8 +212,7 @@ class TryPanel(Panel):
     def _on_explained(self, path: str, result: dict) -> None:
         try:
             heat = take_heat(result["heat"])
-            os.unlink(result["image"]["path"])  # the view itself is not shown here
-        except (OSError, ValueError, KeyError):
+        except (ValueError, KeyError):
             return
         if path == self._path:
             self.spinner.hide()
