@@ -5,10 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 
+import numpy as np
+
 from studio.core import event as ev
 from studio.core.curve import Curve, thinned
 from studio.core.edit import label_of
 from studio.core.outcome import Status
+from studio.core.step_columns import StepColumns, as_columns
 
 MAX_NOTICES = 2000
 MAX_PHASES = 32
@@ -92,17 +95,19 @@ class RunState:
         return (self.t - first_t) / done * (self.num_steps - self.step) if done > 0 else None
 
 
-def fold(state: RunState, events: Iterable[ev.Event]) -> RunState:
+def fold(state: RunState, events: Iterable[ev.Event | StepColumns]) -> RunState:
     """The state after `events`. Pure: the old state stays valid."""
-    steps: list[ev.StepsReported] = []  # reports that follow one another are taken in one go: there may be a thousand a second
+    reports: list[ev.StepsReported] = []  # those that follow one another are taken in one go
     for event in events:
-        if steps and not (isinstance(event, ev.StepsReported) and event.first_step == steps[-1].first_step + len(steps[-1].losses)):
-            state, steps = _with_steps(state, steps), []
         if isinstance(event, ev.StepsReported):
-            steps.append(event)
+            reports.append(event)
+            continue
+        state, reports = _with_reports(state, reports), []
+        if isinstance(event, StepColumns):
+            state = _with_steps(state, event)
         else:
             state = replace(_after(state, event), t=max(state.t, event.t))
-    return _with_steps(state, steps) if steps else state
+    return _with_reports(state, reports)
 
 
 def _noted(state: RunState, event: ev.Event, kind: str, sentence: str, fix: str = "") -> RunState:
@@ -168,43 +173,35 @@ def _after(state: RunState, event: ev.Event) -> RunState:
     return state
 
 
-def _with_steps(state: RunState, reports: list[ev.StepsReported]) -> RunState:
-    """The state after reports of which each begins where the one before it ended."""
-    first, last = reports[0].first_step, reports[-1]
-    if first < state.step:
-        state = _rewound(state, first)
-    before = float(state.step_time.y[-1]) if len(state.step_time) else reports[0].t
-    times: list[float] = []
-    for report in reports:
-        n = len(report.losses)
-        times += [before + (report.t - before) * (i + 1) / n for i in range(n)]
-        before = report.t
-    steps = range(first, first + len(times))
-    with_norms = all(report.grad_norms for report in reports)
+def _with_reports(state: RunState, reports: list[ev.StepsReported]) -> RunState:
+    for steps in as_columns(reports) if reports else ():
+        state = _with_steps(state, steps)
+    return state
+
+
+def _with_steps(state: RunState, steps: StepColumns) -> RunState:
+    if steps.first_step < state.step:
+        state = _rewound(state, steps.first_step)
+    x = range(steps.first_step, steps.end)
     return replace(
         state,
-        t=max(state.t, last.t),
-        step=steps.stop,
-        train_loss=_longer(state.train_loss, steps, _numbers(v for r in reports for v in r.losses)),
-        train_top1=_longer(state.train_top1, steps, _numbers(v for r in reports for v in r.top1s)),
-        lr=_longer(state.lr, steps, _numbers(v for r in reports for v in r.lrs)),
-        grad_norm=_longer(state.grad_norm, steps, _numbers(v for r in reports for v in r.grad_norms)) if with_norms else state.grad_norm,
-        step_time=_longer(state.step_time, steps, times),
-        images_per_s=last.images_per_s,
-        data_wait_fraction=last.data_wait_fraction,
+        t=max(state.t, float(steps.ts[-1])),
+        step=steps.end,
+        train_loss=_longer(state.train_loss, x, steps.losses),
+        train_top1=_longer(state.train_top1, x, steps.top1s),
+        lr=_longer(state.lr, x, steps.lrs),
+        grad_norm=state.grad_norm if steps.grad_norms is None else _longer(state.grad_norm, x, steps.grad_norms),
+        step_time=_longer(state.step_time, x, steps.times(float(state.step_time.y[-1]) if len(state.step_time) else None)),
+        images_per_s=steps.images_per_s,
+        data_wait_fraction=steps.data_wait_fraction,
     )
 
 
-def _longer(curve: Curve, x: range, y: list[float]) -> Curve:
+def _longer(curve: Curve, x: range, y: np.ndarray) -> Curve:
     """The curve with more points; when they become too many, half of the old ones go. The journal keeps them all."""
     while len(curve) + len(y) > MAX_POINTS and len(curve) > MAX_POINTS // 2:
         curve = Curve().extended(*thinned(curve.x, curve.y))
     return curve.extended(x, y)
-
-
-def _numbers(values: Iterable[float | None]) -> list[float]:
-    """Figures as written; what was not finite stands as null in the journal."""
-    return [float("nan") if v is None else v for v in values]
 
 
 def _with_epoch(state: RunState, event: ev.EpochFinished) -> RunState:

@@ -5,9 +5,11 @@ from __future__ import annotations
 import dataclasses
 import os
 import time
+from itertools import groupby
 from pathlib import Path
 
 from studio.core.event import Event, ExperimentEdited, RunStarted, decode, encode
+from studio.core.step_columns import PREFIX, StepColumns, decode_columns
 
 
 class JournalWriter:
@@ -57,6 +59,18 @@ class JournalReader:
 
     def read(self, max_bytes: int = 1 << 30) -> list[Event]:
         """Events completed since the last call, in order. `max_bytes` bounds the work of one call."""
+        return _events(self._lines(max_bytes))
+
+    def read_columns(self, max_bytes: int = 1 << 30) -> list[Event | StepColumns]:
+        """As `read`, for `fold`: reports of steps come as columns, at a sixth of the cost."""
+        found: list[Event | StepColumns] = []
+        for are_reports, group in groupby(self._lines(max_bytes), lambda line: line.startswith(PREFIX)):
+            lines = list(group)
+            columns = decode_columns(lines) if are_reports else None
+            found += _events(lines) if columns is None else columns
+        return found
+
+    def _lines(self, max_bytes: int) -> list[bytes]:
         try:
             with open(self._path, "rb") as f:
                 f.seek(self._offset)
@@ -65,7 +79,11 @@ class JournalReader:
             return []
         end = data.rfind(b"\n") + 1
         self._offset += end
-        return [event for line in data[:end].splitlines() if line and (event := decode(line)) is not None]
+        return data[:end].splitlines()
+
+
+def _events(lines: list[bytes]) -> list[Event]:
+    return [event for line in lines if line and (event := decode(line)) is not None]
 
 
 def _ends_torn(path: str | os.PathLike) -> bool:

@@ -120,10 +120,10 @@ class RunFolder:
     def read_state(self) -> RunState:
         """The whole journal folded, with the status corrected when the engine is gone without a word."""
         reader = JournalReader(self.journal_path)
-        state = fold(RunState(), reader.read())
+        state = fold(RunState(), reader.read_columns())
         if not state.status.is_active or self.is_alive():
             return state
-        state = fold(state, reader.read())  # its last words may have come between reading and looking
+        state = fold(state, reader.read_columns())  # its last words may have come between reading and looking
         return settled(state, is_alive=self.is_alive())
 
     def log_tail(self, num_bytes: int = 4000) -> str:

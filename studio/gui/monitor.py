@@ -196,7 +196,7 @@ class _Watcher(QObject):
         if size != watch.size:
             if size < watch.size:  # replaced by a shorter file: begin again
                 watch.reader, watch.state = JournalReader(watch.folder.journal_path), RunState()
-            events = watch.reader.read(MAX_BYTES_PER_TICK)
+            events = watch.reader.read_columns(MAX_BYTES_PER_TICK)
             watch.state = fold(watch.state, events)
             watch.size = size
             if len(events) and size > MAX_BYTES_PER_TICK:
