@@ -83,6 +83,7 @@ def speed(data: Path, scratch: Path) -> None:
     print(f"| engine, photographs from its {setup.loader.num_workers} loaders ({form}) | {per_s['engine']:,.0f} | | |")
     print(f"| the same network and optimiser on random tensors | {per_s['synthetic']:,.0f} | **{against['synthetic']:.3f}** | 0.95 |")
     print(f"| plain float32 loop, channels first, on random tensors | {per_s['plain']:,.0f} | **{against['plain']:.2f}** | 2 |")
+    print(f"\n{_timeline(setup.folder)}")
     print(f"\nFirst epoch, which decodes: {STEPS * BATCH / first:,.0f} images/s. Waiting for data in the last report: {waited:.1%}.")
     print(f"Medians of {ROUNDS} rounds of {STEPS} steps. Peak {torch.cuda.max_memory_allocated() / 1e9:.1f} GB.")
 
@@ -309,6 +310,14 @@ def _events(folder) -> list[dict]:
 
 def _last(folder, kind: str) -> dict:
     return [event for event in _events(folder) if event["event"] == kind][-1]
+
+
+def _timeline(folder) -> str:
+    """How long after its beginning the session came where, in words."""
+    events = _events(folder)
+    told = [(e["t"], e["phase"]) for e in events if e["event"] == "PhaseStarted"]
+    told.append((next(e["t"] for e in events if e["event"] == "StepsReported"), "first steps reported"))
+    return "Seconds from the start: " + ", ".join(f"{words} {t - events[0]['t']:.1f}" for t, words in told)
 
 
 def _wait_for_checkpoint(runs: Path, count: int, process: subprocess.Popen) -> None:

@@ -45,8 +45,7 @@ class Flow:
             [p for name in stage.parameter_names if (p := parameters[name]).requires_grad and p.grad is not None]
             for stage in self._network.stages
         ]
-        gradients = [_norm([p.grad for p in mine]) for mine in self._weights]
-        self._norms = torch.stack(gradients).tolist()
+        self._norms = _read([_norm([p.grad for p in mine]) for mine in self._weights])
         self._before = [[p.detach().clone() for p in mine] for mine in self._weights]
         self._cost = time.perf_counter() - start
 
@@ -56,7 +55,8 @@ class Flow:
         with torch.no_grad():
             moved = [_norm([p - old for p, old in zip(*pair, strict=True)]) for pair in zip(self._weights, self._before, strict=True)]
             sizes = [_norm(old) for old in self._before]
-            ratios = (torch.stack(moved) / torch.stack(sizes).clamp(min=1e-12)).tolist()
+            figures = _read([*moved, *sizes])
+        ratios = [move / max(size, 1e-12) for move, size in zip(figures[: len(moved)], figures[len(moved) :], strict=True)]
         self._before = []
         self._plan_next(step, self._cost + time.perf_counter() - start)
         return tuple(float(f"{n:.4g}") for n in self._norms), tuple(float(f"{r:.4g}") for r in ratios)
@@ -82,8 +82,14 @@ class Flow:
         self._next_at = now + LEAST_S
 
 
+def _read(figures: list[torch.Tensor]) -> list[float]:
+    """What they are, with one wait for the device instead of one for each."""
+    device = next((figure.device for figure in figures if figure.device.type != "cpu"), torch.device("cpu"))
+    return torch.stack([figure.to(device, non_blocking=True) for figure in figures]).tolist()
+
+
 def _norm(tensors: Sequence[torch.Tensor]) -> torch.Tensor:
     """The length of all of them as one vector; 0 of none."""
     if not tensors:
         return torch.zeros(())
-    return torch.linalg.vector_norm(torch.stack(torch._foreach_norm(list(tensors)))).float().cpu()
+    return torch.linalg.vector_norm(torch.stack(torch._foreach_norm(list(tensors)))).float()

@@ -12,6 +12,7 @@ import contextlib
 import mmap
 import multiprocessing
 import os
+import sys
 import tempfile
 import time
 from collections import deque
@@ -367,6 +368,17 @@ def _make_shared(num_bytes: int) -> tuple[str, mmap.mmap]:
     raise AssertionError
 
 
+def import_without_torch() -> None:
+    """Load albumentations, which loads torch for a conversion that no worker needs: 105 MB and 1.0 s a process instead of 584 MB and 3.4 s."""
+    if "torch" in sys.modules:
+        return
+    sys.modules["torch"] = None  # type: ignore[assignment]  # an import of it fails, and albumentations goes on without
+    try:
+        import albumentations  # noqa: F401
+    finally:
+        del sys.modules["torch"]
+
+
 def _serve(pipe: connection.Connection, source: Source, cache_bytes: int, path: str, shape: tuple[int, ...], num_workers: int) -> None:
     """A worker's life: it ends when the engine closes the pipe or dies."""
     import signal
@@ -376,6 +388,7 @@ def _serve(pipe: connection.Connection, source: Source, cache_bytes: int, path: 
     import cv2
 
     cv2.setNumThreads(1)
+    import_without_torch()
     with open(path, "r+b") as f:
         shared = mmap.mmap(f.fileno(), 0)
     slots = np.frombuffer(shared, np.uint8).reshape(shape)

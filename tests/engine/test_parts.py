@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import dataclasses
 import os
+import subprocess
+import sys
 
 import numpy as np
 import pytest
@@ -77,6 +79,13 @@ def test_batches_are_the_same_with_any_number_of_workers_with_or_without_memory(
     for (images_a, indices_a), (images_b, indices_b) in zip(here, workers, strict=True):
         assert np.array_equal(images_a, images_b) and np.array_equal(indices_a, indices_b)
     assert 2 not in np.concatenate([indices for _, indices in here]), "the broken image is replaced"
+
+
+def test_a_loader_process_never_loads_torch():
+    code = (
+        "from studio.engine.loader import import_without_torch as load; load(); import albumentations, sys; print('torch' in sys.modules)"
+    )
+    assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.strip() == "False"
 
 
 def test_loader_processes_say_that_the_whole_folder_is_gone(tmp_path):
