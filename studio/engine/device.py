@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import platform
 
+import numpy as np
 import torch
 
 from studio.core.problem import BadInput, error
@@ -61,6 +62,20 @@ def _cpu_model() -> str:
             return next((line.partition(":")[2].strip() for line in f if line.startswith("model name")), platform.processor())
     except OSError:
         return platform.processor()
+
+
+def to_device(values: np.ndarray | torch.Tensor, device: torch.device) -> torch.Tensor:
+    """On the device, without waiting for it: a GPU fetches it from a pinned copy while the program goes on."""
+    tensor = torch.as_tensor(values)
+    return tensor.pin_memory().to(device, non_blocking=True) if device.type == "cuda" else tensor.to(device)
+
+
+def synchronise(device: torch.device) -> None:
+    """Wait until the device has done all it was given."""
+    if device.type == "cuda":
+        torch.cuda.synchronize(device)
+    elif device.type == "mps":
+        torch.mps.synchronize()
 
 
 def seed_draws(seed: int, device: torch.device) -> None:

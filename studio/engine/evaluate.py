@@ -14,6 +14,7 @@ import torch
 from torch import nn
 
 from studio.core.file import write_atomically
+from studio.engine.device import synchronise, to_device
 from studio.engine.loader import Batch
 
 
@@ -65,15 +66,19 @@ def answer(
                 continue
             logits = forward(module, batch).float()
             shown = batch.indices >= 0
-            target = torch.as_tensor(labels[np.maximum(batch.indices, 0)], device=logits.device)
-            losses.append(nn.functional.cross_entropy(logits, target, reduction="none").cpu().numpy()[shown])
-            probabilities.append(logits.softmax(1).cpu().numpy()[shown])
+            target = to_device(labels[np.maximum(batch.indices, 0)], logits.device)
+            # a GPU is not waited for: what it gives is on its way while the next batch is loaded
+            losses.append((nn.functional.cross_entropy(logits, target, reduction="none").to("cpu", non_blocking=True), shown))
+            probabilities.append((logits.softmax(1).to("cpu", non_blocking=True), shown))
             indices.append(batch.indices[shown])
             between()
+        if indices:
+            synchronise(logits.device)
     if not indices:
         return Answers(np.empty(0, np.int64), np.empty(0, np.int64), np.empty((0, 0), np.float32), np.empty(0, np.float32))
     all_indices = np.concatenate(indices)
-    return Answers(all_indices, labels[all_indices], np.concatenate(probabilities), np.concatenate(losses))
+    rows = (np.concatenate([part.numpy()[shown] for part, shown in parts]) for parts in (probabilities, losses))
+    return Answers(all_indices, labels[all_indices], *rows)
 
 
 def joined(parts: Sequence[Answers]) -> Answers:

@@ -12,8 +12,9 @@ import time
 import torch
 from torch import nn
 
+from studio.engine.device import synchronise
 from studio.engine.folding import Folding
-from studio.engine.precision import Precision, candidates, synchronise
+from studio.engine.precision import Precision, candidates
 
 TRIAL_BATCH = 4
 TRIALS = 3

@@ -22,7 +22,7 @@ from studio.core.rng import step_seed
 from studio.engine.average import Average
 from studio.engine.checkpoint import find_checkpoint, optimiser_tensors, save_checkpoint, state_sha256
 from studio.engine.control import StopAsked
-from studio.engine.device import seed_draws
+from studio.engine.device import seed_draws, to_device
 from studio.engine.evaluate import Answers, Scores, answer, joined, score, scores_json, write_results
 from studio.engine.failure import LossNotFinite, NoReadableImages
 from studio.engine.loader import Batch
@@ -98,8 +98,10 @@ def train_epoch(s: Setup) -> None:
             raise OutOfMemory from exc
         p.step += 1
         p.step_in_epoch += 1
-        if steps.is_due() or p.step_in_epoch == s.steps_per_epoch:
+        if p.step_in_epoch == s.steps_per_epoch:
             steps.report()
+        elif steps.is_due():
+            steps.report_arrived()
         s.reporter.system(s.device)
         s.control.is_save_wanted |= time.monotonic() - last_saved > save_every_s(s)
         s.control.poll()
@@ -281,7 +283,9 @@ def train_step(s: Setup, batches: Iterable[Batch]) -> Step:
         if is_sampled:
             s.flow.begin()
         trained = [weight for group in s.optimiser.param_groups for weight in group["params"] if weight.grad is not None]
-        step.norm = torch.nn.utils.clip_grad_norm_(trained, s.experiment.optimiser.clip_norm or float("inf")).detach()
+        step.norm = torch.nn.utils.get_total_norm([weight.grad for weight in trained])
+        if s.experiment.optimiser.clip_norm:
+            torch.nn.utils.clip_grads_with_norm_(trained, s.experiment.optimiser.clip_norm, step.norm)
         if not s.scaler.is_enabled():  # the fp16 scaler leaves out steps with infinite gradients by itself
             _refuse_if_not_finite(s, step.loss() + step.norm)
     s.scaler.step(s.optimiser)
@@ -296,7 +300,7 @@ def train_step(s: Setup, batches: Iterable[Batch]) -> Step:
 def _add_gradient(s: Setup, batch: Batch, num_images: int) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
     """Add the share of one batch among `num_images`, in even parts where the whole does not fit into memory; returns (labels_N, of blended
     images those with the larger share, losses_N without smoothing, logits_NC)."""
-    labels_N = torch.from_numpy(s.labels[batch.indices]).to(s.device, non_blocking=True)
+    labels_N = to_device(s.labels[batch.indices], s.device)
     inputs, smoothing = s.inputs(batch), s.experiment.training.label_smoothing
     num_parts = -(-len(inputs) // s.micro_batch) if s.micro_batch else 1
     logits, losses, stop = [], [], 0
@@ -316,12 +320,15 @@ def _add_gradient(s: Setup, batch: Batch, num_images: int) -> tuple[torch.Tensor
 def _whole_or_not_at_all(s: Setup) -> Iterator[None]:
     """A step that breaks off leaves nothing behind, since training may go on without it: batch norm has counted its images already."""
     changing = [buffer for part in s.network.module.modules() if part.training for buffer in part.buffers(recurse=False)]
-    before = [buffer.clone() for buffer in changing]
+    kinds = {dtype: [buffer for buffer in changing if buffer.dtype == dtype] for dtype in {buffer.dtype for buffer in changing}}
+    before = {dtype: [torch.empty_like(buffer) for buffer in buffers] for dtype, buffers in kinds.items()}
+    for dtype, buffers in kinds.items():  # one kernel for all of a kind: ResNet-50 has 159 of them
+        torch._foreach_copy_(before[dtype], buffers)
     try:
         yield
     except BaseException:
-        for buffer, value in zip(changing, before, strict=True):
-            buffer.copy_(value)
+        for dtype, buffers in kinds.items():
+            torch._foreach_copy_(buffers, before[dtype])
         s.optimiser.zero_grad(set_to_none=True)
         raise
 
@@ -345,7 +352,7 @@ def scored_module(s: Setup) -> nn.Module:
 def _refuse_if_not_finite(s: Setup, figure: torch.Tensor) -> None:
     """See to it that a step whose loss or gradient is no number is never applied.
 
-    On a GPU without waiting for it where the optimiser is fused: it skips the update while `found_inf` is set, and it stays set until the next
+    On a GPU without waiting for it where the optimiser is fused: it skips the update while `found_inf` is set, and it stays set until a
     report finds the loss and ends the run. Elsewhere looking is free.
     """
     must_know = s.experiment.training.not_finite == "lower the rate"  # leaving out one step means to know of it before the next

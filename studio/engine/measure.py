@@ -12,9 +12,9 @@ from torch import nn
 from studio.catalog.backbones import build_model
 from studio.catalog.optimisers import build_optimiser
 from studio.core.experiment import Experiment
-from studio.engine.device import choose_device, device_name
+from studio.engine.device import choose_device, device_name, synchronise
 from studio.engine.network import frozen_as_asked
-from studio.engine.precision import choose_precision, synchronise
+from studio.engine.precision import choose_precision
 
 SECONDS = 2.0
 MAX_BATCH = 16  # on the processor: the time per image hardly depends on it, the wait does

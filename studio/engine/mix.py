@@ -14,6 +14,7 @@ from torch.nn.functional import cross_entropy
 
 from studio.core.experiment import Augment
 from studio.core.rng import mix_draws
+from studio.engine.device import to_device
 
 
 @dataclass(frozen=True)
@@ -30,7 +31,7 @@ class Mix:
 
     def images(self, images_NCHW: torch.Tensor) -> torch.Tensor:
         """The blended images, on the same device and in the same layout."""
-        others = images_NCHW[torch.from_numpy(self.partners_N).to(images_NCHW.device)]
+        others = images_NCHW[to_device(self.partners_N, images_NCHW.device)]
         if self.box is None:
             return images_NCHW.mul(self.share).add_(others, alpha=1 - self.share)
         top, left, bottom, right = self.box
@@ -54,7 +55,7 @@ class Mix:
         return self.share * cross_entropy(logits_NC, labels_N, **options) + (1 - self.share) * cross_entropy(logits_NC, others_N, **options)
 
     def others(self, labels_N: torch.Tensor) -> torch.Tensor:
-        return labels_N[torch.from_numpy(self.partners_N).to(labels_N.device)]
+        return labels_N[to_device(self.partners_N, labels_N.device)]
 
     def main_labels(self, labels_N: torch.Tensor) -> torch.Tensor:
         """The label with the larger share of each image."""

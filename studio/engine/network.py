@@ -20,6 +20,7 @@ from studio.core.problem import BadInput, errors_in
 from studio.core.rng import init_seed
 from studio.core.run_folder import RunFolder
 from studio.dataset.dataset import Dataset
+from studio.engine.device import to_device
 from studio.engine.freezing import Plan, apply_modes, apply_plan, is_still, layer_problems, make_plan, require_training
 from studio.engine.start_run import TakenOver, take_over
 
@@ -160,11 +161,7 @@ class Normaliser:
 
     def __call__(self, images_NHWC: np.ndarray | torch.Tensor) -> torch.Tensor:
         """uint8[N, H, W, 3] -> float32[N, 3, H, W] on the device."""
-        images = torch.as_tensor(images_NHWC)
-        if self._device.type == "cuda":
-            images = images.pin_memory().to(self._device, non_blocking=True)
-        else:
-            images = images.to(self._device)
+        images = to_device(images_NHWC, self._device)
         floats = images.permute(0, 3, 1, 2).to(torch.float32, memory_format=self._format)
         return floats.mul_(self._scale).add_(self._shift)
 

@@ -20,10 +20,10 @@ from studio.core.file import write_atomically
 from studio.core.place import cache_dir
 from studio.core.problem import BadInput, error
 from studio.engine.depthwise import depthwise_layers, fast_backward, use_fast_backward
-from studio.engine.device import device_key
+from studio.engine.device import device_key, synchronise
 from studio.engine.network import Network
 
-PROBE_BATCH = 4
+PROBE_BATCH = {"cpu": 4, "cuda": 32, "mps": 8}  # a GPU is not kept busy by less
 PROBE_SECONDS = 1.2  # for all candidates together; a network that takes four times as long for its first passes is judged by them
 HOPELESS = 5.0  # times the fastest: no other backward pass makes up for that
 NEVER_BELOW = 0.98  # of the speed of a plain loop
@@ -60,7 +60,7 @@ def candidates(asked: str, device: torch.device) -> list[Precision]:
         has_bf16 = torch.cuda.is_bf16_supported(including_emulation=False)
         if asked == "bf16" and not has_bf16:
             raise BadInput(error("training.precision", "This GPU does not compute in bf16. Set the precision to auto or fp16."))
-        names = [asked] if asked != "auto" else ["bf16" if has_bf16 else "fp16"]
+        names = [asked] if asked != "auto" else ["bf16" if has_bf16 else "fp16", "fp32"]
         return [Precision(n, layout) for n in names for layout in (True, False)]
     if asked == "fp16" and device.type == "cpu":
         raise BadInput(error("training.precision", "fp16 needs a GPU. Set the precision to auto, fp32 or bf16."))
@@ -91,7 +91,7 @@ def choose_precision(network: Network, experiment: Experiment, device: torch.dev
     remembered = _read_verdicts()
     if key in remembered and Precision(**remembered[key]) in options:
         return Precision(**remembered[key])
-    times = measure(network, options, experiment.model.input_size, device)
+    times = _measured(network, options, experiment, device)
     verdict = judge(options, times)
     with contextlib.suppress(OSError):
         write_atomically(_verdicts_path(), json.dumps(remembered | {key: asdict(verdict)}, indent=1).encode())
@@ -107,14 +107,29 @@ def judge(options: list[Precision], times: dict[Precision, float]) -> Precision:
     return next(option for option in options if times[option] <= most)
 
 
-def measure(network: Network, options: list[Precision], input_size: int, device: torch.device) -> dict[Precision, float]:
-    """Seconds of one forward and backward pass of a batch of `PROBE_BATCH`, per candidate."""
+def _measured(network: Network, options: list[Precision], experiment: Experiment, device: torch.device) -> dict[Precision, float]:
+    """As `measure`, with fewer images where those of a trial do not fit into the memory of a GPU."""
+    count = min(PROBE_BATCH[device.type], max(4, experiment.training.batch_size))
+    while True:
+        try:
+            return measure(network, options, experiment.model.input_size, device, count)
+        except torch.OutOfMemoryError:
+            if count <= 2:
+                raise
+        count //= 2
+        torch.cuda.empty_cache()
+
+
+def measure(
+    network: Network, options: list[Precision], input_size: int, device: torch.device, num_images: int = 0
+) -> dict[Precision, float]:
+    """Seconds of one forward and backward pass of a small batch, per candidate."""
     trial = replace(network, module=copy.deepcopy(network.module).to(device))
     trial.train_mode()
     times: dict[Precision, float] = {}
     cuda = [device] if device.type == "cuda" else []
     with torch.random.fork_rng(devices=cuda):
-        images = torch.rand(PROBE_BATCH, 3, input_size, input_size, device=device)
+        images = torch.rand(num_images or PROBE_BATCH[device.type], 3, input_size, input_size, device=device)
         start = time.perf_counter()
         first: dict[Precision, float] = {}
         for option in options:  # also prepares the kernels
@@ -122,7 +137,10 @@ def measure(network: Network, options: list[Precision], input_size: int, device:
             is_hopeless = option.fast_depthwise and without is not None and without > HOPELESS * min(first.values())
             first[option] = float("inf") if is_hopeless else _pass_seconds(trial.module, images, option, device)
         options = [option for option in options if first[option] < float("inf")]
-        if time.perf_counter() - start > 4 * PROBE_SECONDS:
+        if device.type == "cuda":
+            start = time.perf_counter()  # the first passes tried out kernels: they say nothing
+            first = {option: float("inf") for option in first}
+        elif time.perf_counter() - start > 4 * PROBE_SECONDS:
             return first
         while not times or time.perf_counter() - start < PROBE_SECONDS:
             for option in options:  # in turn, so that a busy moment of the machine hits all alike
@@ -149,16 +167,8 @@ def _pass_seconds(module: nn.Module, images_NCHW: torch.Tensor, option: Precisio
     return seconds
 
 
-def synchronise(device: torch.device) -> None:
-    """Wait until the device has done all it was given."""
-    if device.type == "cuda":
-        torch.cuda.synchronize(device)
-    elif device.type == "mps":
-        torch.mps.synchronize()
-
-
 def _verdicts_path():
-    return cache_dir() / "precision-3.json"
+    return cache_dir() / "precision-4.json"
 
 
 def _read_verdicts() -> dict[str, dict]:

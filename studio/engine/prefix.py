@@ -20,6 +20,7 @@ from studio.core.place import cache_dir
 from studio.core.rng import sample_seed
 from studio.engine.checkpoint import state_sha256
 from studio.engine.cut import Cut, find_cut
+from studio.engine.device import to_device
 from studio.engine.feature_cache import CacheSize, FeatureCache, cache_key, content_hash, make_room, row_name
 from studio.engine.folding import Folding
 from studio.engine.loader import Batch, Loader, Request
@@ -233,7 +234,7 @@ class Prefix:
     def rest(self, module: nn.Module, features: torch.Tensor, device: torch.device) -> torch.Tensor:
         """logits_NC of the network or of a module made alike."""
         cut = self._cut if module is self._network.module else self._cut.on(module)
-        return cut.rest(features.to(device, non_blocking=True))
+        return cut.rest(features if features.device == device else to_device(features, device))
 
     def close(self) -> None:
         """Let go of the cache; what is in the user's cache folder stays for later runs."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
 
 import numpy as np
 import torch
@@ -66,8 +67,27 @@ class Step:
         return torch.stack([loss, num_correct.to(loss.dtype), self.norm.to(loss.device, loss.dtype)])
 
 
+@dataclass(frozen=True)
+class _Sent:
+    """Steps whose figures are on their way from the device, and there when `arrived` says so."""
+
+    first_step: int
+    figures: list[torch.Tensor]  # each [steps, 3], on the CPU: mean loss, number correct, gradient norm
+    arrived: torch.cuda.Event | None
+    sizes: list[int]
+    rates: list[float]
+    tally: Tally
+    waited_s: float
+
+    def then(self, later: _Sent) -> _Sent:
+        self.tally.add(later.tally)
+        lists = self.figures + later.figures, later.arrived, self.sizes + later.sizes, self.rates + later.rates
+        return _Sent(self.first_step, *lists, self.tally, self.waited_s + later.waited_s)
+
+
 class StepBuffer:
-    """Collects what the steps of one epoch gave. Reading figures from a GPU waits for it; this does so once per report."""
+    """Collects what the steps of one epoch gave, and reports it. A GPU is never kept waiting for that: figures are sent for at one report and
+    read at the next, when the steps in between keep it busy. So it is also never more than two reports behind."""
 
     def __init__(self, setup):
         self._s = setup
@@ -77,7 +97,9 @@ class StepBuffer:
         self._last: tuple[Batch, torch.Tensor, torch.Tensor] | None = None
         self._waited_s = 0.0
         self._tally = Tally()
-        self._reported_at = time.perf_counter()
+        self._sent: _Sent | None = None
+        self._done: torch.cuda.Event | None = None  # when the device has done the last step
+        self._sent_at = self._reported_at = time.perf_counter()
 
     def timed(self, batches: Iterable[Batch]) -> Iterator[Batch]:
         """The batches, with the time spent waiting for them booked. When no more can be had, the steps so far are reported first."""
@@ -89,7 +111,8 @@ class StepBuffer:
             except (DataGone, NoReadableImages, StopAsked, WorkerDied):
                 self.report()  # so that the numbers are complete when the run is saved here
                 raise
-            self._waited_s += time.perf_counter() - start
+            if self._done is None or self._done.query():  # while a GPU still computes, nothing waits for the batch
+                self._waited_s += time.perf_counter() - start
             if batch is None:
                 return
             yield batch
@@ -100,41 +123,71 @@ class StepBuffer:
         self._rates.append(step.rate)
         self._last = step.last
         self._tally.add(step.tally)
+        if self._s.device.type == "cuda":
+            self._done = self._done or torch.cuda.Event()
+            self._done.record()
         self._s.reporter.unreadable({self._s.ids[i]: reason for i, reason in step.refused.items()})
 
     def is_due(self) -> bool:
-        return time.perf_counter() - self._reported_at >= STEPS_EVERY_S
+        return time.perf_counter() - self._sent_at >= STEPS_EVERY_S
 
     def restart_clock(self) -> None:
         """Leave the time since the last report out of all figures."""
-        self._reported_at, self._waited_s = time.perf_counter(), 0.0
+        self._sent_at = self._reported_at = time.perf_counter()
+        self._waited_s = 0.0
 
     def report(self) -> None:
-        """Book and tell the steps since the last report. Raises LossNotFinite; nothing of the bad step on is booked or told."""
+        """Book and tell all steps since the last report. Raises LossNotFinite; nothing of the bad step on is booked or told."""
+        sent = self._send()
+        self._book(self._sent.then(sent) if self._sent and sent else self._sent or sent)
+        self._sent = None
+
+    def report_arrived(self) -> None:
+        """As `report`, on a GPU without the steps since the last call, which it has not done yet."""
+        if self._s.device.type != "cuda":
+            return self.report()
+        self._book(self._sent)
+        self._sent = self._send()
+
+    def _send(self) -> _Sent | None:
         if not self._figures:
+            return None
+        figures, arrived = torch.stack(self._figures).to("cpu", non_blocking=True), None
+        if self._s.device.type == "cuda":
+            arrived = torch.cuda.Event()
+            arrived.record()
+        first_step = self._s.progress.step - len(self._figures)
+        sent = _Sent(first_step, [figures], arrived, self._sizes, self._rates, self._tally, self._waited_s)
+        self._figures, self._sizes, self._rates, self._tally, self._waited_s = [], [], [], Tally(), 0.0
+        self._sent_at = time.perf_counter()
+        return sent
+
+    def _book(self, sent: _Sent | None) -> None:
+        if sent is None:
             return
-        s, p = self._s, self._s.progress
-        figures = torch.stack(self._figures).cpu().numpy().astype(np.float64)  # [steps, 3]
-        first_step = p.step - len(figures)
+        if sent.arrived is not None:
+            sent.arrived.synchronize()
+        s, p, first_step = self._s, self._s.progress, sent.first_step
+        figures = torch.cat(sent.figures).numpy().astype(np.float64)
         bad = ~np.isfinite(figures[:, 0]) if s.scaler.is_enabled() else ~np.isfinite(figures).all(1)
         if bad.any():
             raise LossNotFinite(first_step + int(bad.argmax()))
-        for (loss, num_correct, _), size in zip(figures, self._sizes, strict=True):
+        for (loss, num_correct, _), size in zip(figures, sent.sizes, strict=True):
             p.count_step(float(loss), int(num_correct), size)
         now = time.perf_counter()
         seconds = now - self._reported_at
         p.training_seconds += seconds
         p.epoch_seconds += seconds
-        s.reporter.step = p.step
+        s.reporter.step = first_step + len(figures)
         s.reporter.tell(
             ev.StepsReported(
                 first_step=first_step,
                 losses=tuple(round(float(v), 6) for v in figures[:, 0]),
-                top1s=tuple(round(float(c) / n, 4) for c, n in zip(figures[:, 1], self._sizes, strict=True)),
-                lrs=tuple(self._rates),
+                top1s=tuple(round(float(c) / n, 4) for c, n in zip(figures[:, 1], sent.sizes, strict=True)),
+                lrs=tuple(sent.rates),
                 grad_norms=tuple(round(float(v), 5) for v in figures[:, 2]),
-                images_per_s=round(sum(self._sizes) / seconds, 2),
-                data_wait_fraction=round(min(1.0, self._waited_s / seconds), 4),
+                images_per_s=round(sum(sent.sizes) / seconds, 2),
+                data_wait_fraction=round(min(1.0, sent.waited_s / seconds), 4),
             )
         )
         if found := s.gradients.look(first_step, figures[:, 2].tolist()):
@@ -146,9 +199,8 @@ class StepBuffer:
             )
         if s.reporter.wants_samples(SAMPLES_OF_FEATURES_EVERY_S if self._last[0].features is not None else SAMPLES_EVERY_S):
             self._report_samples()
-        s.feeding.after_steps(self._tally, sum(self._sizes), seconds, self._waited_s)
-        self._figures, self._sizes, self._rates, self._tally = [], [], [], Tally()
-        self._reported_at, self._waited_s = now, 0.0
+        s.feeding.after_steps(sent.tally, sum(sent.sizes), seconds, sent.waited_s)
+        self._reported_at = now
 
     def _report_samples(self) -> None:
         batch, losses_N, logits_NC = self._last

@@ -400,14 +400,14 @@ def _first_gradient(folder: RunFolder, filling: int) -> tuple[float, list[torch.
     from studio.engine import loop
 
     _fill_memory(filling)
-    setup, seen, real = _prepared(folder), [], torch.nn.utils.clip_grad_norm_
+    setup, seen, real = _prepared(folder), [], torch.nn.utils.get_total_norm
 
-    def watched(weights, *arguments):
-        seen.extend(weight.grad.clone() for weight in weights)
-        return real(weights, *arguments)
+    def watched(gradients):
+        seen.extend(gradient.clone() for gradient in gradients)
+        return real(gradients)
 
     with pytest.MonkeyPatch.context() as patch, setup.loader:
-        patch.setattr(torch.nn.utils, "clip_grad_norm_", watched)
+        patch.setattr(torch.nn.utils, "get_total_norm", watched)
         patch.setattr(loop, "tell_flow", lambda s: None)  # the journal is closed
         step = loop.train_step(setup, islice(_first_batch(setup), 1))
     return float(step.norm), seen
