@@ -1,7 +1,7 @@
 """Peak memory of training at batch 64: the engine against a plain float32 loop, and what the engine says before its first step.
 
 Each side is a process of its own that runs three steps and then reads its peak from the system. The prediction is what the process held before,
-and what `measure_step` adds to it.
+and what `step_memory` adds to it; resident memory holds what libraries keep besides, so benchmarks.estimates is the exact comparison.
 """
 
 from __future__ import annotations
@@ -80,7 +80,7 @@ def _engine(source: str, name: str, data: str) -> dict:
     from studio.core.run_folder import create_run
     from studio.engine.control import Control
     from studio.engine.loop import train_step
-    from studio.engine.memory import measure_step
+    from studio.engine.memory import step_memory
     from studio.engine.plan import training_requests
     from studio.engine.reporter import Reporter
     from studio.engine.setup import prepare
@@ -95,7 +95,7 @@ def _engine(source: str, name: str, data: str) -> dict:
         control = Control(folder.commands_path)
         s = prepare(folder, folder.experiment(), control, Reporter(folder, control), None)
         s.network.train_mode()
-        need = measure_step(s.network.module, s.prefix.probe(), lambda: s.precision.autocast(s.device), s.experiment)
+        need = step_memory(s.network, s.precision.name, s.experiment)
         before = psutil.Process().memory_info().rss
         batches = s.loader.batches(training_requests(0, 0, len(s.parts["train"]), BATCH))
         for _ in range(STEPS):

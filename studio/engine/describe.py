@@ -11,7 +11,7 @@ import torch
 from studio.catalog.backbones import Built, backbone_info, build_model
 from studio.catalog.backbones.describe import StageDescription, describe
 from studio.core.experiment import Model, Optimiser, Training, parse_experiment
-from studio.engine.footprint import Trace, estimate_memory, trace_memory
+from studio.engine.footprint import Trace, estimate_memory, num_bytes_of, trace_memory
 from studio.engine.freezing import Plan, has_statistics, make_plan, still_tensors
 from studio.engine.network import Network, frozen_as_asked
 from studio.engine.work import stage_work
@@ -23,7 +23,6 @@ class _Shapes:
 
     built: Built
     stages: tuple[StageDescription, ...]
-    trace: Trace
     work: tuple[int, ...]  # multiply-adds per image and stage
 
 
@@ -34,6 +33,7 @@ def describe_model(model: Model, training: Training, optimiser: Optimiser, num_c
     freeze line, with the stages before it frozen from the start. Buffers of the libraries come on top: 0.3 to 1 GB on a GPU.
     """
     shapes = shapes_of(model, num_classes)
+    trace = _trace(_asked(model), num_classes, num_bytes_of(training.precision))
     spec = parse_experiment({"model": model.model_dump(), "training": training.model_dump(), "optimiser": optimiser.model_dump()})
     network = frozen_as_asked(shapes.built.module, shapes.built.stages, spec)
     stages = [
@@ -73,11 +73,11 @@ def describe_model(model: Model, training: Training, optimiser: Optimiser, num_c
         "num_classes": num_classes,
         "num_frozen_buffers": sum(network.module.get_buffer(name).numel() for name in buffers if name in still),
         "num_moving_buffers": sum(network.module.get_buffer(name).numel() for name in buffers if name not in still),
-        "memory": estimate_memory(shapes.trace, last.trainable, training, optimiser),
+        "memory": estimate_memory(trace, last.trainable, training, optimiser),
         "stops": [
             {
                 "num_trainable": sum(stage["num_parameters"] for stage in stages[boundary:]),
-                "memory": estimate_memory(shapes.trace, _names(shapes.built.stages[boundary:]), training, optimiser),
+                "memory": estimate_memory(trace, _names(shapes.built.stages[boundary:]), training, optimiser),
                 "seconds_per_image": None,
             }
             for boundary in range(len(stages))
@@ -104,8 +104,12 @@ def _norm_values(network: Network) -> list[int]:
 
 def shapes_of(model: Model, num_classes: int) -> _Shapes:
     """The network of `model` without values, kept for the next question. Raises BadInput."""
-    fields = {"source", "backbone", "cut", "head", "dropout", "input_size"}
-    return _shapes(model.model_dump_json(include=fields), num_classes)
+    return _shapes(_asked(model), num_classes)
+
+
+def _asked(model: Model) -> str:
+    """What decides the shapes."""
+    return model.model_dump_json(include={"source", "backbone", "cut", "head", "dropout", "input_size"})
 
 
 @lru_cache(maxsize=8)
@@ -115,4 +119,10 @@ def _shapes(asked: str, num_classes: int) -> _Shapes:
     stages = tuple(describe(built, model.input_size))
     size = model.input_size
     work = stage_work(built.module, built.stages, torch.empty(1, 3, size, size, device="meta"))
-    return _Shapes(built, stages, trace_memory(built.module, size), tuple(work))
+    return _Shapes(built, stages, tuple(work))
+
+
+@lru_cache(maxsize=16)
+def _trace(asked: str, num_classes: int, width: int) -> Trace:
+    built = _shapes(asked, num_classes).built
+    return trace_memory(built.module, built.input_size, width)

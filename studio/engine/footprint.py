@@ -2,16 +2,19 @@
 
 torch itself says what it saves for the backward pass (saved-tensor hooks), tensor by tensor; storages that are saved twice count once.
 The backward pass is then followed layer by layer: saved tensors go, gradients of weights come, and the gradients of the layer at hand
-are there. The largest sum is the peak, or that of the optimiser's update where it is larger.
+are there. The largest sum is the peak, or that of the optimiser's update where it is larger. The window asks before a run and the run
+before its first step; both ask here. What is estimated is what torch's allocator gives out; the process is larger by its libraries.
 """
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Collection
 from dataclasses import dataclass
 
 import torch
 from torch import nn
+from torch.nn import functional
 from torch.overrides import TorchFunctionMode
 
 from studio.catalog.optimisers import kind_of
@@ -23,7 +26,7 @@ _IMAGES = 2  # batch norm needs two
 
 @dataclass(frozen=True)
 class Layer:
-    """In numbers per image: `saved` for the backward pass, `passing` in and out. `parameters` are names with their sizes."""
+    """In bytes per image: `saved` for the backward pass, `passing` in and out. `parameters` are names with their sizes."""
 
     parameters: tuple[tuple[str, int], ...]
     saved: float
@@ -37,12 +40,19 @@ class Trace:
     layers: tuple[Layer, ...]
     num_values: int  # parameters and buffers
     image: int  # values of one image
+    width: int = 4  # bytes of a value in the number format that it was traced in
 
 
-def trace_memory(module: nn.Module, input_size: int) -> Trace:
-    """Of a module on the meta device; it is left as it was."""
+def num_bytes_of(precision: str) -> int:
+    """Of a value in this number format; "auto" means half precision on a GPU."""
+    return _BYTES.get(precision, 2 if torch.cuda.is_available() else 4)
+
+
+def trace_memory(module: nn.Module, input_size: int, width: int = 4) -> Trace:
+    """Of a module on the meta device, which is left as it was. `width` 2: as under autocast, layer by layer."""
     names = {id(p): (name, p.numel()) for name, p in module.named_parameters()}
-    known = {t.untyped_storage()._cdata for t in (*module.parameters(), *module.buffers())}
+    images = torch.empty(_IMAGES, 3, input_size, input_size, device="meta")
+    known = {t.untyped_storage()._cdata for t in (*module.parameters(), *module.buffers(), images)}
     kept: list = []
     layers: list[Layer] = []
     saved = 0.0
@@ -54,14 +64,14 @@ def trace_memory(module: nn.Module, input_size: int) -> Trace:
         if key not in known and not isinstance(tensor, nn.Parameter):
             known.add(key)
             kept.append(storage)  # so that no other storage takes its place
-            saved += storage.nbytes() / 4
+            saved += storage.nbytes()
         return tensor
 
     def leave(part, inputs, output) -> None:
         nonlocal saved
         tensors = [t for t in (*inputs, output) if isinstance(t, torch.Tensor)]
         mine = tuple(names[id(p)] for p in part.parameters(recurse=False))
-        layers.append(Layer(mine, saved / _IMAGES, sum(t.numel() for t in tensors) / _IMAGES))
+        layers.append(Layer(mine, saved / _IMAGES, sum(t.numel() * t.element_size() for t in tensors) / _IMAGES))
         saved = 0.0
 
     wanted = [p.requires_grad for p in module.parameters()]
@@ -69,8 +79,8 @@ def trace_memory(module: nn.Module, input_size: int) -> Trace:
     handles = [m.register_forward_hook(leave) for m in module.modules() if not any(m.children()) or any(True for _ in m.parameters(False))]
     try:
         module.train().requires_grad_(True)
-        with torch.enable_grad(), _FusedAttention(), torch.autograd.graph.saved_tensors_hooks(pack, lambda t: t):
-            module(torch.empty(_IMAGES, 3, input_size, input_size, device="meta"))
+        with torch.enable_grad(), _AsOnDevice(width < 4, known, kept), torch.autograd.graph.saved_tensors_hooks(pack, lambda t: t):
+            module(images)
     finally:
         for handle in handles:
             handle.remove()
@@ -80,7 +90,17 @@ def trace_memory(module: nn.Module, input_size: int) -> Trace:
             part.training = is_training
     layers.append(Layer((), saved / _IMAGES, 0.0))
     total = sum(t.numel() for t in (*module.parameters(), *module.buffers()))
-    return Trace(tuple(layers), total, 3 * input_size**2)
+    return Trace(tuple(layers), total, 3 * input_size**2, width)
+
+
+def without_values(module: nn.Module) -> nn.Module:
+    """A copy of a module on the meta device, which takes no memory."""
+    memo: dict[int, object] = {id(p): nn.Parameter(p.detach().to("meta"), requires_grad=p.requires_grad) for p in module.parameters()}
+    memo |= {id(b): b.detach().to("meta") for b in module.buffers()}
+    made = copy.deepcopy(module, memo)
+    for part in made.modules():
+        part.__dict__.pop("_conv_forward", None)  # engine.depthwise saves what torch saves, and asks for autocast
+    return made
 
 
 class _Attention(torch.autograd.Function):
@@ -88,7 +108,8 @@ class _Attention(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx, query, key, value):
-        out = query.new_empty(*query.shape[:-1], value.shape[-1])
+        batch, *heads, length, _ = query.shape  # the answer lies in memory so that the heads can be joined without a copy
+        out = query.new_empty(batch, length, *heads, value.shape[-1]).movedim(1, -2)
         ctx.save_for_backward(query, key, value, out)
         return out
 
@@ -97,19 +118,59 @@ class _Attention(torch.autograd.Function):
         raise NotImplementedError("shapes only")
 
 
-class _FusedAttention(TorchFunctionMode):
-    """Without values torch takes the plain road through attention; devices take the fused one."""
+_HALVED = {
+    functional.linear, functional.conv1d, functional.conv2d, functional.conv3d, functional.conv_transpose2d, torch.matmul, torch.bmm,
+    torch.mm, torch.addmm, torch.baddbmm, torch.Tensor.matmul, torch.Tensor.__matmul__, torch.Tensor.bmm,
+}  # fmt: skip
+_WIDENED = {functional.layer_norm, functional.group_norm, functional.softmax, torch.softmax, torch.Tensor.softmax}
+
+
+class _AsOnDevice(TorchFunctionMode):
+    """What devices do and the meta device does not: attention is fused, and under autocast products are computed in half precision,
+    normalisations over features in full (https://docs.pytorch.org/docs/stable/amp.html, op reference)."""
+
+    def __init__(self, is_half: bool, known: set[int], kept: list):
+        super().__init__()
+        self._is_half, self._known, self._kept = is_half, known, kept
 
     def __torch_function__(self, func, types, args=(), kwargs=None):
-        if func is torch.nn.functional.scaled_dot_product_attention:
-            return _Attention.apply(*args[:3])
-        return func(*args, **(kwargs or {}))
+        kwargs = kwargs or {}
+        if func is functional.scaled_dot_product_attention:
+            return _Attention.apply(*self._cast(args[:3], torch.bfloat16))
+        if func is functional.multi_head_attention_forward and args[0] is args[1] is args[2] and not kwargs.get("need_weights", True):
+            return self._self_attention(*args, **kwargs)
+        if func in _HALVED:
+            args, kwargs = self._cast(args, torch.bfloat16), dict(zip(kwargs, self._cast(kwargs.values(), torch.bfloat16), strict=True))
+        elif func in _WIDENED:
+            args = self._cast(args, torch.float32)
+        return func(*args, **kwargs)
+
+    def _cast(self, values, dtype: torch.dtype) -> tuple:
+        return tuple(self._cast_one(v, dtype) if isinstance(v, torch.Tensor) and v.is_floating_point() else v for v in values)
+
+    def _cast_one(self, tensor: torch.Tensor, dtype: torch.dtype) -> torch.Tensor:
+        if not self._is_half or tensor.dtype == dtype:
+            return tensor
+        made = tensor.to(dtype)
+        if isinstance(tensor, nn.Parameter):  # counted with the weights: it does not grow with the batch
+            self._known.add(made.untyped_storage()._cdata)
+            self._kept.append(made.untyped_storage())
+        return made
+
+    def _self_attention(self, inputs_LNC, _k, _v, _width, num_heads, in_weight, in_bias, _bk, _bv, _zero, _p, out_weight, out_bias, **_):
+        """nn.MultiheadAttention of one tensor with itself, in the steps and copies that torch takes."""
+        length, count, width = inputs_LNC.shape
+        projected = functional.linear(*self._cast((inputs_LNC, in_weight, in_bias), torch.bfloat16))
+        parts = projected.unflatten(-1, (3, width)).movedim(-2, 0).contiguous()
+        heads = [part.view(length, count * num_heads, width // num_heads).transpose(0, 1) for part in parts.unbind()]
+        joined = _Attention.apply(*heads).transpose(0, 1).contiguous().view(length, count, width)
+        return functional.linear(*self._cast((joined, out_weight, out_bias), torch.bfloat16)), None
 
 
 def estimate_memory(trace: Trace, trainable: Collection[str], training: Training, optimiser: Optimiser) -> dict[str, int]:
     """Bytes at the peak of a step, by use: weights, gradients, optimiser, activations, batch."""
-    width = _BYTES.get(training.precision, 2 if torch.cuda.is_available() else 4)
-    batch = training.batch_size
+    width = num_bytes_of(training.precision)
+    scale = training.batch_size * width / trace.width
     start = next((i for i, layer in enumerate(trace.layers) if any(name in trainable for name, _ in layer.parameters)), len(trace.layers))
     own = [sum(size for name, size in layer.parameters if name in trainable) for layer in trace.layers]
     passing = max((layer.passing for layer in trace.layers[:start]), default=0.0)
@@ -119,9 +180,9 @@ def estimate_memory(trace: Trace, trainable: Collection[str], training: Training
     for i in range(len(trace.layers) - 1, start - 1, -1):
         gradients += own[i]
         now = (left + trace.layers[i].passing, gradients)
-        peak = max(peak, now, key=lambda p: width * batch * p[0] + 4 * p[1])
+        peak = max(peak, now, key=lambda p: scale * p[0] + 4 * p[1])
         left -= saved[i]
-    if 4 * gradients > width * batch * peak[0] + 4 * peak[1]:
+    if 4 * gradients > scale * peak[0] + 4 * peak[1]:
         peak = (0.0, gradients)  # at the update, when activations are gone
     values = kind_of(optimiser.kind).num_values
     cast = sum(own) * width if width < 4 else 0  # weights in half precision are kept for the backward pass
@@ -129,6 +190,6 @@ def estimate_memory(trace: Trace, trainable: Collection[str], training: Training
         "weights": 4 * trace.num_values + (4 * trace.num_values if optimiser.ema_decay else 0) + cast,
         "gradients": 4 * peak[1],
         "optimiser": 4 * values * sum(own),
-        "activations": round(width * batch * peak[0]),
-        "batch": 4 * trace.image * batch,
+        "activations": round(scale * peak[0]),
+        "batch": 4 * trace.image * training.batch_size,
     }

@@ -26,7 +26,7 @@ from studio.engine.device import seed_draws, to_device
 from studio.engine.evaluate import Answers, Scores, answer, joined, score, scores_json, write_results
 from studio.engine.failure import LossNotFinite, NoReadableImages
 from studio.engine.loader import Batch
-from studio.engine.memory import ROOM, OutOfMemory, advice, free_bytes, is_out_of_memory, measure_step
+from studio.engine.memory import ROOM, OutOfMemory, advice, free_bytes, is_out_of_memory, step_memory
 from studio.engine.mix import draw_mix, mixed_loss
 from studio.engine.plan import evaluation_requests, images_of_step, training_requests
 from studio.engine.prefix import chunk_size
@@ -156,10 +156,8 @@ def fit_memory(s: Setup) -> str:
     """Find out what a step will need, where other stages train than before, and take smaller parts where that is more than there is; in words."""
     if s.prefix.trains_from_cache or s.fitted_for == s.network.is_frozen:
         return ""
-    s.fitted_for, pictures, size = s.network.is_frozen, s.prefix.probe(), s.asked.training.batch_size
-    if len(pictures) == 0:
-        return ""
-    need = measure_step(s.network.module, pictures, lambda: s.precision.autocast(s.device), s.experiment)
+    s.fitted_for, size = s.network.is_frozen, s.asked.training.batch_size
+    need = step_memory(s.network, s.precision.name, s.experiment)
     share = -(-size // s.ranks.count)
     now, free = min(s.micro_batch or share, share), free_bytes(s.device)
     fits = need.fitting(now, int(ROOM * free))

@@ -1,7 +1,6 @@
 """Fitting a run into memory: the peak of a step is known before the first one, and a step that fails all the same goes in smaller parts.
 
-What a step needs on top of the weights is found with two pictures: the network runs forward once, and every tensor that autograd keeps for the
-backward pass is counted. Kept tensors grow with the batch, gradients and the optimiser's memory do not.
+The peak is the same estimate that the window shows, engine.footprint, for the plan of the epoch and the number format of the run.
 """
 
 from __future__ import annotations
@@ -13,10 +12,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
-from torch import nn
 
-from studio.catalog.optimisers import kind_of
-from studio.core.experiment import Experiment
+from studio.core.experiment import Experiment, Optimiser, Training
+from studio.engine.footprint import Trace, estimate_memory, num_bytes_of, trace_memory, without_values
+from studio.engine.network import Network
 
 ROOM = 0.9  # of the free memory is planned with
 
@@ -44,14 +43,17 @@ def let_go(exc: BaseException | None) -> None:
 
 @dataclass(frozen=True)
 class StepMemory:
-    """Bytes of a training step on top of what the process (the device) holds before the first one."""
+    """What a training step of a run needs on top of what the process (the device) holds before the first one."""
 
-    fixed: int  # gradients and the optimiser's memory of what trains
-    per_image: int  # pictures, and what is kept for the backward pass
-    passing: int  # per image, the two largest tensors on their way: they exist only for moments
+    trace: Trace
+    trainable: frozenset[str]
+    training: Training  # with the precision that was chosen
+    optimiser: Optimiser
 
     def peak(self, num_images: int) -> int:
-        return self.fixed + num_images * (self.per_image + self.passing)
+        """Bytes with so many images at once, the weights left out."""
+        found = estimate_memory(self.trace, self.trainable, self.training.model_copy(update={"batch_size": num_images}), self.optimiser)
+        return found["gradients"] + found["optimiser"] + found["activations"] + found["batch"]
 
     def fitting(self, batch_size: int, room: int) -> int:
         """The largest even part of the batch that fits; 1 where none does."""
@@ -61,45 +63,11 @@ class StepMemory:
         return size
 
 
-def measure_step(module: nn.Module, images_NCHW: torch.Tensor, autocast, experiment: Experiment) -> StepMemory:
-    """Needs the module in the mode it trains in, and at least two pictures. Statistics and random state are put back."""
-    buffers = [buffer.clone() for buffer in module.buffers()]
-    weights = {p.untyped_storage().data_ptr() for p in module.parameters()}
-    seen: set[int] = set()
-    kept_bytes, largest = 0, [0, 0]
-    alive: list[torch.Tensor] = []  # so that no other tensor takes a counted one's place
-
-    def pack(tensor: torch.Tensor) -> torch.Tensor:
-        nonlocal kept_bytes
-        storage = tensor.untyped_storage()
-        if storage.data_ptr() not in seen and storage.data_ptr() not in weights:
-            seen.add(storage.data_ptr())
-            alive.append(tensor)
-            kept_bytes += storage.nbytes()
-        return tensor
-
-    def watch(_module, _inputs, output) -> None:
-        if isinstance(output, torch.Tensor):
-            largest.append(output.untyped_storage().nbytes())
-
-    handles = [m.register_forward_hook(watch) for m in module.modules() if not any(m.children())]
-    try:
-        devices = [images_NCHW.device] if images_NCHW.is_cuda else []
-        with torch.random.fork_rng(devices=devices), torch.autograd.graph.saved_tensors_hooks(pack, lambda tensor: tensor), autocast():
-            module(images_NCHW)
-    finally:
-        for handle in handles:
-            handle.remove()
-        with torch.no_grad():
-            for buffer, value in zip(module.buffers(), buffers, strict=True):
-                buffer.copy_(value)
-    trained = sum(p.numel() * p.element_size() for p in module.parameters() if p.requires_grad)
-    count = len(images_NCHW)
-    return StepMemory(
-        fixed=trained * (1 + kind_of(experiment.optimiser.kind).num_values),
-        per_image=(kept_bytes + images_NCHW.numel() * images_NCHW.element_size()) // count,
-        passing=sum(sorted(largest)[-2:]) // count,
-    )
+def step_memory(network: Network, precision: str, experiment: Experiment) -> StepMemory:
+    """Of the plan as it stands, in the number format that was chosen. The module may be on any device; it is left as it was."""
+    training = experiment.training.model_copy(update={"precision": precision})
+    trace = trace_memory(without_values(network.module), experiment.model.input_size, num_bytes_of(precision))
+    return StepMemory(trace, network.plan.trainable, training, experiment.optimiser)
 
 
 def free_bytes(device: torch.device) -> int:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
-
 import pytest
 import torch
 from engine_runs import metrics, of_kind, small_run, train_here
@@ -12,7 +10,8 @@ from safetensors.torch import load_file
 from studio.core import event as ev
 from studio.core.experiment import Experiment
 from studio.engine.checkpoint import find_checkpoint
-from studio.engine.memory import StepMemory, is_out_of_memory, measure_step
+from studio.engine.describe import describe_model
+from studio.engine.memory import is_out_of_memory, step_memory
 from studio.engine.network import build_network
 from studio.engine.setup import Setup
 
@@ -70,25 +69,51 @@ def test_a_single_image_that_does_not_fit_ends_the_run_with_a_sentence(tmp_path,
     assert not is_out_of_memory(RuntimeError("shapes differ")) and not is_out_of_memory(KeyError("out of memory"))
 
 
-def test_what_a_step_keeps_is_counted_and_nothing_changes_by_it():
-    experiment = Experiment().changed({"model.source": "timm", "model.backbone": "test_resnet", "model.pretrained": False, "model.input_size": 64, "model.train_stages": -1})  # fmt: skip
-    network = build_network(experiment, 3)
-    network.train_mode()
+def tiny_network(**values):
+    asked = {
+        "model.source": "timm",
+        "model.backbone": "test_resnet",
+        "model.pretrained": False,
+        "model.input_size": 64,
+        "model.train_stages": -1,
+    }
+    experiment = Experiment().changed(asked | values)
+    return build_network(experiment, 3), experiment
+
+
+def test_the_run_and_the_window_estimate_a_step_alike_and_nothing_changes_by_it():
+    network, experiment = tiny_network()
     before = {name: tensor.clone() for name, tensor in network.module.state_dict().items()}
-    found, double = (
-        measure_step(network.module, torch.randn(n, 3, size, size), contextlib.nullcontext, experiment) for n, size in ((2, 64), (4, 128))
-    )
-    assert 3.5 < double.per_image / found.per_image < 4.5  # four times the pixels; per image, whatever the batch
-    num_weights = sum(p.numel() for p in network.module.parameters())
-    assert found.fixed == 4 * num_weights * 3  # gradients, and the two values of AdamW
+    need = step_memory(network, "fp32", experiment)
+    told = describe_model(experiment.model, experiment.training.model_copy(update={"precision": "fp32"}), experiment.optimiser, 3)["memory"]
+    assert need.peak(experiment.training.batch_size) == sum(told.values()) - told["weights"]
     assert all(torch.equal(tensor, before[name]) for name, tensor in network.module.state_dict().items())
-    network.set_epoch(0, experiment.changed({"model.train_stages": 0}).model)
-    network.train_mode()
-    frozen = measure_step(network.module, torch.randn(2, 3, 64, 64), contextlib.nullcontext, experiment)
-    assert frozen.per_image < found.per_image / 4
+    assert all(p.device.type == "cpu" for p in network.module.parameters())
+    per_image = need.peak(1001) - need.peak(1000)
+    head, asked = tiny_network(**{"model.train_stages": 0})
+    frozen = step_memory(head, "fp32", asked)
+    assert frozen.peak(1001) - frozen.peak(1000) < per_image / 3
+    half = step_memory(network, "bf16", experiment)
+    assert 0.4 * per_image < half.peak(1001) - half.peak(1000) < 0.75 * per_image
+
+
+@pytest.mark.parametrize(("source", "name", "values"), [
+    ("timm", "test_resnet", {}), ("timm", "test_vit", {"model.input_size": 160}), ("timm", "test_convnext", {"model.train_stages": 1}),
+])  # fmt: skip
+def test_the_estimate_is_within_15_per_cent_of_what_the_allocator_gives_out(source, name, values):
+    from benchmarks.estimates import allocated_peak, training
+
+    experiment = Experiment().changed({
+        "model.source": source, "model.backbone": name, "model.pretrained": False, "model.train_stages": -1, "model.input_size": 128,
+        "training.batch_size": 64, "training.precision": "fp32",
+    } | values)  # fmt: skip
+    told = sum(describe_model(experiment.model, experiment.training, experiment.optimiser, 10)["memory"].values())
+    peak = allocated_peak(lambda: training(experiment, 64, experiment.model.input_size))
+    assert abs(told / peak - 1) < 0.15, f"{told / 1e6:.1f} MB told, {peak / 1e6:.1f} MB taken"
 
 
 def test_the_largest_even_part_that_fits_is_found():
-    memory = StepMemory(fixed=100, per_image=9, passing=1)
-    assert memory.peak(32) == 420
-    assert [memory.fitting(32, room) for room in (420, 419, 180, 5)] == [32, 16, 8, 1]
+    network, experiment = tiny_network()
+    need = step_memory(network, "fp32", experiment)
+    assert [need.fitting(32, need.peak(n)) for n in (32, 31, 16, 8)] == [32, 16, 16, 8]
+    assert need.fitting(32, 5) == 1
