@@ -23,6 +23,7 @@ MODULES = (
     "evaluation",
     "memory",
     "augment",
+    "resampling",
     "long_run",
     "kill",
     "runs",

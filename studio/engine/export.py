@@ -199,7 +199,7 @@ from PIL import Image, ImageOps
 {usage}
 
 def view(path, size={size}, crop={crop!r}):
-    """The picture as the network sees it: upright, RGB on white, centre square, resized by area averaging. uint8[size, size, 3]"""
+    """The picture as the network sees it: upright, RGB on white, centre square, resized as in training. uint8[size, size, 3]"""
     picture = ImageOps.exif_transpose(Image.open(path)).convert("RGBA")
     picture = Image.alpha_composite(Image.new("RGBA", picture.size, "white"), picture).convert("RGB")
     pixels = np.asarray(picture)
@@ -207,7 +207,7 @@ def view(path, size={size}, crop={crop!r}):
     side = max(1, round(min(height, width) * crop))
     top, left = (height - side) // 2, (width - side) // 2
     square = np.ascontiguousarray(pixels[top : top + side, left : left + side])
-    how = cv2.INTER_AREA if side >= size else cv2.INTER_{enlarge}
+    how = cv2.INTER_{enlarge} if side < size else cv2.INTER_LINEAR if side < 2 * size else cv2.INTER_AREA
     return square if side == size else cv2.resize(square, (size, size), interpolation=how)
 
 

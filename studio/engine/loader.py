@@ -23,7 +23,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from studio.catalog.augments import Tally, build_pipeline, evaluation_view, shrink_to_working_size
+from studio.catalog.augments import RULE, Pipeline, Tally, build_pipeline, evaluation_view, shrink_to_working_size
 from studio.core.experiment import Augment
 from studio.dataset.decoded import DecodedCache, content_of
 from studio.dataset.image import ImageRefused, decode, read_bytes
@@ -61,6 +61,7 @@ class Request:
 
     indices: tuple[int, ...]
     seeds: tuple[int, ...] | None = None
+    augment: Augment | None = None  # for this batch instead of the source's
 
 
 @dataclass
@@ -81,7 +82,8 @@ class ImageReader:
     def __init__(self, source: Source, cache_bytes: int, num_readers: int = 1):
         self._source = source
         self._decoded = DecodedCache(source.decoded_folder, num_writers=num_readers) if source.decoded_folder else None
-        self._pipeline = None
+        self._pipeline: Pipeline | None = None
+        self._augment: Augment | None = None  # what the pipeline does
         self._kept: dict[tuple[int, bool], np.ndarray] = {}
         self._room = cache_bytes
         self._refused: set[int] = set()
@@ -98,6 +100,13 @@ class ImageReader:
         """What augmentation has done since the last call."""
         return self._pipeline.take_tally() if self._pipeline else Tally()
 
+    def use(self, augment: Augment | None) -> None:
+        """Vary training images so from now on; None for what the source says."""
+        augment = augment or self._source.augment
+        if self._augment is not augment and self._augment != augment:
+            self._pipeline = build_pipeline(augment, self._source.input_size)
+        self._augment = augment
+
     def view(self, index: int, seed: int | None) -> tuple[np.ndarray | None, int]:
         """The picture of a sample, and the index of the sample it really shows: the next readable one for a training image."""
         num = self._source.num_trained
@@ -109,7 +118,6 @@ class ImageReader:
                 continue
             if seed is None:
                 return image, shown
-            self._pipeline = self._pipeline or build_pipeline(self._source.augment, self._source.input_size)
             return self._pipeline(image, seed), shown
         if seed is not None:
             raise NoReadableImages("training")
@@ -158,7 +166,7 @@ class ImageReader:
 
 def decoded_view(input_size: int, max_megapixels: float, evaluation: tuple[str, float] | None) -> str:
     """How a kept picture was reduced: to working size, or for evaluation with (interpolation, crop fraction)."""
-    return f"{input_size} {max_megapixels:g} {evaluation or 'working'}"
+    return f"{RULE} {input_size} {max_megapixels:g} {evaluation or 'working'}"
 
 
 def _stamp(path: str) -> tuple[int, int] | None:
@@ -214,6 +222,8 @@ class Loader:
 
 def _fill(reader: ImageReader, images_NHWC: np.ndarray, request: Request, rows: Iterable[int]) -> list[int]:
     shown = []
+    if request.seeds:
+        reader.use(request.augment)
     for row in rows:
         image, index = reader.view(request.indices[row], request.seeds[row] if request.seeds else None)
         if image is not None:

@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from torch import nn
 
-from studio.catalog.augments import cached_views, is_still
+from studio.catalog.augments import RULE, cached_views, is_still
 from studio.catalog.backbones import backbone_info
 from studio.catalog.optimisers import build_optimiser
 from studio.core.edit import Edit, edited, in_force
@@ -258,6 +258,7 @@ def cache_plan(experiment: Experiment, paths: tuple[str, ...], view: dict, preci
     training = experiment.training
     origin = {
         "view": view,
+        "resizing": RULE,
         "largest": experiment.data.max_megapixels,
         "precision": asdict(precision),
         "device": device_key(device),

@@ -12,7 +12,7 @@ import pytest
 import torch
 from engine_runs import SMALL, small_run
 
-from studio.catalog.augments import PRESETS, build_pipeline, evaluation_view, shrink_to_working_size
+from studio.catalog.augments import PRESETS, Pipeline, build_pipeline, evaluation_view, shrink_to_working_size
 from studio.core.experiment import Augment, Experiment
 from studio.core.file import write_atomically
 from studio.core.problem import BadInput
@@ -55,6 +55,18 @@ def test_the_evaluation_view_is_the_centre_and_averages_when_it_shrinks():
     view = evaluation_view(stripes, 64)
     assert view.shape == (64, 64, 3) and abs(int(view.mean()) - 127) < 3 and view.std() < 5
     assert evaluation_view(np.zeros((1, 60_000, 3), np.uint8), 32).shape == (32, 32, 3)
+
+
+@pytest.mark.parametrize("shape", [(90, 90), (60, 75), (32, 48)])
+def test_a_random_crop_of_everything_is_resized_as_the_evaluation_view_is(shape):
+    """One way to resize for training, validation and export."""
+    photo = np.random.default_rng(1).integers(0, 256, (*shape, 3), dtype=np.uint8)
+    side = min(shape)
+    centre = photo[(shape[0] - side) // 2 :, (shape[1] - side) // 2 :][:side, :side]
+    crop = TransformSpec(
+        name="RandomResizedCrop", params={"scale": (1.0, 1.0), "ratio": (1.0, 1.0), "interpolation": 2, "area_for_downscale": "image"}
+    )
+    np.testing.assert_array_equal(Pipeline((crop,), 48)(centre, 3), evaluation_view(photo, 48))
 
 
 def _source(folder, num_trained: int, **more) -> Source:

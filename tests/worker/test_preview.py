@@ -2,15 +2,11 @@
 
 from __future__ import annotations
 
-import random
-
 import numpy as np
 import pytest
 
-from studio.catalog.augments import PRESETS
-from studio.catalog.augments.catalog import COMPOSITIONS, catalog
 from studio.core.experiment import Experiment, TransformSpec
-from studio.core.rng import epoch_order, sample_seed
+from studio.core.rng import epoch_order
 from studio.supervise.worker import Worker
 from tests.builders import build_dataset
 from tests.worker.conftest import Asker
@@ -44,45 +40,6 @@ def spec_of(**values) -> Experiment:
 
 def subjects_of(paths, indices, epoch: int = 0) -> list[dict]:
     return [{"path": paths[i], "index": i, "epoch": epoch} for i in indices]
-
-
-def random_pipelines(count: int) -> list[tuple[TransformSpec, ...]]:
-    """Of one to three steps, every transform of the catalogue among them."""
-    draws = random.Random(5)
-    names = [name for name in catalog() if name not in (*COMPOSITIONS, "PiecewiseAffine", "Superpixels")]
-    found = []
-    for number in range(count):
-        chosen = [names[number % len(names)], *draws.sample(names, draws.randint(0, 2))]
-        steps = [TransformSpec(name=name, p=draws.choice((0.5, 0.9, 1.0))) for name in chosen]
-        if number % 10 == 0:
-            steps.append(TransformSpec(name="OneOf", p=0.8, of=(TransformSpec(name="Blur"), TransformSpec(name="GaussNoise"))))
-        found.append(tuple(steps))
-    return found
-
-
-@pytest.mark.parametrize("num_workers", [0, 1, 2])
-def test_tiles_are_the_pictures_of_the_training_loader_for_every_preset_and_200_pipelines(preview, photos, num_workers):
-    """That any number of workers gives the same batches is tested beside the loader; here both sides meet for every step of the catalogue."""
-    from studio.engine.loader import Loader, Request, Source
-
-    paths, _ = photos
-    specs = [spec_of(augment__preset=preset.key) for preset in PRESETS]
-    pipelines = random_pipelines(200)
-    specs += [spec_of(augment__preset="custom", augment__transforms=steps) for steps in pipelines]
-    if num_workers:  # starting processes takes seconds: half of all steps at once in one long pipeline
-        every = [TransformSpec(name=n, p=0.7) for n in catalog() if n not in (*COMPOSITIONS, "PiecewiseAffine", "Superpixels")]
-        specs = [spec_of(augment__preset="custom", augment__transforms=tuple(every[num_workers - 1 :: 2]))]
-    for number, spec in enumerate(specs):
-        indices = (number % 8, (number + 3) % 8)
-        shown, parts = preview.parts("tiles", experiment=spec.model_dump(mode="json"), subjects=subjects_of(paths, indices, epoch=number))
-        assert shown["count"] == 2
-        source = Source(paths, spec.augment, SIZE, "bicubic", 0.875, 80.0, len(paths), cache_bytes=1 << 20)
-        with Loader(source, 2, num_workers) as loader:
-            batch = next(iter(loader.batches([Request(indices, tuple(sample_seed(11, number, i) for i in indices))])))
-            for part, picture in zip(parts, batch.images_NHWC, strict=True):
-                np.testing.assert_array_equal(pixels(part["image"]), picture, str(spec.augment))
-            failed = {drawn["name"] for part in parts for drawn in part["drawn"] if drawn["failure"]}
-            assert failed == {name for name, _ in batch.tally.failures}
 
 
 def test_a_blended_batch_is_the_one_that_training_sees(preview, photos):

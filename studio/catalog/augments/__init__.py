@@ -7,11 +7,11 @@ from __future__ import annotations
 
 from studio.catalog.augments.pipeline import Applied, Pipeline, Tally
 from studio.catalog.augments.preset import PRESETS, Preset, TransformDescription, pipeline_of, preset_of
-from studio.catalog.augments.view import evaluation_view, shrink_to_working_size
+from studio.catalog.augments.view import RULE, evaluation_view, shrink_to_working_size
 from studio.core.experiment import Augment, Experiment
 
 __all__ = [
-    "Applied", "PRESETS", "Pipeline", "Preset", "Tally", "TransformDescription", "build_pipeline", "cached_views", "evaluation_view", "is_still",
+    "Applied", "PRESETS", "Pipeline", "Preset", "RULE", "Tally", "TransformDescription", "build_pipeline", "cached_views", "evaluation_view", "is_still",
     "pipeline_of", "preset_of", "shrink_to_working_size", "views_gain",
 ]  # fmt: skip
 

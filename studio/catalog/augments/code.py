@@ -67,8 +67,10 @@ def pipeline_code(steps: tuple[TransformSpec, ...], input_size: int) -> str:
         seen[step.name] = number + 1
         if step in active and step.is_on and step.p > 0:
             lines.append(f'    ("{step.name} {number}", {step.p!r}, {_call(step, input_size, 1.0)}),\n')
-    constants = [f"{name} = {getattr(view, name)!r}" for name in ("SPARED_FACTOR", "WORKING_FACTOR", "LEAST_SIDE", "LONGEST_SIDE")]
-    functions = [view.shrink_to_working_size, view.grow_to_least_size, view.centre_view, view.resize]
+    constants = [
+        f"{name} = {getattr(view, name)!r}" for name in ("SPARED_FACTOR", "WORKING_FACTOR", "COVERED", "LEAST_SIDE", "LONGEST_SIDE")
+    ]
+    functions = [view.shrink_to_working_size, view.grow_to_least_size, view.centre_view, view.resize, view.resized_crop]
     parts = [_HEAD.format(input_size=input_size, more=", and torchvision" if has_policy else ""), "\n".join(constants) + "\n"]
     parts += ["\n" + inspect.getsource(function) for function in functions]
     if has_policy:
@@ -89,4 +91,5 @@ def _call(step: TransformSpec, input_size: int, p: float) -> str:
         more = "".join(f", {name}={value!r}" for name, value in step.params.items())
         return f"A.{step.name}([{children}]{more}, p={p!r})"
     given = completed(step.name, step.params, input_size)
-    return f"A.{step.name}({''.join(f'{name}={value!r}, ' for name, value in given.items())}p={p!r})"
+    made = "resized_crop(A.RandomResizedCrop)" if step.name == "RandomResizedCrop" else f"A.{step.name}"
+    return f"{made}({''.join(f'{name}={value!r}, ' for name, value in given.items())}p={p!r})"

@@ -7,6 +7,7 @@ others as they are, which is what makes two previews comparable.
 
 from __future__ import annotations
 
+import functools
 import random
 import re
 import time
@@ -19,7 +20,7 @@ from studio.catalog.augments.catalog import COMPOSITIONS
 from studio.catalog.augments.check import step_problems
 from studio.catalog.augments.default import completed
 from studio.catalog.augments.policy import POLICIES, build_policy
-from studio.catalog.augments.view import centre_view, grow_to_least_size, shrink_to_working_size
+from studio.catalog.augments.view import centre_view, grow_to_least_size, resized_crop, shrink_to_working_size
 from studio.core.experiment import TransformSpec
 from studio.core.problem import BadInput, error
 
@@ -110,7 +111,7 @@ class Pipeline:
             if spec.p < 1 and draws.random() >= spec.p:
                 continue
             start = time.perf_counter()
-            transform.set_random_state(np.random.default_rng((seed, key)), draws)
+            transform.set_random_state(_LateGenerator(seed, key), draws)
             try:
                 made = transform(image=image, force_apply=True)["image"]
                 _check(made)
@@ -127,6 +128,20 @@ class Pipeline:
         if image.shape[:2] != (self.input_size, self.input_size):
             image = centre_view(image, self.input_size)
         return np.ascontiguousarray(image)
+
+
+class _LateGenerator:
+    """`numpy.random.default_rng((seed, key))`, made when a step first draws from it: most do not, and making it costs a tenth of a crop."""
+
+    def __init__(self, seed: int, key: int):
+        self._seed, self._made = (seed, key), None
+
+    def __getattr__(self, name: str) -> Any:
+        if self._made is None:
+            import numpy as np
+
+            self._made = np.random.default_rng(self._seed)
+        return getattr(self._made, name)
 
 
 def _build(spec: TransformSpec, input_size: int, field: str, p: float):
@@ -147,14 +162,19 @@ def _build(spec: TransformSpec, input_size: int, field: str, p: float):
             return getattr(alb, name)(children, **spec.params, p=p)
         given = completed(name, spec.params, input_size) | ({} if name in _NOT_STRICT else {"strict": True})
         if name not in _WARNING:
-            return _cls(alb, name)(**given, p=p)
+            return _cls(name)(**given, p=p)
         with warnings.catch_warnings(action="ignore"):
-            return _cls(alb, name)(**given, p=p)
+            return _cls(name)(**given, p=p)
     except (ValueError, TypeError, KeyError, AttributeError) as exc:
         raise BadInput(error(field, f"{name} cannot be made: {first_words(exc)}.")) from None
 
 
-def _cls(alb, name: str) -> type:
+@functools.cache
+def _cls(name: str) -> type:
+    import albumentations as alb
+
+    if name == "RandomResizedCrop":
+        return resized_crop(alb.RandomResizedCrop)
     if name != "Erasing":
         return getattr(alb, name)
 

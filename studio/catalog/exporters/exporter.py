@@ -35,7 +35,8 @@ class Exportable:
         side = "the shorter side" if self.crop_fraction == 1 else f"{self.crop_fraction:g} of the shorter side"
         return (
             f"Upright (EXIF applied), RGB, transparency over white; the centre square of {side}; "
-            f"resized to {self.input_size} x {self.input_size} by area averaging when shrinking, {self.interpolation} when enlarging; "
+            f"resized to {self.input_size} x {self.input_size} by cv2's linear filter when shrinking to more than half, "
+            f"by area averaging when shrinking further, {self.interpolation} when enlarging; "
             f"divided by 255; minus mean {list(self.mean)}, divided by std {list(self.std)} per channel."
         )
 
