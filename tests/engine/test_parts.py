@@ -13,7 +13,7 @@ import torch
 from engine_runs import SMALL, small_run
 
 from studio.catalog.augments import PRESETS, Pipeline, build_pipeline, evaluation_view, shrink_to_working_size
-from studio.core.experiment import Augment, Experiment
+from studio.core.experiment import Augment, Experiment, TransformSpec
 from studio.core.file import write_atomically
 from studio.core.problem import BadInput
 from studio.dataset.dataset import Dataset
