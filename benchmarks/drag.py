@@ -38,7 +38,7 @@ def main() -> None:
         costs = {"the peak of the default plan": _drag(app, page, {})}
         costs["the thaw of a stage"] = _drag_thaw(app, page)
         costs["the peak of 10,000,000 steps with 10,000 restarts"] = _drag(app, page, HEAVY, steps_per_epoch=1000)
-        _close(app, window)
+        close_window(app, window)
     makes = _make_all()
     print("## Dragging a handle of the schedule, from mouse move to painted plot\n")
     print(f"{MOVES} moves, {HZ} a second, window of {SIZE_PX[0]} x {SIZE_PX[1]} pixels, six stages.\n")
@@ -76,7 +76,7 @@ def _open_window(home: Path):
     return window.page("schedule"), window
 
 
-def _close(app, window) -> None:
+def close_window(app, window) -> None:
     """While the application lives: widgets that are left for the end of the interpreter crash it now and then."""
     from PySide6.QtCore import QEvent
 

@@ -41,12 +41,15 @@ class Mix:
 
     def pictures(self, images_NHWC: np.ndarray, count: int) -> np.ndarray:
         """The first `count` blended pictures for people: uint8[count, H, W, 3]."""
-        own, others = images_NHWC[:count], images_NHWC[self.partners_N[:count]]
+        return self.of_pair(images_NHWC[:count], images_NHWC[self.partners_N[:count]])
+
+    def of_pair(self, own: np.ndarray, other: np.ndarray) -> np.ndarray:
+        """Pictures blended with those of their partners, for people: uint8[..., H, W, 3]."""
         if self.box is None:
-            return np.rint(own * np.float32(self.share) + others * np.float32(1 - self.share)).astype(np.uint8)
+            return np.rint(own * np.float32(self.share) + other * np.float32(1 - self.share)).astype(np.uint8)
         top, left, bottom, right = self.box
         made = own.copy()
-        made[:, top:bottom, left:right] = others[:, top:bottom, left:right]
+        made[..., top:bottom, left:right, :] = other[..., top:bottom, left:right, :]
         return made
 
     def loss(self, logits_NC: torch.Tensor, labels_N: torch.Tensor, rows: slice = slice(None), **options) -> torch.Tensor:

@@ -4,19 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from studio.core.batch_plan import batches_per_epoch, steps_per_epoch
 from studio.core.rng import sample_seed, training_order
 from studio.engine.loader import Request
 
-
-def batches_per_epoch(num_samples: int, batch_size: int) -> int:
-    """Batches in one epoch. A last batch is kept unless it holds one image: batch norm cannot learn from a single one."""
-    whole, rest = divmod(num_samples, batch_size)
-    return whole + (rest > 1 or whole == 0)
-
-
-def steps_per_epoch(num_samples: int, batch_size: int, accumulation: int = 1) -> int:
-    """Optimiser steps in one epoch, each of `accumulation` batches; the last may have fewer."""
-    return -(-batches_per_epoch(num_samples, batch_size) // accumulation)
+__all__ = ["batches_per_epoch", "evaluation_requests", "images_of_step", "steps_per_epoch", "training_requests"]
 
 
 def images_of_step(num_samples: int, batch_size: int, accumulation: int, step: int) -> int:

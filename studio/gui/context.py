@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -40,6 +41,9 @@ class Shell(QObject):
     def go_to(self, page: str, argument: object = None) -> None:
         """Show a page: data, model, augment, schedule, train, results, use. `argument` goes to its show_argument."""
         self.page_requested.emit(page, argument)
+
+
+HAND_OVER_S = 0.001  # a thread that sends or reads waits so long at most for this one; the usual 5 ms are a third of a frame
 
 
 @dataclass(frozen=True)
@@ -86,6 +90,7 @@ def make_context(
     from studio.gui.store import ExperimentStore
     from studio.gui.workers import WorkerClient
 
+    sys.setswitchinterval(HAND_OVER_S)
     settings, store, background = Settings(), ExperimentStore(), Background()
     probe = probe or WorkerClient("probe")
     engines = engines or Engines(background)

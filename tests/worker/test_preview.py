@@ -91,13 +91,13 @@ def test_a_value_that_cannot_be_is_said_on_its_own_tile(preview, photos):
     assert "at least 3" in parts[0]["error"] and "image" in parts[1]
 
 
-def test_the_gallery_shows_transforms_on_the_photo_in_the_asked_size(preview, photos):
+def test_the_gallery_shows_transforms_on_the_photo_no_smaller_than_asked(preview, photos):
     names = ["HorizontalFlip", "CLAHE", "TrivialAugment"]
     result, parts = preview.parts(
-        "gallery", experiment=spec_of().model_dump(mode="json"), subject=subjects_of(photos[0], [1])[0], names=names, size_px=16
+        "gallery", experiment=spec_of().model_dump(mode="json"), subject=subjects_of(photos[0], [1])[0], names=names, size_px=12
     )
     assert result["count"] == 3 and [part["name"] for part in parts] == names
-    assert all(pixels(part["image"]).shape == (16, 16, 3) for part in parts)
+    assert all(pixels(part["image"]).shape == (SIZE // 2, SIZE // 2, 3) for part in parts)
 
 
 def test_a_step_that_cannot_be_done_says_so_on_the_tile_and_a_bad_file_does_not_stop_the_others(preview, photos, tmp_path):
@@ -137,3 +137,44 @@ def test_a_picture_that_cannot_be_read_is_a_sentence(preview, tmp_path):
     error = preview.fail("as_network_sees", experiment={}, image_path=str(tmp_path / "x.png"))
     assert "x.png cannot be shown" in error.sentence and error.trace == ""
     assert "cannot be read" in preview.fail("as_network_sees", experiment={}, image_path=str(tmp_path / "gone.png")).sentence
+
+
+def test_pictures_that_begin_behind_the_unchanged_steps_are_those_of_a_fresh_start(preview, photos):
+    """One step of nine is changed at a time, switched off or moved, as by a hand on the page; then every picture is made anew."""
+    from studio.catalog.augments import Pipeline
+    from studio.dataset.image import read_image
+
+    names = [
+        "RandomResizedCrop",
+        "HorizontalFlip",
+        "Affine",
+        "ColorJitter",
+        "GaussNoise",
+        "CoarseDropout",
+        "GridDropout",
+        "Erasing",
+        "Posterize",
+    ]
+    steps = [TransformSpec(name=name, p=0.7) for name in names]
+    edits = [dict(enumerate(steps))]
+    for number in (8, 3, 0, 5, 5, 7):
+        edits.append(edits[-1] | {number: TransformSpec(name=names[number], p=0.9 - len(edits) / 20)})
+    edits.append(edits[-1] | {2: TransformSpec(name="Affine", is_on=False)})
+    edits.append(edits[-1] | {6: edits[-1][7], 7: edits[-1][6]})
+    for edit in edits:
+        spec = spec_of(augment__preset="custom", augment__transforms=tuple(edit.values()))
+        _, parts = preview.parts("tiles", experiment=spec.model_dump(mode="json"), subjects=subjects_of(photos[0], range(4), epoch=1))
+        fresh = Pipeline(spec.augment.transforms, SIZE)
+        for i, part in enumerate(parts):
+            picture, applied = fresh.traced(read_image(photos[0][i]), sample_seed(11, 1, i))
+            np.testing.assert_array_equal(pixels(part["image"]), picture)
+            assert [(d["step"], d["name"]) for d in part["drawn"]] == [(a.step, a.name) for a in applied]
+
+
+def test_pictures_for_small_tiles_are_the_same_ones_shrunk(preview, photos):
+    asked = {"experiment": spec_of(augment__preset="strong").model_dump(mode="json"), "subjects": subjects_of(photos[0], [0, 1])}
+    _, whole = preview.parts("tiles", **asked)
+    _, small = preview.parts("tiles", **asked, size_px=SIZE // 2)
+    for each, part in zip(whole, small, strict=True):
+        quarters = pixels(each["image"]).reshape(SIZE // 2, 2, SIZE // 2, 2, 3).mean((1, 3))
+        assert np.abs(pixels(part["image"]) - quarters).max() <= 1

@@ -20,6 +20,7 @@ from studio.catalog.augments.catalog import COMPOSITIONS
 from studio.catalog.augments.check import step_problems
 from studio.catalog.augments.default import completed
 from studio.catalog.augments.policy import POLICIES, build_policy
+from studio.catalog.augments.trail import Mark, Trail
 from studio.catalog.augments.view import centre_view, grow_to_least_size, resized_crop, shrink_to_working_size
 from studio.core.experiment import TransformSpec
 from studio.core.problem import BadInput, error
@@ -66,16 +67,18 @@ class Pipeline:
         self.input_size = input_size
         self.tally = Tally()
         self._steps = []
+        self._names: list[tuple[Any, ...]] = []  # what the steps are, in the words of a trail
         seen: dict[str, int] = {}
         for position, spec in enumerate(steps):
             occurrence = seen.get(spec.name, 0)
             seen[spec.name] = occurrence + 1
             if spec.is_on and spec.p > 0:
                 key = zlib.crc32(f"{spec.name} {occurrence}".encode())
-                self._steps.append((position, spec, key, self._step(spec, occurrence, position, kept)))
+                name = (spec.name, occurrence, repr(spec.params), repr(spec.of), input_size)
+                self._steps.append((position, spec, key, self._step(spec, position, name, kept)))
+                self._names.append((position, spec.p, *name))
 
-    def _step(self, spec: TransformSpec, occurrence: int, position: int, kept: dict[Any, Any] | None):
-        name = (spec.name, occurrence, repr(spec.params), repr(spec.of), self.input_size)
+    def _step(self, spec: TransformSpec, position: int, name: tuple[Any, ...], kept: dict[Any, Any] | None):
         made = kept.get(name) if kept else None
         if made is None:
             made = _build(spec, self.input_size, f"augment.transforms.{position}", 1.0)
@@ -86,48 +89,67 @@ class Pipeline:
     def __call__(self, image: np.ndarray, seed: int) -> np.ndarray:
         return self._run(image, seed, None)
 
-    def traced(self, image: np.ndarray, seed: int) -> tuple[np.ndarray, list[Applied]]:
-        """The same picture, and what every step that acted has drawn."""
+    def traced(self, image: np.ndarray, seed: int, trail: Trail | None = None) -> tuple[np.ndarray, list[Applied]]:
+        """The same picture, and what every step that acted has drawn. With the trail of an earlier run of this picture and seed, through
+        whatever pipeline, only what has changed since is done."""
         applied: list[Applied] = []
-        return self._run(image, seed, applied), applied
+        return self._run(image, seed, applied, trail), applied
 
     def take_tally(self) -> Tally:
         """Everything since the last call."""
         found, self.tally = self.tally, Tally()
         return found
 
-    def _run(self, image: np.ndarray, seed: int, applied: list[Applied] | None) -> np.ndarray:
+    def _run(self, image: np.ndarray, seed: int, applied: list[Applied] | None, trail: Trail | None = None) -> np.ndarray:
         import numpy as np
 
-        tally = self.tally
-        tally.num_images += 1
-        image = shrink_to_working_size(image, self.input_size)
-        if self._steps:
-            image = grow_to_least_size(image)
-        if not image.flags.writeable:  # some steps write into what they are given
-            image = image.copy()
-        for position, spec, key, transform in self._steps:
-            draws = random.Random(seed << 32 | key)
-            if spec.p < 1 and draws.random() >= spec.p:
-                continue
-            start = time.perf_counter()
-            transform.set_random_state(_LateGenerator(seed, key), draws)
-            try:
-                made = transform(image=image, force_apply=True)["image"]
-                _check(made)
-            except Exception as exc:  # whatever a step does not like about a picture: the picture goes on without it
-                reason = _reason(exc, image)
-                tally.failures[spec.name, reason] = tally.failures.get((spec.name, reason), 0) + 1
-                if applied is not None:
-                    applied.append(Applied(position, spec.name, {}, reason))
-                continue
-            image = made
-            tally.seconds[spec.name] = tally.seconds.get(spec.name, 0.0) + time.perf_counter() - start
+        self.tally.num_images += 1
+        begun = 0
+        if trail is not None:
+            done = trail.resume(image, seed, self._names)
+            begun = len(done)
             if applied is not None:
-                applied.append(Applied(position, spec.name, _drawn(transform)))
+                applied += [mark.applied for mark in done if mark.applied]
+        if begun:
+            image = done[-1].image.copy()  # some steps write into what they are given
+        else:
+            image = shrink_to_working_size(image, self.input_size)
+            if self._steps:
+                image = grow_to_least_size(image)
+            if not image.flags.writeable:
+                image = image.copy()
+        for number in range(begun, len(self._steps)):
+            start = time.thread_time() if trail is not None else 0.0
+            made, what = self._act(self._steps[number], image, seed, is_traced=applied is not None)
+            if applied is not None and what is not None:
+                applied.append(what)
+            if trail is not None:
+                spent = time.thread_time() - start
+                is_same = what is None and trail.marks  # a failed step may have written into the picture
+                trail.marks.append(Mark(self._names[number], trail.marks[-1].image if is_same else made.copy(), what, spent))
+            image = made
         if image.shape[:2] != (self.input_size, self.input_size):
             image = centre_view(image, self.input_size)
         return np.ascontiguousarray(image)
+
+    def _act(self, step: tuple, image: np.ndarray, seed: int, *, is_traced: bool) -> tuple[np.ndarray, Applied | None]:
+        """The picture behind one step, itself where the step does not act or fails; what it did, where that is asked for."""
+        position, spec, key, transform = step
+        draws = random.Random(seed << 32 | key)
+        if spec.p < 1 and draws.random() >= spec.p:
+            return image, None
+        start = time.perf_counter()
+        transform.set_random_state(_LateGenerator(seed, key), draws)
+        try:
+            made = transform(image=image, force_apply=True)["image"]
+            _check(made)
+        except Exception as exc:  # whatever a step does not like about a picture: the picture goes on without it
+            reason, failures = _reason(exc, image), self.tally.failures
+            failures[spec.name, reason] = failures.get((spec.name, reason), 0) + 1
+            return image, Applied(position, spec.name, {}, reason) if is_traced else None
+        seconds = self.tally.seconds
+        seconds[spec.name] = seconds.get(spec.name, 0.0) + time.perf_counter() - start
+        return made, Applied(position, spec.name, _drawn(transform)) if is_traced else None
 
 
 class _LateGenerator:

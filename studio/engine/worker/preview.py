@@ -8,7 +8,10 @@ from __future__ import annotations
 
 import statistics
 import threading
-import time
+from collections import OrderedDict
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cache, lru_cache
 from typing import Any
 
 import numpy as np
@@ -16,6 +19,7 @@ import numpy as np
 from studio.catalog.augments import Applied, Pipeline, evaluation_view, pipeline_of
 from studio.catalog.augments.catalog import COMPOSITIONS, Param, catalog
 from studio.catalog.augments.check import pipeline_problems
+from studio.catalog.augments.trail import Trail
 from studio.catalog.augments.view import resize
 from studio.core.experiment import Experiment, TransformSpec, parse_experiment, plain_value
 from studio.core.problem import BadInput
@@ -25,9 +29,12 @@ from studio.engine.worker.pictures import whole_picture, working_picture
 from studio.engine.worker.place import openable
 from studio.engine.worker.service import Call, Method
 
+PictureOf = Callable[[str], np.ndarray]  # by path: the decoded picture, not to be written into
+
 MOST_TILES = 64
 _built = threading.local()  # steps hold state while they run: one set per thread
 _MOST_BUILT = 256
+_TRAIL_BYTES = 128 << 20  # of each lane
 _NOT_SHOWN = {
     "shape",
     "cols",
@@ -50,18 +57,21 @@ def warm_up(call: Call) -> dict[str, Any]:
     return {}
 
 
-def tiles(call: Call, experiment: dict[str, Any], subjects: list[dict[str, Any]]) -> dict[str, Any]:
+def tiles(
+    call: Call, experiment: dict[str, Any], subjects: list[dict[str, Any]], size_px: int | None = None, is_normalised: bool = False
+) -> dict[str, Any]:
     """What the network is given of training images, bit for bit, before batches are blended.
 
     A subject is {"path", "index": its position in the training part, "epoch"}. Parts: {"tile", "image", "seed", "drawn"}, where "drawn" lists
-    the steps that acted: {"step": position in the pipeline, "name", "title", "values": [[name, text], ...], "failure"}.
-    Result: {"count", "ms_per_image": processor time of the pipeline, the median; None without a picture}.
+    the steps that acted: {"step": position in the pipeline, "name", "title", "values": [[name, text], ...], "failure"}. With `size_px` the
+    finished pictures are shrunk by a whole factor to no less than that side. `is_normalised` as in `batch`. Result: {"count", "ms_per_image": processor time of the pipeline,
+    the median; None without a picture}.
     """
     spec, pipeline = _asked(call, experiment, len(subjects))
-    spent = []
+    picture_of, show, spent = _pictures(spec), Show(spec, size_px, is_normalised), []
     for number, subject in enumerate(subjects):
         call.check()
-        spent += _send_tile(call, number, spec, pipeline, subject)
+        spent += _send_tile(call, number, spec, pipeline, subject, picture_of, show)
     return {"count": len(subjects), "ms_per_image": 1000 * statistics.median(spent) if spent else None}
 
 
@@ -80,6 +90,7 @@ def strip(
     known = catalog()[steps[step].name].param(param) if steps[step].name in catalog() else None
     if known is None:
         raise BadInput(f"{steps[step].name} has no parameter “{param}”.")
+    picture_of = _pictures(spec)
     shown = [plain_value(v) for v in values] if values is not None else strip_values(known, count)
     _say_loading(call)
     for number, value in enumerate(shown):
@@ -93,7 +104,7 @@ def strip(
         except BadInput as exc:
             call.part({"tile": number, "value": value, "error": exc.problems[0].sentence})
             continue
-        _send_tile(call, number, spec, pipeline, subject, value=value)
+        _send_tile(call, number, spec, pipeline, subject, picture_of, Show(spec), value=value)
     return {"values": shown}
 
 
@@ -102,6 +113,7 @@ def gallery(
 ) -> dict[str, Any]:
     """Every transform, or those named, with its defaults applied alone to the photo. Parts: {"tile", "name", "image"} or "error"."""
     spec = parse_experiment(experiment)
+    picture_of, show = _pictures(spec), Show(spec, size_px)
     wanted = [name for name in (names or catalog()) if name in catalog() and name not in COMPOSITIONS]
     _say_loading(call)
     if names is None:
@@ -109,44 +121,65 @@ def gallery(
     for number, name in enumerate(wanted):
         call.check()
         pipeline = _pipeline((TransformSpec(name=name, p=1.0),), spec.model.input_size)
-        _send_tile(call, number, spec, pipeline, subject, size_px=size_px, name=name)
+        _send_tile(call, number, spec, pipeline, subject, picture_of, show, name=name)
     return {"count": len(wanted)}
 
 
 def batch(
-    call: Call, experiment: dict[str, Any], subjects: list[dict[str, Any]], step: int = 0, batch: int = 0, is_normalised: bool = False
+    call: Call,
+    experiment: dict[str, Any],
+    subjects: list[dict[str, Any]],
+    step: int = 0,
+    batch: int = 0,
+    count: int = 16,
+    is_normalised: bool = False,
 ) -> dict[str, Any]:
-    """A training batch as the network sees it, after MixUp or CutMix: subjects as in `tiles`, each with a "label".
+    """The first `count` pictures of a training batch as the network sees them, after MixUp or CutMix: subjects as in `tiles`, with a "label".
 
-    Given the samples of a batch in their order and its optimiser step, these are the pictures that training blends there.
-    `is_normalised` shows the numbers that the network gets: -2.5 is black, 2.5 white. Parts: {"tile", "image", "labels": [[label, share], ...]}.
-    Result: {"count", "kind": "MixUp", "CutMix" or "", "share": of the own picture, "box": [top, left, bottom, right] or None}.
+    Given all samples of a batch in their order, its optimiser step in the run and its place within that, these are the pictures that training
+    blends there. `is_normalised` shows the numbers that the network gets: -2.5 is black, 2.5 white. Parts: {"tile", "image", "seed", "drawn",
+    "labels": [[label, share], ...]} or {"tile", "error", "labels"}. Result: {"count", "kind": "MixUp", "CutMix" or "", "share": of the own
+    picture, "box": [top, left, bottom, right] or None, "num_images": of the batch, "ms_per_image" as in `tiles`}.
     """
     from studio.engine.mix import draw_mix
 
-    spec, pipeline = _asked(call, experiment, len(subjects))
-    size = spec.model.input_size
-    pictures = np.zeros((len(subjects), size, size, 3), np.uint8)
-    for number, subject in enumerate(subjects):
-        call.check()
-        pictures[number] = pipeline(_picture(spec, subject), _seed(spec, subject))
+    count = min(count, len(subjects))
+    spec, pipeline = _asked(call, experiment, count)
+    size, picture_of, show, spent = spec.model.input_size, _pictures(spec), Show(spec, None, is_normalised), []
     mix = draw_mix(spec.augment, len(subjects), size, spec.training.seed, step, batch)
-    if mix:
-        pictures = mix.pictures(pictures, len(subjects))
-    if is_normalised:
-        pictures = _as_normalised(spec, pictures)
     names = [str(subject.get("label", "")) for subject in subjects]
-    for number, picture in enumerate(pictures):
+
+    @cache
+    def varied(place: int) -> tuple[np.ndarray, int, list[Applied]]:
+        call.check()
+        image, seed = picture_of(subjects[place]["path"]), _seed(spec, subjects[place])
+        trail = _trail(call.key, seed)
+        picture, applied = pipeline.traced(image, seed, trail)
+        spent.append(trail.seconds)
+        return picture, seed, applied
+
+    for number in range(count):
+        other = int(mix.partners_N[number]) if mix else number
         labels = [[names[number], 1.0]]
+        if names[other] != names[number]:
+            labels = [[names[number], mix.share], [names[other], 1 - mix.share]]
+        try:
+            (picture, seed, applied), second = varied(number), varied(other)[0]
+        except BadInput as exc:
+            words = f"{exc.problems[0].sentence} Training takes the next image in its place."
+            call.part({"tile": number, "error": words, "labels": labels})
+            continue
         if mix:
-            other = names[mix.partners_N[number]]
-            labels = [[names[number], mix.share], [other, 1 - mix.share]] if other != names[number] else labels
-        call.part({"tile": number, "image": call.image(picture), "labels": labels})
+            picture = mix.of_pair(picture, second)
+        drawn = [_drawn(a) for a in applied]
+        call.part({"tile": number, "image": call.image(show(picture)), "seed": seed, "drawn": drawn, "labels": labels})
     return {
-        "count": len(subjects),
+        "count": count,
+        "num_images": len(subjects),
         "kind": mix.kind if mix else "",
         "share": mix.share if mix else 1.0,
         "box": list(mix.box) if mix and mix.box else None,
+        "ms_per_image": 1000 * statistics.median(spent) if spent else None,
     }
 
 
@@ -243,37 +276,70 @@ def _say_loading(call: Call) -> None:
 
 def _pipeline(steps: tuple[TransformSpec, ...], input_size: int) -> Pipeline:
     """The training loader's own pipeline; steps that have not changed are taken from the one before."""
-    kept = _built.__dict__.setdefault("steps", {})
+    if not hasattr(_built, "steps"):
+        import cv2
+
+        cv2.setNumThreads(1)  # as in training: to wake others takes longer than a picture
+        _built.steps, _built.trails = {}, OrderedDict()
+    kept = _built.steps
     if len(kept) > _MOST_BUILT:
         kept.clear()
+    while sum(trail.num_bytes for trail in _built.trails.values()) > _TRAIL_BYTES:
+        _built.trails.popitem(last=False)
     return Pipeline(steps, input_size, kept)
 
 
+@dataclass(frozen=True)
+class Show:
+    """How finished pictures are shown: in at least which size, and whether as the numbers that the network gets."""
+
+    spec: Experiment
+    size_px: int | None = None
+    is_normalised: bool = False
+
+    def __call__(self, picture: np.ndarray) -> np.ndarray:
+        if self.is_normalised:
+            picture = _as_normalised(self.spec, picture)
+        factor = picture.shape[0] // self.size_px if self.size_px else 1
+        if factor > 1:  # whole factors take a tenth of the time of others
+            side = picture.shape[0] // factor
+            picture = resize(picture[: side * factor, : side * factor], side, side)
+        return picture
+
+
 def _send_tile(
-    call: Call, number: int, spec: Experiment, pipeline: Pipeline, subject: dict[str, Any], *, size_px: int | None = None, **more: Any
+    call: Call, number: int, spec: Experiment, pipeline: Pipeline, subject: dict[str, Any], picture_of: PictureOf, show: Show, **more: Any
 ) -> list[float]:
     """The seconds of processor time that the pipeline took, without reading the file; nothing where that failed."""
     try:
-        image = _picture(spec, subject)
+        image = picture_of(subject["path"])
     except BadInput as exc:
         call.part({"tile": number, "error": exc.problems[0].sentence} | more)
         return []
     seed = _seed(spec, subject)
-    start = time.thread_time()
-    picture, applied = pipeline.traced(image, seed)
-    spent = time.thread_time() - start
-    if size_px:
-        picture = resize(picture, size_px, size_px)
-    call.part({"tile": number, "image": call.image(picture), "seed": seed, "drawn": [_drawn(a) for a in applied]} | more)
-    return [spent]
+    trail = _trail(call.key, seed)
+    picture, applied = pipeline.traced(image, seed, trail)
+    call.part({"tile": number, "image": call.image(show(picture)), "seed": seed, "drawn": [_drawn(a) for a in applied]} | more)
+    return [trail.seconds]
 
 
-def _picture(spec: Experiment, subject: dict[str, Any]) -> np.ndarray:
-    return working_picture(subject["path"], spec.data.max_megapixels, spec.model.input_size)
+def _trail(key: str, seed: int) -> Trail:
+    """Of an earlier question of this kind: the picture behind the steps that have not changed since is there already."""
+    trail = _built.trails.setdefault((key, seed), Trail())
+    _built.trails.move_to_end((key, seed))
+    return trail
+
+
+def _pictures(spec: Experiment) -> PictureOf:
+    """For one question, in which a file is looked at once."""
+    return lru_cache(maxsize=4)(lambda path: working_picture(path, spec.data.max_megapixels, spec.model.input_size))
 
 
 def _seed(spec: Experiment, subject: dict[str, Any]) -> int:
-    return sample_seed(spec.training.seed, int(subject.get("epoch", 0)), int(subject.get("index", 0)))
+    return _sample_seed(spec.training.seed, int(subject.get("epoch", 0)), int(subject.get("index", 0)))
+
+
+_sample_seed = lru_cache(maxsize=1024)(sample_seed)  # a tenth of a millisecond each
 
 
 def _drawn(applied: Applied) -> dict[str, Any]:

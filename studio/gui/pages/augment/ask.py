@@ -14,7 +14,7 @@ from studio.gui.pages.augment.variant import Drawn, Variant
 from studio.gui.workers import WorkerClient, take_pixmap
 from studio.supervise.worker import WorkerError
 
-TURN_MS = 48  # three frames: a whole grid takes two
+TURN_MS = 33  # two frames: about what a grid takes
 Mode = Literal["photo", "photos", "batch"]
 
 
@@ -30,6 +30,7 @@ class Question:
     model: Model
     seed: int
     max_megapixels: float
+    size_px: int | None = None  # no larger than a tile needs; None: as the network gets them
 
     @property
     def first(self) -> int:
@@ -87,7 +88,7 @@ class Asker(QObject):
         ]
         self._worker.call(
             "batch" if question.mode == "batch" else "tiles",
-            {"experiment": experiment, "subjects": raw},
+            {"experiment": experiment, "subjects": raw} | ({"size_px": question.size_px} if question.size_px else {}),
             lambda result: self._on_result(question, result),
             lambda error: self._on_error(question, error),
             lambda done, total, what: self._on_progress(question, what),

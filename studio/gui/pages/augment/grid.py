@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import math
 
-from PySide6.QtCore import QRectF, QSize, Qt, Signal
-from PySide6.QtGui import QKeyEvent, QMouseEvent, QPainter, QPaintEvent, QPixmap, QResizeEvent
+from PySide6.QtCore import QRectF, QSize, Qt, QTimer, Signal
+from PySide6.QtGui import QKeyEvent, QMouseEvent, QPainter, QPaintEvent, QPixmap, QRegion, QResizeEvent
 from PySide6.QtWidgets import QSizePolicy, QToolTip, QWidget
 
 from studio.gui.icon import paint_icon
@@ -17,6 +17,7 @@ from studio.gui.widgets.thumb_grid import paint_badge
 
 NUM_VARIANTS = 15  # with the original 16 tiles
 NUM_TILES = NUM_VARIANTS + 1
+_PAINT_EVERY_MS = 10  # while pictures come: each by itself would cost more to paint than to make
 _SHARE_TOKENS = ("accent", "trains")  # the own label, the other one
 
 
@@ -32,9 +33,13 @@ class VariantGrid(QWidget):
         self.variants: list[Variant | None] = []  # None where the first picture has not come yet
         self._fresh: set[int] = set()  # tiles that answer the newest question
         self._small: dict[tuple[int, int], QPixmap] = {}  # index, side: painting a large picture small would alias
+        self._dirty = QRegion()
+        self._paint_turn = QTimer(self, singleShot=True, interval=_PAINT_EVERY_MS, timerType=Qt.TimerType.PreciseTimer)
+        self._paint_turn.timeout.connect(self._paint_dirty)
         self._current = 0
         self._hovered = -1
         self._is_stale = False
+        self._layout: tuple[tuple[int, int, int], tuple[int, float, float, float]] = ((0, 0, 0), (1, 0.0, 0.0, 0.0))
         self.setFocusPolicy(Qt.FocusPolicy.TabFocus)
         self.setMouseTracking(True)
         self.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Expanding)
@@ -76,7 +81,7 @@ class VariantGrid(QWidget):
         self.update()
 
     def show_variant(self, index: int, variant: Variant) -> None:
-        """Replace one tile, so that the first picture need not wait for the last."""
+        """Replace one tile, so that the first picture need not wait for the last. It is painted at once, or with those after it."""
         if not 0 <= index < len(self.variants):
             return
         self.variants[index] = variant
@@ -84,7 +89,15 @@ class VariantGrid(QWidget):
         self._small = {key: picture for key, picture in self._small.items() if key[0] != index}
         if index == self._current:
             self._describe()
-        self.update(self.tile(index).toAlignedRect())
+        self._dirty += self.tile(index).toAlignedRect()
+        if not self._paint_turn.isActive() or len(self._fresh) == len(self.variants):
+            self._paint_dirty()
+
+    def _paint_dirty(self) -> None:
+        if not self._dirty.isEmpty():
+            self.update(self._dirty)
+            self._dirty = QRegion()
+            self._paint_turn.start()
 
     def set_stale(self, is_stale: bool) -> None:
         if is_stale != self._is_stale:
@@ -106,6 +119,9 @@ class VariantGrid(QWidget):
 
     def layout_of(self, num: int) -> tuple[int, float, float, float]:
         """Columns, side, left and top (the tiles hang from the top) so that `num` square tiles are as large as possible."""
+        asked = (num, self.width(), self.height())
+        if self._layout[0] == asked:
+            return self._layout[1]
         gap = px(6)
         best = (1, 0.0)
         for columns in range(1, num + 1):
@@ -115,7 +131,14 @@ class VariantGrid(QWidget):
                 best = (columns, side)
         columns, side = best
         left = (self.width() - columns * side - gap * (columns - 1)) / 2
-        return columns, side, max(0.0, left), 0.0
+        self._layout = (asked, (columns, side, max(0.0, left), 0.0))
+        return self._layout[1]
+
+    @property
+    def tile_px(self) -> int:
+        """The side of a tile in pixels of the screen."""
+        side = self.layout_of(max(len(self.variants), self.num_tiles))[1]
+        return max(1, math.ceil(side * self.devicePixelRatioF()))
 
     def tile(self, index: int) -> QRectF:
         columns, side, left, top = self.layout_of(max(len(self.variants), self.num_tiles))
@@ -136,7 +159,7 @@ class VariantGrid(QWidget):
 
     def _small_picture(self, index: int, side: float) -> QPixmap:
         pixmap, wanted = self.variants[index].pixmap, round(side * self.devicePixelRatioF())
-        if min(pixmap.width(), pixmap.height()) <= wanted:
+        if min(pixmap.width(), pixmap.height()) <= 2.2 * wanted:  # the painter's own filter reads nearly every pixel
             return pixmap
         if (index, wanted) not in self._small:
             expand, smooth = Qt.AspectRatioMode.KeepAspectRatioByExpanding, Qt.TransformationMode.SmoothTransformation
@@ -177,7 +200,7 @@ class VariantGrid(QWidget):
         painter.setRenderHint(QPainter.RenderHint.Antialiasing)
         for index in range(max(len(self.variants), self.num_tiles)):
             tile, variant = self.tile(index), self.variants[index] if index < len(self.variants) else None
-            if not tile.intersects(QRectF(event.rect())):
+            if not event.region().intersects(tile.toAlignedRect()):
                 continue
             if variant is not None:
                 self._paint_tile(painter, index, variant, tile)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 
-from PySide6.QtCore import Qt
+from PySide6.QtCore import Qt, QTimer
 from PySide6.QtWidgets import QHBoxLayout, QVBoxLayout, QWidget
 
 from studio.catalog.augments.catalog import catalog
@@ -34,6 +34,7 @@ from studio.gui.wording import percent
 
 _PICTURES = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff", ".gif", ".avif")
 _MOST_ADVICE = 2
+_SETTLE_MS = 60  # while a slider is dragged, what is said about the pipeline follows when it rests
 _NUM_LOOKED = 48  # pictures whose looks are measured
 _PIPELINES = (".json", ".yaml", ".yml")
 _GROUP_TITLES = {"blur and noise": "Blur & noise", "combine": "Combine", "policies": "Policies"}
@@ -46,6 +47,9 @@ class AugmentPage(Page):
         super().__init__(context, parent)
         self.set_subtitle("Applied to training images only, new random values every epoch")
         self.draft = PipelineDraft(self.store, self)
+        self.preview = PreviewPanel(context, self.draft)  # the first to hear of a change: the worker draws while the rest is shown
+        self._settle = QTimer(self, singleShot=True, interval=_SETTLE_MS)
+        self._settle.timeout.connect(self._show_settled)
         self.presets = PresetBar(self.draft, context.shell)
         self.head.addWidget(self.presets)
         self.banner = Banner(name="augment.import_error")
@@ -53,7 +57,6 @@ class AugmentPage(Page):
         self.head.addWidget(self.exchange.button)
         self.body.addWidget(self.banner)
         self.pipeline = PipelinePanel(self.draft)
-        self.preview = PreviewPanel(context, self.draft)
         self.preview.setMinimumWidth(px(300))
         self.form = TransformForm(self.draft)
         self.gallery = Gallery(_gallery_items(), context.settings)
@@ -89,8 +92,7 @@ class AugmentPage(Page):
         self.pipeline.list.form_wanted.connect(self.form.focus_first)
         self.pipeline.list.decoded.clicked.connect(lambda: self.context.shell.go_to("data"))
         self.pipeline.list.resized.clicked.connect(lambda: self.context.shell.go_to("model"))
-        self.draft.changed.connect(self._show)
-        self.draft.changed.connect(self._show_safety)
+        self.draft.changed.connect(self._on_draft_changed)
         self.store.experiment_changed.connect(self._on_store_experiment_changed)
         self.store.dataset_changed.connect(lambda _: self._look())
         self.safety.changed.connect(self._show_safety)
@@ -118,6 +120,16 @@ class AugmentPage(Page):
             self._show()
         elif old.schedule.epochs != new.schedule.epochs:
             self._show_advice()
+
+    def _on_draft_changed(self) -> None:
+        if self.store.is_dragging:
+            self._settle.start()
+        else:
+            self._show_settled()
+
+    def _show_settled(self) -> None:
+        self._show_bars()
+        self._show()
 
     def _show(self) -> None:
         self.pipeline.list.resized.show_fact(f"{self.store.experiment.model.input_size} px")
@@ -154,13 +166,16 @@ class AugmentPage(Page):
         return found
 
     def _show_safety(self) -> None:
+        self._show_bars()
+        self._show_advice()
+
+    def _show_bars(self) -> None:
         for card, step in zip(self.pipeline.list.cards, self.draft.steps, strict=False):
             verdict = self.safety.verdict_of(step) if step.is_on else None
             if verdict is not None:
                 card.safety.show_verdict(verdict.ratio, verdict.verdict, verdict.sentence)
             else:
                 card.safety.hide()
-        self._show_advice()
 
     def _on_sweep_came(self, param: str, index: int, verdict: Verdict) -> None:
         row = self.form.rows.get(param)

@@ -25,6 +25,7 @@ from studio.gui.workers import plain_experiment
 
 _ORIGINAL_PX = 640
 LARGER_PX = 448  # twice the usual input size: sharp on a large tile
+_REST_AFTER_MS = 90  # a slider that has not moved for so long
 _MUTE_AFTER_MS = 120  # answers that come sooner do not flicker
 _REROLL_EVERY_MS = 240  # with R held
 _NUM_COMPARED = 8  # tiles of each side
@@ -51,7 +52,9 @@ class PreviewPanel(Panel):
         self._original_path = ""
         self._last_reroll = QElapsedTimer()
         self._mute = QTimer(self, singleShot=True, interval=_MUTE_AFTER_MS)
-        self._mute.timeout.connect(lambda: self.grid.set_stale(True))
+        self._mute.timeout.connect(self._on_mute_timeout)
+        self._rest = QTimer(self, singleShot=True, interval=_REST_AFTER_MS)
+        self._rest.timeout.connect(lambda: self.refresh(is_resting=True))
         self._make_head()
         self._make_tools()
         self.banner = Banner(name="augment.error")
@@ -70,6 +73,7 @@ class PreviewPanel(Panel):
         self._store.dataset_changed.connect(lambda _: self._show_classes())
         self.subjects.changed.connect(self._on_subjects_changed)
         draft.solo_changed.connect(self.refresh)
+        draft.changed.connect(self.refresh)
         self._show_classes()
 
     # Controls
@@ -314,15 +318,21 @@ class PreviewPanel(Panel):
             self.refresh()
 
     def _on_store_experiment_changed(self, old, new) -> None:
-        if (old.augment, old.model, old.training.seed) != (new.augment, new.model, new.training.seed):
+        if (old.model, old.training.seed) != (new.model, new.training.seed):
             self.refresh()
 
     def _on_subjects_changed(self) -> None:
         self.class_box.set_value(self.subjects.label)
         self.refresh()
 
-    def refresh(self) -> None:
-        """Ask for the pictures unless they are the ones shown or asked for already."""
+    def refresh(self, *, is_resting: bool = False) -> None:
+        """Ask for the pictures unless they are the ones shown or asked for already.
+
+        While a slider moves they come no larger than their tiles, and as the network gets them when it rests.
+        """
+        size_px = self.grid.tile_px if self._store.is_dragging and not is_resting else None
+        if size_px is not None:
+            self._rest.start()
         self.name_label.setText(self.subjects.name)
         step = self._draft.steps[self._draft.solo[0]] if self._draft.solo is not None else None
         self.solo_button.setVisible(step is not None)
@@ -334,22 +344,25 @@ class PreviewPanel(Panel):
         except OSError as exc:
             self._on_failed(f"The test picture cannot be written: {exc.strerror or exc}.", "Make room on the disk, or open a folder.")
             return
-        if self._ask(self._asker, subjects, self._draft.shown_augment()):
-            self.spinner.show()
+        if self._ask(self._asker, subjects, self._draft.shown_augment(), size_px):
             self._mute.start()
             self._say_facts()
         if self._other is not None:
             self._ask(self._other_asker, subjects, self._other[1])
 
-    def _ask(self, asker: Asker, subjects: tuple[Subject, ...], augment: Augment) -> bool:
+    def _on_mute_timeout(self) -> None:
+        self.grid.set_stale(True)
+        self.spinner.show()
+
+    def _ask(self, asker: Asker, subjects: tuple[Subject, ...], augment: Augment, size_px: int | None = None) -> bool:
         experiment = self._store.experiment
         if not self.network_toggle.isChecked() and self.mode != "batch":
             size = min(1024, max(LARGER_PX, experiment.model.input_size))
             experiment = experiment.changed({"model.input_size": size})
         num = self._num if self.mode == "photo" else len(subjects)
         question = Question(
-            self.mode, subjects, self._epoch, num, augment, experiment.model, experiment.training.seed, experiment.data.max_megapixels
-        )
+            self.mode, subjects, self._epoch, num, augment, experiment.model, experiment.training.seed, experiment.data.max_megapixels, None if self.mode == "batch" else size_px,
+        )  # fmt: skip
         if question == asker.question:
             return False
         grid = self.grid if asker is self._asker else self.other_grid

@@ -9,6 +9,7 @@ import numpy as np
 
 from studio.catalog.optimisers import kind_of
 from studio.catalog.schedules import body_of, head_lr, jumps, lr, momentum, shape_of, stage_factors, thaw_epochs
+from studio.core.batch_plan import steps_per_epoch
 from studio.core.experiment import Experiment, Schedule
 from studio.dataset.dataset import Dataset
 
@@ -66,12 +67,6 @@ def length_of(experiment: Experiment, dataset: Dataset | None) -> Length:
         return Length(epochs, ASSUMED_STEPS, is_assumed=True)
     num_train = dataset.epoch_size(experiment.data.synthetic_fraction)
     return Length(epochs, steps_per_epoch(num_train, experiment.training.batch_size, experiment.training.accumulation))
-
-
-def steps_per_epoch(num_train: int, batch_size: int, accumulation: int = 1) -> int:
-    """A last batch is kept unless it holds one image. As studio.engine.plan counts (a test compares them)."""
-    whole, rest = divmod(num_train, batch_size)
-    return -(-(whole + (rest > 1 or whole == 0)) // accumulation)
 
 
 def stage_names(experiment: Experiment, known: Sequence[str] | None = None) -> tuple[str, ...]:
