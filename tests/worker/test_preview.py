@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from studio.core.experiment import Experiment, TransformSpec
-from studio.core.rng import epoch_order
+from studio.core.rng import epoch_order, sample_seed
 from studio.supervise.worker import Worker
 from tests.builders import build_dataset
 from tests.worker.conftest import Asker
