@@ -70,6 +70,7 @@ class RunState:
     finished: ev.RunFinished | None = None
     failed: ev.RunFailed | None = None
     stopped: ev.RunStopped | None = None
+    is_whole: bool = True  # False where it comes from a digest: no curves over steps, no notices
 
     @property
     def best(self) -> ev.EpochFinished | None:

@@ -87,9 +87,10 @@ class Estimates(QObject):
 
         draft, dataset = self._store.experiment, self._store.dataset
         num_train = dataset.epoch_size(draft.data.synthetic_fraction) if dataset else 0
-        for entry in reversed(self._runs.entries):
-            described = entry.state.description
-            if not described or not entry.state.epochs or entry.experiment.model != draft.model:
+        for entry in reversed(self._runs.finished):
+            if entry.summary.backbone != draft.model.backbone or entry.experiment.model != draft.model:
+                continue
+            if (described := entry.state.description) is None:
                 continue
             if entry.experiment.training.batch_size != draft.training.batch_size or not described.num_train:
                 continue

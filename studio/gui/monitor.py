@@ -5,8 +5,10 @@ One signal per event collapses at 2,000 events a second (stalls over 600 ms); on
 
 from __future__ import annotations
 
+import os
 import time
-from dataclasses import dataclass, field
+from collections.abc import Container
+from dataclasses import dataclass
 from pathlib import Path
 
 from PySide6.QtCore import QObject, QThread, QTimer, Signal
@@ -16,43 +18,55 @@ from studio.core.fold import RunState, fold
 from studio.core.journal import JournalReader
 from studio.core.outcome import Status
 from studio.core.problem import BadInput
-from studio.core.run_folder import RunFolder, find_runs, is_locked, settled
+from studio.core.run_digest import RunDigest
+from studio.core.run_folder import RunFolder, is_locked, settled
+from studio.core.run_index import RunIndex, Stamp, stamp_of
 
 TICK_MS = 200
 TICK_BESIDE_MS = 1000  # while a run computes on the window's own cores: it waits for each batch, and its steps are slow
 LOOK_AROUND_S = 1.0
 MAX_BYTES_PER_TICK = 4 << 20
 FIRST_SLICE_S, SLICE_S, BETWEEN_SLICES_MS = 0.3, 0.3, 200  # pages are being made meanwhile, which needs the same interpreter
+AT_ONCE = 500  # runs of the index in one batch: the window takes them between two pictures
+NUM_WHOLE = 64  # of the runs that are over, the first that are read are told with all their points, so that they need not be read twice
 NUM_LOOKED_AT = 300  # of the runs that are over, at each look; all of them get their turn
 HOT_S = 60.0  # how long a run that was asked to start is looked at every time
 
 
 @dataclass(frozen=True)
 class RunUpdate:
-    """What is new about one run. `experiment` is None when its file cannot be read, and stands in the first update only."""
+    """What is new about one run. `experiment` is None when its file cannot be read, and stands in the first update only. `state` is None
+    where nothing but the digest is known."""
 
     folder: RunFolder
-    state: RunState
+    state: RunState | None
     experiment: Experiment | None = None
     is_alive: bool = False
     number: int = 0  # its place among all runs, from 1 for the oldest
+    digest: RunDigest | None = None
 
 
 @dataclass
 class _Watch:
     folder: RunFolder
-    reader: JournalReader
     number: int
+    reader: JournalReader | None = None  # None while nobody follows the journal
     state: RunState = RunState()
     is_alive: bool = False
     is_first: bool = True
-    size: int = -1
-    sent: tuple = field(default_factory=tuple)
+    is_wanted: bool = False  # whole, because somebody looks at it
+    stamp: Stamp = (-1, -1, -1, -1)
+    sent: tuple[RunState, bool] | None = None  # None where nothing but the digest was
+    digest: RunDigest | None = None
+
+    @property
+    def status(self) -> Status:
+        return self.digest.summary.status if self.digest is not None else self.state.status
 
     @property
     def is_over(self) -> bool:
         """Nothing is expected of it, though somebody may resume it."""
-        return not (self.is_alive or self.is_first or self.size < 0 or self.state.status.is_active or self.state.status is Status.QUEUED)
+        return not (self.is_alive or self.is_first or self.stamp[0] < 0 or self.status.is_active or self.status is Status.QUEUED)
 
 
 class RunMonitor(QObject):
@@ -60,7 +74,9 @@ class RunMonitor(QObject):
 
     updated = Signal(object)  # tuple[RunUpdate, ...]
     removed = Signal(object)  # tuple[RunFolder, ...]
+    progressed = Signal(int, int)  # runs read, runs there; while they are read for the first time
     _poke = Signal(object)  # RunFolder | None
+    _want = Signal(object)  # RunFolder
     _end = Signal()
 
     def __init__(self, runs_dir: Path, parent: QObject | None = None):
@@ -71,7 +87,9 @@ class RunMonitor(QObject):
         self._watcher.moveToThread(self._thread)
         self._watcher.updated.connect(self.updated)
         self._watcher.removed.connect(self.removed)
+        self._watcher.progressed.connect(self.progressed)
         self._poke.connect(self._watcher.look_now)
+        self._want.connect(self._watcher.read_whole)
         self._thread.started.connect(self._watcher.start)
         self._end.connect(self._watcher.end)
 
@@ -81,6 +99,10 @@ class RunMonitor(QObject):
     def look_now(self, folder: RunFolder | None = None) -> None:
         """Look at once instead of within a second: a run was made or started."""
         self._poke.emit(folder)
+
+    def read_whole(self, folder: RunFolder) -> None:
+        """Read the journal of a run of which only the digest is known; an update with its state follows."""
+        self._want.emit(folder)
 
     def close(self) -> None:
         """End the thread; at most the time of one tick."""
@@ -94,15 +116,20 @@ class _Watcher(QObject):
 
     updated = Signal(object)
     removed = Signal(object)
+    progressed = Signal(int, int)
 
     def __init__(self, runs_dir: Path):
         super().__init__()
         self._runs_dir = runs_dir
-        self._watches: dict[Path, _Watch] = {}
-        self._unread: list[_Watch] = []  # the newest last
+        self._watches: dict[str, _Watch] = {}  # by folder name
+        self._unread: list[_Watch] = []  # the next one last
+        self._index: RunIndex | None = None
+        self._indexed: dict[str, tuple[Stamp, RunDigest]] = {}  # not used yet
+        self._to_keep: list[tuple[str, Stamp, RunDigest]] = []
+        self._num_whole = 0  # runs that are over and were told with all their points
         self._num_numbered = 0
         self._turn = 0
-        self._hot: dict[Path, float] = {}  # time.monotonic() until which it is looked at
+        self._hot: dict[str, float] = {}  # time.monotonic() until which it is looked at
         self._last_look = 0.0
         self._timer: QTimer | None = None
 
@@ -110,34 +137,47 @@ class _Watcher(QObject):
         self._timer = QTimer(interval=TICK_MS)  # made here, in the monitor's thread
         self._timer.timeout.connect(self._on_timer_timeout)
         self._timer.start()
+        self._index = RunIndex(self._runs_dir)
+        self._indexed = self._index.load()
         self.look_around()
+        if self._indexed and self._watches:
+            self._index.forget(self._indexed)  # their folders are gone, or have changed and are read anew
+        self._indexed = {}
 
     def end(self) -> None:
         """Stop the timer in the thread that owns it, then the thread."""
         self._timer.stop()
         self._timer = None
+        self._keep()
+        self._index.close()
         self.thread().quit()
 
     def look_now(self, folder: RunFolder | None) -> None:
         if folder is not None:
-            self._hot[folder.path] = time.monotonic() + HOT_S
+            self._hot[folder.name] = time.monotonic() + HOT_S
         self.look_around()
+
+    def read_whole(self, folder: RunFolder) -> None:
+        watch = self._watches.get(folder.name)
+        if watch is not None and watch.reader is None and not watch.is_wanted:
+            watch.is_wanted = True
+            self._unread.append(watch)
+            self._read_unread()
 
     def look_around(self) -> None:
         """New and vanished folders, locks, and journals that grew though their run had ended."""
         self._last_look = time.monotonic()
-        folders = find_runs(self._runs_dir)
-        for folder in folders:
-            if folder.path not in self._watches:
-                self._num_numbered += 1
-                watch = self._watches[folder.path] = _Watch(folder, JournalReader(folder.journal_path), self._num_numbered)
-                self._unread.append(watch)
-        there = {folder.path for folder in folders}
-        gone = [watch.folder for path, watch in self._watches.items() if path not in there]
-        for folder in gone:
-            del self._watches[folder.path]
+        names = _run_names(self._runs_dir, self._watches)
+        new = sorted(names - self._watches.keys())
+        for name in new:
+            self._num_numbered += 1
+            self._watches[name] = _Watch(RunFolder(self._runs_dir / name), self._num_numbered)
+        self._take_indexed(new)
+        self._unread += [watch for name in new if (watch := self._watches[name]).is_first]
+        gone = [self._watches.pop(name) for name in self._watches.keys() - names]
         if gone:
-            self.removed.emit(tuple(gone))
+            self._index.forget(watch.folder.name for watch in gone)
+            self.removed.emit(tuple(watch.folder for watch in gone))
         self._hot = {path: until for path, until in self._hot.items() if until > self._last_look}
         known = self._due()
         for watch in known:
@@ -145,11 +185,29 @@ class _Watcher(QObject):
         self._read(known)
         if self._unread:
             self._read_unread(FIRST_SLICE_S)
+        self._keep()
+
+    def _take_indexed(self, names: list[str]) -> None:
+        """Runs whose digest still holds, newest first, in parts that the window takes between two pictures."""
+        updates = []
+        for name in reversed(names):
+            stamp, digest = self._indexed.get(name, (None, None))
+            watch = self._watches[name]
+            if digest is None or stamp != stamp_of(watch.folder.path):
+                continue
+            del self._indexed[name]
+            watch.stamp, watch.digest, watch.is_first = stamp, digest, False
+            updates.append(RunUpdate(watch.folder, None, None, False, watch.number, digest))
+            if len(updates) == AT_ONCE:
+                self.updated.emit(tuple(updates))
+                updates = []
+        if updates:
+            self.updated.emit(tuple(updates))
 
     def _due(self) -> list[_Watch]:
         """Runs of which something may be new, and in turn some of those that are over."""
-        read = [watch for watch in self._watches.values() if not watch.is_first]
-        over = [watch for watch in read if watch.is_over and watch.folder.path not in self._hot]
+        read = [watch for watch in self._watches.values() if not watch.is_first and not watch.is_wanted]
+        over = [watch for watch in read if watch.is_over and watch.folder.name not in self._hot]
         if len(over) <= NUM_LOOKED_AT:
             return read
         self._turn = (self._turn + NUM_LOOKED_AT) % len(over)
@@ -161,11 +219,15 @@ class _Watcher(QObject):
         end, updates = time.monotonic() + seconds, []
         while self._unread and (not updates or time.monotonic() < end):
             watch = self._unread.pop()
-            if self._watches.get(watch.folder.path) is watch and watch.is_first:
+            if self._watches.get(watch.folder.name) is watch and (watch.is_first or watch.is_wanted):
                 watch.is_alive = is_locked(watch.folder.lock_path)
                 updates += self._updates_of([watch])
+                if watch.is_first or watch.is_wanted:  # a long journal: others are looked at meanwhile
+                    self._unread.append(watch)
+                    break
         if updates:
             self.updated.emit(tuple(updates))
+        self.progressed.emit(len(self._watches) - len(self._unread), len(self._watches))
         if self._unread and self._timer is not None:
             QTimer.singleShot(BETWEEN_SLICES_MS, self, self._read_unread)
 
@@ -185,29 +247,71 @@ class _Watcher(QObject):
         updates = []
         for watch in watches:
             if self._catch_up(watch):
-                experiment = _experiment_of(watch) if watch.is_first else None
-                updates.append(RunUpdate(watch.folder, watch.sent[0], experiment, watch.is_alive, watch.number))
-                watch.is_first = False
+                experiment = _experiment_of(watch) if watch.is_first or watch.is_wanted else None
+                updates.append(self._told(watch, experiment))
+                watch.is_first = watch.is_wanted = False
         return updates
+
+    def _told(self, watch: _Watch, experiment: Experiment | None) -> RunUpdate:
+        """The update; of a run that is over its digest goes into the index, and its points are let go here."""
+        folder, state, is_wanted = watch.folder, watch.sent[0], watch.is_wanted
+        if watch.is_alive or state.status.is_active or (experiment := experiment or _experiment_of(watch)) is None:
+            watch.digest = None
+            return RunUpdate(folder, state, experiment, watch.is_alive, watch.number)
+        watch.digest = RunDigest.of(experiment, state)
+        self._to_keep.append((folder.name, watch.stamp, watch.digest))
+        self._num_whole += not is_wanted
+        if folder.name not in self._hot and state.status is not Status.QUEUED:
+            watch.reader, watch.state, watch.sent = None, RunState(), None
+        is_told_whole = is_wanted or self._num_whole <= NUM_WHOLE or not watch.is_first
+        return RunUpdate(folder, state if is_told_whole else None, experiment, False, watch.number, watch.digest)
+
+    def _keep(self) -> None:
+        digests, self._to_keep = self._to_keep, []
+        self._index.put(digests)
 
     def _catch_up(self, watch: _Watch) -> bool:
         """Read what is new; True when there is something to tell."""
-        size = _size_of(watch.folder.journal_path)
-        if size != watch.size:
-            if size < watch.size:  # replaced by a shorter file: begin again
-                watch.reader, watch.state = JournalReader(watch.folder.journal_path), RunState()
+        stamp = stamp_of(watch.folder.path)
+        if watch.reader is None and stamp == watch.stamp and not watch.is_wanted:
+            return False
+        if watch.reader is None or stamp[0] < watch.stamp[0]:  # or replaced by a shorter file: begin again
+            watch.reader, watch.state, watch.stamp, watch.sent = (
+                JournalReader(watch.folder.journal_path),
+                RunState(),
+                (-1, -1, -1, -1),
+                None,
+            )
+        if stamp != watch.stamp:
             events = watch.reader.read_columns(MAX_BYTES_PER_TICK)
             watch.state = fold(watch.state, events)
-            watch.size = size
-            if len(events) and size > MAX_BYTES_PER_TICK:
-                watch.size = -1  # there may be more
+            watch.stamp = stamp
+            if len(events) and stamp[0] > MAX_BYTES_PER_TICK:
+                watch.stamp = (-1, -1, -1, -1)  # there may be more
+                if not watch.is_alive:
+                    return False
         if watch.state.status.is_active and not watch.is_alive:
             watch.is_alive = is_locked(watch.folder.lock_path)  # an engine may have started since the lock was looked at
         told = (settled(watch.state, is_alive=watch.is_alive), watch.is_alive)
-        if not watch.is_first and told[0] == watch.sent[0] and told[1] == watch.sent[1]:
+        if not watch.is_first and not watch.is_wanted and watch.sent is not None and told[0] == watch.sent[0] and told[1] == watch.sent[1]:
             return False
         watch.sent = told
         return True
+
+
+def _run_names(runs_dir: Path, known: Container[str]) -> set[str]:
+    """Names of the folders that are runs; those that are known are not looked into again."""
+    try:
+        with os.scandir(runs_dir) as entries:
+            return {
+                e.name
+                for e in entries
+                if e.is_dir()
+                and not e.name.startswith(".")
+                and (e.name in known or os.path.isfile(os.path.join(e.path, "experiment.toml")))
+            }
+    except OSError:
+        return set()
 
 
 def _experiment_of(watch: _Watch) -> Experiment | None:
@@ -215,10 +319,3 @@ def _experiment_of(watch: _Watch) -> Experiment | None:
         return watch.folder.experiment()
     except BadInput:
         return None
-
-
-def _size_of(path: Path) -> int:
-    try:
-        return path.stat().st_size
-    except OSError:
-        return 0

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import shutil
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -20,6 +21,7 @@ from studio.core.outcome import Outcome, Status, describe_exit_code
 from studio.core.place import runs_dir
 from studio.core.problem import BadInput
 from studio.core.queue import RunQueue
+from studio.core.run_digest import RunDigest, RunSummary, summarise
 from studio.core.run_folder import CommandKind, RunFolder, create_run
 from studio.gui.background import Background
 from studio.gui.monitor import RunMonitor, RunUpdate
@@ -34,21 +36,69 @@ if TYPE_CHECKING:
 
 QUICK_TEST_IMAGES = 20
 STOP_ANSWER_S = 10.0
+MAX_WHOLE = 64  # runs that were looked at and are held with all their points
+UNREADABLE = "Unreadable"
 
 
-@dataclass(eq=False)
 class RunEntry:
-    """One run. The object stays the same while the window is open; `state` is replaced as the run goes on."""
+    """One run. The object stays the same while the window is open; `state` is replaced as the run goes on.
 
-    folder: RunFolder
-    number: int
-    experiment: Experiment
-    state: RunState = RunState()
-    is_alive: bool = False
-    is_launching: bool = False  # asked for; no word from the engine yet
-    exit_code: int | None = None
-    stop_asked_at: float | None = None  # time.monotonic(); None when no stop is under way
-    wishes: dict[str, Any] = field(default_factory=dict)  # settings asked for in flight that the run has not answered yet
+    Of runs that are over and that nobody looks at only the digest is held: `summary` costs nothing, `experiment` and `state` are unpacked when
+    they are asked for, and the state has its curves once `RunsController.read_whole` was called.
+    """
+
+    def __init__(
+        self, folder: RunFolder, number: int, experiment: Experiment | None = None, state: RunState | None = None,
+        digest: RunDigest | None = None, *, is_launching: bool = False,
+    ):  # fmt: skip
+        self.folder, self.number = folder, number
+        self.is_alive = False
+        self.is_launching = is_launching  # asked for; no word from the engine yet
+        self.exit_code: int | None = None
+        self.stop_asked_at: float | None = None  # time.monotonic(); None when no stop is under way
+        self.wishes: dict[str, Any] = {}  # settings asked for in flight that the run has not answered yet
+        self._experiment, self._digest = experiment, digest
+        self._state = state if digest is not None else state or RunState()
+        self._summary: RunSummary | None = None
+
+    @property
+    def experiment(self) -> Experiment:
+        if self._experiment is None:
+            self._experiment = _unpacked_experiment(self.folder, self._digest)
+        return self._experiment
+
+    @property
+    def state(self) -> RunState:
+        if self._state is None:
+            self._state = self._digest.state()
+        return self._state
+
+    @state.setter
+    def state(self, state: RunState) -> None:
+        self._state, self._digest, self._summary = state, None, None
+
+    @property
+    def summary(self) -> RunSummary:
+        """What stands in a list."""
+        if self._digest is not None:
+            return self._digest.summary
+        if self._summary is None:
+            self._summary = summarise(self.experiment, self.state)
+        return self._summary
+
+    @property
+    def is_whole(self) -> bool:
+        """Whether the state has its curves over steps."""
+        return self._state is not None and self._state.is_whole
+
+    def take(self, state: RunState | None, digest: RunDigest | None) -> None:
+        """What the monitor found; at least one of the two."""
+        self._state, self._digest, self._summary = state, digest, None
+
+    def let_go(self) -> None:
+        """Hold the digest alone."""
+        if self._digest is not None:
+            self._state = None
 
     @property
     def name(self) -> str:
@@ -62,7 +112,7 @@ class RunEntry:
 
     @property
     def status(self) -> Status:
-        return Status.STARTING if self.is_launching else self.state.status
+        return Status.STARTING if self.is_launching else self.summary.status
 
     @property
     def edits(self) -> tuple[Edit, ...]:
@@ -80,7 +130,7 @@ class RunEntry:
 
     @property
     def is_active(self) -> bool:
-        return self.is_launching or self.state.status.is_active
+        return self.is_launching or self.summary.status.is_active
 
     @property
     def is_deaf(self) -> bool:
@@ -113,6 +163,7 @@ class RunsController(QObject):
         self._folder = folder or runs_dir()
         self._entries: dict[Path, RunEntry] = {}
         self._num_seen = 0
+        self._looked_at: dict[RunEntry, None] = {}  # the last one last
         self._ordered: tuple[RunEntry, ...] | None = None  # of _entries, until one comes or goes
         self._queue_shown: tuple[str, ...] = ()
         self._queue = RunQueue(self._folder)
@@ -144,18 +195,18 @@ class RunsController(QObject):
     @property
     def latest(self) -> RunEntry | None:
         """The newest run that was started."""
-        return next((e for e in reversed(self.entries) if e.state.status is not Status.QUEUED or e.is_launching), None)
+        return next((e for e in reversed(self.entries) if e.status is not Status.QUEUED), None)
 
     @property
     def finished(self) -> tuple[RunEntry, ...]:
         """Runs with at least one finished epoch."""
-        return tuple(e for e in self.entries if e.state.epochs)
+        return tuple(e for e in self.entries if e.summary.epochs_done)
 
     @property
     def best(self) -> RunEntry | None:
         """The run with the highest validation top-1."""
-        scored = [e for e in self.finished if e.state.best]
-        return max(scored, key=lambda e: e.state.best.validation_top1, default=None)
+        scored = [e for e in self.entries if e.summary.top1 is not None]
+        return max(scored, key=lambda e: e.summary.top1, default=None)
 
     @property
     def queued(self) -> tuple[RunEntry, ...]:
@@ -168,6 +219,18 @@ class RunsController(QObject):
         path = which.path if isinstance(which, RunFolder) else Path(which)
         found = self._entries.get(path)
         return found or next((e for e in self.entries if str(which) in (e.folder.name, e.folder.nickname)), None)
+
+    def read_whole(self, *entries: RunEntry) -> None:
+        """Have the curves of runs that somebody looks at; `state_changed` follows where they were not there. Of those looked at before, the
+        last ones are kept."""
+        for entry in entries:
+            self._looked_at.pop(entry, None)
+            self._looked_at[entry] = None
+            if not entry.is_whole and not entry.is_active:
+                self.monitor.read_whole(entry.folder)
+        for old in list(self._looked_at)[:-MAX_WHOLE]:
+            del self._looked_at[old]
+            old.let_go()
 
     def dataset_of(self, entry: RunEntry) -> Dataset | None:
         """The data set that a run was given; reads its file, so call it in the background for large ones."""
@@ -401,12 +464,13 @@ class RunsController(QObject):
             return False
         return True
 
-    def _add(self, folder: RunFolder, experiment: Experiment | None, number: int = 0) -> RunEntry:
+    def _add(self, folder: RunFolder, experiment: Experiment | None, number: int = 0, digest: RunDigest | None = None) -> RunEntry:
         """`number` is its place among all runs where that is known; the newest are told first."""
         if folder.path not in self._entries:
             number = number or self._num_seen + 1
             self._num_seen = max(self._num_seen, number)
-            self._entries[folder.path] = RunEntry(folder, number, experiment or Experiment(name="Unreadable"))
+            experiment = experiment or (None if digest else Experiment(name=UNREADABLE))
+            self._entries[folder.path] = RunEntry(folder, number, experiment, digest=digest)
             self._ordered = None
         return self._entries[folder.path]
 
@@ -419,13 +483,16 @@ class RunsController(QObject):
         for update in updates:
             is_new = update.folder.path not in self._entries
             has_new |= is_new
-            entry = self._add(update.folder, update.experiment, update.number)
-            was_active = entry.is_active
+            entry = self._add(update.folder, update.experiment, update.number, update.digest)
+            was_active, before = entry.is_active, entry.state if entry.is_launching or entry.wishes else None
             # Not at the sight of the lock: the engine holds it before its first word, and the journal still says queued or stopped.
-            if entry.is_launching and _is_newer(update.state, entry.state):
+            if entry.is_launching and update.state is not None and _is_newer(update.state, before):
                 entry.is_launching = False
-            before, entry.state, entry.is_alive = entry.state, update.state, update.is_alive
-            self._answer_wishes(entry, before)
+            if not is_new or update.state is not None:
+                entry.take(update.state, update.digest)
+            entry.is_alive = update.is_alive
+            if entry.wishes:
+                self._answer_wishes(entry, before)
             entry.stop_asked_at = entry.stop_asked_at if entry.is_active else None
             touched.append((entry, was_active))
             if is_new:
@@ -442,8 +509,6 @@ class RunsController(QObject):
 
     def _answer_wishes(self, entry: RunEntry, before: RunState) -> None:
         """A change that was asked for has been made, refused, or come too late."""
-        if not entry.wishes:
-            return
         state = entry.state
         told = [n.sentence for n in state.notices if n.kind == "edit"] if len(state.edits) > len(before.edits) else []
         refused = [w.sentence for w in state.warnings if w.code == "edit-refused" and w not in before.warnings]
@@ -453,7 +518,8 @@ class RunsController(QObject):
 
     def _on_monitor_removed(self, folders: tuple[RunFolder, ...]) -> None:
         for folder in folders:
-            self._entries.pop(folder.path, None)
+            if (entry := self._entries.pop(folder.path, None)) is not None:
+                self._looked_at.pop(entry, None)
         self._ordered = None
         self._find_active()
         self.entries_changed.emit()
@@ -512,6 +578,17 @@ class RunsController(QObject):
         return describe_change(earlier[-1].experiment, entry.experiment) if earlier else ""
 
 
+def _unpacked_experiment(folder: RunFolder, digest: RunDigest | None) -> Experiment:
+    """Of the digest, or of the run itself where that is of another version."""
+    with contextlib.suppress(ValueError):
+        if digest is not None:
+            return digest.experiment()
+    try:
+        return folder.experiment()
+    except BadInput:
+        return Experiment(name=UNREADABLE)
+
+
 def _is_newer(new: RunState, old: RunState) -> bool:
     """Whether an engine has spoken since: it began (a clock may be set back, so any other time will do) or ended before it could."""
     ends = (new.failed, new.stopped, new.finished) != (old.failed, old.stopped, old.finished)
@@ -526,6 +603,7 @@ def _device_key(device: str) -> str:
 
 
 def _device_of(entry: RunEntry) -> str:
+    """Of an active run."""
     described = entry.state.description
     return _device_key(described.device if described else entry.experiment.training.device)
 

@@ -70,12 +70,11 @@ def open_page(qtbot, context, dataset):
 
 
 def names(page) -> list[str]:
-    proxy = page.table.proxy
-    return [proxy.index(r, BY_KEY["run"]).data() for r in range(proxy.rowCount())]
+    return [page.model.index(r, BY_KEY["run"]).data() for r in range(page.model.rowCount())]
 
 
 def cell(page, row: int, key: str) -> str:
-    return page.table.proxy.index(row, BY_KEY[key]).data()
+    return page.model.index(row, BY_KEY[key]).data()
 
 
 # The table
@@ -105,14 +104,12 @@ def test_figures_sort_by_value_and_not_by_text(open_page, three_runs):
 def test_search_takes_words_and_comparisons(open_page, three_runs, query, found):
     page = open_page(*three_runs)
     page.search.setText(query)
-    assert page.table.proxy.rowCount() == found
+    assert page.model.rowCount() == found
 
 
 def test_tags_and_stars_are_searched(context, three_runs):
     context.runs.take(tuple(RunUpdate(f, f.read_state(), f.experiment(), False) for f in three_runs))
-    row = RunRow(
-        context.runs.entries[0], Notes(tags=("low LR", "paper"), is_starred=True, note="with flips"), context.runs.entries[0].state
-    )
+    row = RunRow(context.runs.entries[0], Notes(tags=("low LR", "paper"), is_starred=True, note="with flips"))
     assert matches(row, "tag:paper is:starred flips") and not matches(row, "tag:draft")
 
 

@@ -59,8 +59,8 @@ def setting_commands(context: Context) -> list[Command]:
 def run_commands(context: Context) -> list[Command]:
     found = []
     for entry in reversed(context.runs.entries):
-        best = entry.state.best
-        note = f"{entry.status}" + (f" · {wording.percent(best.validation_top1)}" if best else "")
+        top1 = entry.summary.top1
+        note = f"{entry.status}" + (f" · {wording.percent(top1)}" if top1 is not None else "")
         found.append(
             Command("run", entry.title, "trophy", note, lambda e=entry: context.shell.go_to("results", e), words=entry.folder.name)
         )

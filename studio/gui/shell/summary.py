@@ -118,4 +118,4 @@ def _results(context: Context) -> Summary:
     if not done:
         return Summary("no runs yet")
     best = context.runs.best
-    return Summary(f"{counted(len(done), 'run')}" + (f" · best {wording.percent(best.state.best.validation_top1)}" if best else ""), READY)
+    return Summary(f"{counted(len(done), 'run')}" + (f" · best {wording.percent(best.summary.top1)}" if best else ""), READY)

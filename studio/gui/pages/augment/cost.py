@@ -35,7 +35,10 @@ def network_speed(experiment: Experiment, entries: Sequence[RunEntry]) -> Speed:
     speeds = [
         Speed(entry.state.finished.images_per_s, entry.name, entry.state.description.device)
         for entry in entries
-        if entry.state.finished and entry.state.description and entry.experiment.model == experiment.model
+        if entry.summary.backbone == experiment.model.backbone
+        and entry.state.finished
+        and entry.state.description
+        and entry.experiment.model == experiment.model
     ]
     return max(speeds, key=lambda speed: speed.images_per_s, default=Speed())
 

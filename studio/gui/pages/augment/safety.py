@@ -101,9 +101,11 @@ class SafetyCheck(QObject):
         """The best run on the same images, whose network knows the classes better than the bundled one."""
         source = self._context.store.experiment.data.source
         usable = [
-            e for e in self._context.runs.finished if e.state.best and e.experiment.data.source == source and e.folder.has_checkpoint()
+            e
+            for e in self._context.runs.finished
+            if e.summary.top1 is not None and e.summary.source == source and e.folder.has_checkpoint()
         ]
-        best = max(usable, key=lambda e: e.state.best.validation_top1, default=None)
+        best = max(usable, key=lambda e: e.summary.top1, default=None)
         return path_to_text(best.folder.path) if best else None
 
     def measure(self) -> None:

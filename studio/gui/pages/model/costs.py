@@ -12,6 +12,7 @@ from PySide6.QtCore import QObject, Signal
 from studio.catalog.backbones import BackboneInfo
 from studio.core.experiment import Experiment
 from studio.core.file import write_atomically
+from studio.core.outcome import Status
 from studio.core.place import cache_dir
 from studio.gui.context import Context
 from studio.gui.pages.model.listing import NO_COST, Cost, Key, fit_of, key_of
@@ -180,9 +181,11 @@ class Costs(QObject):
         if self._speeds:
             found = {key: self._speeds[name] for key in self._infos if (name := self._speed_key(key)) in self._speeds}
         for entry in self._context.runs.entries:
+            summary = entry.summary
+            if summary.status is not Status.FINISHED or summary.thaws or summary.train_stages != draft.model.train_stages:
+                continue
             model, finished = entry.experiment.model, entry.state.finished
-            same_plan = model.train_stages == draft.model.train_stages and not model.thaw
-            if finished and finished.images_per_s and same_plan and entry.experiment.training.device == draft.training.device:
+            if finished and finished.images_per_s and entry.experiment.training.device == draft.training.device:
                 found[(model.source, model.backbone)] = finished.images_per_s
         self.costs = self.costs | {k: replace(self.costs.get(k, NO_COST), images_per_s=speed) for k, speed in found.items()}
         self.changed.emit()

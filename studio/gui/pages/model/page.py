@@ -204,7 +204,7 @@ class ModelPage(Page):
         menu.addSeparator()
         entries = [entry for entry in reversed(self.context.runs.entries) if can_start_from(entry)][:_MOST_RUNS]
         for entry in entries:
-            best = f", {percent(entry.state.best.validation_top1)}" if entry.state.best else ""
+            best = f", {percent(entry.summary.top1)}" if entry.summary.top1 is not None else ""
             words = shown(f"{entry.title}: {entry.experiment.model.backbone}{best}").replace("&", "&&")
             menu.addAction(words, lambda entry=entry: self.start_from(entry))
         if not entries:

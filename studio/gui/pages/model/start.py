@@ -16,7 +16,7 @@ _MOST_NAMES = 4
 
 def can_start_from(entry: RunEntry) -> bool:
     """Whether a run has weights to start from."""
-    return not entry.is_active and bool(entry.state.epochs)
+    return not entry.is_active and bool(entry.summary.epochs_done)
 
 
 def start_values(entry: RunEntry) -> dict[str, Any]:

@@ -242,7 +242,7 @@ class ResultsPage(Page):
             name = entry.folder.name
             notes = self.notebook.of(entry.folder)
             last = old.get(name)
-            rows[name] = last if last and last.state is entry.state and last.notes is notes else RunRow(entry, notes, entry.state)
+            rows[name] = last if last and last.summary is entry.summary and last.notes is notes else RunRow(entry, notes)
         self._rows = rows
         scored = [r for r in rows.values() if r.top1 is not None]
         best = max(scored, key=lambda r: r.top1, default=None)
@@ -258,7 +258,7 @@ class ResultsPage(Page):
             if first:
                 self.table.choose(first.entry)
         elif self.table.chosen is None:
-            self.table.choose(self._chosen)
+            self.table.choose(self._chosen, scroll=False)
         self._fit_table()
         self._schedule()
 
@@ -273,7 +273,7 @@ class ResultsPage(Page):
 
     def _refresh(self) -> None:
         """Draw everything from the rows; cheap where nothing changed."""
-        if any(row.state is not row.entry.state for row in self._rows.values()):
+        if any(row.summary is not row.entry.summary for row in self._rows.values()):
             self._update_rows()
         self.stack.setCurrentIndex(1 if self._rows else 0)
         self._controls.setVisible(bool(self._rows))
@@ -305,7 +305,9 @@ class ResultsPage(Page):
 
     def _show_chosen(self) -> None:
         row = self.chosen
-        is_usable = row is not None and bool(row.state.checkpoints or row.state.epochs)
+        is_usable = row is not None and bool(row.summary.has_checkpoint or row.summary.epochs_done)
+        if row is not None:
+            self.runs.read_whole(row.entry)
         self.use_button.setEnabled(is_usable)
         set_plain_tooltip(self.use_button, "" if is_usable else "The run has no finished epoch yet.")
         self.side.show_run(row, list(self._rows.values()), self.model.checked, self.store.experiment)
@@ -320,7 +322,8 @@ class ResultsPage(Page):
 
     def _stored_key(self) -> tuple[str, object]:
         state = self._chosen.state
-        return self._chosen.folder.name, (state.status, len(state.checkpoints), state.test is None)
+        last = state.checkpoints[-1].path if state.checkpoints else ""
+        return self._chosen.folder.name, (state.status, last, state.test is None)
 
     def _show_scores(self) -> None:
         row, stored = self.chosen, self.stored
@@ -487,9 +490,9 @@ class ResultsPage(Page):
         self._schedule()
 
     def _on_search_text_changed(self, text: str) -> None:
-        self.table.set_query(text)
-        if self.table.chosen is None and self.table.proxy.rowCount():
-            self.table.setCurrentIndex(self.table.proxy.index(0, 2))
+        self.model.set_query(text)
+        if self.table.chosen is None and self.model.rows:
+            self.table.choose(self._chosen if self.model.row_of(self._chosen) is not None else self.model.rows[0].entry)
 
     def _on_column_toggled(self, key: str, hidden: bool) -> None:
         self.table.set_column_hidden(key, hidden)

@@ -5,12 +5,13 @@ from __future__ import annotations
 import operator
 import re
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from studio.core.experiment import Experiment
 from studio.core.fold import RunState
 from studio.core.outcome import Status
 from studio.core.path_text import shown
+from studio.core.run_digest import RunSummary, summarise
 from studio.core.words import counted
 from studio.gui.pages.results.notes import Notes
 from studio.gui.runs import RunEntry
@@ -38,7 +39,15 @@ class RunRow:
 
     entry: RunEntry
     notes: Notes
-    state: RunState
+    given: RunState | None = None  # instead of the run's own
+    summary: RunSummary = field(init=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "summary", self.entry.summary if self.given is None else summarise(self.experiment, self.given))
+
+    @property
+    def state(self) -> RunState:
+        return self.entry.state if self.given is None else self.given
 
     @property
     def experiment(self) -> Experiment:
@@ -55,36 +64,35 @@ class RunRow:
 
     @property
     def top1(self) -> float | None:
-        return self.state.best.validation_top1 if self.state.best else None
+        return self.summary.top1
 
     @property
     def macro_f1(self) -> float | None:
-        return self.state.best.macro_f1 if self.state.best else None
+        return self.summary.macro_f1
 
     @property
     def loss(self) -> float | None:
-        return self.state.best.validation_loss if self.state.best else None
+        return self.summary.loss
 
     @property
     def trains(self) -> str:
-        n = self.experiment.model.train_stages
-        if self.experiment.model.thaw:
+        n = self.summary.train_stages
+        if self.summary.thaws:
             return "thaws in time"
         return "everything" if n < 0 else "head" if n == 0 else f"{counted(n, 'stage')}, head"
 
     @property
     def num_trainable(self) -> int | None:
-        return self.state.description.num_trainable if self.state.description else None
+        return self.summary.num_trainable
 
     @property
     def schedule(self) -> str:
-        s = self.experiment.schedule
-        return f"{choice_label('schedule.shape', s.shape)} {rate(s.peak_lr)}"
+        return f"{choice_label('schedule.shape', self.summary.shape)} {rate(self.summary.peak_lr)}"
 
     @property
     def epochs(self) -> str:
-        done, planned = len(self.state.epochs), self.experiment.schedule.epochs
-        return str(done) if self.state.status is Status.FINISHED and done == planned else f"{done} / {planned}"
+        done, planned = self.summary.epochs_done, self.summary.epochs_planned
+        return str(done) if self.summary.status is Status.FINISHED and done == planned else f"{done} / {planned}"
 
 
 def _figure(value: float | None, factor: float = 1.0, places: int = 3) -> str:
@@ -99,17 +107,17 @@ COLUMNS: tuple[Column, ...] = (
     Column("check", "", lambda r: "", lambda r: r.entry.number, width=30, help="In Compare (X)"),
     Column("star", "", lambda r: "", lambda r: not r.notes.is_starred, width=26, help="Star (*)"),
     Column("run", "Run", lambda r: r.name, lambda r: r.entry.number, width=128, help="F2 renames"),
-    Column("backbone", "Backbone", lambda r: shown(r.experiment.model.backbone), lambda r: r.experiment.model.backbone, width=140, priority=1),
+    Column("backbone", "Backbone", lambda r: shown(r.summary.backbone), lambda r: r.summary.backbone, width=140, priority=1),
     Column("trains", "Trains", lambda r: r.trains, lambda r: _low_if_none(r.num_trainable), width=104, priority=3),
     Column("parameters", "Parameters", lambda r: parameters(r.num_trainable) if r.num_trainable else "", lambda r: _low_if_none(r.num_trainable), True, 82, 4,
            "Parameters that train"),
-    Column("augment", "Augment", lambda r: choice_label("augment.preset", r.experiment.augment.preset), lambda r: r.experiment.augment.preset, width=76, priority=6),
-    Column("schedule", "Schedule", lambda r: r.schedule, lambda r: r.experiment.schedule.peak_lr, width=118, priority=2, help="Shape and peak learning rate"),
+    Column("augment", "Augment", lambda r: choice_label("augment.preset", r.summary.preset), lambda r: r.summary.preset, width=76, priority=6),
+    Column("schedule", "Schedule", lambda r: r.schedule, lambda r: r.summary.peak_lr, width=118, priority=2, help="Shape and peak learning rate"),
     Column("spark", "Validation loss", lambda r: "", lambda r: -_low_if_none(r.loss), width=100, priority=5, help="Validation loss over the epochs"),
     Column("top1", "Top-1, %", lambda r: _figure(r.top1, 100, 1), lambda r: _low_if_none(r.top1), True, 74, help="Validation top-1 of the best epoch"),
     Column("f1", "Macro F1", lambda r: _figure(r.macro_f1), lambda r: _low_if_none(r.macro_f1), True, 74, 1, "Macro F1 of the best epoch"),
-    Column("epochs", "Epochs", lambda r: r.epochs, lambda r: len(r.state.epochs), True, 66),
-    Column("time", "Time", lambda r: clock(r.state.t), lambda r: r.state.t, True, 58, 2),
+    Column("epochs", "Epochs", lambda r: r.epochs, lambda r: r.summary.epochs_done, True, 66),
+    Column("time", "Time", lambda r: clock(r.summary.t), lambda r: r.summary.t, True, 58, 2),
     Column("tags", "Tags", lambda r: ", ".join(shown(t) for t in r.notes.tags), lambda r: r.notes.tags, width=110, priority=7, help="F2 edits"),
 )  # fmt: skip
 BY_KEY = {column.key: i for i, column in enumerate(COLUMNS)}
@@ -133,15 +141,15 @@ def _fits(row: RunRow, word: str) -> bool:
         if key == "is":
             return row.notes.is_starred if wanted.lower().startswith("star") else row.entry.status.value.startswith(wanted.lower())
         value = {
-            "top1": None if row.top1 is None else row.top1 * 100, "f1": row.macro_f1, "loss": row.loss, "epochs": len(row.state.epochs),
-            "lr": row.experiment.schedule.peak_lr,
+            "top1": None if row.top1 is None else row.top1 * 100, "f1": row.macro_f1, "loss": row.loss, "epochs": row.summary.epochs_done,
+            "lr": row.summary.peak_lr,
         }[key]  # fmt: skip
         try:
             return value is not None and op(value, float(wanted.rstrip("%")))
         except ValueError:
             pass
     places = (
-        row.name, row.entry.name, row.entry.folder.nickname, row.experiment.name, row.experiment.model.backbone, row.schedule, row.trains,
-        row.experiment.augment.preset, row.notes.note, *row.notes.tags,
+        row.name, row.entry.name, row.entry.folder.nickname, row.summary.name, row.summary.backbone, row.schedule, row.trains,
+        row.summary.preset, row.notes.note, *row.notes.tags,
     )  # fmt: skip
     return any(word.lower() in place.lower() for place in places)

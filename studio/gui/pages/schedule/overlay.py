@@ -170,6 +170,7 @@ class RunOverlay(QObject):
 
     def _draw(self) -> None:
         runs = tuple(self._runs.values())
+        self._context.runs.read_whole(*(run.entry for run in runs))
         for run in runs:
             run.draw(self._length, self._plot.to_y, self._scale)
         self._plot.show_also(
@@ -207,7 +208,7 @@ class RunOverlay(QObject):
         entries = [e for e in reversed(self._context.runs.entries) if e.status is not Status.QUEUED]
         for entry in entries[:20]:
             name = entry.folder.name
-            top1 = f", {entry.state.best.validation_top1:.1%}" if entry.state.best else ""
+            top1 = f", {entry.summary.top1:.1%}" if entry.summary.top1 is not None else ""
             action = self.menu.addAction(menu_text(f"{entry.title}{top1}"))
             action.setCheckable(True)
             action.setChecked(name in self._runs)

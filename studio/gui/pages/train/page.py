@@ -212,7 +212,7 @@ class TrainPage(Page):
             case "none":
                 return []
             case "best":
-                return sorted((e for e in others if e.state.best), key=lambda e: -e.state.best.validation_top1)[:1]
+                return sorted((e for e in others if e.summary.top1 is not None), key=lambda e: -e.summary.top1)[:1]
             case "previous":
                 return [e for e in reversed(others) if self._entry and e.number < self._entry.number][:1]
             case "several":
@@ -297,6 +297,7 @@ class TrainPage(Page):
             return
         self.stack.setCurrentWidget(self.full)
         ghosts = self.ghost_entries
+        self.runs.read_whole(entry, *ghosts)
         ghost = ghosts[0] if ghosts else None
         self.figures.set_figures(run_figures(state, entry.experiment, ghost.state if ghost else None, ghost.name if ghost else ""))
         self.charts.set_run(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from dataclasses import replace
+from itertools import islice
 
 from PySide6.QtCore import Qt
 from PySide6.QtGui import QKeySequence
@@ -23,6 +24,7 @@ from studio.gui.wording import percent
 
 _THRESHOLD = "use/unsure_below"
 DEFAULT_THRESHOLD = 0.5
+MOST_RUNS = 100  # a longer list is no help; the others are chosen on the Results page
 _TEST_TIME = "use/test_time"
 
 
@@ -85,9 +87,10 @@ class UsePage(Page):
     # the model
 
     def _refresh_runs(self) -> None:
-        """The runs that can be used, the best first."""
-        usable = [e for e in self.context.runs.finished if e.folder.has_checkpoint()]
-        usable.sort(key=_score, reverse=True)
+        """The best runs that can be used, the best first, and the one that was chosen."""
+        ranked = sorted(self.context.runs.finished, key=_score, reverse=True)
+        usable = list(islice((e for e in ranked if e.folder.has_checkpoint()), MOST_RUNS))
+        usable += [e for e in ranked if e.folder.name == self._wanted and e not in usable and e.folder.has_checkpoint()]
         self._entries = usable
         has_any = bool(usable)
         self._stack.setCurrentIndex(0 if has_any else 1)
@@ -108,12 +111,15 @@ class UsePage(Page):
     def _on_run_state_changed(self, entry: RunEntry) -> None:
         """A first epoch, or a new best one: the list is made anew only then, not with every step."""
         is_listed = entry in self._entries
-        if bool(entry.state.epochs) != is_listed or is_listed and self._seen.get(entry.folder.name) != len(entry.state.epochs):
+        num_epochs = entry.summary.epochs_done
+        has_room = len(self._entries) < MOST_RUNS
+        is_new = num_epochs > 0 and not is_listed and (has_room or _score(entry) > _score(self._entries[-1]))
+        if is_new or is_listed and self._seen.get(entry.folder.name) != num_epochs:
             self._refresh_runs()
 
     def _refresh_model(self) -> None:
         entry = self.entry
-        self._seen = {e.folder.name: len(e.state.epochs) for e in self._entries}
+        self._seen = {e.folder.name: e.summary.epochs_done for e in self._entries}
         model = Model(path_to_text(entry.folder.path), str(self.epoch_choice.value), str(self.views.value)) if entry else None
         chosen = next(each for each in TEST_TIMES if each.key == self.views.value)
         set_plain_tooltip(self.views, f"{chosen.help}\nThe answers to all views of a picture are averaged.")
@@ -193,8 +199,8 @@ def _views_title(choice: TestTime) -> str:
 
 
 def _score(entry: RunEntry) -> float:
-    best = entry.state.best
-    return best.validation_top1 if best else entry.state.epochs[-1].validation_top1
+    top1 = entry.summary.top1
+    return top1 if top1 is not None else entry.state.epochs[-1].validation_top1
 
 
 def _epoch_words(entry: RunEntry, which: str) -> str:
