@@ -96,7 +96,9 @@ def main() -> None:
     print(f"| the latest runs are in the table after | {found['first']:.2f} s, the first {found['num_first']:,} | 1 |")
     print(f"| the first time, without the index: the latest; all | {without['first']:.2f} s; {without['all']:.1f} s | |")
     print(f"| reading all before anything is shown (extrapolated) | {float(whole):.1f} s | |")
-    print(f"| event loop late meanwhile, 99th percentile; worst | {1000 * found['late_99']:.0f} ms; {1000 * found['late_worst']:.0f} ms | |")
+    print(
+        f"| event loop late meanwhile, 99th percentile; worst | {1000 * found['late_99']:.0f} ms; {1000 * found['late_worst']:.0f} ms | |"
+    )
     print(f"| the same the first time | {1000 * without['late_99']:.0f} ms; {1000 * without['late_worst']:.0f} ms | |")
     print(f"| memory of the window afterwards | {found['memory'] / 1e6:.0f} MB | |")
 

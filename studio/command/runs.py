@@ -9,8 +9,7 @@ from studio.cli import DONE
 from studio.command import terminal
 from studio.command.chosen import add_runs_argument, chosen_runs
 from studio.command.follow import summary
-from studio.core.problem import BadInput
-from studio.core.run_folder import find_runs
+from studio.core.run_index import read_digests
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -20,30 +19,27 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     place = chosen_runs(args)
-    found = []
-    for folder in find_runs(place):
-        try:
-            found.append((folder, folder.experiment(), folder.read_state()))
-        except (BadInput, OSError) as exc:
-            terminal.note(f"Warning: {terminal.safe(folder.name)} cannot be read: {exc}")
+    found, refused = read_digests(place)
+    for folder, reason in refused:
+        terminal.note(f"Warning: {terminal.safe(folder.name)} cannot be read: {reason}")
     if args.json:
-        terminal.say_json([summary(folder, state) for folder, _, state in found])
+        terminal.say_json([summary(folder, digest.state()) for folder, digest in found])
         return DONE
     if not found:
         terminal.say(f"There are no runs in {terminal.safe(str(place))} yet. Start one with: studio train --data DIR")
         return DONE
     rows = [("run", "started", "status", "epochs", "top-1", "backbone", "name")]
-    for folder, experiment, state in found:
-        best = state.best
+    for folder, digest in found:
+        run = digest.summary
         rows.append(
             (
                 folder.nickname,
                 _started(folder.name),
-                str(state.status),
-                f"{len(state.epochs)}/{experiment.schedule.epochs}",
-                f"{best.validation_top1:.1%}" if best else "",
-                experiment.model.backbone,
-                terminal.safe(experiment.name)[:40],
+                str(run.status),
+                f"{run.epochs_done}/{run.epochs_planned}",
+                f"{run.top1:.1%}" if run.top1 is not None else "",
+                run.backbone,
+                terminal.safe(run.name)[:40],
             )
         )
     widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]))]

@@ -11,7 +11,7 @@ import zlib
 from dataclasses import dataclass, replace
 
 from studio.core import event as ev
-from studio.core.experiment import Experiment
+from studio.core.experiment import Experiment, Model
 from studio.core.fold import RunState, fold
 from studio.core.outcome import Status
 
@@ -28,6 +28,8 @@ class RunSummary:
     source: str = ""  # text form of the folder with the images
     backbone_source: str = ""
     backbone: str = ""
+    model_id: int = 0  # equal for equal settings of the network
+    device: str = ""  # as asked for
     train_stages: int = 0
     thaws: bool = False
     preset: str = ""
@@ -45,6 +47,7 @@ class RunSummary:
     best_epoch: int | None = None
     losses: tuple[float, ...] = ()  # of the validation, evenly thinned to MAX_LOSSES
     num_trainable: int | None = None
+    images_per_s: float = 0.0  # of a finished run over all its steps, of another one in its last report
     has_checkpoint: bool = False  # as its journal says
 
 
@@ -58,12 +61,18 @@ def summarise(experiment: Experiment, state: RunState) -> RunSummary:
     model, schedule = experiment.model, experiment.schedule
     return RunSummary(
         status=state.status, name=experiment.name, source=experiment.data.source, backbone_source=model.source, backbone=model.backbone,
-        train_stages=model.train_stages, thaws=bool(model.thaw), preset=experiment.augment.preset, shape=schedule.shape,
+        model_id=model_id(model), device=experiment.training.device, train_stages=model.train_stages, thaws=bool(model.thaw), preset=experiment.augment.preset, shape=schedule.shape,
         peak_lr=schedule.peak_lr, epochs_planned=schedule.epochs, epochs_done=len(state.epochs), step=state.step, t=state.t,
         wall_time=state.wall_time, top1=best and best.validation_top1, top5=best and best.validation_top5, macro_f1=best and best.macro_f1,
         loss=best and best.validation_loss, best_epoch=best and best.epoch, losses=tuple(losses.tolist()),
-        num_trainable=described and described.num_trainable, has_checkpoint=bool(state.checkpoints),
+        num_trainable=described and described.num_trainable,
+        images_per_s=state.finished.images_per_s if state.finished else state.images_per_s, has_checkpoint=bool(state.checkpoints),
     )  # fmt: skip
+
+
+def model_id(model: Model) -> int:
+    """To find runs of the same network without unpacking their settings."""
+    return zlib.crc32(model.model_dump_json().encode())
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,7 +95,9 @@ class RunDigest:
         """Without curves over steps, notices and figures of the computer; `is_whole` says so."""
         events = [event for line in self._lines()[1:] if (event := ev.decode(line)) is not None]
         s = self.summary
-        return replace(fold(RunState(), events), status=s.status, step=s.step, t=s.t, is_whole=False, notices=())
+        return replace(
+            fold(RunState(), events), status=s.status, step=s.step, t=s.t, images_per_s=s.images_per_s, is_whole=False, notices=()
+        )
 
     def _lines(self) -> list[bytes]:
         try:

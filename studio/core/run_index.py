@@ -120,12 +120,9 @@ class RunIndex:
         self._db = None
 
 
-def read_digests(runs: str | os.PathLike) -> list[tuple[RunFolder, RunDigest]]:
-    """All runs of a folder, oldest first, for programs without an event loop. Reads only what is new since the last time.
-
-    Runs whose experiment cannot be read are left out.
-    """
-    index, found, new = RunIndex(runs), [], []
+def read_digests(runs: str | os.PathLike) -> tuple[list[tuple[RunFolder, RunDigest]], list[tuple[RunFolder, str]]]:
+    """All runs of a folder, oldest first, and those that cannot be read, with why. Reads only what is new since the last time."""
+    index, found, refused, new = RunIndex(runs), [], [], []
     try:
         known = index.load()
         for folder in find_runs(runs):
@@ -136,7 +133,8 @@ def read_digests(runs: str | os.PathLike) -> list[tuple[RunFolder, RunDigest]]:
             else:
                 try:
                     digest = RunDigest.of(folder.experiment(), folder.read_state())
-                except (BadInput, OSError):
+                except (BadInput, OSError) as exc:
+                    refused.append((folder, str(exc)))
                     continue
                 if not digest.summary.status.is_active:
                     new.append((folder.name, stamp, digest))
@@ -144,7 +142,7 @@ def read_digests(runs: str | os.PathLike) -> list[tuple[RunFolder, RunDigest]]:
         index.put(new)
     finally:
         index.close()
-    return found
+    return found, refused
 
 
 def _is_table(db: sqlite3.Connection) -> bool:

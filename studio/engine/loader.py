@@ -3,7 +3,8 @@
 Sample i always goes to worker i modulo the number of workers, so each worker keeps its own share of the decoded images in memory
 (decoding costs ten times what the rest does) and no image is kept twice. Batches travel through a memory-mapped file; it is unlinked as
 soon as every worker has opened it, so nothing stays behind when the engine is killed.
-With no workers (one or two cores, where they would only fight the network for time) the same code runs in the engine process.
+With no workers (one or two cores, where they would only fight the network for time) the same code runs in the engine process, on a thread for
+which the engine waits: a drive that hangs then hangs nothing else.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ import time
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
+from functools import partial
 from multiprocessing import connection
 from typing import TYPE_CHECKING
 
@@ -27,6 +29,7 @@ from studio.catalog.augments import RULE, Pipeline, Tally, build_pipeline, evalu
 from studio.core.experiment import Augment
 from studio.dataset.decoded import DecodedCache, content_of
 from studio.dataset.image import ImageRefused, decode, read_bytes
+from studio.engine.aside import Aside
 from studio.engine.failure import CHANGED, DataGone, NoReadableImages
 
 if TYPE_CHECKING:
@@ -187,6 +190,7 @@ class Loader:
         self.max_batch, self.num_workers = max_batch, num_workers
         self.on_wait: Callable[[float], None] = lambda seconds: None
         self._reader = None if num_workers else ImageReader(source, source.cache_bytes)
+        self._aside = None if num_workers else Aside()
         self._pool = self._new_pool() if num_workers else None
 
     def _new_pool(self) -> _Pool:
@@ -208,6 +212,8 @@ class Loader:
         if self._pool:
             self._pool.close()
             self._pool = None
+        if self._aside:
+            self._aside.close()
 
     def batches(self, requests: Iterable[Request]) -> Iterator[Batch]:
         """The batches of `requests`, in order. Raises WorkerDied, DataGone, and NoReadableImages when nothing is left to train on."""
@@ -216,7 +222,8 @@ class Loader:
     def _load_here(self, request: Request) -> Batch:
         size = self._source.input_size
         images = np.zeros((len(request.indices), size, size, 3), np.uint8)
-        shown = _fill(self._reader, images, request, range(len(request.indices)))
+        fill = partial(_fill, self._reader, images, request, range(len(request.indices)))
+        shown = self._aside.run(fill, lambda seconds: self.on_wait(seconds))
         return Batch(images, np.array(shown, np.int64), self._reader.take_refused(), tally=self._reader.take_tally())
 
 

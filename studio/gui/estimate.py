@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from PySide6.QtCore import QObject, QTimer, Signal
 
+from studio.core.run_digest import model_id
 from studio.gui.runs import RunsController
 from studio.gui.store import ExperimentStore
 from studio.gui.workers import WorkerClient
@@ -87,8 +88,9 @@ class Estimates(QObject):
 
         draft, dataset = self._store.experiment, self._store.dataset
         num_train = dataset.epoch_size(draft.data.synthetic_fraction) if dataset else 0
+        same = model_id(draft.model)
         for entry in reversed(self._runs.finished):
-            if entry.summary.backbone != draft.model.backbone or entry.experiment.model != draft.model:
+            if entry.summary.model_id != same or entry.experiment.model != draft.model:
                 continue
             if (described := entry.state.description) is None:
                 continue

@@ -27,7 +27,10 @@ TICK_BESIDE_MS = 1000  # while a run computes on the window's own cores: it wait
 LOOK_AROUND_S = 1.0
 MAX_BYTES_PER_TICK = 4 << 20
 FIRST_SLICE_S, SLICE_S, BETWEEN_SLICES_MS = 0.3, 0.3, 200  # pages are being made meanwhile, which needs the same interpreter
-AT_ONCE = 500  # runs of the index in one batch: the window takes them between two pictures
+AT_ONCE, MOST_AT_ONCE = (
+    500,
+    2000,
+)  # runs of the index in one batch: soon something to see, then few batches, each taken between two pictures
 NUM_WHOLE = 64  # of the runs that are over, the first that are read are told with all their points, so that they need not be read twice
 NUM_LOOKED_AT = 300  # of the runs that are over, at each look; all of them get their turn
 HOT_S = 60.0  # how long a run that was asked to start is looked at every time
@@ -189,18 +192,18 @@ class _Watcher(QObject):
 
     def _take_indexed(self, names: list[str]) -> None:
         """Runs whose digest still holds, newest first, in parts that the window takes between two pictures."""
-        updates = []
+        updates, at_once = [], AT_ONCE
         for name in reversed(names):
             stamp, digest = self._indexed.get(name, (None, None))
             watch = self._watches[name]
-            if digest is None or stamp != stamp_of(watch.folder.path):
+            if digest is None or stamp != stamp_of(os.path.join(self._runs_dir, name)):
                 continue
             del self._indexed[name]
             watch.stamp, watch.digest, watch.is_first = stamp, digest, False
             updates.append(RunUpdate(watch.folder, None, None, False, watch.number, digest))
-            if len(updates) == AT_ONCE:
+            if len(updates) == at_once:
                 self.updated.emit(tuple(updates))
-                updates = []
+                updates, at_once = [], min(2 * at_once, MOST_AT_ONCE)
         if updates:
             self.updated.emit(tuple(updates))
 

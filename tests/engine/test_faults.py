@@ -197,6 +197,27 @@ loop.train_step = hung
     assert state.status is Status.STOPPED and find_checkpoint(folder).step == state.stopped.step == state.step > 0
 
 
+def test_a_drive_that_hangs_without_loader_processes_is_said_and_stop_works_meanwhile(tmp_path):
+    folder = small_run(tmp_path, training__workers=0)
+    hanging = """
+import threading, studio.engine.loader as loader, studio.engine.watch as watch
+watch.HANGS_AFTER_S = 0.5
+read, count = loader.read_bytes, [0]
+def hung(path):
+    count[0] += 1
+    if count[0] == 12:
+        threading.Event().wait()  # as a read from a network drive that does not answer
+    return read(path)
+loader.read_bytes = hung
+"""
+    process = run_patched(folder, hanging)
+    wait_until(lambda: warned(folder, "loader-hangs"))
+    folder.command("stop")
+    assert process.wait(60) == 3
+    state = folder.read_state()
+    assert state.status is Status.STOPPED and find_checkpoint(folder).step == state.stopped.step == state.step
+
+
 def test_waiting_is_said_again_only_after_images_have_come(tmp_path):
     said = []
     control = SimpleNamespace(raise_if_stopped=lambda: None)

@@ -114,3 +114,30 @@ def test_many_runs_are_told_newest_first_with_their_place_among_all(qtbot, tmp_p
     qtbot.waitUntil(lambda: sum(map(len, told)) == 6, timeout=20_000)
     monitor.close()
     assert [number for part in told for number in part] == [6, 5, 4, 3, 2, 1] and len(told) > 1
+
+
+def test_runs_of_the_index_are_told_without_reading_their_journals_and_whole_when_asked_for(qtbot, tmp_path):
+    """The journal is hidden behind blank lines of its size and time: what is told can come from the index alone."""
+    import os
+
+    runs = tmp_path / "runs"
+    folder = build_run(runs, build_dataset(tmp_path / "images", num_train=2, num_validation=1))
+    state, content, info = folder.read_state(), folder.journal_path.read_bytes(), folder.journal_path.stat()
+    for content_now in (content, b"\n" * len(content)):
+        folder.journal_path.write_bytes(content_now)
+        os.utime(folder.journal_path, ns=(info.st_atime_ns, info.st_mtime_ns))
+        monitor, told = RunMonitor(runs), []
+        monitor.updated.connect(told.extend)
+        monitor.start()
+        qtbot.waitUntil(lambda told=told: bool(told), timeout=20_000)
+        if content_now is content:
+            monitor.close()
+    try:
+        assert told[0].state is None and told[0].digest.summary.top1 == state.best.validation_top1
+        folder.journal_path.write_bytes(content)
+        os.utime(folder.journal_path, ns=(info.st_atime_ns, info.st_mtime_ns))
+        monitor.read_whole(folder)
+        qtbot.waitUntil(lambda: len(told) == 2, timeout=20_000)
+        assert told[1].state.is_whole and len(told[1].state.train_loss) == state.step
+    finally:
+        monitor.close()

@@ -7,6 +7,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from studio.core.experiment import Experiment
+from studio.core.outcome import Status
+from studio.core.run_digest import model_id
 from studio.core.words import counted
 from studio.gui.runs import RunEntry
 from studio.gui.wording import count
@@ -32,15 +34,16 @@ class Speed:
 
 def network_speed(experiment: Experiment, entries: Sequence[RunEntry]) -> Speed:
     """The draft's network in its fastest run; nothing where it has none."""
-    speeds = [
-        Speed(entry.state.finished.images_per_s, entry.name, entry.state.description.device)
-        for entry in entries
-        if entry.summary.backbone == experiment.model.backbone
-        and entry.state.finished
-        and entry.state.description
-        and entry.experiment.model == experiment.model
-    ]
-    return max(speeds, key=lambda speed: speed.images_per_s, default=Speed())
+    same = model_id(experiment.model)
+    fastest = max(
+        (e for e in entries if e.summary.model_id == same and e.summary.status is Status.FINISHED),
+        key=lambda e: e.summary.images_per_s,
+        default=None,
+    )
+    if fastest is None or not fastest.summary.images_per_s:
+        return Speed()
+    described = fastest.state.description
+    return Speed(fastest.summary.images_per_s, fastest.name, described.device if described else "cpu")
 
 
 def slow_words(ms_per_image: float | None, loaders: int, network: Speed) -> str:

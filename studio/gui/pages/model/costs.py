@@ -181,12 +181,10 @@ class Costs(QObject):
         if self._speeds:
             found = {key: self._speeds[name] for key in self._infos if (name := self._speed_key(key)) in self._speeds}
         for entry in self._context.runs.entries:
-            summary = entry.summary
-            if summary.status is not Status.FINISHED or summary.thaws or summary.train_stages != draft.model.train_stages:
-                continue
-            model, finished = entry.experiment.model, entry.state.finished
-            if finished and finished.images_per_s and entry.experiment.training.device == draft.training.device:
-                found[(model.source, model.backbone)] = finished.images_per_s
+            run = entry.summary
+            same_plan = run.train_stages == draft.model.train_stages and not run.thaws
+            if run.status is Status.FINISHED and run.images_per_s and same_plan and run.device == draft.training.device:
+                found[(run.backbone_source, run.backbone)] = run.images_per_s
         self.costs = self.costs | {k: replace(self.costs.get(k, NO_COST), images_per_s=speed) for k, speed in found.items()}
         self.changed.emit()
 

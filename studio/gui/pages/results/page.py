@@ -59,6 +59,7 @@ class ResultsPage(Page):
         self._cell: Cell | None = None
         self._is_in_front = False
         self._has_checked = False
+        self._progress = (0, 0)  # runs read for the first time, runs there
         self._timer = QTimer(self, singleShot=True, interval=REDRAW_MS)
         self._timer.timeout.connect(self._refresh)
         self._rows_timer = QTimer(self, singleShot=True, interval=ROWS_MS)
@@ -72,6 +73,7 @@ class ResultsPage(Page):
         self.notebook.changed.connect(self._on_notebook_changed)
         self.runs.entries_changed.connect(self._on_runs_entries_changed)
         self.runs.state_changed.connect(lambda _: self._schedule())
+        self.runs.monitor.progressed.connect(self._on_monitor_progressed)
         self.store.experiment_changed.connect(self._on_store_experiment_changed)
         self.store.dataset_changed.connect(lambda _: self._schedule())
         self._on_runs_entries_changed()
@@ -223,6 +225,11 @@ class ResultsPage(Page):
         self.notebook.read(e.folder for e in self._entries())
         self._update_rows_soon()
 
+    def _on_monitor_progressed(self, num_read: int, num_there: int) -> None:
+        self._progress = (num_read, num_there)
+        if self._is_in_front:
+            self._show_subtitle()
+
     def _on_notebook_changed(self) -> None:
         self._update_rows_soon()
 
@@ -274,7 +281,10 @@ class ResultsPage(Page):
     def _refresh(self) -> None:
         """Draw everything from the rows; cheap where nothing changed."""
         if any(row.summary is not row.entry.summary for row in self._rows.values()):
-            self._update_rows()
+            if len(self._rows) < MANY_ROWS:
+                self._update_rows()
+            elif not self._rows_timer.isActive():
+                self._rows_timer.start()
         self.stack.setCurrentIndex(1 if self._rows else 0)
         self._controls.setVisible(bool(self._rows))
         reason = self.runs.reason_not_to_train()
@@ -288,6 +298,9 @@ class ResultsPage(Page):
         finished = sum(r.entry.status is Status.FINISHED for r in self._rows.values())
         live = sum(r.entry.is_active for r in self._rows.values())
         parts = [counted(finished, "finished run") + (f", {live} live" if live else "")] if self._rows else []
+        num_read, num_there = self._progress
+        if num_read < num_there:
+            parts.append(f"reading run {num_read:,} of {num_there:,}")
         row = self.chosen
         if row and row.state.description:
             parts.append(f"validation set, {counted(row.state.description.num_validation, 'image')}")
