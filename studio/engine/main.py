@@ -190,7 +190,8 @@ def set_up_torch(torch, experiment: Experiment) -> None:
     torch.backends.cudnn.benchmark = not is_exact
     if is_exact:
         os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # asked for by cuBLAS, before its first use
-    torch.use_deterministic_algorithms(is_exact)
+    if is_exact != torch.are_deterministic_algorithms_enabled():  # the call loads the compiler, which takes seconds
+        torch.use_deterministic_algorithms(is_exact)
     cv2.setNumThreads(1)
 
 

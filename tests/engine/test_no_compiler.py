@@ -10,6 +10,9 @@ import sys, torch
 from studio.engine.no_compiler import keep_compiler_out
 keep_compiler_out()
 import torchvision
+from studio.core.experiment import Experiment
+from studio.engine.main import set_up_torch
+set_up_torch(torch, Experiment())
 layer = torch.nn.Linear(3, 2)
 optimiser = torch.optim.AdamW(layer.parameters(), fused=True)
 layer(torch.ones(4, 3)).sum().backward()
