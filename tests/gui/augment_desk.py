@@ -59,7 +59,7 @@ class Desk:
 
     def answer(self, index: int, value: int = 7, **more) -> None:
         _, params, on_result, _, _ = self.calls[index]
-        for tile in range(len(params["subjects"])):
+        for tile in range(min(params.get("count", 64), len(params["subjects"]))):
             self.part(index, tile, value, **more)
         on_result({"ms_per_image": 0.7})
 
@@ -111,6 +111,9 @@ def start_anew(page, desk: Desk):
     preview._last_reroll.invalidate()
     preview.network_toggle.setChecked(True)
     preview.lock_button.setChecked(False)
+    preview.normal_button.setChecked(False)
+    preview._batch = 0
+    preview.pins._set(())
     preview.mode_choice.set_value("photo")
     preview.end_compare()
     preview.banner.hide()

@@ -23,6 +23,7 @@ from studio.gui.pages.augment.advice import advice_for
 from studio.gui.pages.augment.cost import Speed, num_loaders, slow_words
 from studio.gui.pages.augment.grid import NUM_VARIANTS, VariantGrid
 from studio.gui.pages.augment.page import AugmentPage
+from studio.gui.pages.augment.pins import Pins
 from studio.gui.pages.augment.words import title_of
 from studio.supervise.worker import WorkerError
 from tests.gui.augment_desk import MEDIUM, Desk, give_data, make_images, make_stage, start_anew, texts_of
@@ -415,13 +416,97 @@ def test_a_batch_shows_its_mixed_labels_and_photos_one_variant_of_each(page, des
     page.grab()
 
 
+def test_a_batch_is_one_of_the_run_in_its_own_order_with_its_step(page, desk, tmp_path, qtbot):
+    """Against the requests that the engine's loop makes, with made images and two batches in each step."""
+    from studio.engine.plan import steps_per_epoch, training_requests
+    from studio.gui.pages.augment.batch import batch_at, num_batches
+
+    give_data(page, make_images(tmp_path / "real", {"cat": 25, "dog": 25}))
+    made = make_images(tmp_path / "made", {"cat": 6, "dog": 3})
+    page.store.set({"data.synthetic": (str(made),), "data.synthetic_fraction": 0.2, "training.batch_size": 8, "training.accumulation": 2})
+    page.store.set_dataset(scan(page.store.experiment.data))
+    experiment, dataset = page.store.experiment, page.store.dataset
+    num_real, num_synthetic = len(dataset.part("train")), len(dataset.synthetic)
+    size, seed = dataset.epoch_size(0.2), experiment.training.seed
+    assert size > num_real and num_synthetic == 9
+    for epoch in (0, 3):
+        requests = list(training_requests(seed, epoch, num_real, 8, num_synthetic=num_synthetic, num_taken=size - num_real))
+        assert num_batches(experiment, dataset) == len(requests)
+        for number, request in enumerate(requests):
+            place = batch_at(experiment, dataset, epoch, number)
+            assert tuple(s.index for s in place.subjects) == request.indices
+            assert (place.step, place.batch) == (epoch * steps_per_epoch(size, 8, 2) + number // 2, number % 2)
+            assert all(Path(s.path).parent.name == s.label for s in place.subjects)
+    page.preview.set_mode("batch")
+    page.preview.step(1)
+    page.preview.batch_field.step(1)
+    params = desk.asked()[-1]
+    assert [s["index"] for s in params["subjects"]] == [s.index for s in batch_at(experiment, dataset, 0, 2).subjects]
+    assert (params["step"], params["batch"]) == (1, 0) and page.preview.batch_field.value == 3
+    assert "step 2" in page.preview.fact_label.text()
+    page.preview.reroll()
+    assert {s["epoch"] for s in desk.asked()[-1]["subjects"]} == {1}
+    page.preview.step(-3)
+    assert page.preview.batch_field.value == len(requests), "the last one comes before the first"
+
+
+def test_a_pinned_variant_stays_in_view_while_all_else_changes_and_comes_back_with_the_project(page, desk, images, qtbot):
+    give_data(page, images)
+    show(page, desk, qtbot)
+    qtbot.keyClick(page.preview.grid, Qt.Key.Key_Right)
+    qtbot.keyClick(page.preview.grid, Qt.Key.Key_Right)
+    page.preview.toggle_pin()
+    (subject,) = desk.asked()[-1]["subjects"]
+    assert (subject["epoch"], subject["path"]) == (1, desk.asked()[-2]["subjects"][1]["path"]) and not page.preview.pinned.isHidden()
+    assert page.preview.grid.pinned == {2}
+    page.preview.step(1)
+    page.store.set({"augment.preset": "strong"})
+    asked = [params for params in desk.asked()[-2:] if len(params["subjects"]) == 1]
+    assert asked[0]["subjects"] == [subject] and asked[0]["experiment"]["augment"]["preset"] == "strong"
+    desk.answer(len(desk.calls) - 1, 55)
+    tile = page.preview.pinned.grid.variants[0]
+    assert tile.epoch == 1 and tile.pixmap.toImage().pixelColor(1, 1).red() == 55
+
+    pins = Pins(page.context)
+    assert pins.pins == page.preview.pins.pins, "read from the window's settings"
+    pins.deleteLater()
+    path = page.context.projects._path
+    page.context.projects._path = path.with_name("another.toml")
+    page.context.projects.changed.emit()
+    assert page.preview.pinned.isHidden(), "they belong to their project"
+    page.context.projects._path = path
+    page.context.projects.changed.emit()
+    assert not page.preview.pinned.isHidden()
+    qtbot.keyClick(page.preview.pinned.grid, Qt.Key.Key_Delete)
+    assert page.preview.pinned.isHidden() and page.preview.pins.pins == ()
+
+
+def test_the_numbers_of_the_network_are_asked_for_and_not_of_a_larger_picture(page, desk):
+    page.preview.normal_button.click()
+    assert desk.asked()[-1]["is_normalised"] and "normalised" in page.preview.fact_label.text()
+    page.preview.network_toggle.setChecked(False)
+    assert "is_normalised" not in desk.asked()[-1] and not page.preview.normal_button.isEnabled()
+
+
+def test_while_a_slider_moves_pictures_come_for_their_tiles_and_as_trained_when_it_rests(page, desk, qtbot):
+    page.store.set({"augment.preset": "medium"})
+    page.store.begin_drag()
+    for value in (1.3, 1.4):
+        page.draft.set_params((3,), {"brightness": (0.8, value)}, "brightness")
+        desk.answer(len(desk.calls) - 1)
+    assert desk.asked()[-1]["size_px"] == page.preview.grid.tile_px
+    qtbot.waitUntil(lambda: "size_px" not in desk.asked()[-1], timeout=5000)
+    assert desk.asked()[-1]["experiment"]["augment"]["transforms"][3]["params"]["brightness"] == [0.8, 1.4]
+    page.store.end_drag()
+
+
 def test_a_step_that_fails_is_named_on_the_tile_and_on_its_card_while_others_go_on(page, desk, qtbot):
     page.store.set({"augment.preset": "medium"})
     why = "cannot be done to a picture of 8 × 8 pixels"
     desk.answer(len(desk.calls) - 1, drawn=[{"step": 2, "name": "Affine", "values": [], "failure": why}])
     assert why in page.preview.grid.variants[3].in_words and not page.pipeline.list.cards[2].fault.isHidden()
     assert why in page.pipeline.list.cards[2].fault.toolTip() and page.pipeline.list.cards[1].fault.isHidden()
-    page.show_large(3)
+    page.show_large(page.preview.grid, 3)
     assert why in "\n".join(label.text() for label in page.large.drawn.findChildren(QLabel))
 
 

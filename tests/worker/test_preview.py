@@ -178,3 +178,39 @@ def test_pictures_for_small_tiles_are_the_same_ones_shrunk(preview, photos):
     for each, part in zip(whole, small, strict=True):
         quarters = pixels(each["image"]).reshape(SIZE // 2, 2, SIZE // 2, 2, 3).mean((1, 3))
         assert np.abs(pixels(part["image"]) - quarters).max() <= 1
+
+
+def test_the_first_pictures_of_a_large_batch_are_blended_with_partners_from_all_of_it(preview, photos):
+    spec = spec_of(augment__preset="light", augment__mixup_p=0.5, augment__cutmix_p=0.5)
+    asked = {
+        "experiment": spec.model_dump(mode="json"),
+        "subjects": [s | {"label": str(s["index"])} for s in subjects_of(photos[0], range(8))],
+    }
+    for step in (0, 1, 2):
+        whole, all_parts = preview.parts("batch", **asked, step=step)
+        some, parts = preview.parts("batch", **asked, step=step, count=3)
+        assert (some["count"], some["num_images"], some["kind"]) == (3, 8, whole["kind"])
+        for mine, theirs in zip(parts, all_parts[:3], strict=True):
+            np.testing.assert_array_equal(pixels(mine["image"]), pixels(theirs["image"]))
+            assert mine["labels"] == theirs["labels"]
+
+
+def test_normalised_pictures_show_the_numbers_that_the_network_gets(preview, photos):
+    """The numbers are those of the engine's own normaliser, -2.5 as black and 2.5 as white."""
+    import torch
+
+    from studio.engine.network import Normaliser
+
+    mean, std = (0.4, 0.5, 0.6), (0.2, 0.1, 0.3)
+    spec = spec_of(augment__preset="medium", model__normalisation="custom", model__custom_mean=mean, model__custom_std=std)
+    asked = {"experiment": spec.model_dump(mode="json"), "subjects": subjects_of(photos[0], [0, 1])}
+    _, plain = preview.parts("tiles", **asked)
+    _, shown = preview.parts("tiles", **asked, is_normalised=True)
+    for before, after in zip(plain, shown, strict=True):
+        numbers = Normaliser(mean, std, torch.device("cpu"), channels_last=False)(pixels(before["image"])[None].copy())[0].permute(1, 2, 0)
+        grey = np.clip((numbers.numpy() + 2.5) * 51, 0, 255)
+        assert np.abs(pixels(after["image"]) - grey).max() <= 0.51
+    asked["experiment"]["model"]["normalisation"] = "data"
+    assert "not measured yet" in preview.fail("tiles", **asked, is_normalised=True).sentence
+    _, measured = preview.parts("tiles", **asked, is_normalised=True, measured=[mean, std])
+    np.testing.assert_array_equal(pixels(measured[0]["image"]), pixels(shown[0]["image"]))

@@ -9,7 +9,7 @@ from __future__ import annotations
 import statistics
 import threading
 from collections import OrderedDict
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cache, lru_cache
 from typing import Any
@@ -29,6 +29,7 @@ from studio.engine.worker.pictures import whole_picture, working_picture
 from studio.engine.worker.place import openable
 from studio.engine.worker.service import Call, Method
 
+Normalisation = Sequence[Sequence[float]]  # mean and deviation of red, green and blue, in [0, 1]
 PictureOf = Callable[[str], np.ndarray]  # by path: the decoded picture, not to be written into
 
 MOST_TILES = 64
@@ -58,7 +59,12 @@ def warm_up(call: Call) -> dict[str, Any]:
 
 
 def tiles(
-    call: Call, experiment: dict[str, Any], subjects: list[dict[str, Any]], size_px: int | None = None, is_normalised: bool = False
+    call: Call,
+    experiment: dict[str, Any],
+    subjects: list[dict[str, Any]],
+    size_px: int | None = None,
+    is_normalised: bool = False,
+    measured: Normalisation | None = None,
 ) -> dict[str, Any]:
     """What the network is given of training images, bit for bit, before batches are blended.
 
@@ -68,7 +74,7 @@ def tiles(
     the median; None without a picture}.
     """
     spec, pipeline = _asked(call, experiment, len(subjects))
-    picture_of, show, spent = _pictures(spec), Show(spec, size_px, is_normalised), []
+    picture_of, show, spent = _pictures(spec), Show(size_px, _normalisation(spec, measured) if is_normalised else None), []
     for number, subject in enumerate(subjects):
         call.check()
         spent += _send_tile(call, number, spec, pipeline, subject, picture_of, show)
@@ -104,7 +110,7 @@ def strip(
         except BadInput as exc:
             call.part({"tile": number, "value": value, "error": exc.problems[0].sentence})
             continue
-        _send_tile(call, number, spec, pipeline, subject, picture_of, Show(spec), value=value)
+        _send_tile(call, number, spec, pipeline, subject, picture_of, Show(), value=value)
     return {"values": shown}
 
 
@@ -113,7 +119,7 @@ def gallery(
 ) -> dict[str, Any]:
     """Every transform, or those named, with its defaults applied alone to the photo. Parts: {"tile", "name", "image"} or "error"."""
     spec = parse_experiment(experiment)
-    picture_of, show = _pictures(spec), Show(spec, size_px)
+    picture_of, show = _pictures(spec), Show(size_px)
     wanted = [name for name in (names or catalog()) if name in catalog() and name not in COMPOSITIONS]
     _say_loading(call)
     if names is None:
@@ -133,11 +139,13 @@ def batch(
     batch: int = 0,
     count: int = 16,
     is_normalised: bool = False,
+    measured: Normalisation | None = None,
 ) -> dict[str, Any]:
     """The first `count` pictures of a training batch as the network sees them, after MixUp or CutMix: subjects as in `tiles`, with a "label".
 
     Given all samples of a batch in their order, its optimiser step in the run and its place within that, these are the pictures that training
-    blends there. `is_normalised` shows the numbers that the network gets: -2.5 is black, 2.5 white. Parts: {"tile", "image", "seed", "drawn",
+    blends there. `is_normalised` shows the numbers that the network gets: -2.5 is black, 2.5 white; `measured` are mean and deviation of the
+    training images, for experiments that normalise with them. Parts: {"tile", "image", "seed", "drawn",
     "labels": [[label, share], ...]} or {"tile", "error", "labels"}. Result: {"count", "kind": "MixUp", "CutMix" or "", "share": of the own
     picture, "box": [top, left, bottom, right] or None, "num_images": of the batch, "ms_per_image" as in `tiles`}.
     """
@@ -145,7 +153,12 @@ def batch(
 
     count = min(count, len(subjects))
     spec, pipeline = _asked(call, experiment, count)
-    size, picture_of, show, spent = spec.model.input_size, _pictures(spec), Show(spec, None, is_normalised), []
+    size, picture_of, show, spent = (
+        spec.model.input_size,
+        _pictures(spec),
+        Show(None, _normalisation(spec, measured) if is_normalised else None),
+        [],
+    )
     mix = draw_mix(spec.augment, len(subjects), size, spec.training.seed, step, batch)
     names = [str(subject.get("label", "")) for subject in subjects]
 
@@ -191,7 +204,7 @@ def as_network_sees(call: Call, experiment: dict[str, Any], image_path: str, is_
     call.check()
     view = evaluation_view(image, spec.model.input_size, info.interpolation, info.crop_fraction)
     if is_normalised:
-        view = _as_normalised(spec, view[None])[0]
+        view = _as_normalised(_normalisation(spec, None), view)
     return {"image": call.image(view), "original": {"width": image.shape[1], "height": image.shape[0]}}
 
 
@@ -293,13 +306,12 @@ def _pipeline(steps: tuple[TransformSpec, ...], input_size: int) -> Pipeline:
 class Show:
     """How finished pictures are shown: in at least which size, and whether as the numbers that the network gets."""
 
-    spec: Experiment
     size_px: int | None = None
-    is_normalised: bool = False
+    normalisation: Normalisation | None = None
 
     def __call__(self, picture: np.ndarray) -> np.ndarray:
-        if self.is_normalised:
-            picture = _as_normalised(self.spec, picture)
+        if self.normalisation:
+            picture = _as_normalised(self.normalisation, picture)
         factor = picture.shape[0] // self.size_px if self.size_px else 1
         if factor > 1:  # whole factors take a tenth of the time of others
             side = picture.shape[0] // factor
@@ -385,11 +397,28 @@ def _backbone(spec: Experiment):
     return backbone_info(spec.model.source, spec.model.backbone)
 
 
-def _as_normalised(spec: Experiment, pictures_NHWC: np.ndarray) -> np.ndarray:
-    """The network's numbers as grey levels: -2.5 is 0, 2.5 is 255."""
+def _normalisation(spec: Experiment, measured: Normalisation | None) -> Normalisation:
+    """Mean and deviation of each channel, as engine.setup.view_for has them; those of the images have to be measured by the caller."""
+    model = spec.model
+    if model.normalisation == "custom":
+        return model.custom_mean, model.custom_std
+    if model.normalisation == "data":
+        if measured is None:
+            raise BadInput("Mean and deviation of the images are not measured yet: the scan of the folder goes on.")
+        return measured
+    if model.start_run:
+        from studio.engine.start_run import start_checkpoint
+
+        view = start_checkpoint(model).state["view"]
+        return view["mean"], view["std"]
     info = _backbone(spec)
-    mean, std = np.array(info.mean, np.float32), np.array(info.std, np.float32)
-    values = (pictures_NHWC / np.float32(255) - mean) / std
+    return info.mean, info.std
+
+
+def _as_normalised(normalisation: Normalisation, picture_HWC: np.ndarray) -> np.ndarray:
+    """The network's numbers as grey levels: -2.5 is 0, 2.5 is 255."""
+    mean, std = (np.array(values, np.float32) for values in normalisation)
+    values = (picture_HWC / np.float32(255) - mean) / np.maximum(std, np.float32(1e-3))
     return np.clip(np.rint((values + 2.5) * 51), 0, 255).astype(np.uint8)
 
 

@@ -31,6 +31,15 @@ class Question:
     seed: int
     max_megapixels: float
     size_px: int | None = None  # no larger than a tile needs; None: as the network gets them
+    is_normalised: bool = False
+    measured: tuple[tuple[float, ...], tuple[float, ...]] | None = None  # mean and deviation of the images, where these normalise
+    step: int = 0  # of a batch: the step in the run
+    batch: int = 0  # and its place within that
+    epochs: tuple[int, ...] = ()  # one for each subject, in place of `epoch`
+
+    def epoch_of(self, index: int) -> int:
+        """Of a picture, counted without the original."""
+        return self.epochs[index] if self.epochs else self.epoch + (index if self.mode == "photo" else 0)
 
     @property
     def first(self) -> int:
@@ -82,13 +91,17 @@ class Asker(QObject):
         self._since_sent.start()
         is_photo = question.mode == "photo"
         subjects = question.subjects * question.num if is_photo else question.subjects
-        raw = [
-            {"path": s.path_text, "index": s.index, "epoch": question.epoch + (i if is_photo else 0), "label": s.label}
-            for i, s in enumerate(subjects)
-        ]
+        raw = [{"path": s.path_text, "index": s.index, "epoch": question.epoch_of(i), "label": s.label} for i, s in enumerate(subjects)]
+        params: dict[str, Any] = {"experiment": experiment, "subjects": raw}
+        if question.size_px:
+            params["size_px"] = question.size_px
+        if question.is_normalised:
+            params |= {"is_normalised": True, "measured": question.measured}
+        if question.mode == "batch":
+            params |= {"step": question.step, "batch": question.batch, "count": question.num}
         self._worker.call(
             "batch" if question.mode == "batch" else "tiles",
-            {"experiment": experiment, "subjects": raw} | ({"size_px": question.size_px} if question.size_px else {}),
+            params,
             lambda result: self._on_result(question, result),
             lambda error: self._on_error(question, error),
             lambda done, total, what: self._on_progress(question, what),
@@ -107,7 +120,7 @@ class Asker(QObject):
         index, is_photo = part["tile"], question.mode == "photo"
         variant = Variant(
             picture,
-            question.epoch + (index if is_photo else 0),
+            question.epoch_of(index),
             part.get("seed"),
             "" if is_photo else question.subjects[index].name,
             tuple(drawn_from(each) for each in part.get("drawn", ())),

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 
 from PySide6.QtCore import QRectF, QSize, Qt, QTimer, Signal
-from PySide6.QtGui import QKeyEvent, QMouseEvent, QPainter, QPaintEvent, QPixmap, QRegion, QResizeEvent
+from PySide6.QtGui import QContextMenuEvent, QKeyEvent, QMouseEvent, QPainter, QPaintEvent, QPixmap, QRegion, QResizeEvent
 from PySide6.QtWidgets import QSizePolicy, QToolTip, QWidget
 
 from studio.gui.icon import paint_icon
@@ -25,11 +25,13 @@ class VariantGrid(QWidget):
     """Square tiles. Arrow keys move, Enter and click open one; while newer tiles are on their way these are muted."""
 
     opened = Signal(int)
+    menu_wanted = Signal(int, object)  # tile, QPoint of the screen
 
-    def __init__(self, *, num_tiles: int = NUM_TILES, name: str = "", parent: QWidget | None = None):
+    def __init__(self, *, num_tiles: int = NUM_TILES, name: str = "", what: str = "Preview", parent: QWidget | None = None):
         super().__init__(parent)
         self.setObjectName(name)
-        self.num_tiles = num_tiles
+        self.num_tiles, self._what = num_tiles, what
+        self.pinned: frozenset[int] = frozenset()  # tiles with a mark
         self.variants: list[Variant | None] = []  # None where the first picture has not come yet
         self._fresh: set[int] = set()  # tiles that answer the newest question
         self._small: dict[tuple[int, int], QPixmap] = {}  # index, side: painting a large picture small would alias
@@ -104,6 +106,11 @@ class VariantGrid(QWidget):
             self._is_stale = is_stale
             self.update()
 
+    def set_pinned(self, pinned: frozenset[int]) -> None:
+        if pinned != self.pinned:
+            self.pinned = pinned
+            self.update()
+
     def set_current(self, index: int) -> None:
         self._current = max(0, min(len(self.variants) - 1, index))
         self._describe()
@@ -113,7 +120,7 @@ class VariantGrid(QWidget):
         shown = [variant for variant in self.variants if variant is not None]
         num = sum(variant.epoch is not None for variant in shown)
         has_original = num < len(shown)
-        self.setAccessibleName(f"Preview: the original and {num} variants" if has_original or not num else f"Preview: {num} pictures")
+        self.setAccessibleName(f"{self._what}: the original and {num} variants" if has_original else f"{self._what}: {num} pictures")
         current = self.variants[self._current] if self.variants else None
         self.setAccessibleDescription(current.in_words if current is not None else "No picture yet")
 
@@ -185,6 +192,13 @@ class VariantGrid(QWidget):
             self.set_current(index)
             self.opened.emit(index)
 
+    def contextMenuEvent(self, event: QContextMenuEvent) -> None:
+        is_mouse = event.reason() == QContextMenuEvent.Reason.Mouse
+        index = self.index_at(event.pos()) if is_mouse else self._current
+        if self._is_shown(index):
+            self.set_current(index)
+            self.menu_wanted.emit(index, event.globalPos() if is_mouse else self.mapToGlobal(self.tile(index).center().toPoint()))
+
     def keyPressEvent(self, event: QKeyEvent) -> None:
         columns = self.layout_of(max(len(self.variants), self.num_tiles))[0]
         move = {Qt.Key.Key_Left: -1, Qt.Key.Key_Right: 1, Qt.Key.Key_Up: -columns, Qt.Key.Key_Down: columns}.get(event.key())
@@ -219,12 +233,7 @@ class VariantGrid(QWidget):
             painter.setPen(pen("bad", 2))
             painter.drawRoundedRect(tile.adjusted(1, 1, -1, -1), 4, 4)
             side = px(16)
-            ground = QRectF(tile.right() - side - 5, tile.top() + 5, side, side)
-            painter.setPen(Qt.PenStyle.NoPen)
-            painter.setBrush(colour("window", 0.84))
-            painter.drawEllipse(ground.adjusted(-2, -2, 2, 2))
-            paint_icon(painter, ground.toRect(), "warning-octagon", "bad")
-            painter.setBrush(Qt.BrushStyle.NoBrush)
+            _paint_mark(painter, QRectF(tile.right() - side - 5, tile.top() + 5, side, side), "warning-octagon", "bad")
         elif variant.epoch is None:
             painter.setPen(pen("text2", 2))
             painter.drawRoundedRect(tile.adjusted(1, 1, -1, -1), 4, 4)
@@ -233,12 +242,22 @@ class VariantGrid(QWidget):
             painter.drawRoundedRect(tile.adjusted(0.5, 0.5, -0.5, -0.5), 4, 4)
         if variant.epoch is None:
             paint_badge(painter, tile, "original")
+        if index in self.pinned:
+            _paint_mark(painter, QRectF(tile.left() + 5, tile.top() + 5, px(16), px(16)), "push-pin-fill", "accent")
         if variant.labels:
             _paint_shares(painter, tile, variant)
         if self.hasFocus() and index == self._current:
             painter.setBrush(Qt.BrushStyle.NoBrush)
             painter.setPen(pen("focus", 2))
             painter.drawRoundedRect(tile.adjusted(1, 1, -1, -1), 4, 4)
+
+
+def _paint_mark(painter: QPainter, place: QRectF, name: str, token: str) -> None:
+    painter.setPen(Qt.PenStyle.NoPen)
+    painter.setBrush(colour("window", 0.84))
+    painter.drawEllipse(place.adjusted(-2, -2, 2, 2))
+    paint_icon(painter, place.toRect(), name, token)
+    painter.setBrush(Qt.BrushStyle.NoBrush)
 
 
 def _paint_shares(painter: QPainter, tile: QRectF, variant: Variant) -> None:

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from PySide6.QtCore import QRectF
+from PySide6.QtCore import QRectF, Signal
 from PySide6.QtGui import QPainter, QPaintEvent
 from PySide6.QtWidgets import QVBoxLayout, QWidget
 
 from studio.gui.pages.augment.variant import Variant
 from studio.gui.pages.augment.words import title_of
 from studio.gui.theme import px
-from studio.gui.widgets import PlainLabel, scrolling
+from studio.gui.widgets import PlainLabel, button, scrolling
 from studio.gui.widgets.cover import Cover
 from studio.gui.widgets.thumb import paint_whole
 from studio.gui.widgets.thumb_grid import paint_badge
@@ -20,14 +20,18 @@ _SIDE_PX = 248
 class LargeVariant(Cover):
     """Left and Right go through the variants."""
 
+    pin_toggled = Signal()
+
     def __init__(self, parent: QWidget):
-        super().__init__(parent, name="augment.large", what="variant", hint="← → variants   Esc close")
+        super().__init__(parent, name="augment.large", what="variant", hint="← → variants   P test case   Esc close")
         self._pair: tuple[Variant | None, Variant] | None = None
         self.title_label = PlainLabel("", "panel")
         self.seed_label = PlainLabel("", "number", "muted")
         self.head.addWidget(self.title_label)
         self.head.addWidget(self.seed_label)
         self.head.addStretch(1)
+        self.pin_button = button("", "push-pin", small=True, name="augment.large.pin", on_click=self.pin_toggled.emit)
+        self.head.addWidget(self.pin_button)
         self.finish_head()
         self.drawn = QWidget()
         self._column = QVBoxLayout(self.drawn)
@@ -37,8 +41,10 @@ class LargeVariant(Cover):
         self._side.setParent(self)
         self._side.setAccessibleName("What was drawn for this picture")
 
-    def show_pair(self, original: Variant | None, variant: Variant) -> None:
+    def show_pair(self, original: Variant | None, variant: Variant, is_pinned: bool = False) -> None:
         """original: None where the variants are of different photos."""
+        self.show_pinned(is_pinned)
+        self.pin_button.setVisible(variant.epoch is not None)
         self._pair = (original, variant)
         is_original = variant.epoch is None
         self.title_label.setText(
@@ -49,6 +55,10 @@ class LargeVariant(Cover):
         self._show_drawn(variant)
         self.open_view()
         self._place_side()
+
+    def show_pinned(self, is_pinned: bool) -> None:
+        self.pin_button.setText("Unpin" if is_pinned else "Make this a test case")
+        self.pin_button.setAccessibleName(self.pin_button.text())
 
     def _show_drawn(self, variant: Variant) -> None:
         while self._column.count():

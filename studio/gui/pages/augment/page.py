@@ -21,7 +21,9 @@ from studio.gui.pages.augment.effects import Effects
 from studio.gui.pages.augment.exchange import PipelineExchange
 from studio.gui.pages.augment.form import TransformForm
 from studio.gui.pages.augment.gallery import Gallery, GalleryItem
+from studio.gui.pages.augment.grid import VariantGrid
 from studio.gui.pages.augment.large import LargeVariant
+from studio.gui.pages.augment.pins import Pin
 from studio.gui.pages.augment.pipeline import PipelinePanel
 from studio.gui.pages.augment.presets import PresetBar
 from studio.gui.pages.augment.preview import PreviewPanel
@@ -79,6 +81,7 @@ class AugmentPage(Page):
         self._shown_advice: list[Advice] | None = None
         self._slow = ""  # why loading becomes the slowest part
         self.large = LargeVariant(self)
+        self._large_grid = self.preview.grid  # whose tile is large
         self._connect()
         self.draft.choose((0,))
         self._show()
@@ -87,7 +90,9 @@ class AugmentPage(Page):
         self.preview.variant_opened.connect(self.show_large)
         self.preview.answered.connect(self._on_preview_answered)
         self.large.step_wanted.connect(self._on_large_step_wanted)
-        self.large.closed.connect(lambda: self.preview.grid.setFocus(Qt.FocusReason.OtherFocusReason))
+        self.large.closed.connect(lambda: self._large_grid.setFocus(Qt.FocusReason.OtherFocusReason))
+        self.large.pin_toggled.connect(self._on_large_pin_toggled)
+        self.large.key_pressed.connect(lambda event: self._on_large_pin_toggled() if event.key() == Qt.Key.Key_P else None)
         self.gallery.add_wanted.connect(self.draft.add)
         self.pipeline.list.form_wanted.connect(self.form.focus_first)
         self.pipeline.list.decoded.clicked.connect(lambda: self.context.shell.go_to("data"))
@@ -228,15 +233,29 @@ class AugmentPage(Page):
 
     # The large view
 
-    def show_large(self, index: int) -> None:
-        variants = self.preview.grid.variants
+    def show_large(self, grid: VariantGrid, index: int) -> None:
+        """A tile of the preview, or of the test cases."""
+        variants = grid.variants
         if 0 <= index < len(variants) and variants[index] is not None:
-            self.preview.grid.set_current(index)
+            self._large_grid = grid
+            grid.set_current(index)
             original = variants[0] if variants[0] is not None and variants[0].epoch is None else None
-            self.large.show_pair(original, variants[index])
+            self.large.show_pair(original, variants[index], self._large_pin() in self.preview.pins.pins)
+
+    def _large_pin(self) -> Pin | None:
+        return self.preview.pin_of(self._large_grid, self._large_grid.current)
+
+    def _on_large_pin_toggled(self) -> None:
+        pin = self._large_pin()
+        if pin is not None:
+            self.preview.toggle_pin(pin)
+            if self._large_grid is self.preview.pinned.grid:
+                self.large.close_view()
+            self.large.show_pinned(pin in self.preview.pins.pins)
 
     def _on_large_step_wanted(self, by: int) -> None:
-        self.show_large(max(0, min(len(self.preview.grid.variants) - 1, self.preview.grid.current + by)))
+        grid = self._large_grid
+        self.show_large(grid, max(0, min(len(grid.variants) - 1, grid.current + by)))
 
     def resizeEvent(self, event) -> None:
         super().resizeEvent(event)
@@ -263,8 +282,10 @@ class AugmentPage(Page):
     def shortcuts(self):
         return (
             ("R", "Re-roll: the next epochs", self.preview.reroll),
-            ("[", "Photo before", lambda: self.preview.step(-1)),
-            ("]", "Next photo", lambda: self.preview.step(1)),
+            ("[", "Photo or batch before", lambda: self.preview.step(-1)),
+            ("]", "Next photo or batch", lambda: self.preview.step(1)),
+            ("P", "Pin the tile as a test case, or unpin it", self.preview.toggle_pin),
+            ("N", "Normalised numbers on or off", self.preview.normal_button.click),
         )
 
     @classmethod

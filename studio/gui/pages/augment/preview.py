@@ -4,22 +4,37 @@ from __future__ import annotations
 
 from typing import Any
 
-from PySide6.QtCore import QElapsedTimer, Qt, QTimer, Signal
+from PySide6.QtCore import QElapsedTimer, QPoint, Qt, QTimer, Signal
 from PySide6.QtGui import QPixmap, QResizeEvent
 from PySide6.QtWidgets import QHBoxLayout, QMenu, QVBoxLayout, QWidget
 
 from studio.catalog.augments import PRESETS
 from studio.core.experiment import Augment
 from studio.core.path_text import shown
+from studio.core.words import counted
 from studio.gui.context import Context
 from studio.gui.pages.augment.ask import Asker, Mode, Question
+from studio.gui.pages.augment.batch import BatchPlace, batch_at, num_batches
 from studio.gui.pages.augment.draft import PipelineDraft
 from studio.gui.pages.augment.grid import NUM_TILES, VariantGrid
+from studio.gui.pages.augment.pins import Pin, PinnedRow, Pins
 from studio.gui.pages.augment.subject import Subject, Subjects
 from studio.gui.pages.augment.variant import Variant
 from studio.gui.pages.augment.words import title_of
 from studio.gui.theme import px
-from studio.gui.widgets import Banner, ComboBox, Panel, PlainLabel, Segmented, Spinner, Toggle, button, icon_button, set_plain_tooltip
+from studio.gui.widgets import (
+    Banner,
+    ComboBox,
+    NumberField,
+    Panel,
+    PlainLabel,
+    Segmented,
+    Spinner,
+    Toggle,
+    button,
+    icon_button,
+    set_plain_tooltip,
+)
 from studio.gui.widgets.thumb import ThumbLoader, read_whole
 from studio.gui.workers import plain_experiment
 
@@ -28,13 +43,14 @@ LARGER_PX = 448  # twice the usual input size: sharp on a large tile
 _REST_AFTER_MS = 90  # a slider that has not moved for so long
 _MUTE_AFTER_MS = 120  # answers that come sooner do not flicker
 _REROLL_EVERY_MS = 240  # with R held
+_NORMAL_WORDS = "Show the normalised numbers\nWhat the network is given, shown back as colours: −2.5 is black, 0 grey, 2.5 white (N)"
 _NUM_COMPARED = 8  # tiles of each side
 
 
 class PreviewPanel(Panel):
     """Asks for pictures whenever something that they depend on changes; the newest question wins."""
 
-    variant_opened = Signal(int)
+    variant_opened = Signal(object, int)  # the grid, the tile
     answered = Signal(object)  # the worker's result for the draft: costs, failures
 
     def __init__(self, context: Context, draft: PipelineDraft, parent: QWidget | None = None):
@@ -42,10 +58,13 @@ class PreviewPanel(Panel):
         self._context, self._store, self._draft = context, context.store, draft
         self.subjects = Subjects(context.store, self)
         self._epoch = 0  # the first one shown
+        self._batch = 0  # of that epoch, in batch mode
         self._is_active = False
         self._other: tuple[str, Augment] | None = None  # what the draft is compared with
         self._asker = Asker(context.preview, "augment.variants", self)
         self._other_asker = Asker(context.preview, "augment.other", self)
+        self._pin_asker = Asker(context.preview, "augment.pins", self)
+        self.pins = Pins(context, self)
         # The original is the whole photo, not what validation sees of it: that is cropped for some backbones.
         self._loader = ThumbLoader(self, read=read_whole, threads=1)
         self._loader.loaded.connect(self._on_loader_loaded)
@@ -64,9 +83,10 @@ class PreviewPanel(Panel):
         self.body.addStretch(1)  # takes what the grid does not
         left, _, right, bottom = self.body.getContentsMargins()
         self.body.setContentsMargins(left, px(2), right, bottom)
-        for asker, grid in ((self._asker, self.grid), (self._other_asker, self.other_grid)):
+        for asker, grid in ((self._asker, self.grid), (self._other_asker, self.other_grid), (self._pin_asker, self.pinned.grid)):
             asker.picture_came.connect(lambda index, variant, grid=grid: self._on_picture_came(grid, index, variant))
-            asker.failed.connect(self._on_failed)
+        self._asker.failed.connect(self._on_failed)
+        self._other_asker.failed.connect(self._on_failed)
         self._asker.finished.connect(self._on_finished)
         self._asker.loading.connect(lambda: self.fact_label.setText("Starting the preview…"))
         self._store.experiment_changed.connect(self._on_store_experiment_changed)
@@ -74,7 +94,10 @@ class PreviewPanel(Panel):
         self.subjects.changed.connect(self._on_subjects_changed)
         draft.solo_changed.connect(self.refresh)
         draft.changed.connect(self.refresh)
+        context.scan.changed.connect(self._on_scan_changed)
+        self.pins.changed.connect(self._show_pins)
         self._show_classes()
+        self._show_pins()
 
     # Controls
 
@@ -87,7 +110,7 @@ class PreviewPanel(Panel):
             (
                 "One photo in the next 15 epochs",
                 "One variant each of 16 photos",
-                "A training batch, after MixUp and CutMix, with its labels",
+                "A batch of the run in its own order, after MixUp and CutMix, with its labels",
             )
         ):
             self.mode_choice.findChildren(QWidget, f"augment.mode.{index}")[0].setToolTip(words)
@@ -117,6 +140,10 @@ class PreviewPanel(Panel):
             "caret-left", "Show the photo before", small=True, name="augment.back", on_click=lambda: self.step(-1)
         )
         self.next_button = icon_button("caret-right", "Show the next photo", small=True, name="augment.next", on_click=lambda: self.step(1))
+        self.batch_field = NumberField(1, low=1, integer=True, name="augment.batch")
+        self.batch_field.setAccessibleName("Batch of the epoch")
+        self.batch_field.setFixedWidth(px(64))
+        self.batch_field.value_changed.connect(lambda value: self.show_batch(int(value) - 1))
         self.name_label = PlainLabel("", "label", "muted", elide=Qt.TextElideMode.ElideMiddle)
         self.solo_button = button(
             "",
@@ -129,17 +156,22 @@ class PreviewPanel(Panel):
         self.network_toggle = Toggle("As the network sees it", checked=True, name="augment.as_network")
         self.network_toggle.setAccessibleName("As the network sees it")
         set_plain_tooltip(self.network_toggle, "At the input size of the network, bit for bit what training is given. Off: larger.")
-        self.network_toggle.toggled.connect(lambda _: self.refresh())
-        for widget in (self.class_box, self.back_button, self.next_button):
+        self.network_toggle.toggled.connect(self._on_network_toggled)
+        self.normal_button = icon_button("circle-half", _NORMAL_WORDS, name="augment.normalised")
+        self.normal_button.setCheckable(True)
+        self.normal_button.toggled.connect(lambda _: self.refresh())
+        for widget in (self.class_box, self.batch_field, self.back_button, self.next_button):
             row.addWidget(widget)
         row.addWidget(self.name_label, 1)
         row.addWidget(self.solo_button)
+        row.addWidget(self.normal_button)
         row.addWidget(self.network_toggle)
         self.body.addLayout(row)
 
     def _make_grids(self) -> None:
         self.grid = VariantGrid(name="augment.grid")
-        self.grid.opened.connect(self.variant_opened)
+        self.grid.opened.connect(lambda index: self.variant_opened.emit(self.grid, index))
+        self.grid.menu_wanted.connect(self._on_grid_menu_wanted)
         self.other_grid = VariantGrid(num_tiles=_NUM_COMPARED, name="augment.other_grid")
         self.left_label = PlainLabel("This pipeline", "strong")
         self.right_label = PlainLabel("", "strong", elide=Qt.TextElideMode.ElideRight)
@@ -157,6 +189,11 @@ class PreviewPanel(Panel):
         self.body.addLayout(row, 1000)
         self.left_label.hide()
         self._other_half.hide()
+        self.pinned = PinnedRow()
+        self.pinned.grid.opened.connect(lambda index: self.variant_opened.emit(self.pinned.grid, index))
+        self.pinned.grid.menu_wanted.connect(lambda index, at: self._menu(self.pins.pins[index]).popup(at))
+        self.pinned.unpin_wanted.connect(lambda index: self.pins.toggle(self.pins.pins[index]))
+        self.body.addWidget(self.pinned)
 
     def _make_foot(self) -> QHBoxLayout:
         row = QHBoxLayout()
@@ -179,7 +216,9 @@ class PreviewPanel(Panel):
         self._show_class_box()
 
     def _show_class_box(self) -> None:
-        self.class_box.setVisible(self._store.dataset is not None and self.width() >= px(360))
+        has_data, is_batch = self._store.dataset is not None, self.mode == "batch"
+        self.class_box.setVisible(has_data and not is_batch and self.width() >= px(360))
+        self.batch_field.setVisible(has_data and is_batch)
 
     def _show_classes(self) -> None:
         dataset = self._store.dataset
@@ -216,12 +255,48 @@ class PreviewPanel(Panel):
 
     def _on_mode_chosen(self, mode: Mode) -> None:
         self.network_toggle.setEnabled(mode != "batch")
+        what = "batch" if mode == "batch" else "photo" if mode == "photo" else f"{NUM_TILES} photos"
+        for widget, words in ((self.back_button, f"Show the {what} before"), (self.next_button, f"Show the next {what}")):
+            set_plain_tooltip(widget, words)
+            widget.setAccessibleName(words)
+        self._show_class_box()
+        self._show_normal_button()
         self.refresh()
 
+    def _on_network_toggled(self, _is_on: bool) -> None:
+        self._show_normal_button()
+        self.refresh()
+
+    def _show_normal_button(self) -> None:
+        """A picture that is larger than what the network gets is not normalised either."""
+        self.normal_button.setEnabled(self.network_toggle.isChecked() or self.mode == "batch")
+
+    @property
+    def is_normalised(self) -> bool:
+        return self.normal_button.isChecked() and self.normal_button.isEnabled()
+
+    def _on_scan_changed(self) -> None:
+        if self.is_normalised and self._store.experiment.model.normalisation == "data":
+            self.refresh()
+
+    def _measured(self) -> tuple[tuple[float, ...], tuple[float, ...]] | None:
+        """Mean and deviation of the training images; None before the scan knows them."""
+        found = self._context.scan.statistics
+        return (tuple(map(float, found.mean)), tuple(max(float(s), 1e-3) for s in found.std)) if found is not None else None
+
     def step(self, by: int) -> None:
-        """The next or previous photo; new random values unless they are locked."""
+        """The next or previous photo or batch; new random values unless they are locked."""
+        if self.mode == "batch":
+            self.show_batch(self._batch + by)
+            return
         self._start_anew()
         self.subjects.step(by if self.mode == "photo" else by * NUM_TILES)
+
+    def show_batch(self, number: int) -> None:
+        """Batch `number` of the epoch, counted from 0; the first follows the last."""
+        if self._store.dataset is not None:
+            self._batch = number % num_batches(self._store.experiment, self._store.dataset)
+            self.refresh()
 
     def show_file(self, path: str) -> None:
         """A photo from anywhere, for instance dropped on the page."""
@@ -251,6 +326,48 @@ class PreviewPanel(Panel):
         """Pictures that are asked for beside the original."""
         tiles = _NUM_COMPARED if self._other is not None else NUM_TILES
         return tiles - 1 if self.mode == "photo" else tiles
+
+    # Test cases
+
+    def pin_of(self, grid: VariantGrid, index: int) -> Pin | None:
+        """The photo and epoch of a tile; None for the original."""
+        if grid is self.pinned.grid:
+            return self.pins.pins[index] if 0 <= index < len(self.pins.pins) else None
+        question = self._asker.question
+        place = index - question.first if question is not None and grid is self.grid else -1
+        if not 0 <= place < (question.num if question else 0):
+            return None
+        return Pin(question.subjects[0 if question.mode == "photo" else place], question.epoch_of(place))
+
+    def toggle_pin(self, pin: Pin | None = None) -> None:
+        """Keep a variant in view, or let it go; without one, that of the current tile."""
+        grid = self.pinned.grid if self.pinned.grid.hasFocus() else self.grid
+        pin = pin or self.pin_of(grid, grid.current)
+        if pin is not None:
+            self.pins.toggle(pin)
+
+    def _on_grid_menu_wanted(self, index: int, at: QPoint) -> None:
+        pin = self.pin_of(self.grid, index)
+        if pin is not None:
+            self._menu(pin).popup(at)
+
+    def _menu(self, pin: Pin) -> QMenu:
+        menu = QMenu(self)
+        menu.setAttribute(Qt.WidgetAttribute.WA_DeleteOnClose)
+        words = "Unpin" if pin in self.pins.pins else "Make this a test case"
+        menu.addAction(words).triggered.connect(lambda *_: self.pins.toggle(pin))
+        return menu
+
+    def _show_pins(self) -> None:
+        self.pinned.setVisible(bool(self.pins.pins))
+        self.pinned.grid.show_variants([None] * len(self.pins.pins))
+        self._pin_asker.forget()
+        self._mark_pins()
+        self.refresh()
+
+    def _mark_pins(self) -> None:
+        pins = set(self.pins.pins)
+        self.grid.set_pinned(frozenset(i for i in range(self.grid.num_wanted) if pins and self.pin_of(self.grid, i) in pins))
 
     # Two pipelines side by side
 
@@ -333,39 +450,77 @@ class PreviewPanel(Panel):
         size_px = self.grid.tile_px if self._store.is_dragging and not is_resting else None
         if size_px is not None:
             self._rest.start()
-        self.name_label.setText(self.subjects.name)
+        place = self._batch_place()
+        if place is None:
+            self.name_label.setText(self.subjects.name)
+        else:
+            self.name_label.setText(f"of {num_batches(self._store.experiment, self._store.dataset):,} batches")
+            self.batch_field.set_value(place.number + 1)
         step = self._draft.steps[self._draft.solo[0]] if self._draft.solo is not None else None
         self.solo_button.setVisible(step is not None)
         self.solo_button.setText(f"{title_of(step.name)} alone" if step else "")
         if not self._is_active:
             return
         try:
-            subjects = (self.subjects.one(),) if self.mode == "photo" else self.subjects.several(self._num)
+            if place is not None:
+                subjects = place.subjects
+            else:
+                subjects = (self.subjects.one(),) if self.mode == "photo" else self.subjects.several(self._num)
         except OSError as exc:
             self._on_failed(f"The test picture cannot be written: {exc.strerror or exc}.", "Make room on the disk, or open a folder.")
             return
-        if self._ask(self._asker, subjects, self._draft.shown_augment(), size_px):
+        augment = self._draft.shown_augment()
+        step, batch = (place.step, place.batch) if place is not None else (0, 0)
+        if self._ask(self._asker, subjects, augment, size_px, step=step, batch=batch):
             self._mute.start()
             self._say_facts()
+            self._mark_pins()
         if self._other is not None:
-            self._ask(self._other_asker, subjects, self._other[1])
+            self._ask(self._other_asker, subjects, self._other[1], step=step, batch=batch)
+        if pins := self.pins.pins:
+            small = self.pinned.grid.tile_px if size_px is not None else None
+            self._ask(self._pin_asker, tuple(p.subject for p in pins), augment, small, epochs=tuple(p.epoch for p in pins))
+
+    def _batch_place(self) -> BatchPlace | None:
+        """Which batch is shown; None where none is."""
+        if self.mode != "batch" or self._store.dataset is None or not self._store.dataset.part("train"):
+            return None
+        return batch_at(self._store.experiment, self._store.dataset, self._epoch, self._batch)
 
     def _on_mute_timeout(self) -> None:
         self.grid.set_stale(True)
         self.spinner.show()
 
-    def _ask(self, asker: Asker, subjects: tuple[Subject, ...], augment: Augment, size_px: int | None = None) -> bool:
+    def _ask(
+        self, asker: Asker, subjects: tuple[Subject, ...], augment: Augment, size_px: int | None = None, *, epochs: tuple[int, ...] = (),
+        step: int = 0, batch: int = 0,
+    ) -> bool:  # fmt: skip
+        """`epochs`: of test cases, one for each."""
         experiment = self._store.experiment
+        mode: Mode = "photos" if epochs else self.mode
         if not self.network_toggle.isChecked() and self.mode != "batch":
             size = min(1024, max(LARGER_PX, experiment.model.input_size))
             experiment = experiment.changed({"model.input_size": size})
-        num = self._num if self.mode == "photo" else len(subjects)
+        num = self._num if mode == "photo" else len(subjects) if epochs else min(self._num, len(subjects))
         question = Question(
-            self.mode, subjects, self._epoch, num, augment, experiment.model, experiment.training.seed, experiment.data.max_megapixels, None if self.mode == "batch" else size_px,
-        )  # fmt: skip
+            mode=mode,
+            subjects=subjects,
+            epoch=self._epoch,
+            num=num,
+            augment=augment,
+            model=experiment.model,
+            seed=experiment.training.seed,
+            max_megapixels=experiment.data.max_megapixels,
+            size_px=None if mode == "batch" else size_px,
+            is_normalised=self.is_normalised,
+            measured=self._measured() if self.is_normalised else None,
+            step=step,
+            batch=batch,
+            epochs=epochs,
+        )
         if question == asker.question:
             return False
-        grid = self.grid if asker is self._asker else self.other_grid
+        grid = self.grid if asker is self._asker else self.other_grid if asker is self._other_asker else self.pinned.grid
         grid.begin(num + question.first)
         if question.first:
             self._original_path = subjects[0].path
@@ -413,10 +568,16 @@ class PreviewPanel(Panel):
             name = self.subjects.name
             what = (name if len(name) <= 28 else f"{name[:16]}…{name[-11:]}") + where
         else:
-            what = f"{question.num} photos" if question.mode == "photos" else f"a batch of {question.num}"
+            what = f"{question.num} photos" if question.mode == "photos" else self._batch_words(question)
         is_network = self.network_toggle.isChecked() or question.mode == "batch"
-        sees = "as the network gets it" if is_network else "larger than the network gets it"
+        sees = "larger than the network gets it" if not is_network else "normalised" if question.is_normalised else "as the network gets it"
         self.fact_label.setText(f"{what} · {size} × {size} px, {sees} · {epochs}")
+
+    @staticmethod
+    def _batch_words(question: Question) -> str:
+        size = len(question.subjects)
+        shown = f"{question.num} of the {size:,} images" if question.num < size else f"the {counted(size, 'image')}"
+        return f"{shown} of step {question.step + 1:,}"
 
     def _on_failed(self, sentence: str, fix: str) -> None:
         self._mute.stop()

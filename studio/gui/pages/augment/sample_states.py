@@ -54,7 +54,7 @@ def _group(page: AugmentPage) -> None:
 
 
 def _large(page: AugmentPage) -> None:
-    page.show_large(3)
+    page.show_large(page.preview.grid, 3)
 
 
 def _warning(page: AugmentPage) -> None:
