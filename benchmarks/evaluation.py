@@ -42,12 +42,11 @@ def _compare(source: str, name: str, rounds: int) -> str:
 
     from studio.catalog.backbones import build_backbone
     from studio.engine.fast_pass import FastPass
-    from studio.engine.prefix import chunk_size
 
     cpu = torch.device("cpu")
     module = build_backbone(source, name, num_classes=10, pretrained=source == "bundled", input_size=224).module.eval()
     images = torch.randn(NUM_IMAGES, 3, 224, 224)
-    fast, chunk = FastPass(module, cpu, 224, is_long=True), chunk_size(cpu, STOCK_BATCH)
+    fast = FastPass(module, cpu, 224, is_long=True)
 
     def stock() -> torch.Tensor:
         with torch.inference_mode():
@@ -55,7 +54,7 @@ def _compare(source: str, name: str, rounds: int) -> str:
 
     def engine() -> torch.Tensor:
         with torch.inference_mode():
-            return torch.cat([fast(part) for part in images.split(chunk)])
+            return torch.cat([fast(part) for part in images.split(STOCK_BATCH)])
 
     apart = (stock().softmax(1) - engine().float().softmax(1)).abs().max()
     times = {stock: [], engine: []}
@@ -66,7 +65,7 @@ def _compare(source: str, name: str, rounds: int) -> str:
             times[side].append(time.perf_counter() - start)
     ratio = statistics.median(a / b for a, b in zip(times[stock], times[engine], strict=True))
     per_image = {side: statistics.median(t) / NUM_IMAGES * 1e3 for side, t in times.items()}
-    form = f"{fast.precision.name}, channels {'last' if fast.precision.channels_last else 'first'}"
+    form = f"{fast.precision.name}, channels {'last' if fast.precision.channels_last else 'first'}, {fast.name}"
     share = _metrics_seconds(module) / (statistics.median(times[engine]) / NUM_IMAGES)
     return f"| {name} | {per_image[stock]:.1f} ms | {per_image[engine]:.1f} ms | {form} | **{ratio:.2f}** | {apart:.4f} | **{share:.2%}** |"
 

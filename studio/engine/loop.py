@@ -426,7 +426,7 @@ def evaluate(s: Setup, part: str) -> tuple[Scores, Answers]:
 
 def _without_batch_norms(s: Setup, module: nn.Module, part: range) -> nn.Module:
     """What gives the same answers in less time, where the pass is long enough for that to matter."""
-    if len(part) < LEAST_FOLDED or s.prefix.is_known(part, module) or len(pictures := s.prefix.probe()) == 0:
+    if len(part) < LEAST_FOLDED or s.prefix.is_known(part, module) or len(pictures := s.prefix.chunk()) == 0:
         return module
     return s.folding.fold(module, pictures) or module
 

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import contextlib
 import copy
-import json
 import time
 from dataclasses import asdict, dataclass, replace
 
@@ -16,15 +15,15 @@ import torch
 from torch import nn
 
 from studio.core.experiment import Experiment
-from studio.core.file import write_atomically
-from studio.core.place import cache_dir
 from studio.core.problem import BadInput, error
 from studio.engine.depthwise import depthwise_layers, fast_backward, use_fast_backward
 from studio.engine.device import device_key, synchronise
 from studio.engine.network import Network
+from studio.engine.verdict import remember, remembered
 
 PROBE_BATCH = {"cpu": 4, "cuda": 32, "mps": 8}  # a GPU is not kept busy by less
 PROBE_SECONDS = 1.2  # for all candidates together; a network that takes four times as long for its first passes is judged by them
+VERDICTS = "precision-4"
 HOPELESS = 5.0  # times the fastest: no other backward pass makes up for that
 NEVER_BELOW = 0.98  # of the speed of a plain loop
 MARGIN = 0.9  # within ten per cent of the fastest the earlier candidate wins, so that noise on a busy machine does not decide
@@ -77,25 +76,20 @@ def choose_precision(network: Network, experiment: Experiment, device: torch.dev
         options += [replace(option, fast_depthwise=True) for option in options if option.channels_last]
     if len(options) == 1:
         return options[0]
-    model = experiment.model
-    key = " | ".join(
-        [
-            model.source,
-            model.backbone,
-            f"{sum(network.is_frozen)} frozen" + (f", cut after {model.cut}" if model.cut else ""),
-            f"{model.input_size} px",
-            experiment.training.precision,
-            device_key(device),
-        ]
-    )
-    remembered = _read_verdicts()
-    if key in remembered and Precision(**remembered[key]) in options:
-        return Precision(**remembered[key])
-    times = _measured(network, options, experiment, device)
-    verdict = judge(options, times)
-    with contextlib.suppress(OSError):
-        write_atomically(_verdicts_path(), json.dumps(remembered | {key: asdict(verdict)}, indent=1).encode())
+    key = trial_key(network, experiment, device)
+    kept = remembered(VERDICTS, key)
+    if isinstance(kept, dict) and set(kept) == {"name", "channels_last", "fast_depthwise"} and Precision(**kept) in options:
+        return Precision(**kept)
+    verdict = judge(options, _measured(network, options, experiment, device))
+    remember(VERDICTS, key, asdict(verdict))
     return verdict
+
+
+def trial_key(network: Network, experiment: Experiment, device: torch.device) -> str:
+    """What the outcome of a trial with this network depends on."""
+    model = experiment.model
+    frozen = f"{sum(network.is_frozen)} frozen" + (f", cut after {model.cut}" if model.cut else "")
+    return " | ".join([model.source, model.backbone, frozen, f"{model.input_size} px", experiment.training.precision, device_key(device)])
 
 
 def judge(options: list[Precision], times: dict[Precision, float]) -> Precision:
@@ -165,15 +159,3 @@ def _pass_seconds(module: nn.Module, images_NCHW: torch.Tensor, option: Precisio
         seconds = clock() - start
     module.zero_grad(set_to_none=True)
     return seconds
-
-
-def _verdicts_path():
-    return cache_dir() / "precision-4.json"
-
-
-def _read_verdicts() -> dict[str, dict]:
-    try:
-        found = json.loads(_verdicts_path().read_bytes())
-        return {k: v for k, v in found.items() if isinstance(v, dict) and set(v) == {"name", "channels_last", "fast_depthwise"}}
-    except (OSError, ValueError, AttributeError):
-        return {}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field, replace
 
 import numpy as np
@@ -36,7 +36,7 @@ from studio.engine.loader import Batch, Loader, Source, choose_num_workers
 from studio.engine.network import Labels, Network, Normaliser, build_network
 from studio.engine.origin import changed_files, changes, origin_of, other_images
 from studio.engine.plan import steps_per_epoch
-from studio.engine.precision import Precision, choose_precision
+from studio.engine.precision import Precision, choose_precision, trial_key
 from studio.engine.prefix import CachePlan, Prefix
 from studio.engine.progress import Progress
 from studio.engine.proof import Proof
@@ -45,8 +45,10 @@ from studio.engine.rates import Rates
 from studio.engine.reporter import Reporter
 from studio.engine.standby import Prebuilt
 from studio.engine.start_run import start_checkpoint
+from studio.engine.verdict import remember, remembered
 from studio.engine.watch import GradientWatch, Waiting
 
+FUSING = "fusing-1"  # name of the verdicts on it
 CACHE_SHARE = 0.25  # of the memory that is free at the start, for decoded images
 NUM_AT_ONCE = NUM_KEPT + 2  # checkpoints on the disk: those kept, the best, and the one being written
 
@@ -175,6 +177,7 @@ def prepare(
     plan = cache_plan(experiment, source.paths, view, precision, device)
     if not ranks.is_alone:  # each process sees other images in other epochs
         plan = replace(plan, num_bytes=0)
+    folding = _folding(network, experiment, precision, device, checkpoint)
     setup = Setup(
         folder=folder,
         asked=experiment,
@@ -189,7 +192,7 @@ def prepare(
         optimiser=build_optimiser(experiment.optimiser, groups),
         scaler=precision.scaler(device),
         loader=loader,
-        prefix=Prefix(folder.path / "cache", plan, network, loader, parts, normaliser, lambda: precision.autocast(device)),
+        prefix=Prefix(folder.path / "cache", plan, network, loader, parts, normaliser, lambda: precision.autocast(device), folding),
         ids=[s.id for s in samples],
         labels=np.array([dataset.class_index[s.label] for s in samples], np.int64),
         parts=parts,
@@ -197,7 +200,7 @@ def prepare(
         epoch_size=epoch_size,
         steps_per_epoch=per_epoch,
         rates=Rates(experiment, [stage.name for stage in network.stages], per_epoch, edits),
-        folding=Folding(network.module),
+        folding=folding,
         ranks=ranks,
         view=view,
         feeding=Feeding(reporter, loader.num_workers),
@@ -211,6 +214,24 @@ def prepare(
     reporter.tell(_described(setup))
     _say_if_room_is_short(setup)
     return setup
+
+
+def _folding(
+    network: Network, experiment: Experiment, precision: Precision, device: torch.device, checkpoint: Checkpoint | None
+) -> Folding:
+    """How passes without training are made faster: as the run has done until now, or as a trial says whose verdict is kept."""
+    if precision.name != "fp32" or device.type != "cpu":
+        return Folding(network.module)
+    key = f"{trial_key(network, experiment, device)} | {'last' if precision.channels_last else 'first'}"
+
+    def choose(trial: Callable[[], bool]) -> bool:
+        verdict = remembered(FUSING, key)
+        if not isinstance(verdict, bool):
+            verdict = trial()
+            remember(FUSING, key, verdict)
+        return verdict
+
+    return Folding(network.module, checkpoint.state.get("fuses") if checkpoint else None, choose)
 
 
 def _dataset(folder: RunFolder, experiment: Experiment, control: Control, reporter: Reporter) -> Dataset:
@@ -381,6 +402,7 @@ def checkpoint_state(setup: Setup) -> dict:
         "precision": asdict(setup.precision),
         "scaler": setup.scaler.state_dict(),
         "micro_batch": setup.micro_batch,
+        "fuses": setup.folding.fuses,
         "dataset": setup.dataset.fingerprint(),
         "origin": origin_of(device_name(setup.device), torch.get_num_threads()),
         "model": json.loads(setup.experiment.model.model_dump_json()),
