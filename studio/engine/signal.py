@@ -23,7 +23,7 @@ class Layer:
 
 
 def trace_signal(network: Network, images_NCHW: torch.Tensor, labels_N: torch.Tensor, whole: bool) -> dict[str, Any]:
-    """{"layers": [fields of Layer], "sentence"} in the order they run: the new layers, or with `whole` the backbone's too.
+    """{"layers": [fields of Layer], "sentence", "first_loss"} in the order they run: the new layers, or with `whole` the backbone's too.
 
     One forward and backward pass in training mode, without dropout; statistics that follow the data are put back.
     """
@@ -46,7 +46,8 @@ def trace_signal(network: Network, images_NCHW: torch.Tensor, labels_N: torch.Te
     try:
         with torch.enable_grad():
             logits_NC = module(images_NCHW.requires_grad_(True))
-            nn.functional.cross_entropy(logits_NC.float(), labels_N).backward()
+            loss = nn.functional.cross_entropy(logits_NC.float(), labels_N)
+            loss.backward()
         layers = [
             Layer(name, _variance(output), 0.0 if output.grad is None else _variance(output.grad), name.startswith("head."))
             for name, output in given
@@ -58,7 +59,7 @@ def trace_signal(network: Network, images_NCHW: torch.Tensor, labels_N: torch.Te
         with torch.no_grad():
             for name, buffer in module.named_buffers():
                 buffer.copy_(before[name])
-    return {"layers": [asdict(layer) for layer in layers], "sentence": _sentence(layers)}
+    return {"layers": [asdict(layer) for layer in layers], "sentence": _sentence(layers), "first_loss": float(loss.detach())}
 
 
 def _layers(module: nn.Module, whole: bool) -> list[str]:

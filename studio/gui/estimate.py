@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 
 from PySide6.QtCore import QObject, QTimer, Signal
 
+from studio.core.problem import Repair
 from studio.core.run_digest import model_id
 from studio.gui.runs import RunsController
 from studio.gui.store import ExperimentStore
 from studio.gui.workers import WorkerClient
 
 ASK_AFTER_MS = 150
+_FIELD = re.compile(r"^(?:model|training|optimiser)\.\w+: ", re.MULTILINE)  # which field a sentence is about, for the command line
 
 
 @dataclass(frozen=True)
@@ -32,6 +35,7 @@ class Estimates(QObject):
         self._store, self._runs, self._probe = store, runs, probe
         self.model: dict | None = None
         self.problem = ""
+        self.repair: Repair | None = None  # a way out of the problem
         self.is_stale = False
         self._asked: tuple | None = None
         self._speed: tuple[tuple, float] | None = None  # of which draft, images per second
@@ -139,9 +143,9 @@ class Estimates(QObject):
         self._probe.call("describe_model", params, self._on_described, self._on_failed)
 
     def _on_described(self, result: dict) -> None:
-        self.model, self.problem, self.is_stale = result, "", False
+        self.model, self.problem, self.repair, self.is_stale = result, "", None, False
         self.changed.emit()
 
     def _on_failed(self, error) -> None:
-        self.model, self.problem, self.is_stale = None, error.sentence, False
+        self.model, self.problem, self.repair, self.is_stale = None, _FIELD.sub("", error.sentence), error.repair, False
         self.changed.emit()

@@ -22,6 +22,7 @@ from typing import Any, BinaryIO, Literal
 
 from studio.core.outcome import describe_exit_code
 from studio.core.place import state_dir
+from studio.core.problem import Repair
 
 WorkerKind = Literal["preview", "probe", "finder"]
 MAX_LOG_BYTES = 1 << 20
@@ -36,6 +37,7 @@ class WorkerError:
     sentence: str
     fix: str = ""
     trace: str = ""
+    repair: Repair | None = None
 
 
 OnResult = Callable[[dict[str, Any]], None]
@@ -260,7 +262,9 @@ class Worker:
                 request.on_part(part)
         elif "error" in answer:
             error = answer["error"]
-            request.on_error(WorkerError(error.get("sentence", ""), error.get("fix", ""), error.get("trace", "")))
+            request.on_error(
+                WorkerError(error.get("sentence", ""), error.get("fix", ""), error.get("trace", ""), _repair(error.get("repair")))
+            )
         elif "result" in answer:
             request.on_result(answer["result"])
 
@@ -318,6 +322,10 @@ def _open_log(kind: WorkerKind) -> BinaryIO:
         return open(path, mode)
     except OSError:  # a log is not worth a failure
         return open(os.devnull, "wb")
+
+
+def _repair(raw: dict[str, Any] | None) -> Repair | None:
+    return Repair(raw["label"], raw["values"]) if raw else None
 
 
 def _tail(path: Path, num_bytes: int = 4000) -> str:

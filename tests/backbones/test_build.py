@@ -247,14 +247,19 @@ def test_an_unknown_name_is_refused_with_what_comes_near(source, name, sentence)
     ("source", "name", "size", "sentence"),
     [
         ("torchvision", "vit_b_16", 200, "ViT-B/16 does not take 200 px images; take 192 px or 224 px."),
-        ("torchvision", "inception_v3", 64, "Inception v3 does not take 64 px images; take 96 px"),
+        ("torchvision", "inception_v3", 64, "Inception v3 does not take 64 px images; take 75 px or 96 px."),
         ("torchvision", "maxvit_t", 256, "MaxViT-T does not take 256 px images; take 224 px"),
+        ("torchvision", "alexnet", 40, "AlexNet does not take 40 px images; take 63 px or 64 px."),
+        ("torchvision", "vgg11", 20, "VGG-11 does not take 20 px images; take 32 px"),
     ],
 )
 def test_an_input_size_that_does_not_fit_is_refused_with_the_nearest_that_do(source, name, size, sentence):
     with pytest.raises(BadInput) as caught:
         build_backbone(source, name, num_classes=3, pretrained=False, input_size=size)
     assert sentence in str(caught.value)
+    (problem,) = caught.value.problems
+    nearest = problem.repair.values["model.input_size"]
+    assert str(nearest) in problem.sentence and takes_input_size(source, name, nearest)
 
 
 def test_convolutional_networks_take_many_sizes_and_transformers_of_timm_are_built_for_theirs():

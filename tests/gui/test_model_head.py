@@ -105,6 +105,14 @@ def test_a_head_from_a_file_that_does_not_fit_is_named(page):
     assert page.head_panel.problem_label.isVisibleTo(page) and "no map to run convolutions over" in page.head_panel.problem_label.text()
 
 
+def test_the_first_loss_is_measured_where_it_does_not_follow_from_the_settings(qtbot, page, context):
+    context.probe.answer("first_loss", {"first_loss": 2.41, "are_real_images": True})
+    page.store.set({"model.head_init": "xavier"})
+    qtbot.waitUntil(lambda: page.head_panel.loss_label.text() == "first loss 2.41 (a guess: ln 10 = 2.30)")
+    page.store.set({"model.head_init": "zeros"})
+    qtbot.waitUntil(lambda: page.head_panel.loss_label.text() == "first loss 2.30 (a guess: ln 10 = 2.30)")
+
+
 def test_the_first_loss_is_known_where_it_follows_from_the_settings():
     zeros = Experiment().changed({"model.head_init": "zeros"}).model
     assert first_loss(zeros, [0.1] * 10) == pytest.approx(2.302585)

@@ -10,6 +10,7 @@ from PySide6.QtWidgets import QAbstractButton, QLineEdit
 
 from studio.core.experiment import Experiment
 from studio.core.path_text import path_to_text
+from studio.core.problem import Repair
 from studio.gui.context import make_context
 from studio.gui.monitor import RunUpdate
 from studio.gui.pages.model.listing import COLUMNS, Filter, arranged, best_for_cost, group_of
@@ -402,6 +403,7 @@ def test_both_layouts_of_feature_maps_and_tokens_are_told_apart():
     }
     assert [s.size_words for s in network_from(raw).stages] == ["96×56²", "96×56²", "197×768", ""]
     assert [s.feature_side for s in network_from(raw).stages] == [56, 56, None, None]
+    assert [s.stride_words(224) for s in network_from(raw).stages] == ["/4", "/4", "", ""]
 
 
 def test_a_network_that_cannot_be_built_says_why(qtbot, page, probe):
@@ -410,9 +412,22 @@ def test_a_network_that_cannot_be_built_says_why(qtbot, page, probe):
     qtbot.waitUntil(lambda: page.strip_panel.problem.isVisibleTo(page))
     assert page.strip_panel.problem.hint_label.text() == "An image of 20 px does not pass through this network."
     probe.answer("describe_model", DESCRIBED)
-    assert page.strip_panel.problem.action_button.text() == "Use 224 px"
+    assert page.strip_panel.problem.action_button.text() == "Use 224 px", "its own size is always taken"
     page.strip_panel.problem.action_button.click()
     assert page.store.experiment.model.input_size == 224
+    qtbot.waitUntil(lambda: page.strip.isVisibleTo(page))
+
+
+def test_an_input_size_that_is_refused_offers_the_nearest_at_one_click(qtbot, page, probe):
+    refused = "model.input_size: AlexNet does not take 40 px images; take 63 px or 64 px."
+    probe.answer("describe_model", WorkerError(refused, repair=Repair("Use 63 px", {"model.input_size": 63})))
+    page.store.set({"model.input_size": 40})
+    qtbot.waitUntil(lambda: page.strip_panel.problem.isVisibleTo(page))
+    assert page.strip_panel.problem.hint_label.text() == "AlexNet does not take 40 px images; take 63 px or 64 px."
+    probe.answer("describe_model", DESCRIBED)
+    assert page.strip_panel.problem.action_button.text() == "Use 63 px"
+    page.strip_panel.problem.action_button.click()
+    assert page.store.experiment.model.input_size == 63 and page.store.undo_label == "use 63 px"
     qtbot.waitUntil(lambda: page.strip.isVisibleTo(page))
 
 

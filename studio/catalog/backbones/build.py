@@ -13,7 +13,7 @@ from studio.catalog.backbones.stage import make_stages
 from studio.catalog.heads import Outlet, build_head, needs_map
 from studio.catalog.heads.build import seeded
 from studio.core.experiment import Model
-from studio.core.problem import BadInput, error
+from studio.core.problem import BadInput, Repair, error
 
 
 def build_model(
@@ -179,8 +179,25 @@ def check_input_size(origin: ModuleType, name: str, size: int) -> None:
     for step in (32, 14):  # what strides and patches divide
         near = sorted({info.input_size, *range(step, 1025, step)}, key=lambda s: abs(s - size))[:12]
         found = found or [s for s in near if s == info.input_size or _passes(origin, name, s)][:2]
-    sizes = " or ".join(f"{s} px" for s in sorted(found))
-    raise BadInput(error("model.input_size", f"{info.title} does not take {size} px images; take {sizes}."))
+    nearest = _nearer(origin, name, size, min(found, key=lambda s: abs(s - size)))
+    sizes = " or ".join(f"{s} px" for s in sorted({nearest, *found}, key=lambda s: (abs(s - size), s))[:2])
+    raise BadInput(
+        error(
+            "model.input_size", f"{info.title} does not take {size} px images; take {sizes}.",
+            Repair(f"Use {nearest} px", {"model.input_size": nearest}),
+        )
+    )  # fmt: skip
+
+
+def _nearer(origin: ModuleType, name: str, refused: int, taken: int) -> int:
+    """A size that is taken, at least as near to the refused one: halving finds the least (or largest) size of networks that have one."""
+    while abs(taken - refused) > 1:
+        middle = (taken + refused) // 2
+        if _passes(origin, name, middle):
+            taken = middle
+        else:
+            refused = middle
+    return taken
 
 
 def _passes(origin: ModuleType, name: str, size: int) -> bool:

@@ -2,6 +2,6 @@
 
 Lines in: {"id": n, "method": "...", "params": {...}, "key": "..."} and {"cancel": n}.
 Lines out: {"id": n, "progress": {"done", "total", "what"}}, then one of {"id": n, "result": {...}},
-{"id": n, "error": {"sentence", "fix", "trace"}} and {"id": n, "cancelled": true}.
+{"id": n, "error": {"sentence", "fix", "trace", "repair"}} and {"id": n, "cancelled": true}.
 Pictures travel behind the line that names them: its "blobs" are their numbers of bytes, and {"blob": i, "width", "height"} stands for the i-th.
 """

@@ -32,19 +32,29 @@ def signal(call: Call, experiment: dict[str, Any], whole: bool = False, dataset:
     """See engine.signal.trace_signal. On the user's images, or on noise where there are none ("are_real_images")."""
     import torch
 
-    from studio.engine.network import build_network
+    from studio.engine.network import Labels, build_network
     from studio.engine.signal import trace_signal
 
     spec = parse_experiment(experiment)
-    views = list(_views(call, spec, dataset, BATCH)) if spec.data.source else []
-    size = spec.model.input_size
-    pixels = np.stack(views) if len(views) > 1 else np.random.default_rng(0).integers(0, 256, (BATCH, size, size, 3), np.uint8)
-    classes = _num_classes(call, spec, dataset)
+    views, labels = (
+        zip(*found, strict=True) if (found := list(_views(call, spec, dataset, BATCH)) if spec.data.source else []) else ((), ())
+    )
+    size, noise = spec.model.input_size, np.random.default_rng(0)
+    is_real = len(views) > 1
+    classes = _classes(call, spec, dataset)
+    pixels = np.stack(views) if is_real else noise.integers(0, 256, (BATCH, size, size, 3), np.uint8)
+    targets = [classes.index(label) for label in labels] if is_real else noise.integers(0, len(classes), BATCH)
     call.progress(0, None, "building the network")
-    network = build_network(spec, classes)
+    network = build_network(spec, len(classes), labels=Labels.of(_dataset(call, spec, dataset)) if is_real else None)
     call.check()
-    labels_N = torch.from_numpy(np.random.default_rng(0).integers(0, classes, len(pixels)))
-    return trace_signal(network, _normaliser(call, spec, dataset)(pixels), labels_N, whole) | {"are_real_images": len(views) > 1}
+    traced = trace_signal(network, _normaliser(call, spec, dataset)(pixels), torch.as_tensor(np.asarray(targets)), whole)
+    return traced | {"are_real_images": is_real}
+
+
+def first_loss(call: Call, experiment: dict[str, Any], dataset: str | None = None) -> dict[str, Any]:
+    """{"first_loss", "are_real_images"}: cross-entropy of the new network on a few of the user's images, before the first step."""
+    found = signal(call, experiment, False, dataset)
+    return {key: found[key] for key in ("first_loss", "are_real_images")}
 
 
 def domain_shift(call: Call, experiment: dict[str, Any], dataset: str | None = None, num_images: int = NUM_IMAGES) -> dict[str, Any]:
@@ -61,7 +71,7 @@ def domain_shift(call: Call, experiment: dict[str, Any], dataset: str | None = N
 
     def batches() -> Iterator:
         batch: list[np.ndarray] = []
-        for view in views:
+        for view, _label in views:
             batch.append(view)
             if len(batch) == BATCH:
                 yield normalise(np.stack(batch))
@@ -100,8 +110,8 @@ def _normaliser(call: Call, spec: Experiment, dataset: str | None):
     return Normaliser(view["mean"], view["std"], torch.device("cpu"), channels_last=False)
 
 
-def _views(call: Call, spec: Experiment, dataset: str | None, count: int) -> Iterator[np.ndarray]:
-    """Evaluation views of training images, spread over them all: uint8[S, S, 3]. Files that cannot be read are passed over."""
+def _views(call: Call, spec: Experiment, dataset: str | None, count: int) -> Iterator[tuple[np.ndarray, str]]:
+    """Evaluation views of training images with their classes, spread over them all: uint8[S, S, 3]. Files that cannot be read are passed over."""
     from studio.catalog.augments import evaluation_view
     from studio.catalog.backbones import backbone_info
     from studio.dataset.image import ImageRefused, read_image
@@ -115,11 +125,13 @@ def _views(call: Call, spec: Experiment, dataset: str | None, count: int) -> Ite
             image = read_image(found.path_of(samples[position]), max_megapixels=spec.data.max_megapixels)
         except (ImageRefused, OSError):
             continue
-        yield evaluation_view(image, spec.model.input_size, info.interpolation, info.crop_fraction)
+        yield evaluation_view(image, spec.model.input_size, info.interpolation, info.crop_fraction), samples[position].label
 
 
-def _num_classes(call: Call, spec: Experiment, dataset: str | None) -> int:
-    return max(2, len(_dataset(call, spec, dataset).classes)) if spec.data.source else 10
+def _classes(call: Call, spec: Experiment, dataset: str | None) -> list[str]:
+    """As they are, two at least; ten without a name where there are no images."""
+    found = list(_dataset(call, spec, dataset).classes) if spec.data.source else [""] * 10
+    return found + [""] * (2 - len(found))
 
 
 def _dataset(call: Call, spec: Experiment, dataset: str | None):

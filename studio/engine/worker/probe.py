@@ -323,6 +323,7 @@ def _with_torch(method):
 METHODS = {
     "model_tree": Method(_with_torch(looking.model_tree)),
     "signal": Method(_with_torch(looking.signal), "look"),
+    "first_loss": Method(_with_torch(looking.first_loss), "look"),
     "domain_shift": Method(_with_torch(looking.domain_shift), "look"),
     "advice": Method(_with_torch(looking.advice)),
     "warm_up": Method(warm_up),

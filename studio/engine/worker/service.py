@@ -9,7 +9,7 @@ import threading
 import time
 import traceback
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from typing import Any, BinaryIO
 
 import numpy as np
@@ -161,10 +161,11 @@ class Service:
                 os._exit(0)
 
 
-def as_error(exc: BaseException) -> dict[str, str]:
-    """{"sentence", "fix", "trace"}: what a person reads, and what goes into the details."""
+def as_error(exc: BaseException) -> dict[str, Any]:
+    """{"sentence", "fix", "trace"}: what a person reads, and what goes into the details. "repair" is a Repair where there is one."""
     if isinstance(exc, BadInput):
-        return {"sentence": str(exc), "fix": "", "trace": ""}
+        repair = next((asdict(p.repair) for p in exc.problems if p.repair), None)
+        return {"sentence": str(exc), "fix": "", "trace": "", "repair": repair}
     trace = "".join(traceback.format_exception(exc))
     name = type(exc).__name__
     if isinstance(exc, MemoryError) or name == "OutOfMemoryError":

@@ -11,9 +11,10 @@ from studio.catalog.heads import PRESETS, Step, preset_of
 from studio.core.problem import BadInput
 from studio.gui.context import Context
 from studio.gui.icon import icon
+from studio.gui.pages.model.first_loss import HELP, FirstLoss
 from studio.gui.pages.model.head_chain import ChainNode, HeadChain
 from studio.gui.pages.model.head_options import part_options
-from studio.gui.pages.model.head_plan import NEW_PARTS, Places, first_loss, head_steps, moved, places_from, shape_words, why_not, with_part
+from studio.gui.pages.model.head_plan import NEW_PARTS, Places, head_steps, moved, places_from, shape_words, why_not, with_part
 from studio.gui.theme import px
 from studio.gui.widgets import ComboBox, Panel, PlainLabel, Segmented, icon_button, plain_tooltip, set_plain_tooltip
 from studio.gui.widgets.form import FieldEditor
@@ -37,6 +38,8 @@ class HeadPanel(Panel):
         self._steps: tuple[Step, ...] = ()
         self._is_folded = False
         self.subtitle_label.setMinimumWidth(1)  # it gives way first
+        self.first_loss = FirstLoss(context, self)
+        self.first_loss.changed.connect(self._show_options)
         self._make_head()
         self._content = QWidget()
         column = QVBoxLayout(self._content)
@@ -235,11 +238,8 @@ class HeadPanel(Panel):
     def _show_first_loss(self) -> None:
         if self.chain.key.isdigit() or self.chain.key in ("features", "dropout"):
             return
-        dataset = self._store.dataset
-        counts = [parts.get("train", 0) for parts in dataset.counts().values()] if dataset else [1] * self._num_classes
-        total = sum(counts)
-        loss = first_loss(self._store.experiment.model, [c / total for c in counts] if total else [])
-        self.loss_label.setText(f"first loss {loss:.2f}" if loss is not None else "")
+        self.loss_label.setText(self.first_loss.words())
+        set_plain_tooltip(self.loss_label, HELP)
 
     # changing
 

@@ -10,6 +10,7 @@ from PySide6.QtWidgets import QFrame, QHBoxLayout, QScrollArea, QToolTip, QVBoxL
 
 from studio.core.path_text import shown
 from studio.gui.pages.model.layers import LayerPlan, Node
+from studio.gui.pages.model.network import StageFacts
 from studio.gui.theme import colour, font, pen, px
 from studio.gui.widgets import PlainLabel, button, icon_button, plain_tooltip
 from studio.gui.wording import parameters
@@ -185,8 +186,15 @@ class _Canvas(QWidget):
             return True
         return super().event(event)
 
+    def _gives(self, node: Node) -> str:
+        """ "64×56² /4": the shape of what it gives, and its stride against the image."""
+        facts = StageFacts(node.name, node.num_parameters, node.output_shape)
+        return f"{facts.size_words} {facts.stride_words(self._plan.model.input_size)}".strip()
+
     def _tip(self, node: Node) -> str:
-        shape = f"\ngives {node.shape_words}" if node.shape_words else ""
+        facts = StageFacts(node.name, node.num_parameters, node.output_shape)
+        stride = facts.stride_words(self._plan.model.input_size).replace("/", ", stride ")
+        shape = f"\ngives {node.shape_words}{stride}" if node.shape_words else ""
         return f"{shown(node.name)}\n{node.kind}, {parameters(node.num_parameters)} parameters{shape}\n{self._plan.state(node).word}"
 
     # painting
@@ -272,6 +280,7 @@ class _Canvas(QWidget):
             (node.label, "strong" if modules_in(node) else "caption"),
             (node.kind, "caption"),
             (parameters(node.num_parameters) if has_weights else "", "tick"),
+            (self._gives(node), "tick"),
         ]
         lines = [(words, style) for words, style in lines if words][: max(1, int(rect.height() // px(14)))]
         top = rect.center().y() - len(lines) * px(14) / 2

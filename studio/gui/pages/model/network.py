@@ -48,6 +48,10 @@ class StageFacts:
             return f"{self._map[0]}×{self._map[1]}²"
         return "×".join(str(n) for n in self.output_shape or ())
 
+    def stride_words(self, input_size: int) -> str:
+        """ "/4": so many pixels of the image stand between two cells of the map; empty for what is no map."""
+        return f"/{input_size / self.feature_side:.3g}" if self.feature_side else ""
+
     @property
     def shape_words(self) -> str:
         """ "96×56×56"."""

@@ -18,7 +18,7 @@ from studio.gui.widgets.plot_style import QuietPlot, WordAxis, set_axis_label
 
 _ASK_AFTER_MS = 400
 _LEAST = 1e-12  # what is drawn for a variance of zero
-_ASKED = (
+ASKED = (
     "source",
     "backbone",
     "pretrained",
@@ -92,7 +92,7 @@ class SignalView(QWidget):
 
     def _question(self) -> tuple:
         model, dataset = self._context.store.experiment.model, self._context.store.dataset
-        return bool(self.scope.value), dataset.root if dataset else "", *(getattr(model, name) for name in _ASKED)
+        return bool(self.scope.value), dataset.root if dataset else "", *(getattr(model, name) for name in ASKED)
 
     def _ask(self) -> None:
         question = self._question()

@@ -139,8 +139,12 @@ class ArchitectureStrip(QWidget):
     def _left(self) -> float:
         return px(52)
 
+    def _foot(self) -> float:
+        """Below the blocks: the shape of what each gives, and its stride in a second line where the strip is high enough."""
+        return px(33) if self.height() >= px(185) else px(20)
+
     def _middle(self) -> float:
-        return px(46) + (self.height() - px(46) - px(20)) / 2
+        return px(46) + (self.height() - px(46) - self._foot()) / 2
 
     def _blocks(self) -> list[QRectF]:
         """The rectangle of every stage."""
@@ -151,7 +155,7 @@ class ArchitectureStrip(QWidget):
         room = self.width() - left - px(4) - gap * (len(stages) - 1)
         by_compute = self._by == "compute" and any(s.macs for s in stages)
         widths = block_widths([s.macs if by_compute else s.num_parameters for s in stages], room, px(_LEAST_BLOCK))
-        full = self.height() - px(46) - px(20) - px(12)
+        full = self.height() - px(46) - self._foot() - px(12)
         sides = [s.feature_side for s in stages]
         largest = max((s for s in sides if s), default=None)
         found, x = [], left
@@ -326,7 +330,7 @@ class ArchitectureStrip(QWidget):
         if self._target is not None and self._target != self._boundary:
             x = self._stop_x(self._target)
             painter.setPen(pen("text2", 1.2, dash=(4, 3)))
-            painter.drawLine(QLineF(x, px(42), x, self.height() - px(18)))
+            painter.drawLine(QLineF(x, px(42), x, self.height() - self._foot() + 2))
         painter.end()
 
     def _paint_input(self, painter: QPainter) -> None:
@@ -365,12 +369,15 @@ class ArchitectureStrip(QWidget):
         self._paint_words(painter, stage.title, f"epoch {epoch:,}" if epoch else parameters(stage.num_parameters), rect)
         painter.setFont(font("tick"))
         painter.setPen(colour("muted"))
-        short = f"{stage.feature_side}²" if stage.feature_side else ""
-        room = block.width() + px(_GAP) - 2
-        shape = next((w for w in (stage.size_words, short) if w and painter.fontMetrics().horizontalAdvance(w) <= room), "")
-        if shape:
-            line = QRectF(block.left() - px(20), self.height() - px(20), block.width() + px(40), px(16))
-            painter.drawText(line, Qt.AlignmentFlag.AlignCenter, shape)
+        short, stride = f"{stage.feature_side}²" if stage.feature_side else "", stage.stride_words(self._input_size)
+        room, wide = block.width() + px(_GAP) - 2, painter.fontMetrics().horizontalAdvance
+        shape = next((w for w in (stage.size_words, short) if w and wide(w) <= room), "")
+        lines = [shape, stride if wide(stride) <= room else ""] if self._foot() > px(20) else [shape]
+        if len(lines) == 1 and stride:
+            lines = [next((w for w in (f"{stage.size_words} {stride}", f"{short} {stride}") if wide(w) <= room), shape)]
+        for number, words in enumerate(lines):
+            line = QRectF(block.left() - px(20), self.height() - self._foot() + number * px(13), block.width() + px(40), px(16))
+            painter.drawText(line, Qt.AlignmentFlag.AlignCenter, words)
 
     def _paint_part(self, painter: QPainter, rect: QRectF, top: float, state: str) -> None:
         painter.save()
@@ -422,7 +429,7 @@ class ArchitectureStrip(QWidget):
                 painter.setBrush(colour("surface"))
                 painter.drawEllipse(QPointF(self._stop_x(boundary), y), 3, 3)
         painter.setPen(pen("text", 2))
-        painter.drawLine(QLineF(cut, y, cut, self.height() - px(20)))
+        painter.drawLine(QLineF(cut, y, cut, self.height() - self._foot()))
         grip = QRectF(cut - handle_half, y - px(13), handle_half * 2, px(26))
         if self.hasFocus():
             painter.setPen(pen("focus", 2))

@@ -7,6 +7,7 @@ from PySide6.QtWidgets import QFrame, QHBoxLayout, QScrollArea, QStackedLayout, 
 
 from studio.catalog.backbones import BackboneInfo
 from studio.core.path_text import shown
+from studio.core.problem import Repair
 from studio.gui.context import Context
 from studio.gui.pages.model.editor import PlanEditor
 from studio.gui.pages.model.inside import BlockInside, modules_in
@@ -61,7 +62,7 @@ class StripPanel(Panel):
         self.strip.setAutoFillBackground(False)
         self._area = area
         self._info: BackboneInfo | None = None
-        self.problem = EmptyState("warning-octagon", "", "", "Use its own size", self._use_own_size, name="model.strip.problem")
+        self.problem = EmptyState("warning-octagon", "", "", "Repair", self._on_repair, name="model.strip.problem")
         self.inside = BlockInside()
         holder = QWidget()
         self._stack = QStackedLayout(holder)
@@ -91,10 +92,9 @@ class StripPanel(Panel):
             self._stack.setCurrentIndex(_STRIP)
         if problem and network is None:
             self.problem.set_texts("This network cannot be built", shown(problem))
-            own = self._info.input_size if self._info else None
-            can_repair = own is not None and own != self._context.store.experiment.model.input_size
-            self.problem.action_button.setVisible(can_repair)
-            self.problem.action_button.setText(f"Use {own} px" if can_repair else "")
+            repair = self._repair()
+            self.problem.action_button.setVisible(repair is not None)
+            self.problem.action_button.setText(repair.label if repair else "")
         self._show_network(network or Network(()))
 
     def _show_network(self, network: Network) -> None:
@@ -129,10 +129,16 @@ class StripPanel(Panel):
             self.facts_words.setText(facts(info) + here)
         self.measure_button.setEnabled(info is not None and costs.measuring is None)
 
-    def _use_own_size(self) -> None:
-        """The size that the backbone was made for, which it always takes."""
-        if self._info is not None:
-            self._context.store.set({"model.input_size": self._info.input_size}, f"input size {self._info.input_size} px")
+    def _repair(self) -> Repair | None:
+        """What the builder offers, such as the nearest size; else the size that the backbone was made for, which it always takes."""
+        own = self._info.input_size if self._info else None
+        if self._context.estimates.repair or own is None or own == self._context.store.experiment.model.input_size:
+            return self._context.estimates.repair
+        return Repair(f"Use {own} px", {"model.input_size": own})
+
+    def _on_repair(self) -> None:
+        if repair := self._repair():
+            self._context.store.set(repair.values, repair.label[:1].lower() + repair.label[1:])
 
     def _on_by_changed(self, by: object) -> None:
         self.strip.set_measure(str(by))

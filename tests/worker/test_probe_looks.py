@@ -1,0 +1,70 @@
+"""What the probe says of the user's images and the network, over the real line: signal, first loss, domain shift, advice."""
+
+from __future__ import annotations
+
+import math
+
+import pytest
+from builders import build_dataset
+
+from studio.core.experiment import Experiment
+from studio.supervise.worker import Worker
+from tests.worker.conftest import Asker
+
+CLASSES = ("boot", "dress", "hat")
+
+
+@pytest.fixture(scope="module")
+def probe(tmp_path_factory):
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("STUDIO_HOME", str(tmp_path_factory.mktemp("looks-home")))
+        patch.setenv("OMP_NUM_THREADS", "1")
+        worker = Worker("probe")
+        yield Asker(worker)
+        worker.close(5)
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("looks") / "images"
+    build_dataset(folder, CLASSES, 4, 2, size_px=80)
+    return str(folder)
+
+
+def asked(data: str, **values):
+    settings = {"data.source": data, "model.input_size": 64} | {key.replace("__", "."): value for key, value in values.items()}
+    return Experiment().changed(settings).model_dump(mode="json")
+
+
+def test_the_signal_and_the_first_loss_are_measured_on_the_images_of_the_folder(probe, data):
+    hidden = ({"kind": "hidden", "width": 16},)
+    found = probe.ask("signal", experiment=asked(data, model__head=hidden), whole=True)
+    assert found["are_real_images"] and found["layers"][-1]["name"] == "head.linear"
+    assert any(not layer["is_new"] for layer in found["layers"])
+    zeros = probe.ask("first_loss", experiment=asked(data, model__head_init="zeros"))
+    assert zeros["first_loss"] == pytest.approx(math.log(3), abs=1e-4), "nothing is known yet: the loss of a guess"
+    he = probe.ask("first_loss", experiment=asked(data))
+    assert he["are_real_images"] and 0 < he["first_loss"] < 20 and he["first_loss"] != pytest.approx(math.log(3), abs=1e-4)
+
+
+def test_the_shift_of_the_images_is_told_by_stage_with_progress_and_leads_to_advice(probe, data):
+    probe.progress.clear()
+    found = probe.ask("domain_shift", experiment=asked(data))
+    assert found["num_images"] > 0 and (found["num_images"], 32, "images") in probe.progress
+    distances = [row["bn_distance"] for row in found["stages"]]
+    assert all(d is not None and d > 0 for d in distances) and found["sentence"]
+    assert all(0 <= row["dead_fraction"] <= 1 for row in found["stages"] if row["dead_fraction"] is not None)
+    untrained = probe.fail("domain_shift", experiment=asked(data, model__pretrained=False))
+    assert "Random weights know no images" in untrained.sentence
+    found["stages"][-1]["bn_distance"] = 3.5
+    advised = probe.ask("advice", experiment=asked(data), images_per_class=[4, 4, 4], domain=found, has_gpu=False)["advice"]
+    by_key = {each["key"]: each for each in advised}
+    assert by_key["statistics"]["values"]["model.batch_norm"][found["stages"][-1]["name"]] == "adapt"
+    assert "3.5 sigma" in by_key["statistics"]["reason"] and by_key["statistics"]["source"]
+
+
+def test_a_size_that_is_refused_comes_with_the_nearest_as_a_repair(probe):
+    model = {"source": "torchvision", "backbone": "alexnet", "input_size": 40}
+    failed = probe.fail("describe_model", model=model, num_classes=3)
+    assert failed.repair.label == "Use 63 px" and failed.repair.values == {"model.input_size": 63}
+    assert probe.ask("describe_model", model=model | {"input_size": 63}, num_classes=3)["input_size"] == 63
