@@ -100,6 +100,7 @@ def without_values(module: nn.Module) -> nn.Module:
     made = copy.deepcopy(module, memo)
     for part in made.modules():
         part.__dict__.pop("_conv_forward", None)  # engine.depthwise saves what torch saves, and asks for autocast
+        part.__dict__.pop("forward", None)  # engine.recompute
     return made
 
 

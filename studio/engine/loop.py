@@ -30,6 +30,7 @@ from studio.engine.memory import ROOM, OutOfMemory, advice, free_bytes, is_out_o
 from studio.engine.mix import draw_mix, mixed_loss
 from studio.engine.plan import evaluation_requests, images_of_step, training_requests
 from studio.engine.prefix import chunk_size
+from studio.engine.recompute import recompute
 from studio.engine.recovery import RECOVERABLE, Recovery
 from studio.engine.setup import Held, Setup, checkpoint_state, freeze_for
 from studio.engine.steps import Step, StepBuffer
@@ -154,13 +155,26 @@ def tell_flow(s: Setup) -> None:
 
 def fit_memory(s: Setup) -> str:
     """Find out what a step will need, where other stages train than before, and take smaller parts where that is more than there is; in words."""
+    if s.asked.training.checkpointing == "on":
+        start_recomputing(s)
     if s.prefix.trains_from_cache or s.fitted_for == s.network.is_frozen:
         return ""
     s.fitted_for, size = s.network.is_frozen, s.asked.training.batch_size
-    need = step_memory(s.network, s.precision.name, s.experiment)
+    need = step_memory(s.network, s.precision.name, s.experiment, recomputes=s.recomputes)
     share = -(-size // s.ranks.count)
     now, free = min(s.micro_batch or share, share), free_bytes(s.device)
     fits = need.fitting(now, int(ROOM * free))
+    if fits < now and not s.recomputes and s.asked.training.checkpointing == "auto":
+        lighter = step_memory(s.network, s.precision.name, s.experiment, recomputes=True)
+        if lighter.fitting(now, int(ROOM * free)) > fits:
+            start_recomputing(s)
+            s.reporter.warn(
+                "memory-short",
+                f"A step of {now} images would take {need.peak(now) / 1e9:.1f} GB and {free / 1e9:.1f} GB are free; activations are computed "
+                f"again in the backward pass: {lighter.peak(now) / 1e9:.1f} GB, up to a third more time, the same results.",
+                advice(size, fits, s.asked.training.accumulation, s.precision.name, s.device),
+            )
+            need, fits = lighter, lighter.fitting(now, int(ROOM * free))
     if fits < now:
         s.micro_batch = fits
         s.reporter.warn(
@@ -170,6 +184,12 @@ def fit_memory(s: Setup) -> str:
             advice(size, fits, s.asked.training.accumulation, s.precision.name, s.device),
         )
     return f"a step takes about {need.peak(min(fits, now)) / 1e9:.1f} GB, {free / 1e9:.1f} GB are free"
+
+
+def start_recomputing(s: Setup) -> None:
+    """From now on blocks of the network compute their activations again in the backward pass."""
+    if not s.recomputes:
+        s.recomputes = bool(recompute(s.network.module, s.network.stages))
 
 
 def save_every_s(s: Setup) -> float:

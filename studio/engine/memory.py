@@ -16,6 +16,7 @@ import torch
 from studio.core.experiment import Experiment, Optimiser, Training
 from studio.engine.footprint import Trace, estimate_memory, num_bytes_of, trace_memory, without_values
 from studio.engine.network import Network
+from studio.engine.recompute import blocks_of, recompute, recomputed
 
 ROOM = 0.9  # of the free memory is planned with
 
@@ -63,10 +64,15 @@ class StepMemory:
         return size
 
 
-def step_memory(network: Network, precision: str, experiment: Experiment) -> StepMemory:
-    """Of the plan as it stands, in the number format that was chosen. The module may be on any device; it is left as it was."""
+def step_memory(network: Network, precision: str, experiment: Experiment, *, recomputes: bool = False) -> StepMemory:
+    """Of the plan as it stands, in the number format that was chosen, where asked with activations computed again in the backward pass. The
+    module may be on any device; it is left as it was."""
     training = experiment.training.model_copy(update={"precision": precision})
-    trace = trace_memory(without_values(network.module), experiment.model.input_size, num_bytes_of(precision))
+    module, size, width = without_values(network.module), experiment.model.input_size, num_bytes_of(precision)
+    trace = trace_memory(module, size, width)
+    if recomputes:
+        recompute(module, network.stages)
+        trace = recomputed(trace, trace_memory(module, size, width), list(blocks_of(module, network.stages)))
     return StepMemory(trace, network.plan.trainable, training, experiment.optimiser)
 
 

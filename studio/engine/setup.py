@@ -96,6 +96,7 @@ class Setup:
     proof: Proof = field(default_factory=Proof)
     flow: Flow | None = None
     micro_batch: int = 0  # images at once where a whole batch does not fit into memory; 0 where it does
+    recomputes: bool = False  # activations, in the backward pass
     fitted_for: tuple[bool, ...] = ()  # what was frozen when the memory of a step was looked at
     ranks: Ranks = field(default_factory=Ranks)
     save_seconds: float = 0.0  # that the last checkpoint took

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import copy
+
 import pytest
 import torch
 from engine_runs import metrics, of_kind, small_run, train_here
@@ -13,6 +15,7 @@ from studio.engine.checkpoint import find_checkpoint
 from studio.engine.describe import describe_model
 from studio.engine.memory import is_out_of_memory, step_memory
 from studio.engine.network import build_network
+from studio.engine.recompute import recompute
 from studio.engine.setup import Setup
 
 STILL = {"model__backbone": "test_convnext", "augment__preset": "none", "model__dropout": 0.0, "optimiser__kind": "sgd"}
@@ -117,3 +120,66 @@ def test_the_largest_even_part_that_fits_is_found():
     need = step_memory(network, "fp32", experiment)
     assert [need.fitting(32, need.peak(n)) for n in (32, 31, 16, 8)] == [32, 16, 16, 8]
     assert need.fitting(32, 5) == 1
+
+
+# --- activations computed again in the backward pass ----------------------------------------------
+
+
+def a_step(network, images, seed: int) -> dict[str, torch.Tensor]:
+    """Gradients, statistics and what the random generator gives next."""
+    network.train_mode()
+    torch.manual_seed(seed)
+    torch.nn.functional.cross_entropy(network.module(images), torch.arange(len(images)) % 3).backward()
+    found = {f"{name} gradient": p.grad.clone() for name, p in network.module.named_parameters() if p.grad is not None}
+    network.module.zero_grad()
+    return found | {name: buffer.clone() for name, buffer in network.module.named_buffers()} | {"next": torch.rand(3)}
+
+
+@pytest.mark.parametrize(
+    ("name", "stages"), [("test_resnet", -1), ("test_efficientnet", 1), ("test_convnext", -1), ("test_vit", -1)]
+)  # fmt: skip
+def test_recomputing_gives_the_same_bits_with_dropout_and_batch_norm(name, stages):
+    size = 160 if name == "test_vit" else 64
+    values = {"model.backbone": name, "model.train_stages": stages, "model.dropout": 0.5, "model.input_size": size}
+    images, seen = torch.randn(4, 3, size, size), []
+    for recomputes in (False, True):
+        network, _ = tiny_network(**values)
+        for part in network.module.modules():
+            if isinstance(part, torch.nn.ReLU | torch.nn.GELU):  # something random within blocks
+                part.register_forward_hook(lambda _part, _inputs, output: torch.nn.functional.dropout(output, 0.1))
+        if recomputes:
+            assert recompute(network.module, network.stages) > 1
+        a_step(network, images, 1)
+        seen.append(a_step(network, images, 2))
+    assert all(torch.equal(tensor, seen[1][key]) for key, tensor in seen[0].items()) and seen[0].keys() == seen[1].keys()
+
+
+def test_recomputing_takes_less_memory_and_a_copy_recomputes_by_itself():
+    network, experiment = tiny_network()
+    whole, lighter = (step_memory(network, "fp32", experiment, recomputes=more) for more in (False, True))
+    assert lighter.peak(64) < 0.8 * whole.peak(64)
+    recompute(network.module, network.stages)
+    twin, images = copy.deepcopy(network.module), torch.randn(2, 3, 64, 64)
+    with torch.no_grad():
+        for weight in network.module.parameters():
+            weight.zero_()
+    assert twin.eval()(images).abs().sum() > 0
+
+
+def test_a_run_that_would_not_fit_recomputes_with_the_same_bits_before_it_takes_smaller_parts(tmp_path, monkeypatch):
+    from studio.engine import loop
+
+    home = tmp_path / "home"
+    monkeypatch.setenv("STUDIO_HOME", str(home))
+    sums = []
+    network, experiment = tiny_network()
+    whole, lighter = (step_memory(network, "fp32", experiment, recomputes=more).peak(8) for more in (False, True))
+    for name, asked, room in (("plain", "off", 1e12), ("on", "on", 1e12), ("auto", "auto", (whole + lighter) / 2)):
+        monkeypatch.setattr(loop, "free_bytes", lambda _device, room=room: int(room / loop.ROOM))
+        folder = small_run(tmp_path / name, training__checkpointing=asked, schedule__epochs=1)
+        assert train_here(folder) == 0
+        told = [e.sentence for e in of_kind(folder, ev.WarningRaised) if e.code == "memory-short"]
+        assert len(told) == (name == "auto") and all("computed again" in sentence for sentence in told)
+        assert find_checkpoint(folder).state["micro_batch"] == 0
+        sums.append(metrics(folder)["state_sha256"])
+    assert len(set(sums)) == 1

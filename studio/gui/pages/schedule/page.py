@@ -191,7 +191,16 @@ class SchedulePage(Page):
         precision.control.stretch()
         column.addWidget(precision)
         section(column, "Run")
-        for name in ("label_smoothing", "early_stop_epochs", "not_finite", "seed", "exact", "checkpoint_seconds", "workers"):
+        for name in (
+            "label_smoothing",
+            "early_stop_epochs",
+            "not_finite",
+            "seed",
+            "exact",
+            "checkpointing",
+            "checkpoint_seconds",
+            "workers",
+        ):
             column.addWidget(narrow(FormRow(self.store, f"training.{name}", label_width=FORM_LABEL_PX)))
         self.cache_form = CacheForm(self.store)
         column.addWidget(self.cache_form)
