@@ -66,7 +66,9 @@ class PictureView(QWidget):
         return self._heat is not None
 
     def show_picture(self, picture: Picture | None, name: str = "") -> None:
-        self._picture, self._heat = picture, None
+        """None takes it away. A heat map stays: its answer may come before the file is read."""
+        self._picture = picture
+        self._heat = self._heat if picture else None
         self._pixmap = QPixmap.fromImage(picture.image) if picture else None
         self._caption = f"{shown(name)} · {picture.width:,} × {picture.height:,} px" if picture else ""
         self.setAccessibleName(self._caption or "No picture yet")

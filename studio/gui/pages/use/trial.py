@@ -116,6 +116,7 @@ class TryPanel(Panel):
             self.recent.remove(path)
         self.recent = [path, *self.recent][:_MAX_RECENT]
         self._strip.show_paths(self.recent, path)
+        self.picture.show_heat(None)
         self._context.background.run(lambda: read_picture(path), self._on_picture_read, lambda exc: self._on_picture_failed(path, exc))
         self._ask()
 
@@ -157,7 +158,7 @@ class TryPanel(Panel):
         if self._model is None:
             return
         path = self._path
-        self.picture.show_heat(None)
+        self.picture.show_heat(None)  # of another model
         self._look_row.hide()
         self.spinner.show()
         params = {"run": self._model.run, "paths": [path_to_text(path)], "which": self._model.which, "top": NUM_SHOWN}
