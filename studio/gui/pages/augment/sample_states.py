@@ -23,6 +23,9 @@ def states() -> dict[str, Callable[[AugmentPage], object]]:
         "compare": lambda page: page.preview.compare_with("Strong", page.draft.augment.model_copy(update={"preset": "strong"})),
         "gallery": _gallery,
         "group": _group,
+        "solo": _solo,
+        "pinned": _pinned,
+        "normalised": lambda page: page.preview.normal_button.click(),
         "large": _large,
         "warning": _warning,
         "failing": _failing,
@@ -51,6 +54,17 @@ def _gallery(page: AugmentPage) -> None:
 def _group(page: AugmentPage) -> None:
     page.store.set({"augment.preset": "strong"})
     page.draft.choose((4,))
+
+
+def _solo(page: AugmentPage) -> None:
+    page.store.set({"augment.preset": "medium"})
+    page.draft.set_solo((2,))
+
+
+def _pinned(page: AugmentPage) -> None:
+    for tile in (3, 6, 12):
+        page.preview.toggle_pin(page.preview.pin_of(page.preview.grid, tile))
+    page.store.set({"augment.preset": "strong"})
 
 
 def _large(page: AugmentPage) -> None:
