@@ -1,4 +1,4 @@
-"""Decoded, size-reduced pictures kept on disk: read several times faster than a JPEG is decoded, by training, its next run and the preview.
+"""Decoded, size-reduced pictures kept on disk: read several times faster than a JPEG is decoded, by training, its next run, previews and thumbnails.
 
 A picture is named by the content of its file and by how it was reduced, so a copy of a file finds it and a changed file does not. The least
 recently used ones go when the budget is used up. The folder may vanish, be full or be read-only: then pictures are decoded again.
@@ -14,9 +14,11 @@ from pathlib import Path
 
 import numpy as np
 
-from studio.core.place import cache_dir
+from studio.core.file import write_atomically
+from studio.core.place import cache_dir, state_dir
 
-BUDGET_BYTES = 4 << 30
+BUDGET_BYTES = 4_000_000_000  # where nothing else was chosen
+MAX_BUDGET_BYTES = 1_000 * 1_000_000_000
 FREE_SHARE = 0.1  # of what is free on the disk is never exceeded
 _VERSION = b"2"
 _HEAD_BYTES = 8  # height and width as uint32
@@ -24,6 +26,38 @@ _HEAD_BYTES = 8  # height and width as uint32
 
 def decoded_folder() -> Path:
     return cache_dir() / "decoded"
+
+
+def budget() -> int:
+    """How many bytes may be kept on this machine, as chosen by `set_budget`."""
+    try:
+        return max(0, min(MAX_BUDGET_BYTES, int(_budget_path().read_text())))
+    except (OSError, ValueError):
+        return BUDGET_BYTES
+
+
+def set_budget(num_bytes: int) -> int:
+    """From now on keep no more than this; what is too much goes at once. Returns how many bytes remain. Raises OSError."""
+    write_atomically(_budget_path(), str(num_bytes).encode())
+    return trim(decoded_folder(), num_bytes)
+
+
+def used_bytes() -> int:
+    return _size(decoded_folder())
+
+
+def clear() -> int:
+    """Remove all; a run that is going on writes new ones. Returns how many bytes remain."""
+    return trim(decoded_folder(), 0)
+
+
+def _budget_path() -> Path:
+    return state_dir() / "decoded-budget"
+
+
+def find_decoded(content: bytes, view: str) -> np.ndarray | None:
+    """A picture that some process has kept: uint8[H, W, 3]; None where there is none."""
+    return _read(_path(decoded_folder(), content, view))
 
 
 def content_of(data: bytes) -> bytes:
@@ -37,7 +71,9 @@ class DecodedCache:
     fit, the first part is kept.
     """
 
-    def __init__(self, folder: str | os.PathLike, budget_bytes: int = BUDGET_BYTES, num_writers: int = 1):
+    def __init__(self, folder: str | os.PathLike, budget_bytes: int | None = None, num_writers: int = 1):
+        """`budget_bytes`: `budget()` unless given."""
+        budget_bytes = budget() if budget_bytes is None else budget_bytes
         self._folder = Path(folder)
         self._room = 0
         with contextlib.suppress(OSError):
@@ -49,22 +85,14 @@ class DecodedCache:
 
     def get(self, content: bytes, view: str) -> np.ndarray | None:
         """uint8[H, W, 3], the caller's own; None when it is not kept."""
-        path = self._path(content, view)
-        try:
-            raw = np.fromfile(path, np.uint8)
-            height, width = (int(n) for n in raw[:_HEAD_BYTES].view(np.uint32))
-            picture = raw[_HEAD_BYTES:].reshape(height, width, 3)
-            os.utime(path)  # used now
-        except (OSError, ValueError):
-            return None
-        return picture
+        return _read(_path(self._folder, content, view))
 
     def put(self, content: bytes, view: str, picture: np.ndarray) -> None:
         """Keep a picture where there is room."""
         num_bytes = picture.nbytes + _HEAD_BYTES
         if num_bytes > self._room:
             return
-        path = self._path(content, view)
+        path = _path(self._folder, content, view)
         temporary = path.with_name(f".{secrets.token_hex(8)}.tmp")
         try:
             path.parent.mkdir(exist_ok=True)
@@ -78,9 +106,21 @@ class DecodedCache:
             with contextlib.suppress(OSError):
                 temporary.unlink(missing_ok=True)
 
-    def _path(self, content: bytes, view: str) -> Path:
-        name = hashlib.sha256(b"\0".join([_VERSION, view.encode(), content])).hexdigest()
-        return self._folder / name[:2] / name[2:40]
+
+def _path(folder: Path, content: bytes, view: str) -> Path:
+    name = hashlib.sha256(b"\0".join([_VERSION, view.encode(), content])).hexdigest()
+    return folder / name[:2] / name[2:40]
+
+
+def _read(path: Path) -> np.ndarray | None:
+    try:
+        raw = np.fromfile(path, np.uint8)
+        height, width = (int(n) for n in raw[:_HEAD_BYTES].view(np.uint32))
+        picture = raw[_HEAD_BYTES:].reshape(height, width, 3)
+        os.utime(path)  # used now
+    except (OSError, ValueError):
+        return None
+    return picture
 
 
 def trim(folder: Path, max_bytes: int) -> int:

@@ -12,6 +12,7 @@ import numpy as np
 from PIL import Image
 
 from studio.core.place import cache_dir
+from studio.dataset.decoded import content_of, find_decoded
 from studio.dataset.header import ImageRefused, open_regular
 from studio.dataset.image import decode, decode_noted, read_bytes
 
@@ -19,17 +20,20 @@ _VERSION = b"1"  # of what is kept; a change makes all old files useless
 _MAX_CACHE_BYTES = 512 << 20
 
 
-def thumbnail(path: str, size_px: int, *, is_square: bool = False, max_megapixels: float = 80.0) -> np.ndarray:
+def thumbnail(path: str, size_px: int, *, is_square: bool = False, max_megapixels: float = 80.0, decoded_view: str = "") -> np.ndarray:
     """uint8 HWC RGB, upright. The longer side has at most `size_px`; small images are not enlarged.
 
-    With `is_square` the centre is cut out and is size_px x size_px, enlarged if need be. Thread-safe. Raises ImageRefused.
+    A picture that training has kept as `decoded_view` need not be decoded again, where that is no smaller than the thumbnail. With `is_square` the centre is cut out and is size_px x size_px, enlarged if need be. Thread-safe. Raises ImageRefused.
     """
     kept = _kept_path(path, size_px, is_square)
     try:
         return decode(kept.read_bytes())
     except (OSError, ImageRefused):
         pass
-    pixels = decode_noted(read_bytes(path), max_megapixels=max_megapixels, least_px=size_px).pixels
+    data = read_bytes(path)
+    pixels = find_decoded(content_of(data), decoded_view) if decoded_view else None
+    if pixels is None or min(pixels.shape[:2]) < size_px:
+        pixels = decode_noted(data, max_megapixels=max_megapixels, least_px=size_px).pixels
     small = _shrink(pixels, size_px, is_square)
     _keep(kept, small)
     return np.asarray(small)

@@ -25,7 +25,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from studio.catalog.augments import RULE, Pipeline, Tally, build_pipeline, evaluation_view, shrink_to_working_size
+from studio.catalog.augments import Pipeline, Tally, build_pipeline, evaluation_view, shrink_to_working_size
+from studio.catalog.augments.view import decoded_view
 from studio.core.experiment import Augment
 from studio.dataset.decoded import DecodedCache, content_of
 from studio.dataset.image import ImageRefused, decode, read_bytes
@@ -165,11 +166,6 @@ class ImageReader:
             if self._decoded:
                 self._decoded.put(content, view, image)
         return image
-
-
-def decoded_view(input_size: int, max_megapixels: float, evaluation: tuple[str, float] | None) -> str:
-    """How a kept picture was reduced: to working size, or for evaluation with (interpolation, crop fraction)."""
-    return f"{RULE} {input_size} {max_megapixels:g} {evaluation or 'working'}"
 
 
 def _stamp(path: str) -> tuple[int, int] | None:

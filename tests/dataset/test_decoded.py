@@ -12,7 +12,7 @@ from PIL import Image
 from studio.core.experiment import Augment
 from studio.core.rng import sample_seed
 from studio.dataset import image as image_module
-from studio.dataset.decoded import DecodedCache, content_of, decoded_folder, trim
+from studio.dataset.decoded import DecodedCache, budget, clear, content_of, decoded_folder, set_budget, trim, used_bytes
 from studio.dataset.image import decode
 from tests.builders import build_dataset
 
@@ -96,3 +96,27 @@ def test_the_fast_decoder_gives_the_bits_of_pillow(mode, options, orientation, m
     fast = decode(out.getvalue())
     monkeypatch.setattr(image_module, "simplejpeg", None)
     np.testing.assert_array_equal(fast, decode(out.getvalue()))
+
+
+def test_the_chosen_budget_holds_for_every_process_and_what_is_too_much_goes_at_once(studio_home):
+    assert budget() == 4_000_000_000
+    cache = DecodedCache(decoded_folder())
+    for i in range(5):
+        cache.put(content_of(bytes([i])), "v", _picture())
+    assert used_bytes() == 5 * 1808
+    assert set_budget(4_000) == 2 * 1808 == used_bytes() and budget() == 4_000
+    DecodedCache(decoded_folder()).put(content_of(b"new"), "v", _picture())
+    assert used_bytes() <= 4_000, "a cache that is opened later keeps to it"
+    assert clear() == 0 == used_bytes()
+
+
+def test_a_thumbnail_is_made_of_the_picture_that_training_has_kept(studio_home, tmp_path):
+    from studio.dataset.thumbnail import thumbnail
+
+    data = io.BytesIO()
+    Image.fromarray(_picture(300, 400)).save(data, "JPEG")
+    (tmp_path / "a.jpg").write_bytes(data.getvalue())
+    kept = np.full((150, 200, 3), 77, np.uint8)
+    DecodedCache(decoded_folder()).put(content_of(data.getvalue()), "view", kept)
+    assert np.abs(thumbnail(str(tmp_path / "a.jpg"), 96, is_square=True, decoded_view="view").astype(int) - 77).max() <= 1
+    assert np.ptp(thumbnail(str(tmp_path / "a.jpg"), 200, is_square=True, decoded_view="view")) > 50, "too small for this one"

@@ -325,3 +325,21 @@ def test_a_live_run_is_picked_up_when_the_window_opens_with_all_its_points(conte
         assert made.run_bar.isVisible()
         assert summaries(context)["train"].dot_word == "running"
         context.runs.monitor.close()
+
+
+def test_decoded_images_on_disk_are_counted_limited_and_cleared_in_the_settings(window, qtbot):
+    import numpy as np
+
+    from studio.dataset.decoded import DecodedCache, budget, decoded_folder, used_bytes
+
+    DecodedCache(decoded_folder()).put(b"content", "view", np.zeros((100, 100, 3), np.uint8))
+    window.open_settings()
+    clear = window.findChild(QPushButton, "settings.decoded.clear")
+    settings = clear.parentWidget()
+    qtbot.waitUntil(lambda: settings.used_label.text().startswith("30"))
+    settings.field.step(-1)
+    qtbot.waitUntil(lambda: budget() == 3_500_000_000)
+    qtbot.waitUntil(clear.isEnabled)
+    clear.click()
+    qtbot.waitUntil(lambda: settings.used_label.text() == "None kept")
+    assert used_bytes() == 0 and not clear.isEnabled()

@@ -34,6 +34,11 @@ def shrink_to_working_size(image: np.ndarray, input_size: int) -> np.ndarray:
     return resize(image, max(limit, round(height * scale)), max(limit, round(width * scale)))
 
 
+def decoded_view(input_size: int, max_megapixels: float, evaluation: tuple[str, float] | None) -> str:
+    """How a kept picture was reduced: to working size, or for evaluation with (interpolation, crop fraction)."""
+    return f"{RULE} {input_size} {max_megapixels:g} {evaluation or 'working'}"
+
+
 def grow_to_least_size(image: np.ndarray) -> np.ndarray:
     """The image with its shorter side at least `LEAST_SIDE`: many steps cannot work on fewer pixels. A strip is cut to its centre first."""
     height, width = image.shape[:2]

@@ -8,10 +8,10 @@ from functools import lru_cache
 import numpy as np
 
 from studio.catalog.augments import shrink_to_working_size
+from studio.catalog.augments.view import decoded_view
 from studio.core.problem import BadInput
-from studio.dataset.decoded import DecodedCache, content_of, decoded_folder
+from studio.dataset.decoded import DecodedCache, budget, content_of, decoded_folder
 from studio.dataset.image import ImageRefused, decode, read_bytes, read_image
-from studio.engine.loader import decoded_view
 from studio.engine.worker.place import openable, shown_name
 
 
@@ -35,7 +35,7 @@ def _whole(path: str, max_megapixels: float, stamp: tuple[int, int]) -> np.ndarr
 
 @lru_cache(maxsize=96)  # some 50 MB at the usual input size
 def _working(path: str, max_megapixels: float, input_size: int, stamp: tuple[int, int]) -> np.ndarray:
-    kept, view = _decoded(str(decoded_folder())), decoded_view(input_size, max_megapixels, None)
+    kept, view = _decoded(str(decoded_folder()), budget()), decoded_view(input_size, max_megapixels, None)
     try:
         data = read_bytes(openable(path))
         image = kept.get(content := content_of(data), view)
@@ -48,9 +48,9 @@ def _working(path: str, max_megapixels: float, input_size: int, stamp: tuple[int
 
 
 @lru_cache(maxsize=1)
-def _decoded(folder: str) -> DecodedCache:
+def _decoded(folder: str, budget_bytes: int) -> DecodedCache:
     """The pictures that training keeps too; what one of them has decoded the other finds."""
-    return DecodedCache(folder)
+    return DecodedCache(folder, budget_bytes)
 
 
 def _stamp(path: str) -> tuple[int, int]:

@@ -83,7 +83,9 @@ def keyboard_map(host: QWidget, groups: Sequence[tuple[str, Sequence[tuple[str, 
 
 
 def window_settings(host: QWidget, context: Context) -> Sheet:
-    """Theme and scale."""
+    """Theme, scale and the disk."""
+    from studio.gui.shell.decoded import DecodedSettings
+
     sheet = Sheet(host, "Window settings", name="shell.settings", width=460)
     look = Segmented([("system", "As the system"), ("dark", "Dark"), ("light", "Light")], theme().choice, name="settings.theme")
 
@@ -114,6 +116,7 @@ def window_settings(host: QWidget, context: Context) -> Sheet:
             row.addStretch(1)
         sheet.body.addLayout(row)
     sheet.body.addWidget(PlainLabel("A new size shows when Studio starts again. Runs go on meanwhile.", "caption", wrap=True))
+    sheet.body.addWidget(DecodedSettings(context.background))
     return sheet
 
 

@@ -4,12 +4,16 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Callable
+from typing import TYPE_CHECKING
 
 import numpy as np
 from PySide6.QtCore import QObject, QRectF, QRunnable, QSize, Qt, QThreadPool, QTimer, Signal
 from PySide6.QtGui import QImage, QPainter, QPainterPath, QPixmap
 
 from studio.gui.theme import colour
+
+if TYPE_CHECKING:
+    from studio.gui.store import ExperimentStore
 
 _MAX_BYTES = 64 << 20  # 1,700 tiles of 96 px, several screens of any size
 _MAX_WAITING = 600  # more than fits a screen: what was scrolled past is not read any more
@@ -20,6 +24,20 @@ def read_thumbnail(path: str, side_px: int) -> np.ndarray:
     from studio.dataset.thumbnail import thumbnail
 
     return thumbnail(path, side_px, is_square=True, max_megapixels=2000)  # what is too large was set aside by the scan
+
+
+def thumbnail_reader(store: ExperimentStore) -> Callable[[str, int], np.ndarray]:
+    """As `read_thumbnail`, from the decoded images of training where there are any."""
+
+    def read(path: str, side_px: int) -> np.ndarray:
+        from studio.catalog.augments.view import decoded_view
+        from studio.dataset.thumbnail import thumbnail
+
+        experiment = store.experiment
+        view = decoded_view(experiment.model.input_size, experiment.data.max_megapixels, None)
+        return thumbnail(path, side_px, is_square=True, max_megapixels=2000, decoded_view=view)
+
+    return read
 
 
 def read_whole(path: str, side_px: int) -> np.ndarray:

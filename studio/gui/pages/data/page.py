@@ -29,7 +29,7 @@ from studio.gui.pages.data.synthetic import SyntheticRow
 from studio.gui.pages.data.welcome import Welcome
 from studio.gui.theme import px
 from studio.gui.widgets import Panel, button, splitter
-from studio.gui.widgets.thumb import ThumbLoader
+from studio.gui.widgets.thumb import ThumbLoader, thumbnail_reader
 from studio.gui.wording import count, num_bytes
 
 _LAYOUT_CHOICES = (("auto", "Find the layout"), *LAYOUT_TITLES.items())
@@ -41,7 +41,7 @@ class DataPage(Page):
     def __init__(self, context: Context, parent: QWidget | None = None, *, welcome: Welcome | None = None):
         """`welcome` is the view that the window has shown since its first paint."""
         super().__init__(context, parent)
-        self.loader = ThumbLoader(self)
+        self.loader = ThumbLoader(self, read=thumbnail_reader(context.store))
         self._sort = "count"
         self._ids_before: set[str] | None = None  # of the last scan, while a rescan that the user asked for runs
         self._sized: tuple[object, str] = (None, "")  # data set and its bytes in words
