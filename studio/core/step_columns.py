@@ -92,9 +92,9 @@ def _decode_lines() -> Callable[[bytes], list]:
     return msgspec.json.Decoder(line).decode_lines
 
 
-def decode_columns(lines: list[bytes]) -> list[StepColumns] | None:
+def decode_columns(lines: bytes) -> list[StepColumns] | None:
     """Lines that begin with PREFIX, as columns; None where one of them is not as it should be."""
     try:
-        return as_columns(_decode_lines()(b"\n".join(lines)))
+        return as_columns(_decode_lines()(lines))
     except ValueError:
         return None

@@ -13,6 +13,7 @@ from pathlib import Path
 
 from PySide6.QtCore import QPoint, QRect, QSize, Qt
 from PySide6.QtGui import QFont, QFontDatabase, QIcon, QIconEngine, QPainter, QPixmap
+from PySide6.QtWidgets import QAbstractButton
 
 from studio.gui.theme import colour
 
@@ -20,6 +21,13 @@ from studio.gui.theme import colour
 def icon(name: str, token: str = "text2") -> QIcon:
     """The icon "ph.<name>", for example icon("play-fill", "onAccent"). KeyError for an unknown name."""
     return QIcon(_GlyphEngine(_glyph(name), token))
+
+
+def put_icon(target: QAbstractButton, name: str, token: str = "text2") -> None:
+    """Give a button an icon unless it has it already: every setIcon lays out the bar it stands in anew."""
+    if target.property("put_icon") != f"{name} {token}":
+        target.setProperty("put_icon", f"{name} {token}")
+        target.setIcon(icon(name, token))
 
 
 def paint_icon(painter: QPainter, rect: QRect, name: str, token: str = "text2") -> None:

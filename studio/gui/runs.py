@@ -168,6 +168,7 @@ class RunsController(QObject):
         self._queue_shown: tuple[str, ...] = ()
         self._queue = RunQueue(self._folder)
         self._active: RunEntry | None = None
+        self._sharing: set[Path] = set()
         self._is_creating = False
         self.readiness = Readiness(store, background, probe, self)
         self.readiness.changed.connect(self.entries_changed)
@@ -191,6 +192,11 @@ class RunsController(QObject):
     def active(self) -> RunEntry | None:
         """The run that is going on; the newest one should there be several."""
         return self._active
+
+    @property
+    def shares_cores(self) -> bool:
+        """Whether some run computes on the window's own cores now."""
+        return bool(self._sharing)
 
     @property
     def latest(self) -> RunEntry | None:
@@ -491,6 +497,8 @@ class RunsController(QObject):
             if not is_new or update.state is not None:
                 entry.take(update.state, update.digest)
             entry.is_alive = update.is_alive
+            shares_cores = entry.is_active and entry.state.shares_cores
+            (self._sharing.add if shares_cores else self._sharing.discard)(entry.folder.path)
             if entry.wishes:
                 self._answer_wishes(entry, before)
             entry.stop_asked_at = entry.stop_asked_at if entry.is_active else None
@@ -520,6 +528,7 @@ class RunsController(QObject):
         for folder in folders:
             if (entry := self._entries.pop(folder.path, None)) is not None:
                 self._looked_at.pop(entry, None)
+            self._sharing.discard(folder.path)
         self._ordered = None
         self._find_active()
         self.entries_changed.emit()

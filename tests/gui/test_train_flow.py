@@ -57,10 +57,10 @@ def test_the_page_shows_it_reads_single_values_by_keys_and_raises_the_alarm_when
     page.show()
     page.activate()
     context.runs.take((RunUpdate(folder, state, folder.experiment(), False),))
-    page._redraw()
+    page._pace.draw_now()
     page.fourth.set_value("flow")
     page._on_fourth_value_changed("flow")
-    page._redraw()
+    page._pace.draw_now()
     heat = page.flow.map
     assert heat.isVisibleTo(page) and "no gradient" in heat.accessibleDescription() and not page.banner.isVisibleTo(page)
     qtbot.keyClick(heat, Qt.Key.Key_Left)
@@ -73,5 +73,5 @@ def test_the_page_shows_it_reads_single_values_by_keys_and_raises_the_alarm_when
         state, [ev.WarningRaised(code="frozen-changed", sentence="Frozen layers changed in epoch 2: backbone.bn1.", fix="Start it again.")]
     )
     context.runs.take((RunUpdate(folder, replace(moved, status=Status.FINISHED), folder.experiment(), False),))
-    page._redraw()
+    page._pace.draw_now()
     assert page.banner.isVisibleTo(page) and page.banner.banner.title_label.text() == "Frozen layers changed in epoch 2: backbone.bn1."

@@ -8,6 +8,7 @@ from PySide6.QtWidgets import QFrame, QHBoxLayout, QPushButton, QSizePolicy, QSt
 from studio.core.words import counted
 from studio.gui import wording
 from studio.gui.context import Context
+from studio.gui.runs import RunEntry
 from studio.gui.shell.advice import Advice, advise
 from studio.gui.shell.curve import MiniCurve
 from studio.gui.shell.edits import EditsBlock
@@ -46,7 +47,8 @@ class Inspector(QFrame):
         self._timer = QTimer(self, singleShot=True, interval=60)
         self._timer.timeout.connect(self._refresh)
         self._follower = QTimer(self, singleShot=True, interval=FOLLOW_MS)
-        self._follower.timeout.connect(self._refresh)
+        self._follower.timeout.connect(self._refresh_running)
+        self._told: dict[int, tuple] = {}  # of each run, what everything here depends on
         self.set_folded(False)
 
     def attach(self, context: Context) -> None:
@@ -71,14 +73,19 @@ class Inspector(QFrame):
         self.setFixedWidth(px(STRIP if folded else WIDTH))
         if self._context is not None:
             self._sights.set_active(not folded)
+            self._refresh()
 
     def _schedule_refresh(self, *_) -> None:
         if not self._timer.isActive():
             self._timer.start(100)
 
-    def _follow(self, *_) -> None:
-        """What a run tells changes little here, and a run on the same cores waits for every refresh."""
-        if not self._follower.isActive():
+    def _follow(self, entry: RunEntry) -> None:
+        """Most of what a run tells changes little here, and a run on the same cores waits for every refresh."""
+        told = (entry.status, len(entry.state.epochs), len(entry.state.edits), bool(entry.wishes), entry.state.description is None)
+        if told != self._told.get(entry.number):
+            self._told[entry.number] = told
+            self._schedule_refresh()
+        elif not self.is_folded and not self._follower.isActive():
             self._follower.start()
 
     # Making
@@ -196,6 +203,12 @@ class Inspector(QFrame):
     # Following
 
     def _refresh(self) -> None:
+        if not self.is_folded:
+            self._refresh_full()
+        self._refresh_advice()
+        self._strip.refresh(self._context, len(self._advice_shown or ()))
+
+    def _refresh_full(self) -> None:
         context = self._context
         estimates, experiment = context.estimates, context.store.experiment
         trainable, total = estimates.num_trainable, estimates.num_parameters
@@ -216,14 +229,16 @@ class Inspector(QFrame):
             gap=1.5,
         )  # fmt: skip
         self._refresh_time(experiment.schedule.epochs)
-        self._refresh_memory()
         self._peak.setText(f"peak {wording.rate(experiment.schedule.peak_lr)}")
         self._curve.set_schedule(experiment.schedule, self._steps_per_epoch())
-        active = context.runs.active
-        self._curve.set_now(active.state.step / active.state.num_steps if active and active.state.num_steps else None)
-        self._refresh_advice()
+        self._refresh_running()
         self._edits.refresh(context)
-        self._strip.refresh(context, len(self._advice_shown or ()))
+
+    def _refresh_running(self) -> None:
+        """What changes with every step of a run."""
+        self._refresh_memory()
+        active = self._context.runs.active
+        self._curve.set_now(active.state.step / active.state.num_steps if active and active.state.num_steps else None)
 
     def _steps_per_epoch(self) -> int:
         dataset = self._context.store.dataset

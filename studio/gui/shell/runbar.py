@@ -8,10 +8,11 @@ from PySide6.QtWidgets import QFrame, QHBoxLayout, QMenu, QSizePolicy, QStackedW
 from studio.core.outcome import Status
 from studio.gui import wording
 from studio.gui.context import Context
-from studio.gui.icon import icon
+from studio.gui.icon import icon, put_icon
 from studio.gui.runs import RunEntry
 from studio.gui.theme import px
 from studio.gui.widgets import EpochProgress, PlainLabel, Sparkline, Spinner, button, icon_button, set_plain_tooltip
+from studio.gui.widgets.label import SteadyLabel
 from studio.gui.widgets.state import IconLabel
 
 _END_ICON = {
@@ -21,6 +22,7 @@ _END_ICON = {
     Status.CRASHED: ("warning-octagon", "bad"),
     Status.PAUSED: ("pause-fill", "warn"),
 }
+_GOING_ICON = ("lightning", "trains")
 _STOP_TIP = "Stop and keep everything learnt so far (Ctrl Shift .)"
 _END_TIP = "The run does not answer. End it at once; everything up to the last checkpoint is kept (Ctrl Shift .)"
 
@@ -99,9 +101,9 @@ class RunBar(QFrame):
         self._marks = QStackedWidget()
         self._marks.setFixedSize(px(18), px(18))
         self._spinner = Spinner(18)
-        self._end_icon = IconLabel("check-circle", "good", 18)
+        self._mark = IconLabel("check-circle", "good", 18)
         self._marks.addWidget(self._spinner)
-        self._marks.addWidget(self._end_icon)
+        self._marks.addWidget(self._mark)
         row.addWidget(self._marks)
         words = QWidget()
         words.setFixedWidth(px(176))
@@ -123,10 +125,10 @@ class RunBar(QFrame):
         column.addStretch(1)
         words = QHBoxLayout()
         words.setSpacing(px(8))
-        self._epoch = PlainLabel("", "number")
-        self._step = PlainLabel("", "number", "muted")
-        self._elapsed = PlainLabel("", "number", "muted")
-        self._left = PlainLabel("", "number")
+        self._epoch = SteadyLabel()
+        self._step = SteadyLabel(tone="muted")
+        self._elapsed = SteadyLabel(tone="muted")
+        self._left = SteadyLabel()
         words.addWidget(self._epoch)
         words.addWidget(self._step)
         words.addStretch(1)
@@ -211,10 +213,9 @@ class RunBar(QFrame):
     def _refresh(self) -> None:
         entry = self._entry
         is_going = entry.is_active and entry.status is not Status.PAUSED
-        self._marks.setCurrentWidget(self._spinner if is_going else self._end_icon)
-        self._spinner.set_calm(entry.state.shares_cores)
-        if not is_going:
-            self._end_icon.set_icon(*_END_ICON.get(entry.status, ("info", "text2")))
+        is_still = self._context.runs.shares_cores  # a run on the same cores waits for every turn of a spinner
+        self._marks.setCurrentWidget(self._spinner if is_going and not is_still else self._mark)
+        self._mark.set_icon(*(_GOING_ICON if is_going else _END_ICON.get(entry.status, ("info", "text2"))))
         self._title.setText(_title(entry))
         self._subtitle.setText(_subtitle(entry))
         self._refresh_progress(entry)
@@ -231,7 +232,7 @@ class RunBar(QFrame):
         self._close.setVisible(not entry.is_active)
         is_paused = entry.status is Status.PAUSED
         self._pause.setText("Resume" if is_paused else "Pause")
-        self._pause.setIcon(icon("play-fill" if is_paused else "pause-fill", "text"))
+        put_icon(self._pause, "play-fill" if is_paused else "pause-fill", "text")
         self._pause.setAccessibleName(f"{'Resume' if is_paused else 'Pause'} {entry.name}")
         words = "End now" if entry.is_deaf else "Stop"
         self._stop.setText(words)
@@ -294,7 +295,7 @@ class _Figure(QWidget):
         column.setSpacing(px(1))
         column.addStretch(1)
         self._title = PlainLabel(title, "caption")
-        self._value = PlainLabel("…", "number")
+        self._value = SteadyLabel("…")
         column.addWidget(self._title)
         column.addWidget(self._value)
         column.addStretch(1)

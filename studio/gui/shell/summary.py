@@ -110,7 +110,7 @@ def _train(context: Context) -> Summary:
     epoch = min(described.epochs, state.step // max(1, described.steps_per_epoch) + 1)
     best = f" · {wording.percent(state.best.validation_top1)}" if state.best else ""
     words = "paused" if run.status is Status.PAUSED else f"epoch {epoch}/{described.epochs}"
-    return Summary(words + best, RUNNING, state.step / max(1, state.num_steps))
+    return Summary(words + best, RUNNING, round(state.step / max(1, state.num_steps), 3))  # finer than the bar shows would paint it anew
 
 
 def _results(context: Context) -> Summary:

@@ -7,7 +7,7 @@ from PySide6.QtGui import QPainter
 from PySide6.QtWidgets import QFrame, QHBoxLayout, QMenu, QPushButton, QSizePolicy, QVBoxLayout, QWidget
 
 from studio.gui.context import Context
-from studio.gui.icon import icon
+from studio.gui.icon import icon, put_icon
 from studio.gui.shell.device import DevicePicker
 from studio.gui.shell.rail import NARROW, WIDTH
 from studio.gui.theme import colour, px, theme
@@ -231,7 +231,7 @@ class TrainButton(QWidget):
         runs = self._context.runs
         self._set_enabled(runs.reason_not_to_train())
         self.main.setText("Train next" if runs.active else "Train")
-        self.main.setIcon(icon("queue" if runs.active else "play-fill", "onAccent"))
+        put_icon(self.main, "queue" if runs.active else "play-fill", "onAccent")
 
     def _set_enabled(self, reason: str) -> None:
         for part in (self.main, self.more):

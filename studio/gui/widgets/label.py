@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from PySide6.QtCore import QSize, Qt
+from PySide6.QtCore import QEvent, QSize, Qt
 from PySide6.QtGui import QFontMetrics, QPainter, QPaintEvent, QResizeEvent
 from PySide6.QtWidgets import QLabel, QSizePolicy, QWidget
 
@@ -63,6 +63,31 @@ class PlainLabel(QLabel):
         text = self.fontMetrics().elidedText(self.text().replace("\n", " "), self._elide, rect.width())
         painter.drawText(rect, int(self.alignment() | Qt.AlignmentFlag.AlignVCenter), text)
         painter.end()
+
+
+class SteadyLabel(PlainLabel):
+    """A figure that changes all the time. Its width is fixed, and fixed anew only where the text no longer fits or leaves much room:
+    a label that may have another size for every text lays out everything around it, up to the window, at every change."""
+
+    def __init__(self, text: str = "", style: str = "number", tone: str = "", *, least_px: int = 0, parent: QWidget | None = None):
+        self._least_px = least_px
+        super().__init__(text, style, tone, parent=parent)
+
+    def setText(self, text: str) -> None:
+        if text != self.text():
+            self._fit(text)
+            super().setText(text)
+
+    def changeEvent(self, event: QEvent) -> None:
+        super().changeEvent(event)
+        if event.type() in (QEvent.Type.FontChange, QEvent.Type.StyleChange):
+            self._fit(self.text(), is_new_font=True)
+
+    def _fit(self, text: str, *, is_new_font: bool = False) -> None:
+        metrics = self.fontMetrics()
+        wanted = max(self._least_px, metrics.horizontalAdvance(text) + 2 if text else 0)
+        if is_new_font or not wanted <= self.maximumWidth() <= wanted + metrics.averageCharWidth():
+            self.setFixedSize(wanted, metrics.height())
 
 
 class Metric(QWidget):
@@ -132,7 +157,9 @@ def takes_tag(takes: str) -> Tag:
 
 def set_plain_tooltip(widget: QWidget, text: str) -> None:
     """A tooltip that is never read as rich text."""
-    widget.setToolTip(plain_tooltip(text))
+    tip = plain_tooltip(text)
+    if widget.toolTip() != tip:
+        widget.setToolTip(tip)
 
 
 def plain_tooltip(text: str) -> str:

@@ -26,8 +26,9 @@ class IconLabel(QLabel):
         self.setFixedSize(px(side), px(side))
 
     def set_icon(self, name: str, token: str) -> None:
-        self._name, self._token = name, token
-        self.update()
+        if (name, token) != (self._name, self._token):
+            self._name, self._token = name, token
+            self.update()
 
     def paintEvent(self, event: QPaintEvent) -> None:
         painter = QPainter(self)
@@ -156,7 +157,7 @@ class Bubble(QFrame):
 
 
 class Spinner(QWidget):
-    """Something is going on. Steps 8 times a second while visible, twice where each step would cost a run on the same cores."""
+    """Something is going on. Steps 8 times a second while visible."""
 
     def __init__(self, side: int = 16, token: str = "trains", parent: QWidget | None = None):
         super().__init__(parent)
@@ -171,9 +172,6 @@ class Spinner(QWidget):
 
     def hideEvent(self, event: QHideEvent) -> None:
         self._timer.stop()
-
-    def set_calm(self, calm: bool) -> None:
-        self._timer.setInterval(500 if calm else 125)
 
     def _on_timer_timeout(self) -> None:
         self._angle = (self._angle + 45) % 360

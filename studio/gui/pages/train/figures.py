@@ -11,7 +11,7 @@ from studio.core.experiment import Experiment
 from studio.core.fold import RunState
 from studio.core.path_text import shown
 from studio.gui.theme import px
-from studio.gui.widgets.label import PlainLabel, set_plain_tooltip
+from studio.gui.widgets.label import PlainLabel, SteadyLabel, set_plain_tooltip
 from studio.gui.widgets.panel import line
 from studio.gui.wording import NBSP, count, percent, signed
 
@@ -138,7 +138,7 @@ class _Cell(QWidget):
         column.setContentsMargins(px(13), px(6), px(3), px(6))
         column.setSpacing(0)
         self.label = PlainLabel("", "label", "muted", elide=Qt.TextElideMode.ElideRight)
-        self.value = PlainLabel("…", "metric")
+        self.value = SteadyLabel("…", "metric")
         self.note = PlainLabel("", "caption", elide=Qt.TextElideMode.ElideRight)
         figures = QHBoxLayout()
         figures.setSpacing(px(5))

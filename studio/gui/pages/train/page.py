@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 
 from PySide6.QtCore import QEvent, Qt, QTimer
 from PySide6.QtGui import QMouseEvent, QResizeEvent
@@ -19,6 +20,7 @@ from studio.gui.pages.train.epochs import EpochTable
 from studio.gui.pages.train.events import EventsPanel
 from studio.gui.pages.train.figures import FiguresRow, run_figures
 from studio.gui.pages.train.flow import FlowView
+from studio.gui.pages.train.pace import Pace
 from studio.gui.pages.train.status import RunBanner, StartingView
 from studio.gui.pages.train.system import SystemPanel
 from studio.gui.runs import RunEntry
@@ -30,8 +32,6 @@ from studio.gui.widgets.panel import Panel, splitter
 from studio.gui.widgets.slider import Slider
 from studio.gui.widgets.state import EmptyState
 
-REDRAW_MS, NUM_PARTS = 252, 6  # as often as figures can be read
-REDRAW_BESIDE_MS = 1992  # while the run computes on the window's own cores: it waits for every redraw, and its steps are slow
 SHORT_PX = 700  # page height under which the batch strip goes, for the plots' sake
 NO_GHOST, BEST_GHOST, PREVIOUS_GHOST, SEVERAL_GHOSTS = "none", "best", "previous", "several"
 
@@ -51,11 +51,12 @@ class TrainPage(Page):
         self._is_in_front = False
         self._watched: QWidget | None = None
         self._system_height = 0
-        self._is_stale = False
-        self._jobs: list[Callable[[], object]] = []
-        self._timer = QTimer(self, singleShot=True)
-        self._timer.timeout.connect(self._on_timer_timeout)
         self.charts = TrainCharts(self)
+        plots = [partial(self._draw_plot, i) for i in range(4)]
+        self._pace = Pace(
+            self, [self._show_run, *plots, self._show_side], [self._show_figures, *plots[:2], self._show_figures, *plots[2:]],
+            is_seen=lambda: self._is_seen, shares_cores=lambda: self.runs.shares_cores,
+        )  # fmt: skip
         self._build_head()
         self._build_body()
         self.runs.state_changed.connect(self._on_runs_state_changed)
@@ -191,7 +192,7 @@ class TrainPage(Page):
             self.banner.forget()
             self.batch.release()
         self._refresh_ghosts()
-        self._schedule()
+        self._pace.tell_wish()
 
     def _refresh_ghosts(self) -> None:
         others = [e for e in reversed(self.runs.finished) if e is not self._entry]
@@ -226,55 +227,16 @@ class TrainPage(Page):
         if self._watched is not self.window():
             self._watched = self.window()
             self._watched.installEventFilter(self)
-        self._redraw()
+        self._pace.draw_now()
 
     def deactivate(self) -> None:
         self._is_in_front = False
-        self._timer.stop()
+        self._pace.stop()
 
     @property
     def _is_seen(self) -> bool:
         """Whether anybody can look at the page: it is in front, in a window that is neither hidden nor minimised."""
         return self._is_in_front and self.isVisible() and not self.window().isMinimized()
-
-    @property
-    def _turn_ms(self) -> int:
-        """From one part to the next."""
-        return (REDRAW_BESIDE_MS if self._entry and self._entry.state.shares_cores else REDRAW_MS) // NUM_PARTS
-
-    def _schedule(self) -> None:
-        """Redraw soon: the parts one after the other, each four times a second at most (every two seconds beside a run on the same cores), so
-        that no turn takes long. Zooming and panning need no redraw: the plots have all their points."""
-        self._is_stale = True
-        if self._is_seen and not self._timer.isActive():
-            self._begin()
-
-    def _catch_up(self) -> None:
-        """Show what came while nobody could look."""
-        if self._is_stale:
-            self._schedule()
-
-    def _begin(self) -> None:
-        self._is_stale = False
-        self._jobs = self._parts()
-        self._timer.start(self._turn_ms)
-
-    def _on_timer_timeout(self) -> None:
-        self._jobs.pop(0)()
-        if self._jobs:
-            self._timer.start(self._turn_ms)
-        elif self._is_stale and self._is_seen:
-            self._begin()
-
-    def _redraw(self) -> None:
-        """All of it, now: the page comes to the front."""
-        self._timer.stop()
-        self._is_stale = False
-        for job in self._parts():
-            job()
-
-    def _parts(self) -> list[Callable[[], object]]:
-        return [self._show_run, *(lambda i=i: self._draw_plot(i) for i in range(4)), self._show_side]
 
     def _show_run(self) -> None:
         """Which view, the head, the banner and the figures."""
@@ -307,6 +269,10 @@ class TrainPage(Page):
     def _draw_plot(self, index: int) -> None:
         if self.stack.currentWidget() is self.full and self.charts.plots[index].isVisibleTo(self):
             self.charts.draw(index)
+
+    def _show_figures(self) -> None:
+        self._show_run()
+        self._show_side()
 
     def _show_side(self) -> None:
         entry = self._entry
@@ -364,7 +330,7 @@ class TrainPage(Page):
             row.setVisible(panel is None or panel in pair)
         self._side.setVisible(panel is None)
         self._fit_height()
-        self._schedule()
+        self._pace.tell_wish()
 
     def resizeEvent(self, event: QResizeEvent) -> None:
         super().resizeEvent(event)
@@ -372,7 +338,7 @@ class TrainPage(Page):
 
     def eventFilter(self, watched, event: QEvent) -> bool:
         if watched is self._watched and event.type() in (QEvent.Type.WindowStateChange, QEvent.Type.Show):
-            QTimer.singleShot(0, self, self._catch_up)  # after the window has become visible
+            QTimer.singleShot(0, self, self._pace.catch_up)  # after the window has become visible
         if event.type() == QEvent.Type.MouseButtonDblClick and isinstance(event, QMouseEvent):
             panel = next((p for p in self.panels if p.title_label.parentWidget() is watched), None)
             if panel is not None:
@@ -406,7 +372,7 @@ class TrainPage(Page):
 
     def _on_ghost_value_changed(self, choice: object) -> None:
         self._ghost_choice = choice
-        self._schedule()
+        self._pace.tell_wish()
 
     def _on_fourth_value_changed(self, which: object) -> None:
         self.charts.gradient.setVisible(which == "gradient")
@@ -417,7 +383,7 @@ class TrainPage(Page):
 
     def _on_runs_state_changed(self, entry: RunEntry) -> None:
         if entry is self._entry or entry in self.ghost_entries:
-            self._schedule()
+            self._pace.tell_news()
 
     def _on_runs_started(self, entry: RunEntry) -> None:
         self._pinned = None

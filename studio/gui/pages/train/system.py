@@ -10,7 +10,7 @@ from PySide6.QtWidgets import QHBoxLayout, QVBoxLayout, QWidget
 
 from studio.core.fold import RunState
 from studio.gui.theme import px
-from studio.gui.widgets.label import PlainLabel, set_plain_tooltip
+from studio.gui.widgets.label import PlainLabel, SteadyLabel, set_plain_tooltip
 from studio.gui.widgets.meter import Sparkline
 from studio.gui.widgets.panel import Panel, line, scrolling
 from studio.gui.wording import NBSP, count, num_bytes, percent
@@ -172,9 +172,8 @@ class _RowView(QWidget):
         name.setFixedWidth(px(100))
         self.spark = Sparkline()
         self.spark.setFixedHeight(px(22))
-        self.value = PlainLabel("", "number")
+        self.value = SteadyLabel(least_px=px(82))
         self.value.setAlignment(Qt.AlignmentFlag.AlignRight | Qt.AlignmentFlag.AlignVCenter)
-        self.value.setMinimumWidth(px(82))
         row.addWidget(name)
         row.addWidget(self.spark, 1)
         row.addWidget(self.value)

@@ -1,0 +1,53 @@
+"""How often the Train page is drawn beside a run on the window's own cores."""
+
+import pytest
+from PySide6.QtWidgets import QWidget
+
+from studio.gui.pages.train import pace as pace_module
+from studio.gui.pages.train.pace import Pace
+
+
+@pytest.fixture
+def drawn():
+    return []
+
+
+@pytest.fixture
+def pace(qtbot, drawn, monkeypatch):
+    monkeypatch.setattr(pace_module, "BESIDE_MS", 4)
+    monkeypatch.setattr(pace_module, "CALM_TURN_S", 0.0)
+    page = QWidget()
+    qtbot.addWidget(page)
+    jobs = {name: (lambda name=name: drawn.append(name)) for name in ("figures", "loss", "rate", "side")}
+    calm = [jobs["figures"], jobs["loss"], jobs["figures"], jobs["rate"]]
+    made = Pace(page, list(jobs.values()), calm, is_seen=lambda: made.seen, shares_cores=lambda: True)
+    made.seen = True
+    yield made
+    made.stop()
+
+
+def test_each_word_of_a_run_that_nobody_watches_closely_draws_one_part(pace, drawn, monkeypatch):
+    monkeypatch.setattr(pace_module, "ATTENDED_S", 0.0)
+    for _ in range(6):
+        pace.tell_news()
+    assert drawn == ["figures", "loss", "figures", "rate", "figures", "loss"]
+
+
+def test_whoever_moves_the_pointer_or_asks_for_a_view_gets_all_of_it(qtbot, pace, drawn, monkeypatch):
+    pace.tell_news()  # the page has just come to the front
+    qtbot.waitUntil(lambda: drawn == ["figures", "loss", "rate", "side"])
+    monkeypatch.setattr(pace_module, "ATTENDED_S", 0.0)
+    pace.tell_news()
+    assert drawn[4:] == ["figures"]
+    monkeypatch.setattr(pace_module, "ATTENDED_S", 60.0)
+    pace.tell_wish()
+    qtbot.waitUntil(lambda: drawn[5:] == ["figures", "loss", "rate", "side"])
+
+
+def test_what_came_while_nobody_could_look_is_drawn_when_somebody_can(qtbot, pace, drawn):
+    pace.seen = False
+    pace.tell_news()
+    pace.seen = True
+    assert not drawn
+    pace.catch_up()
+    qtbot.waitUntil(lambda: drawn == ["figures", "loss", "rate", "side"])
