@@ -143,11 +143,11 @@ def test_redraws_stay_at_ten_a_second_whatever_the_rate_of_news(qtbot, open_page
     monkeypatch.setattr(page.charts, "draw", count.append)
     clock = QElapsedTimer()
     clock.start()
-    while clock.elapsed() < 600:
+    while clock.elapsed() < 600 or (len(set(count)) < 4 and clock.elapsed() < 20_000):
         page.runs.state_changed.emit(page.entry)
         qtbot.wait(5)
     each = [count.count(i) for i in range(4)]
-    assert min(each) >= 1 and max(each) <= 7
+    assert min(each) >= 1 and max(each) <= 1 + clock.elapsed() / 100
 
 
 def test_a_page_in_the_background_does_not_redraw(qtbot, open_page, dataset, monkeypatch):
