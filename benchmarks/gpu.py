@@ -20,7 +20,9 @@ import warnings
 from collections import Counter
 from pathlib import Path
 
-from studio.engine.main import be_a_good_neighbour
+from studio.engine.main import be_a_good_neighbour, set_up_torch
+
+be_a_good_neighbour()  # before torch is loaded, as in the engine
 
 BATCH, STEPS, ROUNDS = 128, 60, 3
 NETWORKS = (
@@ -37,6 +39,8 @@ KILLS = 3
 def main() -> None:
     import torch
 
+    from studio.core.experiment import Experiment
+
     parts = {"speed": speed, "waits": waits, "memory": memory, "out_of_memory": out_of_memory, "exact": exact, "road": road}
     parser = argparse.ArgumentParser()
     parser.add_argument("parts", nargs="*", choices=[[], *parts], help="which of them (default: all)")
@@ -44,8 +48,7 @@ def main() -> None:
     options = parser.parse_args()
     if not torch.cuda.is_available():
         sys.exit("No GPU was found.")
-    be_a_good_neighbour()
-    torch.set_float32_matmul_precision("high")
+    set_up_torch(torch, Experiment())
     print(f"## On a GPU: {torch.cuda.get_device_name(0)}, torch {torch.__version__}, {len(os.sched_getaffinity(0))} cores")
     with tempfile.TemporaryDirectory() as scratch:
         os.environ.setdefault("STUDIO_HOME", f"{scratch}/home")
@@ -173,7 +176,7 @@ def exact(data: Path, scratch: Path) -> None:
     """The same bits after SIGKILLs, in exact mode."""
     values = {
         "model.source": "torchvision", "model.backbone": "resnet18", "model.pretrained": "false", "model.train_stages": "-1", "training.exact": "true",
-        "model.input_size": "128", "training.checkpoint_seconds": "1", "schedule.epochs": "3", "training.device": "cuda",
+        "model.input_size": "128", "training.checkpoint_seconds": "1", "schedule.epochs": "40", "training.device": "cuda",
     }  # fmt: skip
     sums = []
     for kills in (0, KILLS):

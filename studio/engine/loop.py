@@ -295,7 +295,8 @@ def train_step(s: Setup, batches: Iterable[Batch]) -> Step:
             batch.mix = draw_mix(s.asked.augment, len(batch.indices), s.view["input_size"], t.seed, p.step, number)
             if len(batch.indices):
                 step.add(batch, *_add_gradient(s, batch, num_images))
-        step.share(s.ranks, s.network.trainable(), num_images)
+        if not s.ranks.is_alone:
+            step.share(s.ranks, s.network.trainable(), num_images)
         s.scaler.unscale_(s.optimiser)
         is_sampled = s.flow.is_due(p.step)
         if is_sampled:
@@ -337,8 +338,7 @@ def _add_gradient(s: Setup, batch: Batch, num_images: int) -> tuple[torch.Tensor
 @contextlib.contextmanager
 def _whole_or_not_at_all(s: Setup) -> Iterator[None]:
     """A step that breaks off leaves nothing behind, since training may go on without it: batch norm has counted its images already."""
-    changing = [buffer for part in s.network.module.modules() if part.training for buffer in part.buffers(recurse=False)]
-    kinds = {dtype: [buffer for buffer in changing if buffer.dtype == dtype] for dtype in {buffer.dtype for buffer in changing}}
+    kinds = s.network.counting
     before = {dtype: [torch.empty_like(buffer) for buffer in buffers] for dtype, buffers in kinds.items()}
     for dtype, buffers in kinds.items():  # one kernel for all of a kind: ResNet-50 has 159 of them
         torch._foreach_copy_(before[dtype], buffers)

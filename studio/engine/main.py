@@ -35,6 +35,7 @@ if TYPE_CHECKING:
 
 FINISHED, FAILED, BUSY, STOPPED = 0, 1, 2, 3  # exit codes
 NICENESS = 5  # the window comes first
+BESIDE_GPU = 4  # threads of the processor's own work while a GPU trains
 _M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3  # of glibc's malloc.h
 
 
@@ -178,16 +179,19 @@ def _session(
 
 
 def set_up_torch(torch, experiment: Experiment) -> None:
-    """How torch computes. All cores where there are one or two, else one is left for the window and the system; OMP_NUM_THREADS has the last
-    word. On a GPU the fastest kernels are tried out, or those are taken that give the same bits every time."""
+    """How torch computes. On the processor with all cores where there are one or two, else one is left for the window and the system; beside
+    a GPU with few, since the loaders need them. OMP_NUM_THREADS has the last word. On a GPU the same bits every time where that is asked.
+
+    cuDNN's own trial of kernels stays off: for four formats of ResNet-50 it took over a minute on an H100.
+    """
     import cv2
 
+    has_gpu = experiment.training.device != "cpu" and torch.cuda.is_available()
     if "OMP_NUM_THREADS" not in os.environ:
         cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-        torch.set_num_threads(cores if cores <= 2 else min(torch.get_num_threads(), cores - 1))
+        torch.set_num_threads(cores if cores <= 2 else min(torch.get_num_threads(), cores - 1, BESIDE_GPU if has_gpu else cores))
     torch.set_float32_matmul_precision("high")
     is_exact = experiment.training.exact and experiment.training.device != "cpu"
-    torch.backends.cudnn.benchmark = not is_exact
     if is_exact:
         os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # asked for by cuBLAS, before its first use
     if is_exact != torch.are_deterministic_algorithms_enabled():  # the call loads the compiler, which takes seconds

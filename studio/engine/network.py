@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
 import numpy as np
@@ -37,10 +37,15 @@ class Network:
     plan: Plan = Plan(frozenset(), frozenset())
     outlet: Outlet | None = None  # what the backbone gives to the head
     taken_over: TakenOver | None = None  # what it has of an earlier run
+    counting: dict[torch.dtype, list[torch.Tensor]] = field(
+        default_factory=dict
+    )  # buffers that a step changes, since the last `train_mode`
 
     def train_mode(self) -> None:
         """Training mode where the network trains; what is frozen stays as in use: batch norm statistics, dropout and drop-path are still."""
         apply_modes(self.module, self.plan)
+        buffers = [buffer for part in self.module.modules() if part.training for buffer in part.buffers(recurse=False)]
+        self.counting = {dtype: [buffer for buffer in buffers if buffer.dtype == dtype] for dtype in {buffer.dtype for buffer in buffers}}
 
     def plan_for(self, epoch: int, model: Model) -> Plan:
         """What trains in an epoch. Raises BadInput when a layer is named that is not there, or when nothing trains."""

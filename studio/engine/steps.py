@@ -34,8 +34,6 @@ class Step:
 
     def share(self, ranks: Ranks, weights: list[torch.nn.Parameter], num_images: int) -> None:
         """Add the gradients and figures of all processes. A process without images in this step adds nothing."""
-        if ranks.is_alone:
-            return
         for weight in weights:
             if weight.grad is None:
                 weight.grad = torch.zeros_like(weight)
