@@ -347,7 +347,7 @@ def test_normalisation_by_the_data_uses_its_own_mean(tmp_path):
     assert trained.info.mean == trained.mean
 
 
-@pytest.mark.parametrize(("precision", "rounding"), [("fp32", 1e-2), ("bf16", 0.5)]  # batch norm over eight pictures of 1 x 1 at the end makes much of rounding)
+@pytest.mark.parametrize(("precision", "rounding"), [("fp32", 1e-2), ("bf16", 0.5)])  # its last batch norms see 1 x 1 of eight pictures
 @pytest.mark.parametrize("backbone", ["timm/test_resnet", "torchvision/resnet18"])
 def test_the_first_gradient_is_that_of_a_bare_loop_whatever_the_memory_held_before(tmp_path, backbone, precision, rounding):
     """glibc fills what it hands out and takes back: a kernel that reads what it has not written would give another gradient."""
