@@ -78,7 +78,6 @@ def describe_model(model: Model, training: Training, optimiser: Optimiser, num_c
             {
                 "num_trainable": sum(stage["num_parameters"] for stage in stages[boundary:]),
                 "memory": estimate_memory(trace, _names(shapes.built.stages[boundary:]), training, optimiser),
-                "seconds_per_image": None,
             }
             for boundary in range(len(stages))
         ],

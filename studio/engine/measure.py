@@ -13,15 +13,17 @@ from studio.catalog.backbones import build_model
 from studio.catalog.optimisers import build_optimiser
 from studio.core.experiment import Experiment
 from studio.engine.device import choose_device, device_name, synchronise
-from studio.engine.network import frozen_as_asked
+from studio.engine.network import Network, frozen_as_asked
 from studio.engine.precision import choose_precision
 
 SECONDS = 2.0
+ROUNDS = 3  # of forward passes for the share of every stage
 MAX_BATCH = 16  # on the processor: the time per image hardly depends on it, the wait does
 
 
 def measure_training(experiment: Experiment, num_classes: int, check: Callable[[], None] = lambda: None) -> dict[str, Any]:
-    """{"seconds_per_image", "images_per_s", "batch_size", "device", "device_name", "precision"} of forward, backward and update.
+    """{"seconds_per_image", "images_per_s", "batch_size", "device", "device_name", "precision"} of forward, backward and update, and
+    "stage_seconds": per stage those of the forward pass of an image.
 
     Loading images is not in it. `check` is called between steps and may raise. Raises BadInput for a network or device that is not there.
     """
@@ -59,7 +61,10 @@ def measure_training(experiment: Experiment, num_classes: int, check: Callable[[
         synchronise(device)
         times.append(time.perf_counter() - before)
     seconds = sorted(times)[len(times) // 2] / size
+    with precision.autocast(device):
+        stage_seconds = _stage_seconds(network, images, device)
     return {
+        "stage_seconds": stage_seconds,
         "seconds_per_image": seconds,
         "images_per_s": 1 / seconds,
         "batch_size": size,
@@ -67,3 +72,29 @@ def measure_training(experiment: Experiment, num_classes: int, check: Callable[[
         "device_name": device_name(device),
         "precision": precision.name,
     }
+
+
+def _stage_seconds(network: Network, images_NCHW: torch.Tensor, device: torch.device) -> list[float]:
+    """Per image and stage, the median of three forward passes. A stage's time is that of its outermost modules."""
+    owner = {network.module.get_submodule(name): i for i, stage in enumerate(network.stages) for name in stage.module_names}
+    rounds: list[list[float]] = []
+    started: dict[nn.Module, float] = {}
+
+    def enter(part, _inputs) -> None:
+        synchronise(device)
+        started[part] = time.perf_counter()
+
+    def leave(part, _inputs, _output) -> None:
+        synchronise(device)
+        rounds[-1][owner[part]] += time.perf_counter() - started.pop(part)
+
+    handles = [h for part in owner for h in (part.register_forward_pre_hook(enter), part.register_forward_hook(leave))]
+    try:
+        with torch.no_grad():
+            for _ in range(ROUNDS):
+                rounds.append([0.0] * len(network.stages))
+                network.module(images_NCHW)
+    finally:
+        for handle in handles:
+            handle.remove()
+    return [sorted(seconds)[ROUNDS // 2] / len(images_NCHW) for seconds in zip(*rounds, strict=True)]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from PySide6.QtCore import QObject, QTimer, Signal
@@ -37,8 +38,10 @@ class Estimates(QObject):
         self.problem = ""
         self.repair: Repair | None = None  # a way out of the problem
         self.is_stale = False
+        self.stage_distances: dict[str, float | None] | None = None  # from what the backbone knows, in sigmas; None: not measured
         self._asked: tuple | None = None
         self._speed: tuple[tuple, float] | None = None  # of which draft, images per second
+        self._stage_seconds: tuple[tuple, tuple[float, ...]] = ((), ())  # of which network
         self._titles: dict[tuple[str, str], str] = {}
         self._timer = QTimer(self, singleShot=True, interval=ASK_AFTER_MS)
         self._timer.timeout.connect(self._ask)
@@ -109,8 +112,27 @@ class Estimates(QObject):
             return TimeEstimate(num_train / self._speed[1], "timed here, without loading images")
         return None
 
-    def take_speed(self, images_per_s: float) -> None:
-        """What the draft's network was timed at on this device; it counts until the draft changes, and where no run was measured."""
+    @property
+    def stage_seconds(self) -> tuple[float, ...]:
+        """Per stage, measured seconds of the forward pass of an image; empty where they were not measured."""
+        return self._stage_seconds[1] if self._stage_seconds[0] == self._network() else ()
+
+    def _network(self) -> tuple:
+        """What decides the work of the stages."""
+        model = self._store.experiment.model
+        return model.source, model.backbone, model.cut, model.head, model.input_size, self._store.experiment.training.device
+
+    def take_domain(self, found: dict | None) -> None:
+        """The answer of the probe's domain_shift, or that it no longer holds."""
+        self.stage_distances = {row["name"]: row["bn_distance"] for row in found["stages"]} if found else None
+        self.changed.emit()
+
+    def take_speed(self, images_per_s: float, stage_seconds: Sequence[float] = ()) -> None:
+        """What the draft's network was timed at on this device; it counts until the draft changes, and where no run was measured.
+
+        `stage_seconds`, of a forward pass, hold for as long as the network is the same, whatever of it trains.
+        """
+        self._stage_seconds = (self._network(), tuple(stage_seconds))
         if images_per_s > 0 and self._speed != (self._question(), images_per_s):
             self._speed = (self._question(), images_per_s)
             self.changed.emit()

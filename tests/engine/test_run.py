@@ -337,6 +337,23 @@ def test_a_last_batch_of_one_image_is_left_out(tmp_path):
     assert folder.read_state().description.steps_per_epoch == 1
 
 
+def test_a_normalisation_of_ones_own_reaches_the_tensors_that_the_network_trains_on(tmp_path, monkeypatch):
+    from studio.engine.setup import Setup
+
+    mean, std, seen = (0.1, 0.2, 0.3), (0.5, 0.25, 1.0), []
+    before = Setup.logits
+    monkeypatch.setattr(Setup, "logits", lambda self, module, batch, inputs: (seen.append(inputs), before(self, module, batch, inputs))[1])
+    folder = small_run(
+        tmp_path, model__normalisation="custom", model__custom_mean=mean, model__custom_std=std, augment__preset="none", schedule__epochs=1
+    )
+    assert train_here(folder) == 0
+    levels = torch.stack([seen[0][:, c].cpu() * std[c] + mean[c] for c in range(3)]) * 255
+    assert levels.min() > -0.01 and levels.max() < 255.01 and levels.std() > 1
+    torch.testing.assert_close(levels, levels.round(), rtol=0, atol=0.01)  # whole grey levels again: it was these figures and no others
+    state = find_checkpoint(folder, "last").state["view"]
+    assert tuple(state["mean"]) == mean and tuple(state["std"]) == std
+
+
 def test_normalisation_by_the_data_uses_its_own_mean(tmp_path):
     folder = small_run(tmp_path, model__normalisation="data", schedule__epochs=1)
     assert train_here(folder) == 0

@@ -347,7 +347,7 @@ def test_figures_say_how_they_changed_against_the_plan_before(qtbot, page):
     qtbot.keyClick(page.strip, Qt.Key.Key_End)
     assert (
         page.layers.figures.text().startswith("12.8\xa0K train (0.5\xa0%)")
-        and "against the plan before: −2.59" in page.layers.figures.text()
+        and "Against the plan before: −2.59" in page.layers.figures.text()
     )
 
 
@@ -395,6 +395,8 @@ def test_every_stop_of_the_line_says_memory_and_time_from_the_present_plan():
     assert [s.seconds_per_image for s in timed.stops] == [pytest.approx(0.015), pytest.approx(0.01), pytest.approx(0.005)]
     assert timed.change_words(1, 2, 1000)[1].endswith("· 5.0\xa0s/epoch · 1.0\xa0GB")
     assert with_times(network, (False, True, True), None) is network
+    measured = with_times(network, (False, True, True), 0.01, (0.003, 0.001, 0.0))  # the stem is slower than its multiply-adds say
+    assert [s.seconds_per_image for s in measured.stops] == [pytest.approx(0.02), pytest.approx(0.01), pytest.approx(0.04 / 6)]
 
 
 def test_both_layouts_of_feature_maps_and_tokens_are_told_apart():
@@ -404,6 +406,29 @@ def test_both_layouts_of_feature_maps_and_tokens_are_told_apart():
     assert [s.size_words for s in network_from(raw).stages] == ["96×56²", "96×56²", "197×768", ""]
     assert [s.feature_side for s in network_from(raw).stages] == [56, 56, None, None]
     assert [s.stride_words(224) for s in network_from(raw).stages] == ["/4", "/4", "", ""]
+
+
+def test_with_alt_the_line_stops_between_blocks_by_mouse_and_by_keys(qtbot, page, probe):
+    probe.answer("model_tree", {"stages": TREE})
+    page.editor._tree_asked = None
+    page.store.set({"model.train_stages": 2})
+    page.context.estimates.changed.emit()
+    qtbot.waitUntil(lambda: page.editor.has_tree and page.strip._blocks_of[5] == (1_999_900, 100))
+    strip, alt = page.strip, Qt.KeyboardModifier.AltModifier
+    qtbot.keyClick(strip, Qt.Key.Key_Right, alt)
+    assert page.store.experiment.model.train_stages == 2 and page.store.experiment.model.layers == {"backbone.stage_4.conv": "frozen"}
+    assert strip._line == (4, 1) and page.store.undo_label == "freeze line in stage 4"
+    qtbot.keyClick(strip, Qt.Key.Key_Right)
+    assert page.store.experiment.model.layers == {} and strip._line == (5, 0)
+    inside = QPoint(round(strip._place_x((5, 1))), strip.handle_position().y())
+    qtbot.mousePress(strip, Qt.MouseButton.LeftButton, alt, pos=strip.handle_position())
+    qtbot.mouseRelease(strip, Qt.MouseButton.LeftButton, alt, pos=inside)
+    assert strip._line == (5, 0), "a click on the handle alone moves nothing"
+    qtbot.mousePress(strip, Qt.MouseButton.LeftButton, alt, pos=inside)
+    qtbot.mouseRelease(strip, Qt.MouseButton.LeftButton, alt, pos=inside)
+    assert page.store.experiment.model.layers == {"backbone.stage_5.conv": "frozen"} and strip._line == (5, 1)
+    page.store.undo()
+    assert strip._line == (5, 0)
 
 
 def test_a_network_that_cannot_be_built_says_why(qtbot, page, probe):

@@ -105,9 +105,9 @@ def test_custom_mean_and_deviation_are_edited_channel_by_channel(qtbot, page):
 
 def test_advice_gives_its_reasons_and_is_applied_and_undone_by_the_same_button(qtbot, page):
     page.show_view(3)
-    qtbot.waitUntil(lambda: bool(page.advice.advice))
-    words = [label.text() for label in page.advice.findChildren(type(page.subtitle_label)) if label.isVisibleTo(page)]
-    assert any("40 images per class. Below 100, train one stage. Source: arXiv 1411.1792" in w for w in words)
+    why = "40 images per class. Below 100, train one stage. Source: arXiv 1411.1792"
+    labels = lambda: page.advice.findChildren(type(page.subtitle_label))  # noqa: E731
+    qtbot.waitUntil(lambda: any(why in label.text() for label in labels() if label.isVisibleTo(page)))  # Qt shows new widgets a turn later
     page.advice.findChild(QPushButton, "model.advice.freeze").click()
     assert page.store.experiment.model.train_stages == 1
     qtbot.waitUntil(lambda: [b.text() for b in buttons(page) if b.isVisibleTo(page)] == ["Undo"])
@@ -115,3 +115,16 @@ def test_advice_gives_its_reasons_and_is_applied_and_undone_by_the_same_button(q
     assert page.store.experiment == Experiment()
     _, params = next(c for c in page.context.probe.calls if c[0] == "advice")
     assert params["images_per_class"] == [4] * 6
+
+
+def test_the_inspector_follows_the_same_rule_as_the_page_with_and_without_a_measured_shift(page):
+    from studio.catalog.advice import Situation, advice
+    from studio.gui.shell.advice import advise
+
+    for shift, num_stages in ((None, 0), ({"stages": [{"name": "stage 3", "bn_distance": 3.0}]}, 2)):
+        page.context.estimates.take_domain(shift)
+        told = next(a for a in advise(page.context) if a.key == "few-images")
+        assert told.values["model.train_stages"] == num_stages and told.sentence.startswith("4 training images per class")
+        for has_gpu in (False, True):
+            situation = Situation(page.store.experiment, (4,) * 6, {"stage 3": 3.0} if shift else None, has_gpu)
+            assert next(a for a in advice(situation) if a.key == "freeze").values == told.values

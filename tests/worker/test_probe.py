@@ -98,6 +98,8 @@ def test_a_step_is_timed(probe):
         "measure", model={"input_size": 32, "train_stages": 0}, num_classes=3, training={"batch_size": 4, "precision": "fp32"}
     )
     assert 0 < found["seconds_per_image"] < 10 and found["device"] in ("cpu", "cuda:0", "mps")
+    described = probe.ask("describe_model", model={"input_size": 32}, num_classes=3)
+    assert len(found["stage_seconds"]) == len(described["stages"]) and all(seconds > 0 for seconds in found["stage_seconds"])
 
 
 def test_weights_are_checked_before_a_run_exists(probe, tmp_path):

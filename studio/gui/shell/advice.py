@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any
 
+from studio.catalog.advice import FEW, Situation
+from studio.catalog.advice import advice as model_advice
 from studio.core.outcome import Status
 from studio.core.words import counted
 from studio.gui import wording
@@ -29,16 +31,13 @@ def advise(context: Context) -> list[Advice]:
     found: list[Advice] = []
     if dataset is None or not dataset.classes:
         return found
-    counts = sorted(parts.get("train", 0) for parts in dataset.counts().values())
-    median = counts[len(counts) // 2] if counts else 0
-    if median < 30 and (experiment.model.train_stages not in (0, 1) or experiment.model.thaw):
-        found.append(
-            Advice(
-                "few-images", "lightbulb", "accent",
-                f"{counted(median, 'training image')} per class (median): training the last stage and the head alone is safer.",
-                {"model.train_stages": 1, "model.thaw": {}}, "train the last stage",
-            )
-        )  # fmt: skip
+    counts = tuple(parts.get("train", 0) for parts in dataset.counts().values())
+    situation = Situation(experiment, counts, context.estimates.stage_distances)
+    median = round(situation.typical)
+    freeze = next((a for a in model_advice(situation) if a.key == "freeze"), None) if median < FEW else None
+    if freeze is not None:
+        sentence = f"{counted(median, 'training image')} per class (median): {freeze.sentence[:1].lower()}{freeze.sentence[1:]}"
+        found.append(Advice("few-images", "lightbulb", "accent", sentence, freeze.values, freeze.label.lower()))
     if median < 200 and experiment.augment.preset == "none":
         found.append(
             Advice(

@@ -165,7 +165,7 @@ class Costs(QObject):
         self._speeds[speed_key] = float(result["images_per_s"])
         draft = self._context.store.experiment.model
         if key == (draft.source, draft.backbone) and speed_key == self._speed_key(key):
-            self._context.estimates.take_speed(self._speeds[speed_key])
+            self._context.estimates.take_speed(self._speeds[speed_key], result.get("stage_seconds") or ())
         speeds = dict(self._speeds)
         self._context.background.run(lambda: _write_speeds(speeds), lambda _: None, lambda _: None)
         self._take_runs()

@@ -20,8 +20,7 @@ _HEADS = (
     ("Distance", "Between the mean that its batch norms have stored and that of your images, in stored standard deviations"),
     ("Input", "Range of the values that come in, against what the backbone was trained on"),
     ("Dead", "Share of units that are zero on every image"),
-    ("Full", "Share of units at the end of their activation’s range"),
-    ("", ""),
+    ("Saturated", "Share of units at the end of their activation’s range"),
 )
 
 
@@ -46,9 +45,9 @@ class DomainView(QWidget):
         self.spinner = Spinner()
         self.spinner.hide()
         row.addWidget(self.spinner)
-        self.sentence_label = PlainLabel("", "label", "text2", elide=Qt.TextElideMode.ElideRight)
+        self.sentence_label = PlainLabel("", "label", "text2", wrap=True)
         self.sentence_label.setObjectName("model.domain.sentence")
-        row.addWidget(self.sentence_label, 1)
+        row.addStretch(1)
         row.addWidget(PlainLabel("Normalise", "label"))
         self.normalisation = FieldEditor(self._store, "model.normalisation", max_segments=1, name="model.domain.normalisation")
         self.normalisation.control.setProperty("dense", "true")
@@ -56,6 +55,7 @@ class DomainView(QWidget):
         self.normalisation.setSizePolicy(QSizePolicy.Policy.Maximum, QSizePolicy.Policy.Fixed)
         row.addWidget(self.normalisation)
         column.addLayout(row)
+        column.addWidget(self.sentence_label)
         self.custom = _CustomNormalisation(self._store)
         column.addWidget(self.custom)
         self._content = QWidget()
@@ -63,7 +63,7 @@ class DomainView(QWidget):
         self._grid.setContentsMargins(0, 0, px(6), 0)
         self._grid.setHorizontalSpacing(px(12))
         self._grid.setVerticalSpacing(px(4))
-        self._grid.setColumnStretch(5, 1)
+        self._grid.setColumnStretch(len(_HEADS), 1)
         self._area = scrolling(self._content)
         self.empty = EmptyState(
             "scales", "Not measured yet", "A sample of your images is passed through the pretrained network, which takes a few seconds."
@@ -148,31 +148,36 @@ class DomainView(QWidget):
             label = PlainLabel(title, "caption", "muted")
             set_plain_tooltip(label, help_)
             self._grid.addWidget(label, 0, place)
-        for row, stage in enumerate(self.result["stages"], start=1):
-            self._show_stage(row, stage)
-        self._grid.setRowStretch(len(self.result["stages"]) + 1, 1)
+        for number, stage in enumerate(self.result["stages"]):
+            self._show_stage(2 * number + 1, stage)
+        self._grid.setRowStretch(2 * len(self.result["stages"]) + 1, 1)
 
     def _show_stage(self, row: int, stage: dict) -> None:
-        distance = stage.get("bn_distance")
-        self._grid.addWidget(PlainLabel(shown(stage["name"]), "label"), row, 0)
-        self._grid.addWidget(_Sigma(distance), row, 1)
-        words = str(stage.get("input_words") or "–").replace("-", MINUS)
-        values = PlainLabel(shown(words.partition(", ")[0]), "number", "text2")
-        set_plain_tooltip(values, shown(words))
+        """Figures in one row; where something should be done, the sentence and its remedies in the next."""
+        sentence = shown(stage.get("sentence") or "")
+        name, sigma = PlainLabel(shown(stage["name"]), "label"), _Sigma(stage.get("bn_distance"))
+        for widget in (name, sigma):
+            set_plain_tooltip(widget, sentence)
+        self._grid.addWidget(name, row, 0)
+        self._grid.addWidget(sigma, row, 1)
+        words = shown(str(stage.get("input_words") or "–").replace("-", MINUS))
+        values = PlainLabel(words.replace("its first norm knows", "knows"), "number", "text2")
+        set_plain_tooltip(values, words)
         self._grid.addWidget(values, row, 2)
         for place, key in ((3, "dead_fraction"), (4, "saturated_fraction")):
             value = stage.get(key)
             self._grid.addWidget(PlainLabel(percent(value) if value is not None else "–", "number", "text2"), row, place)
+        if not stage.get("remedies"):
+            return
         holder = QWidget()
         line = QHBoxLayout(holder)
         line.setContentsMargins(0, 0, 0, 0)
-        line.setSpacing(px(4))
-        words = PlainLabel(shown(stage.get("sentence") or ""), "caption", "text2", elide=Qt.TextElideMode.ElideRight)
-        line.addWidget(words, 1)
-        for number, remedy in enumerate(stage.get("remedies") or ()):
+        line.setSpacing(px(6))
+        line.addWidget(PlainLabel(sentence, "caption", "text2", wrap=True), 1)
+        for number, remedy in enumerate(stage["remedies"]):
             name = f"model.domain.{stage['name']}.{number}"
             line.addWidget(button(remedy["label"], kind="link", small=True, name=name, on_click=lambda remedy=remedy: self._apply(remedy)))
-        self._grid.addWidget(holder, row, 5)
+        self._grid.addWidget(holder, row + 1, 0, 1, len(_HEADS) + 1)
 
     def _apply(self, remedy: dict) -> None:
         try:

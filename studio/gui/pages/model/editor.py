@@ -138,6 +138,27 @@ class PlanEditor(QObject):
         if self.network is not None:
             self._train_last(self.network.train_stages_at(boundary))
 
+    def set_block_boundary(self, stage: int, num_blocks: int) -> None:
+        """As `set_boundary`, and the first blocks of the first stage behind the line are frozen too."""
+        if self.network is None or stage >= len(self.plan.tree.stages):
+            return
+        values = {"model.train_stages": self.network.train_stages_at(stage), "model.thaw": {}, LAYERS: {}}
+        plan = LayerPlan(self.plan.tree, self._store.experiment.changed(values).model, self.plan.names)
+        blocks = self.plan.tree.stages[stage].blocks[:num_blocks]
+        self._set(values | plan.with_nodes(blocks, False), f"freeze line in {self.plan.names[stage]}")
+
+    @property
+    def num_blocks_frozen(self) -> int:
+        """Blocks at the start of the stage behind the freeze line that never train, where all behind them train; else 0."""
+        plan = self.plan
+        states = [plan.stage_state(i) for i in range(len(plan.names))]
+        line = next((i for i, state in enumerate(states) if state.is_mixed or state.epoch is not None), len(states))
+        if line >= len(plan.tree.stages) or not states[line].is_mixed:
+            return 0
+        trains = [plan.state(block) for block in plan.tree.stages[line].blocks]
+        count = next((i for i, state in enumerate(trains) if state.epoch is not None or state.is_mixed), len(trains))
+        return count if all(state.epoch == 0 and not state.is_mixed for state in trains[count:]) else 0
+
     def _train_last(self, value: int) -> None:
         words = {0: "head only", -1: "train all"}.get(value, f"train the last {counted(value, 'stage')}")
         self._set({"model.train_stages": value, "model.thaw": {}, LAYERS: {}}, words)

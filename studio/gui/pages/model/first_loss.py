@@ -42,7 +42,7 @@ class FirstLoss(QObject):
         elif loss is None:
             self._timer.start()
         guess = f"ln {len(counts):,} = {math.log(len(counts)):.2f}"
-        return f"a guess: {guess}" if loss is None else f"first loss {loss:.2f} (a guess: {guess})"
+        return f"loss of a guess: {guess}" if loss is None else f"first loss {loss:.2f} (a guess: {guess})"
 
     def _question(self) -> tuple:
         dataset, model = self._store.dataset, self._store.experiment.model

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from PySide6.QtCore import QEvent, QPointF, QRectF, QSize, Qt, Signal
-from PySide6.QtGui import QHelpEvent, QKeyEvent, QMouseEvent, QPainter, QPainterPath, QPaintEvent
+from PySide6.QtGui import QFontMetricsF, QHelpEvent, QKeyEvent, QMouseEvent, QPainter, QPainterPath, QPaintEvent
 from PySide6.QtWidgets import QFrame, QHBoxLayout, QScrollArea, QToolTip, QVBoxLayout, QWidget
 
 from studio.core.path_text import shown
@@ -186,10 +186,12 @@ class _Canvas(QWidget):
             return True
         return super().event(event)
 
-    def _gives(self, node: Node) -> str:
-        """ "64×56² /4": the shape of what it gives, and its stride against the image."""
+    def _gives(self, node: Node, room: float) -> str:
+        """ "64×56² /4": the shape of what it gives and its stride against the image, as much of it as there is room for."""
         facts = StageFacts(node.name, node.num_parameters, node.output_shape)
-        return f"{facts.size_words} {facts.stride_words(self._plan.model.input_size)}".strip()
+        stride, side = facts.stride_words(self._plan.model.input_size), f"{facts.feature_side}²" if facts.feature_side else ""
+        wide = QFontMetricsF(font("tick")).horizontalAdvance
+        return next((w for w in (f"{facts.size_words} {stride}".strip(), f"{side} {stride}".strip(), stride) if wide(w) <= room), "")
 
     def _tip(self, node: Node) -> str:
         facts = StageFacts(node.name, node.num_parameters, node.output_shape)
@@ -280,7 +282,7 @@ class _Canvas(QWidget):
             (node.label, "strong" if modules_in(node) else "caption"),
             (node.kind, "caption"),
             (parameters(node.num_parameters) if has_weights else "", "tick"),
-            (self._gives(node), "tick"),
+            (self._gives(node, rect.width() - 6), "tick"),
         ]
         lines = [(words, style) for words, style in lines if words][: max(1, int(rect.height() // px(14)))]
         top = rect.center().y() - len(lines) * px(14) / 2

@@ -51,6 +51,14 @@ class Node:
         return not self.is_parameter and (not self.children or any(child.is_parameter for child in self.children))
 
     @property
+    def blocks(self) -> tuple[Node, ...]:
+        """Modules with weights that run one after the other in it: where all weights are in a single one, those inside."""
+        heavy = tuple(child for child in self.children if not child.is_parameter and child.leaves)
+        if len(heavy) == 1 and any(not child.is_parameter for child in heavy[0].children):
+            return heavy[0].blocks
+        return heavy if self.layout != "branches" else ()
+
+    @property
     def shape_words(self) -> str:
         return "×".join(str(n) for n in self.output_shape) if self.output_shape else ""
 

@@ -57,7 +57,7 @@ class LayersView(QWidget):
         self.tree.epoch_wanted.connect(editor.set_epoch)
         self.tree.norm_wanted.connect(editor.set_norm)
         column.addWidget(self.tree, 1)
-        self.figures = PlainLabel("", "caption", "text2", elide=Qt.TextElideMode.ElideRight)
+        self.figures = PlainLabel("", "caption", "text2", wrap=True)
         self.figures.setObjectName("model.figures")
         self.figures.setContentsMargins(px(10), 0, px(10), 0)
         column.addWidget(self.figures)
@@ -175,7 +175,9 @@ class LayersView(QWidget):
             self._now = (key, counts, None, None)
         if not estimates.is_stale:
             self._now = (key, counts, memory, time)
-        self.figures.setText(" · ".join(self._parts(counts, memory, time, estimates.is_stale)))
+        changes = self._changes(counts, memory, time) if self._before else ""
+        words = " · ".join(self._parts(counts, memory, time, estimates.is_stale))
+        self.figures.setText(f"{words}\nAgainst the plan before: {changes}" if changes else words)
         problem = "" if plan.trains_anything else "Nothing trains: a run of this plan cannot be started. Train the head at least."
         problem = problem or ("" if estimates.is_stale else estimates.problem)
         self.figures.set_tone("bad" if problem else "text2")
@@ -192,8 +194,6 @@ class LayersView(QWidget):
             parts += [f"{count(counts.buffers)} buffers, {moving}"]
         parts += [f"{num_bytes(memory)}{'…' if is_stale else ''}"] if memory else []
         parts += [f"{duration(time)} an epoch"] if time else []
-        if self._before and (changes := self._changes(counts, memory, time)):
-            parts += [f"against the plan before: {changes}"]
         return parts
 
     def _changes(self, counts, memory: int | None, time: float | None) -> str:

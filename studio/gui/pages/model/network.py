@@ -121,15 +121,17 @@ class Network:
         return words[:1].upper() + words[1:], figures
 
 
-def with_times(network: Network, trains: Sequence[bool], seconds_per_image: float | None) -> Network:
+def with_times(network: Network, trains: Sequence[bool], seconds_per_image: float | None, stage_seconds: Sequence[float] = ()) -> Network:
     """Every stop with its time, from the time of the present plan: a stage that trains costs about three times its forward pass, since
-    its backward pass makes two products of the same size; a frozen one in front costs the forward pass alone."""
-    total = sum(s.macs for s in network.stages)
+    its backward pass makes two products of the same size; a frozen one in front costs the forward pass alone. The forward passes are
+    those that were measured, `stage_seconds`; without them their multiply-adds stand for them."""
+    work = list(stage_seconds) if len(stage_seconds) == len(network.stages) else [s.macs for s in network.stages]
+    total = sum(work)
     if not seconds_per_image or not total or len(network.stops) != len(network.stages):
         return network
-    now = total + 2 * sum(s.macs for s, does in zip(network.stages, trains, strict=True) if does)
+    now = total + 2 * sum(each for each, does in zip(work, trains, strict=True) if does)
     stops = tuple(
-        replace(stop, seconds_per_image=seconds_per_image * (total + 2 * sum(s.macs for s in network.stages[boundary:])) / now)
+        replace(stop, seconds_per_image=seconds_per_image * (total + 2 * sum(work[boundary:])) / now)
         for boundary, stop in enumerate(network.stops)
     )
     return replace(network, stops=stops)
@@ -150,7 +152,7 @@ def network_from(result: dict[str, Any]) -> Network:
                 int(raw.get("macs") or 0),
             )
         )
-    stops = tuple(Stop(_memory(raw.get("memory")), raw.get("seconds_per_image")) for raw in result.get("stops") or ())
+    stops = tuple(Stop(_memory(raw.get("memory"))) for raw in result.get("stops") or ())
     return Network(tuple(stages), stops)
 
 

@@ -114,6 +114,7 @@ class ModelPage(Page):
         self.domain = DomainView(self.context)
         self.advice = AdviceView(self.context)
         self.domain.measured.connect(self.advice.set_domain)
+        self.domain.measured.connect(self.context.estimates.take_domain)
         for view in (self.layers, self.signal, self.domain, self.advice):
             self.views.addWidget(view)
         self.view_choice = Segmented([(i, words) for i, words in enumerate(_VIEWS)], 0, name="model.view")

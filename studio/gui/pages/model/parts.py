@@ -35,7 +35,7 @@ class Legend(QWidget):
         self.show_plan(has_norm=True, num_moving=0, num_stages=0)
 
     def set_measure(self, by: str) -> None:
-        self.hint.setText(f"width √{'parameters' if by == 'parameters' else 'multiply-adds'} · height feature map")
+        self.hint.setText(f"width √{'weights' if by == 'parameters' else 'compute'}, /4 stride")
 
     def show_plan(self, *, has_norm: bool, num_moving: int, num_stages: int) -> None:
         """`num_moving`: running values of frozen stages that follow the data."""

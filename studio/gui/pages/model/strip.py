@@ -33,14 +33,19 @@ class Look:
     moves: bool = False
 
 
+Place = tuple[int, int]  # of the line: stages before it, and blocks of the next stage before it
+
+
 class ArchitectureStrip(QWidget):
     """Shows a network and its freeze line. Drag the line, or Left and Right; `boundary_changed` fires once, at the end.
+    With Alt it stops between the blocks of a stage too (`block_boundary_changed`).
 
     A click selects a stage (`stage_selected`), Ctrl click more of them; F freezes or trains just these (`state_wanted`).
     Enter or a double-click opens a stage (`opened`).
     """
 
     boundary_changed = Signal(int)
+    block_boundary_changed = Signal(int, int)  # stage, number of its first blocks that are frozen too
     stage_selected = Signal(int)
     state_wanted = Signal(object, bool)  # list of stage indices, should they train
     opened = Signal(int)
@@ -56,7 +61,9 @@ class ArchitectureStrip(QWidget):
         self._num_images = 0
         self._num_training = 0
         self._input_size = 224
-        self._target: int | None = None  # where the line would go, while it is dragged
+        self._blocks_of: tuple[tuple[int, ...], ...] = ()  # per stage, the parameters of each block
+        self._inside = 0  # blocks behind the boundary that are frozen too
+        self._target: Place | None = None  # where the line would go, while it is dragged
         self._bubble: Bubble | None = None
         self.setObjectName(name)
         self.setFocusPolicy(Qt.FocusPolicy.StrongFocus)
@@ -75,6 +82,11 @@ class ArchitectureStrip(QWidget):
         count = len(network.stages)
         self.setMinimumWidth(round(self._left() + count * px(_LEAST_BLOCK) + max(0, count - 1) * px(_GAP) + px(12)))
         self._say()
+        self.update()
+
+    def set_blocks(self, blocks: Sequence[Sequence[int]], num_frozen: int) -> None:
+        """Parameters of the blocks of every stage, and how many of the first ones behind the line are frozen too."""
+        self._blocks_of, self._inside = tuple(tuple(each) for each in blocks), num_frozen
         self.update()
 
     def set_measure(self, by: str) -> None:
@@ -115,7 +127,7 @@ class ArchitectureStrip(QWidget):
         frozen = sum(look.epoch is None and not look.is_mixed for look in self._looks)
         self.setAccessibleDescription(
             f"{frozen} of {len(stages)} stages frozen. {f'Selected: {chosen}. ' if chosen else ''}"
-            "Left and Right move the line, Up and Down select a stage, F freezes or trains it, Enter opens it."
+            "Left and Right move the line, with Alt by blocks, Up and Down select a stage, F freezes or trains it, Enter opens it."
         )
 
     def stage_words(self, index: int) -> str:
@@ -191,17 +203,36 @@ class ArchitectureStrip(QWidget):
             return blocks[0].left() - px(_GAP) / 2
         return blocks[min(boundary, len(blocks)) - 1].right() + px(_GAP) / 2
 
-    def _nearest_stop(self, x: float) -> int:
-        return min(range(self._network.num_backbone_stages + 1), key=lambda b: abs(self._stop_x(b) - x))
+    def _place_x(self, place: Place) -> float:
+        boundary, inside = place
+        if not inside:
+            return self._stop_x(boundary)
+        block = self._blocks()[boundary]
+        return block.left() + block.width() * inside / len(self._blocks_of[boundary])
+
+    def _places(self, *, with_blocks: bool) -> list[Place]:
+        """Where the line can stand, from left to right."""
+        last = self._network.num_backbone_stages
+        counts = [len(self._blocks_of[b]) if with_blocks and b < min(last, len(self._blocks_of)) else 0 for b in range(last + 1)]
+        return [(b, k) for b in range(last + 1) for k in range(max(1, counts[b]))]
+
+    @property
+    def _line(self) -> Place:
+        has_block = self._boundary < len(self._blocks_of) and self._inside < len(self._blocks_of[self._boundary])
+        return self._boundary, self._inside if has_block else 0
+
+    def _nearest(self, x: float, event: QMouseEvent) -> Place:
+        with_blocks = bool(event.modifiers() & Qt.KeyboardModifier.AltModifier)
+        return min(self._places(with_blocks=with_blocks), key=lambda place: abs(self._place_x(place) - x))
 
     def _is_on_line(self, at: QPointF) -> bool:
         """The hit area of the handle is wide, that of the thin line below it narrow."""
         reach = px(14) if at.y() < px(56) else px(5)
-        return bool(self._network.stages) and abs(at.x() - self._stop_x(self._boundary)) <= reach
+        return bool(self._network.stages) and abs(at.x() - self._place_x(self._line)) <= reach
 
     def handle_position(self) -> QPoint:
         """The middle of the handle, for tests and for bubbles."""
-        return QPointF(self._stop_x(self._boundary), px(36)).toPoint()
+        return QPointF(self._place_x(self._line), px(36)).toPoint()
 
     def stop_position(self, boundary: int) -> QPoint:
         return QPointF(self._stop_x(boundary), px(36)).toPoint()
@@ -212,7 +243,7 @@ class ArchitectureStrip(QWidget):
         if event.button() != Qt.MouseButton.LeftButton or not self._network.stages:
             return
         if self._is_on_line(event.position()) or event.position().y() < px(46):
-            self._target = self._nearest_stop(event.position().x())
+            self._target = self._nearest(event.position().x(), event)
             self._show_bubble(event.globalPosition().toPoint())
         else:
             self._select_at(event.position(), more=bool(event.modifiers() & Qt.KeyboardModifier.ControlModifier))
@@ -220,7 +251,7 @@ class ArchitectureStrip(QWidget):
 
     def mouseMoveEvent(self, event: QMouseEvent) -> None:
         if self._target is not None:
-            self._target = self._nearest_stop(event.position().x())
+            self._target = self._nearest(event.position().x(), event)
             self._show_bubble(event.globalPosition().toPoint())
             self.update()
             return
@@ -233,7 +264,7 @@ class ArchitectureStrip(QWidget):
         if self._target is not None and event.button() == Qt.MouseButton.LeftButton:
             target = self._target
             self._end_drag()
-            self._move_to(target)
+            self._move_to(*target)
 
     def mouseDoubleClickEvent(self, event: QMouseEvent) -> None:
         if self._select_at(event.position()):
@@ -248,10 +279,8 @@ class ArchitectureStrip(QWidget):
 
     def keyPressEvent(self, event: QKeyEvent) -> None:
         match event.key():
-            case Qt.Key.Key_Left:
-                self._move_to(self._boundary - 1)
-            case Qt.Key.Key_Right:
-                self._move_to(self._boundary + 1)
+            case Qt.Key.Key_Left | Qt.Key.Key_Right:
+                self._step_line(1 if event.key() == Qt.Key.Key_Right else -1, bool(event.modifiers() & Qt.KeyboardModifier.AltModifier))
             case Qt.Key.Key_Home:
                 self._move_to(0)
             case Qt.Key.Key_End:
@@ -298,15 +327,31 @@ class ArchitectureStrip(QWidget):
         looks = [self._looks[i] for i in self._selected]
         self.state_wanted.emit(list(self._selected), any(look.is_mixed or look.epoch is None for look in looks))
 
-    def _move_to(self, boundary: int) -> None:
-        boundary = min(max(0, boundary), self._network.num_backbone_stages)
-        if boundary != self._boundary and self._network.stages:
+    def _step_line(self, by: int, with_blocks: bool) -> None:
+        places = self._places(with_blocks=with_blocks)
+        beyond = [place for place in places if (place > self._line if by > 0 else place < self._line)]
+        if beyond:
+            self._move_to(*beyond[0 if by > 0 else -1])
+
+    def _move_to(self, boundary: int, inside: int = 0) -> None:
+        if (boundary, inside) == self._line or not self._network.stages:
+            return
+        if inside:
+            self.block_boundary_changed.emit(boundary, inside)
+        else:
             self.boundary_changed.emit(boundary)
 
     def _show_bubble(self, at: QPoint) -> None:
         if self._bubble is None:
             self._bubble = Bubble(self.window())
-        words, figures = self._network.change_words(self._boundary, self._target, self._num_images)
+        boundary, inside = self._target
+        if inside:
+            blocks, stage = self._blocks_of[boundary], self._network.stages[boundary]
+            trains = self._network.num_trainable(boundary) - sum(blocks[:inside])
+            words = f"{stage.title}: {inside} of {len(blocks)} blocks frozen"
+            figures = f"{parameters(trains)} trainable, {percent(trains / max(1, self._network.num_parameters))}"
+        else:
+            words, figures = self._network.change_words(self._boundary, boundary, self._num_images)
         self._bubble.show_at(at, words, figures)
 
     def _end_drag(self) -> None:
@@ -327,8 +372,8 @@ class ArchitectureStrip(QWidget):
         for index, block in enumerate(blocks):
             self._paint_block(painter, index, block)
         self._paint_rail(painter, blocks)
-        if self._target is not None and self._target != self._boundary:
-            x = self._stop_x(self._target)
+        if self._target is not None and self._target != self._line:
+            x = self._place_x(self._target)
             painter.setPen(pen("text2", 1.2, dash=(4, 3)))
             painter.drawLine(QLineF(x, px(42), x, self.height() - self._foot() + 2))
         painter.end()
@@ -412,7 +457,7 @@ class ArchitectureStrip(QWidget):
 
     def _paint_rail(self, painter: QPainter, blocks: list[QRectF]) -> None:
         y = px(36)
-        left, right, cut = blocks[0].left(), blocks[-1].right(), self._stop_x(self._boundary)
+        left, right, cut = blocks[0].left(), blocks[-1].right(), self._place_x(self._line)
         handle_half = px(9)
         total = max(1, self._network.num_parameters)
         trains = self._num_training
@@ -424,7 +469,7 @@ class ArchitectureStrip(QWidget):
         painter.setPen(pen("trainsEdge", 2))
         painter.drawLine(QLineF(cut + handle_half + 3, y, right, y))
         for boundary in range(self._network.num_backbone_stages + 1):
-            if boundary != self._boundary:
+            if (boundary, 0) != self._line:
                 painter.setPen(pen("frozenEdge" if boundary < self._boundary else "trainsEdge", 1.4))
                 painter.setBrush(colour("surface"))
                 painter.drawEllipse(QPointF(self._stop_x(boundary), y), 3, 3)

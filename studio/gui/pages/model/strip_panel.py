@@ -72,6 +72,7 @@ class StripPanel(Panel):
         self.legend = Legend()
         self.body.addWidget(self.legend)
         self.strip.boundary_changed.connect(editor.set_boundary)
+        self.strip.block_boundary_changed.connect(editor.set_block_boundary)
         self.strip.state_wanted.connect(editor.set_stages)
         self.strip.stage_selected.connect(self._on_stage_selected)
         self.strip.opened.connect(self.open_stage)
@@ -107,8 +108,11 @@ class StripPanel(Panel):
         num_images = dataset.epoch_size(self._context.store.experiment.data.synthetic_fraction) if dataset else 0
         time = self._context.estimates.time
         seconds = time.seconds_per_epoch / num_images if time and num_images else None
-        network = with_times(network, [look.epoch is not None or look.is_mixed for look in looks], seconds)
+        network = with_times(
+            network, [look.epoch is not None or look.is_mixed for look in looks], seconds, self._context.estimates.stage_seconds
+        )
         self.strip.set_network(network, looks, model.input_size, num_images)
+        self.strip.set_blocks([[b.num_parameters for b in stage.blocks] for stage in plan.tree.stages], self._editor.num_blocks_frozen)
         counts = plan.counts()
         if network.stages:
             self.strip.set_num_training(counts.trains + counts.later)
