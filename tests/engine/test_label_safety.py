@@ -52,12 +52,30 @@ def test_names_say_digits_faces_medical_and_aerial():
     assert _kinds(["dress", "hat", "shoes"]) == _kinds([]) == []
 
 
-def test_looks_say_text_and_grey_and_usual_photographs_say_nothing(shared_data):
+def test_looks_say_text_grey_and_scans_and_usual_photographs_say_nothing(shared_data):
     draws = np.random.default_rng(0)
-    text = [np.where(draws.random((48, 48, 1)) < 0.2, 10, 245).repeat(3, 2).astype(np.uint8) for _ in range(32)]
-    assert _kinds(["invoice", "letter form"], text) == ["text"]
-    grey = [draws.integers(60, 200, (48, 48, 1)).repeat(3, 2).astype(np.uint8) for _ in range(32)]
-    assert _kinds(["a lung", "a heart"], grey) == ["medical"]
+
+    def pictures(make):
+        return [np.broadcast_to(np.clip(make(), 0, 255)[..., None], (48, 48, 3)).astype(np.uint8) for _ in range(32)]
+
+    def strokes():
+        rows = np.zeros((48, 48))
+        for row in range(6, 42, 8):
+            rows[row : row + 3, 6 : draws.integers(20, 42)] = draws.random() * 0.3 + 0.7
+        return rows
+
+    text = pictures(lambda: np.where(draws.random((48, 48)) < 0.2, 10, 245))
+    page = pictures(lambda: 235 - 190 * strokes() + draws.normal(0, 6, (48, 48)))
+    chalk = pictures(lambda: 12 + 220 * strokes() + draws.normal(0, 4, (48, 48)))
+    assert _kinds(["invoice", "letter form"], text) == _kinds(["a", "form"], page) == _kinds(["one", "two"], chalk) == ["text"]
+    y, x = np.mgrid[-1:1:48j, -1:1:48j]
+    body = np.clip(1.1 - (x**2 / 0.5 + y**2 / 0.7), 0, 1)
+    scan = pictures(lambda: 8 + 200 * body * draws.uniform(0.6, 1) + draws.normal(0, 4, (48, 48)))
+    assert _kinds(["sick", "well"], scan) == ["medical"]
+    grey = pictures(lambda: draws.integers(60, 200, (48, 48)))
+    assert _kinds(["a lung", "a heart"], grey) == ["grey"], "grey alone is not called medical"
     assert _kinds(["a lung", "a heart"], grey[:5]) == [], "a handful of pictures says nothing"
     files = sorted((shared_data / "clothing" / "train").glob("*/*.jpg"))[::40][:48]
     assert _kinds(["dress", "hat", "shoes"], [thumbnail(str(path), 64) for path in files]) == []
+    signs = sorted((shared_data / "signs").rglob("*.JPG"))[::40][:40]
+    assert len(signs) >= 24 and not {"medical", "text"} & set(_kinds(["stop", "yield"], [thumbnail(str(path), 64) for path in signs]))

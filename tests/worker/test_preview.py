@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from studio.core.experiment import Experiment, TransformSpec
 from studio.core.rng import epoch_order, sample_seed
@@ -214,3 +215,21 @@ def test_normalised_pictures_show_the_numbers_that_the_network_gets(preview, pho
     assert "not measured yet" in preview.fail("tiles", **asked, is_normalised=True).sentence
     _, measured = preview.parts("tiles", **asked, is_normalised=True, measured=[mean, std])
     np.testing.assert_array_equal(pixels(measured[0]["image"]), pixels(shown[0]["image"]))
+
+
+@pytest.mark.parametrize("mode", ["L", "LA", "RGBA", "P", "I;16", "1"])
+def test_grey_transparent_palette_and_16_bit_pictures_are_varied_as_colour_pictures(preview, tmp_path, mode):
+    """By steps that look at colours, channels or tables of 256 values; the same as of the colour picture that they are decoded to."""
+    from studio.dataset.image import read_image
+
+    draws = np.random.default_rng(3)
+    made = Image.fromarray(draws.integers(0, 256, (30, 26, 4), np.uint8), "RGBA")
+    made = Image.fromarray(draws.integers(0, 65536, (30, 26)).astype(np.uint16)) if mode == "I;16" else made.convert(mode)
+    made.save(tmp_path / "odd.png")
+    Image.fromarray(read_image(str(tmp_path / "odd.png"))).save(tmp_path / "plain.png")
+    names = ("ToGray", "HueSaturationValue", "CLAHE", "ChannelShuffle", "Equalize", "ColorJitter", "PlanckianJitter", "ISONoise", "Affine")
+    spec = spec_of(augment__preset="custom", augment__transforms=tuple(TransformSpec(name=name, p=1.0) for name in names))
+    subjects = [{"path": str(tmp_path / name), "index": 4, "epoch": 2} for name in ("odd.png", "plain.png")]
+    _, (odd, plain) = preview.parts("tiles", experiment=spec.model_dump(mode="json"), subjects=subjects)
+    np.testing.assert_array_equal(pixels(odd["image"]), pixels(plain["image"]))
+    assert [d["name"] for d in odd["drawn"]] == list(names) and not any(d["failure"] for d in odd["drawn"])

@@ -166,7 +166,12 @@ class AugmentPage(Page):
         for index, verdict in self.safety.flagged():
             name = self.draft.steps[index].name
             off = without(self.draft.augment, (name,))
-            words = f"{title_of(name)} can change what a picture shows: {percent(verdict.ratio, 0)} of the way to the nearest other class."
+            way = (
+                "as far as to the nearest other class"
+                if verdict.ratio >= 1
+                else f"{percent(verdict.ratio, 0)} of the way to the nearest other class"
+            )
+            words = f"{title_of(name)} can change what a picture shows: pictures move {way}."
             found.append(Advice(words, *(off or ()), is_warning=True))
         return found
 

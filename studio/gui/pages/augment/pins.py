@@ -18,6 +18,7 @@ from studio.gui.theme import px
 from studio.gui.widgets import PlainLabel, set_plain_tooltip
 
 MOST_PINS = 8
+_FEWEST_PLACES = 5  # a single one is no larger
 
 
 @dataclass(frozen=True)
@@ -116,10 +117,18 @@ class _Row(VariantGrid):
         self.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Fixed)
 
     def resizeEvent(self, event) -> None:
-        """As high as one of its tiles."""
         super().resizeEvent(event)
-        side = min(px(84), max(px(24), (self.width() - px(6) * (MOST_PINS - 1)) // MOST_PINS))
-        self.setFixedHeight(side)
+        self._fit()
+
+    def show_variants(self, variants) -> None:
+        self.num_tiles = max(_FEWEST_PLACES, len(variants))
+        super().show_variants(variants)
+        self._fit()
+
+    def _fit(self) -> None:
+        """As high as one of its tiles."""
+        room = self.width() - px(6) * (self.num_tiles - 1)
+        self.setFixedHeight(min(px(84), max(px(24), room // self.num_tiles)))
 
     def keyPressEvent(self, event: QKeyEvent) -> None:
         if event.key() in (Qt.Key.Key_Delete, Qt.Key.Key_Backspace, Qt.Key.Key_P) and self.variants:

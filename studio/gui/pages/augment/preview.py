@@ -163,16 +163,20 @@ class PreviewPanel(Panel):
         for widget in (self.class_box, self.batch_field, self.back_button, self.next_button):
             row.addWidget(widget)
         row.addWidget(self.name_label, 1)
-        row.addWidget(self.solo_button)
         row.addWidget(self.normal_button)
         row.addWidget(self.network_toggle)
         self.body.addLayout(row)
+        self.body.addWidget(self.solo_button, 0, Qt.AlignmentFlag.AlignLeft)
 
     def _make_grids(self) -> None:
         self.grid = VariantGrid(name="augment.grid")
         self.grid.opened.connect(lambda index: self.variant_opened.emit(self.grid, index))
         self.grid.menu_wanted.connect(self._on_grid_menu_wanted)
         self.other_grid = VariantGrid(num_tiles=_NUM_COMPARED, name="augment.other_grid")
+        self.pinned = PinnedRow()
+        self.pinned.grid.opened.connect(lambda index: self.variant_opened.emit(self.pinned.grid, index))
+        self.pinned.grid.menu_wanted.connect(lambda index, at: self._menu(self.pins.pins[index]).popup(at))
+        self.pinned.unpin_wanted.connect(lambda index: self.pins.toggle(self.pins.pins[index]))
         self.left_label = PlainLabel("This pipeline", "strong")
         self.right_label = PlainLabel("", "strong", elide=Qt.TextElideMode.ElideRight)
         self._other_half = QWidget()
@@ -184,16 +188,13 @@ class PreviewPanel(Panel):
             column.setSpacing(px(4))
             column.addWidget(label)
             column.addWidget(grid, 1000)
+            if grid is self.grid:
+                column.addWidget(self.pinned)
             column.addStretch(1)
             row.addWidget(half, 1)
         self.body.addLayout(row, 1000)
         self.left_label.hide()
         self._other_half.hide()
-        self.pinned = PinnedRow()
-        self.pinned.grid.opened.connect(lambda index: self.variant_opened.emit(self.pinned.grid, index))
-        self.pinned.grid.menu_wanted.connect(lambda index, at: self._menu(self.pins.pins[index]).popup(at))
-        self.pinned.unpin_wanted.connect(lambda index: self.pins.toggle(self.pins.pins[index]))
-        self.body.addWidget(self.pinned)
 
     def _make_foot(self) -> QHBoxLayout:
         row = QHBoxLayout()
@@ -210,9 +211,11 @@ class PreviewPanel(Panel):
     def resizeEvent(self, event: QResizeEvent) -> None:
         """A narrow panel does without what can be had elsewhere: the name stands in the foot, arrows reach every class."""
         super().resizeEvent(event)
-        self.name_label.setVisible(self.width() >= px(520))
+        self.name_label.setVisible(self.width() >= px(520) or self.mode == "batch")
         self.title_label.setVisible(self.width() >= px(450))
-        self.network_toggle.setText("As the network sees it" if self.width() >= px(430) else "Network’s view")
+        self.network_toggle.setText(
+            "As the network sees it" if self.width() >= px(470) else "As network" if self.width() < px(380) else "Network’s view"
+        )
         self._show_class_box()
 
     def _show_class_box(self) -> None:
@@ -260,6 +263,7 @@ class PreviewPanel(Panel):
             set_plain_tooltip(widget, words)
             widget.setAccessibleName(words)
         self._show_class_box()
+        self.name_label.setVisible(self.width() >= px(520) or mode == "batch")
         self._show_normal_button()
         self.refresh()
 
@@ -454,11 +458,12 @@ class PreviewPanel(Panel):
         if place is None:
             self.name_label.setText(self.subjects.name)
         else:
-            self.name_label.setText(f"of {num_batches(self._store.experiment, self._store.dataset):,} batches")
+            self.name_label.setText(f"of {num_batches(self._store.experiment, self._store.dataset):,}")
             self.batch_field.set_value(place.number + 1)
         step = self._draft.steps[self._draft.solo[0]] if self._draft.solo is not None else None
         self.solo_button.setVisible(step is not None)
-        self.solo_button.setText(f"{title_of(step.name)} alone" if step else "")
+        name = title_of(step.name) if step else ""
+        self.solo_button.setText(f"Only {name[:24]}{'…' if len(name) > 24 else ''}. Show all steps")
         if not self._is_active:
             return
         try:
