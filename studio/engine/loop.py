@@ -2,44 +2,30 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
 import time
-from collections.abc import Iterable, Iterator, Sequence
 from itertools import islice
-from typing import Any
-
-import torch
-from torch import nn
 
 from studio.catalog.optimisers import begin_anew
 from studio.core import event as ev
-from studio.core.edit import edit_problems, edited, in_force
-from studio.core.experiment import Experiment
 from studio.core.file import write_atomically
-from studio.core.problem import BadInput, Problem
-from studio.core.rng import step_seed
-from studio.engine.average import Average
-from studio.engine.checkpoint import find_checkpoint, optimiser_tensors, save_checkpoint, state_sha256
+from studio.engine.caching import fill_cache, follow_boundary
+from studio.engine.checkpoint import state_sha256
 from studio.engine.control import StopAsked
-from studio.engine.device import seed_draws, to_device
-from studio.engine.evaluate import Answers, Scores, answer, joined, score, scores_json, write_results
-from studio.engine.failure import LossNotFinite, NoReadableImages
-from studio.engine.loader import Batch
+from studio.engine.evaluate import scores_json
+from studio.engine.failure import LossNotFinite
 from studio.engine.memory import ROOM, OutOfMemory, advice, free_bytes, is_out_of_memory, step_memory
-from studio.engine.mix import draw_mix, mixed_loss
-from studio.engine.plan import evaluation_requests, images_of_step, training_requests
-from studio.engine.prefix import chunk_size
+from studio.engine.plan import training_requests
 from studio.engine.recompute import recompute
 from studio.engine.recovery import RECOVERABLE, Recovery
-from studio.engine.setup import Held, Setup, checkpoint_state, freeze_for
-from studio.engine.steps import Step, StepBuffer
+from studio.engine.saving import agree_on_statistics, keep_epoch, save, save_every_s, save_held, tensors_of
+from studio.engine.scoring import best_weights, evaluate, write_part
+from studio.engine.setup import Setup, freeze_for
+from studio.engine.steps import StepBuffer
+from studio.engine.update import train_step
+from studio.engine.wishes import pause, take_edits
 
-PAUSE_POLL_S = 0.1
 NUM_NAMED = 20  # frozen tensors that changed
-SAVE_SHARE = 0.02  # of the time goes into checkpoints in mid-epoch, at most
-CHEAP_BYTES = 20_000_000  # a checkpoint up to this size is written after every epoch, however short
-LEAST_FOLDED = 64  # images to score: folding batch norms costs a few forward passes
 
 
 def train(s: Setup) -> None:
@@ -141,18 +127,6 @@ def prove_frozen(s: Setup) -> None:
         )
 
 
-def tell_flow(s: Setup) -> None:
-    """Tell how the gradient flowed through the step that was sampled."""
-    norms, ratios = s.flow.end(s.progress.step)
-    s.reporter.tell(ev.GradientsSampled(step=s.progress.step, norms=norms, ratios=ratios))
-    for stage in s.flow.silent(norms):
-        s.reporter.warn(
-            "no-gradient",
-            f"{stage[0].upper()}{stage[1:]} trains but receives almost no gradient, so it does not learn.",
-            "Look at the initialisation of the head, at the normalisation, and at what lies behind it.",
-        )
-
-
 def fit_memory(s: Setup) -> str:
     """Find out what a step will need, where other stages train than before, and take smaller parts where that is more than there is; in words."""
     if s.asked.training.checkpointing == "on":
@@ -192,43 +166,6 @@ def start_recomputing(s: Setup) -> None:
         s.recomputes = bool(recompute(s.network.module, s.network.stages))
 
 
-def save_every_s(s: Setup) -> float:
-    """As asked, but never so often that saving takes more than its share of the time."""
-    return max(s.experiment.training.checkpoint_seconds, s.save_seconds / SAVE_SHARE)
-
-
-def follow_boundary(s: Setup) -> None:
-    """Keep features where the freeze boundary is now; say so where they are too many to be kept."""
-    too_large = s.prefix.follow(lambda: _between_files(s))
-    if too_large:
-        views = f"{too_large.num_views} views of " if too_large.num_views > 1 else ""
-        words = f"The features of {views}{too_large.num_samples:,} images would take {too_large.num_bytes / 1e9:.1f} GB"
-        s.reporter.warn(
-            "cache-too-large",
-            f"{words}, more than there is room for or the {s.asked.training.cache_gigabytes:g} GB allowed; training runs the whole network.",
-            "Allow more, keep fewer views, or freeze more of the network.",
-        )
-
-
-def fill_cache(s: Setup) -> None:
-    """Run the frozen start of the network once over what this epoch needs of it."""
-    s.reporter.phase("caching features", s.prefix.described())
-    start = time.perf_counter()
-    refused = s.prefix.fill(s.progress.epoch, lambda _num_done: _between_files(s))
-    s.reporter.unreadable({s.ids[i]: reason for i, reason in refused.items()})
-    s.progress.epoch_seconds += time.perf_counter() - start
-
-
-def _between_files(s: Setup) -> None:
-    """What the user wants is done between two batches of a pass that trains nothing. Raises StopAsked."""
-    s.reporter.system(s.device)
-    s.control.poll()
-    take_edits(s)
-    s.control.raise_if_stopped()
-    if s.control.is_paused:
-        pause(s)
-
-
 def thaw(s: Setup) -> None:
     """Freeze and thaw at the start of an epoch, and tell where that changes something."""
     p, before = s.progress, s.network.plan
@@ -244,149 +181,13 @@ def thaw(s: Setup) -> None:
     s.reporter.tell(ev.StagesThawed(step=p.step, epoch=p.epoch, stages=thawed, frozen=frozen, num_trainable=num_trainable))
 
 
-def take_edits(s: Setup) -> None:
-    """What the user has changed since the last step counts from the next one; so do edits of an earlier session whose step has come."""
-    p, wishes, taken = s.progress, s.control.take_edits(), {}
-    for values in wishes:
-        problems = edit_problems(
-            s.experiment.changed(taken),
-            values,
-            epochs_begun=p.epoch + (p.step_in_epoch > 0),
-            stages=[stage.name for stage in s.network.stages],
-        )
-        problems = problems or _freezing_problems(s, s.experiment.changed(taken | values))
-        if problems:
-            s.reporter.warn("edit-refused", f"The change was not made: {problems[0]}", "Everything goes on as before.")
-        else:
-            taken |= values
-    if taken:
-        apply_edit(s, taken)
-    s.experiment = in_force(s.asked, s.edits, p.step)
-
-
-def apply_edit(s: Setup, values: dict[str, Any]) -> None:
-    """Settings that count from the next step on, told before they do."""
-    s.edit_events += (s.reporter.tell(ev.ExperimentEdited(step=s.progress.step, values=values)),)
-    s.edits = edited(s.asked, s.edit_events)
-    s.rates.after_edit(s.edits)
-    s.experiment = in_force(s.asked, s.edits, s.progress.step)
-
-
-def _freezing_problems(s: Setup, changed: Experiment) -> Sequence[Problem]:
-    """Why what trains cannot be changed like this."""
-    if changed.model == s.experiment.model:
-        return ()
-    try:
-        s.network.plan_for(s.progress.epoch, changed.model)
-    except BadInput as exc:
-        return exc.problems
-    return ()
-
-
-def train_step(s: Setup, batches: Iterable[Batch]) -> Step:
-    """One optimiser update from all of the batches: its gradient is the mean over all their images. Figures stay on the device."""
-    t, p = s.experiment.training, s.progress
-    step = Step(s.rates.apply(s.optimiser, p.step, s.experiment))
-    num_images = images_of_step(s.epoch_size, t.batch_size, t.accumulation, p.step_in_epoch)
-    with _whole_or_not_at_all(s):
-        for number, batch in enumerate(batches):
-            number = number * s.ranks.count + s.ranks.rank
-            seed_draws(step_seed(t.seed, p.step, number), s.device)  # dropout and drop-path are a function of the step and the batch
-            batch.mix = draw_mix(s.asked.augment, len(batch.indices), s.view["input_size"], t.seed, p.step, number)
-            if len(batch.indices):
-                step.add(batch, *_add_gradient(s, batch, num_images))
-        if not s.ranks.is_alone:
-            step.share(s.ranks, s.network.trainable(), num_images)
-        s.scaler.unscale_(s.optimiser)
-        is_sampled = s.flow.is_due(p.step)
-        if is_sampled:
-            s.flow.begin()
-        trained = [weight for group in s.optimiser.param_groups for weight in group["params"] if weight.grad is not None]
-        step.norm = torch.nn.utils.get_total_norm([weight.grad for weight in trained])
-        if s.experiment.optimiser.clip_norm:
-            torch.nn.utils.clip_grads_with_norm_(trained, s.experiment.optimiser.clip_norm, step.norm)
-        if not s.scaler.is_enabled():  # the fp16 scaler leaves out steps with infinite gradients by itself
-            _refuse_if_not_finite(s, step.loss() + step.norm)
-    s.scaler.step(s.optimiser)
-    s.scaler.update()
-    if is_sampled:
-        tell_flow(s)
-    s.optimiser.zero_grad(set_to_none=True)
-    _average_weights(s)
-    return step
-
-
-def _add_gradient(s: Setup, batch: Batch, num_images: int) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-    """Add the share of one batch among `num_images`, in even parts where the whole does not fit into memory; returns (labels_N, of blended
-    images those with the larger share, losses_N without smoothing, logits_NC)."""
-    labels_N = to_device(s.labels[batch.indices], s.device)
-    inputs, smoothing = s.inputs(batch), s.experiment.training.label_smoothing
-    num_parts = -(-len(inputs) // s.micro_batch) if s.micro_batch else 1
-    logits, losses, stop = [], [], 0
-    for part in inputs.tensor_split(num_parts):
-        rows = slice(stop, stop := stop + len(part))
-        logits_NC = s.logits(s.network.module, batch, part).float()
-        loss = mixed_loss(batch.mix, logits_NC, labels_N, rows, label_smoothing=smoothing)
-        if len(part) != num_images:
-            loss = loss * (len(part) / num_images)
-        s.scaler.scale(loss).backward()
-        logits.append(logits_NC.detach())
-        losses.append(mixed_loss(batch.mix, logits[-1], labels_N, rows, reduction="none"))
-    return batch.mix.main_labels(labels_N) if batch.mix else labels_N, torch.cat(losses), torch.cat(logits)
-
-
-@contextlib.contextmanager
-def _whole_or_not_at_all(s: Setup) -> Iterator[None]:
-    """A step that breaks off leaves nothing behind, since training may go on without it: batch norm has counted its images already."""
-    kinds = s.network.counting
-    before = {dtype: [torch.empty_like(buffer) for buffer in buffers] for dtype, buffers in kinds.items()}
-    for dtype, buffers in kinds.items():  # one kernel for all of a kind: ResNet-50 has 159 of them
-        torch._foreach_copy_(before[dtype], buffers)
-    try:
-        yield
-    except BaseException:
-        for dtype, buffers in kinds.items():
-            torch._foreach_copy_(buffers, before[dtype])
-        s.optimiser.zero_grad(set_to_none=True)
-        raise
-
-
-def _average_weights(s: Setup) -> None:
-    """Take the step into the running mean, where one is kept."""
-    decay = s.experiment.optimiser.ema_decay
-    if not decay:
-        s.average = None
-    else:
-        s.average = s.average or Average(s.network.module)
-        s.average.update(s.network.module, decay)
-    s.progress.num_averaged = s.average.num_updates if s.average else 0
-
-
-def scored_module(s: Setup) -> nn.Module:
-    """The network that is validated and kept: the running mean where there is one."""
-    return s.average.module if s.average else s.network.module
-
-
-def _refuse_if_not_finite(s: Setup, figure: torch.Tensor) -> None:
-    """See to it that a step whose loss or gradient is no number is never applied.
-
-    On a GPU without waiting for it where the optimiser is fused: it skips the update while `found_inf` is set, and it stays set until a
-    report finds the loss and ends the run. Elsewhere looking is free.
-    """
-    must_know = s.experiment.training.not_finite == "lower the rate"  # leaving out one step means to know of it before the next
-    if s.device.type == "cuda" and s.optimiser.defaults.get("fused") and not must_know:
-        is_bad = (~torch.isfinite(figure)).float()
-        s.optimiser.found_inf = torch.maximum(is_bad, getattr(s.optimiser, "found_inf", torch.zeros_like(is_bad)))
-    elif not torch.isfinite(figure):
-        raise LossNotFinite(s.progress.step)
-
-
 def validate_epoch(s: Setup) -> None:
     """Score this epoch on the validation images, keep the answers when they are the best so far, and save."""
     start = time.perf_counter()
     s.reporter.phase("validating")
     p = s.progress
     s.feeding.after_epoch()
+    agree_on_statistics(s)
     if s.average:
         s.average.finished(s.network.module)
     train_loss, train_top1 = p.loss_sum / max(1, p.num_seen), p.num_correct / max(1, p.num_seen)
@@ -412,129 +213,7 @@ def validate_epoch(s: Setup) -> None:
             seconds=seconds,
         )
     )
-    keep_epoch(s, is_best)
-
-
-def evaluate(s: Setup, part: str) -> tuple[Scores, Answers]:
-    """Scores and answers on a part of the data. Raises StopAsked between batches, where pausing works too, and NoReadableImages."""
-
-    def between() -> None:
-        s.reporter.system(s.device)
-        s.control.raise_if_stopped()
-        if part == "validation":
-            take_edits(s)
-        if s.control.is_paused:
-            if part == "validation":  # the test part is scored after the last checkpoint, with the best weights in place
-                save(s)
-            pause(s)
-
-    indices, module = s.parts[part], scored_module(s)
-    size = chunk_size(s.device, 2 * s.experiment.training.batch_size)
-    follow_boundary(s)
-    if s.ranks.is_alone:
-        batches = s.prefix.evaluation_batches(indices, min(size, s.loader.max_batch), module)
-    else:
-        whole = evaluation_requests(indices.start, len(indices), s.ranks.count * min(size, s.loader.max_batch))
-        batches = s.loader.batches(s.ranks.share(whole))
-    answers = answer(_without_batch_norms(s, module, indices), _warned(s, batches), s.labels, s.forward, between)
-    answers = joined(s.ranks.gather(answers))
-    if not len(answers.labels_N):
-        raise NoReadableImages(part)
-    s.reporter.unreadable_in_all()
-    return score(answers, len(s.dataset.classes)), answers
-
-
-def _without_batch_norms(s: Setup, module: nn.Module, part: range) -> nn.Module:
-    """What gives the same answers in less time, where the pass is long enough for that to matter."""
-    if len(part) < LEAST_FOLDED or s.prefix.is_known(part, module) or len(pictures := s.prefix.chunk()) == 0:
-        return module
-    return s.folding.fold(module, pictures) or module
-
-
-def _warned(s: Setup, batches):
-    for batch in batches:
-        s.reporter.unreadable({s.ids[i]: reason for i, reason in batch.refused.items()})
-        yield batch
-
-
-def _agree_on_statistics(s: Setup) -> None:
-    """Batch norms have counted their own process's images: all go on with the mean of what they found."""
-    if not s.ranks.is_alone:
-        floats = [buffer for buffer in s.network.module.buffers() if buffer.is_floating_point()]
-        s.ranks.add(floats)
-        for buffer in floats:
-            buffer.div_(s.ranks.count)
-
-
-def write_part(s: Setup, part: str, scores: Scores, answers: Answers) -> None:
-    if not s.ranks.is_first:
-        return
-    ids = [s.ids[i] for i in answers.indices_N]
-    s.reporter.with_room(lambda: write_results(s.folder.results_path, part, s.dataset.classes, scores, answers, ids, s.progress.step))
-
-
-def keep_epoch(s: Setup, is_best: bool) -> None:
-    """Save at the end of an epoch, unless epochs are so short that saving large weights would take more than its share of the time: then what
-    is best is held in memory, and written with the next checkpoint, at the latest before the run ends or other layers train."""
-    is_due = s.saved_bytes < CHEAP_BYTES or time.monotonic() - s.saved_at >= s.save_seconds / SAVE_SHARE
-    is_last = s.progress.epoch >= s.experiment.schedule.epochs or _has_stalled(s)
-    is_due |= is_last or s.control.stops_after_epoch or s.control.is_save_wanted
-    if s.ranks.from_first(lambda: is_due):
-        save(s, is_best)
-    elif is_best:
-        s.held = Held(s.progress.step, _copied(s, tensors_of(s)), checkpoint_state(s))
-
-
-def _copied(s: Setup, tensors: dict[str, dict[str, torch.Tensor]]) -> dict[str, dict[str, torch.Tensor]]:
-    """Copies of what steps change; weights that are frozen stay the same until other layers train."""
-    frozen = {name for name, weight in s.network.module.named_parameters() if not weight.requires_grad}
-    return {
-        kind: {name: t if kind == "model" and name in frozen else t.clone() for name, t in values.items()}
-        for kind, values in tensors.items()
-    }
-
-
-def save_held(s: Setup) -> None:
-    """Write the best epoch where it is held in memory only."""
-    held, s.held = s.held, None
-    if held is not None and held.step != s.progress.step:
-        s.ranks.from_first(lambda: _save(s, True, held))
-
-
-def save(s: Setup, is_best: bool = False) -> str:
-    """Save a checkpoint, waiting for room on a full disk; returns its path relative to the run folder."""
-    s.control.is_save_wanted = False
-    save_held(s)
-    return s.ranks.from_first(lambda: _save(s, is_best))  # the others read it later, so they wait until it is there
-
-
-def _save(s: Setup, is_best: bool, held: Held | None = None) -> str:
-    held = held or Held(s.progress.step, tensors_of(s), checkpoint_state(s))
-    saved = s.reporter.with_room(lambda: save_checkpoint(s.folder, held.step, **held.tensors, state=held.state))
-    s.save_seconds, s.saved_bytes, s.saved_at, s.saved_step = saved.seconds, saved.num_bytes, time.monotonic(), held.step
-    path = saved.path.relative_to(s.folder.path).as_posix()
-    s.reporter.tell(
-        ev.CheckpointSaved(step=held.step, path=path, num_bytes=saved.num_bytes, is_best=is_best, seconds=round(saved.seconds, 3))
-    )
-    return path
-
-
-def tensors_of(s: Setup) -> dict[str, dict[str, torch.Tensor]]:
-    """All that the run has learnt: weights and buffers, the optimiser's memory, and the running mean where there is one."""
-    module = s.network.module
-    found = {"model": module.state_dict(), "optimiser": optimiser_tensors(s.optimiser, module)}
-    return found | ({"average": s.average.finished(module).state_dict()} if s.average else {})
-
-
-def pause(s: Setup) -> None:
-    """Wait until the user goes on. Raises StopAsked when the run is to end instead."""
-    s.reporter.tell(ev.PauseChanged(is_paused=True, step=s.progress.step))
-    while s.control.is_paused:
-        s.control.raise_if_stopped()
-        take_edits(s)
-        s.reporter.system(s.device)
-        time.sleep(PAUSE_POLL_S)
-    s.reporter.tell(ev.PauseChanged(is_paused=False, step=s.progress.step))
+    keep_epoch(s, is_best, is_last=p.epoch >= s.experiment.schedule.epochs or _has_stalled(s))
 
 
 def finish(s: Setup, stopped_early: bool) -> None:
@@ -566,21 +245,6 @@ def finish(s: Setup, stopped_early: bool) -> None:
     if s.ranks.is_first:
         s.reporter.with_room(lambda: write_atomically(s.folder.results_path / "metrics.json", json.dumps(record, indent=1).encode()))
     s.reporter.tell(ev.RunFinished(**figures, seconds=seconds))
-
-
-@contextlib.contextmanager
-def best_weights(s: Setup) -> Iterator[None]:
-    """The network of the best epoch; the last one is back afterwards, whatever happens, since a checkpoint may be saved then."""
-    from safetensors.torch import load_file
-
-    module, best = scored_module(s), find_checkpoint(s.folder, "best")
-    last = {name: tensor.to("cpu", copy=True) for name, tensor in module.state_dict().items()}
-    try:
-        if best:
-            module.load_state_dict(load_file(best.weights_path))
-        yield
-    finally:
-        module.load_state_dict(last)
 
 
 def _has_stalled(s: Setup) -> bool:

@@ -21,6 +21,7 @@ from studio.core.file import write_atomically
 from studio.core.problem import BadInput
 from studio.core.run_folder import EngineLock, RunFolder
 from studio.engine.awake import kept_awake
+from studio.engine.calibration import counts, kept, num_cores, set_waiting
 from studio.engine.checkpoint import checkpoint_names, find_checkpoint
 from studio.engine.control import Control, StopAsked
 from studio.engine.failure import DataGone, NoReadableImages, describe
@@ -54,10 +55,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def be_a_good_neighbour() -> None:
-    """Before torch is loaded: OpenMP threads that wait do not spin (with one busy neighbour spinning cost a factor of 12)."""
+    """Before torch is loaded: OpenMP threads wait for one another as was measured on this computer, and do not spin where nothing was measured
+    (with one busy neighbour spinning cost a factor of 12)."""
     keep_freed_memory()
-    os.environ.setdefault("OMP_WAIT_POLICY", "passive")
-    os.environ.setdefault("KMP_BLOCKTIME", "0")
+    set_waiting()
     os.environ.setdefault("NO_ALBUMENTATIONS_UPDATE", "1")
     if hasattr(os, "nice"):
         with contextlib.suppress(OSError):
@@ -141,10 +142,11 @@ def _session(
         import torch
 
         keep_compiler_out()
-        from studio.engine.loop import save, train
+        from studio.engine.loop import train
+        from studio.engine.saving import save
         from studio.engine.setup import prepare
 
-        set_up_torch(torch, experiment)
+        set_up_torch(torch, experiment, checkpoint.state.get("origin", {}).get("threads", 0) if checkpoint else 0)
         if not ranks.is_alone:
             ranks.join("cuda" if experiment.training.device != "cpu" and torch.cuda.is_available() else "cpu")
             edits = ranks.from_first(lambda: reporter.earlier_edits)
@@ -178,9 +180,10 @@ def _session(
         return FAILED
 
 
-def set_up_torch(torch, experiment: Experiment) -> None:
-    """How torch computes. On the processor with all cores where there are one or two, else one is left for the window and the system; beside
-    a GPU with few, since the loaders need them. OMP_NUM_THREADS has the last word. On a GPU the same bits every time where that is asked.
+def set_up_torch(torch, experiment: Experiment, num_threads: int = 0) -> None:
+    """How torch computes. With `num_threads`, those of a run that goes on, where this computer has them; else as many as were fastest here, or
+    as there are physical cores, less one for the window and the system where there are more than two; beside a GPU few, since the loaders need
+    the cores. OMP_NUM_THREADS has the last word. On a GPU the same bits every time where that is asked.
 
     cuDNN's own trial of kernels stays off: for four formats of ResNet-50 it took over a minute on an H100.
     """
@@ -188,8 +191,9 @@ def set_up_torch(torch, experiment: Experiment) -> None:
 
     has_gpu = experiment.training.device != "cpu" and torch.cuda.is_available()
     if "OMP_NUM_THREADS" not in os.environ:
-        cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-        torch.set_num_threads(cores if cores <= 2 else min(torch.get_num_threads(), cores - 1, BESIDE_GPU if has_gpu else cores))
+        verdict = kept()
+        fastest = min(verdict.count if verdict else counts()[0], BESIDE_GPU if has_gpu else num_cores())
+        torch.set_num_threads(num_threads if 0 < num_threads <= num_cores() else fastest)
     torch.set_float32_matmul_precision("high")
     is_exact = experiment.training.exact and experiment.training.device != "cpu"
     if is_exact:

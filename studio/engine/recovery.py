@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import time
-from typing import TYPE_CHECKING
 
 from studio.core import event as ev
 from studio.core.path_text import path_to_text, shown
@@ -12,9 +11,9 @@ from studio.engine.checkpoint import find_checkpoint
 from studio.engine.failure import DataGone, LossNotFinite
 from studio.engine.loader import WorkerDied
 from studio.engine.memory import OutOfMemory, let_go
-
-if TYPE_CHECKING:
-    from studio.engine.setup import Setup
+from studio.engine.saving import save
+from studio.engine.setup import Setup, restore
+from studio.engine.wishes import apply_edit
 
 RECOVERABLE = (DataGone, WorkerDied, LossNotFinite, OutOfMemory)
 MOST_TIMES = 3  # per kind and session: what comes back again and again needs a person
@@ -47,8 +46,6 @@ class Recovery:
 
     def _wait_for_images(self, fault: DataGone) -> None:
         """As on a full disk: save, say so, and go on by itself when they are back."""
-        from studio.engine.loop import save
-
         s = self._s
         try:
             save(s)
@@ -90,8 +87,6 @@ class Recovery:
 
     def _calm_down(self, fault: LossNotFinite) -> None:
         """As the user chose: stop, or leave the step out, or go back to the last checkpoint; then on at half the rate."""
-        from studio.engine.loop import apply_edit
-        from studio.engine.setup import restore
 
         s, choice = self._s, self._s.experiment.training.not_finite
         checkpoint = find_checkpoint(s.folder) if choice == "go back" else None

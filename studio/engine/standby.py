@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import queue
@@ -14,10 +15,13 @@ from studio.core.experiment import Experiment, Model, parse_experiment
 from studio.core.problem import BadInput
 from studio.core.rng import init_seed
 from studio.core.run_folder import RunFolder
+from studio.engine.calibration import calibrate, kept
 from studio.engine.no_compiler import keep_compiler_out
 
 if TYPE_CHECKING:
     from studio.engine.network import Labels, Network
+
+IDLE_S = 20.0  # after which the user is taken to be busy with something else
 
 
 @dataclass
@@ -68,13 +72,22 @@ def serve(lines: IO[str], say: IO[str]) -> tuple[RunFolder, bool, Prebuilt | Non
     waiting: queue.SimpleQueue[dict | None] = queue.SimpleQueue()
     threading.Thread(target=_read, args=(lines, waiting), name="standby requests", daemon=True).start()
     prebuilt = None
-    while (request := waiting.get()) is not None:
+    while (request := _next(waiting)) is not None:
         if "run" in request:
             return RunFolder(request["run"]), bool(request.get("resume")), prebuilt
         if waiting.empty() and not (prebuilt and prebuilt.request == request):
             prebuilt = _prepare(request)
         _answer(say, {"prepared": prebuilt is not None})
     return None
+
+
+def _next(waiting: queue.SimpleQueue) -> dict | None:
+    """The next request. When none comes for long, the time is used to find out how this computer computes fastest, for the engines to come."""
+    if kept() is None:
+        with contextlib.suppress(queue.Empty):
+            return waiting.get(timeout=IDLE_S)
+        calibrate(lambda: not waiting.empty())
+    return waiting.get()
 
 
 def _read(lines: IO[str], waiting: queue.SimpleQueue) -> None:

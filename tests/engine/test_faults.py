@@ -49,9 +49,9 @@ def bad_step(monkeypatch):
     """From now on the loss of one step is no number while the rate is above a limit."""
 
     def at(step: int, limit: float = 0.0) -> None:
-        from studio.engine import loop
+        from studio.engine import update
 
-        real = loop._add_gradient
+        real = update._add_gradient
 
         def broken(s, batch, num_images):
             labels, losses, logits = real(s, batch, num_images)
@@ -59,7 +59,7 @@ def bad_step(monkeypatch):
                 losses = losses * float("nan")
             return labels, losses, logits
 
-        monkeypatch.setattr(loop, "_add_gradient", broken)
+        monkeypatch.setattr(update, "_add_gradient", broken)
 
     return at
 
@@ -134,9 +134,9 @@ def test_a_gradient_a_hundred_times_that_of_the_steps_before_is_said_once_in_a_w
 
 def test_an_exploding_gradient_is_a_warning_with_a_clip_that_fits(tmp_path, monkeypatch):
     monkeypatch.setattr("studio.engine.watch._LEAST_BEFORE", 3)
-    from studio.engine import loop
+    from studio.engine import update
 
-    real = loop._add_gradient
+    real = update._add_gradient
 
     def exploding(s, batch, num_images):
         found = real(s, batch, num_images)
@@ -145,7 +145,7 @@ def test_an_exploding_gradient_is_a_warning_with_a_clip_that_fits(tmp_path, monk
                 weight.grad *= 1e4
         return found
 
-    monkeypatch.setattr(loop, "_add_gradient", exploding)
+    monkeypatch.setattr(update, "_add_gradient", exploding)
     folder = small_run(tmp_path, optimiser__clip_norm=1.0)
     assert train_here(folder) == 0
     (warning,) = warned(folder, "gradient-exploding")
@@ -266,22 +266,22 @@ def test_an_image_replaced_in_mid_run_is_said_once(tmp_path):
 
 
 def test_memory_that_cannot_be_had_names_the_batch_and_a_smaller_one(tmp_path, monkeypatch):
-    from studio.engine import loop
+    from studio.engine import update
 
-    real = loop._add_gradient
+    real = update._add_gradient
 
     def hungry(s, batch, num_images):
         if s.progress.step == 7:
             torch.empty(1 << 50, dtype=torch.uint8)
         return real(s, batch, num_images)
 
-    monkeypatch.setattr(loop, "_add_gradient", hungry)
+    monkeypatch.setattr(update, "_add_gradient", hungry)
     folder = small_run(tmp_path)
     assert train_here(folder) == 1
     failed = folder.read_state().failed
     assert failed.sentence.startswith("Batch size 8 does not fit into memory (1125899906842624 bytes more were needed).")
     assert failed.fix == "Try 4." and failed.can_resume and "Traceback" in failed.trace
-    monkeypatch.setattr(loop, "_add_gradient", real)
+    monkeypatch.setattr(update, "_add_gradient", real)
     assert train_here(folder, resume=True) == 0
 
 

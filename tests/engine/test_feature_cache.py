@@ -15,8 +15,8 @@ from safetensors.torch import load_file
 
 from studio.core import event as ev
 from studio.core.experiment import Experiment
-from studio.engine import loop
 from studio.engine import prefix as prefix_module
+from studio.engine import saving
 from studio.engine.checkpoint import find_checkpoint
 from studio.engine.cut import find_cut
 from studio.engine.evaluate import read_predictions
@@ -230,8 +230,8 @@ def test_short_epochs_hold_the_best_in_memory_and_lose_nothing(tmp_path, monkeyp
     values = FROZEN | {"augment__preset": "none", "schedule__epochs": 6, "model__thaw": {"stage 4": 4}}
     plain, held = small_run(tmp_path / "a", **values), small_run(tmp_path / "b", **values)
     assert train_here(plain) == 0
-    monkeypatch.setattr(loop, "CHEAP_BYTES", 0)
-    monkeypatch.setattr(loop, "SAVE_SHARE", 1e-9)  # as if saving took for ever
+    monkeypatch.setattr(saving, "CHEAP_BYTES", 0)
+    monkeypatch.setattr(saving, "SAVE_SHARE", 1e-9)  # as if saving took for ever
     assert train_here(held) == 0
     saved = of_kind(held, ev.CheckpointSaved)
     assert len(saved) < 6 == len(of_kind(plain, ev.CheckpointSaved))

@@ -144,16 +144,16 @@ def test_every_optimiser_trains_and_resumes(tmp_path, kind):
 
 
 def test_a_loss_that_is_no_number_ends_the_run_before_it_is_applied(tmp_path, monkeypatch):
-    from studio.engine import loop
+    from studio.engine import loop, update
 
     seen = {}
-    real_step, real_loss = loop.train_step, loop.mixed_loss
+    real_step, real_loss = loop.train_step, update.mixed_loss
 
     def watched(s, batch):
         if s.progress.step == 8:
             seen["module"] = s.network.module
             seen["before"] = [p.detach().clone() for p in s.network.module.parameters()]
-            monkeypatch.setattr(loop, "mixed_loss", lambda *a, **k: real_loss(*a, **k) * float("nan"))
+            monkeypatch.setattr(update, "mixed_loss", lambda *a, **k: real_loss(*a, **k) * float("nan"))
         return real_step(s, batch)
 
     monkeypatch.setattr(loop, "train_step", watched)
@@ -414,7 +414,7 @@ def _first_gradient(folder: RunFolder, filling: int) -> tuple[float, list[torch.
     """The norm that the first step tells of, and the gradient it clips."""
     from itertools import islice
 
-    from studio.engine import loop
+    from studio.engine import loop, update
 
     _fill_memory(filling)
     setup, seen, real = _prepared(folder), [], torch.nn.utils.get_total_norm
@@ -425,7 +425,7 @@ def _first_gradient(folder: RunFolder, filling: int) -> tuple[float, list[torch.
 
     with pytest.MonkeyPatch.context() as patch, setup.loader:
         patch.setattr(torch.nn.utils, "get_total_norm", watched)
-        patch.setattr(loop, "tell_flow", lambda s: None)  # the journal is closed
+        patch.setattr(update, "tell_flow", lambda s: None)  # the journal is closed
         step = loop.train_step(setup, islice(_first_batch(setup), 1))
     return float(step.norm), seen
 

@@ -39,9 +39,9 @@ def drawn(folder: RunFolder) -> np.ndarray:
 @pytest.fixture
 def applied(monkeypatch):
     """What stood in the optimiser when it was asked to step: {(run folder, step): (lr per stage, decay of weights, momentum)}."""
-    from studio.engine import loop
+    from studio.engine import update
 
-    seen, real = {}, loop._average_weights
+    seen, real = {}, update._average_weights
 
     def after_update(s):
         groups = s.optimiser.param_groups
@@ -52,7 +52,7 @@ def applied(monkeypatch):
         seen[s.folder, s.progress.step] = ([rates[i] for i in sorted(rates)], decay, momentum)
         return real(s)
 
-    monkeypatch.setattr(loop, "_average_weights", after_update)
+    monkeypatch.setattr(update, "_average_weights", after_update)
     return seen
 
 
@@ -309,10 +309,10 @@ def test_a_resume_after_a_thaw_tells_it_once(tmp_path, monkeypatch):
 def test_the_running_mean_is_validated_kept_and_loaded(tmp_path, monkeypatch):
     from safetensors.torch import load_file
 
-    from studio.engine import loop
+    from studio.engine import update
 
     folder = small_run(tmp_path, optimiser__ema_decay=0.9, model__train_stages=1)
-    real, weights = loop._average_weights, []
+    real, weights = update._average_weights, []
 
     def average(s):
         if not weights:
@@ -320,7 +320,7 @@ def test_the_running_mean_is_validated_kept_and_loaded(tmp_path, monkeypatch):
         real(s)
         weights.append(s.network.module.head.linear.weight.detach().clone())
 
-    monkeypatch.setattr(loop, "_average_weights", average)
+    monkeypatch.setattr(update, "_average_weights", average)
     assert train_here(folder) == 0
     checkpoint = find_checkpoint(folder)
     assert json.loads((checkpoint.path / "manifest.json").read_bytes())["files"].keys() >= {MODEL, OPTIMISER, AVERAGE}

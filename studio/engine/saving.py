@@ -1,0 +1,82 @@
+"""When a run is saved, and what of it."""
+
+from __future__ import annotations
+
+import time
+
+import torch
+
+from studio.core import event as ev
+from studio.engine.checkpoint import optimiser_tensors, save_checkpoint
+from studio.engine.setup import Held, Setup, checkpoint_state
+
+SAVE_SHARE = 0.02  # of the time goes into checkpoints in mid-epoch, at most
+CHEAP_BYTES = 20_000_000  # a checkpoint up to this size is written after every epoch, however short
+
+
+def save_every_s(s: Setup) -> float:
+    """As asked, but never so often that saving takes more than its share of the time."""
+    return max(s.experiment.training.checkpoint_seconds, s.save_seconds / SAVE_SHARE)
+
+
+def keep_epoch(s: Setup, is_best: bool, is_last: bool) -> None:
+    """Save at the end of an epoch, unless epochs are so short that saving large weights would take more than its share of the time: then what
+    is best is held in memory, and written with the next checkpoint, at the latest before the run ends or other layers train."""
+    is_due = s.saved_bytes < CHEAP_BYTES or time.monotonic() - s.saved_at >= s.save_seconds / SAVE_SHARE
+    is_due |= is_last or s.control.stops_after_epoch or s.control.is_save_wanted
+    if s.ranks.from_first(lambda: is_due):
+        save(s, is_best)
+    elif is_best:
+        s.held = Held(s.progress.step, _copied(s, tensors_of(s)), checkpoint_state(s))
+
+
+def save(s: Setup, is_best: bool = False) -> str:
+    """Save a checkpoint, waiting for room on a full disk; returns its path relative to the run folder."""
+    s.control.is_save_wanted = False
+    agree_on_statistics(s)
+    save_held(s)
+    return s.ranks.from_first(lambda: _save(s, is_best))  # the others read it later, so they wait until it is there
+
+
+def save_held(s: Setup) -> None:
+    """Write the best epoch where it is held in memory only."""
+    held, s.held = s.held, None
+    if held is not None and held.step != s.progress.step:
+        s.ranks.from_first(lambda: _save(s, True, held))
+
+
+def _save(s: Setup, is_best: bool, held: Held | None = None) -> str:
+    held = held or Held(s.progress.step, tensors_of(s), checkpoint_state(s))
+    saved = s.reporter.with_room(lambda: save_checkpoint(s.folder, held.step, **held.tensors, state=held.state))
+    s.save_seconds, s.saved_bytes, s.saved_at, s.saved_step = saved.seconds, saved.num_bytes, time.monotonic(), held.step
+    path = saved.path.relative_to(s.folder.path).as_posix()
+    s.reporter.tell(
+        ev.CheckpointSaved(step=held.step, path=path, num_bytes=saved.num_bytes, is_best=is_best, seconds=round(saved.seconds, 3))
+    )
+    return path
+
+
+def tensors_of(s: Setup) -> dict[str, dict[str, torch.Tensor]]:
+    """All that the run has learnt: weights and buffers, the optimiser's memory, and the running mean where there is one."""
+    module = s.network.module
+    found = {"model": module.state_dict(), "optimiser": optimiser_tensors(s.optimiser, module)}
+    return found | ({"average": s.average.finished(module).state_dict()} if s.average else {})
+
+
+def _copied(s: Setup, tensors: dict[str, dict[str, torch.Tensor]]) -> dict[str, dict[str, torch.Tensor]]:
+    """Copies of what steps change; weights that are frozen stay the same until other layers train."""
+    frozen = {name for name, weight in s.network.module.named_parameters() if not weight.requires_grad}
+    return {
+        kind: {name: t if kind == "model" and name in frozen else t.clone() for name, t in values.items()}
+        for kind, values in tensors.items()
+    }
+
+
+def agree_on_statistics(s: Setup) -> None:
+    """Batch norms have counted their own process's images: all go on with the mean of what they found, as after a resume."""
+    if not s.ranks.is_alone:
+        counting = [part for part in s.network.module.modules() if part.training]
+        floats = [buffer for part in counting for buffer in part.buffers(recurse=False) if buffer.is_floating_point()]
+        s.ranks.add(floats)
+        for buffer in floats:
+            buffer.div_(s.ranks.count)

@@ -1,0 +1,89 @@
+"""Scoring the network of a run on a part of its data, in the least work that gives the same answers."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator
+
+from torch import nn
+
+from studio.engine.caching import follow_boundary
+from studio.engine.checkpoint import find_checkpoint
+from studio.engine.evaluate import Answers, Scores, answer, joined, score, write_results
+from studio.engine.failure import NoReadableImages
+from studio.engine.plan import evaluation_requests
+from studio.engine.prefix import chunk_size
+from studio.engine.saving import save
+from studio.engine.setup import Setup
+from studio.engine.wishes import pause, take_edits
+
+LEAST_FOLDED = 64  # images to score: folding batch norms costs a few forward passes
+
+
+def evaluate(s: Setup, part: str) -> tuple[Scores, Answers]:
+    """Scores and answers on a part of the data. Raises StopAsked between batches, where pausing works too, and NoReadableImages."""
+
+    def between() -> None:
+        s.reporter.system(s.device)
+        s.control.raise_if_stopped()
+        if part == "validation":
+            take_edits(s)
+        if s.control.is_paused:
+            if part == "validation":  # the test part is scored after the last checkpoint, with the best weights in place
+                save(s)
+            pause(s)
+
+    indices, module = s.parts[part], scored_module(s)
+    size = chunk_size(s.device, 2 * s.experiment.training.batch_size)
+    follow_boundary(s)
+    if s.ranks.is_alone:
+        batches = s.prefix.evaluation_batches(indices, min(size, s.loader.max_batch), module)
+    else:
+        whole = evaluation_requests(indices.start, len(indices), s.ranks.count * min(size, s.loader.max_batch))
+        batches = s.loader.batches(s.ranks.share(whole))
+    answers = answer(_without_batch_norms(s, module, indices), _warned(s, batches), s.labels, s.forward, between)
+    answers = joined(s.ranks.gather(answers))
+    if not len(answers.labels_N):
+        raise NoReadableImages(part)
+    s.reporter.unreadable_in_all()
+    return score(answers, len(s.dataset.classes)), answers
+
+
+def scored_module(s: Setup) -> nn.Module:
+    """The network that is validated and kept: the running mean where there is one."""
+    return s.average.module if s.average else s.network.module
+
+
+def _without_batch_norms(s: Setup, module: nn.Module, part: range) -> nn.Module:
+    """What gives the same answers in less time, where the pass is long enough for that to matter."""
+    if len(part) < LEAST_FOLDED or s.prefix.is_known(part, module) or len(pictures := s.prefix.chunk()) == 0:
+        return module
+    return s.folding.fold(module, pictures) or module
+
+
+def _warned(s: Setup, batches):
+    for batch in batches:
+        s.reporter.unreadable({s.ids[i]: reason for i, reason in batch.refused.items()})
+        yield batch
+
+
+def write_part(s: Setup, part: str, scores: Scores, answers: Answers) -> None:
+    if not s.ranks.is_first:
+        return
+    ids = [s.ids[i] for i in answers.indices_N]
+    s.reporter.with_room(lambda: write_results(s.folder.results_path, part, s.dataset.classes, scores, answers, ids, s.progress.step))
+
+
+@contextlib.contextmanager
+def best_weights(s: Setup) -> Iterator[None]:
+    """The network of the best epoch; the last one is back afterwards, whatever happens, since a checkpoint may be saved then."""
+    from safetensors.torch import load_file
+
+    module, best = scored_module(s), find_checkpoint(s.folder, "best")
+    last = {name: tensor.to("cpu", copy=True) for name, tensor in module.state_dict().items()}
+    try:
+        if best:
+            module.load_state_dict(load_file(best.weights_path))
+        yield
+    finally:
+        module.load_state_dict(last)

@@ -1,0 +1,65 @@
+"""What the user wishes while a run is under way: other settings, a pause."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from typing import Any
+
+from studio.core import event as ev
+from studio.core.edit import edit_problems, edited, in_force
+from studio.core.experiment import Experiment
+from studio.core.problem import BadInput, Problem
+from studio.engine.setup import Setup
+
+PAUSE_POLL_S = 0.1
+
+
+def take_edits(s: Setup) -> None:
+    """What the user has changed since the last step counts from the next one; so do edits of an earlier session whose step has come."""
+    p, wishes, taken = s.progress, s.control.take_edits(), {}
+    for values in wishes:
+        problems = edit_problems(
+            s.experiment.changed(taken),
+            values,
+            epochs_begun=p.epoch + (p.step_in_epoch > 0),
+            stages=[stage.name for stage in s.network.stages],
+        )
+        problems = problems or _freezing_problems(s, s.experiment.changed(taken | values))
+        if problems:
+            s.reporter.warn("edit-refused", f"The change was not made: {problems[0]}", "Everything goes on as before.")
+        else:
+            taken |= values
+    if taken:
+        apply_edit(s, taken)
+    s.experiment = in_force(s.asked, s.edits, p.step)
+
+
+def apply_edit(s: Setup, values: dict[str, Any]) -> None:
+    """Settings that count from the next step on, told before they do."""
+    s.edit_events += (s.reporter.tell(ev.ExperimentEdited(step=s.progress.step, values=values)),)
+    s.edits = edited(s.asked, s.edit_events)
+    s.rates.after_edit(s.edits)
+    s.experiment = in_force(s.asked, s.edits, s.progress.step)
+
+
+def _freezing_problems(s: Setup, changed: Experiment) -> Sequence[Problem]:
+    """Why what trains cannot be changed like this."""
+    if changed.model == s.experiment.model:
+        return ()
+    try:
+        s.network.plan_for(s.progress.epoch, changed.model)
+    except BadInput as exc:
+        return exc.problems
+    return ()
+
+
+def pause(s: Setup) -> None:
+    """Wait until the user goes on. Raises StopAsked when the run is to end instead."""
+    s.reporter.tell(ev.PauseChanged(is_paused=True, step=s.progress.step))
+    while s.control.is_paused:
+        s.control.raise_if_stopped()
+        take_edits(s)
+        s.reporter.system(s.device)
+        time.sleep(PAUSE_POLL_S)
+    s.reporter.tell(ev.PauseChanged(is_paused=False, step=s.progress.step))
