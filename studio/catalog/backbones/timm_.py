@@ -132,7 +132,7 @@ def _info(name: str, cfg) -> BackboneInfo:
         num_parameters=int(figures[0]) if figures else None,  # not in timm's configurations: measured, see packaging/measure_timm.py
         gflops=figures[1] if figures else None,
         input_size=cfg.input_size[-1],
-        top1=None,
+        top1=top1 / 100 if (top1 := _top1().get(name)) else None,
         top5=None,
         mean=tuple(cfg.mean),
         std=tuple(cfg.std),
@@ -142,10 +142,31 @@ def _info(name: str, cfg) -> BackboneInfo:
         weights_url=_weights_url(cfg),
         weights_sha256=None,
         licence=cfg.license or None,
-        year=_year(cfg.paper_ids),
+        year=_year(cfg.paper_ids) or _year(_paper(name)),
         has_batch_norm=None,
         is_installed=False,
     )
+
+
+@lru_cache(maxsize=1)
+def _top1() -> dict[str, float]:
+    """Per cent by name, of the networks whose figure was taken over from timm's results; the file names source and licence."""
+    return json.loads(resource("timm_top1.json").read_text(encoding="utf-8"))["networks"]
+
+
+@lru_cache(maxsize=1)
+def _papers() -> dict[str, str]:
+    """arXiv numbers of the papers that introduced families, by the beginning of their names."""
+    return json.loads(resource("timm_papers.json").read_text(encoding="utf-8"))
+
+
+def _paper(name: str) -> str | None:
+    """Of the longest beginning that is known. What another paper trained (CLIP, DINO and the like) has no year from here."""
+    architecture = name.partition(".")[0]
+    if re.search(r"_(clip|dinov?\d?|siglip|reg\d|mci|aimv2|intern|gap|ft)", architecture):
+        return None
+    found = [start for start in _papers() if re.match(rf"{start}(?![a-uw-z])", architecture)]
+    return _papers()[max(found, key=len)] if found else None
 
 
 @lru_cache(maxsize=1)

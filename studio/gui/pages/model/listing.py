@@ -102,7 +102,7 @@ COLUMNS = (
     Column("Backbone", "title", False, "Filled mark: its weights are on this computer. Hollow: they can be downloaded.", 150),
     Column("Params, M", "num_parameters", True, "Parameters in millions, with the library’s own classifier", 68),
     Column("GFLOPs", "gflops", True, "Multiply-adds of one image, in thousand millions, as papers count them", 56),
-    Column("Top-1, %", "top1", True, "Share of ImageNet validation images it gets right", 72),
+    Column("Top-1, %", "top1", True, "Share of ImageNet validation images it gets right; timm’s at the size that timm tests with", 72),
     Column("Memory here", "memory_bytes", True, "Estimated for training with the present plan, batch size and precision, and whether it fits this device", 128),
     Column("Images/s here", "images_per_s", True, "Measured on this device with the present plan: by a run, or by Measure", 96),
     Column("Top-5, %", "top5", True, "Share of ImageNet validation images with the right class among its first five", 64),
