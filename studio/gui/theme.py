@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Callable
 from functools import cache
 from typing import Literal
 
@@ -57,6 +58,7 @@ class Theme(QObject):
         self._scale = scale
         self._families = _load_fonts()
         self.tokens: dict = {}
+        self.made: dict[tuple, object] = {}  # colours, pens and fonts of these tokens at this scale
         app.setStyle("Fusion")
         app.styleHints().colorSchemeChanged.connect(self._on_hints_scheme_changed)
 
@@ -86,6 +88,7 @@ class Theme(QObject):
     def apply(self) -> None:
         """Build palette, fonts and style sheet from the tokens and put them on the application."""
         self.tokens = dict(_all_tokens()[self.mode])
+        self.made.clear()
         if _wants_contrast(self._app):
             self.tokens["border"] = self.tokens["border2"] = self.tokens["outline"]
         if self._app.styleSheet():
@@ -133,6 +136,8 @@ class Theme(QObject):
             self.apply()
 
 
+MOST_MADE = 4000  # colours, pens and fonts that are kept
+
 _current: Theme | None = None
 
 
@@ -152,17 +157,12 @@ def theme() -> Theme:
 
 def colour(token: str, alpha: float = 1.0) -> QColor:
     """The colour of a token in the current theme; "series.0" to "series.9" are the ten curve colours."""
-    name, _, index = token.partition(".")
-    value = theme().tokens[name]
-    result = QColor(value[int(index) % len(value)] if index else value)
-    if alpha < 1:
-        result.setAlphaF(alpha)
-    return result
+    return QColor(_kept(_make_colour, token, alpha))
 
 
 def font(style: str) -> QFont:
     """A font by its name in STYLES: metric, title, page, panel, body, label, strong, number, caption, tick."""
-    return theme().font(style)
+    return QFont(_kept(theme().font, style))
 
 
 def px(pixels: float) -> int:
@@ -171,6 +171,29 @@ def px(pixels: float) -> int:
 
 def pen(token: str, width: float = 1.0, alpha: float = 1.0, dash: tuple[float, ...] = ()) -> QPen:
     """A pen for painters and plots; cosmetic, so that plots do not scale it."""
+    return QPen(_kept(_make_pen, token, width, alpha, dash))
+
+
+def _kept(make: Callable, *what):
+    """What `make` makes of `what`, made once while the theme stays: painting asks for a hundred of these in a frame."""
+    made, key = theme().made, (make.__name__, *what)
+    if key not in made:
+        if len(made) > MOST_MADE:
+            made.clear()
+        made[key] = make(*what)
+    return made[key]
+
+
+def _make_colour(token: str, alpha: float) -> QColor:
+    name, _, index = token.partition(".")
+    value = theme().tokens[name]
+    result = QColor(value[int(index) % len(value)] if index else value)
+    if alpha < 1:
+        result.setAlphaF(alpha)
+    return result
+
+
+def _make_pen(token: str, width: float, alpha: float, dash: tuple[float, ...]) -> QPen:
     result = QPen(colour(token, alpha), width)
     result.setCosmetic(True)
     if dash:

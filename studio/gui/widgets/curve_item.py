@@ -27,6 +27,7 @@ class CurveItem(pg.GraphicsObject):
         super().__init__()
         self.trace = trace
         self.style = style
+        self.is_in_hand = False  # it changes at every move of a drag: columns of pixels have hard ends then, in half the time
 
     def boundingRect(self) -> QRectF:
         return self.getViewBox().viewRect() if self.getViewBox() else QRectF()
@@ -53,7 +54,7 @@ class CurveItem(pg.GraphicsObject):
             self._stroke(painter, x, tops, bottoms)
         else:
             ratio = widget.devicePixelRatioF() if widget else 1.0
-            _paint_columns(painter, self.style.pen(), box, ratio, x, tops, bottoms)
+            _paint_columns(painter, self.style.pen(), box, ratio, x, tops, bottoms, is_soft=not self.is_in_hand)
         painter.restore()
 
     def _stroke(self, painter: QPainter, x: np.ndarray, tops: np.ndarray, bottoms: np.ndarray) -> None:
@@ -62,14 +63,12 @@ class CurveItem(pg.GraphicsObject):
         x = x if is_point else np.repeat(x, 2)
         painter.setRenderHint(QPainter.RenderHint.Antialiasing, self.style.kind != "raw")
         painter.setPen(self.style.pen())
-        gaps = np.flatnonzero(np.isnan(y))
-        for part_x, part_y in zip(np.split(x, gaps), np.split(y, gaps), strict=True):
-            has_gap = len(part_y) and np.isnan(part_y[0])
-            part_x, part_y = part_x[int(has_gap) :], part_y[int(has_gap) :]
-            if len(part_x) > 1:
-                painter.drawPolyline(pg.functions.arrayToQPolygonF(part_x, part_y))
-            elif len(part_x) and self.style.kind != "marks":  # a value between two gaps
-                painter.drawEllipse(QPointF(part_x[0], part_y[0]), 1.0, 1.0)
+        ends = np.flatnonzero(np.diff(np.isnan(y), prepend=True, append=True)).reshape(-1, 2)  # of what lies between gaps
+        for first, end in ends.tolist():
+            if end - first > 1:
+                painter.drawPolyline(pg.functions.arrayToQPolygonF(x[first:end], y[first:end]))
+            elif self.style.kind != "marks":  # a value between two gaps
+                painter.drawEllipse(QPointF(x[first], y[first]), 1.0, 1.0)
         if self.style.kind == "marks":
             self._paint_symbols(painter, x, y)
 
@@ -84,8 +83,10 @@ class CurveItem(pg.GraphicsObject):
                 painter.drawPath(shape.translated(at_x, at_y))
 
 
-def _paint_columns(painter: QPainter, pen: QPen, box: QRectF, ratio: float, x: np.ndarray, tops: np.ndarray, bottoms: np.ndarray) -> None:
-    """Fill each column of pixels of `box` from the top to the bottom of what lies in it and half a pen's width beyond, with soft ends."""
+def _paint_columns(
+    painter: QPainter, pen: QPen, box: QRectF, ratio: float, x: np.ndarray, tops: np.ndarray, bottoms: np.ndarray, *, is_soft: bool
+) -> None:  # fmt: skip
+    """Fill each column of pixels of `box` from the top to the bottom of what lies in it and half a pen's width beyond."""
     width, height = max(1, round(box.width() * ratio)), max(1, round(box.height() * ratio))
     left, upper = round(box.left() * ratio), round(box.top() * ratio)  # whole pixels: an image between them is drawn slowly
     x, tops, bottoms = x * ratio - left, tops * ratio - upper, bottoms * ratio - upper
@@ -102,16 +103,32 @@ def _paint_columns(painter: QPainter, pen: QPen, box: QRectF, ratio: float, x: n
     if last <= first:
         return
     count = last - first
-    whole = np.int16 if _LEVELS * (count + 2) < 2**15 else np.int32  # half the time of 32 bits, a quarter of floats
-    rows = (_LEVELS * np.arange(count, dtype=whole))[:, None]
-    top, bottom = (np.clip(_LEVELS * (edge - first), -_LEVELS, _LEVELS * (count + 1)).astype(whole) for edge in (top, bottom))
-    cover = np.minimum(rows + whole(_LEVELS), bottom)
-    cover -= np.maximum(rows, top)
-    np.clip(cover, 0, _LEVELS, out=cover)
-    pixels = _shades(pen.color().rgba()).take(cover.astype(np.uint8))
+    pixels = _soft_pixels(pen, top - first, bottom - first, count) if is_soft else _hard_pixels(pen, top - first, bottom - first, count)
     image = QImage(pixels.data, width, count, pixels.strides[0], QImage.Format.Format_ARGB32_Premultiplied)
     image.setDevicePixelRatio(ratio)
     painter.drawImage(QPointF(left / ratio, (upper + first) / ratio), image)
+
+
+def _hard_pixels(pen: QPen, top: np.ndarray, bottom: np.ndarray, count: int) -> np.ndarray:
+    """uint32[count, len(top)], premultiplied: pixels whose middle lies between top and bottom."""
+    rows = np.arange(count, dtype=np.int16)[:, None]
+    top, bottom = (np.minimum(np.maximum(np.rint(edge), 0), count).astype(np.int16) for edge in (top, bottom))
+    is_inside = rows >= top
+    is_inside &= rows < bottom
+    pixels = is_inside.astype(np.uint32)
+    pixels *= _shades(pen.color().rgba())[-1]
+    return pixels
+
+
+def _soft_pixels(pen: QPen, top: np.ndarray, bottom: np.ndarray, count: int) -> np.ndarray:
+    """uint32[count, len(top)], premultiplied: as much of each pixel as lies between top and bottom, in _LEVELS."""
+    whole = np.int16 if _LEVELS * (count + 2) < 2**15 else np.int32  # half the time of 32 bits, a quarter of floats
+    rows = (_LEVELS * np.arange(count, dtype=whole))[:, None]
+    top, bottom = (np.clip(_LEVELS * edge, -_LEVELS, _LEVELS * (count + 1)).astype(whole) for edge in (top, bottom))
+    cover = np.minimum(rows + whole(_LEVELS), bottom)
+    cover -= np.maximum(rows, top)
+    np.clip(cover, 0, _LEVELS, out=cover)
+    return _shades(pen.color().rgba()).take(cover.astype(np.uint8))
 
 
 def column_spans(x: np.ndarray, tops: np.ndarray, bottoms: np.ndarray, width: int, pen_px: float) -> tuple[np.ndarray, np.ndarray]:

@@ -137,15 +137,18 @@ class Bubble(QFrame):
         column.setSpacing(0)
         self._first = PlainLabel("", "strong")
         self._second = PlainLabel("", second)
+        self._shown = ("", "")
         column.addWidget(self._first)
         column.addWidget(self._second)
         self.hide()
 
     def show_at(self, global_pos: QPoint, first: str, second: str = "") -> None:
-        self._first.setText(first)
-        self._second.setText(second)
-        self._second.setVisible(bool(second))
-        self.adjustSize()
+        if (first, second) != self._shown:
+            self._shown = first, second
+            self._first.setText(first)
+            self._second.setText(second)
+            self._second.setVisible(bool(second))
+            self.adjustSize()
         host = self.parentWidget()
         pos = host.mapFromGlobal(global_pos) + QPoint(14, 14)
         self.move(

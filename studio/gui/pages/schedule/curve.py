@@ -88,18 +88,18 @@ def make_curves(experiment: Experiment, length: Length, stages: Sequence[str] | 
     used = [i for i, epoch in enumerate(thaws) if epoch is not None and epoch < length.epochs]
     found = jumps(schedule, per_epoch)
     if len(found) > MAX_JUMPS:
-        found = found[np.unique(np.searchsorted(found, np.linspace(found[0], found[-1], MAX_JUMPS)))]
+        found = found[_ascending(np.searchsorted(found, np.linspace(found[0], found[-1], MAX_JUMPS)))]
     body = body_of(schedule, per_epoch)
     end = body.first + body.num_steps
     starts = np.array([thaws[i] * per_epoch for i in used])
     marks = np.concatenate([[0, last, body.first - 1, body.first, end - 1, end], found, found - 1, starts, starts - 1])
     grid = np.linspace(0, last, min(last + 1, MAX_POINTS - len(found))).round()  # many jumps are a grid themselves
-    picked = np.unique(np.clip(np.concatenate([grid, marks]), 0, last).astype(np.int64))
+    picked = _ascending(np.clip(np.concatenate([grid, marks]), 0, last).astype(np.int64))
     highest = int(np.argmax(head_lr(schedule, picked, per_epoch)))
     low, high = picked[max(0, highest - 1)], picked[min(len(picked) - 1, highest + 1)]
     near = np.arange(low, high + 1)
     peak = int(near[np.argmax(head_lr(schedule, near, per_epoch))])
-    picked = np.union1d(picked, [peak])
+    picked = _ascending(np.append(picked, peak))
     rates = lr(experiment, picked, stages=names, steps_per_epoch=per_epoch)[:, used]
     rates[picked[:, None] < starts] = np.nan
     return Curves(
@@ -114,6 +114,12 @@ def make_curves(experiment: Experiment, length: Length, stages: Sequence[str] | 
         jumps=tuple(found.tolist()),
         certain_steps=_certain_steps(schedule, length),
     )
+
+
+def _ascending(values: np.ndarray) -> np.ndarray:
+    """Each once, in order; numpy's `unique` hashes, which takes three times as long here."""
+    values = np.sort(values)
+    return values[np.append(True, values[1:] != values[:-1])]
 
 
 def _certain_steps(schedule: Schedule, length: Length) -> int:

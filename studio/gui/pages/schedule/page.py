@@ -129,6 +129,7 @@ class SchedulePage(Page):
         self.thaw = ThawPanel(self.store, self.plot.plot)
         self.thaw.stage_hovered.connect(self.plot.show_stage)
         self.thaw.wished.connect(self._show_curve)
+        self.thaw.held.connect(self.plot.set_held)
         column.addWidget(self.thaw)
         column.addWidget(self._make_numbers())
         return left

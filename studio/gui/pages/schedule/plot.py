@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import numpy as np
@@ -125,6 +125,7 @@ class RatePlot(QWidget):
         self._stage: str | None = None  # drawn strongly
         self._shown_words: tuple = ()  # of legend and axes: dear to set
         self._bubble: Bubble | None = None
+        self._is_held = False
         column = QVBoxLayout(self)
         column.setContentsMargins(0, 0, 0, 0)
         self.graphics = pg.GraphicsLayoutWidget()
@@ -197,6 +198,12 @@ class RatePlot(QWidget):
         self._also = _Also(names, num_steps, highest, words_at)
         self._shown_words = ()
         self._draw()
+
+    def set_held(self, is_held: bool) -> None:
+        """Whether something that changes the curves is in the hand: legend and description wait until it is let go."""
+        self._is_held = is_held
+        if not is_held:
+            self._draw()
 
     def show_now(self, step: int | None, words: str = "") -> None:
         """A line where the active run stands; None takes it away."""
@@ -314,9 +321,14 @@ class RatePlot(QWidget):
         y, is_rest = self.to_y(rates), steps >= curves.certain_steps
         for place, line in enumerate(self._lines):
             is_head = place == count - 1
+            line.is_in_hand = self._drag is not None or self._is_held
             line.style = self._stroke_of(place, count)
+            if line.is_in_hand and not is_head:
+                line.style = replace(line.style, width=1.0)  # a tenth of the time of a wider one
             line.setZValue(5 if is_head or curves.stages[place] == self._stage else 2)
             line.trace = Points(steps[~is_rest], y[~is_rest, place]) if is_head else Points(steps, y[:, place])
+            is_covered = not is_head and curves.stages[place] != self._stage and np.array_equal(y[:, place], y[:, -1])
+            line.setVisible(not is_covered)  # the head's stronger line lies on it from end to end
             line.update()
         self._rest.trace = Points(steps[is_rest], y[is_rest, -1])
         self._rest.update()
@@ -381,7 +393,7 @@ class RatePlot(QWidget):
         if (names,) != self._shown_words[:1]:
             rows = list(reversed(range(len(curves.stages))))[:_LEGEND_ROWS]
             rows = rows[:1] if self._also.names else rows
-            own = tuple(Name(_name_of(curves, place), self._lines[place].style.pen()) for place in rows)
+            own = tuple(Name(_name_of(curves, place), self._stroke_of(place, len(curves.stages)).pen()) for place in rows)
             self.grips.show_names((*own, *self._also.names))
         if (axes,) != self._shown_words[1:]:
             each = f" ({view.length.steps_per_epoch:,} steps each)" if self._time == "epochs" else ""
@@ -393,7 +405,7 @@ class RatePlot(QWidget):
                 plot.getAxis("bottom").picture = None
                 plot.getAxis("bottom").update()
         self._shown_words = (names, axes)
-        if self._drag is None:
+        if self._drag is None and not self._is_held:
             self._place_legend()
             self._say()
 
