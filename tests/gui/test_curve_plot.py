@@ -147,24 +147,24 @@ def drawn_plots(page, monkeypatch) -> list[int]:
 def test_plots_behind_an_enlarged_one_are_not_redrawn(qtbot, open_page, dataset, monkeypatch):
     page = open_page(build_run(runs_dir(), dataset, Status.FINISHED))
     page.set_maximised(page.panels[1])
-    qtbot.waitUntil(lambda: not page._timer.isActive())
+    qtbot.waitUntil(lambda: not page._pace._timer.isActive())
     drawn = drawn_plots(page, monkeypatch)
     page.runs.state_changed.emit(page.entry)
-    qtbot.waitUntil(lambda: 1 in drawn and not page._timer.isActive())
+    qtbot.waitUntil(lambda: 1 in drawn and not page._pace._timer.isActive())
     assert set(drawn) == {1}
 
 
 def test_nothing_is_redrawn_in_a_minimised_or_hidden_window_and_all_of_it_afterwards(qtbot, open_page, dataset, monkeypatch):
     page = open_page(build_run(runs_dir(), dataset, Status.FINISHED))
-    qtbot.waitUntil(lambda: not page._timer.isActive())
+    qtbot.waitUntil(lambda: not page._pace._timer.isActive())
     drawn = drawn_plots(page, monkeypatch)
     for leave, come_back in ((page.showMinimized, page.showNormal), (page.hide, page.show)):
         leave()
         page.runs.state_changed.emit(page.entry)
         qtbot.wait(300)
-        assert drawn == [] and not page._timer.isActive()
+        assert drawn == [] and not page._pace._timer.isActive()
         come_back()
-        qtbot.waitUntil(lambda: set(drawn) == {0, 1, 2, 3} and not page._timer.isActive())
+        qtbot.waitUntil(lambda: set(drawn) == {0, 1, 2, 3} and not page._pace._timer.isActive())
         drawn.clear()
 
 
@@ -319,7 +319,7 @@ def test_s_turns_smoothing_off_and_on_and_the_raw_curve_stays(open_page, dataset
 def test_several_earlier_runs_lie_under_the_curve_told_apart_by_colour_and_dash(open_page, dataset):
     page = open_page(*three_runs(dataset), build_run(runs_dir(), dataset, Status.RUNNING))
     page._on_ghost_value_changed(SEVERAL_GHOSTS)
-    page._redraw()
+    page._pace.draw_now()
     loss = page.charts.loss
     ghosts = [key for key in loss.curve_keys() if key.startswith("ghost")]
     styles = [loss.style_of(key) for key in ghosts]
@@ -327,7 +327,7 @@ def test_several_earlier_runs_lie_under_the_curve_told_apart_by_colour_and_dash(
     for key, entry in zip(ghosts, page.ghost_entries, strict=True):
         np.testing.assert_array_equal(loss.curve_data(key)[1], entry.state.validation_loss.y)
     page.toggle_ghost()
-    page._redraw()
+    page._pace.draw_now()
     assert not [key for key in loss.curve_keys() if key.startswith("ghost")]
 
 
