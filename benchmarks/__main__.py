@@ -28,6 +28,7 @@ MODULES = (
     "kill",
     "runs",
     "estimates",
+    "flow",
 )
 PAGE = Path(__file__).parents[1] / "docs" / "measurements.md"
 

@@ -443,6 +443,22 @@ def test_a_network_that_cannot_be_built_says_why(qtbot, page, probe):
     qtbot.waitUntil(lambda: page.strip.isVisibleTo(page))
 
 
+def test_a_backbone_that_cannot_be_built_is_named_with_its_error_and_another_one_goes_on(qtbot, page, probe):
+    probe.answer(
+        "describe_model",
+        lambda params: (
+            WorkerError("That did not work: no kernel for this layer") if params["model"]["backbone"] == "resnet18" else DESCRIBED
+        ),
+    )
+    resnet = next(i for i in LIST if i.name == "resnet18")
+    page.chooser.choose(resnet)
+    qtbot.waitUntil(lambda: page.strip_panel.problem.isVisibleTo(page))
+    assert page.strip_panel.problem.sentence_label.text() == f"{resnet.title} cannot be built"
+    assert page.strip_panel.problem.hint_label.text() == "That did not work: no kernel for this layer"
+    page.chooser.choose(BUNDLED)
+    qtbot.waitUntil(lambda: page.strip.isVisibleTo(page) and page.editor.is_current)
+
+
 def test_an_input_size_that_is_refused_offers_the_nearest_at_one_click(qtbot, page, probe):
     refused = "model.input_size: AlexNet does not take 40 px images; take 63 px or 64 px."
     probe.answer("describe_model", WorkerError(refused, repair=Repair("Use 63 px", {"model.input_size": 63})))

@@ -435,6 +435,9 @@ class ArchitectureStrip(QWidget):
     def _paint_words(self, painter: QPainter, title: str, count: str, rect: QRectF) -> None:
         name_font, number_font = font("strong"), font("tick")
         wide = QFontMetricsF(name_font).horizontalAdvance(title)
+        if wide > max(rect.width() - 4, rect.height() - 6) and " " in title:  # "Block 10" -> "10", so that blocks can be told apart
+            title = title.rpartition(" ")[2]
+            wide = QFontMetricsF(name_font).horizontalAdvance(title)
         if wide > rect.width() - 4:  # upright
             painter.save()
             painter.setFont(name_font)

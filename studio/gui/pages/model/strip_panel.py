@@ -92,7 +92,7 @@ class StripPanel(Panel):
         elif self._stack.currentIndex() != _INSIDE or not self.inside.refresh(editor.plan):
             self._stack.setCurrentIndex(_STRIP)
         if problem and network is None:
-            self.problem.set_texts("This network cannot be built", shown(problem))
+            self.problem.set_texts(f"{self.title_words.text() or 'This network'} cannot be built", shown(problem))
             repair = self._repair()
             self.problem.action_button.setVisible(repair is not None)
             self.problem.action_button.setText(repair.label if repair else "")
