@@ -14,7 +14,7 @@ from studio.gui.pages.augment.variant import Drawn, Variant
 from studio.gui.workers import WorkerClient, take_pixmap
 from studio.supervise.worker import WorkerError
 
-TURN_MS = 33  # two frames: about what a grid takes
+TURN_MS, LONGEST_TURN_MS = 33, 150  # two frames, about what a grid takes; on a busy machine as long as the one before took
 Mode = Literal["photo", "photos", "batch"]
 
 
@@ -62,20 +62,21 @@ class Asker(QObject):
         self._sent: Question | None = None  # whose pictures come
         self._waiting: tuple[Question, dict[str, Any]] | None = None
         self._since_sent = QElapsedTimer()
+        self._turn_ms = TURN_MS
         self._turn = QTimer(self, singleShot=True)
         self._turn.timeout.connect(self._send_waiting)
 
     def ask(self, question: Question, experiment: dict[str, Any], *, is_dragging: bool = False) -> bool:
         """False when these pictures are shown or asked for already.
 
-        While a slider is dragged the pictures on their way get TURN_MS before the newest question takes their place: asked anew with
-        every move, the worker would never come beyond the first tiles. Questions never queue: one waits at most, the newest.
+        While a slider is dragged the pictures on their way get a turn before the newest question takes their place: asked anew with every
+        move, the worker would never come beyond the first tiles. Questions never queue: one waits at most, the newest.
         """
         if question == self.question:
             return False
         self.question = question
         self._waiting = (question, experiment)
-        left = TURN_MS - self._since_sent.elapsed() if is_dragging and self._sent is not None and self._since_sent.isValid() else 0
+        left = self._turn_ms - self._since_sent.elapsed() if is_dragging and self._sent is not None and self._since_sent.isValid() else 0
         if left > 0:
             self._turn.start(left)
         else:
@@ -87,6 +88,8 @@ class Asker(QObject):
             return
         (question, experiment), self._waiting = self._waiting, None
         self._turn.stop()
+        if self._sent is not None:  # its turn was too short
+            self._turn_ms = min(LONGEST_TURN_MS, self._turn_ms * 3 // 2)
         self._sent = question
         self._since_sent.start()
         is_photo = question.mode == "photo"
@@ -133,6 +136,7 @@ class Asker(QObject):
         if question != self._sent:
             return
         self._sent = None
+        self._turn_ms = max(TURN_MS, min(LONGEST_TURN_MS, self._since_sent.elapsed()))
         if question == self.question:
             self.finished.emit(result)
         else:
