@@ -18,6 +18,7 @@ import torch
 from torch import nn
 
 from studio.catalog.augments import Pipeline, evaluation_view
+from studio.catalog.augments.default import SIZE_PARAMS
 from studio.core.experiment import TransformSpec
 from studio.core.problem import BadInput
 from studio.core.rng import sample_seed
@@ -64,8 +65,8 @@ class LabelSafety:
         self._module, self._head, self._to_input, self._check = module.eval(), head, to_input, check
         self._pictures, self._size, self._seed = pictures, input_size, seed
         self._targets = np.array([class_index[label] for label in labels]) if class_index else None
-        usual = np.stack([evaluation_view(picture, input_size) for picture in pictures])
-        self._own, answers = self._embed(usual)
+        self._usual = np.stack([evaluation_view(picture, input_size) for picture in pictures])
+        self._own, answers = self._embed(self._usual)
         names = np.array(labels)
         distances = 1 - self._own @ self._own.T
         distances[names[:, None] == names[None, :]] = np.inf
@@ -73,12 +74,16 @@ class LabelSafety:
         self.accuracy = float((answers == self._targets).mean()) if class_index else None
 
     def measure(self, step: TransformSpec, occurrence_of: tuple[TransformSpec, ...] = ()) -> Shift:
-        """The step applied to every picture, alone. Raises BadInput when it cannot be built."""
+        """The step applied to every picture, alone. Raises BadInput when it cannot be built.
+
+        What makes the size is given the whole picture, all else what the network sees: a blur of 7 pixels is another one on a small picture.
+        """
+        pictures = self._pictures if step.name in SIZE_PARAMS else self._usual
         pipeline = Pipeline((*occurrence_of, step.model_copy(update={"p": 1.0, "is_on": True})), self._size)
         ratios, right = [], []
         for draw in range(NUM_DRAWS):
             varied = []
-            for i, picture in enumerate(self._pictures):
+            for i, picture in enumerate(pictures):
                 self._check()
                 varied.append(pipeline(picture, sample_seed(self._seed, draw, i)))
             moved, answers = self._embed(np.stack(varied))

@@ -268,7 +268,8 @@ def test_the_strip_shows_the_other_parameters_as_they_are_set(page, desk, qtbot)
     page.draft.choose((2,))
     qtbot.waitUntil(lambda: any(call[1]["param"] == "rotate" for call in desk.of("strip")), timeout=3000)
     _, params, _, _, on_part = next(call for call in desk.of("strip") if call[1]["param"] == "rotate")
-    (step,) = params["experiment"]["augment"]["transforms"]
+    size, step = params["experiment"]["augment"]["transforms"]
+    assert (size["name"], params["step"]) == ("SmallestMaxSize", 1), "behind the crop a picture has the size of the network"
     assert step["params"]["shear"] == [1.0, 4.0] and "rotate" not in step["params"]
     assert params["values"] == [-180.0, -90.0, 0.0, 90.0, 180.0]
     on_part({"tile": 2, "image": desk.image(3)})

@@ -7,6 +7,7 @@ from typing import Any
 from PySide6.QtCore import QObject, QTimer
 
 from studio.catalog.augments.catalog import COMPOSITIONS, catalog
+from studio.catalog.augments.default import SIZE_PARAMS
 from studio.core.experiment import Augment, TransformSpec
 from studio.gui.context import Context
 from studio.gui.pages.augment.draft import PipelineDraft
@@ -99,17 +100,29 @@ class Effects(QObject):
             return
         for param, values in self._form.strips().items():
             others = {name: value for name, value in step.params.items() if name != param}
-            question = (self._photo, self._draft.current, step.name, repr(sorted(others.items())), values)
+            before = self._sizing_before(step)
+            question = (self._photo, self._draft.current, step.name, repr(sorted(others.items())), bool(before), values)
             if self._asked.get(param) != question:
                 self._asked[param] = question
-                self._ask_strip(param, step, others, values, question)
+                self._ask_strip(param, step, others, before, values, question)
 
-    def _ask_strip(self, param: str, step: TransformSpec, others: dict, values: tuple[float, ...], question: tuple) -> None:
+    def _sizing_before(self, step: TransformSpec) -> tuple[TransformSpec, ...]:
+        """Where the picture has its final size when it comes to the step, the strip shows it in that size: a blur of 7 pixels is another one
+        on a small photo."""
+        if step.name in SIZE_PARAMS or not isinstance(self._draft.current, tuple):
+            return ()
+        earlier = self._draft.steps[: self._draft.current[0]]
+        has_size = any(each.is_on and each.p > 0 and each.name in SIZE_PARAMS for each in earlier)
+        return (TransformSpec(name="SmallestMaxSize", p=1.0),) if has_size else ()
+
+    def _ask_strip(
+        self, param: str, step: TransformSpec, others: dict, before: tuple[TransformSpec, ...], values: tuple[float, ...], question: tuple
+    ) -> None:
         alone = TransformSpec(name=step.name, params=others, of=step.of)
-        experiment = self._experiment(Augment(preset="custom", transforms=(alone,)))
+        experiment = self._experiment(Augment(preset="custom", transforms=(*before, alone)))
         self._worker.call(
             "strip",
-            {"experiment": experiment, "subject": {"path": self._photo}, "step": 0, "param": param, "values": list(values)},
+            {"experiment": experiment, "subject": {"path": self._photo}, "step": len(before), "param": param, "values": list(values)},
             lambda result: None,
             lambda error: self._on_strip_failed(param, question, error.sentence),
             on_part=lambda part: self._on_step(param, question, part),

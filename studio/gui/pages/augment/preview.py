@@ -463,7 +463,7 @@ class PreviewPanel(Panel):
         step = self._draft.steps[self._draft.solo[0]] if self._draft.solo is not None else None
         self.solo_button.setVisible(step is not None)
         name = title_of(step.name) if step else ""
-        self.solo_button.setText(f"Only {name[:24]}{'…' if len(name) > 24 else ''}. Show all steps")
+        self.solo_button.setText(f"{name[:24]}{'…' if len(name) > 24 else ''} alone. Show all steps")
         if not self._is_active:
             return
         try:
