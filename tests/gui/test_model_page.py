@@ -406,6 +406,8 @@ def test_both_layouts_of_feature_maps_and_tokens_are_told_apart():
     assert [s.size_words for s in network_from(raw).stages] == ["96×56²", "96×56²", "197×768", ""]
     assert [s.feature_side for s in network_from(raw).stages] == [56, 56, None, None]
     assert [s.stride_words(224) for s in network_from(raw).stages] == ["/4", "/4", "", ""]
+    alexnet = [StageFacts("a", 1, (64, side, side)).stride_words(224) for side in (27, 13, 6, 16)]
+    assert alexnet == ["/8", "/16", "/32", "/14"], "convolutions without a margin lose a little at the rim"
 
 
 def test_with_alt_the_line_stops_between_blocks_by_mouse_and_by_keys(qtbot, page, probe):

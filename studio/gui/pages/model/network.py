@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -49,8 +50,16 @@ class StageFacts:
         return "×".join(str(n) for n in self.output_shape or ())
 
     def stride_words(self, input_size: int) -> str:
-        """ "/4": so many pixels of the image stand between two cells of the map; empty for what is no map."""
-        return f"/{input_size / self.feature_side:.3g}" if self.feature_side else ""
+        """ "/4": so many pixels of the image stand between two cells of the map; empty for what is no map.
+
+        Convolutions without a margin give a little less than the image holds (AlexNet: 27 cells of 8 px from 224): then it is the power
+        of two that is near.
+        """
+        if not self.feature_side:
+            return ""
+        stride = input_size / self.feature_side
+        near = 2.0 ** round(math.log2(stride))
+        return f"/{near if not stride.is_integer() and 0.8 < near / stride < 1.25 else stride:.3g}"
 
     @property
     def shape_words(self) -> str:

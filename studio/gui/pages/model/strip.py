@@ -133,8 +133,7 @@ class ArchitectureStrip(QWidget):
     def stage_words(self, index: int) -> str:
         """A stage in full: its state, size, and the shape and stride of what it gives."""
         stage = self._network.stages[index]
-        side = stage.feature_side
-        stride = f", stride {self._input_size / side:.3g}" if side else ""
+        stride = stage.stride_words(self._input_size).replace("/", ", stride ")
         macs = f", {stage.macs / 1e9:.2g} GFLOPs" if stage.macs else ""
         return f"{stage.title}, {self.state_word(index)}\n{parameters(stage.num_parameters)} parameters{macs}\nGives {stage.shape_words}{stride}"
 
