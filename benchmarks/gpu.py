@@ -186,9 +186,10 @@ def exact(data: Path, scratch: Path) -> None:
     _wait_for_checkpoint(calm, 1, undisturbed)  # by then the trial of formats is over, whose verdict both share
     command = [*studio, "--data", str(data), "--runs", str(killed), *settings]
     for number in range(KILLS + 1):
+        before = _num_saved(killed)
         process = subprocess.Popen(command, **pipes)
         if number < KILLS:
-            _wait_for_checkpoint(killed, number + 1, process)
+            _wait_for_checkpoint(killed, before + 1, process)
             folder = next(killed.iterdir())
             os.kill(json.loads((folder / "engine.json").read_text())["pid"], signal.SIGKILL)
             command = [*studio, "--resume", str(folder)]
@@ -354,12 +355,13 @@ def _timeline(folder) -> str:
 
 
 def _wait_for_checkpoint(runs: Path, count: int, process: subprocess.Popen) -> None:
-    """Until so many more checkpoints were told of, by all sessions, or the process has ended."""
-    while process.poll() is None:
-        told = sum(journal.read_text().count("CheckpointSaved") for journal in runs.glob("*/journal.jsonl"))
-        if told >= count:
-            return
+    """Until so many checkpoints were told of, by all sessions, or the process has ended."""
+    while process.poll() is None and _num_saved(runs) < count:
         time.sleep(0.1)
+
+
+def _num_saved(runs: Path) -> int:
+    return sum(journal.read_text().count('"CheckpointSaved"') for journal in runs.glob("*/journal.jsonl"))
 
 
 if __name__ == "__main__":

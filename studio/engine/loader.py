@@ -38,7 +38,11 @@ if TYPE_CHECKING:
 
     from studio.engine.mix import Mix
 
-AHEAD = 3  # batches requested before they are needed
+LEAST_AHEAD, MOST_AHEAD = (
+    3,
+    8,
+)  # batches requested before they are needed: the rows of one fall unevenly on the workers, those of several evenly
+SHARED_BYTES = 256_000_000  # that they may take together, where they are more than the least
 WAIT_TICK_S = 0.5  # how often somebody who waits for a worker may do something else
 
 
@@ -244,7 +248,7 @@ def choose_num_workers(asked: int, device_type: str) -> int:
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     if device_type == "cpu":
         return 0 if cores <= 4 else 2
-    return max(1, min(12, cores - 2))
+    return max(1, min(16, cores - 2))
 
 
 class WorkerDied(Exception):
@@ -252,11 +256,13 @@ class WorkerDied(Exception):
 
 
 class _Pool:
-    """Worker processes around one memory-mapped file of `AHEAD` + 1 batches."""
+    """Worker processes around one memory-mapped file of as many batches as are asked for ahead, and the one in use."""
 
     def __init__(self, source: Source, max_batch: int, num_workers: int, on_wait: Callable[[float], None]):
         self._on_wait = on_wait
-        self._shape = (AHEAD + 1, max_batch, source.input_size, source.input_size, 3)
+        batch = (max_batch, source.input_size, source.input_size, 3)
+        self._ahead = max(LEAST_AHEAD, min(MOST_AHEAD, SHARED_BYTES // int(np.prod(batch))))
+        self._shape = (self._ahead + 1, *batch)
         self._path, self._map = _make_shared(int(np.prod(self._shape)))
         self._slots = np.frombuffer(self._map, np.uint8).reshape(self._shape)
         self._num_owed = [0] * num_workers  # answers each worker still has to give
@@ -291,7 +297,7 @@ class _Pool:
         waiting: deque[tuple[int, Request, list[list[int]]]] = deque()
         slot = 0
         while True:
-            while len(waiting) < AHEAD and (request := next(requests, None)) is not None:
+            while len(waiting) < self._ahead and (request := next(requests, None)) is not None:
                 waiting.append((slot, request, self._ask(slot, request)))
                 slot = (slot + 1) % self._shape[0]
             if not waiting:
@@ -406,8 +412,8 @@ def _serve(pipe: connection.Connection, source: Source, cache_bytes: int, path: 
         shared = mmap.mmap(f.fileno(), 0)
     slots = np.frombuffer(shared, np.uint8).reshape(shape)
     reader = ImageReader(source, cache_bytes, num_workers)
-    pipe.send("ready")
     with contextlib.suppress(EOFError, OSError):
+        pipe.send("ready")
         while True:
             slot, request, rows = pipe.recv()
             try:
