@@ -86,7 +86,7 @@ class CacheForm(QWidget):
         column.setContentsMargins(0, 0, 0, 0)
         column.setSpacing(px(4))
         names = ("feature_cache", "cached_views", "cache_gigabytes")
-        self.rows = {name: narrow(FormRow(store, f"training.{name}", label_width=FORM_LABEL_PX)) for name in names}
+        self.rows = {name: narrow(FormRow(store, f"training.{name}", label_width=FORM_LABEL_PX, max_segments=3)) for name in names}
         for row in self.rows.values():
             column.addWidget(row)
         self.words = PlainLabel("", "caption", "text2", wrap=True)

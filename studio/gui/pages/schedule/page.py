@@ -202,7 +202,8 @@ class SchedulePage(Page):
             "checkpoint_seconds",
             "workers",
         ):
-            column.addWidget(narrow(FormRow(self.store, f"training.{name}", label_width=FORM_LABEL_PX)))
+            most = 2 if name == "not_finite" else 4  # its choices are sentences: side by side they are wider than the column
+            column.addWidget(narrow(FormRow(self.store, f"training.{name}", label_width=FORM_LABEL_PX, max_segments=most)))
         self.cache_form = CacheForm(self.store)
         column.addWidget(self.cache_form)
         column.addStretch(1)
