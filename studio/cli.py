@@ -19,6 +19,7 @@ COMMANDS = {
     "train": "train a classifier on a folder of images",
     "sweep": "train with several values of one or two settings, and compare",
     "edit": "change settings of a run while it goes on",
+    "tell": "pause, resume, save or stop a run that goes on",
     "find-rate": "try rising learning rates and suggest one",
     "init": "write an experiment file with all settings and their meaning",
     "evaluate": "score a trained run on labelled images",

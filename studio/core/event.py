@@ -220,6 +220,7 @@ class RunStopped(Event):
 
     step: int
     checkpoint: str = ""
+    is_pause: bool = False  # a pause for which the engine ended, so that its memory is free
 
 
 @dataclass(frozen=True, kw_only=True)

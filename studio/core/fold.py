@@ -77,6 +77,11 @@ class RunState:
         return next((e for e in reversed(self.epochs) if e.is_best), None)
 
     @property
+    def is_released(self) -> bool:
+        """Paused, with its engine ended: nothing of it is in memory, and Resume goes on exactly."""
+        return self.stopped is not None and self.stopped.is_pause
+
+    @property
     def shares_cores(self) -> bool:
         """Whether it computes on this computer's processor now: whatever a window does on the same cores, the run has to wait for."""
         return self.status is Status.RUNNING and self.description is not None and self.description.device == "cpu"
@@ -168,7 +173,10 @@ def _after(state: RunState, event: ev.Event) -> RunState:
             words = f"Finished: top-1 {event.top1:.1%} at epoch {event.best_epoch + 1}" + (", stopped early" if event.stopped_early else "")
             return _noted(replace(state, status=Status.FINISHED, finished=event, step=event.step, phase=""), event, "end", words)
         case ev.RunStopped():
-            return _noted(replace(state, status=Status.STOPPED, stopped=event, phase=""), event, "end", f"Stopped at step {event.step:,}")
+            words = f"Paused with its memory released, safe at step {event.step:,}" if event.is_pause else f"Stopped at step {event.step:,}"
+            return _noted(
+                replace(state, status=Status.STOPPED, stopped=event, phase=""), event, "pause" if event.is_pause else "end", words
+            )
         case ev.RunFailed():
             return _noted(replace(state, status=Status.FAILED, failed=event, phase=""), event, "failure", event.sentence, event.fix)
     return state

@@ -49,6 +49,7 @@ class RunSummary:
     num_trainable: int | None = None
     images_per_s: float = 0.0  # of a finished run over all its steps, of another one in its last report
     has_checkpoint: bool = False  # as its journal says
+    is_released: bool = False  # stopped as a pause
 
 
 _FIELDS = tuple(field.name for field in dataclasses.fields(RunSummary))
@@ -67,6 +68,7 @@ def summarise(experiment: Experiment, state: RunState) -> RunSummary:
         loss=best and best.validation_loss, best_epoch=best and best.epoch, losses=tuple(losses.tolist()),
         num_trainable=described and described.num_trainable,
         images_per_s=state.finished.images_per_s if state.finished else state.images_per_s, has_checkpoint=bool(state.checkpoints),
+        is_released=state.is_released,
     )  # fmt: skip
 
 

@@ -25,7 +25,7 @@ if os.name == "nt":
 else:
     import fcntl
 
-CommandKind = Literal["pause", "resume", "stop", "stop_after_epoch", "discard", "save", "edit"]
+CommandKind = Literal["pause", "resume", "stop", "stop_after_epoch", "discard", "release", "save", "edit"]
 
 
 @dataclass(frozen=True)
@@ -117,6 +117,10 @@ class RunFolder:
         finally:
             os.close(fd)
 
+    def read_journal(self) -> RunState:
+        """The whole journal folded, as it stands: also for the process that holds the lock."""
+        return fold(RunState(), JournalReader(self.journal_path).read())
+
     def read_state(self) -> RunState:
         """The whole journal folded, with the status corrected when the engine is gone without a word."""
         reader = JournalReader(self.journal_path)
@@ -145,7 +149,8 @@ class RunFolder:
             case Status.FINISHED if state.finished:
                 return Outcome(state.status, f"Finished, top-1 {state.finished.top1:.1%}")
             case Status.STOPPED if state.stopped:
-                return Outcome(state.status, f"Stopped at step {state.stopped.step:,}", resume, can_resume=self.has_checkpoint())
+                how = "Paused, its memory released," if state.is_released else "Stopped"
+                return Outcome(state.status, f"{how} at step {state.stopped.step:,}", resume, can_resume=self.has_checkpoint())
             case Status.FAILED if state.failed:
                 return Outcome(
                     state.status, state.failed.sentence, state.failed.fix, state.failed.trace or self.log_tail(), state.failed.can_resume

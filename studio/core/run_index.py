@@ -18,7 +18,7 @@ from studio.core.problem import BadInput
 from studio.core.run_digest import RunDigest, summary_from_json
 from studio.core.run_folder import RunFolder, find_runs
 
-SCHEMA = 1  # raise it with every change of what a digest holds
+SCHEMA = 2  # raise it with every change of what a digest holds
 PATIENCE_S = 1.0  # for another window that writes
 _TABLE = """CREATE TABLE runs (place BLOB, name BLOB, stamp TEXT, summary TEXT, packed BLOB, PRIMARY KEY (place, name)) WITHOUT ROWID"""
 

@@ -27,7 +27,7 @@ class Control:
         self.is_paused = False
         self.is_save_wanted = False
         self.stops_after_epoch = False
-        self.stop: Literal["", "stop", "discard"] = ""
+        self.stop: Literal["", "stop", "discard", "release"] = ""  # release: a pause for which the engine ends
         self.edits: list[dict[str, Any]] = []  # settings that are to change at the next step, not looked at yet
         if skip:
             with contextlib.suppress(OSError):
@@ -61,7 +61,7 @@ class Control:
                     self.is_save_wanted = True
                 case "stop_after_epoch":
                     self.stops_after_epoch = True
-                case "stop" | "discard":
+                case "stop" | "discard" | "release":
                     self.stop = command.kind
 
     def take_edits(self) -> list[dict[str, Any]]:
@@ -73,4 +73,4 @@ class Control:
         """Poll; raises StopAsked when the run is to end."""
         self.poll()
         if self.stop:
-            raise StopAsked(keep=self.stop == "stop")
+            raise StopAsked(keep=self.stop != "discard")

@@ -98,7 +98,7 @@ def train_epoch(s: Setup) -> None:
         if s.control.stop or s.control.is_paused or s.control.is_save_wanted:
             steps.report()  # so that the numbers of a checkpoint are complete
             if s.control.stop:
-                raise StopAsked(keep=s.control.stop == "stop")
+                raise StopAsked(keep=s.control.stop != "discard")
             save(s)
             last_saved = time.monotonic()
             if s.control.is_paused:

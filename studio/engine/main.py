@@ -9,6 +9,7 @@ import faulthandler
 import json
 import os
 import platform
+import signal
 import sys
 import time
 import traceback
@@ -24,19 +25,22 @@ from studio.engine.awake import kept_awake
 from studio.engine.calibration import counts, kept, num_cores, set_waiting
 from studio.engine.checkpoint import checkpoint_names, find_checkpoint
 from studio.engine.control import Control, StopAsked
-from studio.engine.failure import DataGone, NoReadableImages, describe
+from studio.engine.failure import DataGone, LossNotFinite, NoReadableImages, describe
 from studio.engine.no_compiler import keep_compiler_out
 from studio.engine.origin import package_versions
-from studio.engine.ranks import Ranks, SharedControl, Silence
+from studio.engine.ranks import LOCK_HELD, Ranks, SharedControl, Silence
 from studio.engine.reporter import Reporter
 
 if TYPE_CHECKING:
     from studio.engine.setup import Setup
     from studio.engine.standby import Prebuilt
 
-FINISHED, FAILED, BUSY, STOPPED = 0, 1, 2, 3  # exit codes
+FINISHED, FAILED, BUSY, STOPPED, AGAIN = 0, 1, 2, 3, 4  # exit codes
+KNOWN_TO_ALL = (BadInput, LossNotFinite)  # faults that all processes of a run meet together
+AGAIN_WORDS = "All are started again and go on from the last checkpoint."
 NICENESS = 5  # the window comes first
 BESIDE_GPU = 4  # threads of the processor's own work while a GPU trains
+_PR_SET_PDEATHSIG = 1  # of Linux's sys/prctl.h
 _M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3  # of glibc's malloc.h
 
 
@@ -92,11 +96,13 @@ def run(folder: RunFolder, *, resume: bool = False, prebuilt: Prebuilt | None = 
     """One engine session of a run, from the lock to the exit code."""
     faulthandler.enable()  # standard error is the run's log
     ranks = Ranks.from_environment()
+    resume |= ranks.num_restarts > 0
+    end_with_launcher()
     if not ranks.is_first:
-        return _session(folder, SharedControl(ranks, None), Silence(folder), resume, None, ranks)
+        return _exit_code(_session(folder, SharedControl(ranks, None), Silence(folder), resume, None, ranks))
     try:
-        lock = EngineLock(folder.lock_path)
-        if not lock.acquire():
+        lock = None if LOCK_HELD in os.environ else EngineLock(folder.lock_path)
+        if lock is not None and not lock.acquire():
             print(f"{folder.path} is already being trained by another process.", file=sys.stderr)  # noqa: T201
             return BUSY
         control = Control(folder.commands_path, skip=resume)
@@ -107,9 +113,22 @@ def run(folder: RunFolder, *, resume: bool = False, prebuilt: Prebuilt | None = 
         return FAILED
     try:
         with kept_awake():
-            return _session(folder, control, reporter, resume, prebuilt, ranks)
+            return _exit_code(_session(folder, control, reporter, resume, prebuilt, ranks))
     finally:
         reporter.close()
+
+
+def end_with_launcher() -> None:
+    """One of several processes must not train on without the one that holds the lock. On Linux the system sees to it; elsewhere
+    `SharedControl` looks."""
+    if LOCK_HELD in os.environ and sys.platform == "linux":
+        with contextlib.suppress(OSError, AttributeError):
+            ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+
+
+def _exit_code(code: int) -> int:
+    """What torchrun is told: that a process failed means to it to start all again, so only what may be tried again counts as failed."""
+    return code if LOCK_HELD not in os.environ or code == AGAIN else FINISHED
 
 
 def _session(
@@ -121,7 +140,16 @@ def _session(
     try:
         checkpoint = find_checkpoint(folder) if resume else None
         step = checkpoint.step if checkpoint else 0 if resume else None
-        reporter.tell(ev.RunStarted(wall_time=time.time(), pid=os.getpid(), session=reporter.num_sessions, resumed_step=step))
+        reporter.tell(
+            ev.RunStarted(
+                wall_time=time.time(),
+                pid=os.getppid() if LOCK_HELD in os.environ else os.getpid(),
+                session=reporter.num_sessions,
+                resumed_step=step,
+            )
+        )
+        if ranks.num_restarts:
+            reporter.warn("ranks-restarted", f"A process of the run ended; all {ranks.count} were started again, from step {step or 0:,}.")
         reporter.phase("loading torch")
         if ranks.is_first:
             reporter.with_room(lambda: write_atomically(folder.engine_path, json.dumps(_engine_facts(), indent=1).encode()))
@@ -162,18 +190,23 @@ def _session(
                 return FINISHED
             except StopAsked as wish:
                 path = save(setup) if wish.keep else ""
-                reporter.tell_last(ev.RunStopped(step=setup.progress.step, checkpoint=path))
+                is_pause = control.stop == "release"
+                reporter.tell_last(ev.RunStopped(step=setup.progress.step, checkpoint=path, is_pause=is_pause))
                 return STOPPED
             except (DataGone, NoReadableImages):
                 with contextlib.suppress(OSError):  # the run may lie on the drive that went away
                     save(setup)
                 raise
     except StopAsked:
-        reporter.tell_last(ev.RunStopped(step=reporter.step))
+        reporter.tell_last(ev.RunStopped(step=reporter.step, is_pause=control.stop == "release"))
         return STOPPED
     except BaseException as exc:  # the user must never have to look at a console: whatever it is, it becomes a sentence
         traceback.print_exc()
         failure = describe(exc, experiment)
+        if ranks.may_restart and not isinstance(exc, KNOWN_TO_ALL):
+            with contextlib.suppress(OSError, StopAsked):
+                reporter.warn("rank-failed", f"One of {ranks.count} processes failed: {failure.sentence}", AGAIN_WORDS)
+            return AGAIN
         trace = traceback.format_exc()[-20_000:] if failure.is_bug or not isinstance(exc, BadInput) else ""
         can_resume = not isinstance(exc, BadInput) and folder.has_checkpoint()
         reporter.tell_last(ev.RunFailed(step=reporter.step, sentence=failure.sentence, fix=failure.fix, trace=trace, can_resume=can_resume))

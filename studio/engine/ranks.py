@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from studio.engine.loader import Request
 
 T = TypeVar("T")
+LOCK_HELD = "STUDIO_LOCK_HELD"  # set for processes whose launcher holds the lock of the run
 PATIENCE = timedelta(days=2)  # a paused run or one that waits for a disk keeps the others waiting
 
 
@@ -37,6 +38,16 @@ class Ranks:
         """As torchrun says; one process where it was not used."""
         number = {name: int(os.environ.get(name, default)) for name, default in (("RANK", 0), ("WORLD_SIZE", 1), ("LOCAL_RANK", 0))}
         return cls(number["RANK"], number["WORLD_SIZE"], number["LOCAL_RANK"])
+
+    @property
+    def num_restarts(self) -> int:
+        """How often all processes of this session were started again."""
+        return int(os.environ.get("TORCHELASTIC_RESTART_COUNT", 0))
+
+    @property
+    def may_restart(self) -> bool:
+        """Whether a process that fails is started again, with all others. Two numbers of torchrun."""
+        return not self.is_alone and self.num_restarts < int(os.environ.get("TORCHELASTIC_MAX_RESTARTS", 0))
 
     @property
     def is_first(self) -> bool:
@@ -120,6 +131,7 @@ class SharedControl(Control):
 
     def __init__(self, ranks: Ranks, own: Control | None):
         self._ranks, self.own = ranks, own
+        self._parent = os.getppid()
         self.is_paused = self.is_save_wanted = self.stops_after_epoch = False
         self.stop = ""
         self.edits: list[dict[str, Any]] = []
@@ -129,6 +141,8 @@ class SharedControl(Control):
 
     def poll(self) -> None:
         def look() -> tuple:
+            if LOCK_HELD in os.environ and os.getppid() != self._parent:
+                os._exit(1)  # the launcher and with it the lock are gone: the run may be somebody else's by now
             own = self.own
             own.is_save_wanted |= self.is_save_wanted
             own.poll()

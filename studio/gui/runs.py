@@ -335,8 +335,11 @@ class RunsController(QObject):
         self._command(entry, "pause")
 
     def resume(self, entry: RunEntry) -> None:
-        """Go on after a pause."""
-        self._command(entry, "resume")
+        """Go on after a pause, whether its memory was kept or released."""
+        if entry.is_active:
+            self._command(entry, "resume")
+        else:
+            self.continue_run(entry)
 
     def save_now(self, entry: RunEntry) -> None:
         """Save a checkpoint after the step that runs."""
@@ -344,7 +347,7 @@ class RunsController(QObject):
             self.state_changed.emit(entry)
 
     def stop(self, entry: RunEntry, kind: CommandKind = "stop") -> None:
-        """kind: stop (saves a checkpoint first), stop_after_epoch, discard."""
+        """kind: stop (saves a checkpoint first), release (as stop, but meant as a pause: what waits does not start), stop_after_epoch, discard."""
         if entry.is_active and not entry.is_alive and not entry.is_launching:
             return
         self._command(entry, kind)
@@ -559,7 +562,8 @@ class RunsController(QObject):
         code = self._engines.exit_code(entry.folder)
         entry.exit_code = code if code is not None else entry.exit_code
         self.ended.emit(entry)
-        self.start_queue()
+        if not entry.state.is_released:  # the memory was wanted for something else
+            self.start_queue()
 
     def _find_active(self) -> None:
         active = next((e for e in reversed(self.entries) if e.is_active), None)

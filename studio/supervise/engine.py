@@ -23,6 +23,7 @@ from studio.core.run_folder import RunFolder
 _ROOT = Path(__file__).resolve().parents[2]  # the folder that holds the package, so that a start from any folder works
 _KILL = getattr(signal, "SIGKILL", signal.SIGTERM)  # Windows knows one way only
 GRACE_S = 5.0  # between asking and ending by force
+MAX_RESTARTS = 3  # of all processes of a run that several train, when one of them has failed
 
 
 class EngineProcess:
@@ -147,11 +148,19 @@ def launcher_of(folder: RunFolder) -> list[str]:
         return []
     if training.processes * training.machines == 1:
         return []
-    where = ["--standalone"]
     if training.machines > 1:
         name = folder.path.name
         where = ["--nnodes", str(training.machines), "--rdzv-backend", "c10d", "--rdzv-endpoint", training.rendezvous, "--rdzv-id", name]
-    return ["-m", "torch.distributed.run", *where, "--nproc-per-node", str(training.processes)]
+        return ["-m", "torch.distributed.run", *where, "--nproc-per-node", str(training.processes)]
+    return [
+        "-m",
+        "studio.engine.together",
+        "--standalone",
+        "--max-restarts",
+        str(MAX_RESTARTS),
+        "--nproc-per-node",
+        str(training.processes),
+    ]
 
 
 def command_elsewhere(folder: RunFolder, resume: bool = False) -> str:

@@ -81,13 +81,13 @@ loop.save_every_s = lambda s: 1.0  # on a slow disk its share of the time would 
     assert [e.validation_loss for e in killed.read_state().epochs] == [e.validation_loss for e in undisturbed.read_state().epochs]
 
 
-def test_a_run_stopped_in_mid_epoch_resumes_with_loader_processes_to_the_same_bits(tmp_path):
+def test_a_run_paused_with_its_memory_released_resumes_with_loader_processes_to_the_same_bits(tmp_path):
     whole = small_run(tmp_path / "a", augment__preset="light")
     assert train_here(whole) == 0
     stopped = small_run(tmp_path / "b", augment__preset="light")
-    process = run_patched(stopped, _stop_at_step(8))
-    assert process.wait(60) == 3
-    assert stopped.read_state().stopped.step == 8
+    process = run_patched(stopped, _at_step(8, "release"))
+    assert process.wait(60) == 3  # the process has ended: no memory of it is left
+    assert stopped.read_state().is_released and stopped.read_state().stopped.step == 8
     text = stopped.experiment_path.read_text()
     assert "workers = 0" in text
     stopped.experiment_path.write_text(text.replace("workers = 0", "workers = 2"))
@@ -95,13 +95,13 @@ def test_a_run_stopped_in_mid_epoch_resumes_with_loader_processes_to_the_same_bi
     assert metrics(stopped)["state_sha256"] == metrics(whole)["state_sha256"]
 
 
-def _stop_at_step(step: int) -> str:
+def _at_step(step: int, command: str) -> str:
     return f"""
 import studio.engine.loop as loop
 real = loop.train_step
 def stopping(s, batch):
     if s.progress.step == {step} - 1:
-        s.folder.command("stop")
+        s.folder.command({command!r})
     return real(s, batch)
 loop.train_step = stopping
 """
@@ -154,7 +154,7 @@ loop.evaluate = evaluate
 
 def test_discard_ends_the_run_without_a_checkpoint(tmp_path):
     folder = small_run(tmp_path, schedule__epochs=10_000, training__batch_size=2)
-    process = run_patched(folder, _stop_at_step(3).replace('"stop"', '"discard"'))
+    process = run_patched(folder, _at_step(3, "discard"))
     assert process.wait(60) == 3
     assert folder.read_state().stopped.checkpoint == ""
     assert not folder.has_checkpoint()

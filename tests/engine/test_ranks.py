@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import psutil
 import pytest
 import torch
 from engine_runs import NUM_VALIDATION, metrics, of_kind, small_run, train_here, wait_until
@@ -42,6 +43,23 @@ def test_two_processes_give_the_weights_and_figures_of_one_and_resume(tmp_path):
     for a, b in zip(of_kind(alone, ev.EpochFinished), of_kind(together, ev.EpochFinished), strict=True):
         assert (a.validation_top1, a.train_top1, a.class_recalls) == (b.validation_top1, b.train_top1, b.class_recalls)
         assert b.validation_loss == pytest.approx(a.validation_loss, rel=1e-4) and b.train_loss == pytest.approx(a.train_loss, rel=1e-4)
+    assert metrics(together)["best_epoch"] == metrics(alone)["best_epoch"]
+
+
+def test_when_one_of_two_processes_is_killed_both_start_again_by_themselves_and_the_weights_are_those_of_an_undisturbed_run(tmp_path):
+    settings = STILL | {"schedule__epochs": 8, "training__checkpoint_seconds": 1}
+    alone, together = small_run(tmp_path / "a", **settings), small_run(tmp_path / "b", **settings, training__processes=2)
+    assert train_here(alone) == 0
+    process = start_engine(together)
+    wait_until(lambda: of_kind(together, ev.CheckpointSaved) or process.poll() is not None, 120)
+    (second,) = (child for child in psutil.Process(process.pid).children() if child.environ().get("RANK") == "1")
+    second.kill()
+    assert process.wait(180) == 0, together.log_path.read_text()[-3000:]
+    assert not of_kind(together, ev.RunFailed) and len(of_kind(together, ev.RunStarted)) == 2
+    (warning,) = (w for w in of_kind(together, ev.WarningRaised) if w.code == "ranks-restarted")
+    assert "started again" in warning.sentence and of_kind(together, ev.RunStarted)[1].resumed_step > 0
+    for name, tensor in weights(alone).items():
+        torch.testing.assert_close(weights(together)[name], tensor, rtol=1e-4, atol=1e-6)
     assert metrics(together)["best_epoch"] == metrics(alone)["best_epoch"]
 
 

@@ -11,7 +11,7 @@ import pytest
 from builders import build_dataset, build_run
 from hypothesis import given
 from hypothesis import strategies as st
-from PySide6.QtCore import Qt
+from PySide6.QtCore import QPointF, Qt
 from PySide6.QtGui import QAction
 from PySide6.QtWidgets import QPushButton
 
@@ -80,6 +80,16 @@ def test_every_point_lies_within_its_column(seed, num_points, width):
     for at, high, low in zip(np.floor(x).astype(int), tops, bottoms, strict=True):
         if 0 <= at < width and np.isfinite(high):
             assert top[at] <= high - 0.99 and bottom[at] >= low + 0.99
+
+
+def test_the_legend_of_ten_runs_stands_whole_in_a_low_plot(plot, qtbot):
+    plot.resize(360, 170)
+    for number in range(10):
+        plot.set_curve(f"r{number}", np.arange(4.0), np.full(4, float(number)), CurveStyle(f"run {number + 1}", f"series.{number}"))
+    box = plot.widget.mapFromScene(plot.view.sceneBoundingRect()).boundingRect()
+    qtbot.waitUntil(lambda: plot.legend.geometry().height() <= box.height() and plot.legend.geometry().top() >= box.top())
+    hit = {plot.legend._key_at(QPointF(x, y)) for x in range(2, plot.legend.width(), 4) for y in range(5, plot.legend.height() - 4, 4)}
+    assert hit - {None} == {f"r{number}" for number in range(10)}
 
 
 def test_a_gap_stays_empty():

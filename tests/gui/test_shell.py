@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 from PySide6.QtCore import QMimeData, QPointF, Qt, QUrl
 from PySide6.QtGui import QDropEvent
@@ -260,8 +262,6 @@ def test_a_failed_run_offers_resume_and_its_log(window, context, qtbot, tmp_path
     run = build_run(tmp_path / "runs", dataset, status=Status.RUNNING)
     state = run.read_state()
     assert state.status is Status.CRASHED  # nobody holds its lock
-    from dataclasses import replace
-
     context.runs.take((RunUpdate(run, replace(state, status=Status.RUNNING), run.experiment(), True),))
     assert window.run_bar.isVisible()
     context.runs.take((RunUpdate(run, state, None, False),))
@@ -273,8 +273,6 @@ def test_a_failed_run_offers_resume_and_its_log(window, context, qtbot, tmp_path
 
 
 def test_pause_and_stop_reach_the_run_as_commands(window, context, tmp_path):
-    from dataclasses import replace
-
     from studio.core.run_folder import read_commands
 
     dataset = with_data(context, tmp_path)
@@ -286,6 +284,28 @@ def test_pause_and_stop_reach_the_run_as_commands(window, context, tmp_path):
     window.run_bar._pause.click()
     window.run_bar._stop.click()
     assert [c.kind for c in read_commands(run.commands_path, 0)[0]] == ["pause", "resume", "stop"]
+
+
+def test_a_pause_can_release_the_memory_and_resume_starts_the_engine_again_while_what_waits_goes_on_waiting(
+    window, context, tmp_path, qtbot
+):
+    from studio.core.event import RunStopped
+    from studio.core.fold import fold
+    from studio.core.run_folder import read_commands
+
+    dataset = with_data(context, tmp_path)
+    run = build_run(tmp_path / "runs", dataset, status=Status.RUNNING)
+    waiting = build_run(tmp_path / "runs", dataset, status=Status.QUEUED, nickname="keen-finch")
+    state = replace(run.read_state(), status=Status.RUNNING)
+    context.runs.take((RunUpdate(run, state, run.experiment(), True), RunUpdate(waiting, waiting.read_state(), waiting.experiment())))
+    context.runs._change_queue(lambda _: [waiting.name])
+    next(a for a in window.run_bar._pause_more.menu().actions() if "release" in a.text()).trigger()
+    assert [c.kind for c in read_commands(run.commands_path, 0)[0]] == ["release"]
+    context.runs.take((RunUpdate(run, fold(state, [RunStopped(step=3, checkpoint="c", is_pause=True)]), None, False),))
+    assert "paused" in window.run_bar._title.text() and "memory released" in window.run_bar._subtitle.text()
+    assert context.engines.started == []
+    window.run_bar._resume.click()
+    qtbot.waitUntil(lambda: context.engines.started == [(run, True)])
 
 
 def test_a_class_or_project_name_with_markup_is_shown_as_it_stands(window, context):

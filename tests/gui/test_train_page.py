@@ -270,6 +270,21 @@ def test_a_paused_run_goes_on_from_its_banner(qtbot, open_page, dataset):
     assert json.loads(folder.commands_path.read_text().splitlines()[-1])["command"] == "resume"
 
 
+def test_a_run_that_waits_for_the_disk_says_what_to_do_and_offers_nothing_that_cannot_help(qtbot, open_page, dataset):
+    folder = build_run(runs_dir(), dataset, Status.PAUSED)
+    with held_alive(folder):
+        page = open_page(folder)
+        events = [
+            ev.WarningRaised(code="disk-full", sentence="The disk is full; the run waits.", fix="Free some space."),
+            ev.PauseChanged(is_paused=True, step=3, reason="disk full"),
+        ]
+        page.runs.take((RunUpdate(folder, fold(page.entry.state, events), None, True),))
+        page._redraw()
+        banner = page.banner.banner
+        assert banner.title_label.text() == "The disk is full; the run waits." and banner.isVisible()
+        qtbot.waitUntil(lambda: not [b for b in banner.findChildren(QAbstractButton) if b.isVisible() and b.text() == "Go on"])
+
+
 def test_a_finished_run_has_no_banner(open_page, dataset):
     page = open_page(build_run(runs_dir(), dataset, Status.FINISHED))
     assert page.banner.isHidden() and page.stack.currentWidget() is page.full

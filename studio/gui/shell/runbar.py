@@ -81,6 +81,13 @@ class RunBar(QFrame):
             self._context.runs.pause(entry)
             self._title.setText(f"Pausing {entry.name}")
 
+    def release(self) -> None:
+        """Pause for long: the run is saved and its engine ends, so that the memory of computer and device is free."""
+        if self._entry is not None and self._entry.is_active:
+            self._stop_with("release")
+            self._title.setText(f"Pausing {self._entry.name}")
+            self._subtitle.setText("saves a checkpoint, then frees the memory")
+
     def stop(self) -> None:
         """Ask the run to stop; where it was asked before and did not answer, end it."""
         entry = self._entry
@@ -155,9 +162,12 @@ class RunBar(QFrame):
 
     def _make_actions(self) -> None:
         self._pause = button("Pause", "pause-fill", name="run.pause", tone="text", on_click=self.toggle_pause)
-        set_plain_tooltip(
-            self._pause, "Pause, with everything kept in memory, or go on (Ctrl .). To free the memory, stop: Resume goes on exactly."
-        )
+        set_plain_tooltip(self._pause, "Pause, with everything kept in memory, or go on (Ctrl .)")
+        self._pause_more = icon_button("caret-down", "Pause with or without its memory", name="run.pause.more")
+        pauses = QMenu(self)
+        self._pause_kept = pauses.addAction(icon("pause-fill"), "Pause and keep the memory", self.toggle_pause)
+        pauses.addAction(icon("download-simple"), "Pause and release the memory", self.release)
+        self._pause_more.setMenu(pauses)
         self._stop = button("Stop", "stop-fill", kind="danger", name="run.stop", on_click=self.stop)
         set_plain_tooltip(self._stop, _STOP_TIP)
         self._stop_more = icon_button("caret-down", "Save now, or other ways to stop", name="run.stop.more")
@@ -172,7 +182,7 @@ class RunBar(QFrame):
         self._details = button("Details", name="run.details", on_click=lambda: self.details_requested.emit(self._entry))
         self._results = button("See results", "trophy", name="run.results", on_click=lambda: self.results_requested.emit(self._entry))
         self._close = icon_button("x", "Close the run bar", name="run.close", on_click=self.dismiss)
-        for part in (self._pause, self._stop, self._stop_more, self._resume, self._details, self._results, self._close):
+        for part in (self._pause, self._pause_more, self._stop, self._stop_more, self._resume, self._details, self._results, self._close):
             self._actions.addWidget(part)
 
     def _save_now(self) -> None:
@@ -215,7 +225,8 @@ class RunBar(QFrame):
         is_going = entry.is_active and entry.status is not Status.PAUSED
         is_still = self._context.runs.shares_cores  # a run on the same cores waits for every turn of a spinner
         self._marks.setCurrentWidget(self._spinner if is_going and not is_still else self._mark)
-        self._mark.set_icon(*(_GOING_ICON if is_going else _END_ICON.get(entry.status, ("info", "text2"))))
+        ended_as = Status.PAUSED if entry.state.is_released else entry.status
+        self._mark.set_icon(*(_GOING_ICON if is_going else _END_ICON.get(ended_as, ("info", "text2"))))
         self._title.setText(_title(entry))
         self._subtitle.setText(_subtitle(entry))
         self._refresh_progress(entry)
@@ -224,6 +235,7 @@ class RunBar(QFrame):
         can_resume = outcome is not None and outcome.can_resume
         is_bad = entry.status in (Status.FAILED, Status.CRASHED)
         self._pause.setVisible(entry.is_active)
+        self._pause_more.setVisible(entry.is_active)
         self._stop.setVisible(entry.is_active)
         self._stop_more.setVisible(entry.is_active)
         self._resume.setVisible(can_resume)
@@ -231,6 +243,7 @@ class RunBar(QFrame):
         self._results.setVisible(not entry.is_active and not is_bad and bool(entry.state.epochs))
         self._close.setVisible(not entry.is_active)
         is_paused = entry.status is Status.PAUSED
+        self._pause_kept.setVisible(not is_paused)
         self._pause.setText("Resume" if is_paused else "Pause")
         put_icon(self._pause, "play-fill" if is_paused else "pause-fill", "text")
         self._pause.setAccessibleName(f"{'Resume' if is_paused else 'Pause'} {entry.name}")
@@ -331,7 +344,7 @@ def _title(entry: RunEntry) -> str:
         case Status.FINISHED:
             return f"{entry.name.capitalize()} finished"
         case Status.STOPPED:
-            return f"{entry.name.capitalize()} stopped"
+            return f"{entry.name.capitalize()} {'paused' if entry.state.is_released else 'stopped'}"
         case Status.FAILED | Status.CRASHED:
             return f"{entry.name.capitalize()} stopped unexpectedly"
     return entry.name.capitalize()
@@ -345,6 +358,8 @@ def _subtitle(entry: RunEntry) -> str:
             return state.phase_detail or state.phase or "waking the trainer"
         case Status.PAUSED:
             return f"safe at step {wording.count(state.step)}"
+        case Status.STOPPED if state.is_released:
+            return f"memory released, safe at step {wording.count(state.stopped.step)}"
         case Status.FAILED | Status.CRASHED:
             outcome = entry.outcome
             at = state.checkpoints[-1].step if state.checkpoints else None

@@ -232,6 +232,7 @@ class TrainButton(QWidget):
         self._set_enabled(runs.reason_not_to_train())
         self.main.setText("Train next" if runs.active else "Train")
         put_icon(self.main, "queue" if runs.active else "play-fill", "onAccent")
+        self.main.setMinimumWidth(self.main.sizeHint().width())
 
     def _set_enabled(self, reason: str) -> None:
         for part in (self.main, self.more):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from PySide6.QtCore import QRectF, Qt
+from PySide6.QtCore import QPointF, QRect, QRectF, Qt
 from PySide6.QtGui import QMouseEvent, QPainter, QPaintEvent
 from PySide6.QtWidgets import QWidget
 
@@ -20,6 +20,7 @@ class CurveLegend(QWidget):
     def __init__(self, plot: CurvePlot, corner: str):
         super().__init__(plot)
         self._plot, self._corner = plot, corner
+        self._rows, self._column_px = 1, px(40)
         self.setCursor(Qt.CursorShape.PointingHandCursor)
 
     def refresh(self) -> None:
@@ -27,7 +28,11 @@ class CurveLegend(QWidget):
         metrics = self.fontMetrics()
         self.setFont(font("caption"))
         width = max((metrics.horizontalAdvance(self._plot.style_of(k).label) for k in keys), default=0)
-        self.setFixedSize(width + px(40), len(keys) * px(16) + px(6))
+        self._rows = max(1, min(len(keys), int((self._plot_box().height() - px(14)) // px(16))))  # what does not fit below goes beside
+        self._column_px = width + px(40)
+        num_columns = -(-len(keys) // self._rows)
+        self._rows = -(-len(keys) // num_columns) if keys else 1
+        self.setFixedSize(num_columns * self._column_px, self._rows * px(16) + px(6))
         self.setVisible(len(keys) > 1)
         self.place()
         self.update()
@@ -36,23 +41,27 @@ class CurveLegend(QWidget):
         self._corner = corner
         self.place()
 
+    def _plot_box(self) -> QRect:
+        return self._plot.widget.mapFromScene(self._plot.view.sceneBoundingRect()).boundingRect()
+
     def place(self) -> None:
-        box = self._plot.widget.mapFromScene(self._plot.view.sceneBoundingRect()).boundingRect()
+        box = self._plot_box()
         x = box.left() + 6 if "left" in self._corner else box.right() - self.width() - 4
         y = box.top() + 4 if "top" in self._corner else box.bottom() - self.height() - 4
         self.move(max(0, x), max(0, y))
 
-    def _key_at(self, y: float) -> str | None:
-        keys, row = self._plot.legend_keys(), int((y - px(3)) / px(16))
-        return keys[row] if 0 <= row < len(keys) else None
+    def _key_at(self, at: QPointF) -> str | None:
+        keys, row, column = self._plot.legend_keys(), int((at.y() - px(3)) / px(16)), int(at.x() // self._column_px)
+        index = column * self._rows + row
+        return keys[index] if 0 <= row < self._rows and index < len(keys) else None
 
     def mousePressEvent(self, event: QMouseEvent) -> None:
-        key = self._key_at(event.position().y())
+        key = self._key_at(event.position())
         if key:
             self._plot.set_curve_hidden(key, not self._plot.is_curve_hidden(key))
 
     def mouseDoubleClickEvent(self, event: QMouseEvent) -> None:
-        key = self._key_at(event.position().y())
+        key = self._key_at(event.position())
         if key:
             self._plot.set_curve_hidden(key, False)
             self._plot.show_alone(key)
@@ -64,18 +73,19 @@ class CurveLegend(QWidget):
         painter.setBrush(colour("plot", 0.86))
         painter.drawRoundedRect(self.rect(), 4, 4)
         painter.setFont(font("caption"))
-        for row, key in enumerate(self._plot.legend_keys()):
+        for index, key in enumerate(self._plot.legend_keys()):
             style, hidden = self._plot.style_of(key), self._plot.is_curve_hidden(key)
-            middle = px(3) + row * px(16) + px(8)
+            column, row = divmod(index, self._rows)
+            left, middle = column * self._column_px, px(3) + row * px(16) + px(8)
             painter.setOpacity(0.4 if hidden else 1.0)
             painter.setPen(style.pen())
-            painter.drawLine(px(6), middle, px(24), middle)
+            painter.drawLine(left + px(6), middle, left + px(24), middle)
             if style.kind == "marks":
                 painter.setPen(Qt.PenStyle.NoPen)
                 painter.setBrush(colour(style.token))
-                painter.drawEllipse(QRectF(px(15) - 3.5, middle - 3.5, 7, 7))
+                painter.drawEllipse(QRectF(left + px(15) - 3.5, middle - 3.5, 7, 7))
             painter.setPen(colour("text2"))
-            painter.drawText(px(30), middle - px(8), self.width(), px(16), int(Qt.AlignmentFlag.AlignVCenter), style.label)
+            painter.drawText(left + px(30), middle - px(8), self._column_px, px(16), int(Qt.AlignmentFlag.AlignVCenter), style.label)
         painter.end()
 
 

@@ -134,7 +134,7 @@ class CurvePlot(QWidget):
         self._cross.hide()
         self.plot.addItem(self._cross, ignoreBounds=True)
         self.legend = CurveLegend(self, corner)
-        self.view.sigResized.connect(lambda *_: self.legend.place())
+        self.view.sigResized.connect(lambda *_: self.legend.refresh())
         self._bubble = ValueBubble(self)
         self.widget.viewport().installEventFilter(self)
         self.widget.viewport().setFocusPolicy(Qt.FocusPolicy.NoFocus)

@@ -541,8 +541,32 @@ class ResultsPage(Page):
                 page._choose_cell(divmod(int(wrong.argmax()), len(wrong)))
 
         return {
-            "classes": lambda page: page.confusion.set_view("classes"), "details": lambda page: page.side.set_view("details"), "mistakes": mistakes, "cell": cell,
+            "eight": _show_eight, "classes": lambda page: page.confusion.set_view("classes"), "details": lambda page: page.side.set_view("details"), "mistakes": mistakes, "cell": cell,
         }  # fmt: skip
+
+
+def _show_eight(page) -> None:
+    """Eight runs over one another."""
+    from dataclasses import replace
+
+    from studio.core.run_folder import find_runs
+    from studio.gui.monitor import RunUpdate
+    from studio.gui.recorded import demo_recordings, record_run
+
+    first = page.runs.entries[0]
+    home, dataset = first.folder.path.parent.with_name("eight"), page.runs.dataset_of(first)
+    if not home.exists():
+        for number in range(8 - len(page.runs.entries)):
+            old = demo_recordings(dataset, first.experiment.name)[2]
+            experiment = old.experiment.changed({"schedule.peak_lr": 2e-4 * 2**number, "training.seed": number})
+            recording = replace(old, experiment=experiment, seed=40 + number, skill=0.89 + 0.012 * number, nickname=f"sweep-{number}")
+            record_run(home, replace(recording, started=old.started.replace(hour=12 + number)), dataset)
+    numbers = range(page.runs.entries[-1].number + 1, 100)
+    folders = zip(find_runs(home), numbers, strict=False)
+    page.runs.take(tuple(RunUpdate(folder, folder.read_state(), folder.experiment(), False, n) for folder, n in folders))
+    page._update_rows()
+    page.model.checked = {row.entry.folder.name for row in page.model.rows[:8]}
+    page._refresh()
 
 
 def _why_no_scores(row: RunRow) -> str:

@@ -356,7 +356,8 @@ class _RowDelegate(QStyledItemDelegate):
         painter.setPen(colour("text"))
         metrics = QFontMetrics(painter.font())
         left = rect.left() + px(6)
-        word, token = ("best", "good") if is_best else _STATUS_TAG.get(row.entry.status, ("", ""))
+        status = Status.PAUSED if row.summary.is_released else row.entry.status
+        word, token = ("best", "good") if is_best else _STATUS_TAG.get(status, ("", ""))
         caption = QFontMetrics(font("caption"))
         tag_width = caption.horizontalAdvance(word) + px(12) if word else 0
         name = metrics.elidedText(row.name, Qt.TextElideMode.ElideRight, rect.width() - px(14) - tag_width)

@@ -9,15 +9,18 @@ from PySide6.QtCore import QEvent, Qt, QTimer
 from PySide6.QtGui import QMouseEvent, QResizeEvent
 from PySide6.QtWidgets import QHBoxLayout, QPushButton, QSizePolicy, QStackedWidget, QVBoxLayout, QWidget
 
+from studio.core.fold import RunState
 from studio.core.outcome import Status
 from studio.core.path_text import shown
 from studio.core.words import counted
 from studio.gui.icon import icon
+from studio.gui.monitor import RunUpdate
 from studio.gui.page import Page
 from studio.gui.pages.train.batch import BatchPanel
 from studio.gui.pages.train.charts import MAX_GHOSTS, MODES, Shown, TrainCharts
 from studio.gui.pages.train.epochs import EpochTable
 from studio.gui.pages.train.events import EventsPanel
+from studio.gui.pages.train.faults import FAULT_STATES
 from studio.gui.pages.train.figures import FiguresRow, run_figures
 from studio.gui.pages.train.flow import FlowView
 from studio.gui.pages.train.pace import Pace
@@ -397,7 +400,20 @@ class TrainPage(Page):
             "flow": lambda page: (page.fourth.set_value("flow"), page._on_fourth_value_changed("flow")),
             "time": lambda page: (page.mode.set_value("time"), page.charts.set_mode("time")),
             "cross": lambda page: page.charts.set_cross(page.charts.position_of(page.entry.state.step // 2)),
-        }
+            "queue": _show_queue,
+        } | FAULT_STATES
+
+
+def _show_queue(page) -> None:
+    """Four runs that wait behind one another."""
+    from studio.core.run_folder import create_run
+
+    runs, draft = page.runs, page.store.experiment
+    drafts = [draft.changed({"schedule.peak_lr": rate}) for rate in (3e-4, 1e-3, 3e-3, 1e-2)]
+    folders = [create_run(runs.latest.folder.path.parent.with_name("queue"), each) for each in drafts]
+    numbers = range(runs.entries[-1].number + 1, 100)
+    runs.take(tuple(RunUpdate(folder, RunState(), each, False, n) for folder, each, n in zip(folders, drafts, numbers, strict=False)))
+    runs._change_queue(lambda _names: [folder.name for folder in folders])
 
 
 def describe_run(entry: RunEntry) -> str:

@@ -123,6 +123,9 @@ class StartingView(QWidget):
                 time_label.setText(words)
 
 
+WAITS_FOR = ("disk-full", "images-gone")  # warnings after which a run pauses until that is mended
+
+
 class RunBanner(QWidget):
     """Says that a run is paused or how it ended; with Details the end of its log unfolds."""
 
@@ -161,7 +164,8 @@ class RunBanner(QWidget):
                  on_results: Callable[[], object]) -> None:  # fmt: skip
         """Nothing while a run goes on or after it finished well, unless what was frozen has moved."""
         moved = next((w for w in reversed(state.warnings) if w.code == "frozen-changed"), None)
-        key = (state.status, outcome, state.failed, moved)
+        last = next((n for n in reversed(state.notices) if n.kind == "pause"), None) if state.status is Status.PAUSED else None
+        key = (state.status, outcome, state.failed, moved, last)
         if key == self._key:
             return
         self._key = key
@@ -171,10 +175,12 @@ class RunBanner(QWidget):
         self.log.setPlainText(outcome.log_tail if outcome else "")
         match state.status:
             case Status.PAUSED:
-                last = next((n for n in reversed(state.notices) if n.kind == "pause"), None)
-                self.banner.show_message(
-                    "info", last.sentence if last else f"Paused, safe at step {count(state.step)}", "", (("Go on", on_go_on),)
-                )
+                why = next((w for w in reversed(state.warnings) if w.code in WAITS_FOR), None) if last and ":" in last.sentence else None
+                if why is not None:  # it goes on by itself; the user has to do something else
+                    self.banner.show_message("warning", shown(why.sentence), shown(why.fix))
+                else:
+                    words = last.sentence if last else f"Paused, safe at step {count(state.step)}"
+                    self.banner.show_message("info", words, "", (("Go on", on_go_on),))
             case Status.FAILED | Status.CRASHED if outcome:
                 self.banner.show_message("error", shown(outcome.sentence), shown(outcome.fix), (*resume, *details))
                 self.set_details_open(bool(outcome.log_tail))  # nobody should have to ask what happened

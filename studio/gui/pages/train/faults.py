@@ -1,0 +1,77 @@
+"""Pictures of what a run says when something goes wrong: one state per fault, the sentences as the engine writes them (docs/faults.md)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+
+from studio.core import event as ev
+from studio.core.fold import fold
+from studio.core.outcome import Status
+from studio.gui.monitor import RunUpdate
+
+_TRACE = "Traceback (most recent call last):\n  File \"studio/engine/main.py\", line 139, in _session\n    train(setup)\n"  # fmt: skip
+
+
+def _warned(code: str, sentence: str, fix: str = "", *more: ev.Event) -> tuple[ev.Event, ...]:
+    return (ev.WarningRaised(code=code, sentence=sentence, fix=fix), *more)
+
+
+def _failed(sentence: str, fix: str, trace: str = _TRACE) -> tuple[ev.Event, ...]:
+    return (ev.RunFailed(step=40, sentence=sentence, fix=fix, trace=trace, can_resume=True),)
+
+
+def _paused(reason: str) -> ev.Event:
+    return ev.PauseChanged(is_paused=True, step=40, reason=reason)
+
+
+FAULTS: dict[str, tuple[ev.Event, ...]] = {
+    "memory_halved": _warned(
+        "out-of-memory", "64 images at once do not fit into memory; from here on 32 go through the network at once. A step still sees 64.",
+        "Close other programs, freeze more of the network, or choose a smaller batch."),
+    "memory": _failed("Batch size 64 does not fit into memory (2.4 GB more were needed).", "Try 32.", f"{_TRACE}torch.OutOfMemoryError: CUDA out of memory.\n"),
+    "loss": _failed("The loss stopped being a number at step 41; that step was not applied.", "Lower the peak learning rate, for example to 0.0002, or clip gradients at 1."),
+    "loss_lowered": _warned(
+        "loss-not-finite", "The loss stopped being a number at step 41; that step was left out and goes on at half the rate, 5.0e-04 at its peak.",
+        "If it happens again, clip gradients at 1 or start with a lower rate."),
+    "gradient": _warned(
+        "gradient-exploding", "The gradient exploded at step 41: its norm is 3.1e+04, that of the steps before was 1.42.",
+        "Clip gradients at 3, or lower the learning rate. Both can be changed while the run goes on."),
+    "loader_died": _warned(
+        "loader-died", "A process that loads images ended by itself, most often because the memory ran out; it was started again.",
+        "If it happens again, use fewer loader workers or a smaller batch."),
+    "drive_hangs": _warned("loader-hangs", "No image has come for 30 s: a drive or a network does not answer.", "The run goes on by itself when it does. Stop works meanwhile."),
+    "image_gone": _warned("unreadable-image", "cat/0012.jpg cannot be read any more (No such file or directory); the run goes on without it.", "Put the file back, or leave it out on the Data page."),
+    "image_changed": _warned("image-changed", "cat/0012.jpg was changed since the run began; it is used as it is now.", "The run can no longer be repeated bit for bit."),
+    "images_gone": _warned(
+        "images-gone", "The folder /media/camera/birds is not there any more; the run waits for it.",
+        "Bring it back, for instance by plugging the drive in. The run goes on by itself.", _paused("the images are gone")),
+    "disk_full": _warned("disk-full", "The disk with /home/ada/runs is full; the run waits.", "Free some space. The run goes on by itself.", _paused("disk full")),
+    "checkpoint": _warned("checkpoint-damaged", "The checkpoint step-00000040 is damaged and was passed over; the run goes on from step 20.", "Check the drive."),
+    "gpu_gone": _failed("The GPU is not there any more.", "Resume when it is back, after a restart of the computer if need be. Its checkpoints are whole."),
+    "driver": _failed("The GPU's driver and the installed torch do not fit together.", "Update the driver, or run `studio doctor` for the torch that fits. The device cpu works meanwhile."),
+    "slept": _warned("slept", "The computer slept for 120 min; the run went on where it was."),
+    "rank": _warned("ranks-restarted", "A process of the run ended; all 2 were started again, from step 20."),
+    "released": (ev.RunStopped(step=40, checkpoint="checkpoints/step-00000040", is_pause=True),),
+    "killed": (),
+}  # fmt: skip
+
+
+def _shower(name: str) -> Callable:
+    def show(page) -> None:
+        """The newest run with this fault as the last that happened."""
+        entry = next(e for e in reversed(page.runs.entries) if e.status is not Status.QUEUED)
+        notices = tuple(notice for notice in entry.state.notices if notice.kind != "end")
+        state = replace(entry.state, status=Status.RUNNING, finished=None, stopped=None, failed=None, phase="training", notices=notices)
+        state = fold(state, [replace(event, t=state.t) for event in FAULTS[name]])
+        if name == "killed":
+            state = replace(state, status=Status.CRASHED)
+        entry.exit_code = -9 if name == "killed" else None
+        page.runs.take((RunUpdate(entry.folder, state, None, state.status.is_active),))
+        page.show_argument(entry)
+        page._redraw()
+
+    return show
+
+
+FAULT_STATES = {f"fault_{name}": _shower(name) for name in FAULTS}
