@@ -241,6 +241,10 @@ def main() -> None:
     halfway = time.monotonic()
     with tempfile.TemporaryDirectory() as home:
         num_windows, is_same = kill_window(Path(home), NUM_WINDOW, steps=NUM_WINDOW * 60)
+    say(engine, num_windows, is_same, halfway - start, time.monotonic() - halfway)
+
+
+def say(engine: Found, num_windows: int, is_same: bool, engine_s: float, window_s: float) -> None:
     print("## Nothing is lost\n")
     print("| figure | value | limit |\n|---|---|---|")
     print(f"| kills of the engine, each followed by a resume | {engine.num_kills} | {NUM_ENGINE} |")
@@ -250,7 +254,7 @@ def main() -> None:
     print(f"| weights, buffers and optimiser at the end as without a kill | {'yes' if engine.is_same else 'NO'} | yes |")
     print(f"| kills of the window while a run went on | {num_windows} | {NUM_WINDOW} |")
     print(f"| **the run beside it to the last bit as without a window** | **{'yes' if is_same else 'NO'}** | yes |")
-    print(f"\nSeed 0; {halfway - start:.0f} s and {time.monotonic() - halfway:.0f} s.")
+    print(f"\nSeed 0; {engine_s:.0f} s and {window_s:.0f} s.")
 
 
 if __name__ == "__main__":

@@ -75,7 +75,7 @@ def metrics(folder: RunFolder) -> dict:
     return json.loads((folder.results_path / "metrics.json").read_bytes())
 
 
-def wait_until(condition: Callable[[], object], timeout_s: float = 60.0) -> None:
+def wait_until(condition: Callable[[], object], timeout_s: float = 240.0) -> None:
     end = time.monotonic() + timeout_s
     while not condition():
         assert time.monotonic() < end, "waited too long"

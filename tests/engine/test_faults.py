@@ -41,6 +41,16 @@ def warned(folder, code: str) -> list[ev.WarningRaised]:
     return [w for w in of_kind(folder, ev.WarningRaised) if w.code == code]
 
 
+def test_stop_after_this_epoch_stops_at_its_end_and_resumes_to_the_same_bits(tmp_path, whole):
+    folder = small_run(tmp_path)
+    folder.command("stop_after_epoch")
+    assert train_here(folder) == 3
+    state = folder.read_state()
+    assert (state.stopped.step, len(state.epochs)) == (STEPS_PER_EPOCH, 1) and find_checkpoint(folder).step == STEPS_PER_EPOCH
+    assert train_here(folder, resume=True) == 0
+    assert metrics(folder)["state_sha256"] == whole
+
+
 # --- a loss that is no number --------------------------------------------------------------------
 
 

@@ -166,6 +166,21 @@ def test_queue_starts_at_once_where_nothing_is_active(ready, qtbot):
     assert ready.runs.queued == ()
 
 
+def test_what_waits_can_be_put_in_another_order_and_starts_in_it(ready, qtbot):
+    ready.runs.train()
+    qtbot.waitUntil(lambda: len(ready.engines.started) == 1)
+    for _ in range(3):
+        ready.runs.queue()
+        qtbot.waitUntil(lambda: not ready.runs._is_creating)
+    first, second, third = ready.runs.queued
+    ready.runs.move_in_queue(third, -1)
+    ready.runs.move_in_queue(first, 5)
+    assert ready.runs.queued == (third, second, first)
+    running = ready.engines.started[0][0]
+    ready.runs.take((RunUpdate(running, replace(running.read_state(), status=Status.STOPPED, wall_time=1.0), None, False),))
+    qtbot.waitUntil(lambda: ready.engines.started[1:] == [(third.folder, False)])
+
+
 def test_runs_that_waited_when_the_window_closed_are_offered_at_the_next_start(ready, qtbot):
     ready.runs.train()
     qtbot.waitUntil(lambda: len(ready.engines.started) == 1)
