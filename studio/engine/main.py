@@ -195,7 +195,8 @@ def _session(
                 return STOPPED
             except (DataGone, NoReadableImages):
                 with contextlib.suppress(OSError):  # the run may lie on the drive that went away
-                    save(setup)
+                    if ranks.is_alone:  # the others are in the middle of a step
+                        save(setup)
                 raise
     except StopAsked:
         reporter.tell_last(ev.RunStopped(step=reporter.step, is_pause=control.stop == "release"))

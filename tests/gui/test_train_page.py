@@ -279,7 +279,7 @@ def test_a_run_that_waits_for_the_disk_says_what_to_do_and_offers_nothing_that_c
             ev.PauseChanged(is_paused=True, step=3, reason="disk full"),
         ]
         page.runs.take((RunUpdate(folder, fold(page.entry.state, events), None, True),))
-        page._redraw()
+        page._pace.draw_now()
         banner = page.banner.banner
         assert banner.title_label.text() == "The disk is full; the run waits." and banner.isVisible()
         qtbot.waitUntil(lambda: not [b for b in banner.findChildren(QAbstractButton) if b.isVisible() and b.text() == "Go on"])

@@ -69,7 +69,7 @@ def _shower(name: str) -> Callable:
         entry.exit_code = -9 if name == "killed" else None
         page.runs.take((RunUpdate(entry.folder, state, None, state.status.is_active),))
         page.show_argument(entry)
-        page._redraw()
+        page._pace.draw_now()
 
     return show
 
