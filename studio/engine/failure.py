@@ -88,6 +88,8 @@ def describe(exc: BaseException, experiment: Experiment | None) -> Failure:
             f"This network uses an operation that has no exact form on a GPU ({found[1]}).",
             "Turn “Exact on a GPU” off, or train on the CPU.",
         )
+    if re.search(r"gloo/|NCCL|Connection (?:reset|closed) by peer", text):
+        return Failure("Another process of this run ended, or cannot be reached.", "Resume. Its part of the log says why.")
     if isinstance(exc, OSError) and exc.filename is not None:
         return Failure(f"{exc.filename} cannot be used: {exc.strerror}.", "Check the drive and its permissions, then resume.")
     return Failure(
