@@ -148,7 +148,8 @@ class Bubble(QFrame):
             self._first.setText(first)
             self._second.setText(second)
             self._second.setVisible(bool(second))
-            self.adjustSize()
+            if self.sizeHint() != self.size():  # fixed, as a change of words would lay out the whole window otherwise
+                self.setFixedSize(self.sizeHint())
         host = self.parentWidget()
         pos = host.mapFromGlobal(global_pos) + QPoint(14, 14)
         self.move(
