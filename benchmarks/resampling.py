@@ -24,8 +24,8 @@ from studio.catalog.augments import build_pipeline, evaluation_view, view  # noq
 from studio.core.experiment import Augment  # noqa: E402
 from studio.core.rng import sample_seed  # noqa: E402
 from studio.dataset.image import decode  # noqa: E402
-from studio.engine.fast_pass import FastPass  # noqa: E402
-from studio.engine.network import bundled_network  # noqa: E402
+from studio.engine.folding import Folding  # noqa: E402
+from studio.engine.network import Normaliser, bundled_network  # noqa: E402
 
 SHARED = Path(__file__).parents[2] / "shared" / "data"
 BATCH, VIEWS = 16, 2
@@ -53,9 +53,10 @@ class Embedding:
     def __init__(self):
         trained = bundled_network()
         self.info, self.size = trained.info, trained.input_size
-        self._normaliser = trained.normaliser()
-        self._run = FastPass(trained.module, torch.device("cpu"), self.size, is_long=True)
-        head = [part for part in self._run.module.modules() if isinstance(part, nn.Linear)][-1]
+        self._normaliser = Normaliser(trained.mean, trained.std, torch.device("cpu"), channels_last=True)
+        folded = Folding(trained.module).fold(trained.module, torch.randn(2, 3, self.size, self.size))
+        self._run = (folded or trained.module).to(memory_format=torch.channels_last)
+        head = [part for part in self._run.modules() if isinstance(part, nn.Linear)][-1]
         self._caught: list[np.ndarray] = []
         head.register_forward_pre_hook(lambda _head, inputs: self._caught.append(inputs[0].float().numpy()))
 

@@ -10,6 +10,7 @@ which the engine waits: a drive that hangs then hangs nothing else.
 from __future__ import annotations
 
 import contextlib
+import itertools
 import mmap
 import multiprocessing
 import os
@@ -70,6 +71,11 @@ class Request:
     indices: tuple[int, ...]
     seeds: tuple[int, ...] | None = None
     augment: Augment | None = None  # for this batch instead of the source's
+
+    def only(self, rows: list[int]) -> Request:
+        """What some rows of the batch ask for."""
+        seeds = tuple(self.seeds[row] for row in rows) if self.seeds is not None else None
+        return Request(tuple(self.indices[row] for row in rows), seeds, self.augment)
 
 
 @dataclass
@@ -228,11 +234,12 @@ class Loader:
 
 
 def _fill(reader: ImageReader, images_NHWC: np.ndarray, request: Request, rows: Iterable[int]) -> list[int]:
+    """Put the pictures of a request into these rows; returns the samples that they show."""
     shown = []
-    if request.seeds:
+    if request.seeds is not None:
         reader.use(request.augment)
-    for row in rows:
-        image, index = reader.view(request.indices[row], request.seeds[row] if request.seeds else None)
+    for row, index, seed in zip(rows, request.indices, request.seeds or itertools.repeat(None)):
+        image, index = reader.view(index, seed)
         if image is not None:
             images_NHWC[row] = image
         else:
@@ -319,7 +326,7 @@ class _Pool:
         for number, mine in enumerate(rows):
             if mine:
                 try:
-                    self._pipes[number].send((slot, request, mine))
+                    self._pipes[number].send((slot, request.only(mine), mine))
                 except OSError as exc:
                     raise WorkerDied from exc
                 self._num_owed[number] += 1

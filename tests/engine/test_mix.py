@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import torch
 from engine_runs import metrics, of_kind, small_run, train_here
+from PIL import Image
 from torch.nn.functional import cross_entropy, one_hot
 
 from studio.catalog.augments import Tally, cached_views
@@ -75,9 +76,11 @@ def test_blending_is_refused_with_cached_views_and_keeps_the_exact_cache_out_of_
     assert cached_views(still) == 1 and cached_views(still.changed({"augment.cutmix_p": 0.2})) == 0
 
 
-def test_a_step_that_fails_is_named_and_counted_in_the_journal(tmp_path):
+def test_a_step_that_fails_is_named_and_counted_in_the_journal_for_tiny_grey_and_transparent_images_too(tmp_path):
     too_large = {"name": "RandomCrop", "p": 1.0, "params": {"height": 70, "width": 500, "pad_if_needed": False}}
     folder = small_run(tmp_path, augment__preset="custom", augment__transforms=(too_large, {"name": "HorizontalFlip"}), schedule__epochs=1)
+    for number, (mode, size) in enumerate((("RGB", (5, 3)), ("L", (80, 80)), ("RGBA", (80, 80)))):
+        Image.new(mode, size, 90 if mode == "L" else (90,) * len(mode)).save(tmp_path / f"images/class-0/{number:04d}.png")
     assert train_here(folder) == 0
     told = [w.sentence for w in of_kind(folder, ev.WarningRaised) if w.code == "augmentation-failed"]
     assert len(told) == 2 and "Random crop could not be applied" in told[0] and "42 of 42 images" in told[1]
