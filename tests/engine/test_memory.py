@@ -45,13 +45,22 @@ def _raise(exc):
     raise exc
 
 
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory):
+    """The run that has room for everything."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("STUDIO_HOME", str(tmp_path_factory.mktemp("home-of-whole")))
+        folder = small_run(tmp_path_factory.mktemp("whole"), **STILL)
+        assert train_here(folder) == 0
+    return folder
+
+
 @pytest.mark.parametrize(
     ("error", "words"),
     [(MemoryError, ""), (RuntimeError, "DefaultCPUAllocator: can't allocate memory: you tried to allocate 9 bytes"), (torch.OutOfMemoryError, "CUDA out of memory")],
 )  # fmt: skip
-def test_out_of_memory_halves_what_runs_at_once_and_keeps_the_step(tmp_path, room_for, error, words):
-    whole, parts = small_run(tmp_path / "a", **STILL), small_run(tmp_path / "b", **STILL)
-    assert train_here(whole) == 0
+def test_out_of_memory_halves_what_runs_at_once_and_keeps_the_step(tmp_path, whole, room_for, error, words):
+    parts = small_run(tmp_path, **STILL)
     room_for(3, error, words)
     assert train_here(parts) == 0
     told = [e.sentence for e in of_kind(parts, ev.WarningRaised) if e.code == "out-of-memory"]

@@ -48,7 +48,7 @@ _WITH_ALL = {
 @pytest.mark.parametrize("settings", [_PLAIN, _WITH_ALL], ids=["plain", "thaw, accumulation and average"])
 def test_a_killed_run_resumes_to_the_same_bits_as_an_undisturbed_one(tmp_path, settings):
     undisturbed, killed = (small_run(tmp_path / name, schedule__epochs=3, **settings) for name in "ab")
-    assert start_engine(undisturbed).wait(120) == 0
+    assert train_here(undisturbed) == 0
 
     # slowed down, so that the kill falls into the middle of the second epoch, after a checkpoint in its middle
     slow = """
@@ -148,7 +148,7 @@ loop.evaluate = evaluate
     assert [c.step for c in of_kind(folder, ev.CheckpointSaved)] == [STEPS_PER_EPOCH]
     whole = small_run(tmp_path / "whole")
     assert train_here(whole) == 0
-    assert start_engine(folder, resume=True).wait(120) == 0
+    assert train_here(folder, resume=True) == 0
     assert metrics(folder)["state_sha256"] == metrics(whole)["state_sha256"]
 
 

@@ -371,7 +371,7 @@ def test_the_first_gradient_is_that_of_a_bare_loop_whatever_the_memory_held_befo
     source, name = backbone.split("/")
     folder = small_run(tmp_path, model__source=source, model__backbone=name, model__dropout=0.0, training__precision=precision)
     try:
-        seen = [_first_gradient(folder, filling) for filling in (0, 1, 85, 128)]  # 128 fills with 3e38, 1 with -1e38
+        seen = [_first_gradient(folder, filling) for filling in (0, 1, 128)]  # 128 fills with 3e38, 1 with -1e38
     finally:
         _fill_memory(0)
     told, gradients = seen[0]

@@ -224,12 +224,12 @@ _LIVELY = {
     ],
     ids=["lamb, thaw", "average, thaw", "rmsprop", "lion, decay"],
 )
-@pytest.mark.parametrize("step", [5, 13])
-def test_a_run_stopped_anywhere_resumes_to_the_same_bits(tmp_path, monkeypatch, settings, step):
+def test_a_run_stopped_twice_resumes_to_the_same_bits(tmp_path, monkeypatch, settings):
     whole, parts = (small_run(tmp_path / name, **_LIVELY | settings) for name in "ab")
     assert train_here(whole) == 0
-    stop_before(monkeypatch, parts, step)
-    assert train_here(parts) == 3 and parts.read_state().stopped.step == step
+    for step in (5, 13):
+        stop_before(monkeypatch, parts, step)
+        assert train_here(parts, resume=step > 5) == 3 and parts.read_state().stopped.step == step
     assert train_here(parts, resume=True) == 0
     assert metrics(parts)["state_sha256"] == metrics(whole)["state_sha256"]
     figures = [[(e.train_loss, e.validation_loss, e.validation_top1) for e in f.read_state().epochs] for f in (whole, parts)]
@@ -407,25 +407,24 @@ def test_epochs_changed_in_flight_lengthen_the_run_and_what_is_told_of_it(tmp_pa
     assert notice.sentence == f"Changed from step {STEPS_PER_EPOCH + 1} on: Epochs 3"
 
 
-@pytest.mark.parametrize(
-    ("values", "words"),
-    [
+def test_edits_that_cannot_be_are_refused_in_a_sentence_each_and_change_nothing(tmp_path, monkeypatch):
+    asked = [
         ({"training.batch_size": 4}, "“Batch size” cannot change while a run goes on"),
         ({"schedule.peak_lr": -1.0}, "must be at least 1e-08"),
-        ({"schedule.nonsense": 1}, "no such setting"),
         ({"schedule.epochs": 1}, "1 is too few: 2 epochs have begun. Give 2 or more"),
+        ({"schedule.nonsense": 1}, "no such setting"),
         ({"model.thaw": {"attic": 1}}, "there is no stage “attic”"),
         ({"schedule.peak_lr": 1e-4, "training.seed": 1}, "“Seed” cannot change"),
         ({"optimiser": {"lr": 1}}, "no such setting"),
-    ],
-)
-def test_an_edit_that_cannot_be_is_refused_in_a_sentence_and_changes_nothing(tmp_path, monkeypatch, values, words):
-    whole, folder = small_run(tmp_path / "a"), small_run(tmp_path / "b")
+    ]
+    whole, folder = (small_run(tmp_path / name, schedule__epochs=3) for name in "ab")
     assert train_here(whole) == 0
-    edit_at(monkeypatch, folder, {STEPS_PER_EPOCH + 2: values})
+    edit_at(monkeypatch, folder, {STEPS_PER_EPOCH + 2 + number: values for number, (values, _) in enumerate(asked)})
     assert train_here(folder) == 0
-    [refusal] = [w for w in of_kind(folder, ev.WarningRaised) if w.code == "edit-refused"]
-    assert words in refusal.sentence and not folder.read_state().edits
+    refusals = [w.sentence for w in of_kind(folder, ev.WarningRaised) if w.code == "edit-refused"]
+    assert len(refusals) == len(asked) and not folder.read_state().edits
+    for sentence, (_, words) in zip(refusals, asked, strict=True):
+        assert words in sentence
     assert metrics(folder)["state_sha256"] == metrics(whole)["state_sha256"]
 
 
