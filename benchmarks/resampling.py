@@ -54,8 +54,9 @@ class Embedding:
         trained = bundled_network()
         self.info, self.size = trained.info, trained.input_size
         self._normaliser = Normaliser(trained.mean, trained.std, torch.device("cpu"), channels_last=True)
-        folded = Folding(trained.module).fold(trained.module, torch.randn(2, 3, self.size, self.size))
-        self._run = (folded or trained.module).to(memory_format=torch.channels_last)
+        with torch.inference_mode():
+            folded = Folding(trained.module).fold(trained.module, torch.randn(2, 3, self.size, self.size))
+            self._run = (folded or trained.module).to(memory_format=torch.channels_last)
         head = [part for part in self._run.modules() if isinstance(part, nn.Linear)][-1]
         self._caught: list[np.ndarray] = []
         head.register_forward_pre_hook(lambda _head, inputs: self._caught.append(inputs[0].float().numpy()))
