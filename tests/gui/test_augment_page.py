@@ -481,6 +481,29 @@ def test_a_pinned_variant_stays_in_view_while_all_else_changes_and_comes_back_wi
     assert page.preview.pinned.isHidden() and page.preview.pins.pins == ()
 
 
+def test_p_in_the_large_view_is_about_the_picture_shown_there(page, desk, images, qtbot):
+    give_data(page, images)
+    show(page, desk, qtbot)
+    press = {keys: function for keys, _, function in page.shortcuts()}
+    pins, grid = page.preview.pins, page.preview.grid
+    page.show_large(grid, 3)
+    press["P"]()
+    assert [pin.epoch for pin in pins.pins] == [2] and page.large.pin_button.text() == "Unpin"
+    press["R"]()
+    assert page.preview.pin_of(grid, 3) == pins.pins[0], "the picture shown is still the old one"
+    asked = [len(params["subjects"]) for params in desk.asked()]
+    assert asked[-2:] == [1, NUM_VARIANTS], "the test cases do not depend on the epoch"
+    show(page, desk, qtbot, 9)
+    assert page.large.title_label.text() == f"As it is in epoch {NUM_VARIANTS + 3}", "the large view follows"
+    assert page.large.pin_button.text() == "Make this a test case" and not grid.pinned
+    page.large.close_view()
+
+    desk.answer(len(desk.calls) - 2)
+    page.show_large(page.preview.pinned.grid, 0)
+    press["P"]()
+    assert pins.pins == () and not page.large.isVisible()
+
+
 def test_the_numbers_of_the_network_are_asked_for_and_not_of_a_larger_picture(page, desk):
     page.preview.normal_button.click()
     assert desk.asked()[-1]["is_normalised"] and "normalised" in page.preview.fact_label.text()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from threading import Event
 
 import pytest
 from PySide6.QtCore import QMimeData, QPointF, Qt, QUrl
@@ -12,10 +13,13 @@ from PySide6.QtWidgets import QPushButton
 from studio.core.experiment import Experiment
 from studio.core.outcome import Status
 from studio.core.problem import BadInput
+from studio.dataset.decoded import DecodedCache, budget, decoded_folder, used_bytes
+from studio.gui.background import Background
 from studio.gui.context import make_context
 from studio.gui.monitor import RunUpdate
 from studio.gui.pages import PAGES
 from studio.gui.scan import ScanState
+from studio.gui.shell.decoded import DecodedSettings
 from studio.gui.shell.summary import summaries
 from studio.gui.testing import FakeEngines, FakeWorker
 from studio.gui.window import Window
@@ -350,8 +354,6 @@ def test_a_live_run_is_picked_up_when_the_window_opens_with_all_its_points(conte
 def test_decoded_images_on_disk_are_counted_limited_and_cleared_in_the_settings(window, qtbot):
     import numpy as np
 
-    from studio.dataset.decoded import DecodedCache, budget, decoded_folder, used_bytes
-
     DecodedCache(decoded_folder()).put(b"content", "view", np.zeros((100, 100, 3), np.uint8))
     window.open_settings()
     clear = window.findChild(QPushButton, "settings.decoded.clear")
@@ -363,3 +365,21 @@ def test_decoded_images_on_disk_are_counted_limited_and_cleared_in_the_settings(
     clear.click()
     qtbot.waitUntil(lambda: settings.used_label.text() == "None kept")
     assert used_bytes() == 0 and not clear.isEnabled()
+
+
+def test_a_limit_chosen_last_is_kept_though_the_settings_are_closed_while_an_older_one_is_on_its_way(qtbot):
+    settings, gate, ended = DecodedSettings(background := Background(max_threads=1)), Event(), []
+    settings.show()
+    qtbot.waitUntil(lambda: settings.used_label.text() == "None kept")
+    background.run(lambda: gate.wait(60))
+    settings.field.step(-1)
+    qtbot.waitUntil(lambda: settings._is_working)
+    settings.field.step(-1)
+    with qtbot.waitSignal(settings.destroyed):
+        settings.hide()
+        settings.deleteLater()
+    gate.set()
+    qtbot.waitUntil(lambda: budget() == 3_000_000_000)
+    background.run(lambda: None, ended.append)
+    qtbot.waitUntil(lambda: ended == [None])  # all that was to be shown has been
+    background.close()

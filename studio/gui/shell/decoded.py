@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
+from PySide6.QtCore import QTimer
+from PySide6.QtGui import QHideEvent
 from PySide6.QtWidgets import QHBoxLayout, QVBoxLayout, QWidget
+from shiboken6 import isValid
 
 from studio.dataset.decoded import MAX_BUDGET_BYTES, budget, clear, set_budget, used_bytes
 from studio.gui.background import Background
@@ -11,6 +16,7 @@ from studio.gui.widgets import NumberField, PlainLabel, button, set_plain_toolti
 from studio.gui.wording import num_bytes
 
 _GB = 1_000_000_000
+_SETTLE_MS = 300  # a number that is being typed or stepped is not written yet
 
 
 class DecodedSettings(QWidget):
@@ -19,6 +25,10 @@ class DecodedSettings(QWidget):
     def __init__(self, background: Background, parent: QWidget | None = None):
         super().__init__(parent)
         self._background = background
+        self._wanted: int | None = None  # bytes, not written yet
+        self._is_working = False
+        self._settle = QTimer(self, singleShot=True, interval=_SETTLE_MS)
+        self._settle.timeout.connect(self._save)
         column = QVBoxLayout(self)
         column.setContentsMargins(0, px(6), 0, 0)
         column.setSpacing(px(6))
@@ -43,21 +53,42 @@ class DecodedSettings(QWidget):
         self.field.value_changed.connect(self._on_field_value_changed)
         self._run(used_bytes)
 
+    def hideEvent(self, event: QHideEvent) -> None:
+        """The sheet closes: what was chosen last counts."""
+        super().hideEvent(event)
+        if self._settle.isActive():
+            self._settle.stop()
+            self._save()
+
     def _on_field_value_changed(self, value: float) -> None:
-        self._run(lambda: set_budget(round(value * _GB)))
+        self._wanted = round(value * _GB)
+        self._settle.start()
+
+    def _save(self) -> None:
+        """After the work that runs, if any: an older limit is never written last."""
+        if self._wanted is not None and not self._is_working:
+            num, self._wanted = self._wanted, None
+            self._run(lambda: set_budget(num))
 
     def _clear(self) -> None:
         self._run(clear)
 
-    def _run(self, work) -> None:
-        """`work` returns how many bytes there are."""
-        self.clear_button.setEnabled(False)
-        self._background.run(work, self._show_used, self._show_error)
+    def _run(self, work: Callable[[], int]) -> None:
+        """`work` returns how many bytes there are. One at a time: the button is off meanwhile, and a new limit waits."""
+        self._is_working = True
+        if isValid(self):
+            self.clear_button.setEnabled(False)
+        self._background.run(work, self._on_done, self._on_error)
 
-    def _show_used(self, num: int) -> None:
-        self.used_label.setText(f"{num_bytes(num)} used" if num else "None kept")
-        self.clear_button.setEnabled(num > 0)
+    def _on_done(self, num: int) -> None:
+        self._show(f"{num_bytes(num)} used" if num else "None kept", num > 0)
 
-    def _show_error(self, error: Exception) -> None:
-        self.used_label.setText(f"Cannot be saved: {getattr(error, 'strerror', None) or error}")
-        self.clear_button.setEnabled(True)
+    def _on_error(self, error: Exception) -> None:
+        self._show(f"Cannot be saved: {getattr(error, 'strerror', None) or error}", True)
+
+    def _show(self, words: str, can_clear: bool) -> None:
+        self._is_working = False
+        if isValid(self):  # the sheet may be closed while the work runs
+            self.used_label.setText(words)
+            self.clear_button.setEnabled(can_clear)
+        self._save()

@@ -120,15 +120,16 @@ class Asker(QObject):
         picture = take_pixmap(part["image"]) if "image" in part else QPixmap()
         if question != self._sent:
             return
-        index, is_photo = part["tile"], question.mode == "photo"
+        index, subjects, is_photo = part["tile"], question.subjects, question.mode == "photo"
         variant = Variant(
             picture,
             question.epoch_of(index),
             part.get("seed"),
-            "" if is_photo else question.subjects[index].name,
+            "" if is_photo else subjects[index].name,
             tuple(drawn_from(each) for each in part.get("drawn", ())),
             tuple((name, share) for name, share in part.get("labels", ())),
             part.get("error", ""),
+            subjects[0 if is_photo else index],
         )
         self.picture_came.emit(question.first + index, variant)
 

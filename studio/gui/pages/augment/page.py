@@ -92,7 +92,6 @@ class AugmentPage(Page):
         self.large.step_wanted.connect(self._on_large_step_wanted)
         self.large.closed.connect(lambda: self._large_grid.setFocus(Qt.FocusReason.OtherFocusReason))
         self.large.pin_toggled.connect(self._on_large_pin_toggled)
-        self.large.key_pressed.connect(lambda event: self._on_large_pin_toggled() if event.key() == Qt.Key.Key_P else None)
         self.gallery.add_wanted.connect(self.draft.add)
         self.pipeline.list.form_wanted.connect(self.form.focus_first)
         self.pipeline.list.decoded.clicked.connect(lambda: self.context.shell.go_to("data"))
@@ -235,6 +234,8 @@ class AugmentPage(Page):
         if self.draft.solo is None:
             for index, card in enumerate(self.pipeline.list.cards):
                 card.show_fault(faults.get(index, ""))
+        if self.large.isVisible() and self._large_grid is self.preview.grid:
+            self.show_large(self._large_grid, self._large_grid.current)  # another epoch or photo was asked for from there
 
     # The large view
 
@@ -257,6 +258,13 @@ class AugmentPage(Page):
             if self._large_grid is self.preview.pinned.grid:
                 self.large.close_view()
             self.large.show_pinned(pin in self.preview.pins.pins)
+
+    def _toggle_pin(self) -> None:
+        """Of the large picture where there is one, else of the current tile."""
+        if self.large.isVisible():
+            self._on_large_pin_toggled()
+        else:
+            self.preview.toggle_pin()
 
     def _on_large_step_wanted(self, by: int) -> None:
         grid = self._large_grid
@@ -289,7 +297,7 @@ class AugmentPage(Page):
             ("R", "Re-roll: the next epochs", self.preview.reroll),
             ("[", "Photo or batch before", lambda: self.preview.step(-1)),
             ("]", "Next photo or batch", lambda: self.preview.step(1)),
-            ("P", "Pin the tile as a test case, or unpin it", self.preview.toggle_pin),
+            ("P", "Pin the tile as a test case, or unpin it", self._toggle_pin),
             ("N", "Normalised numbers on or off", self.preview.normal_button.click),
         )
 

@@ -90,7 +90,7 @@ class Pins(QObject):
 
 
 class PinnedRow(QWidget):
-    """One row under the preview; hidden while nothing is pinned. Delete and P take the current one away."""
+    """One row under the preview; hidden while nothing is pinned. Delete takes the current one away, and so does P, the page's key."""
 
     unpin_wanted = Signal(int)
 
@@ -131,7 +131,7 @@ class _Row(VariantGrid):
         self.setFixedHeight(min(px(84), max(px(24), room // self.num_tiles)))
 
     def keyPressEvent(self, event: QKeyEvent) -> None:
-        if event.key() in (Qt.Key.Key_Delete, Qt.Key.Key_Backspace, Qt.Key.Key_P) and self.variants:
+        if event.key() in (Qt.Key.Key_Delete, Qt.Key.Key_Backspace) and self.variants:
             self.removal_wanted.emit(self.current)
         else:
             super().keyPressEvent(event)

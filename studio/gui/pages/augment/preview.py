@@ -334,14 +334,11 @@ class PreviewPanel(Panel):
     # Test cases
 
     def pin_of(self, grid: VariantGrid, index: int) -> Pin | None:
-        """The photo and epoch of a tile; None for the original."""
+        """The photo and epoch of the picture that a tile shows; None for the original, and where none has come yet."""
         if grid is self.pinned.grid:
             return self.pins.pins[index] if 0 <= index < len(self.pins.pins) else None
-        question = self._asker.question
-        place = index - question.first if question is not None and grid is self.grid else -1
-        if not 0 <= place < (question.num if question else 0):
-            return None
-        return Pin(question.subjects[0 if question.mode == "photo" else place], question.epoch_of(place))
+        variant = grid.variants[index] if 0 <= index < len(grid.variants) else None
+        return Pin(variant.subject, variant.epoch) if variant is not None and variant.subject is not None else None
 
     def toggle_pin(self, pin: Pin | None = None) -> None:
         """Keep a variant in view, or let it go; without one, that of the current tile."""
@@ -479,7 +476,6 @@ class PreviewPanel(Panel):
         if self._ask(self._asker, subjects, augment, size_px, step=step, batch=batch):
             self._mute.start()
             self._say_facts()
-            self._mark_pins()
         if self._other is not None:
             self._ask(self._other_asker, subjects, self._other[1], step=step, batch=batch)
         if pins := self.pins.pins:
@@ -510,7 +506,7 @@ class PreviewPanel(Panel):
         question = Question(
             mode=mode,
             subjects=subjects,
-            epoch=self._epoch,
+            epoch=0 if epochs else self._epoch,
             num=num,
             augment=augment,
             model=experiment.model,
@@ -548,6 +544,8 @@ class PreviewPanel(Panel):
         if grid is self.grid and not self.banner.isHidden():
             self.banner.hide()
         grid.show_variant(index, variant)
+        if grid is self.grid:
+            self._mark_pins()
 
     def _on_finished(self, result: dict[str, Any]) -> None:
         self._mute.stop()

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from PySide6.QtGui import QPixmap
 
 from studio.core.path_text import shown
+from studio.gui.pages.augment.subject import Subject
 from studio.gui.pages.augment.words import title_of
 
 
@@ -37,6 +38,7 @@ class Variant:
     drawn: tuple[Drawn, ...] = ()
     labels: tuple[tuple[str, float], ...] = ()
     error: str = ""  # why there is no picture
+    subject: Subject | None = None  # the photo; None for the original
 
     @property
     def failure(self) -> str:
