@@ -20,6 +20,7 @@ from studio.dataset.look import Hint, hints
 from studio.dataset.scan import scan
 from studio.gui.pages.augment import test_card
 from studio.gui.pages.augment.advice import advice_for
+from studio.gui.pages.augment.batch import batch_at, num_batches
 from studio.gui.pages.augment.cost import Speed, num_loaders, slow_words
 from studio.gui.pages.augment.grid import NUM_VARIANTS, VariantGrid
 from studio.gui.pages.augment.page import AugmentPage
@@ -419,7 +420,6 @@ def test_a_batch_shows_its_mixed_labels_and_photos_one_variant_of_each(page, des
 def test_a_batch_is_one_of_the_run_in_its_own_order_with_its_step(page, desk, tmp_path, qtbot):
     """Against the requests that the engine's loop makes, with made images and two batches in each step."""
     from studio.engine.plan import steps_per_epoch, training_requests
-    from studio.gui.pages.augment.batch import batch_at, num_batches
 
     give_data(page, make_images(tmp_path / "real", {"cat": 25, "dog": 25}))
     made = make_images(tmp_path / "made", {"cat": 6, "dog": 3})
@@ -479,6 +479,23 @@ def test_a_pinned_variant_stays_in_view_while_all_else_changes_and_comes_back_wi
     assert not page.preview.pinned.isHidden()
     qtbot.keyClick(page.preview.pinned.grid, Qt.Key.Key_Delete)
     assert page.preview.pinned.isHidden() and page.preview.pins.pins == ()
+
+
+def test_a_batch_in_view_follows_the_size_of_the_batches(page, desk, images):
+    give_data(page, images)
+    page.store.set({"training.batch_size": 8})
+    page.preview.set_mode("batch")
+    page.preview.step(-1)
+    assert page.preview.batch_field.value == num_batches(page.store.experiment, page.store.dataset)
+    page.store.set({"training.batch_size": 16})
+    experiment, dataset = page.store.experiment, page.store.dataset
+    last = num_batches(experiment, dataset)
+    assert [s["index"] for s in desk.asked()[-1]["subjects"]] == [s.index for s in batch_at(experiment, dataset, 0, last - 1).subjects]
+    assert page.preview.batch_field.value == last and page.preview.name_label.text() == f"of {last}"
+    page.store.set({"training.accumulation": 2})
+    assert (desk.asked()[-1]["step"], desk.asked()[-1]["batch"]) == divmod(last - 1, 2)
+    page.preview.step(-1)
+    assert page.preview.batch_field.value == last - 1, "the one before the one shown"
 
 
 def test_p_in_the_large_view_is_about_the_picture_shown_there(page, desk, images, qtbot):

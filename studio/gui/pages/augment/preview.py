@@ -9,7 +9,7 @@ from PySide6.QtGui import QPixmap, QResizeEvent
 from PySide6.QtWidgets import QHBoxLayout, QMenu, QVBoxLayout, QWidget
 
 from studio.catalog.augments import PRESETS
-from studio.core.experiment import Augment
+from studio.core.experiment import Augment, Experiment
 from studio.core.path_text import shown
 from studio.core.words import counted
 from studio.gui.context import Context
@@ -45,6 +45,12 @@ _MUTE_AFTER_MS = 120  # answers that come sooner do not flicker
 _REROLL_EVERY_MS = 240  # with R held
 _NORMAL_WORDS = "Show the normalised numbers\nWhat the network is given, shown back as colours: −2.5 is black, 0 grey, 2.5 white (N)"
 _NUM_COMPARED = 8  # tiles of each side
+
+
+def _facts(experiment: Experiment) -> tuple:
+    """What the pictures and the place of a batch depend on, beside the pipeline and the images."""
+    data, training = experiment.data, experiment.training
+    return experiment.model, training.seed, training.batch_size, training.accumulation, data.synthetic_fraction, data.max_megapixels
 
 
 class PreviewPanel(Panel):
@@ -291,7 +297,8 @@ class PreviewPanel(Panel):
     def step(self, by: int) -> None:
         """The next or previous photo or batch; new random values unless they are locked."""
         if self.mode == "batch":
-            self.show_batch(self._batch + by)
+            if (place := self._batch_place()) is not None:  # the one shown: larger batches are fewer
+                self.show_batch(place.number + by)
             return
         self._start_anew()
         self.subjects.step(by if self.mode == "photo" else by * NUM_TILES)
@@ -435,8 +442,8 @@ class PreviewPanel(Panel):
         if is_active:
             self.refresh()
 
-    def _on_store_experiment_changed(self, old, new) -> None:
-        if (old.model, old.training.seed) != (new.model, new.training.seed):
+    def _on_store_experiment_changed(self, old: Experiment, new: Experiment) -> None:
+        if _facts(old) != _facts(new):
             self.refresh()
 
     def _on_subjects_changed(self) -> None:
