@@ -9,6 +9,9 @@ from studio.cli import DONE
 from studio.command import terminal
 from studio.command.chosen import add_runs_argument, chosen_runs
 from studio.command.follow import summary
+from studio.core.fold import RunState
+from studio.core.run_digest import RunDigest
+from studio.core.run_folder import RunFolder
 from studio.core.run_index import read_digests
 
 
@@ -23,7 +26,7 @@ def run(args: argparse.Namespace) -> int:
     for folder, reason in refused:
         terminal.note(f"Warning: {terminal.safe(folder.name)} cannot be read: {reason}")
     if args.json:
-        terminal.say_json([summary(folder, digest.state()) for folder, digest in found])
+        terminal.say_json([summary(folder, _state(folder, digest)) for folder, digest in found])
         return DONE
     if not found:
         terminal.say(f"There are no runs in {terminal.safe(str(place))} yet. Start one with: studio train --data DIR")
@@ -47,6 +50,13 @@ def run(args: argparse.Namespace) -> int:
         if not terminal.say("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()):
             break
     return DONE
+
+
+def _state(folder: RunFolder, digest: RunDigest) -> RunState:
+    try:
+        return digest.state()
+    except ValueError:  # what was kept of it is damaged
+        return folder.read_state()
 
 
 def _started(name: str) -> str:

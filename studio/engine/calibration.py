@@ -29,6 +29,7 @@ WAITING = {  # by name, in the order in which they win a draw
 MARGIN = 0.93  # of the time of the first that another must stay below: what is gained beside a busier neighbour may be lost
 ROUNDS, PASSES = 2, 5
 PATIENCE_S, POLL_S = 60, 0.1
+QUIET_PERCENT = 25.0  # of all cores, that others may use before it begins
 
 
 @dataclass(frozen=True)
@@ -79,6 +80,8 @@ def calibrate(is_cancelled: Callable[[], bool] = lambda: False) -> Threads | Non
     """Measure, and keep the verdict. Takes some seconds for every way to wait; what fails in a trial is no candidate. None, and nothing is
     kept, where it was cancelled or the computer is busy: then it would say nothing."""
     times: dict[Threads, list[float]] = {}
+    if not is_quiet():
+        return None
     for _ in range(ROUNDS):
         for waiting in WAITING:
             if is_busy() or is_cancelled():
@@ -90,6 +93,13 @@ def calibrate(is_cancelled: Callable[[], bool] = lambda: False) -> Threads | Non
     verdict = judge({candidate: min(seconds) for candidate, seconds in times.items()})
     remember(VERDICTS, machine(), asdict(verdict))
     return verdict
+
+
+def is_quiet() -> bool:
+    """Whether hardly anything else computes at this moment, a run above all: the verdict stays."""
+    import psutil
+
+    return psutil.cpu_percent(interval=0.5) <= QUIET_PERCENT
 
 
 def is_busy() -> bool:

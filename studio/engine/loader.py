@@ -14,8 +14,10 @@ import itertools
 import mmap
 import multiprocessing
 import os
+import queue
 import sys
 import tempfile
+import threading
 import time
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
@@ -419,12 +421,22 @@ def _serve(pipe: connection.Connection, source: Source, cache_bytes: int, path: 
         shared = mmap.mmap(f.fileno(), 0)
     slots = np.frombuffer(shared, np.uint8).reshape(shape)
     reader = ImageReader(source, cache_bytes, num_workers)
-    with contextlib.suppress(EOFError, OSError):
+    wishes: queue.SimpleQueue = queue.SimpleQueue()
+    threading.Thread(target=_receive, args=(pipe, wishes), daemon=True).start()
+    with contextlib.suppress(OSError):
         pipe.send("ready")
-        while True:
-            slot, request, rows = pipe.recv()
+        while (wish := wishes.get()) is not None:
+            slot, request, rows = wish
             try:
                 shown = _fill(reader, slots[slot], request, rows)
             except (DataGone, NoReadableImages) as exc:
                 shown = exc
             pipe.send((shown, reader.take_refused(), reader.take_tally()))
+
+
+def _receive(pipe: connection.Connection, wishes: queue.SimpleQueue) -> None:
+    """Read requests also while an answer is being written: with both ends writing into full pipes nobody would go on. None at the end."""
+    with contextlib.suppress(EOFError, OSError):
+        while True:
+            wishes.put(pipe.recv())
+    wishes.put(None)

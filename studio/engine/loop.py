@@ -87,7 +87,7 @@ def train_epoch(s: Setup) -> None:
         p.step_in_epoch += 1
         if p.step_in_epoch == s.steps_per_epoch:
             steps.report()
-        elif steps.is_due():
+        elif s.ranks.from_first(steps.is_due):  # all at the same step, so that a loss that is no number is met together
             steps.report_arrived()
         s.reporter.system(s.device)
         s.control.is_save_wanted |= time.monotonic() - last_saved > save_every_s(s)
@@ -219,7 +219,7 @@ def validate_epoch(s: Setup) -> None:
 def finish(s: Setup, stopped_early: bool) -> None:
     """Score the best network on the test images where there are any, write the figures, say that it is done."""
     p = s.progress
-    if s.saved_step != p.step and s.ranks.is_alone:
+    if s.ranks.from_first(lambda: s.saved_step != p.step):
         save(s)
     sha256 = state_sha256(*tensors_of(s).values())
     test = None

@@ -99,6 +99,8 @@ def run(folder: RunFolder, *, resume: bool = False, prebuilt: Prebuilt | None = 
     resume |= ranks.num_restarts > 0
     end_with_launcher()
     if not ranks.is_first:
+        for number in (signal.SIGTERM, signal.SIGINT):  # the first process tells the others that they are to stop
+            signal.signal(number, signal.SIG_IGN)
         return _exit_code(_session(folder, SharedControl(ranks, None), Silence(folder), resume, None, ranks))
     try:
         lock = None if LOCK_HELD in os.environ else EngineLock(folder.lock_path)
@@ -190,7 +192,7 @@ def _session(
                 return FINISHED
             except StopAsked as wish:
                 path = save(setup) if wish.keep else ""
-                is_pause = control.stop == "release"
+                is_pause = bool(path) and control.stop == "release"
                 reporter.tell_last(ev.RunStopped(step=setup.progress.step, checkpoint=path, is_pause=is_pause))
                 return STOPPED
             except (DataGone, NoReadableImages):
@@ -199,7 +201,7 @@ def _session(
                         save(setup)
                 raise
     except StopAsked:
-        reporter.tell_last(ev.RunStopped(step=reporter.step, is_pause=control.stop == "release"))
+        reporter.tell_last(ev.RunStopped(step=reporter.step))
         return STOPPED
     except BaseException as exc:  # the user must never have to look at a console: whatever it is, it becomes a sentence
         traceback.print_exc()

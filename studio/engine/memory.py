@@ -79,7 +79,8 @@ def step_memory(network: Network, precision: str, experiment: Experiment, *, rec
 def free_bytes(device: torch.device) -> int:
     """Memory that a run can still take: of the device, or of the machine."""
     if device.type == "cuda":
-        return torch.cuda.mem_get_info(device)[0]
+        kept = torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)  # by torch, for what comes
+        return torch.cuda.mem_get_info(device)[0] + kept
     import psutil
 
     return psutil.virtual_memory().available

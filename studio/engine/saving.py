@@ -34,6 +34,8 @@ def save(s: Setup, is_best: bool = False) -> str:
     """Save a checkpoint, waiting for room on a full disk; returns its path relative to the run folder."""
     s.control.is_save_wanted = False
     agree_on_statistics(s)
+    if s.held is not None and s.held.step == s.progress.step:
+        s.held = None  # nothing has changed since: it is this checkpoint
     save_held(s)
     return s.ranks.from_first(lambda: _save(s, is_best))  # the others read it later, so they wait until it is there
 
@@ -41,7 +43,7 @@ def save(s: Setup, is_best: bool = False) -> str:
 def save_held(s: Setup) -> None:
     """Write the best epoch where it is held in memory only."""
     held, s.held = s.held, None
-    if held is not None and held.step != s.progress.step:
+    if held is not None:
         s.ranks.from_first(lambda: _save(s, True, held))
 
 

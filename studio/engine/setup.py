@@ -135,6 +135,8 @@ def prepare(
     """Everything in place, at the checkpoint where one is given. Raises BadInput, StopAsked."""
     ranks = ranks or Ranks()
     device = choose_device(ranks.device(experiment.training.device))
+    if device.type == "cuda":
+        torch.cuda.set_device(device)  # events and streams are those of the current device
     dataset = ranks.from_first(lambda: _dataset(folder, experiment, getattr(control, "own", control), reporter))
     problems = errors_in(check_run(experiment, dataset))
     if problems:

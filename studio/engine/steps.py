@@ -76,11 +76,12 @@ class _Sent:
     rates: list[float]
     tally: Tally
     waited_s: float
+    seconds: float  # that the steps took
 
     def then(self, later: _Sent) -> _Sent:
         self.tally.add(later.tally)
         lists = self.figures + later.figures, later.arrived, self.sizes + later.sizes, self.rates + later.rates
-        return _Sent(self.first_step, *lists, self.tally, self.waited_s + later.waited_s)
+        return _Sent(self.first_step, *lists, self.tally, self.waited_s + later.waited_s, self.seconds + later.seconds)
 
 
 class StepBuffer:
@@ -97,7 +98,7 @@ class StepBuffer:
         self._tally = Tally()
         self._sent: _Sent | None = None
         self._done: torch.cuda.Event | None = None  # when the device has done the last step
-        self._sent_at = self._reported_at = time.perf_counter()
+        self._sent_at = time.perf_counter()
 
     def timed(self, batches: Iterable[Batch]) -> Iterator[Batch]:
         """The batches, with the time spent waiting for them booked. When no more can be had, the steps so far are reported first."""
@@ -131,11 +132,12 @@ class StepBuffer:
 
     def restart_clock(self) -> None:
         """Leave the time since the last report out of all figures."""
-        self._sent_at = self._reported_at = time.perf_counter()
-        self._waited_s = 0.0
+        self._sent_at, self._waited_s = time.perf_counter(), 0.0
 
     def report(self) -> None:
         """Book and tell all steps since the last report. Raises LossNotFinite; nothing of the bad step on is booked or told."""
+        if self._done is not None:
+            self._done.synchronize()  # so that the time of the steps is whole
         sent = self._send()
         self._book(self._sent.then(sent) if self._sent and sent else self._sent or sent)
         self._sent = None
@@ -150,14 +152,16 @@ class StepBuffer:
     def _send(self) -> _Sent | None:
         if not self._figures:
             return None
-        figures, arrived = torch.stack(self._figures).to("cpu", non_blocking=True), None
-        if self._s.device.type == "cuda":
+        is_cuda = self._s.device.type == "cuda"
+        figures, arrived = torch.stack(self._figures).to("cpu", non_blocking=is_cuda), None
+        if is_cuda:
             arrived = torch.cuda.Event()
             arrived.record()
         first_step = self._s.progress.step - len(self._figures)
-        sent = _Sent(first_step, [figures], arrived, self._sizes, self._rates, self._tally, self._waited_s)
+        now = time.perf_counter()
+        seconds, self._sent_at = now - self._sent_at, now
+        sent = _Sent(first_step, [figures], arrived, self._sizes, self._rates, self._tally, self._waited_s, seconds)
         self._figures, self._sizes, self._rates, self._tally, self._waited_s = [], [], [], Tally(), 0.0
-        self._sent_at = time.perf_counter()
         return sent
 
     def _book(self, sent: _Sent | None) -> None:
@@ -172,10 +176,8 @@ class StepBuffer:
             raise LossNotFinite(first_step + int(bad.argmax()))
         for (loss, num_correct, _), size in zip(figures, sent.sizes, strict=True):
             p.count_step(float(loss), int(num_correct), size)
-        now = time.perf_counter()
-        seconds = now - self._reported_at
-        p.training_seconds += seconds
-        p.epoch_seconds += seconds
+        p.training_seconds += sent.seconds
+        p.epoch_seconds += sent.seconds
         s.reporter.step = first_step + len(figures)
         s.reporter.tell(
             ev.StepsReported(
@@ -184,8 +186,8 @@ class StepBuffer:
                 top1s=tuple(round(float(c) / n, 4) for c, n in zip(figures[:, 1], sent.sizes, strict=True)),
                 lrs=tuple(sent.rates),
                 grad_norms=tuple(round(float(v), 5) for v in figures[:, 2]),
-                images_per_s=round(sum(sent.sizes) / seconds, 2),
-                data_wait_fraction=round(min(1.0, sent.waited_s / seconds), 4),
+                images_per_s=round(sum(sent.sizes) / sent.seconds, 2),
+                data_wait_fraction=round(min(1.0, sent.waited_s / sent.seconds), 4),
             )
         )
         if found := s.gradients.look(first_step, figures[:, 2].tolist()):
@@ -197,8 +199,7 @@ class StepBuffer:
             )
         if s.reporter.wants_samples(SAMPLES_OF_FEATURES_EVERY_S if self._last[0].features is not None else SAMPLES_EVERY_S):
             self._report_samples()
-        s.feeding.after_steps(sent.tally, sum(sent.sizes), seconds, sent.waited_s)
-        self._reported_at = now
+        s.feeding.after_steps(sent.tally, sum(sent.sizes), sent.seconds, sent.waited_s)
 
     def _report_samples(self) -> None:
         batch, losses_N, logits_NC = self._last

@@ -24,6 +24,7 @@ def main(arguments: Sequence[str]) -> int:
         print(f"{folder.path} is already being trained by another process.", file=sys.stderr)  # noqa: T201
         return BUSY
     os.environ[LOCK_HELD] = "1"
+    from torch.distributed.elastic.multiprocessing import SignalException
     from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
     from torch.distributed.run import main as torchrun
 
@@ -32,6 +33,8 @@ def main(arguments: Sequence[str]) -> int:
     except ChildFailedError as exc:  # a process failed once more than they are started again
         print(exc, file=sys.stderr)  # noqa: T201
         return FAILED
+    except SignalException:  # it has told all of them, and they have ended
+        pass
     return {Status.FINISHED: FINISHED, Status.STOPPED: STOPPED}.get(folder.read_journal().status, FAILED)
 
 

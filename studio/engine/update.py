@@ -43,11 +43,13 @@ def train_step(s: Setup, batches: Iterable[Batch]) -> Step:
             torch.nn.utils.clip_grads_with_norm_(trained, s.experiment.optimiser.clip_norm, step.norm)
         if not s.scaler.is_enabled():  # the fp16 scaler leaves out steps with infinite gradients by itself
             _refuse_if_not_finite(s, step.loss() + step.norm)
-    s.scaler.step(s.optimiser)
-    s.scaler.update()
-    if is_sampled:
-        tell_flow(s)
-    s.optimiser.zero_grad(set_to_none=True)
+    try:
+        s.scaler.step(s.optimiser)
+        s.scaler.update()
+        if is_sampled:
+            tell_flow(s)
+    finally:
+        s.optimiser.zero_grad(set_to_none=True)  # also where the optimiser's memory cannot be had: the step is taken again
     _average_weights(s)
     return step
 

@@ -78,6 +78,7 @@ def test_a_trial_measures_every_number_of_threads_in_a_process_of_its_own(monkey
 
 def test_a_cancelled_calibration_ends_its_trial_and_keeps_nothing(monkeypatch):
     monkeypatch.setattr(calibration, "is_busy", lambda: False)
+    monkeypatch.setattr(calibration, "is_quiet", lambda: True)
     asked = threading.Event()
 
     def is_cancelled() -> bool:  # once the first trial is under way

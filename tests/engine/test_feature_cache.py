@@ -22,6 +22,7 @@ from studio.engine.cut import find_cut
 from studio.engine.evaluate import read_predictions
 from studio.engine.feature_cache import CacheSize, FeatureCache, make_room, row_name
 from studio.engine.network import build_network
+from studio.engine.progress import Progress
 from studio.supervise.engine import start_engine
 
 FROZEN = {"model__train_stages": 1, "model__pretrained": False}
@@ -226,7 +227,12 @@ def test_large_rows_of_views_take_half_the_room_and_exact_ones_every_bit(tmp_pat
     assert views == pytest.approx(4 * exact / 2, rel=0.1)
 
 
-def test_short_epochs_hold_the_best_in_memory_and_lose_nothing(tmp_path, monkeypatch):
+@pytest.mark.parametrize("best", [None, 3])  # as it comes, and right before other stages train
+def test_short_epochs_hold_the_best_in_memory_and_lose_nothing(tmp_path, monkeypatch, best):
+    if best is not None:
+        count = Progress.count_epoch
+        planted = lambda p: {"loss": 1.0 + abs(p.epoch - best), "top1": 1 / (1 + abs(p.epoch - best))}  # noqa: E731
+        monkeypatch.setattr(Progress, "count_epoch", lambda p, figures: count(p, figures | planted(p)))
     values = FROZEN | {"augment__preset": "none", "schedule__epochs": 6, "model__thaw": {"stage 4": 4}}
     plain, held = small_run(tmp_path / "a", **values), small_run(tmp_path / "b", **values)
     assert train_here(plain) == 0
