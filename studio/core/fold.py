@@ -18,6 +18,7 @@ MAX_PHASES = 32
 MAX_SAMPLES = 1000  # of gradients: more columns than a heat map has pixels
 MAX_CHECKPOINTS = 64
 MAX_POINTS = 1 << 18  # of a curve over steps: more than any screen shows; a run of days would fill the memory of the window otherwise
+WAITS_FOR = ("disk-full", "images-gone")  # warnings after which a run pauses until that is mended
 
 
 @dataclass(frozen=True)
@@ -80,6 +81,14 @@ class RunState:
     def is_released(self) -> bool:
         """Paused, with its engine ended: nothing of it is in memory, and Resume goes on exactly."""
         return self.stopped is not None and self.stopped.is_pause
+
+    @property
+    def waits_for(self) -> ev.WarningRaised | None:
+        """What a run waits for until the user mends it, a full disk or images that are gone: then it goes on by itself, and only so."""
+        last = next((n for n in reversed(self.notices) if n.kind == "pause"), None) if self.status is Status.PAUSED else None
+        if last is None or ":" not in last.sentence:  # the user paused it
+            return None
+        return next((w for w in reversed(self.warnings) if w.code in WAITS_FOR), None)
 
     @property
     def shares_cores(self) -> bool:

@@ -11,6 +11,7 @@ from studio.core.experiment import Experiment
 from studio.core.head import Convolution, Dropout, Hidden, Pooling
 from studio.gui.pages.model.head_plan import first_loss, moved, places_from, shape_words, why_not, with_part
 from studio.gui.pages.model.page import ModelPage
+from studio.supervise.worker import WorkerError
 
 
 @pytest.fixture
@@ -113,12 +114,28 @@ def test_the_first_loss_is_measured_where_it_does_not_follow_from_the_settings(q
     qtbot.waitUntil(lambda: page.head_panel.loss_label.text() == "first loss 2.30 (a guess: ln 10 = 2.30)")
 
 
+def test_the_first_loss_is_measured_again_with_the_weights_of_a_run_and_after_a_failure(qtbot, page, context):
+    words = lambda: page.head_panel.loss_label.text()  # noqa: E731 - reads as a word
+    context.probe.answer("first_loss", {"first_loss": 2.41, "are_real_images": True})
+    page.store.set({"model.head_init": "xavier"})
+    qtbot.waitUntil(lambda: words().startswith("first loss 2.41"))
+    context.probe.answer("first_loss", WorkerError("The run cannot be read."))
+    page.store.set({"model.start_run": "/runs/7"})
+    assert not words().startswith("first loss"), "the figure is that of the former weights"
+    qtbot.waitUntil(lambda: page.head_panel.first_loss._asked is None)  # the failure has arrived
+    assert ("first_loss", "/runs/7") in [(m, p.get("experiment", {}).get("model", {}).get("start_run")) for m, p in context.probe.calls]
+    context.probe.answer("first_loss", {"first_loss": 0.31, "are_real_images": True})
+    page.store.set({"model.train_stages": 1})
+    qtbot.waitUntil(lambda: words().startswith("first loss 0.31"))
+
+
 def test_the_first_loss_is_known_where_it_follows_from_the_settings():
     zeros = Experiment().changed({"model.head_init": "zeros"}).model
     assert first_loss(zeros, [0.1] * 10) == pytest.approx(2.302585)
     prior = zeros.model_copy(update={"head_bias": "class prior"})
     assert first_loss(prior, [0.5, 0.25, 0.25]) == pytest.approx(1.0397207)
     assert first_loss(Experiment().model, [0.5, 0.5]) is None
+    assert first_loss(zeros.model_copy(update={"start_run": "/runs/7"}), [0.5, 0.5]) is None, "the head comes from the run"
 
 
 def test_order_and_shapes_are_checked_before_a_change():

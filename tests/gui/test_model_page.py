@@ -420,6 +420,9 @@ def test_with_alt_the_line_stops_between_blocks_by_mouse_and_by_keys(qtbot, page
     qtbot.keyClick(strip, Qt.Key.Key_Right, alt)
     assert page.store.experiment.model.train_stages == 2 and page.store.experiment.model.layers == {"backbone.stage_4.conv": "frozen"}
     assert strip._line == (4, 1) and page.store.undo_label == "freeze line in stage 4"
+    assert strip.accessibleName().startswith("Freeze line: Stage 4: 1 of 2 blocks frozen, ")
+    qtbot.mouseClick(strip, Qt.MouseButton.LeftButton, pos=strip.handle_position() + QPoint(2, 0))
+    assert strip._line == (4, 1), "a click on the handle alone moves nothing, without Alt too"
     qtbot.keyClick(strip, Qt.Key.Key_Right)
     assert page.store.experiment.model.layers == {} and strip._line == (5, 0)
     inside = QPoint(round(strip._place_x((5, 1))), strip.handle_position().y())

@@ -95,6 +95,18 @@ def test_what_a_run_does_meanwhile_is_added(page):
     assert len(drawn(page, entry.folder.name).applied.trace) == before + 2
 
 
+def test_what_a_run_did_while_another_page_was_in_front_is_drawn_on_the_way_back(page):
+    entry = page.context.runs.entries[1]
+    page.overlay.set_chosen(entry.folder.name, True)
+    before = len(drawn(page, entry.folder.name).applied.trace)
+    page.deactivate()
+    page.hide()
+    report = StepsReported(first_step=entry.state.step, losses=(0.5,), top1s=(0.5,), lrs=(1e-3,), t=entry.state.t + 1)
+    page.context.runs.take((RunUpdate(entry.folder, fold(entry.state, [report]), entry.experiment, True),))
+    page.activate()
+    assert len(drawn(page, entry.folder.name).applied.trace) == before + 1
+
+
 def test_a_run_that_is_deleted_leaves_the_plot(page):
     entry = page.context.runs.entries[0]
     page.overlay.set_chosen(entry.folder.name, True)

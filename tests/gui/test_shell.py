@@ -290,6 +290,28 @@ def test_pause_and_stop_reach_the_run_as_commands(window, context, tmp_path):
     assert [c.kind for c in read_commands(run.commands_path, 0)[0]] == ["pause", "resume", "stop"]
 
 
+def test_a_run_that_waits_for_its_images_cannot_be_resumed_by_hand_and_the_bar_says_what_to_do(window, context, qtbot, tmp_path):
+    from studio.core import event as ev
+    from studio.core.fold import fold
+
+    run = build_run(tmp_path / "runs", with_data(context, tmp_path), status=Status.RUNNING)
+    state = replace(run.read_state(), status=Status.RUNNING)
+    gone = [
+        ev.WarningRaised(code="images-gone", sentence="The folder is gone; the run waits.", fix="Plug the drive in."),
+        ev.PauseChanged(is_paused=True, step=3, reason="the images are gone"),
+    ]
+    waiting = fold(state, gone)
+    context.runs.take((RunUpdate(run, waiting, run.experiment(), True),))
+    bar = window.run_bar
+    assert not bar._pause.isEnabled() and "Plug the drive in." in bar._pause.toolTip() and bar._stop.isEnabled()
+    with qtbot.waitSignal(context.shell.toast_requested) as told:
+        press(qtbot, window, Qt.Key.Key_Period)
+    assert "Plug the drive in." in told.args[0] and not run.commands_path.exists()
+    going = fold(waiting, [ev.PauseChanged(is_paused=False, step=3)])
+    context.runs.take((RunUpdate(run, going, None, True),))
+    assert bar._pause.isEnabled() and bar._pause.text() == "Pause"
+
+
 def test_a_pause_can_release_the_memory_and_resume_starts_the_engine_again_while_what_waits_goes_on_waiting(
     window, context, tmp_path, qtbot
 ):

@@ -6,6 +6,7 @@ from PySide6.QtCore import Qt, Signal
 from PySide6.QtWidgets import QFrame, QHBoxLayout, QMenu, QSizePolicy, QStackedWidget, QVBoxLayout, QWidget
 
 from studio.core.outcome import Status
+from studio.core.path_text import shown
 from studio.gui import wording
 from studio.gui.context import Context
 from studio.gui.icon import icon, put_icon
@@ -23,6 +24,7 @@ _END_ICON = {
     Status.PAUSED: ("pause-fill", "warn"),
 }
 _GOING_ICON = ("lightning", "trains")
+_PAUSE_TIP = "Pause, with everything kept in memory, or go on (Ctrl .)"
 _STOP_TIP = "Stop and keep everything learnt so far (Ctrl Shift .)"
 _END_TIP = "The run does not answer. End it at once; everything up to the last checkpoint is kept (Ctrl Shift .)"
 
@@ -75,7 +77,9 @@ class RunBar(QFrame):
         entry = self._entry
         if entry is None or not entry.is_active:
             return
-        if entry.status is Status.PAUSED:
+        if (waits := entry.state.waits_for) is not None:
+            self._context.shell.toast(shown(f"{waits.sentence} {waits.fix}".strip()))
+        elif entry.status is Status.PAUSED:
             self._context.runs.resume(entry)
         else:
             self._context.runs.pause(entry)
@@ -162,7 +166,6 @@ class RunBar(QFrame):
 
     def _make_actions(self) -> None:
         self._pause = button("Pause", "pause-fill", name="run.pause", tone="text", on_click=self.toggle_pause)
-        set_plain_tooltip(self._pause, "Pause, with everything kept in memory, or go on (Ctrl .)")
         self._pause_more = icon_button("caret-down", "Pause with or without its memory", name="run.pause.more")
         pauses = QMenu(self)
         self._pause_kept = pauses.addAction(icon("pause-fill"), "Pause and keep the memory", self.toggle_pause)
@@ -245,6 +248,9 @@ class RunBar(QFrame):
         is_paused = entry.status is Status.PAUSED
         self._pause_kept.setVisible(not is_paused)
         self._pause.setText("Resume" if is_paused else "Pause")
+        waits = entry.state.waits_for
+        self._pause.setEnabled(waits is None)
+        set_plain_tooltip(self._pause, shown(waits.fix or waits.sentence) if waits else _PAUSE_TIP)
         put_icon(self._pause, "play-fill" if is_paused else "pause-fill", "text")
         self._pause.setAccessibleName(f"{'Resume' if is_paused else 'Pause'} {entry.name}")
         words = "End now" if entry.is_deaf else "Stop"

@@ -54,9 +54,16 @@ class FirstLoss(QObject):
             return
         self._asked, self._loss = question, None
         params = {"experiment": self._store.experiment.model_dump(mode="json")}
-        self._context.probe.call("first_loss", params, lambda result: self._take(question, result), key="model.first_loss")
+        self._context.probe.call(
+            "first_loss", params, lambda result: self._take(question, result), lambda _: self._on_failed(question), key="model.first_loss"
+        )
 
     def _take(self, question: tuple, result: dict) -> None:
         if question == self._asked:
             self._loss = float(result["first_loss"])
             self.changed.emit()
+
+    def _on_failed(self, question: tuple) -> None:
+        """Not known; asked again with the next change."""
+        if question == self._asked:
+            self._asked = None

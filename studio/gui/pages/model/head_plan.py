@@ -97,11 +97,12 @@ def moved(parts: Sequence, index: int, by: int) -> tuple:
 
 
 def first_loss(model: Model, shares: Sequence[float]) -> float | None:
-    """Cross-entropy of the first step, where it follows from the settings: all weights zero. None where it depends on the features.
+    """Cross-entropy of the first step, where it follows from the settings: all weights zero. None where it depends on the features,
+    or on a run that lends its head.
 
     `shares` are the classes' shares of the training images. Zero bias gives ln C; the class prior gives the entropy of the shares.
     """
-    if model.head_init != "zeros" or not shares:
+    if model.head_init != "zeros" or model.start_run or not shares:
         return None
     if model.head_bias == "zero":
         return math.log(len(shares))

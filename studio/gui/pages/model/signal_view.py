@@ -23,6 +23,7 @@ ASKED = (
     "backbone",
     "pretrained",
     "weights_file",
+    "start_run",
     "cut",
     "head",
     "dropout",
@@ -31,6 +32,8 @@ ASKED = (
     "head_bias",
     "input_size",
     "normalisation",
+    "custom_mean",
+    "custom_std",
 )
 
 

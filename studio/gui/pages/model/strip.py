@@ -73,8 +73,18 @@ class ArchitectureStrip(QWidget):
 
     # what is shown
 
-    def set_network(self, network: Network, looks: Sequence[Look], input_size: int, num_images: int = 0) -> None:
-        """The line stands before the first stage that ever trains. `num_images` are those of an epoch, for the bubble."""
+    def set_network(
+        self,
+        network: Network,
+        looks: Sequence[Look],
+        blocks: Sequence[Sequence[int]],
+        num_frozen: int,
+        input_size: int,
+        num_images: int = 0,
+    ) -> None:
+        """The line stands before the first stage that ever trains. `blocks` are the parameters of the blocks of every stage, `num_frozen`
+        of the first ones behind the line are frozen too. `num_images` are those of an epoch, for the bubble."""
+        self._blocks_of, self._inside = tuple(tuple(each) for each in blocks), num_frozen
         self._network, self._looks, self._input_size, self._num_images = network, tuple(looks), input_size, num_images
         self._num_training = sum(s.num_parameters for s, look in zip(network.stages, looks, strict=True) if look.epoch is not None)
         self._boundary = num_frozen_before([0 if look.is_mixed else look.epoch for look in looks])
@@ -82,11 +92,6 @@ class ArchitectureStrip(QWidget):
         count = len(network.stages)
         self.setMinimumWidth(round(self._left() + count * px(_LEAST_BLOCK) + max(0, count - 1) * px(_GAP) + px(12)))
         self._say()
-        self.update()
-
-    def set_blocks(self, blocks: Sequence[Sequence[int]], num_frozen: int) -> None:
-        """Parameters of the blocks of every stage, and how many of the first ones behind the line are frozen too."""
-        self._blocks_of, self._inside = tuple(tuple(each) for each in blocks), num_frozen
         self.update()
 
     def set_measure(self, by: str) -> None:
@@ -120,7 +125,7 @@ class ArchitectureStrip(QWidget):
         if not self._network.stages:
             self.setAccessibleName("Architecture")
             return
-        words, figures = self._network.change_words(self._boundary, self._boundary)
+        words, figures = self._words_of(self._line)
         self.setAccessibleName(f"Freeze line: {words}, {figures}")
         stages = self._network.stages
         chosen = ", ".join(f"{stages[i].title}, {self.state_word(i)}" for i in self._selected)
@@ -221,8 +226,9 @@ class ArchitectureStrip(QWidget):
         return self._boundary, self._inside if has_block else 0
 
     def _nearest(self, x: float, event: QMouseEvent) -> Place:
+        """Where the line stands now is a place too, with or without Alt: a hand that trembles on the handle moves nothing."""
         with_blocks = bool(event.modifiers() & Qt.KeyboardModifier.AltModifier)
-        return min(self._places(with_blocks=with_blocks), key=lambda place: abs(self._place_x(place) - x))
+        return min((self._line, *self._places(with_blocks=with_blocks)), key=lambda place: abs(self._place_x(place) - x))
 
     def _is_on_line(self, at: QPointF) -> bool:
         """The hit area of the handle is wide, that of the thin line below it narrow."""
@@ -241,8 +247,9 @@ class ArchitectureStrip(QWidget):
     def mousePressEvent(self, event: QMouseEvent) -> None:
         if event.button() != Qt.MouseButton.LeftButton or not self._network.stages:
             return
-        if self._is_on_line(event.position()) or event.position().y() < px(46):
-            self._target = self._nearest(event.position().x(), event)
+        is_on_line = self._is_on_line(event.position())
+        if is_on_line or event.position().y() < px(46):
+            self._target = self._line if is_on_line else self._nearest(event.position().x(), event)
             self._show_bubble(event.globalPosition().toPoint())
         else:
             self._select_at(event.position(), more=bool(event.modifiers() & Qt.KeyboardModifier.ControlModifier))
@@ -343,15 +350,17 @@ class ArchitectureStrip(QWidget):
     def _show_bubble(self, at: QPoint) -> None:
         if self._bubble is None:
             self._bubble = Bubble(self.window())
-        boundary, inside = self._target
-        if inside:
-            blocks, stage = self._blocks_of[boundary], self._network.stages[boundary]
-            trains = self._network.num_trainable(boundary) - sum(blocks[:inside])
-            words = f"{stage.title}: {inside} of {len(blocks)} blocks frozen"
-            figures = f"{parameters(trains)} trainable, {percent(trains / max(1, self._network.num_parameters))}"
-        else:
-            words, figures = self._network.change_words(self._boundary, boundary, self._num_images)
-        self._bubble.show_at(at, words, figures)
+        self._bubble.show_at(at, *self._words_of(self._target, self._num_images))
+
+    def _words_of(self, place: Place, num_images: int = 0) -> tuple[str, str]:
+        """What trains with the line at a place: a sentence and its figures."""
+        boundary, inside = place
+        if not inside:
+            return self._network.change_words(self._boundary, boundary, num_images)
+        blocks, stage = self._blocks_of[boundary], self._network.stages[boundary]
+        trains = self._network.num_trainable(boundary) - sum(blocks[:inside])
+        words = f"{stage.title}: {inside} of {len(blocks)} blocks frozen"
+        return words, f"{parameters(trains)} trainable, {percent(trains / max(1, self._network.num_parameters))}"
 
     def _end_drag(self) -> None:
         self._target = None

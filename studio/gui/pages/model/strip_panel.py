@@ -111,8 +111,8 @@ class StripPanel(Panel):
         network = with_times(
             network, [look.epoch is not None or look.is_mixed for look in looks], seconds, self._context.estimates.stage_seconds
         )
-        self.strip.set_network(network, looks, model.input_size, num_images)
-        self.strip.set_blocks([[b.num_parameters for b in stage.blocks] for stage in plan.tree.stages], self._editor.num_blocks_frozen)
+        blocks = [[b.num_parameters for b in stage.blocks] for stage in plan.tree.stages]
+        self.strip.set_network(network, looks, blocks, self._editor.num_blocks_frozen, model.input_size, num_images)
         counts = plan.counts()
         if network.stages:
             self.strip.set_num_training(counts.trains + counts.later)

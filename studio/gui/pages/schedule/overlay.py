@@ -168,6 +168,11 @@ class RunOverlay(QObject):
             self._length, self._scale = length, scale
             self._draw()
 
+    def refresh(self) -> None:
+        """What was read of its runs while nobody looked."""
+        if self._runs:
+            self._draw()
+
     def _draw(self) -> None:
         runs = tuple(self._runs.values())
         self._context.runs.read_whole(*(run.entry for run in runs))

@@ -317,6 +317,7 @@ class SchedulePage(Page):
 
     def activate(self) -> None:
         self._is_in_front = True
+        self.overlay.refresh()
         self._show_flight()
 
     def deactivate(self) -> None:

@@ -123,9 +123,6 @@ class StartingView(QWidget):
                 time_label.setText(words)
 
 
-WAITS_FOR = ("disk-full", "images-gone")  # warnings after which a run pauses until that is mended
-
-
 class RunBanner(QWidget):
     """Says that a run is paused or how it ended; with Details the end of its log unfolds."""
 
@@ -175,8 +172,7 @@ class RunBanner(QWidget):
         self.log.setPlainText(outcome.log_tail if outcome else "")
         match state.status:
             case Status.PAUSED:
-                why = next((w for w in reversed(state.warnings) if w.code in WAITS_FOR), None) if last and ":" in last.sentence else None
-                if why is not None:  # it goes on by itself; the user has to do something else
+                if (why := state.waits_for) is not None:  # it goes on by itself; the user has to do something else
                     self.banner.show_message("warning", shown(why.sentence), shown(why.fix))
                 else:
                     words = last.sentence if last else f"Paused, safe at step {count(state.step)}"
