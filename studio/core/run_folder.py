@@ -7,6 +7,7 @@ import os
 import secrets
 import shutil
 import time
+from collections.abc import Container
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from pathlib import Path
@@ -194,14 +195,22 @@ def create_run(runs: str | os.PathLike, experiment: Experiment, dataset_json: by
     return folder
 
 
+def run_names(runs: str | os.PathLike, known: Container[str] = ()) -> set[str]:
+    """Names of the folders in `runs` that are runs; `known` ones are not looked into again. Raises OSError when `runs` cannot be read."""
+    with os.scandir(runs) as entries:
+        return {
+            e.name
+            for e in entries
+            if e.is_dir() and not e.name.startswith(".") and (e.name in known or os.path.isfile(os.path.join(e.path, "experiment.toml")))
+        }
+
+
 def find_runs(runs: str | os.PathLike) -> list[RunFolder]:
     """All runs under `runs`, oldest first."""
     try:
-        with os.scandir(runs) as entries:
-            found = [RunFolder(e.path) for e in entries if e.is_dir() and not e.name.startswith(".")]
+        return [RunFolder(os.path.join(runs, name)) for name in sorted(run_names(runs))]
     except OSError:
         return []
-    return sorted((f for f in found if f.experiment_path.is_file()), key=lambda f: f.name)
 
 
 def find_run(runs: str | os.PathLike, name: str | os.PathLike) -> RunFolder:

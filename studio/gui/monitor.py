@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Container
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -19,7 +18,7 @@ from studio.core.journal import JournalReader
 from studio.core.outcome import Status
 from studio.core.problem import BadInput
 from studio.core.run_digest import RunDigest
-from studio.core.run_folder import RunFolder, is_locked, settled
+from studio.core.run_folder import RunFolder, is_locked, run_names, settled
 from studio.core.run_index import RunIndex, Stamp, stamp_of
 
 TICK_MS = 200
@@ -135,11 +134,14 @@ class _Watcher(QObject):
         self._hot: dict[str, float] = {}  # time.monotonic() until which it is looked at
         self._last_look = 0.0
         self._timer: QTimer | None = None
+        self._next_slice: QTimer | None = None
 
     def start(self) -> None:
         self._timer = QTimer(interval=TICK_MS)  # made here, in the monitor's thread
         self._timer.timeout.connect(self._on_timer_timeout)
         self._timer.start()
+        self._next_slice = QTimer(singleShot=True, interval=BETWEEN_SLICES_MS)
+        self._next_slice.timeout.connect(self._read_unread)
         self._index = RunIndex(self._runs_dir)
         self._indexed = self._index.load()
         self.look_around()
@@ -150,7 +152,8 @@ class _Watcher(QObject):
     def end(self) -> None:
         """Stop the timer in the thread that owns it, then the thread."""
         self._timer.stop()
-        self._timer = None
+        self._next_slice.stop()
+        self._timer = self._next_slice = None
         self._keep()
         self._index.close()
         self.thread().quit()
@@ -162,7 +165,7 @@ class _Watcher(QObject):
 
     def read_whole(self, folder: RunFolder) -> None:
         watch = self._watches.get(folder.name)
-        if watch is not None and watch.reader is None and not watch.is_wanted:
+        if watch is not None and not watch.is_wanted:
             watch.is_wanted = True
             self._unread.append(watch)
             self._read_unread()
@@ -170,7 +173,10 @@ class _Watcher(QObject):
     def look_around(self) -> None:
         """New and vanished folders, locks, and journals that grew though their run had ended."""
         self._last_look = time.monotonic()
-        names = _run_names(self._runs_dir, self._watches)
+        try:
+            names = run_names(self._runs_dir, self._watches)
+        except OSError:  # not there yet, or out of reach for a while: nothing is known of the runs, least of all that they are gone
+            return
         new = sorted(names - self._watches.keys())
         for name in new:
             self._num_numbered += 1
@@ -186,7 +192,7 @@ class _Watcher(QObject):
         for watch in known:
             watch.is_alive = is_locked(watch.folder.lock_path)
         self._read(known)
-        if self._unread:
+        if self._unread and not self._next_slice.isActive():
             self._read_unread(FIRST_SLICE_S)
         self._keep()
 
@@ -219,20 +225,22 @@ class _Watcher(QObject):
 
     def _read_unread(self, seconds: float = SLICE_S) -> None:
         """Runs that were not read yet, newest first, for some time; the rest follows."""
-        end, updates = time.monotonic() + seconds, []
-        while self._unread and (not updates or time.monotonic() < end):
+        end, updates, is_time_left = time.monotonic() + seconds, [], True
+        while self._unread and is_time_left:
             watch = self._unread.pop()
             if self._watches.get(watch.folder.name) is watch and (watch.is_first or watch.is_wanted):
                 watch.is_alive = is_locked(watch.folder.lock_path)
                 updates += self._updates_of([watch])
-                if watch.is_first or watch.is_wanted:  # a long journal: others are looked at meanwhile
+                if watch.is_wanted:  # a long journal, and somebody waits for it
                     self._unread.append(watch)
-                    break
+                elif watch.is_first:  # a long journal: the others come first
+                    self._unread.insert(0, watch)
+            is_time_left = time.monotonic() < end
         if updates:
             self.updated.emit(tuple(updates))
         self.progressed.emit(len(self._watches) - len(self._unread), len(self._watches))
-        if self._unread and self._timer is not None:
-            QTimer.singleShot(BETWEEN_SLICES_MS, self, self._read_unread)
+        if self._unread and not self._next_slice.isActive():
+            self._next_slice.start()
 
     def _on_timer_timeout(self) -> None:
         if time.monotonic() - self._last_look >= LOOK_AROUND_S:
@@ -300,21 +308,6 @@ class _Watcher(QObject):
             return False
         watch.sent = told
         return True
-
-
-def _run_names(runs_dir: Path, known: Container[str]) -> set[str]:
-    """Names of the folders that are runs; those that are known are not looked into again."""
-    try:
-        with os.scandir(runs_dir) as entries:
-            return {
-                e.name
-                for e in entries
-                if e.is_dir()
-                and not e.name.startswith(".")
-                and (e.name in known or os.path.isfile(os.path.join(e.path, "experiment.toml")))
-            }
-    except OSError:
-        return set()
 
 
 def _experiment_of(watch: _Watch) -> Experiment | None:

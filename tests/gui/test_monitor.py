@@ -11,7 +11,7 @@ from studio.core.event import RunStarted, StepsReported
 from studio.core.experiment import Experiment
 from studio.core.journal import JournalWriter
 from studio.core.outcome import Status
-from studio.core.run_folder import create_run
+from studio.core.run_folder import RunFolder, create_run
 from studio.gui.monitor import RunMonitor
 from tests.builders import build_dataset, build_run
 
@@ -144,5 +144,81 @@ def test_runs_of_the_index_are_told_without_reading_their_journals_and_whole_whe
         monitor.read_whole(folder)
         qtbot.waitUntil(lambda: len(told) == 2, timeout=20_000)
         assert told[1].state.is_whole and len(told[1].state.train_loss) == state.step
+    finally:
+        monitor.close()
+
+
+def test_a_long_journal_is_read_after_those_of_the_others(qtbot, tmp_path, monkeypatch):
+    import shutil
+
+    from studio.gui import monitor as monitor_module
+
+    runs = tmp_path / "runs"
+    longest = build_run(runs, build_dataset(tmp_path / "images", num_train=2, num_validation=1))
+    for number in range(1, 3):
+        older = runs / f"2020-01-01_00000{number}_calm-otter"
+        shutil.copytree(longest.path, older)
+        (older / "journal.jsonl").unlink()
+    monkeypatch.setattr(monitor_module, "MAX_BYTES_PER_TICK", longest.journal_path.stat().st_size // 4)
+    monkeypatch.setattr(monitor_module, "FIRST_SLICE_S", 0.0)
+    monkeypatch.setattr(monitor_module, "SLICE_S", 0.0)
+    monkeypatch.setattr(monitor_module, "BETWEEN_SLICES_MS", 0)
+    monitor, told = monitor_module.RunMonitor(runs), []
+    monitor.updated.connect(lambda updates: told.extend(update.number for update in updates))
+    monitor.start()
+    try:
+        qtbot.waitUntil(lambda: len(told) == 3, timeout=20_000)
+        assert told == [2, 1, 3]
+    finally:
+        monitor.close()
+
+
+def test_runs_keep_their_numbers_while_their_folder_is_out_of_reach(qtbot, tmp_path, monkeypatch):
+    from studio.gui import monitor as monitor_module
+
+    runs, away, failed = tmp_path / "runs", tmp_path / "away", threading.Event()
+
+    def run_names(*args):
+        try:
+            return real(*args)
+        except OSError:
+            failed.set()
+            raise
+
+    real = monitor_module.run_names
+    monkeypatch.setattr(monitor_module, "run_names", run_names)
+    build_run(runs, build_dataset(tmp_path / "images", num_train=2, num_validation=1))
+    monitor, told, removed = monitor_module.RunMonitor(runs), {}, []
+    monitor.updated.connect(lambda updates: told.update({update.number: update.digest for update in updates}))
+    monitor.removed.connect(removed.extend)
+    monitor.start()
+    try:
+        qtbot.waitUntil(lambda: bool(told), timeout=20_000)
+        runs.rename(away)
+        monitor.look_now()
+        qtbot.waitUntil(failed.is_set, timeout=20_000)
+        away.rename(runs)
+        create_run(runs, Experiment())
+        qtbot.waitUntil(lambda: len(told) == 2, timeout=20_000)
+        assert sorted(told) == [1, 2] and told[1].summary.status is Status.FINISHED and not removed
+    finally:
+        monitor.close()
+
+
+def test_a_run_that_ended_soon_after_its_start_is_told_whole_when_asked_for(qtbot, tmp_path):
+    """Its journal is still followed then, since it may be resumed at any moment."""
+    made = build_run(tmp_path / "made", build_dataset(tmp_path / "images", num_train=2, num_validation=1))
+    folder = RunFolder(tmp_path / "runs" / made.name)
+    monitor, told = RunMonitor(folder.path.parent), []
+    monitor.updated.connect(told.extend)
+    monitor.start()
+    try:
+        monitor.look_now(folder)
+        folder.path.parent.mkdir()
+        made.path.rename(folder.path)
+        qtbot.waitUntil(lambda: len(told) == 1, timeout=20_000)
+        monitor.read_whole(folder)
+        qtbot.waitUntil(lambda: len(told) == 2, timeout=20_000)
+        assert told[1].state.is_whole and len(told[1].state.train_loss) == told[1].state.step > 0
     finally:
         monitor.close()

@@ -14,6 +14,7 @@ from PySide6.QtWidgets import QAbstractButton, QLabel, QLineEdit, QWidget
 from studio.core.experiment import Experiment
 from studio.core.outcome import Status
 from studio.core.place import runs_dir
+from studio.core.run_digest import RunDigest
 from studio.core.run_folder import find_runs
 from studio.dataset.dataset import Dataset
 from studio.gui.monitor import RunUpdate
@@ -369,6 +370,27 @@ def test_the_difference_lists_changed_settings_only_and_then_consequences(open_p
     assert settings == {"Epochs": ("8", "6"), "Peak learning rate": ("2e-3", "5e-4")}
     consequences = {x.label: x for x in lines if x.kind == "consequence"}
     assert consequences["Best top-1"].tone == "bad" and consequences["Best top-1"].note.startswith("\N{MINUS SIGN}")
+
+
+def test_the_run_compared_with_is_read_for_the_figures_that_its_digest_has_not(qtbot, open_page, three_runs, context):
+    for folder in three_runs[:2]:
+        experiment, state = folder.experiment(), folder.read_state()
+        context.runs.take((RunUpdate(folder, None, experiment, False, 0, RunDigest.of(experiment, state)),))
+    context.runs.start()
+    page = open_page()
+
+    def memory():
+        return next((line for line in page.side.difference.lines.lines if line.label == "Memory, peak"), None)
+
+    def has_both() -> bool:
+        return memory() is not None and "–" not in (memory().first, memory().second)
+
+    qtbot.waitUntil(lambda: page.stored is not None and has_both(), timeout=10_000)
+    for entry in page.runs.entries:
+        entry.let_go()
+    page.activate()
+    assert not has_both()
+    qtbot.waitUntil(has_both, timeout=10_000)
 
 
 def test_one_run_is_compared_with_the_draft(open_page, dataset):

@@ -31,7 +31,7 @@ def shown(qtbot, context, tmp_path):
     host.show()
 
     def show() -> None:
-        score.show_row(RunRow(entry, notebook.of(folder), state))
+        score.show_row(RunRow(entry, notebook.of(folder)))
 
     notebook.changed.connect(show)
     show()

@@ -44,7 +44,7 @@ def test_the_use_page_asks_with_the_chosen_views_and_remembers_them(context, ent
 def row_of(entry) -> RunRow:
     from studio.gui.pages.results.notes import Notes
 
-    return RunRow(entry, Notes(), entry.state)
+    return RunRow(entry, Notes())
 
 
 def test_the_results_page_scores_again_and_says_what_was_gained(context, entry, qtbot):

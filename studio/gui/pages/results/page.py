@@ -170,6 +170,7 @@ class ResultsPage(Page):
         self.mistakes.filter_cleared.connect(lambda: self._choose_cell(None))
         self.confusion.cell_chosen.connect(self._choose_cell)
         self.side.restore_wanted.connect(self.restore_chosen)
+        self.side.compared.connect(self.runs.read_whole)
         details.title_edited.connect(lambda text: self._chosen and self._rename(self._chosen, text))
         details.tags_edited.connect(lambda text: self._chosen and self.notebook.edit(self._chosen.folder, tags=tags_from_text(text)))
         details.note_edited.connect(lambda text: self._chosen and self.notebook.edit(self._chosen.folder, note=text[:MAX_NOTE]))

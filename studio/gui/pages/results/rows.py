@@ -11,7 +11,7 @@ from studio.core.experiment import Experiment
 from studio.core.fold import RunState
 from studio.core.outcome import Status
 from studio.core.path_text import shown
-from studio.core.run_digest import RunSummary, summarise
+from studio.core.run_digest import RunSummary
 from studio.core.words import counted
 from studio.gui.pages.results.notes import Notes
 from studio.gui.runs import RunEntry
@@ -39,15 +39,14 @@ class RunRow:
 
     entry: RunEntry
     notes: Notes
-    given: RunState | None = None  # instead of the run's own
     summary: RunSummary = field(init=False)
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "summary", self.entry.summary if self.given is None else summarise(self.experiment, self.given))
+        object.__setattr__(self, "summary", self.entry.summary)
 
     @property
     def state(self) -> RunState:
-        return self.entry.state if self.given is None else self.given
+        return self.entry.state
 
     @property
     def experiment(self) -> Experiment:

@@ -23,6 +23,7 @@ class SidePanel(Panel):
     """`show` fills both views. The second run of the difference is the user's choice, or else the best guess."""
 
     restore_wanted = Signal()
+    compared = Signal(object)  # RunEntry: its figures stand beside the chosen run's
 
     def __init__(self, parent: QWidget | None = None):
         super().__init__("", name="results.side", margins=False, parent=parent)
@@ -99,6 +100,8 @@ class SidePanel(Panel):
         self.equal_label.setText(f"{num_equal(first.experiment, second.experiment)} equal settings")
         self.restore_button.setText(f"Restore {row.entry.name}")
         set_plain_tooltip(self.restore_button, f"Take the settings of {row.name} as the draft")
+        if other is not None:
+            self.compared.emit(other.entry)
 
     def _on_equal_button_toggled(self, is_on: bool) -> None:
         self.equal_button.setText("Hide" if is_on else "Show")
