@@ -209,16 +209,17 @@ def test_a_run_that_ended_soon_after_its_start_is_told_whole_when_asked_for(qtbo
     """Its journal is still followed then, since it may be resumed at any moment."""
     made = build_run(tmp_path / "made", build_dataset(tmp_path / "images", num_train=2, num_validation=1))
     folder = RunFolder(tmp_path / "runs" / made.name)
+    create_run(folder.path.parent, Experiment())
     monitor, told = RunMonitor(folder.path.parent), []
     monitor.updated.connect(told.extend)
     monitor.start()
     try:
-        monitor.look_now(folder)
-        folder.path.parent.mkdir()
-        made.path.rename(folder.path)
         qtbot.waitUntil(lambda: len(told) == 1, timeout=20_000)
-        monitor.read_whole(folder)
+        monitor.look_now(folder)  # as when it is started
+        made.path.rename(folder.path)
         qtbot.waitUntil(lambda: len(told) == 2, timeout=20_000)
-        assert told[1].state.is_whole and len(told[1].state.train_loss) == told[1].state.step > 0
+        monitor.read_whole(folder)
+        qtbot.waitUntil(lambda: len(told) == 3, timeout=20_000)
+        assert told[2].state.is_whole and len(told[2].state.train_loss) == told[2].state.step > 0
     finally:
         monitor.close()
