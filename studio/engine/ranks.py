@@ -62,7 +62,10 @@ class Ranks:
         if not self.is_alone:
             import torch.distributed as dist
 
-            dist.init_process_group("cpu:gloo,cuda:nccl" if device_type == "cuda" else "gloo", timeout=PATIENCE)
+            store, rank, count = next(dist.rendezvous("env://", timeout=PATIENCE))
+            store = dist.PrefixStore(f"start {self.num_restarts}", store)  # torchrun may keep the addresses of processes that are gone
+            backend = "cpu:gloo,cuda:nccl" if device_type == "cuda" else "gloo"
+            dist.init_process_group(backend, store=store, rank=rank, world_size=count, timeout=PATIENCE)
 
     def leave(self) -> None:
         if not self.is_alone:
