@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import statistics
 import time
 from collections.abc import Callable
 from typing import Any
@@ -17,6 +18,7 @@ from studio.engine.network import Network, frozen_as_asked
 from studio.engine.precision import choose_precision
 
 SECONDS = 2.0
+LEAST_STEPS = 3
 ROUNDS = 3  # of forward passes for the share of every stage
 MAX_BATCH = 16  # on the processor: the time per image hardly depends on it, the wait does
 
@@ -52,15 +54,16 @@ def measure_training(experiment: Experiment, num_classes: int, check: Callable[[
         optimiser.step()
         optimiser.zero_grad(set_to_none=True)
 
-    step()  # prepares kernels
+    for _ in range(2):  # prepare kernels and memory
+        step()
     synchronise(device)
     start, times = time.perf_counter(), []
-    while not times or time.perf_counter() - start < SECONDS:
+    while len(times) < LEAST_STEPS or time.perf_counter() - start < SECONDS:
         before = time.perf_counter()
         step()
         synchronise(device)
         times.append(time.perf_counter() - before)
-    seconds = sorted(times)[len(times) // 2] / size
+    seconds = statistics.median_low(times) / size
     with precision.autocast(device):
         stage_seconds = _stage_seconds(network, images, device)
     return {
