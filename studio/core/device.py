@@ -1,8 +1,9 @@
-"""Which graphics processors there are, asked of the driver itself: milliseconds, and no torch."""
+"""What this computer has to compute with: processor cores, and graphics processors as the driver itself names them, in milliseconds and without torch."""
 
 from __future__ import annotations
 
 import ctypes
+import os
 import platform
 import re
 import sys
@@ -96,3 +97,8 @@ def device_problem(device: str) -> Problem | None:
 
 def _missing(why: str) -> Problem:
     return error("training.device", f"{why} Set the device to cpu, or to auto for the best that is here.")
+
+
+def num_cores() -> int:
+    """Logical ones that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

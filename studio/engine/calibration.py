@@ -19,6 +19,7 @@ from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
+from studio.core.device import num_cores
 from studio.engine.verdict import remember, remembered
 
 VERDICTS = "threads-1"
@@ -41,11 +42,6 @@ class Threads:
 def machine() -> str:
     """What the verdict depends on."""
     return f"{platform.machine()}, {platform.processor()}, {num_cores()} of {os.cpu_count()} cores"
-
-
-def num_cores() -> int:
-    """Logical ones that this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def counts() -> list[int]:

@@ -35,7 +35,7 @@ def choose_device(asked: str) -> torch.device:
 
 
 def device_name(device: torch.device) -> str:
-    """For people: "NVIDIA H200", "CPU (2 cores)"."""
+    """For people: "NVIDIA H200", "CPU, 2 threads"."""
     if device.type == "cuda":
         return torch.cuda.get_device_name(device)
     if device.type == "mps":

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import os
-
 from studio.catalog.augments import Tally
 from studio.catalog.augments.catalog import catalog
+from studio.core.device import num_cores
 from studio.engine.reporter import Reporter
 
 WATCHED_S = 10.0  # before anything is said about speed: the first batches fill caches
@@ -81,7 +80,7 @@ class Feeding:
         )
 
     def _what_to_change(self) -> str:
-        cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+        cores = num_cores()
         if self._num_workers < cores - 1 and cores > 2:
             return f"Use more loader workers: {self._num_workers} now, this computer has {cores} cores."
         return "Make smaller copies of large images, put them on a faster drive, or freeze more of the network and keep its features."

@@ -30,6 +30,7 @@ import numpy as np
 
 from studio.catalog.augments import Pipeline, Tally, build_pipeline, evaluation_view, shrink_to_working_size
 from studio.catalog.augments.view import decoded_view
+from studio.core.device import num_cores
 from studio.core.experiment import Augment
 from studio.dataset.decoded import DecodedCache, content_of
 from studio.dataset.image import ImageRefused, decode, read_bytes
@@ -254,7 +255,7 @@ def choose_num_workers(asked: int, device_type: str) -> int:
     """How many loader processes: as asked, or by the cores. Measured: on two cores that also compute, none is fastest."""
     if asked >= 0:
         return asked
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    cores = num_cores()
     if device_type == "cpu":
         return 0 if cores <= 4 else 2
     return max(1, min(16, cores - 2))

@@ -17,12 +17,13 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from studio.core import event as ev
+from studio.core.device import num_cores
 from studio.core.experiment import Experiment
 from studio.core.file import write_atomically
 from studio.core.problem import BadInput
 from studio.core.run_folder import EngineLock, RunFolder
 from studio.engine.awake import kept_awake
-from studio.engine.calibration import counts, kept, num_cores, set_waiting
+from studio.engine.calibration import counts, kept, set_waiting
 from studio.engine.checkpoint import checkpoint_names, find_checkpoint
 from studio.engine.control import Control, StopAsked
 from studio.engine.failure import DataGone, LossNotFinite, NoReadableImages, describe

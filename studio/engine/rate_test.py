@@ -21,7 +21,7 @@ from studio.core.rate_test import HIGHEST, LOWEST, NUM_STEPS, RateTest, digests,
 from studio.core.rng import step_seed
 from studio.dataset.dataset import Dataset
 from studio.dataset.plan_check import check_run
-from studio.engine.device import choose_device, seed_draws
+from studio.engine.device import choose_device, seed_draws, to_device
 from studio.engine.failure import DataGone, NoReadableImages, describe
 from studio.engine.loader import Batch, Loader, Request, WorkerDied, choose_num_workers
 from studio.engine.mix import draw_mix, mixed_loss
@@ -154,7 +154,7 @@ class _Trial:
     def _backward(self, batch: Batch, share: float) -> torch.Tensor:
         """Add the batch to the gradients; its `share` of the loss that training lowers, label smoothing included."""
         training = self.experiment.training
-        labels_N = torch.from_numpy(self.labels[batch.indices]).to(self.device, non_blocking=True)
+        labels_N = to_device(self.labels[batch.indices], self.device)
         images_NCHW = self.normaliser(batch.images_NHWC)
         images_NCHW = batch.mix.images(images_NCHW) if batch.mix else images_NCHW
         with self.precision.autocast(self.device):
