@@ -3,7 +3,7 @@ and by later runs.
 
 A folder holds the rows of one way to make features (transform, weights, place of the cut, precision, device); a row is found by a hash of
 the file's content and the seed of its view. So a changed file, a new seed or other weights make just what they touch anew. Rows and their
-names are only ever added. The folder is locked while a run uses it.
+names are only ever added. The folder is locked while a run uses it; the processes of one run share it (`shared_cache`).
 """
 
 from __future__ import annotations
@@ -45,6 +45,18 @@ class CacheSize:
     @property
     def num_bytes(self) -> int:
         return self.num_views * self.num_samples * self.row_bytes
+
+
+@dataclass(frozen=True)
+class Opened:
+    """A cache as the process that holds its folder has opened it: what another of the same run needs to read and fill it too."""
+
+    folder: Path
+    size: CacheSize
+    first: int
+    num_rows: int
+    row_of: np.ndarray  # int64[views, samples]
+    shown: np.ndarray  # likewise: the sample that the row shows, EMPTY or REFUSED
 
 
 class FeatureCache:
@@ -104,9 +116,17 @@ class FeatureCache:
                 os.posix_fallocate(f.fileno(), 0, max(1, num_bytes))  # a full disk says so now, not as a fault on a later write
             else:
                 f.truncate(max(num_bytes, os.fstat(f.fileno()).st_size))
-        count = num_bytes // size.dtype.itemsize
-        self._rows = torch.from_file(str(self._rows_path), shared=True, size=count, dtype=size.dtype).view(-1, *size.row_shape)
+        self._map_rows()
         os.utime(self.folder / "lock")
+
+    def _map_rows(self) -> None:
+        size = self.size
+        count = len(self._is_done) * size.row_bytes // size.dtype.itemsize
+        self._rows = torch.from_file(str(self._rows_path), shared=True, size=count, dtype=size.dtype).view(-1, *size.row_shape)
+
+    @property
+    def opened(self) -> Opened:
+        return Opened(self.folder, self.size, self._first, len(self._is_done), self._row_of, self._shown)
 
     @property
     def _rows_path(self) -> Path:
@@ -129,8 +149,12 @@ class FeatureCache:
 
     def put(self, view: int, samples: np.ndarray, shown: np.ndarray, features: torch.Tensor) -> None:
         """Keep rows: features[i], computed from the picture of `shown[i]`, for sample `samples[i]`. -1 shown is a refused file."""
+        self._rows[torch.from_numpy(self._row_of[view, samples])] = _fitted(features.detach().cpu(), self.size.dtype)
+        self.book(view, samples, shown)
+
+    def book(self, view: int, samples: np.ndarray, shown: np.ndarray) -> None:
+        """Take note of rows that are in the file by now."""
         rows = self._row_of[view, samples]
-        self._rows[torch.from_numpy(rows)] = _fitted(features.detach().cpu(), self.size.dtype)
         self._shown[view, samples] = shown
         self._is_done[rows[shown == self._first + samples]] = True  # what stands in for an unreadable file has no name of its own
 
@@ -156,6 +180,23 @@ class FeatureCache:
     def close(self) -> None:
         self._rows = None
         self._lock.release()
+
+
+class CacheBeside(FeatureCache):
+    """The same rows in another process of the run, on the same computer. The process that holds the folder keeps the names."""
+
+    def __init__(self, opened: Opened):
+        self.folder, self.size, self._first = opened.folder, opened.size, opened.first
+        self._row_of, self._shown = opened.row_of, opened.shown
+        self._is_done = np.zeros(opened.num_rows, bool)
+        self.num_found = int((self._shown != EMPTY).sum())
+        self._map_rows()
+
+    def save(self) -> None:
+        pass
+
+    def close(self) -> None:
+        self._rows = None
 
 
 def _fitted(features: torch.Tensor, dtype: torch.dtype) -> torch.Tensor:

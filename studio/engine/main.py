@@ -97,7 +97,6 @@ def run(folder: RunFolder, *, resume: bool = False, prebuilt: Prebuilt | None = 
     """One engine session of a run, from the lock to the exit code."""
     faulthandler.enable()  # standard error is the run's log
     ranks = Ranks.from_environment()
-    resume |= ranks.num_restarts > 0
     end_with_launcher()
     if not ranks.is_first:
         for number in (signal.SIGTERM, signal.SIGINT):  # the first process tells the others that they are to stop
@@ -108,6 +107,8 @@ def run(folder: RunFolder, *, resume: bool = False, prebuilt: Prebuilt | None = 
         if lock is not None and not lock.acquire():
             print(f"{folder.path} is already being trained by another process.", file=sys.stderr)  # noqa: T201
             return BUSY
+        is_restart = LOCK_HELD in os.environ and folder.read_journal().pid == os.getppid()  # this launcher has begun a session before
+        resume |= is_restart
         control = Control(folder.commands_path, skip=resume)
         control.catch_signals()
         reporter = Reporter(folder, control)
@@ -116,7 +117,7 @@ def run(folder: RunFolder, *, resume: bool = False, prebuilt: Prebuilt | None = 
         return FAILED
     try:
         with kept_awake():
-            return _exit_code(_session(folder, control, reporter, resume, prebuilt, ranks))
+            return _exit_code(_session(folder, control, reporter, resume, prebuilt, ranks, is_restart))
     finally:
         reporter.close()
 
@@ -135,13 +136,19 @@ def _exit_code(code: int) -> int:
 
 
 def _session(
-    folder: RunFolder, control: Control, reporter: Reporter | Silence, resume: bool, prebuilt: Prebuilt | None, ranks: Ranks | None = None
+    folder: RunFolder,
+    control: Control,
+    reporter: Reporter | Silence,
+    resume: bool,
+    prebuilt: Prebuilt | None,
+    ranks: Ranks | None = None,
+    is_restart: bool = False,
 ) -> int:
     ranks = ranks or Ranks()
     experiment: Experiment | None = None
     setup: Setup | None = None
     try:
-        checkpoint = find_checkpoint(folder) if resume else None
+        checkpoint = find_checkpoint(folder) if resume and ranks.is_first else None
         step = checkpoint.step if checkpoint else 0 if resume else None
         reporter.tell(
             ev.RunStarted(
@@ -151,7 +158,7 @@ def _session(
                 resumed_step=step,
             )
         )
-        if ranks.num_restarts:
+        if is_restart:
             reporter.warn("ranks-restarted", f"A process of the run ended; all {ranks.count} were started again, from step {step or 0:,}.")
         reporter.phase("loading torch")
         if ranks.is_first:
@@ -162,7 +169,7 @@ def _session(
                 f"The checkpoint {name} is damaged and was passed over; the run goes on from step {checkpoint.step:,}.",
                 "Check the drive.",
             )
-        if resume and checkpoint is None and (damaged := checkpoint_names(folder)):
+        if resume and ranks.is_first and checkpoint is None and (damaged := checkpoint_names(folder)):
             reporter.warn(
                 "checkpoint-damaged",
                 f"All checkpoints of this run are damaged ({', '.join(damaged)}); it starts again from the beginning.",
@@ -179,8 +186,8 @@ def _session(
 
         set_up_torch(torch, experiment, checkpoint.state.get("origin", {}).get("threads", 0) if checkpoint else 0)
         if not ranks.is_alone:
-            ranks.join("cuda" if experiment.training.device != "cpu" and torch.cuda.is_available() else "cpu")
-            edits = ranks.from_first(lambda: reporter.earlier_edits)
+            ranks = ranks.join("cuda" if experiment.training.device != "cpu" and torch.cuda.is_available() else "cpu")
+            edits, checkpoint = ranks.from_first(lambda: (reporter.earlier_edits, checkpoint))
             if ranks.is_first:
                 control = SharedControl(ranks, control)
             else:
@@ -246,6 +253,7 @@ def _engine_facts() -> dict:
         "started": time.time(),
         "python": platform.python_version(),
         "system": platform.platform(),
+        "host": platform.node(),
         "versions": package_versions(),
         "argv": sys.argv[1:],
     }

@@ -1,7 +1,8 @@
 """The frozen start of a run's network: run once for each picture; later epochs, and later runs, read its features from a cache.
 
 A row depends on its picture and the weights alone: pictures go through the network in chunks of one size, the last one filled up, so a resumed
-run finds or makes the very same rows. What cannot be cut exactly, or would be larger than allowed, trains without a cache.
+run finds or makes the very same rows. What cannot be cut exactly, or would be larger than allowed, trains without a cache. Several processes
+of a run divide the pictures among them and read one file; all call the same methods at the same time.
 """
 
 from __future__ import annotations
@@ -26,6 +27,8 @@ from studio.engine.folding import Folding
 from studio.engine.loader import Batch, Loader, Request
 from studio.engine.network import Network
 from studio.engine.plan import evaluation_requests
+from studio.engine.ranks import Ranks
+from studio.engine.shared_cache import keep_together, open_together
 from studio.engine.work import stage_work
 
 NO_IMAGES = np.empty((0, 0, 0, 3), np.uint8)
@@ -34,6 +37,8 @@ HALF_FROM_BYTES = 16_384  # per row: the features of a head are small, those of 
 MOST_APART = 1e-2  # of the largest feature: folding in half precision moves it by some thousandths
 HEAD_BATCH = 1024  # pictures at once where what lies behind the boundary is a head, on features of at most so many bytes:
 HEAD_ROW_BYTES = 65_536
+NO_ROWS = np.empty(0, np.int64)
+HASHED_AT_ONCE = 100  # files, between two looks at what the user wants
 
 
 @dataclass(frozen=True)
@@ -64,11 +69,13 @@ class Prefix:
         to_input: Callable[[np.ndarray], torch.Tensor],
         autocast: Callable,
         folding: Folding | None = None,
+        ranks: Ranks | None = None,
     ):
         self._own_folder = own_folder  # of the run: used while another run holds the shared one
         self._plan, self._network, self._loader, self._parts = plan, network, loader, parts
         self._to_input, self._autocast = to_input, autocast
         self._folding = folding or Folding(network.module)
+        self._ranks = ranks or Ranks()
         self._boundary: tuple[bool, ...] = ()
         self._cut: Cut | None = None
         self._compute: Cut | None = None  # the same place in a network with its batch norms folded, where that can be
@@ -173,11 +180,11 @@ class Prefix:
         return torch.float16 if is_large and self.views > 1 and row.dtype == torch.float32 else row.dtype
 
     def _contents_of(self, indices: range, between: Callable[[], None]) -> list[bytes]:
-        for number, i in enumerate(indices):
-            if i not in self._contents:
-                self._contents[i] = content_hash(self._plan.paths[i])
-            if number % 100 == 99:
-                between()
+        ranks, unknown = self._ranks, [i for i in indices if i not in self._contents]
+        for some in _in_parts(unknown, HASHED_AT_ONCE * ranks.count):
+            for found in ranks.gather({i: content_hash(self._plan.paths[i]) for i in some[ranks.rank :: ranks.count]}):
+                self._contents |= found
+            between()
         return [self._contents[i] for i in indices]
 
     def fill(self, epoch: int, between: Callable[[int], None]) -> dict[int, str]:
@@ -185,15 +192,19 @@ class Prefix:
         view, refused = epoch % self.views, {}
         size, count = self._plan.batch_size, len(self._parts["train"])
         missing = [np.arange(start, min(start + size, count)) for start in range(0, count, size)]
-        missing = [rows for rows in missing if not self._training.has_all(view, rows)]
-        requests = [Request(tuple(rows.tolist()), self._seeds(view, rows)) for rows in missing]
+        lacking = np.any(self._ranks.gather([not self._training.has_all(view, rows) for rows in missing]), axis=0)
+        rounds = _in_parts([rows for rows, lacks in zip(missing, lacking, strict=True) if lacks], self._ranks.count)
+        mine = [next(iter(some[self._ranks.rank :]), NO_ROWS) for some in rounds]
+        requests = [Request(tuple(rows.tolist()), self._seeds(view, rows)) for rows in mine]
         self._network.train_mode()
-        for rows, batch in zip(missing, self._loader.batches(requests), strict=True):
-            self._training.put(view, rows, batch.indices, self._features(batch))
+        for some, rows, batch in zip(rounds, mine, self._loader.batches(requests), strict=True):
+            keep_together(self._ranks, self._training, view, rows, batch.indices, self._features(batch))
             refused |= batch.refused
-            between(int(rows[-1]) + 1)
-        if missing:
+            between(int(some[-1][-1]) + 1)
+        if rounds:
             self._training.save()
+        for theirs in self._ranks.gather(refused):  # nobody reads before all have written
+            refused |= theirs
         return refused
 
     def training_batches(self, requests: Iterable[Request], epoch: int) -> Iterator[Batch]:
@@ -214,29 +225,34 @@ class Prefix:
         return batch.images_NHWC
 
     def evaluation_batches(self, part: range, batch_size: int, module: nn.Module) -> Iterator[Batch]:
-        """All of a part for a module that is the network or was made alike; features where they are kept, and kept where they are not."""
-        requests = list(evaluation_requests(part.start, len(part), batch_size))
-        rows = [np.array(request.indices) - self._parts["validation"].start for request in requests]
-        if self._evaluation is None or not self._starts_alike(module):
+        """All of a part, or this process's share of it, for a module that is the network or was made alike; features where they are kept, and
+        kept where they are not. `batch_size` is that of one process."""
+        is_alike = self._evaluation is not None and self._starts_alike(module)
+        is_kept = is_alike and self._has_all(part)
+        size = self._ranks.count * (HEAD_BATCH if is_kept and self._is_head_left() else batch_size)
+        requests = list(self._ranks.share(evaluation_requests(part.start, len(part), size)))
+        rows = [np.array(request.indices, np.int64) - self._parts["validation"].start for request in requests]
+        if not is_alike:
             yield from self._loader.batches(requests)
-        elif all(self._evaluation.has_all(0, some) for some in rows):
-            if self._is_head_left():
-                everything = np.concatenate(rows)
-                rows = [everything[start : start + HEAD_BATCH] for start in range(0, len(everything), HEAD_BATCH)]
+        elif is_kept:
             for some in rows:
                 features, shown = self._evaluation.get(0, some)
                 yield Batch(NO_IMAGES, shown, features=features)
         else:
             for some, batch in zip(rows, self._loader.batches(requests), strict=True):
                 features = self._features(batch)
-                self._evaluation.put(0, some, batch.indices, features)
+                keep_together(self._ranks, self._evaluation, 0, some, batch.indices, features)
                 yield Batch(batch.images_NHWC, batch.indices, batch.refused, features)
             self._evaluation.save()
 
+    def _has_all(self, part: range) -> bool:
+        """Whether every computer has the features of a part."""
+        rows = np.array(part, np.int64) - self._parts["validation"].start
+        return all(self._ranks.gather(self._evaluation.has_all(0, rows)))
+
     def is_known(self, part: range, module: nn.Module) -> bool:
         """Whether a pass over this part takes next to nothing: its features are there and only a head runs on them."""
-        rows = np.array(part) - self._parts["validation"].start
-        return bool(self._evaluation and self._is_head_left() and self._evaluation.has_all(0, rows) and self._starts_alike(module))
+        return bool(self._evaluation and self._is_head_left() and self._starts_alike(module) and self._has_all(part))
 
     def rest(self, module: nn.Module, features: torch.Tensor, device: torch.device) -> torch.Tensor:
         """logits_NC of the network or of a module made alike."""
@@ -246,7 +262,8 @@ class Prefix:
     def close(self) -> None:
         """Let go of the cache; what is in the user's cache folder stays for later runs."""
         self._leave()
-        shutil.rmtree(self._own_folder, ignore_errors=True)
+        if self._ranks.is_first_here:
+            shutil.rmtree(self._own_folder, ignore_errors=True)
 
     def _leave(self) -> None:
         for cache in (self._training, self._evaluation):
@@ -259,6 +276,9 @@ class Prefix:
         return self._cut is not None and all(self._boundary[:-1]) and self._evaluation.size.row_bytes <= HEAD_ROW_BYTES
 
     def _make(self, key: str, size: CacheSize, names: list[bytes], first: int = 0) -> FeatureCache | None:
+        return open_together(self._ranks, lambda: self._make_here(key, size, names, first))
+
+    def _make_here(self, key: str, size: CacheSize, names: list[bytes], first: int) -> FeatureCache | None:
         root, allowed = cache_dir() / "features", self._plan.num_bytes
         kept = {key} | {cache.folder.name for cache in (self._evaluation, self._training) if cache}
         with contextlib.suppress(OSError):
@@ -272,8 +292,10 @@ class Prefix:
                 return None
         return None
 
-    def _features(self, batch: Batch) -> torch.Tensor:
-        """Features of a batch, in chunks of one size."""
+    def _features(self, batch: Batch) -> torch.Tensor | None:
+        """Features of a batch, in chunks of one size; None of an empty one."""
+        if not len(batch.indices):
+            return None
         with torch.inference_mode():
             images = self._to_input(batch.images_NHWC)
             size = chunk_size(images.device, self._plan.batch_size)
@@ -321,6 +343,10 @@ class Prefix:
                 return False
             self._alike_versions = versions
         return True
+
+
+def _in_parts(items: list, size: int) -> list[list]:
+    return [items[start : start + size] for start in range(0, len(items), size)]
 
 
 def chunk_size(device: torch.device, batch_size: int) -> int:

@@ -21,33 +21,37 @@ if TYPE_CHECKING:
     from studio.engine.loader import Request
 
 T = TypeVar("T")
-LOCK_HELD = "STUDIO_LOCK_HELD"  # set for processes whose launcher holds the lock of the run
+LOCK_HELD = "STUDIO_LOCK_HELD"  # set for processes whose launcher holds the lock of the run, or works with one that does:
+HERE, ELSEWHERE = "here", "on another computer"
+HOLDER_WITHIN = timedelta(minutes=5)
 PATIENCE = timedelta(days=2)  # a paused run or one that waits for a disk keeps the others waiting
 
 
 @dataclass(frozen=True)
 class Ranks:
-    """The processes of a run; this one is number `rank` of `count`, and number `local_rank` on its computer."""
+    """The processes of a run; this one is number `rank` of `count`, and number `local_rank` of `local_count` (0: of all) on its computer. Those of
+    a computer have numbers in a row."""
 
     rank: int = 0
     count: int = 1
     local_rank: int = 0
+    local_count: int = 0
 
     @classmethod
     def from_environment(cls) -> Ranks:
         """As torchrun says; one process where it was not used."""
-        number = {name: int(os.environ.get(name, default)) for name, default in (("RANK", 0), ("WORLD_SIZE", 1), ("LOCAL_RANK", 0))}
-        return cls(number["RANK"], number["WORLD_SIZE"], number["LOCAL_RANK"])
-
-    @property
-    def num_restarts(self) -> int:
-        """How often all processes of this session were started again."""
-        return int(os.environ.get("TORCHELASTIC_RESTART_COUNT", 0))
+        names = (("RANK", 0), ("WORLD_SIZE", 1), ("LOCAL_RANK", 0), ("LOCAL_WORLD_SIZE", 0))
+        ranks = cls(*(int(os.environ.get(name, default)) for name, default in names))
+        if ranks.is_one_computer or LOCK_HELD not in os.environ:
+            return ranks
+        # until they have met: those beside the lock are the first, the others are not
+        return replace(ranks, rank=ranks.local_rank if os.environ[LOCK_HELD] == HERE else max(1, ranks.rank))
 
     @property
     def may_restart(self) -> bool:
         """Whether a process that fails is started again, with all others. Two numbers of torchrun."""
-        return not self.is_alone and self.num_restarts < int(os.environ.get("TORCHELASTIC_MAX_RESTARTS", 0))
+        count, most = (int(os.environ.get(f"TORCHELASTIC_{name}", 0)) for name in ("RESTART_COUNT", "MAX_RESTARTS"))
+        return not self.is_alone and count < most
 
     @property
     def is_first(self) -> bool:
@@ -57,15 +61,42 @@ class Ranks:
     def is_alone(self) -> bool:
         return self.count == 1
 
-    def join(self, device_type: str) -> None:
-        """Find the others. Call once, before anything is sent."""
-        if not self.is_alone:
-            import torch.distributed as dist
+    @property
+    def firsts(self) -> range:
+        """The first process of each computer."""
+        return range(0, self.count, self.local_count or self.count)
 
-            store, rank, count = next(dist.rendezvous("env://", timeout=PATIENCE))
-            store = dist.PrefixStore(f"start {self.num_restarts}", store)  # torchrun may keep the addresses of processes that are gone
-            backend = "cpu:gloo,cuda:nccl" if device_type == "cuda" else "gloo"
-            dist.init_process_group(backend, store=store, rank=rank, world_size=count, timeout=PATIENCE)
+    @property
+    def first_here(self) -> int:
+        return self.rank - self.local_rank
+
+    @property
+    def is_first_here(self) -> bool:
+        return self.local_rank == 0
+
+    @property
+    def is_one_computer(self) -> bool:
+        return len(self.firsts) == 1
+
+    def is_here(self, rank: int) -> bool:
+        return self.first_here <= rank < self.first_here + (self.local_count or self.count)
+
+    def join(self, device_type: str) -> Ranks:
+        """Find the others; the numbers that count from then on: torchrun's, turned so that the computer that holds the run comes first.
+        Call once, before anything is sent."""
+        if self.is_alone:
+            return self
+        import torch.distributed as dist
+
+        store, rank, count = next(dist.rendezvous("env://", timeout=PATIENCE))
+        if not self.is_one_computer:
+            if self.is_first:
+                store.set("first", str(rank))
+            store.wait(["first"], HOLDER_WITHIN)
+            rank = (rank - int(store.get("first"))) % count
+        backend = "cpu:gloo,cuda:nccl" if device_type == "cuda" else "gloo"
+        dist.init_process_group(backend, store=store, rank=rank, world_size=count, timeout=PATIENCE)
+        return replace(self, rank=rank)
 
     def leave(self) -> None:
         if not self.is_alone:

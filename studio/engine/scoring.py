@@ -11,7 +11,6 @@ from studio.engine.caching import follow_boundary
 from studio.engine.checkpoint import find_checkpoint
 from studio.engine.evaluate import Answers, Scores, answer, joined, score, write_results
 from studio.engine.failure import NoReadableImages
-from studio.engine.plan import evaluation_requests
 from studio.engine.prefix import chunk_size
 from studio.engine.saving import save
 from studio.engine.setup import Setup
@@ -36,11 +35,7 @@ def evaluate(s: Setup, part: str) -> tuple[Scores, Answers]:
     indices, module = s.parts[part], scored_module(s)
     size = chunk_size(s.device, 2 * s.experiment.training.batch_size)
     follow_boundary(s)
-    if s.ranks.is_alone:
-        batches = s.prefix.evaluation_batches(indices, min(size, s.loader.max_batch), module)
-    else:
-        whole = evaluation_requests(indices.start, len(indices), s.ranks.count * min(size, s.loader.max_batch))
-        batches = s.loader.batches(s.ranks.share(whole))
+    batches = s.prefix.evaluation_batches(indices, min(size, s.loader.max_batch), module)
     answers = answer(_without_batch_norms(s, module, indices), _warned(s, batches), s.labels, s.forward, between)
     answers = joined(s.ranks.gather(answers))
     if not len(answers.labels_N):

@@ -178,9 +178,8 @@ def prepare(
     groups, _ = network.parameter_groups(experiment.optimiser.weight_decay)
     normaliser = Normaliser(view["mean"], view["std"], device, precision.channels_last)
     plan = cache_plan(experiment, source.paths, view, precision, device)
-    if not ranks.is_alone:  # each process sees other images in other epochs
-        plan = replace(plan, num_bytes=0)
-    folding = _folding(network, experiment, precision, device, checkpoint)
+    folding = _folding(network, experiment, precision, device, checkpoint, ranks)
+    own_cache = folder.path / ("cache" if ranks.first_here == 0 else f"cache-{ranks.first_here}")  # one for each computer
     setup = Setup(
         folder=folder,
         asked=experiment,
@@ -195,7 +194,7 @@ def prepare(
         optimiser=build_optimiser(experiment.optimiser, groups),
         scaler=precision.scaler(device),
         loader=loader,
-        prefix=Prefix(folder.path / "cache", plan, network, loader, parts, normaliser, lambda: precision.autocast(device), folding),
+        prefix=Prefix(own_cache, plan, network, loader, parts, normaliser, lambda: precision.autocast(device), folding, ranks),
         ids=[s.id for s in samples],
         labels=np.array([dataset.class_index[s.label] for s in samples], np.int64),
         parts=parts,
@@ -220,7 +219,7 @@ def prepare(
 
 
 def _folding(
-    network: Network, experiment: Experiment, precision: Precision, device: torch.device, checkpoint: Checkpoint | None
+    network: Network, experiment: Experiment, precision: Precision, device: torch.device, checkpoint: Checkpoint | None, ranks: Ranks
 ) -> Folding:
     """How passes without training are made faster: as the run has done until now, or as a trial says whose verdict is kept."""
     if precision.name != "fp32" or device.type != "cpu":
@@ -228,6 +227,9 @@ def _folding(
     key = f"{trial_key(network, experiment, device)} | {'last' if precision.channels_last else 'first'}"
 
     def choose(trial: Callable[[], bool]) -> bool:
+        return ranks.from_first(lambda: choose_here(trial))
+
+    def choose_here(trial: Callable[[], bool]) -> bool:
         verdict = remembered(FUSING, key)
         if not isinstance(verdict, bool):
             verdict = trial()

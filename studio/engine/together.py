@@ -1,7 +1,8 @@
-"""Several processes of this computer that train one run: `python -m studio.engine.together TORCHRUN-OPTIONS -m studio.engine RUN`.
+"""The processes of one computer that train a run: `python -m studio.engine.together TORCHRUN-OPTIONS -m studio.engine RUN`. With several computers
+each is given the same command.
 
-This process is torchrun and holds the run's lock. When one of the processes dies or fails, all are started again and go on from the last
-checkpoint; for those who look, the run goes on all the while.
+This process is torchrun. On one of the computers it holds the run's lock, and the processes there come first. When one of the processes dies or
+fails, on whichever computer, all are started again and go on from the last checkpoint; for those who look, the run goes on all the while.
 """
 
 from __future__ import annotations
@@ -13,26 +14,28 @@ from collections.abc import Sequence
 from studio.core.outcome import Status
 from studio.core.run_folder import EngineLock, RunFolder
 from studio.engine.main import BUSY, FAILED, FINISHED, STOPPED
-from studio.engine.ranks import LOCK_HELD
+from studio.engine.ranks import ELSEWHERE, HERE, LOCK_HELD
 
 
 def main(arguments: Sequence[str]) -> int:
     """`arguments` end with the engine's own: the run folder, and --resume where it goes on."""
     folder = RunFolder(next(text for text in reversed(arguments) if not text.startswith("--")))
     lock = EngineLock(folder.lock_path)
-    if not lock.acquire():
+    is_holder = lock.acquire()
+    if not is_holder and "--nnodes" not in arguments:
         print(f"{folder.path} is already being trained by another process.", file=sys.stderr)  # noqa: T201
         return BUSY
-    os.environ[LOCK_HELD] = "1"
+    os.environ[LOCK_HELD] = HERE if is_holder else ELSEWHERE
+    os.environ["TORCH_DISABLE_SHARE_RDZV_TCP_STORE"] = "1"  # a start after a fault must not find what the one before has left there
     from torch.distributed.elastic.multiprocessing import SignalException
     from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
+    from torch.distributed.elastic.rendezvous import RendezvousError
     from torch.distributed.run import main as torchrun
 
     try:
         torchrun(list(arguments))
-    except ChildFailedError as exc:  # a process failed once more than they are started again
-        print(exc, file=sys.stderr)  # noqa: T201
-        return FAILED
+    except (ChildFailedError, RendezvousError) as exc:  # failed once more than they are started again; or the other computers did not come
+        print(f"{type(exc).__name__}: {exc}", file=sys.stderr)  # noqa: T201
     except SignalException:  # it has told all of them, and they have ended
         pass
     return {Status.FINISHED: FINISHED, Status.STOPPED: STOPPED}.get(folder.read_journal().status, FAILED)

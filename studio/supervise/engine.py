@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import platform
 import shlex
 import signal
 import subprocess
@@ -23,6 +24,7 @@ from studio.core.run_folder import RunFolder
 _ROOT = Path(__file__).resolve().parents[2]  # the folder that holds the package, so that a start from any folder works
 _KILL = getattr(signal, "SIGKILL", signal.SIGTERM)  # Windows knows one way only
 GRACE_S = 5.0  # between asking and ending by force
+MEET_WITHIN_S = 3600  # several machines: somebody may have to walk to the others
 MAX_RESTARTS = 3  # of all processes of a run that several train, when one of them has failed
 
 
@@ -148,19 +150,12 @@ def launcher_of(folder: RunFolder) -> list[str]:
         return []
     if training.processes * training.machines == 1:
         return []
+    meeting = ["--standalone"]
     if training.machines > 1:
-        name = folder.path.name
-        where = ["--nnodes", str(training.machines), "--rdzv-backend", "c10d", "--rdzv-endpoint", training.rendezvous, "--rdzv-id", name]
-        return ["-m", "torch.distributed.run", *where, "--nproc-per-node", str(training.processes)]
-    return [
-        "-m",
-        "studio.engine.together",
-        "--standalone",
-        "--max-restarts",
-        str(MAX_RESTARTS),
-        "--nproc-per-node",
-        str(training.processes),
-    ]
+        meeting = ["--nnodes", str(training.machines), "--rdzv-backend", "c10d", "--rdzv-endpoint", training.rendezvous]
+        meeting += ["--rdzv-id", folder.path.name, "--rdzv-conf", f"join_timeout={MEET_WITHIN_S}"]
+    restarts = ["--max-restarts", str(MAX_RESTARTS)]
+    return ["-m", "studio.engine.together", *meeting, *restarts, "--nproc-per-node", str(training.processes)]
 
 
 def command_elsewhere(folder: RunFolder, resume: bool = False) -> str:
@@ -206,7 +201,10 @@ def end_by_force(folder: RunFolder, grace_s: float = GRACE_S) -> bool:
 
 
 def _pid_of(folder: RunFolder) -> int | None:
-    """Of the engine that holds the run now; a number left by an earlier one may by now be anybody's."""
+    """Of the engine that holds the run now; a number left by an earlier one, or on another machine, may be anybody's."""
+    with contextlib.suppress(OSError, ValueError):
+        if json.loads(folder.engine_path.read_bytes()).get("host", platform.node()) != platform.node():
+            return None
     started = [e for e in JournalReader(folder.journal_path).read() if isinstance(e, RunStarted)]
     return started[-1].pid if started and folder.is_alive() else None
 

@@ -109,6 +109,12 @@ def run_patched(folder: RunFolder, code: str) -> subprocess.Popen:
     return _started[-1]
 
 
+def start_beside(command: list[str], log) -> subprocess.Popen:
+    """Another process of a test's run; ended with it."""
+    _started.append(subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=log, stderr=log))
+    return _started[-1]
+
+
 __all__ = [
     "CLASSES",
     "NUM_TRAIN",
@@ -122,6 +128,7 @@ __all__ = [
     "of_kind",
     "run_patched",
     "small_run",
+    "start_beside",
     "start_engine",
     "train_here",
     "wait_until",

@@ -2,19 +2,25 @@
 
 from __future__ import annotations
 
+import shlex
+import socket
+import subprocess
+import sys
+
 import psutil
 import pytest
 import torch
-from engine_runs import NUM_VALIDATION, metrics, of_kind, small_run, train_here, wait_until
+from engine_runs import NUM_VALIDATION, metrics, of_kind, small_run, start_beside, train_here, wait_until
 from safetensors.torch import load_file
 
 from studio.core import event as ev
+from studio.core.run_folder import is_locked
 from studio.engine.checkpoint import find_checkpoint
 from studio.engine.evaluate import Answers, joined
 from studio.engine.loader import Request
 from studio.engine.plan import training_requests
-from studio.engine.ranks import Ranks
-from studio.supervise.engine import launcher_of, start_engine
+from studio.engine.ranks import ELSEWHERE, HERE, LOCK_HELD, Ranks
+from studio.supervise.engine import command_elsewhere, launcher_of, start_engine
 
 STILL = {  # nothing looks at a batch as a whole: no batch norm, no dropout; the last batch has 2 images
     "model__backbone": "test_convnext", "model__train_stages": -1, "augment__preset": "none", "model__dropout": 0.0, "optimiser__kind": "sgd", "schedule__epochs": 3,
@@ -26,16 +32,25 @@ def weights(folder):
     return load_file(find_checkpoint(folder, "last").path / "model.safetensors")
 
 
-def test_two_processes_give_the_weights_and_figures_of_one_and_resume(tmp_path):
-    alone, together = small_run(tmp_path / "a", **STILL), small_run(tmp_path / "b", **STILL, training__processes=2)
+def test_two_processes_with_a_feature_cache_give_the_weights_and_figures_of_one_without_and_resume(tmp_path):
+    head = STILL | {"model__train_stages": 1}
+    alone = small_run(tmp_path / "a", **head)
+    together = small_run(tmp_path / "b", **head | {"training__processes": 2, "training__feature_cache": "exact"})
     assert train_here(alone) == 0
     process = start_engine(together)
-    wait_until(lambda: of_kind(together, ev.EpochFinished) or process.poll() is not None, 120)
+    wait_until(lambda: of_kind(together, ev.EpochFinished) or process.poll() is not None)
     together.command("stop")
-    process.wait(120)
+    process.wait(240)
     assert of_kind(together, ev.RunStopped) or of_kind(together, ev.RunFinished), together.log_path.read_text()[-2000:]
     if not of_kind(together, ev.RunFinished):
-        assert start_engine(together, resume=True).wait(120) == 0, together.log_path.read_text()[-2000:]
+        assert start_engine(together, resume=True).wait(240) == 0, together.log_path.read_text()[-2000:]
+    filled = [event for event in of_kind(together, ev.PhaseStarted) if event.phase == "caching features"]
+    resumed = of_kind(together, ev.RunStarted)[-1].seq if of_kind(together, ev.RunStopped) else filled[-1].seq + 1
+    assert [f.detail for f in filled if f.seq > resumed] == ["42 images, 0.1 MB, 42 of 42 from earlier"] * sum(
+        f.seq > resumed for f in filled
+    )
+    assert filled[0].detail == "42 images, 0.1 MB"
+    assert not list(together.path.glob("cache*"))
     ours, theirs = weights(together), weights(alone)
     assert ours.keys() == theirs.keys()
     for name, tensor in theirs.items():
@@ -46,21 +61,41 @@ def test_two_processes_give_the_weights_and_figures_of_one_and_resume(tmp_path):
     assert metrics(together)["best_epoch"] == metrics(alone)["best_epoch"]
 
 
-def test_when_one_of_two_processes_is_killed_both_start_again_by_themselves_and_the_weights_are_those_of_an_undisturbed_run(tmp_path):
+def test_when_a_process_on_one_of_two_machines_is_killed_all_start_again_by_themselves_and_the_weights_are_those_of_an_undisturbed_run(
+    tmp_path,
+):
     settings = STILL | {"schedule__epochs": 8, "training__checkpoint_seconds": 1}
-    alone, together = small_run(tmp_path / "a", **settings), small_run(tmp_path / "b", **settings, training__processes=2)
+    alone = small_run(tmp_path / "a", **settings)
+    together = small_run(tmp_path / "b", **settings, training__machines=2, training__rendezvous=f"127.0.0.1:{free_port()}")
     assert train_here(alone) == 0
-    process = start_engine(together)
-    wait_until(lambda: of_kind(together, ev.CheckpointSaved) or process.poll() is not None, 120)
-    (second,) = (child for child in psutil.Process(process.pid).children() if child.environ().get("RANK") == "1")
-    second.kill()
-    assert process.wait(180) == 0, together.log_path.read_text()[-3000:]
+    process = start_engine(together)  # holds the run, whoever of the two comes first
+    wait_until(lambda: is_locked(together.lock_path) or process.poll() is not None)
+    elsewhere = start_as_told(together)
+    ends = [process, elsewhere]
+    wait_until(lambda: of_kind(together, ev.CheckpointSaved) or any(p.poll() is not None for p in ends))
+    (trainer,) = (child for child in psutil.Process(elsewhere.pid).children() if "LOCAL_RANK" in child.environ())
+    trainer.kill()
+    assert [p.wait(240) for p in ends] == [0, 0], together.log_path.read_text()[-3000:]
     assert not of_kind(together, ev.RunFailed) and len(of_kind(together, ev.RunStarted)) == 2
     (warning,) = (w for w in of_kind(together, ev.WarningRaised) if w.code == "ranks-restarted")
     assert "started again" in warning.sentence and of_kind(together, ev.RunStarted)[1].resumed_step > 0
     for name, tensor in weights(alone).items():
         torch.testing.assert_close(weights(together)[name], tensor, rtol=1e-4, atol=1e-6)
     assert metrics(together)["best_epoch"] == metrics(alone)["best_epoch"]
+
+
+def free_port() -> int:
+    with socket.socket() as s:
+        s.bind(("127.0.0.1", 0))
+        return s.getsockname()[1]
+
+
+def start_as_told(folder) -> subprocess.Popen:
+    """As a person does on the other machine: the line that the first one gives out."""
+    program, *arguments = shlex.split(command_elsewhere(folder))
+    assert program == "python"
+    with open(folder.path.parent / "elsewhere.log", "wb") as log:
+        return start_beside([sys.executable, *arguments], log)
 
 
 def test_each_image_of_a_batch_goes_to_one_process_with_its_own_seed():
@@ -71,6 +106,16 @@ def test_each_image_of_a_batch_goes_to_one_process_with_its_own_seed():
         assert pairs == set(zip(request.indices, request.seeds, strict=True))
         assert sum(len(r.indices) for r in mine) == len(request.indices)
     assert list(Ranks(2, 3).share([Request((5, 6))])) == [Request(())]  # nothing is seen twice to fill up
+
+
+def test_the_machine_that_holds_the_run_comes_first_whatever_torchrun_says(monkeypatch):
+    for name, value in {"RANK": "0", "WORLD_SIZE": "4", "LOCAL_RANK": "0", "LOCAL_WORLD_SIZE": "2", LOCK_HELD: ELSEWHERE}.items():
+        monkeypatch.setenv(name, value)
+    assert not Ranks.from_environment().is_first
+    monkeypatch.setenv("RANK", "2")
+    monkeypatch.setenv(LOCK_HELD, HERE)
+    ranks = Ranks.from_environment()
+    assert ranks.is_first and list(ranks.firsts) == [0, 2] and ranks.is_here(1) and not ranks.is_here(2)
 
 
 def test_answers_of_several_processes_come_in_the_order_of_the_images():

@@ -70,3 +70,12 @@ def test_a_process_that_has_the_number_of_an_engine_long_gone_is_left_alone(tmp_
     finally:
         bystander.kill()
         bystander.wait()
+
+
+def test_an_engine_on_another_machine_is_asked_and_no_process_of_this_one_is_ended_for_it(tmp_path, start_hanging):
+    run = create_run(tmp_path, Experiment())
+    process = start_hanging(run, leads_a_group=True)
+    run.engine_path.write_text('{"host": "another-machine.example"}')
+    assert not end_by_force(run, grace_s=0.3)
+    assert process.poll() is None
+    assert [c.kind for c in read_commands(run.commands_path, 0)[0]] == ["stop"]

@@ -22,7 +22,7 @@ def run_on_words(processes: int, machines: int, batch_size: int) -> str:
     words = f"{total} processes train together. A batch of {batch_size} is divided among them, {share} images each, so a step sees the same images as ever. "
     if machines > 1:
         words += "The run is started here; its log says what to start on the other machines. All of them must see the run folder and the images. "
-    return words + "Features of frozen layers are not kept in such a run."
+    return words.rstrip()
 
 
 class RunOnDialog(QDialog):
