@@ -12,6 +12,7 @@ from PySide6.QtCore import QThread, QTimer
 from PySide6.QtWidgets import QApplication
 
 from studio.gui import theme
+from studio.gui.qt_types import TypesAhead
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -45,15 +46,16 @@ def open_window(path: str = ""):
 
     window = Window()
     window.show()
-    loader = _Loader(_MODULES, window)
+    types, loader = TypesAhead(window), _Loader(_MODULES, window)
+    types.finished.connect(loader.start)
     loader.finished.connect(lambda: _bring_to_life(window, path))
     # A timer of 0 ms fires when the events of showing, the first paint among them, are done.
-    QTimer.singleShot(0, loader, loader.start)
+    QTimer.singleShot(0, types, types.start)
     return window
 
 
 class _Loader(QThread):
-    """Imports modules, so that the window answers to the mouse meanwhile."""
+    """Imports modules, so that the window answers to the mouse meanwhile. Qt's types must be made before: see `qt_types`."""
 
     def __init__(self, modules: tuple[str, ...], parent):
         super().__init__(parent)

@@ -43,6 +43,28 @@ def test_numbers_are_read_with_a_point_whatever_the_locale():
     assert _run(code).strip().splitlines()[-1] == "."
 
 
+def test_threads_may_use_qts_types_once_they_are_made():
+    """Without `make_types` this ends in a segmentation fault at every try."""
+    code = """if True:
+        import sys, threading
+        sys.setswitchinterval(1e-6)
+        from PySide6 import QtCore, QtGui, QtWidgets
+        from studio.gui.qt_types import make_types
+        assert "QWidget" in list(make_types())
+        def use_all(order):
+            for module in (QtCore, QtGui, QtWidgets):
+                for name in order(dir(module)):
+                    outer = getattr(module, name)
+                    if isinstance(outer, type):
+                        [getattr(outer, inner) for inner in list(vars(outer))]
+        threads = [threading.Thread(target=use_all, args=(order,)) for order in (list, lambda names: names[::-1], list, sorted)]
+        [thread.start() for thread in threads]
+        [thread.join() for thread in threads]
+        print("ended well")
+    """
+    assert _run(code).strip() == "ended well"
+
+
 @pytest.mark.skipif(sys.version_info >= (3, 12), reason="None is immortal from Python 3.12 on")
 def test_qt_calls_and_signals_lose_no_reference_to_none(qapp):
     """PySide6 6.12.0 on Python 3.11 lost one per call and aborted after some thousand."""
