@@ -57,9 +57,12 @@ def measure(name: str, size: int) -> list[float] | None:
     cfg = timm.get_pretrained_cfg(name)
     options = {"img_size": size} if cfg.fixed_input_size else {}
     try:
-        with parameters_on_meta():
+        try:
+            with parameters_on_meta():
+                network = timm.create_model(name, pretrained=False, **options)
+        except RuntimeError:  # a constructor that computes with its new parameters (rotary embeddings)
             network = timm.create_model(name, pretrained=False, **options)
-        network = network.to("meta").eval()
+        network = network.to("meta").eval().requires_grad_(False)  # the counter asks a parameter that is passed on for its gradient
         with FlopCounterMode(display=False) as counter, torch.no_grad():
             network(torch.empty(1, 3, size, size, device="meta"))
     except Exception as exc:  # whatever its first layer that needs values raises

@@ -6,6 +6,7 @@ whose children are given the same tensor and whose answers are joined has branch
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import torch
@@ -13,17 +14,19 @@ from torch import nn
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from studio.catalog.backbones import Built
+from studio.catalog.backbones.backbone import Stage
+from studio.catalog.backbones.describe import StageDescription
 
 NORMS = ("BatchNorm1d", "BatchNorm2d", "BatchNorm3d", "SyncBatchNorm", "BatchNormAct2d")
 _SUMS = ("aten::add", "aten::add_")
 
 
-def model_tree(built: Built) -> list[dict[str, Any]]:
-    """A node per stage. Nodes: name, label, kind, num_parameters, num_buffers, output_shape, shape (of parameters), is_parameter, layout
+def model_tree(built: Built, described: Sequence[StageDescription]) -> list[dict[str, Any]]:
+    """A node per stage, with the figures of its description. Nodes: name, label, kind, num_parameters, num_buffers, output_shape, shape (of parameters), is_parameter, layout
     ("series", "branches", "residual"), has_batch_norm, children. Counts are those of torch; shapes are of one image."""
     seen = _Seen(built.module)
     seen.run(built.input_size)
-    return [_stage(built, stage, seen) for stage in built.stages]
+    return [_stage(built, *pair, seen) for pair in zip(built.stages, described, strict=True)]
 
 
 class _Seen(TorchDispatchMode):
@@ -83,26 +86,23 @@ class _Seen(TorchDispatchMode):
             self.shapes[name] = tuple(output.shape[1:])
 
 
-def _stage(built: Built, stage, seen: _Seen) -> dict[str, Any]:
+def _stage(built: Built, stage: Stage, described: StageDescription, seen: _Seen) -> dict[str, Any]:
     module = built.module
     names = sorted((n for n in stage.module_names if n in seen.order or _has_tensors(module.get_submodule(n))), key=_at(seen))
     children = [_node(module.get_submodule(name), name, name.removeprefix("backbone."), seen) for name in names]
     inside = tuple(f"{name}." for name in stage.module_names)
     children += [_parameter(name, module.get_parameter(name)) for name in stage.parameter_names if not name.startswith(inside)]
-    parts = [m for name in stage.module_names for m in module.get_submodule(name).modules()]
     return {
         "name": stage.name,
         "label": stage.name,
         "kind": "stage",
-        "num_parameters": sum(module.get_parameter(name).numel() for name in stage.parameter_names),
-        "num_buffers": sum(b.numel() for m in parts for b in m.buffers(recurse=False)),
-        "output_shape": next(
-            (list(seen.shapes[n]) for n in reversed(names) if n in seen.shapes and _has_tensors(module.get_submodule(n))), None
-        ),
+        "num_parameters": described.num_parameters,
+        "num_buffers": described.num_buffers,
+        "output_shape": list(described.output_shape) or None,
         "shape": None,
         "is_parameter": False,
         "layout": "series",
-        "has_batch_norm": any(type(m).__name__ in NORMS for m in parts),
+        "has_batch_norm": described.has_batch_norm,
         "children": children,
     }
 

@@ -45,6 +45,15 @@ def test_a_network_is_cut_where_its_stage_ends_and_gives_what_was_said(source, n
     assert [row.name for row in describe(built)] == kept
 
 
+@pytest.mark.parametrize("name", ["alexnet", "vgg11", "googlenet", "densenet121", "efficientnet_b0", "vit_b_16"])
+def test_what_a_stage_is_said_to_give_is_what_a_cut_behind_it_gives(name):
+    built = build_backbone("torchvision", name, num_classes=3, pretrained=False, device="meta")
+    said = {row.name: row.output_shape for row in describe(built)}
+    found = {stage: point.outlet.shape for stage, point in points("torchvision", name, 224).items() if point.outlet}
+    assert found == {stage: shape for stage, shape in said.items() if stage in found} and len(found) > 4
+    assert said["head"] == (3,)
+
+
 @pytest.mark.parametrize(("source", "name"), [("torchvision", "resnet18"), ("torchvision", "densenet121"), ("timm", "test_efficientnet")])
 def test_the_average_of_the_last_map_is_what_the_networks_own_pooling_gives(source, name):
     whole = build_backbone(source, name, num_classes=3, pretrained=False, input_size=64).module.eval()

@@ -27,8 +27,8 @@ def find(node, label):
 
 @pytest.mark.parametrize(("source", "name"), [("torchvision", "googlenet"), ("torchvision", "vit_b_16"), ("timm", "convnext_atto")])
 def test_the_tree_holds_every_parameter_once_and_counts_as_torch_does(source, name):
-    built = shapes_of(Model(source=source, backbone=name), 5).built
-    stages = model_tree(built)
+    shapes = shapes_of(Model(source=source, backbone=name), 5)
+    built, stages = shapes.built, model_tree(shapes.built, shapes.stages)
     found = [leaf["name"] for stage in stages for leaf in leaves(stage)]
     assert sorted(found) == sorted(n for n, _ in built.module.named_parameters())
     assert sum(stage["num_parameters"] for stage in stages) == sum(p.numel() for p in built.module.parameters())
@@ -38,7 +38,8 @@ def test_the_tree_holds_every_parameter_once_and_counts_as_torch_does(source, na
 def test_the_tree_knows_branches_and_ways_around():
     by_name = {}
     for name in ("googlenet", "resnet18", "vit_b_16", "densenet121", "vgg11"):
-        by_name[name] = model_tree(shapes_of(Model(source="torchvision", backbone=name), 5).built)
+        shapes = shapes_of(Model(source="torchvision", backbone=name), 5)
+        by_name[name] = model_tree(shapes.built, shapes.stages)
     assert find(by_name["googlenet"][1], "inception3a")["layout"] == "branches"
     assert find(by_name["resnet18"][2], "0")["layout"] == "residual" and find(by_name["resnet18"][2], "0")["kind"] == "BasicBlock"
     assert find(by_name["vit_b_16"][1], "encoder.layers.encoder_layer_0")["layout"] == "residual"

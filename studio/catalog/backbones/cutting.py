@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 
 from studio.catalog.backbones.backbone import Stage
 from studio.catalog.backbones.body import Body
+from studio.catalog.backbones.passing import Given, before_the_next, last_output, pass_image
 from studio.catalog.backbones.stage import make_stages
 from studio.catalog.heads import Outlet
 from studio.core.problem import BadInput, error
@@ -64,11 +65,11 @@ def cut_points(source: str, name: str, input_size: int) -> tuple[CutPoint, ...]:
     network.add_module("backbone", body.module)
     stages = make_stages(body.module, nn.Sequential(), body.groups)[:-1]
     try:
-        ran = _trace(network, stages, input_size)
+        given = pass_image(network, stages, input_size)
     except Exception:  # libraries refuse a size with whatever error their first unfitting layer raises
         check_input_size(origin, name, input_size)
         raise
-    return tuple(_point(body, stages, i, ran) for i in range(len(stages)))
+    return tuple(_point(body, stages, i, given) for i in range(len(stages)))
 
 
 def end_at(network: nn.Module, point: CutPoint) -> None:
@@ -107,47 +108,21 @@ def _ending(kind: type) -> type:
     return type(kind.__name__, (kind,), {"forward": forward, "__module__": kind.__module__})
 
 
-def _trace(network: nn.Module, stages: Sequence[Stage], input_size: int) -> list[tuple[int, str, object]]:
-    """(stage, module, output) of every module of the stages in the order in which they ended, for one image without values."""
-    import torch
-
-    ran: list[tuple[int, str, object]] = []
-    handles = []
-    for index, stage in enumerate(stages):
-        for name in stage.module_names:
-
-            def note(_module, _inputs, output, index=index, name=name) -> None:
-                ran.append((index, name, output))
-
-            handles.append(network.get_submodule(name).register_forward_hook(note))
-    try:
-        with torch.no_grad():
-            network.eval()(torch.empty(1, 3, input_size, input_size, device="meta"))
-    finally:
-        for handle in handles:
-            handle.remove()
-    return ran
-
-
-def _point(body: Body, stages: Sequence[Stage], index: int, ran: list[tuple[int, str, object]]) -> CutPoint:
+def _point(body: Body, stages: Sequence[Stage], index: int, given: Sequence[Given]) -> CutPoint:
     stage = stages[index].name
     title = _title(type(body.module).__name__, [s.name for s in stages], index)
-    end = next((i for i, (other, _, _) in enumerate(ran) if other > index), len(ran))
-    mine = [(i, name, output) for i, (own, name, output) in enumerate(ran[:end]) if own == index]
+    mine = before_the_next(given, index)
     if not mine:
         return CutPoint(stage, title, None, "its layers run beside those of other stages")
-    tensors = [(i, name, output) for i, name, output in mine if hasattr(output, "shape") and output.ndim in (2, 3, 4)]
-    if not tensors:
+    last = last_output(mine)
+    if last is None:
         return CutPoint(stage, title, None, "it gives several feature maps at once")
-    deepest = max(output.ndim for _, _, output in tensors)
-    tensors = [each for each in tensors if each[2].ndim == deepest]
-    wide = [each for each in tensors if deepest < 4 or sum(n > 1 for n in each[2].shape[1:]) > 1]  # not what pooling has made of a map
-    position, name, output = (wide or tensors)[-1]
-    before = {module for _, module, _ in ran[: position + 1]}
-    unused = [module for _, module, _ in ran[position + 1 :] if module not in before]
+    position, end = last
+    before = {each.module for each in given[: position + 1]}
+    unused = [each.module for each in given[position + 1 :] if each.module not in before]
     never_ran = [n for s in stages[index + 1 :] for n in s.module_names if n not in before]
-    outlet = _outlet(body.module, tuple(output.shape[1:]))
-    return CutPoint(stage, title, outlet, "", name, tuple(dict.fromkeys([*unused, *never_ran])))
+    outlet = _outlet(body.module, tuple(end.output.shape[1:]))
+    return CutPoint(stage, title, outlet, "", end.module, tuple(dict.fromkeys([*unused, *never_ran])))
 
 
 def _title(kind: str, names: list[str], index: int) -> str:

@@ -6,6 +6,7 @@ import copy
 from dataclasses import dataclass
 
 from studio.catalog.backbones.backbone import Built
+from studio.catalog.backbones.passing import output_shape, pass_image
 from studio.core.problem import BadInput, error
 
 _BATCH_NORMS = ("BatchNorm1d", "BatchNorm2d", "BatchNorm3d", "SyncBatchNorm", "BatchNormAct2d")
@@ -28,34 +29,15 @@ def describe(built: Built, input_size: int | None = None) -> list[StageDescripti
 
     Raises BadInput when an image of that size does not pass through the network.
     """
-    import torch
-
     size = input_size or built.input_size
     # Parameters and buffers are handed to the copy as shapes, so their values are never copied.
     tensors = [*built.module.parameters(), *built.module.buffers()]
     network = copy.deepcopy(built.module, {id(t): _shape_only(t) for t in tensors})
-    network.eval()
-    last_of = {name: stage.name for stage in built.stages for name in stage.module_names}
-    shapes: dict[str, tuple[int, ...]] = {}
-
-    def remember(stage_name: str):
-        def hook(_module, _inputs, output) -> None:
-            if isinstance(output, torch.Tensor) and output.ndim > len(shapes.get(stage_name, ())):
-                shapes[stage_name] = tuple(output.shape[1:])
-
-        return hook
-
-    last = built.stages[-2].name if len(built.stages) > 1 else ""
-    for name, stage_name in last_of.items():
-        if stage_name == last and next(network.get_submodule(name).parameters(), None) is None:
-            continue  # the pooling after the last feature map is not what this stage is known for
-        network.get_submodule(name).register_forward_hook(remember(stage_name))
     try:
-        with torch.no_grad():
-            network(torch.empty(1, 3, size, size, device="meta"))
+        given = pass_image(network, built.stages, size)
     except Exception as exc:  # libraries refuse a size with whatever error their first unfitting layer raises
         raise BadInput(error("model.input_size", f"A {size} px image does not pass through this network: {exc}")) from exc
-    return [_describe(network, stage, shapes.get(stage.name, ())) for stage in built.stages]
+    return [_describe(network, stage, output_shape(given, index)) for index, stage in enumerate(built.stages)]
 
 
 def _describe(network, stage, shape: tuple[int, ...]) -> StageDescription:

@@ -25,7 +25,8 @@ def model_tree(call: Call, model: dict[str, Any], num_classes: int) -> dict[str,
     from studio.engine.tree import model_tree as tree
 
     spec = Model.model_validate(Model().model_dump() | model)
-    return {"stages": tree(shapes_of(spec, num_classes).built)}
+    shapes = shapes_of(spec, num_classes)
+    return {"stages": tree(shapes.built, shapes.stages)}
 
 
 def signal(call: Call, experiment: dict[str, Any], whole: bool = False, dataset: str | None = None) -> dict[str, Any]:
