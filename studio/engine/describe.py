@@ -35,7 +35,7 @@ def describe_model(model: Model, training: Training, optimiser: Optimiser, num_c
     shapes = shapes_of(model, num_classes)
     trace = _trace(_asked(model), num_classes, num_bytes_of(training.precision))
     spec = parse_experiment({"model": model.model_dump(), "training": training.model_dump(), "optimiser": optimiser.model_dump()})
-    network = frozen_as_asked(shapes.built.module, shapes.built.stages, spec)
+    network = frozen_as_asked(shapes.built.module, shapes.built.stages, spec, must_train=False)  # the page shows it, and says so
     stages = [
         {
             "name": stage.name,

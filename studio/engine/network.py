@@ -47,18 +47,19 @@ class Network:
         buffers = [buffer for part in self.module.modules() if part.training for buffer in part.buffers(recurse=False)]
         self.counting = {dtype: [buffer for buffer in buffers if buffer.dtype == dtype] for dtype in {buffer.dtype for buffer in buffers}}
 
-    def plan_for(self, epoch: int, model: Model) -> Plan:
-        """What trains in an epoch. Raises BadInput when a layer is named that is not there, or when nothing trains."""
+    def plan_for(self, epoch: int, model: Model, *, must_train: bool = True) -> Plan:
+        """What trains in an epoch. Raises BadInput when a layer is named that is not there, or, if something must, when nothing trains."""
         thaws = thaw_epochs(model, [stage.name for stage in self.stages])
         if problems := errors_in(layer_problems(self.module, self.stages, model)):
             raise BadInput(*problems)
         plan = make_plan(self.module, self.stages, [first is None or first > epoch for first in thaws], model)
-        require_training(plan)
+        if must_train:
+            require_training(plan)
         return plan
 
-    def set_epoch(self, epoch: int, model: Model) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    def set_epoch(self, epoch: int, model: Model, *, must_train: bool = True) -> tuple[tuple[str, ...], tuple[str, ...]]:
         """Freeze and thaw as asked for this epoch; names of the stages that train from now on, and of those that no longer do."""
-        before, self.plan = self.is_frozen, self.plan_for(epoch, model)
+        before, self.plan = self.is_frozen, self.plan_for(epoch, model, must_train=must_train)
         self.thaw_epochs = thaw_epochs(model, [stage.name for stage in self.stages])
         apply_plan(self.module, self.plan)
         self.is_frozen = tuple(not self.plan.trainable.intersection(stage.parameter_names) for stage in self.stages)
@@ -147,11 +148,11 @@ def build_network(experiment: Experiment, num_classes: int, *, with_weights: boo
     return replace(frozen_as_asked(built.module, built.stages, experiment), outlet=built.outlet, taken_over=taken)
 
 
-def frozen_as_asked(module: nn.Module, stages: tuple[Stage, ...], experiment: Experiment) -> Network:
-    """The module as it trains in the first epoch. Raises BadInput when a layer is named that is not there, or when nothing trains."""
+def frozen_as_asked(module: nn.Module, stages: tuple[Stage, ...], experiment: Experiment, *, must_train: bool = True) -> Network:
+    """The module as it trains in the first epoch. Raises BadInput as `Network.plan_for` does."""
     names = [stage.name for stage in stages]
     network = Network(module, stages, stage_factors(experiment.optimiser, names))
-    network.set_epoch(0, experiment.model)
+    network.set_epoch(0, experiment.model, must_train=must_train)
     return network
 
 

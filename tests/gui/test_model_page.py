@@ -329,13 +329,13 @@ def test_rate_epoch_and_batch_norm_of_a_stage_are_edited_in_its_row(qtbot, page)
     assert "follow your images" in adapt.text()
     adapt.trigger()
     assert page.store.experiment.model.batch_norm == {"stage 1": "adapt"}
-    assert page.tree.layers.index(1, 6).data() == "adapt" and "Batch norm follows the data" in page.strip_panel.legend.norm_label.text()
+    assert page.tree.layers.index(1, 6).data() == "adapt" and "Batch norm adapts" in page.strip_panel.legend.norm_label.text()
     assert page.strip.state_word(1) == "frozen, batch norm follows the data"
     assert page.strip.stage_words(1).endswith("\n9.0\xa0K parameters\nGives 16×56×56, stride 4")
 
 
 def test_nothing_trains_is_said_on_the_page_which_keeps_the_network(qtbot, page, probe):
-    probe.answer("describe_model", WorkerError("Nothing trains: every layer is frozen."))
+    probe.answer("describe_model", WorkerError("There is no stage “stage 9”."))
     page.layers.presets.value_changed.emit("none")
     assert page.subtitle_label.text().endswith("nothing trains") and page.layers.presets.value == "none"
     assert page.layers.figures.text().startswith("Nothing trains")
@@ -441,10 +441,10 @@ def test_a_network_that_cannot_be_built_says_why(qtbot, page, probe):
     page.store.set({"model.input_size": 20})
     qtbot.waitUntil(lambda: page.strip_panel.problem.isVisibleTo(page))
     assert page.strip_panel.problem.hint_label.text() == "An image of 20 px does not pass through this network."
+    assert not page.strip_panel.problem.action_button.isVisibleTo(page), "nothing is offered that the builder did not offer"
+    assert page.tree.hint == "Layers are shown once the network can be built."
     probe.answer("describe_model", DESCRIBED)
-    assert page.strip_panel.problem.action_button.text() == "Use 224 px", "its own size is always taken"
-    page.strip_panel.problem.action_button.click()
-    assert page.store.experiment.model.input_size == 224
+    page.store.set({"model.input_size": 224})
     qtbot.waitUntil(lambda: page.strip.isVisibleTo(page))
 
 

@@ -102,9 +102,11 @@ def test_a_step_is_timed(probe):
     assert len(found["stage_seconds"]) == len(described["stages"]) and all(seconds > 0 for seconds in found["stage_seconds"])
 
 
-def test_weights_are_checked_before_a_run_exists(probe, tmp_path):
+def test_weights_and_plan_are_checked_before_a_run_exists(probe, tmp_path):
     good = probe.ask("check_model", model={}, num_classes=3)
     assert good["problems"] == []
+    still = probe.ask("check_model", model={"train_stages": 0, "layers": {"head": "frozen"}}, num_classes=3)["problems"]
+    assert still[0]["sentence"].startswith("Nothing trains") and still[0]["severity"] == "error"
     bad = probe.ask("check_model", model={"backbone": "nonsense"}, num_classes=3)["problems"]
     assert bad[0]["field"] == "model.backbone" and bad[0]["severity"] == "error"
 

@@ -77,7 +77,7 @@ class ChoiceCard(QFrame):
         row.setSpacing(px(6))
         self.use_button = button("Use", "check", kind="primary", small=True, name="model.use", on_click=self._on_use)
         self.download_button = button(
-            "Download", "download-simple", kind="primary", small=True, name="model.download", on_click=self._on_download
+            "Download", "download-simple", kind="primary", small=True, name="model.download", tooltip="Needs a connection to the internet", on_click=self._on_download
         )
         self.cancel_button = button("Stop", "x", small=True, name="model.download.stop", on_click=self._on_cancel)
         self.untrained_button = button(
@@ -173,7 +173,7 @@ class ChoiceCard(QFrame):
         if not info.weights_url:
             return f"{info.source} names no address for its weights."
         size = num_bytes(info.weights_bytes) if info.weights_bytes is not None else "size not stated"
-        return f"{size} from {shown(urlsplit(info.weights_url).netloc)}, {shown(licence)}. Needs a network."
+        return f"{size} from {shown(urlsplit(info.weights_url).netloc)}, {shown(licence)}"
 
     # what it does
 

@@ -66,7 +66,7 @@ class PlanEditor(QObject):
     def _on_estimates_changed(self) -> None:
         estimates = self._context.estimates
         is_kept = estimates.problem and self.network is not None and self._network_of == self._question()
-        if not estimates.is_stale and not is_kept:  # a plan in which nothing trains does not take the network off the page
+        if not estimates.is_stale and not is_kept:  # a plan that cannot be does not take the network off the page
             self.network = network_from(estimates.model) if estimates.model else None
             self._network_of = self._question()
             if self.network is not None:

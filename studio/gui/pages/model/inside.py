@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from PySide6.QtCore import QEvent, QPointF, QRectF, QSize, Qt, Signal
@@ -93,6 +95,18 @@ def place(node: Node, rect: QRectF, depth: int, *, is_root: bool = True) -> list
         found += place(part, box, depth - 1, is_root=False)
         at += length + gap
     return found
+
+
+def short_kind(kind: str) -> str:
+    """ "Conv2d 3×3 /2" -> "3×3 /2", "BatchNorm2d" -> "norm": for narrow boxes."""
+    name, _, rest = kind.partition(" ")
+    return "norm" if "Norm" in name else rest or name.removesuffix("2d").lower()
+
+
+def _fitting(words: Sequence[str], style: str, room: float) -> str:
+    """The first that there is room for, px; empty where there is none."""
+    wide = QFontMetricsF(font(style)).horizontalAdvance
+    return next((w for w in words if wide(w) <= room), "")
 
 
 class _Canvas(QWidget):
@@ -190,8 +204,7 @@ class _Canvas(QWidget):
         """ "64×56² /4": the shape of what it gives and its stride against the image, as much of it as there is room for."""
         facts = StageFacts(node.name, node.num_parameters, node.output_shape)
         stride, side = facts.stride_words(self._plan.model.input_size), f"{facts.feature_side}²" if facts.feature_side else ""
-        wide = QFontMetricsF(font("tick")).horizontalAdvance
-        return next((w for w in (f"{facts.size_words} {stride}".strip(), f"{side} {stride}".strip(), stride) if wide(w) <= room), "")
+        return _fitting((f"{facts.size_words} {stride}".strip(), f"{side} {stride}".strip(), stride), "tick", room)
 
     def _tip(self, node: Node) -> str:
         facts = StageFacts(node.name, node.num_parameters, node.output_shape)
@@ -278,17 +291,19 @@ class _Canvas(QWidget):
             painter.setBrush(Qt.BrushStyle.NoBrush)
             painter.drawRoundedRect(rect.adjusted(2, 2, -2, -2), 4, 4)
         painter.setPen(colour(("onFrozen" if token == "frozen" else "onTrains") if has_weights else "text2"))
+        room = rect.width() - 6
+        words = parameters(node.num_parameters) if has_weights else ""
         lines = [
             (node.label, "strong" if modules_in(node) else "caption"),
-            (node.kind, "caption"),
-            (parameters(node.num_parameters) if has_weights else "", "tick"),
-            (self._gives(node, rect.width() - 6), "tick"),
+            (_fitting((node.kind, short_kind(node.kind)), "caption", room), "caption"),
+            (_fitting((words, re.sub(r"\.\d+", "", words)), "tick", room), "tick"),
+            (self._gives(node, room), "tick"),
         ]
         lines = [(words, style) for words, style in lines if words][: max(1, int(rect.height() // px(14)))]
         top = rect.center().y() - len(lines) * px(14) / 2
         for i, (words, style) in enumerate(lines):
             painter.setFont(font(style))
-            words = painter.fontMetrics().elidedText(words, Qt.TextElideMode.ElideRight, int(rect.width() - 6))
+            words = painter.fontMetrics().elidedText(words, Qt.TextElideMode.ElideRight, int(room))
             painter.drawText(QRectF(rect.left(), top + i * px(14), rect.width(), px(14)), int(Qt.AlignmentFlag.AlignCenter), words)
 
 

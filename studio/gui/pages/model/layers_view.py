@@ -36,7 +36,8 @@ class LayersView(QWidget):
         row.setSpacing(px(8))
         self.search_field = QLineEdit()
         self.search_field.setObjectName("model.layers.search")
-        self.search_field.setPlaceholderText("Find: layer4, *.bn*")
+        self.search_field.setPlaceholderText("Find layers")
+        set_plain_tooltip(self.search_field, "By name, kind or pattern: layer4, Conv2d, *.bn*")
         self.search_field.setAccessibleName("Find layers by name, kind or pattern")
         self.search_field.setClearButtonEnabled(True)
         self.search_field.setMinimumWidth(px(130))
@@ -125,6 +126,7 @@ class LayersView(QWidget):
 
     def refresh(self) -> None:
         editor = self._editor
+        self.tree.hint = "Layers are shown once the network can be built." if self._context.estimates.problem else "Reading the network…"
         self.tree.set_plan(editor.plan, editor.factors, self._context.store.experiment.schedule.epochs)
         self.presets.set_value(editor.preset or _OWN)
         experiment = self._context.store.experiment

@@ -166,13 +166,14 @@ def _sort_value(value):
     return value.lower() if isinstance(value, str) else value
 
 
-def facts(info: BackboneInfo) -> str:
-    """ "4.65 M · 0.39 GFLOPs at 224 px · top-1 74.8 %", with what is known of it."""
+def facts(info: BackboneInfo, shown_size: int | None = None) -> str:
+    """ "4.65 M · 0.39 GFLOPs at 224 px · top-1 74.8 %", with what is known of it; without the size where that is shown beside it."""
     parts = []
     if info.num_parameters is not None:
         parts.append(parameters(info.num_parameters))
-    size = f"{info.input_size}{NBSP}px"
-    parts.append(f"{info.gflops:.2g}{NBSP}GFLOPs at {size}" if info.gflops is not None else size)
+    size = "" if info.input_size == shown_size else f"{info.input_size}{NBSP}px"
+    work = f"{info.gflops:.2g}{NBSP}GFLOPs" if info.gflops is not None else ""
+    parts += [f"{work} at {size}" if work and size else work or size] if work or size else []
     if info.top1 is not None:
         parts.append(f"top-1 {info.top1 * 100:.1f}{NBSP}%")
     return " · ".join(parts)

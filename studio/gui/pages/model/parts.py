@@ -7,7 +7,7 @@ from PySide6.QtGui import QPainter
 from PySide6.QtWidgets import QFrame, QHBoxLayout, QSizePolicy, QWidget
 
 from studio.gui.theme import colour, hatch, pen, px
-from studio.gui.widgets import Banner, IconLabel, PlainLabel, Spinner
+from studio.gui.widgets import Banner, IconLabel, PlainLabel, Spinner, set_plain_tooltip
 from studio.gui.wording import count
 
 
@@ -20,6 +20,7 @@ class Legend(QWidget):
         layout.setContentsMargins(0, 0, 0, 0)
         layout.setSpacing(px(6))
         self.norm_label = PlainLabel("", "caption")
+        set_plain_tooltip(self.norm_label, "Running means and variances of frozen stages that follow your images")
         for swatch, label in (
             ("frozen", PlainLabel("Frozen", "caption")),
             ("trains", PlainLabel("Trains", "caption")),
@@ -31,6 +32,10 @@ class Legend(QWidget):
         self.hint = PlainLabel("", "caption", elide=Qt.TextElideMode.ElideRight)
         self.hint.setAlignment(Qt.AlignmentFlag.AlignRight | Qt.AlignmentFlag.AlignVCenter)
         layout.addWidget(self.hint, 1)
+        set_plain_tooltip(
+            self,
+            "A block is as wide as the root of its share, and as high as its feature map is large.\n/4: a cell of its map stands for 4 px of the image.",
+        )
         self.set_measure("parameters")
         self.show_plan(has_norm=True, num_moving=0, num_stages=0)
 
@@ -42,9 +47,9 @@ class Legend(QWidget):
         if not has_norm:
             words = "Batch norm: none here"
         elif not num_stages:
-            words = "Batch norm follows the data: in no frozen stage"
+            words = "Batch norm adapts: none"
         else:
-            words = f"Batch norm follows the data: {count(num_moving)} running values" if num_moving else "Batch norm follows the data"
+            words = f"Batch norm adapts: {count(num_moving)} values" if num_moving else "Batch norm adapts"
         self.norm_label.setText(words)
 
 

@@ -7,7 +7,6 @@ from PySide6.QtWidgets import QFrame, QHBoxLayout, QScrollArea, QStackedLayout, 
 
 from studio.catalog.backbones import BackboneInfo
 from studio.core.path_text import shown
-from studio.core.problem import Repair
 from studio.gui.context import Context
 from studio.gui.pages.model.editor import PlanEditor
 from studio.gui.pages.model.inside import BlockInside, modules_in
@@ -61,7 +60,6 @@ class StripPanel(Panel):
         area.setWidget(self.strip)
         self.strip.setAutoFillBackground(False)
         self._area = area
-        self._info: BackboneInfo | None = None
         self.problem = EmptyState("warning-octagon", "", "", "Repair", self._on_repair, name="model.strip.problem")
         self.inside = BlockInside()
         holder = QWidget()
@@ -93,7 +91,7 @@ class StripPanel(Panel):
             self._stack.setCurrentIndex(_STRIP)
         if problem and network is None:
             self.problem.set_texts(f"{self.title_words.text() or 'This network'} cannot be built", shown(problem))
-            repair = self._repair()
+            repair = self._context.estimates.repair
             self.problem.action_button.setVisible(repair is not None)
             self.problem.action_button.setText(repair.label if repair else "")
         self._show_network(network or Network(()))
@@ -123,25 +121,18 @@ class StripPanel(Panel):
         self.by.set_option_enabled("compute", has_compute, "The multiply-adds of its stages are not known.")
 
     def show_backbone(self, name: str, info: BackboneInfo | None, costs) -> None:
-        self._info = info
         self.title_words.setText(shown(name))
-        cost = costs.costs.get(key_of(info), NO_COST) if info else NO_COST
-        here = f" · {value_words(info, 'images_per_s', cost)} images/s here" if info and cost.images_per_s else ""
-        self.facts_words.setText((facts(info) if info else "") + here)
+        words = facts(info, self._context.store.experiment.model.input_size) if info else ""
         if info is not None and costs.measuring == key_of(info):
-            here = " · measuring…"
-            self.facts_words.setText(facts(info) + here)
+            words += " · measuring…"
+        elif info is not None and (cost := costs.costs.get(key_of(info), NO_COST)).images_per_s:
+            words += f" · {value_words(info, 'images_per_s', cost)} images/s here"
+        self.facts_words.setText(words)
         self.measure_button.setEnabled(info is not None and costs.measuring is None)
 
-    def _repair(self) -> Repair | None:
-        """What the builder offers, such as the nearest size; else the size that the backbone was made for, which it always takes."""
-        own = self._info.input_size if self._info else None
-        if self._context.estimates.repair or own is None or own == self._context.store.experiment.model.input_size:
-            return self._context.estimates.repair
-        return Repair(f"Use {own} px", {"model.input_size": own})
-
     def _on_repair(self) -> None:
-        if repair := self._repair():
+        """What the builder offers, such as the nearest size that the network takes."""
+        if repair := self._context.estimates.repair:
             self._context.store.set(repair.values, repair.label[:1].lower() + repair.label[1:])
 
     def _on_by_changed(self, by: object) -> None:

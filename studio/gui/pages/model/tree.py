@@ -6,13 +6,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from PySide6.QtCore import QAbstractItemModel, QModelIndex, QPoint, Qt, Signal
-from PySide6.QtGui import QKeyEvent
+from PySide6.QtGui import QKeyEvent, QPainter, QPaintEvent
 from PySide6.QtWidgets import QAbstractItemView, QHeaderView, QMenu, QTreeView, QWidget
 
 from studio.gui.pages.model.layers import LayerPlan, LayerTree, Node
 from studio.gui.pages.model.tree_paint import LayerDelegate
 from studio.gui.pages.schedule.thaw_plan import Epoch, thaw_words
-from studio.gui.theme import px
+from studio.gui.theme import colour, font, px
 from studio.gui.widgets import format_number, plain_tooltip
 from studio.gui.wording import count, parameters
 
@@ -215,6 +215,7 @@ class LayerTreeView(QTreeView):
         self.setObjectName("model.layers")
         self.setAccessibleName("Layers. F freezes or trains, L edits the rate, T the epoch, B the batch norm")
         self._opened_by_search: list[str] = []
+        self.hint = ""  # what stands there while there are no layers
         self.layers = LayerModel(self)
         self.setModel(self.layers)
         delegate = LayerDelegate(self)
@@ -256,6 +257,15 @@ class LayerTreeView(QTreeView):
                 self.expand(self.layers.index_of(name))
             if current and (index := self.layers.index_of(current)).isValid():
                 self.setCurrentIndex(index)
+
+    def paintEvent(self, event: QPaintEvent) -> None:
+        super().paintEvent(event)
+        if self.hint and not self.layers.rowCount():
+            painter = QPainter(self.viewport())
+            painter.setFont(font("label"))
+            painter.setPen(colour("muted"))
+            painter.drawText(self.viewport().rect(), int(Qt.AlignmentFlag.AlignCenter | Qt.TextFlag.TextWordWrap), self.hint)
+            painter.end()
 
     def _indices(self, parent: QModelIndex = QModelIndex()):  # noqa: B008 - an invalid index is the root
         for row in range(self.layers.rowCount(parent)):
