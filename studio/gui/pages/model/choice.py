@@ -77,7 +77,13 @@ class ChoiceCard(QFrame):
         row.setSpacing(px(6))
         self.use_button = button("Use", "check", kind="primary", small=True, name="model.use", on_click=self._on_use)
         self.download_button = button(
-            "Download", "download-simple", kind="primary", small=True, name="model.download", tooltip="Needs a connection to the internet", on_click=self._on_download
+            "Download",
+            "download-simple",
+            kind="primary",
+            small=True,
+            name="model.download",
+            tooltip="Needs a connection to the internet",
+            on_click=self._on_download,
         )
         self.cancel_button = button("Stop", "x", small=True, name="model.download.stop", on_click=self._on_cancel)
         self.untrained_button = button(
