@@ -167,41 +167,50 @@ def _lateness(app, page, moves: int) -> list[float]:
     return late[2:]
 
 
-def _watch_painting(grid) -> list[float]:
-    """A list that grows by the time at which each painting of the grid was done."""
-    painted: list[float] = []
+def _watch_painting(grid) -> dict[int, tuple[float, object]]:
+    """By tile: when it was first painted with the picture that it shows, and that picture."""
+    painted: dict[int, tuple[float, object]] = {}
     paint = grid.paintEvent
 
     def watched(event) -> None:
         paint(event)
-        painted.append(time.perf_counter())
+        now = time.perf_counter()
+        for index, variant in enumerate(grid.variants):
+            is_new = variant is not None and (index not in painted or painted[index][1] is not variant)
+            if is_new and event.region().contains(grid.tile(index).toAlignedRect().center()):
+                painted[index] = (now, variant)
 
     grid.paintEvent = watched
     return painted
 
 
-def _single_moves(app, page, painted: list[float], step: int, param: str) -> tuple[list[float], list[float]]:
+def _single_moves(app, page, painted: dict, step: int, param: str) -> tuple[list[float], list[float]]:
     """(first tile, all tiles): milliseconds from a move of the hand, which holds the slider, until the grid is painted with them."""
     page.draft.choose((step,))
     _wait_for(app, lambda: False, 1)
-    came: list[float] = []
-    line = page.preview.asker.picture_came.connect(lambda *_: came.append(time.perf_counter()))
+    num_tiles = page.preview.grid.num_wanted - 1  # no slider changes the original
     hand = Hand(app, page.form.rows[param].editor.slider)
     hand.press(0.62)
     first, whole = [], []
     for i in range(SINGLE):
         _wait_for(app, lambda: False, 0.5)
-        came.clear()
         painted.clear()
-        done, start = page.preview.num_answered, time.perf_counter()
+        painted.update((index, (0.0, variant)) for index, variant in enumerate(page.preview.grid.variants))
+        start = time.perf_counter()
         hand.move(0.64 + 0.01 * i)
-        _wait_for(app, lambda done=done: page.preview.num_answered > done and painted and painted[-1] > came[-1], 30)
-        num_tiles, last = page.preview.grid.num_wanted - 1, came[: page.preview.grid.num_wanted - 1][-1]
-        assert len(came) >= num_tiles, f"{len(came)} of {num_tiles} pictures came"
-        first.append(1000 * (next(t for t in painted if t > came[0]) - start))
-        whole.append(1000 * (next(t for t in painted if t > last) - start))
+        times: dict[int, float] = {}
+
+        def is_done(start=start, times=times) -> bool:
+            for index, (when, _) in painted.items():
+                if when > start:
+                    times.setdefault(index, when)
+            return len(times) >= num_tiles
+
+        _wait_for(app, is_done, 30)
+        assert len(times) == num_tiles, f"{len(times)} of {num_tiles} tiles were painted"
+        first.append(1000 * (min(times.values()) - start))
+        whole.append(1000 * (max(times.values()) - start))
     hand.release(0.64)
-    page.preview.asker.picture_came.disconnect(line)
     return first, whole
 
 

@@ -405,7 +405,7 @@ def import_without_torch() -> None:
     try:
         import albumentations  # noqa: F401
     finally:
-        del sys.modules["torch"]
+        sys.modules.pop("torch", None)
 
 
 def _serve(pipe: connection.Connection, source: Source, cache_bytes: int, path: str, shape: tuple[int, ...], num_workers: int) -> None:

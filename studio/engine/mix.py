@@ -7,14 +7,15 @@ within it, so a resumed run blends the same pairs. Both are linear, so it does n
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
-import torch
-from torch.nn.functional import cross_entropy
 
 from studio.core.experiment import Augment
 from studio.core.rng import mix_draws
-from studio.engine.device import to_device
+
+if TYPE_CHECKING:  # the preview draws what training blends, without torch
+    import torch
 
 
 @dataclass(frozen=True)
@@ -31,7 +32,7 @@ class Mix:
 
     def images(self, images_NCHW: torch.Tensor) -> torch.Tensor:
         """The blended images, on the same device and in the same layout."""
-        others = images_NCHW[to_device(self.partners_N, images_NCHW.device)]
+        others = self.others(images_NCHW)
         if self.box is None:
             return images_NCHW.mul(self.share).add_(others, alpha=1 - self.share)
         top, left, bottom, right = self.box
@@ -54,11 +55,16 @@ class Mix:
 
     def loss(self, logits_NC: torch.Tensor, labels_N: torch.Tensor, rows: slice = slice(None), **options) -> torch.Tensor:
         """Cross entropy with the blended labels; `options` are those of torch's. Logits are those of `rows`, labels those of the whole batch."""
+        from torch.nn.functional import cross_entropy
+
         others_N, labels_N = self.others(labels_N)[rows], labels_N[rows]
         return self.share * cross_entropy(logits_NC, labels_N, **options) + (1 - self.share) * cross_entropy(logits_NC, others_N, **options)
 
-    def others(self, labels_N: torch.Tensor) -> torch.Tensor:
-        return labels_N[to_device(self.partners_N, labels_N.device)]
+    def others(self, values_N: torch.Tensor) -> torch.Tensor:
+        """Images, or labels, of the partners."""
+        from studio.engine.device import to_device
+
+        return values_N[to_device(self.partners_N, values_N.device)]
 
     def main_labels(self, labels_N: torch.Tensor) -> torch.Tensor:
         """The label with the larger share of each image."""
@@ -88,4 +94,6 @@ def draw_mix(augment: Augment, num_images: int, input_size: int, seed: int, step
 
 
 def mixed_loss(mix: Mix | None, logits_NC: torch.Tensor, labels_N: torch.Tensor, rows: slice = slice(None), **options) -> torch.Tensor:
+    from torch.nn.functional import cross_entropy
+
     return mix.loss(logits_NC, labels_N, rows, **options) if mix else cross_entropy(logits_NC, labels_N[rows], **options)

@@ -3,6 +3,9 @@
 A worker (`python -m studio.engine.worker preview|probe|finder`) holds torch and its friends; this side is standard library only.
 Requests and answers are JSON lines over the worker's stdin and stdout. The worker ends when its stdin closes, so it dies with
 the window; unlike a run, nothing of it needs to live on.
+
+A request to a living worker is written by the caller, as far as its pipe takes it without waiting: another thread would first have to get
+hold of the interpreter, which a window that paints gives away late. All else is the sender's thread's.
 """
 
 from __future__ import annotations
@@ -12,6 +15,7 @@ import itertools
 import json
 import os
 import queue
+import select
 import subprocess
 import sys
 import threading
@@ -27,6 +31,8 @@ from studio.core.problem import Repair
 WorkerKind = Literal["preview", "probe", "finder"]
 MAX_LOG_BYTES = 1 << 20
 PIPE_BYTES = 1 << 20  # where the system lets us: a picture fits in, so the worker goes on while the window reads
+FULL_PIPE_MS = 200  # then it is looked whether the worker is still wanted
+_CAN_WRITE_AT_ONCE = os.name != "nt"  # pipes there have no way to write only what there is room for
 MAX_TRIES = 2  # a request whose worker died is sent once more: the death may have been another's fault
 
 
@@ -64,6 +70,8 @@ class _Process:
 
     popen: subprocess.Popen
     sent: set[int] = field(default_factory=set)
+    left: bytes = b""  # of a line that the pipe had no room for
+    pipe_lock: threading.Lock = field(default_factory=threading.Lock)  # nobody closes a pipe that another writes to
 
 
 class Worker:
@@ -81,6 +89,7 @@ class Worker:
         self._requests: dict[int, _Request] = {}  # not yet answered
         self._newest: dict[str, int] = {}
         self._outbox: queue.SimpleQueue[tuple[str, int]] = queue.SimpleQueue()
+        self._num_posted = 0  # in the outbox, or in the sender's hands: what is written at once must not overtake these
         self._lock = threading.Lock()
         self._process: _Process | None = None
         self._is_closed = False
@@ -123,9 +132,10 @@ class Worker:
             older = self._newest.get(key)
             self._newest[key] = number
             self._requests[number] = _Request(number, key, line, on_result, on_error, on_progress, on_part)
-            if older is not None and self._requests.pop(older, None):
-                self._outbox.put(("cancel", older))
-            self._outbox.put(("send", number))
+            if older is not None:  # the worker gives it up when it reads the newer one
+                self._requests.pop(older, None)
+            if not self._write_now(self._requests[number]):
+                self._post("send", number)
             if self._sender is None:
                 self._sender = threading.Thread(target=self._send, name=f"{self.kind}-sender", daemon=True)
                 self._sender.start()
@@ -135,7 +145,7 @@ class Worker:
         """Give a request up; none of its callbacks is called from now on, but for one that is running already."""
         with self._lock:
             if self._requests.pop(number, None) and self._sender:
-                self._outbox.put(("cancel", number))
+                self._post("cancel", number)
 
     def warm_up(self) -> None:
         """Start the process and let it load what it needs, so that the first real request is quick."""
@@ -145,7 +155,7 @@ class Worker:
         """End the process and give its memory back, unless it is at work; the next call starts a new one."""
         with self._lock:
             if self._sender and not self._requests:
-                self._outbox.put(("rest", 0))
+                self._post("rest", 0)
 
     def close(self, timeout_s: float = 0.0) -> None:
         """End the process and forget every request. Returns at once, or after at most `timeout_s` when that is given."""
@@ -154,13 +164,36 @@ class Worker:
                 return
             self._is_closed = True
             self._requests.clear()
-            self._outbox.put(("close", 0))
+            self._post("close", 0)
             threads = [t for t in (self._sender, *self._readers) if t]
         for thread in threads if timeout_s > 0 else ():
             if thread is not threading.current_thread():
                 thread.join(timeout_s)
 
-    # The sender's thread: it alone starts processes and writes to them.
+    def _post(self, kind: str, number: int) -> None:
+        """For the sender. Under the lock."""
+        self._num_posted += 1
+        self._outbox.put((kind, number))
+
+    def _write_now(self, request: _Request) -> bool:
+        """Write a request where nothing stands before it; False where that is the sender's to do. Under the lock."""
+        process = self._process
+        if process is None or self._num_posted or not _CAN_WRITE_AT_ONCE or not process.pipe_lock.acquire(blocking=False):
+            return False
+        try:
+            written = os.write(process.popen.stdin.fileno(), request.line)
+        except (OSError, ValueError):  # full, or dead
+            return False
+        finally:
+            process.pipe_lock.release()
+        process.sent.add(request.id)
+        request.tries += 1
+        if written < len(request.line):
+            process.left = request.line[written:]
+            self._post("rest of a line", 0)
+        return True
+
+    # The sender's thread: it alone starts and ends processes.
 
     def _send(self) -> None:
         while True:
@@ -171,27 +204,32 @@ class Worker:
             if kind == "rest":
                 if not self.is_busy:
                     self._end()
-                continue
-            if kind == "cancel":
-                process = self._process
-                if process and number in process.sent:
+            elif kind == "send":
+                self._send_request(number)
+            elif process := self._process:
+                if kind == "cancel" and number in process.sent:
                     self._write(process, json.dumps({"cancel": number}).encode() + b"\n")
-                continue
+                elif kind == "rest of a line":
+                    self._write(process, process.left)
             with self._lock:
-                request = self._requests.get(number)
-                process = self._process
-                if request and process:  # under the lock: whoever buries the process sees what was sent to it
-                    process.sent.add(number)
-            if request is None:
-                continue
-            try:
-                process = process or self._start(number)
-            except OSError as exc:
-                words = f"A helper process could not be started: {exc.strerror}."
-                self._fail(number, WorkerError(words, "Close other programs and try again."))
-                continue
-            request.tries += 1
-            self._write(process, request.line)
+                self._num_posted -= 1
+
+    def _send_request(self, number: int) -> None:
+        with self._lock:
+            request = self._requests.get(number)
+            process = self._process
+            if request and process:  # under the lock: whoever buries the process sees what was sent to it
+                process.sent.add(number)
+        if request is None:
+            return
+        try:
+            process = process or self._start(number)
+        except OSError as exc:
+            words = f"A helper process could not be started: {exc.strerror}."
+            self._fail(number, WorkerError(words, "Close other programs and try again."))
+            return
+        request.tries += 1
+        self._write(process, request.line)
 
     def _start(self, first: int) -> _Process:
         with _open_log(self.kind) as log:
@@ -205,6 +243,8 @@ class Worker:
                 creationflags=getattr(subprocess, "CREATE_NO_WINDOW", 0),
                 env=os.environ | {"NO_ALBUMENTATIONS_UPDATE": "1", "PYTHONPATH": _python_path()},
             )
+        if _CAN_WRITE_AT_ONCE:
+            os.set_blocking(popen.stdin.fileno(), False)
         process = _Process(popen, {first})
         with self._lock:
             self._process = process
@@ -214,15 +254,26 @@ class Worker:
         return process
 
     def _write(self, process: _Process, line: bytes) -> None:
-        with contextlib.suppress(OSError, ValueError):  # a dead worker: its reader notices and sends again
-            process.popen.stdin.write(line)
-            process.popen.stdin.flush()
+        """All of it, however long that takes."""
+        with process.pipe_lock, contextlib.suppress(OSError, ValueError):  # a dead worker: its reader notices and sends again
+            pipe = process.popen.stdin.fileno()
+            while line and not self._is_closed:
+                try:
+                    line = line[os.write(pipe, line) :]
+                except BlockingIOError:
+                    has_room = select.poll()
+                    has_room.register(pipe, select.POLLOUT)
+                    has_room.poll(FULL_PIPE_MS)
+
+    @staticmethod
+    def _close_pipe(process: _Process) -> None:
+        with process.pipe_lock, contextlib.suppress(OSError, ValueError):
+            process.popen.stdin.close()
 
     def _end(self) -> None:
         process, self._process = self._process, None
         if process:
-            with contextlib.suppress(OSError, ValueError):
-                process.popen.stdin.close()
+            self._close_pipe(process)
             try:
                 process.popen.wait(1.0)
             except subprocess.TimeoutExpired:  # deep inside a library call
@@ -235,8 +286,7 @@ class Worker:
         with process.popen.stdout as answers:
             while line := answers.readline():
                 self._answer(line, answers)
-        with contextlib.suppress(OSError, ValueError):
-            process.popen.stdin.close()
+        self._close_pipe(process)
         code = process.popen.wait()
         self._bury(process, code)
 
@@ -278,7 +328,7 @@ class Worker:
             left = [r for r in self._requests.values() if r.id in process.sent]
             for request in left:
                 if request.tries < MAX_TRIES:
-                    self._outbox.put(("send", request.id))
+                    self._post("send", request.id)
         for request in left:
             if request.tries >= MAX_TRIES:
                 log = log_path(self.kind)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import queue
+import signal
 import time
 
 import pytest
@@ -134,3 +135,16 @@ def test_closing_does_not_wait(toy):
 def test_the_log_is_kept_in_the_state_folder(toy, studio_home):
     toy.ask("echo", value=1)
     assert log_path("probe").is_file() and studio_home in log_path("probe").parents
+
+
+@pytest.mark.skipif(os.name == "nt", reason="a process cannot be halted there")
+def test_requests_to_a_worker_that_does_not_read_do_not_wait_and_arrive_whole_and_in_order(toy):
+    pid = toy.ask("echo", value=0)["pid"]
+    words = "x" * 300_000  # eight of them are more than a pipe holds
+    os.kill(pid, signal.SIGSTOP)
+    try:
+        asked = [toy.start("echo", value=f"{i}{words}", key=str(i))[1] for i in range(8)]
+    finally:
+        os.kill(pid, signal.SIGCONT)
+    for i, answers in enumerate(asked):
+        assert answers.get(timeout=20) == ("result", {"value": f"{i}{words}", "pid": pid})

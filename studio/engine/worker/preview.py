@@ -25,6 +25,7 @@ from studio.core.experiment import Experiment, TransformSpec, parse_experiment, 
 from studio.core.problem import BadInput
 from studio.core.rng import sample_seed
 from studio.dataset.image import ImageRefused
+from studio.engine.loader import import_without_torch
 from studio.engine.worker.pictures import whole_picture, working_picture
 from studio.engine.worker.place import openable
 from studio.engine.worker.service import Call, Method
@@ -52,7 +53,7 @@ _NOT_SHOWN = {
 
 def warm_up(call: Call) -> dict[str, Any]:
     """Import albumentations before the first picture is asked for."""
-    call.progress(0, None, "loading torch")
+    _say_loading(call)
     spec = parse_experiment({"augment": {"preset": "medium"}})
     _pipeline(pipeline_of(spec.augment), 64)(np.zeros((64, 64, 3), np.uint8), 0)
     return {}
@@ -284,7 +285,8 @@ def _refuse(steps: tuple[TransformSpec, ...]) -> None:
 
 def _say_loading(call: Call) -> None:
     if not hasattr(_built, "steps"):
-        call.progress(0, None, "loading torch")
+        call.progress(0, None, "loading albumentations")
+        import_without_torch()
 
 
 def _pipeline(steps: tuple[TransformSpec, ...], input_size: int) -> Pipeline:

@@ -81,7 +81,9 @@ class NumberField(QLineEdit):
         """Show a value without a signal. An edit that is being typed stays."""
         self._value = value
         if not (self.hasFocus() and self.isModified()):
-            self.setText(format_number(value))
+            text = format_number(value)
+            if text != self.text() or self.isModified():
+                self.setText(text)
             self._mark("")
 
     def step(self, steps: float) -> None:

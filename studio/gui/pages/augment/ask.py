@@ -118,7 +118,7 @@ class Asker(QObject):
 
     def _on_part(self, question: Question, part: dict[str, Any]) -> None:
         picture = take_pixmap(part["image"]) if "image" in part else QPixmap()
-        if question != self._sent:
+        if question is not self._sent:
             return
         index, subjects, is_photo = part["tile"], question.subjects, question.mode == "photo"
         variant = Variant(
@@ -134,7 +134,7 @@ class Asker(QObject):
         self.picture_came.emit(question.first + index, variant)
 
     def _on_result(self, question: Question, result: dict[str, Any]) -> None:
-        if question != self._sent:
+        if question is not self._sent:
             return
         self._sent = None
         self._turn_ms = max(TURN_MS, min(LONGEST_TURN_MS, self._since_sent.elapsed()))
@@ -144,7 +144,7 @@ class Asker(QObject):
             self._send_waiting()
 
     def _on_error(self, question: Question, error: WorkerError) -> None:
-        if question != self._sent:
+        if question is not self._sent:
             return
         self._sent = None
         if question == self.question:
@@ -154,7 +154,7 @@ class Asker(QObject):
             self._send_waiting()
 
     def _on_progress(self, question: Question, what: str) -> None:
-        if question == self._sent and what.startswith("loading"):
+        if question is self._sent and what.startswith("loading"):
             self.loading.emit()
 
 

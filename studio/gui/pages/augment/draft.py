@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Literal
 
-from PySide6.QtCore import QObject, Signal
+from PySide6.QtCore import QObject, QTimer, Signal
 
 from studio.catalog.augments import PRESETS, pipeline_of
 from studio.core.experiment import Augment, Experiment, TransformSpec
@@ -18,12 +18,14 @@ Target = Path | Mix | None  # what is chosen: a step, a way of mixing batches, o
 MIXES: tuple[Mix, ...] = ("mixup", "cutmix")
 MIX_TITLES = {"mixup": "MixUp", "cutmix": "CutMix"}
 DEFAULT_MIX_P = 0.5
+_SHOW_EVERY_MS = 60  # while a slider moves: every widget that is painted meanwhile holds up the pictures
 
 
 class PipelineDraft(QObject):
     """Reads and writes the `augment` section. What is chosen and what is looked at alone belong to the view and are not undone."""
 
-    changed = Signal()
+    changed = Signal()  # at once, for what pictures are asked for
+    settled = Signal()  # the same for all that says in words what the pipeline is: now and then while a slider moves
     current_changed = Signal()
     solo_changed = Signal()
 
@@ -34,6 +36,8 @@ class PipelineDraft(QObject):
         self._current: Target = None
         self._solo: Path | None = None
         self._last_p: dict[Mix, float] = {}
+        self._later = QTimer(self, singleShot=True, interval=_SHOW_EVERY_MS)
+        self._later.timeout.connect(self.settled)
         store.experiment_changed.connect(self._on_store_experiment_changed)
 
     # What there is
@@ -189,6 +193,10 @@ class PipelineDraft(QObject):
             self._solo = None
             self.solo_changed.emit()
         self.changed.emit()
+        if not self.store.is_dragging:
+            self.settled.emit()
+        elif not self._later.isActive():
+            self._later.start()
         if isinstance(self._current, tuple) and step_at(self._steps, self._current) is None:
             self._current = (len(self._steps) - 1,) if self._steps else None
             self.current_changed.emit()

@@ -140,8 +140,9 @@ class ParamRow(QWidget):
         self.changed.emit(value)
 
     def _on_editor_value_changed(self, value: Any) -> None:
-        self._mark(value)
+        """The pictures are asked for first: they take their time beside the window, which shows the value meanwhile."""
         self.changed.emit(value)
+        self.set_value(value)
 
     def _mark(self, value: Any) -> None:
         self.shown = value
@@ -193,7 +194,7 @@ class TransformForm(Panel):
         self._column.setContentsMargins(px(10), px(2), px(6), px(10))
         self._column.setSpacing(px(4))
         self.body.addWidget(scrolling(self._content, name="augment.form.rows"), 1)
-        draft.changed.connect(self.show_current)
+        draft.settled.connect(self.show_current)
         draft.current_changed.connect(self.show_current)
         self.show_current()
 

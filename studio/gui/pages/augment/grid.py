@@ -34,7 +34,7 @@ class VariantGrid(QWidget):
         self.pinned: frozenset[int] = frozenset()  # tiles with a mark
         self.variants: list[Variant | None] = []  # None where the first picture has not come yet
         self._fresh: set[int] = set()  # tiles that answer the newest question
-        self._small: dict[tuple[int, int], QPixmap] = {}  # index, side: painting a large picture small would alias
+        self._faces: dict[int, QPixmap] = {}  # the pictures as they are painted: in the size of the tile, with round corners
         self._dirty = QRegion()
         self._paint_turn = QTimer(self, singleShot=True, interval=_PAINT_EVERY_MS, timerType=Qt.TimerType.PreciseTimer)
         self._paint_turn.timeout.connect(self._paint_dirty)
@@ -44,6 +44,7 @@ class VariantGrid(QWidget):
         self._layout: tuple[tuple[int, int, int], tuple[int, float, float, float]] = ((0, 0, 0), (1, 0.0, 0.0, 0.0))
         self.setFocusPolicy(Qt.FocusPolicy.TabFocus)
         self.setMouseTracking(True)
+        self.setAttribute(Qt.WidgetAttribute.WA_OpaquePaintEvent)  # one tile is then painted without all that lies under it
         self.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Expanding)
         self._describe()
 
@@ -76,11 +77,18 @@ class VariantGrid(QWidget):
     def show_variants(self, variants: list[Variant | None]) -> None:
         self.variants = variants
         self._fresh = set(range(len(variants)))
-        self._small.clear()
+        self._faces.clear()
         self._is_stale = False
         self._current = min(self._current, max(0, len(variants) - 1))
         self._describe()
         self.update()
+
+    def show_original(self, picture: QPixmap) -> None:
+        """The first tile. It answers every question, and stays as it is while only variants are new."""
+        shown = self.variants[0] if self.variants else None
+        if shown is None or shown.epoch is not None or shown.pixmap.cacheKey() != picture.cacheKey():
+            self.show_variant(0, Variant(picture))
+        self._fresh.add(0)
 
     def show_variant(self, index: int, variant: Variant) -> None:
         """Replace one tile, so that the first picture need not wait for the last. It is painted at once, or with those after it."""
@@ -88,7 +96,7 @@ class VariantGrid(QWidget):
             return
         self.variants[index] = variant
         self._fresh.add(index)
-        self._small = {key: picture for key, picture in self._small.items() if key[0] != index}
+        self._faces.pop(index, None)
         if index == self._current:
             self._describe()
         self._dirty += self.tile(index).toAlignedRect()
@@ -97,9 +105,9 @@ class VariantGrid(QWidget):
 
     def _paint_dirty(self) -> None:
         if not self._dirty.isEmpty():
-            self.update(self._dirty)
-            self._dirty = QRegion()
+            dirty, self._dirty = self._dirty, QRegion()
             self._paint_turn.start()
+            self.repaint(dirty)  # an update would wait for its turn in the event loop, behind pictures that came meanwhile
 
     def set_stale(self, is_stale: bool) -> None:
         if is_stale != self._is_stale:
@@ -136,8 +144,8 @@ class VariantGrid(QWidget):
             side = min((self.width() - gap * (columns - 1)) / columns, (self.height() - gap * (rows - 1)) / rows)
             if side > best[1] + 0.5 and rows * columns - num < columns:
                 best = (columns, side)
-        columns, side = best
-        left = (self.width() - columns * side - gap * (columns - 1)) / 2
+        columns, side = best[0], float(max(1, int(best[1])))  # whole pixels: pictures are then painted as they are
+        left = (self.width() - columns * side - gap * (columns - 1)) // 2
         self._layout = (asked, (columns, side, max(0.0, left), 0.0))
         return self._layout[1]
 
@@ -161,17 +169,26 @@ class VariantGrid(QWidget):
 
     def resizeEvent(self, event: QResizeEvent) -> None:
         """No higher than its four rows, so that what is below follows them."""
-        self._small.clear()
+        self._faces.clear()
         self.setMaximumHeight(max(self.minimumSizeHint().height(), self.width()))
 
-    def _small_picture(self, index: int, side: float) -> QPixmap:
-        pixmap, wanted = self.variants[index].pixmap, round(side * self.devicePixelRatioF())
-        if min(pixmap.width(), pixmap.height()) <= 2.2 * wanted:  # the painter's own filter reads nearly every pixel
-            return pixmap
-        if (index, wanted) not in self._small:
-            expand, smooth = Qt.AspectRatioMode.KeepAspectRatioByExpanding, Qt.TransformationMode.SmoothTransformation
-            self._small[index, wanted] = pixmap.scaled(wanted, wanted, expand, smooth)
-        return self._small[index, wanted]
+    def _face(self, index: int, tile: QRectF) -> QPixmap:
+        """A tile's picture, made when it is first painted."""
+        ratio = self.devicePixelRatioF()
+        face, side = self._faces.get(index), round(tile.width() * ratio)
+        if face is None or face.width() != side:
+            picture = self.variants[index].pixmap
+            if min(picture.width(), picture.height()) > 2.2 * side:  # the painter's own filter would skip pixels
+                expand, smooth = Qt.AspectRatioMode.KeepAspectRatioByExpanding, Qt.TransformationMode.SmoothTransformation
+                picture = picture.scaled(side, side, expand, smooth)
+            face = QPixmap(side, side)
+            face.fill(Qt.GlobalColor.transparent)
+            painter = QPainter(face)
+            paint_cover(painter, QRectF(0, 0, side, side), picture, 4 * ratio)
+            painter.end()
+            face.setDevicePixelRatio(ratio)
+            self._faces[index] = face
+        return face
 
     def mouseMoveEvent(self, event: QMouseEvent) -> None:
         index = self.index_at(event.position())
@@ -212,6 +229,7 @@ class VariantGrid(QWidget):
     def paintEvent(self, event: QPaintEvent) -> None:
         painter = QPainter(self)
         painter.setRenderHint(QPainter.RenderHint.Antialiasing)
+        painter.fillRect(event.rect(), colour("surface"))
         for index in range(max(len(self.variants), self.num_tiles)):
             tile, variant = self.tile(index), self.variants[index] if index < len(self.variants) else None
             if not event.region().intersects(tile.toAlignedRect()):
@@ -225,9 +243,9 @@ class VariantGrid(QWidget):
         painter.end()
 
     def _paint_tile(self, painter: QPainter, index: int, variant: Variant, tile: QRectF) -> None:
-        paint_cover(
-            painter, tile, self._small_picture(index, tile.width()), opacity=0.4 if self._is_stale and index not in self._fresh else 1.0
-        )
+        painter.setOpacity(0.4 if self._is_stale and index not in self._fresh else 1.0)
+        painter.drawPixmap(tile.topLeft().toPoint(), self._face(index, tile))
+        painter.setOpacity(1.0)
         painter.setBrush(Qt.BrushStyle.NoBrush)
         if variant.failure:
             painter.setPen(pen("bad", 2))

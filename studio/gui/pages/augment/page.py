@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 
-from PySide6.QtCore import Qt, QTimer
+from PySide6.QtCore import Qt
 from PySide6.QtWidgets import QHBoxLayout, QVBoxLayout, QWidget
 
 from studio.catalog.augments.catalog import catalog
@@ -36,7 +36,6 @@ from studio.gui.wording import percent
 
 _PICTURES = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff", ".gif", ".avif")
 _MOST_ADVICE = 2
-_SETTLE_MS = 60  # while a slider is dragged, what is said about the pipeline follows when it rests
 _NUM_LOOKED = 48  # pictures whose looks are measured
 _PIPELINES = (".json", ".yaml", ".yml")
 _GROUP_TITLES = {"blur and noise": "Blur & noise", "combine": "Combine", "policies": "Policies"}
@@ -50,8 +49,6 @@ class AugmentPage(Page):
         self.set_subtitle("Applied to training images only, new random values every epoch")
         self.draft = PipelineDraft(self.store, self)
         self.preview = PreviewPanel(context, self.draft)  # the first to hear of a change: the worker draws while the rest is shown
-        self._settle = QTimer(self, singleShot=True, interval=_SETTLE_MS)
-        self._settle.timeout.connect(self._show_settled)
         self.presets = PresetBar(self.draft, context.shell)
         self.head.addWidget(self.presets)
         self.banner = Banner(name="augment.import_error")
@@ -96,7 +93,7 @@ class AugmentPage(Page):
         self.pipeline.list.form_wanted.connect(self.form.focus_first)
         self.pipeline.list.decoded.clicked.connect(lambda: self.context.shell.go_to("data"))
         self.pipeline.list.resized.clicked.connect(lambda: self.context.shell.go_to("model"))
-        self.draft.changed.connect(self._on_draft_changed)
+        self.draft.settled.connect(self._show_settled)
         self.store.experiment_changed.connect(self._on_store_experiment_changed)
         self.store.dataset_changed.connect(lambda _: self._look())
         self.safety.changed.connect(self._show_safety)
@@ -124,12 +121,6 @@ class AugmentPage(Page):
             self._show()
         elif old.schedule.epochs != new.schedule.epochs:
             self._show_advice()
-
-    def _on_draft_changed(self) -> None:
-        if self.store.is_dragging:
-            self._settle.start()
-        else:
-            self._show_settled()
 
     def _show_settled(self) -> None:
         self._show_bars()

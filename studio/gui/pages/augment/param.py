@@ -15,7 +15,8 @@ _FIELD_CHARACTERS = 5
 
 
 class ParamEditor(QWidget):
-    """One parameter's controls: `short` stands in the row of the label, `long` below it over the whole width where there is more."""
+    """One parameter's controls: they stand in the row of the label, `long` below it over the whole width where there is more. Whoever is told
+    of a value shows it by `set_value`."""
 
     value_changed = Signal(object)
     drag_started = Signal()
@@ -86,9 +87,9 @@ class RangeEditor(ParamEditor):
         default = _pair(param.default, param)
         self.slider = RangeSlider(*param.slider, (low, high), integer=param.is_whole, default=default, name=f"{name}.slider")
         self._join(self.slider, "range")
-        self.slider.range_changed.connect(lambda low, high: self._take(low, high))
-        self.low_field.value_changed.connect(lambda v: self._take(v, max(v, self.high_field.value)))
-        self.high_field.value_changed.connect(lambda v: self._take(min(v, self.low_field.value), v))
+        self.slider.range_changed.connect(lambda low, high: self.value_changed.emit((low, high)))
+        self.low_field.value_changed.connect(lambda v: self.value_changed.emit((v, max(v, self.high_field.value))))
+        self.high_field.value_changed.connect(lambda v: self.value_changed.emit((min(v, self.low_field.value), v)))
         self.long = self.slider
         self.setFocusProxy(self.low_field)
 
@@ -102,10 +103,6 @@ class RangeEditor(ParamEditor):
         _show(self.high_field, high)
         self.slider.set_values((low, high))
 
-    def _take(self, low: float, high: float) -> None:
-        self.set_value((low, high))
-        self.value_changed.emit((low, high))
-
 
 class NumberEditor(ParamEditor):
     def __init__(self, param: Any, value: Any, name: str):
@@ -117,8 +114,8 @@ class NumberEditor(ParamEditor):
             self._row.addWidget(PlainLabel(param.unit, "caption"))
         self.slider = Slider(*param.slider, number, integer=param.is_whole, default=_number(param.default, param), name=f"{name}.slider")
         self._join(self.slider)
-        self.slider.value_changed.connect(self._take)
-        self.field.value_changed.connect(self._take)
+        self.slider.value_changed.connect(lambda v: self.value_changed.emit(v))
+        self.field.value_changed.connect(lambda v: self.value_changed.emit(v))
         self.long = self.slider
         self.setFocusProxy(self.field)
 
@@ -130,10 +127,6 @@ class NumberEditor(ParamEditor):
         number = _number(value, self.param)
         _show(self.field, number)
         self.slider.set_number(number)
-
-    def _take(self, value: float) -> None:
-        self.set_value(value)
-        self.value_changed.emit(value)
 
 
 class NumbersEditor(ParamEditor):
@@ -254,12 +247,12 @@ class ColourEditor(ParamEditor):
         self._mark(False)
 
     def _on_words_chosen(self, word: str) -> None:
-        self._take(word or (0, 0, 0))
+        self.value_changed.emit(word or (0, 0, 0))
 
     def _open_dialog(self) -> None:
         dialog = QColorDialog(QColor(*_rgb(self._value or 0)), self)
         dialog.setOption(QColorDialog.ColorDialogOption.DontUseNativeDialog, True)
-        dialog.colorSelected.connect(lambda chosen: self._take((chosen.red(), chosen.green(), chosen.blue())))
+        dialog.colorSelected.connect(lambda chosen: self.value_changed.emit((chosen.red(), chosen.green(), chosen.blue())))
         dialog.finished.connect(dialog.deleteLater)
         dialog.open()
 
@@ -269,9 +262,9 @@ class ColourEditor(ParamEditor):
         text = self.field.text().strip()
         chosen = QColor(text if text.startswith("#") else f"#{text}")
         if text.isdecimal() and int(text) <= 255:
-            self._take((int(text),) * 3)
+            self.value_changed.emit((int(text),) * 3)
         elif len(text.lstrip("#")) in (3, 6) and chosen.isValid():
-            self._take((chosen.red(), chosen.green(), chosen.blue()))
+            self.value_changed.emit((chosen.red(), chosen.green(), chosen.blue()))
         else:
             self._mark(True)
             self.refused.emit(f"“{text[:20]}” is not a colour. Give #RRGGBB, or a grey from 0 to 255.")
@@ -279,10 +272,6 @@ class ColourEditor(ParamEditor):
     def _mark(self, is_wrong: bool) -> None:
         self.field.setProperty("invalid", "true" if is_wrong else "false")
         restyle(self.field)
-
-    def _take(self, value: Any) -> None:
-        self.set_value(value)
-        self.value_changed.emit(value)
 
 
 class _Swatch(QPushButton):

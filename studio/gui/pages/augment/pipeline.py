@@ -50,7 +50,7 @@ class StepList(QWidget):
         for card in self.mix_cards.values():
             self._column.addWidget(card)
         self._column.addStretch(1)
-        draft.changed.connect(self.show_steps)
+        draft.settled.connect(self.show_steps)
         draft.current_changed.connect(self._show_current)
         draft.solo_changed.connect(self._show_current)
         self.show_steps()
@@ -281,7 +281,7 @@ class PipelinePanel(Panel):
         self.foot_holder = QWidget()
         self.foot_holder.setLayout(self.foot)
         self.body.addWidget(self.foot_holder)
-        draft.changed.connect(self._show_number)
+        draft.settled.connect(self._show_number)
         self._show_number()
 
     def _show_number(self) -> None:

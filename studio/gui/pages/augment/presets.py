@@ -41,7 +41,7 @@ class PresetBar(QWidget):
         self.mirror.clicked.connect(lambda on: draft.store.set({"augment.horizontal_flip": bool(on)}, f"mirror {'on' if on else 'off'}"))
         for widget in (self.strength, self.more_button, self.mirror):
             row.addWidget(widget)
-        draft.changed.connect(self.show_preset)
+        draft.settled.connect(self.show_preset)
         self.show_preset()
 
     def show_preset(self) -> None:

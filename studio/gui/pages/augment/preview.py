@@ -456,9 +456,14 @@ class PreviewPanel(Panel):
         While a slider moves they come no larger than their tiles, and as the network gets them when it rests.
         """
         size_px = self.grid.tile_px if self._store.is_dragging and not is_resting else None
+        place = self._batch_place()
+        if self._is_active:
+            self._ask_all(place, size_px)
         if size_px is not None:
             self._rest.start()
-        place = self._batch_place()
+        self._show_subject(place)
+
+    def _show_subject(self, place: BatchPlace | None) -> None:
         if place is None:
             self.name_label.setText(self.subjects.name)
         else:
@@ -466,10 +471,11 @@ class PreviewPanel(Panel):
             self.batch_field.set_value(place.number + 1)
         step = self._draft.steps[self._draft.solo[0]] if self._draft.solo is not None else None
         self.solo_button.setVisible(step is not None)
-        name = title_of(step.name) if step else ""
-        self.solo_button.setText(f"{name[:24]}{'…' if len(name) > 24 else ''} alone. Show all steps")
-        if not self._is_active:
-            return
+        if step is not None:
+            name = title_of(step.name)
+            self.solo_button.setText(f"{name[:24]}{'…' if len(name) > 24 else ''} alone. Show all steps")
+
+    def _ask_all(self, place: BatchPlace | None, size_px: int | None) -> None:
         try:
             if place is not None:
                 subjects = place.subjects
@@ -530,10 +536,11 @@ class PreviewPanel(Panel):
             return False
         grid = self.grid if asker is self._asker else self.other_grid if asker is self._other_asker else self.pinned.grid
         grid.begin(num + question.first)
+        asker.ask(question, plain_experiment(experiment, augment), is_dragging=self._store.is_dragging)
         if question.first:
             self._original_path = subjects[0].path
             self._show_original()
-        return asker.ask(question, plain_experiment(experiment, augment), is_dragging=self._store.is_dragging)
+        return True
 
     def _show_original(self) -> None:
         picture = self._loader.pixmap(self._original_path, _ORIGINAL_PX)
@@ -541,7 +548,7 @@ class PreviewPanel(Panel):
             return
         for grid in (self.grid, self.other_grid):
             if grid.num_wanted and (grid is self.grid or self._other is not None):
-                grid.show_variant(0, Variant(picture or QPixmap()))
+                grid.show_original(picture or QPixmap())
 
     def _on_loader_loaded(self, path: str) -> None:
         if path == self._original_path and self.mode == "photo":
@@ -551,7 +558,7 @@ class PreviewPanel(Panel):
         if grid is self.grid and not self.banner.isHidden():
             self.banner.hide()
         grid.show_variant(index, variant)
-        if grid is self.grid:
+        if grid is self.grid and self.pins.pins:
             self._mark_pins()
 
     def _on_finished(self, result: dict[str, Any]) -> None:
