@@ -51,8 +51,20 @@ class Situation:
 
 def advice(situation: Situation) -> tuple[Advice, ...]:
     """What would change something, the most important first."""
-    found = [rule(situation) for rule in RULES]
-    return tuple(each for each in found if each and any(_now(situation.experiment, path) != v for path, v in each.values.items()))
+    return tuple(each for each in _all(situation) if not _is_followed(each, situation.experiment))
+
+
+def followed(situation: Situation) -> tuple[Advice, ...]:
+    """What the draft does already."""
+    return tuple(each for each in _all(situation) if _is_followed(each, situation.experiment))
+
+
+def _all(situation: Situation) -> list[Advice]:
+    return [each for rule in RULES if (each := rule(situation))]
+
+
+def _is_followed(each: Advice, experiment: Experiment) -> bool:
+    return all(_now(experiment, path) == value for path, value in each.values.items())
 
 
 def _freezing(s: Situation) -> Advice | None:
@@ -95,13 +107,15 @@ def _statistics(s: Situation) -> Advice | None:
 
 
 def _head(s: Situation) -> Advice | None:
-    if not s.images_per_class or s.typical >= FEW or not s.experiment.model.head:
-        return None
-    return Advice(
-        "head", "Use a linear head.", f"{s.typical:,.0f} training images in a typical class",
-        "With few images per class one linear layer on good features is hard to beat.",
-        "Chen et al. 2019, arXiv 1904.04232", {"model.head": []}, "Linear",
-    )  # fmt: skip
+    if not s.images_per_class or s.experiment.model.head and s.typical >= FEW:
+        return None  # with more images a larger head is the user's own choice
+    figures = f"{s.typical:,.0f} training images in a typical class"
+    if s.typical < FEW:
+        rule, source = "With few images per class one linear layer on good features is hard to beat.", "Chen et al. 2019, arXiv 1904.04232"
+    else:
+        rule = "On pretrained features one linear layer is the strong start; a hidden layer may help where the backbone stays frozen."
+        source = "Kornblith et al. 2019, arXiv 1805.08974"
+    return Advice("head", "Use a linear head.", figures, rule, source, {"model.head": []}, "Linear")
 
 
 def _prior(s: Situation) -> Advice | None:

@@ -6,7 +6,7 @@ import pytest
 import torch
 from engine_runs import SMALL
 
-from studio.catalog.advice import Situation, advice
+from studio.catalog.advice import Situation, advice, followed
 from studio.core.experiment import Experiment, Model, Optimiser, Training
 from studio.engine.describe import describe_model, shapes_of
 from studio.engine.network import build_network
@@ -132,6 +132,9 @@ def test_advice_names_its_figures_rule_and_source_and_is_silent_where_nothing_wo
     assert [a.values["model.train_stages"] for a in many] == [-1]
     done = Experiment().changed(many[0].values)
     assert advice(Situation(done, (900, 900), has_gpu=True)) == ()
+    assert [a.key for a in followed(Situation(done, (900, 900), has_gpu=True))] == ["freeze", "head"], (
+        "what is done already has its reason too"
+    )
     far = {a.key: a for a in advice(Situation(Experiment(), (50, 50), {"stem": 0.2, "stage 3": 2.5}))}
     assert far["statistics"].values == {"model.batch_norm": {"stage 3": "adapt"}} and "2.5 sigma" in far["statistics"].reason
 

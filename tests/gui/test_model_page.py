@@ -116,6 +116,13 @@ def test_points_are_the_rows_that_name_accuracy_and_cost_and_a_click_selects_the
     assert best_for_cost(LIST) == [(0.385, 0.748), (4.1, 0.8), (17.6, 0.81)]
 
 
+def test_an_empty_cell_says_why_it_is_empty(page):
+    model, row = page.backbones.model, next(i for i, info in enumerate(page.backbones.model.rows) if info.name == "mystery")
+    told = {COLUMNS[column].attribute: model.index(row, column).data(Qt.ItemDataRole.ToolTipRole) for column in range(len(COLUMNS))}
+    assert "no accuracy" in told["top1"] and "without its weights" in told["gflops"] and "Measure" in told["images_per_s"]
+    assert all("Not known" not in words for words in (told["title"], told["input_size"]))
+
+
 def test_families_of_both_libraries_share_a_mark():
     assert group_of(LIST[3]) == group_of(LIST[4]) == "ViT"
     assert group_of(info("m", family="mobilevit")) == "Mobile" and group_of(info("x", family="maxxvit")) == "Swin, MaxViT"

@@ -29,7 +29,9 @@ DOMAIN = {
 ADVICE = {
     "advice": [
         {"key": "freeze", "sentence": "Freeze all but the last stage.", "reason": "40 images per class.", "rule": "Below 100, train one stage.",
-         "source": "arXiv 1411.1792", "values": {"model.train_stages": 1}, "label": "last stage"}
+         "source": "arXiv 1411.1792", "values": {"model.train_stages": 1}, "label": "last stage"},
+        {"key": "head", "sentence": "Use a linear head.", "reason": "40 images per class.", "rule": "One layer is enough.",
+         "source": "arXiv 1904.04232", "values": {"model.head": []}, "label": "Linear", "is_followed": True},
     ]
 }  # fmt: skip
 
@@ -108,6 +110,7 @@ def test_advice_gives_its_reasons_and_is_applied_and_undone_by_the_same_button(q
     why = "40 images per class. Below 100, train one stage. Source: arXiv 1411.1792"
     labels = lambda: page.advice.findChildren(type(page.subtitle_label))  # noqa: E731
     qtbot.waitUntil(lambda: any(why in label.text() for label in labels() if label.isVisibleTo(page)))  # Qt shows new widgets a turn later
+    assert any(label.text() == "In use" for label in labels()) and not page.advice.findChildren(QPushButton, "model.advice.head")
     page.advice.findChild(QPushButton, "model.advice.freeze").click()
     assert page.store.experiment.model.train_stages == 1
     qtbot.waitUntil(lambda: [b.text() for b in buttons(page) if b.isVisibleTo(page)] == ["Undo"])

@@ -61,6 +61,7 @@ def test_the_shift_of_the_images_is_told_by_stage_with_progress_and_leads_to_adv
     by_key = {each["key"]: each for each in advised}
     assert by_key["statistics"]["values"]["model.batch_norm"][found["stages"][-1]["name"]] == "adapt"
     assert "3.5 sigma" in by_key["statistics"]["reason"] and by_key["statistics"]["source"]
+    assert by_key["head"]["is_followed"] and not by_key["statistics"]["is_followed"]
 
 
 def test_a_size_that_is_refused_comes_with_the_nearest_as_a_repair(probe):

@@ -89,8 +89,8 @@ def domain_shift(call: Call, experiment: dict[str, Any], dataset: str | None = N
 def advice(
     call: Call, experiment: dict[str, Any], images_per_class: list[int], domain: dict[str, Any] | None = None, has_gpu: bool | None = None
 ) -> dict[str, Any]:
-    """{"advice": [fields of catalog.advice.Advice]}. `domain` is the answer of `domain_shift`; None where it was not asked."""
-    from studio.catalog.advice import Situation, plain
+    """{"advice": [fields of catalog.advice.Advice, and "is_followed": the draft does it already; last]}. `domain` is the answer of `domain_shift`; None where it was not asked."""
+    from studio.catalog.advice import Situation, followed, plain
     from studio.catalog.advice import advice as advised
     from studio.engine.device import choose_device
 
@@ -98,7 +98,9 @@ def advice(
     distances = {row["name"]: row["bn_distance"] for row in domain["stages"]} if domain else None
     gpu = choose_device(spec.training.device).type != "cpu" if has_gpu is None else has_gpu
     has_norm = any(d is not None for d in distances.values()) if distances else None
-    return {"advice": plain(advised(Situation(spec, tuple(images_per_class), distances, gpu, has_norm)))}
+    situation = Situation(spec, tuple(images_per_class), distances, gpu, has_norm)
+    told = [(advised(situation), False), (followed(situation), True)]
+    return {"advice": [each | {"is_followed": is_followed} for found, is_followed in told for each in plain(found)]}
 
 
 def _normaliser(call: Call, spec: Experiment, dataset: str | None):

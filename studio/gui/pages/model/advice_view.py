@@ -102,7 +102,8 @@ class AdviceView(QWidget):
         row = QHBoxLayout(made)
         row.setContentsMargins(px(10), px(6), px(8), px(6))
         row.setSpacing(px(8))
-        row.addWidget(IconLabel("lightbulb", "accent", 16))
+        is_followed = bool(advice.get("is_followed"))
+        row.addWidget(IconLabel("check" if is_followed else "lightbulb", "good" if is_followed else "accent", 16))
         words = QVBoxLayout()
         words.setSpacing(px(1))
         words.addWidget(PlainLabel(shown(advice["sentence"]), "label", wrap=True))
@@ -112,8 +113,11 @@ class AdviceView(QWidget):
         row.addLayout(words, 1)
         if values := advice.get("values"):
             is_applied = self._applied.get(advice["key"]) == self._store.undo_label != ""
-            act = self._undo if is_applied else lambda: self._apply(advice, values)
-            row.addWidget(button("Undo" if is_applied else "Apply", small=True, name=f"model.advice.{advice['key']}", on_click=act))
+            if is_applied or not is_followed:
+                act = self._undo if is_applied else lambda: self._apply(advice, values)
+                row.addWidget(button("Undo" if is_applied else "Apply", small=True, name=f"model.advice.{advice['key']}", on_click=act))
+            else:
+                row.addWidget(PlainLabel("In use", "caption", "muted"))
         return made
 
     def _apply(self, advice: dict, values: dict) -> None:

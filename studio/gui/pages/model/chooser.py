@@ -17,7 +17,7 @@ from studio.gui.pages.model.parts import grown, make_mark
 from studio.gui.pages.model.scatter import AXES, BackboneScatter
 from studio.gui.pages.model.table import BackbonePanel
 from studio.gui.theme import px
-from studio.gui.widgets import Banner, Panel, icon_button
+from studio.gui.widgets import Banner, Panel, icon_button, set_plain_tooltip
 from studio.gui.wording import count
 
 _FAVOURITES = "model/favourites"
@@ -135,6 +135,8 @@ class Chooser(QSplitter):
         total = self.backbones.model.num_all
         self.scatter_panel.set_subtitle(f"{count(len(rows))} of {count(total)}" if len(rows) != total else count(total))
         self.scatter.set_infos(rows)
+        num_drawn = len(self.scatter.drawn)
+        set_plain_tooltip(self.scatter_panel.subtitle_label, f"{count(num_drawn)} are drawn: those whose accuracy and cost are known")
         self.show_selection()
 
     def _on_rows_seen(self, keys: list[Key]) -> None:

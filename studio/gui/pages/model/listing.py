@@ -49,6 +49,10 @@ class Cost:
     fit: str = ""  # "fits", "tight", "will not fit"
     problem: str = ""  # why the network cannot be made
 
+    @property
+    def ms_per_image(self) -> float | None:
+        return 1000 / self.images_per_s if self.images_per_s else None
+
 
 NO_COST = Cost()
 TIGHT_SHARE = 0.9  # of the device's memory: allocators round up, and the display takes some
@@ -114,7 +118,18 @@ COLUMNS = (
     Column("Licence", "licence", False, "Licence of the weights, where the library names one", 104),
 )  # fmt: skip
 BY_ATTRIBUTE = {column.attribute: index for index, column in enumerate(COLUMNS)}
-_OF_COST = ("memory_bytes", "images_per_s")
+_OF_COST = ("memory_bytes", "images_per_s", "ms_per_image")
+_WHY_UNKNOWN = {
+    "num_parameters": "Not known: this network cannot be counted without its weights",
+    "gflops": "Not known: this network cannot be counted without its weights",
+    "top1": "Not known: its library states no accuracy. timm’s are known where timm has published a result for these weights",
+    "top5": "Not known: only torchvision states it",
+    "memory_bytes": "Estimated a moment after the row has come into view",
+    "images_per_s": "Not measured yet: Measure is in the menu of the row, and below once it is selected",
+    "weights_bytes": "Not known before the download: the library does not state it",
+    "year": "Not known: its library names no paper for it",
+    "licence": "Its library names no licence for these weights",
+}
 
 
 def value_of(info: BackboneInfo, attribute: str, cost: Cost = NO_COST):
@@ -140,6 +155,12 @@ def value_words(info: BackboneInfo, attribute: str, cost: Cost = NO_COST) -> str
         case "family":
             return family_words(info)
     return str(value)
+
+
+def why_unknown(info: BackboneInfo, column: int, cost: Cost = NO_COST) -> str:
+    """Why a cell is empty; "" where it is not."""
+    attribute = COLUMNS[column].attribute
+    return _WHY_UNKNOWN.get(attribute, "") if value_of(info, attribute, cost) is None else ""
 
 
 def cell_words(info: BackboneInfo, column: int, cost: Cost = NO_COST) -> str:
@@ -182,15 +203,14 @@ def facts(info: BackboneInfo, shown_size: int | None = None) -> str:
 def best_for_cost(
     infos: Sequence[BackboneInfo], attribute: str = "gflops", costs: Mapping[Key, Cost] | None = None
 ) -> list[tuple[float, float]]:
-    """(cost, top-1) of the backbones that nothing cheaper beats, cheapest first. For images per second, nothing faster."""
+    """(cost, top-1) of the backbones that nothing cheaper beats, cheapest first."""
     costs = costs or {}
-    sign = -1 if attribute == "images_per_s" else 1
     points = ((value_of(i, attribute, costs.get(key_of(i), NO_COST)), i.top1) for i in infos if i.top1 is not None)
     front: list[tuple[float, float]] = []
-    for cost, top1 in sorted(((sign * c, t) for c, t in points if c), key=lambda p: (p[0], -p[1])):
+    for cost, top1 in sorted(((c, t) for c, t in points if c), key=lambda p: (p[0], -p[1])):
         if not front or top1 > front[-1][1]:
             front.append((cost, top1))
-    return [(sign * cost, top1) for cost, top1 in front]
+    return front
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,20 @@ from PySide6.QtWidgets import QStyle, QStyledItemDelegate, QStyleOptionViewItem,
 from studio.catalog.backbones import BackboneInfo
 from studio.core.path_text import shown
 from studio.gui.icon import paint_icon
-from studio.gui.pages.model.listing import COLUMNS, GROUPS, NO_COST, Cost, Filter, Key, arranged, cell_words, facts, group_of, key_of
+from studio.gui.pages.model.listing import (
+    COLUMNS,
+    GROUPS,
+    NO_COST,
+    Cost,
+    Filter,
+    Key,
+    arranged,
+    cell_words,
+    facts,
+    group_of,
+    key_of,
+    why_unknown,
+)
 from studio.gui.theme import colour, font, pen, px
 from studio.gui.widgets import plain_tooltip
 
@@ -127,11 +140,12 @@ class BackboneModel(QAbstractTableModel):
             case Qt.ItemDataRole.UserRole:
                 return info
             case Qt.ItemDataRole.ToolTipRole:
+                if why := why_unknown(info, index.column(), self.cost(info)):
+                    return plain_tooltip(shown(self.cost(info).problem) or why)
                 state = "on this computer" if info.is_installed else "to be downloaded"
-                if COLUMNS[index.column()].attribute == "memory_bytes" and (cost := self.cost(info)) is not NO_COST:
-                    return plain_tooltip(
-                        shown(cost.problem) or f"About {cell_words(info, index.column(), cost)}: {cost.fit or 'estimated'}"
-                    )
+                if COLUMNS[index.column()].attribute == "memory_bytes":
+                    cost = self.cost(info)
+                    return plain_tooltip(f"About {cell_words(info, index.column(), cost)}: {cost.fit or 'estimated'}")
                 return plain_tooltip(f"{shown(info.title)}, {info.source}, {state}\n{facts(info)}\n{shown(info.name)}")
             case Qt.ItemDataRole.TextAlignmentRole:
                 side = Qt.AlignmentFlag.AlignRight if COLUMNS[index.column()].is_number else Qt.AlignmentFlag.AlignLeft

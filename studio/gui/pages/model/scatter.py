@@ -14,7 +14,7 @@ from studio.catalog.backbones import BackboneInfo
 from studio.gui.pages.model.listing import GROUPS, NO_COST, Cost, Key, best_for_cost, facts, group_of, key_of, value_of, value_words
 from studio.gui.pages.model.rows import group_symbol, group_token, symbol_path
 from studio.gui.theme import colour, font, pen, px, theme
-from studio.gui.widgets import Bubble
+from studio.gui.widgets import Bubble, PlainLabel
 from studio.gui.widgets.plot_style import QuietPlot, WordAxis, nice_step, set_axis_label
 
 _PYQTGRAPH_SYMBOLS = {"o": "o", "s": "s", "t": "t1", "d": "d"}  # its t points down
@@ -23,7 +23,7 @@ _LEAST_DRAG_PX = 8
 AXES = {
     "gflops": ("GFLOPs", "GFLOPs per image (log)"),
     "num_parameters": ("Parameters", "parameters, M (log)"),
-    "images_per_s": ("Images/s here", "images per second here (log)"),
+    "ms_per_image": ("Time here", "measured ms per image here (log)"),
 }
 
 
@@ -51,6 +51,9 @@ class BackboneScatter(QWidget):
         column = QVBoxLayout(self)
         column.setContentsMargins(0, 0, 0, 0)
         column.setSpacing(px(4))
+        self.hint = PlainLabel("", "caption", "muted", wrap=True)
+        self.hint.hide()
+        column.addWidget(self.hint)
         self.graphics = pg.GraphicsLayoutWidget()
         self.graphics.setFocusPolicy(Qt.FocusPolicy.NoFocus)
         self.graphics.ci.setContentsMargins(0, 2, 2, 0)
@@ -75,6 +78,11 @@ class BackboneScatter(QWidget):
         theme().changed.connect(self.restyle)
         self.restyle()
 
+    @property
+    def drawn(self) -> list[BackboneInfo]:
+        """Those with a point: their accuracy and cost are known."""
+        return self._infos
+
     def set_infos(self, infos: list[BackboneInfo]) -> None:
         self._all = infos
         self._draw()
@@ -82,7 +90,7 @@ class BackboneScatter(QWidget):
     def set_costs(self, costs: Mapping[Key, Cost]) -> None:
         """What is known of costs here; the plot is drawn anew where it shows them."""
         self._costs = costs
-        if self.axis == "images_per_s":
+        if self.axis == "ms_per_image":
             self._draw()
 
     def set_axis(self, axis: str) -> None:
@@ -133,12 +141,15 @@ class BackboneScatter(QWidget):
             self.plot.setXRange(min(xs) - room_x, max(xs) + room_x, padding=0)
             self.plot.setYRange(min(ys) - room_y, max(ys) + room_y, padding=0)
         self._draw_rings()
+        self.hint.setVisible(bool(self._all) and not self._infos)
         name = AXES[self.axis][0]
         self.setAccessibleDescription(
             f"{len(self._infos)} backbones with known accuracy and {name}; the table below holds the figures."
             if self._infos
             else f"Of no backbone in the list are accuracy and {name} known."
         )
+        missing = " Measure one, in its row’s menu." if self.axis == "ms_per_image" else ""
+        self.hint.setText("" if self._infos else f"{self.accessibleDescription()}{missing}")
 
     def _draw_rings(self) -> None:
         spots = []
