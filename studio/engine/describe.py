@@ -44,6 +44,7 @@ def describe_model(model: Model, training: Training, optimiser: Optimiser, num_c
             "num_buffers": stage.num_buffers,
             "num_norm_values": norms,
             "is_frozen": is_frozen,
+            "trains_frozen": trains_frozen,  # single layers do while the stage is frozen
             "lr_factor": factor,
             "thaw_epoch": epoch,
             "output_shape": list(stage.output_shape),
@@ -51,9 +52,9 @@ def describe_model(model: Model, training: Training, optimiser: Optimiser, num_c
             "has_batch_norm": stage.has_batch_norm,
             "macs": work,  # multiply-adds of a forward pass of one image
         }
-        for stage, is_frozen, factor, epoch, work, norms, num_trainable in zip(
+        for stage, is_frozen, factor, epoch, work, norms, num_trainable, trains_frozen in zip(
             shapes.stages, network.is_frozen, network.lr_factors, network.thaw_epochs, shapes.work, _norm_values(network),
-            [told.num_trainable for told in network.described()], strict=True,
+            [told.num_trainable for told in network.described()], _trains_frozen(network, spec.model), strict=True,
         )
     ]  # fmt: skip
     total = sum(stage["num_parameters"] for stage in stages)
@@ -90,6 +91,12 @@ def _names(stages) -> frozenset[str]:
 
 def _last_plan(network: Network, model: Model) -> Plan:
     return make_plan(network.module, network.stages, [epoch is None for epoch in network.thaw_epochs], model)
+
+
+def _trains_frozen(network: Network, model: Model) -> list[bool]:
+    """Per stage, whether anything in it trains while the stage is frozen: layers by name, batch norms that are to train."""
+    plan = make_plan(network.module, network.stages, [True] * len(network.stages), model)
+    return [any(name in plan.trainable for name in stage.parameter_names) for stage in network.stages]
 
 
 def _norm_values(network: Network) -> list[int]:

@@ -87,6 +87,6 @@ class Rates:
                 rates(),
                 schedules.momentum(self._asked, steps, **common),
                 schedules.weight_decay(self._asked, steps, **with_losses),
-                cache(partial(rates, is_all_thawed=True)),
+                cache(partial(rates, partly=self._stages)),
             )
         return block

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
@@ -12,6 +13,8 @@ from studio.core.problem import Problem
 
 if TYPE_CHECKING:
     from studio.dataset.dataset import Dataset
+
+BURST_S = 1.0  # a pause between two presses of a key that begins another undo step
 
 
 class ExperimentStore(QObject):
@@ -32,6 +35,7 @@ class ExperimentStore(QObject):
         self._redo: list[tuple[str, Experiment]] = []  # label of the step, experiment after it
         self._drag_depth = 0
         self._is_drag_recorded = False
+        self._burst: tuple[str, float] = ("", 0.0)  # what the last change belongs to, and when it came
 
     @property
     def experiment(self) -> Experiment:
@@ -59,12 +63,17 @@ class ExperimentStore(QObject):
             target = getattr(target, part)
         return target
 
-    def set(self, values: dict[str, Any], label: str = "") -> None:
+    def set(self, values: dict[str, Any], label: str = "", *, burst: str = "") -> None:
         """Change settings: set({"schedule.epochs": 12}). One undo step, named `label` or after the settings.
 
-        Raises BadInput with every problem; the draft is then as it was. Within a drag all calls make one step.
+        Raises BadInput with every problem; the draft is then as it was. Within a drag all calls make one step, and so do those of one
+        `burst`, as the presses of a key on one handle, that follow each other within BURST_S.
         """
-        self._replace(self._experiment.changed(values), label)
+        self._replace(self._experiment.changed(values), label, burst)
+
+    def end_burst(self) -> None:
+        """What comes next is another undo step, however soon."""
+        self._burst = ("", 0.0)
 
     def replace(self, experiment: Experiment, label: str) -> None:
         """Take a whole experiment as the draft (restored from a run); can be undone."""
@@ -75,6 +84,7 @@ class ExperimentStore(QObject):
         self._undo.clear()
         self._redo.clear()
         self._drag_depth = 0
+        self.end_burst()
         old, self._experiment = self._experiment, experiment
         self.history_changed.emit()
         self.experiment_changed.emit(old, experiment)
@@ -126,11 +136,14 @@ class ExperimentStore(QObject):
             self.dataset_changed.emit(dataset)
         self.problems_changed.emit()
 
-    def _replace(self, new: Experiment, label: str) -> None:
+    def _replace(self, new: Experiment, label: str, burst: str = "") -> None:
         old = self._experiment
         if new == old:
             return
-        if not (self._drag_depth and self._is_drag_recorded):
+        now = time.monotonic()
+        goes_on = bool(burst) and burst == self._burst[0] and now - self._burst[1] <= BURST_S
+        self._burst = burst, now
+        if not (goes_on or self._drag_depth and self._is_drag_recorded):
             self._undo.append((label or describe_change(old, new), old))
             self._is_drag_recorded = True
         elif label or self._undo:
@@ -147,6 +160,7 @@ class ExperimentStore(QObject):
         old, self._experiment = self._experiment, experiment
         target.append((label, old))
         self._drag_depth = 0
+        self.end_burst()
         self.history_changed.emit()
         self.experiment_changed.emit(old, experiment)
 

@@ -101,6 +101,17 @@ def test_the_toml_is_part_of_an_experiment_file(shape):
     assert lr(read, range(60), stages=STAGES, steps_per_epoch=10).tolist() == lr(experiment, range(60), stages=STAGES, steps_per_epoch=10).tolist()  # fmt: skip
 
 
+def test_code_and_table_have_the_rate_of_single_layers_in_a_frozen_stage():
+    experiment, partly = experiment_of("cosine"), STAGES[:1]
+    expected = lr(experiment, range(60), stages=STAGES, steps_per_epoch=10, partly=partly)
+    assert (expected > 0).all(axis=0).tolist() == [True, False, True, True]
+    space = {}
+    exec(as_python(experiment, stages=STAGES, steps_per_epoch=10, partly=partly), space)  # noqa: S102
+    np.testing.assert_allclose([list(space["lr"](step).values()) for step in range(60)], expected, rtol=1e-12)
+    rows = list(csv.reader(io.StringIO(as_csv(experiment, stages=STAGES, steps_per_epoch=10, partly=partly))))[1:]
+    assert [[float(cell) for cell in row[2:6]] for row in rows] == expected.tolist()
+
+
 def test_the_csv_holds_the_very_numbers_and_thins_out_long_runs():
     experiment = parse_experiment(experiment_of("one_cycle").model_dump())
     header, *rows = csv.reader(io.StringIO(as_csv(experiment, stages=STAGES, steps_per_epoch=10)))

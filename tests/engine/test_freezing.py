@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pytest
 import torch
 from engine_runs import SMALL, events, metrics, of_kind, small_run, train_here
 from safetensors.torch import load_file
 
 from studio.core import event as ev
-from studio.core.experiment import Experiment
+from studio.core.experiment import Experiment, Optimiser, Training
 from studio.core.problem import BadInput
 from studio.engine.checkpoint import find_checkpoint
+from studio.engine.describe import describe_model
 from studio.engine.freezing import has_statistics
 from studio.engine.network import build_network
 
@@ -135,13 +137,17 @@ def test_optimiser_groups_equal_the_plan_at_every_step(run):
     folder, applied = run
     experiment = folder.experiment()
     stages = ["stem", "stage 1", "stage 2", "stage 3", "stage 4", "head"]
+    partly = [stage["name"] for stage in describe_model(experiment.model, Training(), Optimiser(), 3)["stages"] if stage["trains_frozen"]]
     planned = lr(experiment, range(len(applied)), stages=stages, steps_per_epoch=6)
-    early = lr(experiment, range(len(applied)), stages=stages, steps_per_epoch=6, is_all_thawed=True)
+    drawn = lr(experiment, range(len(applied)), stages=stages, steps_per_epoch=6, partly=partly)
+    assert (
+        partly == ["stage 2"] and (planned[:, 2] == 0).all() and np.array_equal(np.delete(drawn, 2, axis=1), np.delete(planned, 2, axis=1))
+    )
     assert len(applied) == 18
     for step, groups in enumerate(applied):
         for (stage, is_decayed), (rate, trains) in groups.items():
             if stages[stage] == "stage 2" and is_decayed:  # one of its layers trains
-                assert trains and rate == early[step, stage] > 0
+                assert trains and rate == drawn[step, stage] > 0
             else:
                 assert rate == planned[step, stage] and trains == (stage == 5 or stage == 4 or (stage == 3 and step >= 6))
 

@@ -8,6 +8,7 @@ from PySide6.QtCore import Qt
 from PySide6.QtGui import QAccessible
 from PySide6.QtWidgets import QApplication
 
+from studio.gui import store
 from studio.gui.pages.schedule import plot as schedule_plot
 from studio.gui.pages.schedule.page import SchedulePage
 
@@ -155,15 +156,58 @@ def test_the_value_is_said_where_it_is_read_and_to_screen_readers(qtbot, page, m
     assert said[-1].startswith("Peak 1.1e-3 at epoch 2.4") and page.reading_label.text().startswith(said[-1])
 
 
-def test_each_key_press_is_undone_on_its_own(qtbot, page):
-    page.store.set({"schedule.shape": "cosine"})
-    page.plot.setFocus(Qt.FocusReason.TabFocusReason)
-    press(qtbot, Key.Key_Tab)
+def test_presses_in_a_row_on_one_handle_are_undone_as_one_as_a_drag_is(qtbot, page, monkeypatch):
+    monkeypatch.setattr(store, "BURST_S", 1000.0)
+    page.store.set({"schedule.shape": "cosine", "schedule.warmup_fraction": 0.2})
     first = page.store.experiment
-    press(qtbot, Key.Key_Up)
+    tab_to(qtbot, lambda: in_plot(page) and page.plot.active_handle.key == "peak")
+    press(qtbot, Key.Key_Up, times=3)
+    press(qtbot, Key.Key_Right, times=2)
     second = page.store.experiment
+    assert second.schedule.peak_lr > first.schedule.peak_lr and second.schedule.warmup_fraction > first.schedule.warmup_fraction
+    press(qtbot, Key.Key_Tab)  # another handle
     press(qtbot, Key.Key_Up)
+    third = page.store.experiment
+    press(qtbot, Key.Key_Backtab)
+    press(qtbot, Key.Key_Up)  # and back
+    page.store.undo()
+    assert page.store.experiment == third
     page.store.undo()
     assert page.store.experiment == second
+    page.store.undo()
+    assert page.store.experiment == first
+    page.store.redo()
+    assert page.store.experiment == second
+    press(qtbot, Key.Key_Up)  # does not run on into what was redone
+    page.store.undo()
+    assert page.store.experiment == second
+
+
+def test_presses_with_a_pause_between_them_are_undone_on_their_own(qtbot, page, monkeypatch):
+    monkeypatch.setattr(store, "BURST_S", -1.0)
+    page.store.set({"schedule.shape": "cosine"})
+    tab_to(qtbot, lambda: in_plot(page) and page.plot.active_handle.key == "peak")
+    press(qtbot, Key.Key_Up)
+    first = page.store.experiment
+    press(qtbot, Key.Key_Up)
+    page.store.undo()
+    assert page.store.experiment == first
+
+
+def test_steps_of_a_field_by_key_are_undone_as_one_and_what_is_typed_on_its_own(qtbot, page, monkeypatch):
+    monkeypatch.setattr(store, "BURST_S", 1000.0)
+    first = page.store.experiment
+    field = page.rows["peak_lr"].editor.number_field
+    tab_to(qtbot, lambda: QApplication.focusWidget() is field)
+    press(qtbot, Key.Key_Up, times=4)
+    stepped = page.store.experiment
+    for typed in ("2e-4", "3e-4"):
+        field.selectAll()
+        qtbot.keyClicks(field, typed)
+        press(qtbot, Key.Key_Return)
+    page.store.undo()
+    assert page.store.experiment.schedule.peak_lr == 2e-4
+    page.store.undo()
+    assert page.store.experiment == stepped
     page.store.undo()
     assert page.store.experiment == first

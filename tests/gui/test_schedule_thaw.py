@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pytest
 from PySide6.QtCore import QEvent, QPoint, QPointF, Qt
 from PySide6.QtGui import QEnterEvent, QMouseEvent
@@ -9,6 +10,7 @@ from PySide6.QtWidgets import QApplication
 
 from studio.catalog.schedules import thaw_epochs
 from studio.core.experiment import Model
+from studio.gui import store
 from studio.gui.pages.schedule.page import SchedulePage
 from studio.gui.pages.schedule.thaw_plan import PRESETS, num_frozen_before, num_trainable_at, thaw_with
 
@@ -257,3 +259,28 @@ def test_what_trains_is_counted_by_epoch():
     epochs = (None, 3, 0, 0)
     assert [num_trainable_at((1, 10, 100, 1000), epochs, epoch) for epoch in (0, 2, 3, 9)] == [1100, 1100, 1110, 1110]
     assert num_frozen_before(epochs) == 1 and num_frozen_before((0, None, 0)) == 0
+
+
+def test_arrow_presses_on_a_mark_are_undone_as_one(qtbot, page, monkeypatch):
+    monkeypatch.setattr(store, "BURST_S", 1000.0)
+    before = page.store.experiment
+    bar = bar_of(page, "stage 4")
+    qtbot.keyClick(bar, Qt.Key.Key_Right)
+    qtbot.keyClick(bar, Qt.Key.Key_Right)
+    qtbot.keyClick(bar, Qt.Key.Key_Left)
+    assert bar.epoch == 1 and page.store.undo_label == "thaw stage 4 at epoch 1"
+    page.store.undo()
+    assert page.store.experiment == before
+
+
+def test_a_frozen_stage_in_which_single_layers_train_says_so_and_has_its_curve(qtbot, page, context):
+    context.probe.answer("describe_model", {"stages": [s | {"trains_frozen": s["name"] == "stage 1"} for s in STAGES]})
+    page.store.set({"model.layers": {"backbone.layer1.0.conv1": "train"}, "optimiser.stage_lr_factor": 0.5})
+    qtbot.waitUntil(lambda: bar_of(page, "stage 1").row.is_partly)
+    assert bar_of(page, "stage 1").accessibleName() == "stage 1, never trains as a whole, single layers do, × 0.062"
+    curves = page._curves
+    assert curves.stages == ("stage 1", "stage 3", "stage 4", "head")
+    assert np.array_equal(curves.rates[:, 0], curves.head * 0.5**4)
+    assert list(page.plot.strokes) == list(curves.stages)
+    page.store.set({"model.thaw": {"stage 1": 3}})
+    assert "single layers do" in bar_of(page, "stage 1").accessibleName() and np.isfinite(page._curves.rates).all()

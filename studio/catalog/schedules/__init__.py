@@ -12,7 +12,7 @@ shape has its own. One line in `_MODULES` registers it, in the order of the gall
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from types import ModuleType
 
@@ -86,14 +86,14 @@ def lr(
     steps_per_epoch: int,
     validation_losses: Sequence[float] = (),
     edits: Sequence[Edit] = (),
-    is_all_thawed: bool = False,
+    partly: Collection[str] = (),
 ) -> np.ndarray:
     """The learning rate of every stage at the given steps: float64[len(steps), len(stages)], finite and >= 0.
 
     `stages` are names in execution order, the head last. A frozen stage has rate 0. `validation_losses` are those of the epochs that
     have ended; only the plateau shape looks at them. After an edit the curve is that of the later experiment; a stage thaws or freezes
     at the start of an epoch, so an edit within an epoch counts for it from the next one. Steps after the end have the last rate.
-    `is_all_thawed` gives the rates that single layers of a frozen stage train with.
+    `partly` names the stages in which single layers train while the stage is frozen: they have a rate from the start.
     """
     steps = np.asarray(steps, np.int64)
     epoch_starts = steps // steps_per_epoch * steps_per_epoch
@@ -101,8 +101,8 @@ def lr(
     for now, at in _pieces(experiment, edits, steps):
         head = head_lr(now.schedule, steps[at], steps_per_epoch, validation_losses)
         rates[at] = head[:, None] * np.asarray(stage_factors(now.optimiser, stages))
-    for now, at in () if is_all_thawed else _pieces(experiment, edits, epoch_starts):
-        for stage, epoch in enumerate(thaw_epochs(now.model, stages)):
+    for now, at in _pieces(experiment, edits, epoch_starts):
+        for stage, epoch in enumerate(rate_epochs(now.model, stages, partly)):
             if epoch is None:
                 rates[at, stage] = 0.0
             elif epoch > 0:
@@ -170,6 +170,11 @@ def thaw_epochs(model: Model, stages: Sequence[str]) -> tuple[int | None, ...]:
     first = 0 if model.train_stages < 0 else len(stages) - 1 - model.train_stages
     asked = [model.thaw.get(name, 0 if i >= first else -1) for i, name in enumerate(stages)]
     return tuple(0 if i == len(stages) - 1 else None if epoch < 0 else epoch for i, epoch in enumerate(asked))
+
+
+def rate_epochs(model: Model, stages: Sequence[str], partly: Collection[str] = ()) -> tuple[int | None, ...]:
+    """The epoch from which each stage has a learning rate: as `thaw_epochs`, but 0 for the stages of which single layers train while frozen."""
+    return tuple(0 if name in partly else epoch for name, epoch in zip(stages, thaw_epochs(model, stages), strict=True))
 
 
 def stage_factors(optimiser: Optimiser, stages: Sequence[str]) -> tuple[float, ...]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import json
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 import numpy as np
 
@@ -31,13 +31,13 @@ def line(start, end, share):
 }
 
 
-def as_python(experiment: Experiment, *, stages: Sequence[str], steps_per_epoch: int) -> str:
+def as_python(experiment: Experiment, *, stages: Sequence[str], steps_per_epoch: int, partly: Collection[str] = ()) -> str:
     """A module with lr(step) -> {stage: rate}, and momentum(step) and weight_decay(step) where they change. It needs nothing but Python.
 
-    `stages` are names in execution order, the head last. What depends on the run's own losses is in the shape's comment.
+    `stages` are names in execution order, the head last; `partly` as in `schedules.lr`. What depends on the run's own losses is in the shape's comment.
     """
     s, num_steps = experiment.schedule, experiment.schedule.epochs * steps_per_epoch
-    parts = [_factor_code(experiment, steps_per_epoch), _lr_code(experiment, stages, steps_per_epoch)]
+    parts = [_factor_code(experiment, steps_per_epoch), _lr_code(experiment, stages, steps_per_epoch, partly)]
     parts += [_momentum_code(experiment, steps_per_epoch)] if schedules.cycles_momentum(s) else []
     parts += [_decay_code(experiment, num_steps)] if experiment.optimiser.weight_decay_course != "constant" else []
     code = "\n\n".join(part.strip("\n") + "\n" for part in parts)
@@ -56,7 +56,7 @@ def as_python(experiment: Experiment, *, stages: Sequence[str], steps_per_epoch:
     return "\n".join(blocks)
 
 
-def as_torch_schedulers(experiment: Experiment, *, stages: Sequence[str], steps_per_epoch: int) -> str:
+def as_torch_schedulers(experiment: Experiment, *, stages: Sequence[str], steps_per_epoch: int, partly: Collection[str] = ()) -> str:
     """The nearest composition of torch.optim.lr_scheduler for the head's rate; stepped after every optimiser step.
 
     Where torch has no such shape it is a LambdaLR with the function of `as_python`, which is exact.
@@ -67,7 +67,7 @@ def as_torch_schedulers(experiment: Experiment, *, stages: Sequence[str], steps_
     is_open_loop = schedules.shape_of(s.shape).is_open_loop
     pieces = [] if main is None else _pieces(s, body, main)
     if not pieces:
-        code = as_python(experiment, stages=stages, steps_per_epoch=steps_per_epoch)
+        code = as_python(experiment, stages=stages, steps_per_epoch=steps_per_epoch, partly=partly)
         return "\n".join(
             [
                 code,
@@ -80,7 +80,7 @@ def as_torch_schedulers(experiment: Experiment, *, stages: Sequence[str], steps_
             ]
         )
     names = sorted({call.split("(")[0] for call, _ in pieces} | ({"SequentialLR"} if len(pieces) > 1 else set()))
-    lines = [f"from torch.optim.lr_scheduler import {', '.join(names)}", "", *_groups_comment(experiment, stages)]
+    lines = [f"from torch.optim.lr_scheduler import {', '.join(names)}", "", *_groups_comment(experiment, stages, partly)]
     if not is_open_loop:
         lines += ["# step it once after every epoch: scheduler.step(validation_loss)"]
         lines += [f"# torch chains no warm-up with it: for the first {body.first:,} steps use the line to the peak"] if body.first else []
@@ -98,16 +98,18 @@ def as_toml(experiment: Experiment) -> str:
     shape = schedules.shape_of(experiment.schedule.shape)
     paths = ["schedule.shape", "schedule.epochs", *(f"schedule.{name}" for name in shape.fields)]
     paths += [f"optimiser.{name}" for name in type(experiment.optimiser).model_fields]
-    paths += ["model.train_stages", "model.thaw", "training.batch_size", "training.accumulation"]
+    paths += ["model.train_stages", "model.thaw", "model.layers", "model.batch_norm", "training.batch_size", "training.accumulation"]
     return fields_to_toml(experiment, paths)
 
 
-def as_csv(experiment: Experiment, *, stages: Sequence[str], steps_per_epoch: int, max_rows: int = MAX_ROWS) -> str:
+def as_csv(
+    experiment: Experiment, *, stages: Sequence[str], steps_per_epoch: int, partly: Collection[str] = (), max_rows: int = MAX_ROWS
+) -> str:
     """step, epoch, the rate of every stage, momentum where it cycles and weight decay. First and last step are always there."""
     num_steps = experiment.schedule.epochs * steps_per_epoch
     steps = np.unique(np.linspace(0, num_steps - 1, min(num_steps, max_rows)).round().astype(np.int64))
     columns = {"step": steps, "epoch": steps / steps_per_epoch}
-    rates = schedules.lr(experiment, steps, stages=stages, steps_per_epoch=steps_per_epoch)
+    rates = schedules.lr(experiment, steps, stages=stages, steps_per_epoch=steps_per_epoch, partly=partly)
     columns |= {f"lr {name}": rates[:, i] for i, name in enumerate(stages)}
     momenta = schedules.momentum(experiment, steps, steps_per_epoch=steps_per_epoch)
     columns |= {} if momenta is None else {"momentum": momenta}
@@ -136,8 +138,8 @@ def _factor_code(experiment: Experiment, steps_per_epoch: int) -> str:
     return "\n".join([*lines, f"    return shape(step - {body.first})" if body.first else "    return shape(step)"])
 
 
-def _lr_code(experiment: Experiment, stages: Sequence[str], steps_per_epoch: int) -> str:
-    starts = schedules.thaw_epochs(experiment.model, stages)
+def _lr_code(experiment: Experiment, stages: Sequence[str], steps_per_epoch: int, partly: Collection[str]) -> str:
+    starts = schedules.rate_epochs(experiment.model, stages, partly)
     factors = schedules.stage_factors(experiment.optimiser, stages)
     rows = [
         f"    {json.dumps(name)}: ({factor!r}, {'None' if epoch is None else epoch * steps_per_epoch}),"
@@ -202,10 +204,10 @@ def _pieces(schedule, body, main: str) -> list[tuple[str, int]]:
     return found
 
 
-def _groups_comment(experiment: Experiment, stages: Sequence[str]) -> list[str]:
+def _groups_comment(experiment: Experiment, stages: Sequence[str], partly: Collection[str]) -> list[str]:
     """What the optimizer's groups must start with, since torch's schedulers multiply each group's own rate."""
     rates = np.array(schedules.stage_factors(experiment.optimiser, stages)) * experiment.schedule.peak_lr
-    starts = schedules.thaw_epochs(experiment.model, stages)
+    starts = schedules.rate_epochs(experiment.model, stages, partly)
     told = [f"#   {name}: {rate:.6g}" for name, rate, start in zip(stages, rates, starts, strict=True) if start is not None]
     late = [f"{name} from epoch {start}" for name, start in zip(stages, starts, strict=True) if start]
     thaw = [f"# torch thaws nothing by itself; requires_grad of {', '.join(late)}"] if late else []

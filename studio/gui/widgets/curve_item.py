@@ -11,6 +11,7 @@ from PySide6.QtGui import QImage, QPainter, QPen, QTransform
 
 from studio.core.trace import Trace
 from studio.gui.theme import SYMBOLS, colour
+from studio.gui.widgets.view_item import ViewItem
 
 _SYMBOL_PX = 8
 _STEEPEST = 2.5  # a steep line is drawn this many times as high as it is wide; beyond it peaks would swell
@@ -19,7 +20,7 @@ _PX_PER_STROKED_POINT = 3.0
 _LEVELS = 16  # of softness at the edge of a line
 
 
-class CurveItem(pg.GraphicsObject):
+class CurveItem(ViewItem):
     """Draws what of a Trace lies in view. With room for it as a line through every point, else column by column of pixels, each from the
     least to the greatest of its points, so that no extreme is lost."""
 
@@ -28,12 +29,6 @@ class CurveItem(pg.GraphicsObject):
         self.trace = trace
         self.style = style
         self.is_in_hand = False  # it changes at every move of a drag: columns of pixels have hard ends then, in half the time
-
-    def boundingRect(self) -> QRectF:
-        return self.getViewBox().viewRect() if self.getViewBox() else QRectF()
-
-    def viewTransformChanged(self) -> None:
-        self.prepareGeometryChange()
 
     def seen(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """x, least and greatest y in plot units, as they are painted."""
@@ -46,7 +41,8 @@ class CurveItem(pg.GraphicsObject):
         to_px = painter.transform()
         x, lows, highs = self.seen()
         x = x * to_px.m11() + to_px.dx()
-        tops, bottoms = (np.clip(y * to_px.m22() + to_px.dy(), -1e5, 1e5) for y in (highs, lows))  # pixels count downwards
+        tops = np.clip(highs * to_px.m22() + to_px.dy(), -1e5, 1e5)  # pixels count downwards
+        bottoms = tops if lows is highs else np.clip(lows * to_px.m22() + to_px.dy(), -1e5, 1e5)
         box = to_px.mapRect(self.boundingRect())
         painter.save()
         painter.resetTransform()
@@ -58,13 +54,12 @@ class CurveItem(pg.GraphicsObject):
         painter.restore()
 
     def _stroke(self, painter: QPainter, x: np.ndarray, tops: np.ndarray, bottoms: np.ndarray) -> None:
-        is_point = np.array_equal(tops, bottoms, equal_nan=True)
+        is_point = tops is bottoms or np.array_equal(tops, bottoms, equal_nan=True)
         y = tops if is_point else np.stack([tops, bottoms], axis=1).ravel()
         x = x if is_point else np.repeat(x, 2)
         painter.setRenderHint(QPainter.RenderHint.Antialiasing, self.style.kind != "raw")
         painter.setPen(self.style.pen())
-        ends = np.flatnonzero(np.diff(np.isnan(y), prepend=True, append=True)).reshape(-1, 2)  # of what lies between gaps
-        for first, end in ends.tolist():
+        for first, end in _between_gaps(y):
             if end - first > 1:
                 painter.drawPolyline(pg.functions.arrayToQPolygonF(x[first:end], y[first:end]))
             elif self.style.kind != "marks":  # a value between two gaps
@@ -81,6 +76,14 @@ class CurveItem(pg.GraphicsObject):
         for at_x, at_y in zip(x, y, strict=True):
             if np.isfinite(at_y):
                 painter.drawPath(shape.translated(at_x, at_y))
+
+
+def _between_gaps(y: np.ndarray) -> list[list[int]]:
+    """First and end of each stretch of numbers."""
+    is_gap = np.isnan(y)
+    if not is_gap.any():
+        return [[0, len(y)]]
+    return np.flatnonzero(np.diff(is_gap, prepend=True, append=True)).reshape(-1, 2).tolist()
 
 
 def _paint_columns(

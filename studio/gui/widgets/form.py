@@ -152,12 +152,17 @@ class FieldEditor(QWidget):
     def _set(self, value: Any) -> None:
         self._is_setting = True
         try:
-            self._store.set({self.path: value})
+            self._store.set({self.path: value}, burst=self.path if self._is_by_key() else "")
         except BadInput as exc:
             self.rejected.emit(exc.problems[0])
             self._show(self._store.value(self.path))
         finally:
             self._is_setting = False
+
+    def _is_by_key(self) -> bool:
+        """Whether the number changes by an arrow key: a burst of presses is one undo step."""
+        slider, field = getattr(self.control, "slider", None), self.number_field
+        return field is not None and field.is_stepping or slider is not None and slider.hasFocus() and not slider.isSliderDown()
 
     def _on_store_experiment_changed(self, old, new) -> None:
         if not self._is_setting:

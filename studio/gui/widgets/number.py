@@ -66,6 +66,7 @@ class NumberField(QLineEdit):
         self._step = step or (1 if integer else _nice_step(low, high))
         self._value = value
         self._drag: tuple[float, float] | None = None
+        self.is_stepping = False  # while a value that a key stepped to is told
         self.setProperty("number", "true")
         self.setObjectName(name)
         self.setFixedWidth(self.fontMetrics().horizontalAdvance("0") * 9 + 20)
@@ -94,7 +95,9 @@ class NumberField(QLineEdit):
         else:
             value = self._value + steps * self._step
             value = round(value, 10)
+        self.is_stepping = True
         self._take(self._clamped(value))
+        self.is_stepping = False
 
     def make_draggable(self, label: QWidget) -> None:
         """Dragging `label` sideways changes the value, 4 px a step."""

@@ -20,6 +20,7 @@ class StageFacts:
     num_blocks: int = 1
     has_batch_norm: bool = False
     macs: int = 0  # multiply-adds of one image; 0 where they are not known
+    trains_frozen: bool = False  # single layers train while the stage is frozen
 
     @property
     def title(self) -> str:
@@ -81,6 +82,15 @@ class Network:
 
     stages: tuple[StageFacts, ...]
     stops: tuple[Stop, ...] = ()  # by boundary
+
+    @property
+    def stage_names(self) -> tuple[str, ...]:
+        return tuple(stage.name for stage in self.stages)
+
+    @property
+    def partly(self) -> frozenset[str]:
+        """Names of the stages in which single layers train while the stage is frozen."""
+        return frozenset(stage.name for stage in self.stages if stage.trains_frozen)
 
     @property
     def num_backbone_stages(self) -> int:
@@ -159,6 +169,7 @@ def network_from(result: dict[str, Any]) -> Network:
                 int(raw.get("num_blocks") or 1),
                 bool(raw.get("has_batch_norm")),
                 int(raw.get("macs") or 0),
+                bool(raw.get("trains_frozen")),
             )
         )
     stops = tuple(Stop(_memory(raw.get("memory"))) for raw in result.get("stops") or ())

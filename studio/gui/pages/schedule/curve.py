@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
 from studio.catalog.optimisers import kind_of
-from studio.catalog.schedules import body_of, head_lr, jumps, lr, momentum, shape_of, stage_factors, thaw_epochs
+from studio.catalog.schedules import body_of, head_lr, jumps, lr, momentum, rate_epochs, shape_of, stage_factors
 from studio.core.batch_plan import steps_per_epoch
 from studio.core.experiment import Experiment, Schedule
 from studio.dataset.dataset import Dataset
@@ -48,7 +48,7 @@ class Curves:
     rates: np.ndarray
     stages: tuple[str, ...]  # names of the columns
     factors: tuple[float, ...]  # of the head's rate
-    thaws: tuple[int, ...]  # the epoch from which each column trains
+    thaws: tuple[int, ...]  # the epoch from which each column trains, or single layers of it do
     momentum: np.ndarray | None
     momentum_name: str  # "Momentum", or "Beta 1" where the optimiser calls it so
     peak_step: int
@@ -76,15 +76,15 @@ def stage_names(experiment: Experiment, known: Sequence[str] | None = None) -> t
     return (*(f"{n} before head" for n in range(max(0, experiment.model.train_stages), 0, -1)), "head")
 
 
-def make_curves(experiment: Experiment, length: Length, stages: Sequence[str] | None = None) -> Curves:
+def make_curves(experiment: Experiment, length: Length, stages: Sequence[str] | None = None, partly: Collection[str] = ()) -> Curves:
     """The rates that the engine applies, at steps picked for drawing.
 
     Among them are always the first and the last step, the peak, the ends of warm-up and cool-down, every thaw, and every jump with the
-    step before it; of more jumps than columns of pixels one a column.
+    step before it; of more jumps than columns of pixels one a column. `partly` as in `schedules.lr`.
     """
     schedule, per_epoch, last = experiment.schedule, length.steps_per_epoch, length.num_steps - 1
     names = stage_names(experiment, stages)
-    thaws = thaw_epochs(experiment.model, names)
+    thaws = rate_epochs(experiment.model, names, partly)
     used = [i for i, epoch in enumerate(thaws) if epoch is not None and epoch < length.epochs]
     found = jumps(schedule, per_epoch)
     if len(found) > MAX_JUMPS:
@@ -95,12 +95,16 @@ def make_curves(experiment: Experiment, length: Length, stages: Sequence[str] | 
     marks = np.concatenate([[0, last, body.first - 1, body.first, end - 1, end], found, found - 1, starts, starts - 1])
     grid = np.linspace(0, last, min(last + 1, MAX_POINTS - len(found))).round()  # many jumps are a grid themselves
     picked = _ascending(np.clip(np.concatenate([grid, marks]), 0, last).astype(np.int64))
-    highest = int(np.argmax(head_lr(schedule, picked, per_epoch)))
-    low, high = picked[max(0, highest - 1)], picked[min(len(picked) - 1, highest + 1)]
-    near = np.arange(low, high + 1)
-    peak = int(near[np.argmax(head_lr(schedule, near, per_epoch))])
-    picked = _ascending(np.append(picked, peak))
-    rates = lr(experiment, picked, stages=names, steps_per_epoch=per_epoch)[:, used]
+    rates = lr(experiment, picked, stages=names, steps_per_epoch=per_epoch, partly=partly)
+    highest = int(np.argmax(rates[:, -1]))
+    peak, low, high = (int(picked[i]) for i in (highest, max(0, highest - 1), min(len(picked) - 1, highest + 1)))
+    if high - low > 2:  # steps were left out beside it
+        peak = low + int(np.argmax(head_lr(schedule, np.arange(low, high + 1), per_epoch)))
+        if peak not in picked:
+            place = int(np.searchsorted(picked, peak))
+            highest_rates = lr(experiment, [peak], stages=names, steps_per_epoch=per_epoch, partly=partly)
+            picked, rates = np.insert(picked, place, peak), np.insert(rates, place, highest_rates, axis=0)
+    rates = rates[:, used]
     rates[picked[:, None] < starts] = np.nan
     return Curves(
         steps=picked,

@@ -55,11 +55,14 @@ class ScheduleExport(QObject):
             on_written(as_toml(experiment))
             return
         described = self._context.estimates.model
-        names = [stage.name for stage in network_from(described).stages] if described else None
+        network = network_from(described) if described else None
+        partly = network.partly if network else ()
         write = {"python": as_python, "torch": as_torch_schedulers, "csv": as_csv}[key]
         per_epoch = length_of(experiment, self._context.store.dataset).steps_per_epoch
-        stages = stage_names(experiment, names)
-        self._context.background.run(lambda: write(experiment, stages=stages, steps_per_epoch=per_epoch), on_written, self._on_failed)
+        stages = stage_names(experiment, network.stage_names if network else None)
+        self._context.background.run(
+            lambda: write(experiment, stages=stages, steps_per_epoch=per_epoch, partly=partly), on_written, self._on_failed
+        )
 
     def copy_text(self, key: str, title: str) -> None:
         self._write(key, lambda text: self._on_text_written(text, title))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -49,13 +49,15 @@ def flight_of(entry: RunEntry | None, draft: Experiment, steps_per_epoch: int) -
     return Flight(entry.name, entry.state.step, entry.experiment, entry.edits)
 
 
-def in_flight(curves: Curves, flight: Flight, draft: Experiment, steps_per_epoch: int, stages: Sequence[str]) -> Curves:
+def in_flight(
+    curves: Curves, flight: Flight, draft: Experiment, steps_per_epoch: int, stages: Sequence[str], partly: Collection[str] = ()
+) -> Curves:
     """The draft's curves with the steps that are done as they were, and every change in flight where it counts."""
     last = int(curves.steps[-1])
     changes = np.array([step for step in (*flight.edit_steps, flight.step) if 0 < step <= last], np.int64)
     steps = np.union1d(curves.steps, np.concatenate([changes, changes - 1]))
     edits = flight.with_draft(draft)
-    rates = lr(flight.asked, steps, stages=stages, steps_per_epoch=steps_per_epoch, edits=edits)
+    rates = lr(flight.asked, steps, stages=stages, steps_per_epoch=steps_per_epoch, edits=edits, partly=partly)
     thaws = dict(zip(curves.stages, curves.thaws, strict=True))
     used = [i for i, name in enumerate(stages) if name in thaws or (rates[:, i] > 0).any()]  # also those that the draft freezes for good
     factors = stage_factors(draft.optimiser, stages)

@@ -248,32 +248,51 @@ class DepthRates(QWidget):
 
     def show_rates(self, rates: list[tuple[str, float | None]]) -> None:
         """Pairs of stage name and multiplier, None for frozen ones; the head first."""
-        while self._rows.count():
-            self._rows.takeAt(0).widget().deleteLater()
-        for name, factor in rates:
-            self._rows.addWidget(self._row(name, factor))
+        while self._rows.count() > len(rates):
+            left = self._rows.takeAt(self._rows.count() - 1).widget()
+            left.hide()
+            left.deleteLater()
+        while self._rows.count() < len(rates):
+            self._rows.addWidget(_DepthRow())
+        for place, (name, factor) in enumerate(rates):
+            self._rows.itemAt(place).widget().show_rate(name, factor)
 
-    def _row(self, name: str, factor: float | None) -> QWidget:
-        row = QWidget()
-        row.setFixedHeight(px(24))
-        layout = QHBoxLayout(row)
+
+class _DepthRow(QWidget):
+    """One stage: whether it trains, its name, and its share of the peak as a bar and a number."""
+
+    def __init__(self, parent: QWidget | None = None):
+        super().__init__(parent)
+        self._shown: tuple[str, float | None] | None = None
+        self.setFixedHeight(px(24))
+        layout = QHBoxLayout(self)
         layout.setContentsMargins(0, 0, 0, 0)
         layout.setSpacing(px(8))
+        self._icon = IconLabel("flame", "trains", 14)
+        self._label = PlainLabel("", "label", elide=Qt.TextElideMode.ElideRight)
+        self._label.setSizePolicy(QSizePolicy.Policy.Fixed, QSizePolicy.Policy.Fixed)
+        self._label.setFixedWidth(px(92))
+        self._bar = MeterBar(4)
+        self._value = PlainLabel("", "number")
+        self._value.setFixedWidth(px(52))
+        self._value.setAlignment(Qt.AlignmentFlag.AlignRight | Qt.AlignmentFlag.AlignVCenter)
+        layout.addWidget(self._icon)
+        layout.addWidget(self._label)
+        layout.addWidget(self._bar, 1)
+        layout.addWidget(self._value)
+
+    def show_rate(self, name: str, factor: float | None) -> None:
+        """`factor` is None for a frozen stage."""
+        if (name, factor) == self._shown:
+            return
+        self._shown = name, factor
         is_frozen = factor is None
-        layout.addWidget(IconLabel("snowflake" if is_frozen else "flame", "frozen" if is_frozen else "trains", 14))
-        label = PlainLabel(name, "label", elide=Qt.TextElideMode.ElideRight)
-        label.setSizePolicy(QSizePolicy.Policy.Fixed, QSizePolicy.Policy.Fixed)
-        label.setFixedWidth(px(92))
-        layout.addWidget(label)
-        bar = MeterBar(4)
-        bar.set_parts([] if is_frozen else [(factor, "trainsFill")], 1.0)
-        layout.addWidget(bar, 1)
-        value = PlainLabel("frozen" if is_frozen else _factor(factor), "number", "muted" if is_frozen else "")
-        value.setFixedWidth(px(52))
-        value.setAlignment(Qt.AlignmentFlag.AlignRight | Qt.AlignmentFlag.AlignVCenter)
-        layout.addWidget(value)
-        row.setAccessibleName(f"{name}: {'frozen' if is_frozen else f'{_factor(factor)} times the peak rate'}")
-        return row
+        self._icon.set_icon("snowflake" if is_frozen else "flame", "frozen" if is_frozen else "trains")
+        self._label.setText(name)
+        self._bar.set_parts([] if is_frozen else [(factor, "trainsFill")], 1.0)
+        self._value.setText("frozen" if is_frozen else _factor(factor))
+        self._value.set_tone("muted" if is_frozen else "")
+        self.setAccessibleName(f"{name}: {'frozen' if is_frozen else f'{_factor(factor)} times the peak rate'}")
 
 
 def _factor(value: float) -> str:

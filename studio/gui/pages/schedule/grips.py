@@ -6,13 +6,13 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
-import pyqtgraph as pg
 from PySide6.QtCore import QPointF, QRectF, Qt
 from PySide6.QtGui import QFontMetricsF, QPainter, QPen, QPixmap
 
 from studio.gui.icon import paint_icon
 from studio.gui.pages.schedule.handles import Handle
 from studio.gui.theme import colour, font, pen, px
+from studio.gui.widgets.view_item import ViewItem
 
 HIT_PX = 12  # from the middle of a handle
 _RADIUS_PX = {"peak": 7.5, "point": 5.5, "mark": 5.5}
@@ -36,7 +36,7 @@ class Mark:
     token: str  # "warn", "bad"
 
 
-class GripLayer(pg.GraphicsObject):
+class GripLayer(ViewItem):
     """Paints in pixels over the view it is added to. `to_y` turns a rate into the units of the axis."""
 
     def __init__(self, to_y: Callable[[float], float]):
@@ -50,15 +50,10 @@ class GripLayer(pg.GraphicsObject):
         self.marks: tuple[Mark, ...] = ()
         self.names: tuple[Name, ...] = ()
         self._legend: QPixmap | None = None
+        self.legend_size = (0.0, 0.0)
         self.corner = (1.0, 0.0)  # of the legend: share of the width from the left, of the height from the top
         self.note: tuple[float, str] | None = None  # a step, and words that stand right of it
         self.end_of_curve: tuple[float, float] | None = None  # step and rate; joined with a final handle that lies behind it
-
-    def boundingRect(self) -> QRectF:
-        return self.getViewBox().viewRect() if self.getViewBox() else QRectF()
-
-    def viewTransformChanged(self) -> None:
-        self.prepareGeometryChange()
 
     def place(self, handle: Handle) -> QPointF:
         """The middle of a handle in pixels of the scene."""
@@ -76,11 +71,9 @@ class GripLayer(pg.GraphicsObject):
 
     def show_names(self, names: tuple[Name, ...]) -> None:
         self.names, self._legend = names, None
-
-    def legend_size(self) -> tuple[float, float]:
         metrics = QFontMetricsF(font("caption"))
-        width = max((metrics.horizontalAdvance(name.text) for name in self.names), default=0.0)
-        return width + px(46), len(self.names) * px(_ROW_PX) + px(8)
+        width = max((metrics.horizontalAdvance(name.text) for name in names), default=0.0)
+        self.legend_size = width + px(46), len(names) * px(_ROW_PX) + px(8)
 
     def paint(self, painter: QPainter, option, widget=None) -> None:
         to_px = painter.transform()
@@ -171,7 +164,7 @@ class GripLayer(pg.GraphicsObject):
     def _paint_legend(self, painter: QPainter, box: QRectF, ratio: float) -> None:
         if not self.names:
             return
-        width, height = self.legend_size()
+        width, height = self.legend_size
         room = px(14)
         left = box.left() + room + self.corner[0] * (box.width() - width - 2 * room)
         top = box.top() + room + self.corner[1] * (box.height() - height - 2 * room)

@@ -50,7 +50,11 @@ class SchedulePage(Page):
         self._is_in_front = False
         self._rows_shown: tuple = ()
         self._refused: Problem | None = None  # what was typed and cannot be, until the draft changes
-        self._shown: tuple = ()  # what the plot shows: experiment, length, stages
+        self._shown: tuple = ()  # what the plot shows: experiment, length, network
+        self._described: dict | None = None  # what the probe says of the network
+        self._network: Network | None = None
+        self._problem = ""  # why it is not known
+        self._seconds_per_epoch: float | None = None  # measured
         self._drag_base: Experiment | None = None  # the draft when a drag began
         self._wish: Experiment | None = None  # what the drag has come to, not yet in the store
         self._wish_timer = QTimer(self, interval=_REST_MS, singleShot=True)
@@ -77,7 +81,7 @@ class SchedulePage(Page):
         self.body.addWidget(columns, 1)
         self.store.experiment_changed.connect(self._on_store_experiment_changed)
         self.store.dataset_changed.connect(lambda _: self._refresh())
-        context.estimates.changed.connect(self._refresh)
+        context.estimates.changed.connect(self._on_estimates_changed)
         context.runs.state_changed.connect(self._on_run_state_changed)
         context.runs.active_changed.connect(lambda _: self._show_flight())
         theme().changed.connect(self.plot.restyle)
@@ -116,6 +120,8 @@ class SchedulePage(Page):
         self.scale_choice.value_changed.connect(self._set_scale)
         self.momentum_toggle.toggled.connect(self.plot.set_momentum_visible)
         self.plot.edited.connect(self._on_plot_edited)
+        self.plot.nudged.connect(self._on_plot_nudged)
+        self.plot.chosen.connect(self.store.end_burst)
         self.plot.drag_started.connect(self._on_plot_drag_started)
         self.plot.drag_ended.connect(self._on_plot_drag_ended)
         self.plot.hovered.connect(self._on_plot_hovered)
@@ -232,16 +238,28 @@ class SchedulePage(Page):
         peak = self._curves.peak_step / max(1, length_of(self.store.experiment, self.store.dataset).num_steps)
         return peak if problem.field in at_peak else 0.0 if problem.field == "schedule.start_factor" else 1.0
 
-    def _network(self) -> Network | None:
-        described = self.context.estimates.model
-        return network_from(described) if described else None
+    def _on_estimates_changed(self) -> None:
+        if self._take_estimates():
+            self._refresh()
+
+    def _take_estimates(self) -> bool:
+        """What is known of the network and its speed; whether that is something else than before."""
+        estimates = self.context.estimates
+        found = (estimates.model, estimates.problem, estimates.time.seconds_per_epoch if estimates.time else None)
+        if found == (self._described, self._problem, self._seconds_per_epoch):
+            return False
+        if estimates.model is not self._described:
+            self._network = network_from(estimates.model) if estimates.model else None
+        self._described, self._problem, self._seconds_per_epoch = found
+        return True
 
     def _refresh(self) -> None:
-        curves, network = self._show_curve(self._wish or self.store.experiment), self._network()
+        self._take_estimates()
+        curves, network = self._show_curve(self._wish or self.store.experiment), self._network
         experiment, dataset = self.store.experiment, self.store.dataset
         length, shape = length_of(experiment, dataset), shape_of(experiment.schedule.shape)
         self.shapes.set_shape(shape.key)
-        self.thaw.show_plan(network, length, self.context.estimates.problem)
+        self.thaw.show_plan(network, length, self._problem)
         self.momentum_toggle.setEnabled(curves.momentum is not None)
         self.momentum_toggle.setText(curves.momentum_name)
         self.momentum_toggle.setAccessibleName(curves.momentum_name)
@@ -250,33 +268,33 @@ class SchedulePage(Page):
         self.help_label.setText(shape.help)
         self._show_rows(shape.fields)
         self.list_editor.show_schedule(experiment.schedule, length)
-        self.cache_form.refresh(self.context.estimates.model)
-        self.optimiser_form.refresh((self.context.estimates.model or {}).get("num_undecayed"))
+        self.cache_form.refresh(self._described)
+        self.optimiser_form.refresh((self._described or {}).get("num_undecayed"))
         self.depth_rates.show_rates(_depth_rates(network, curves))
         num_train = dataset.epoch_size(experiment.data.synthetic_fraction) if dataset else None
         self.batch_row.set_size(experiment.training.batch_size)
         self._batch_caption.setText("steps per epoch" if num_train is not None else "images per step")
         for size, cell in self.batch_row.cells.items():
             cell.set_facts(steps_per_epoch(num_train, size, experiment.training.accumulation) if num_train is not None else None, num_train)
-        found = schedule_problems(experiment, stages=_names(network), num_train=num_train)
+        found = schedule_problems(experiment, stages=network.stage_names if network else None, num_train=num_train)
         self._show_problems([self._refused, *found] if self._refused else found, length.num_steps)
         self._show_now()
 
     def _show_curve(self, experiment: Experiment) -> Curves:
         """The plot alone, and the length of the run: what has to follow the hand from frame to frame."""
-        length, stages = length_of(experiment, self.store.dataset), _names(self._network())
+        length, network = length_of(experiment, self.store.dataset), self._network
+        stages, partly = (network.stage_names, network.partly) if network else (None, ())
         flight = flight_of(self.context.runs.active, experiment, length.steps_per_epoch)
         flight = None if flight is None or flight.is_as_drawn(experiment) else flight
-        shown = (experiment, length, stages, flight)
+        shown = (experiment, length, stages, partly, flight)
         if shown != self._shown:
             self._shown = shown
-            self._curves = make_curves(experiment, length, stages)
+            self._curves = make_curves(experiment, length, stages, partly)
             if flight is not None and stages:
-                self._curves = in_flight(self._curves, flight, experiment, length.steps_per_epoch, stages)
+                self._curves = in_flight(self._curves, flight, experiment, length.steps_per_epoch, stages, partly)
             self.plot.show_curves(experiment.schedule, length, self._curves)
             self.overlay.show_on(length, self.scale_choice.value)
-        time = self.context.estimates.time
-        cost = f" · about {duration(time.seconds_per_epoch * length.epochs)}" if time else ""
+        cost = f" · about {duration(self._seconds_per_epoch * length.epochs)}" if self._seconds_per_epoch else ""
         self.set_subtitle(length.words + cost)
         return self._curves
 
@@ -356,6 +374,12 @@ class SchedulePage(Page):
                 self._wish = self._drag_base.changed(settings)
                 self._show_curve(self._wish)
                 self._wish_timer.start()
+        except BadInput as exc:
+            self.reading_label.setText(exc.problems[0].sentence)
+
+    def _on_plot_nudged(self, settings: dict, key: str) -> None:
+        try:
+            self.store.set(settings, burst=f"plot {key}")
         except BadInput as exc:
             self.reading_label.setText(exc.problems[0].sentence)
 
@@ -462,10 +486,6 @@ def _shrinking(row: FormRow) -> FormRow:
         row.editor.control.slider.setMinimumWidth(1)
         row.editor.control.slider.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Fixed)
     return narrow(row)
-
-
-def _names(network: Network | None) -> tuple[str, ...] | None:
-    return tuple(stage.name for stage in network.stages) if network else None
 
 
 def _depth_rates(network: Network | None, curves: Curves) -> list[tuple[str, float | None]]:

@@ -104,6 +104,8 @@ class RatePlot(QWidget):
     """
 
     edited = Signal(dict)  # {"schedule.peak_lr": 1e-3}; within a drag the whole change since it started
+    nudged = Signal(dict, str)  # as `edited`, by an arrow key, and the handle: presses in a row belong together
+    chosen = Signal()  # another handle is, or none any more
     drag_started = Signal()
     drag_ended = Signal(bool)  # False when it was dropped: all is to be as before
     hovered = Signal(str)
@@ -318,7 +320,7 @@ class RatePlot(QWidget):
         while len(self._lines) > count:
             self.plot.removeItem(self._lines.pop(0))
         steps, rates = _with_jumps(curves)
-        y, is_rest = self.to_y(rates), steps >= curves.certain_steps
+        y, num_certain = self.to_y(rates.T), int(np.searchsorted(steps, curves.certain_steps))
         for place, line in enumerate(self._lines):
             is_head = place == count - 1
             line.is_in_hand = self._drag is not None or self._is_held
@@ -326,11 +328,11 @@ class RatePlot(QWidget):
             if line.is_in_hand and not is_head:
                 line.style = replace(line.style, width=1.0)  # a tenth of the time of a wider one
             line.setZValue(5 if is_head or curves.stages[place] == self._stage else 2)
-            line.trace = Points(steps[~is_rest], y[~is_rest, place]) if is_head else Points(steps, y[:, place])
-            is_covered = not is_head and curves.stages[place] != self._stage and np.array_equal(y[:, place], y[:, -1])
-            line.setVisible(not is_covered)  # the head's stronger line lies on it from end to end
+            line.trace = Points(steps[:num_certain], y[place, :num_certain]) if is_head else Points(steps, y[place])
+            is_like_head = not is_head and curves.factors[place] == 1.0 and np.array_equal(y[place], y[-1])
+            line.setVisible(not is_like_head or curves.stages[place] == self._stage)  # the head's stronger line lies on it from end to end
             line.update()
-        self._rest.trace = Points(steps[is_rest], y[is_rest, -1])
+        self._rest.trace = Points(steps[num_certain:], y[-1, num_certain:])
         self._rest.update()
 
     def _stroke_of(self, place: int, count: int) -> Stroke:
@@ -415,7 +417,7 @@ class RatePlot(QWidget):
             return
         box, grips, curves = self.plot.getViewBox(), self.grips, self._view.curves
         width, height = box.width(), box.height()
-        own_width, own_height = grips.legend_size()
+        own_width, own_height = grips.legend_size
         share = min(1.0, (own_width + 24) / max(1.0, width)), min(1.0, (own_height + 24) / max(1.0, height))
         x = np.linspace(0, max(1, self._view.length.num_steps), 200)
         y = np.stack([np.interp(x, curves.steps, self.to_y(np.nan_to_num(column))) for column in curves.rates.T], 1)
@@ -657,7 +659,8 @@ class RatePlot(QWidget):
                 rate = 0.0 if rate < least else rate
             else:
                 rate = max(0.0, rate + way[1] * max(share * view.schedule.peak_lr, 0.01 * rate))  # less is lost in three digits
-        self._ask(settings_at(view.schedule, view.length, handle, step, rate))
+        if settings := settings_at(view.schedule, view.length, handle, step, rate):
+            self.nudged.emit(settings, handle.key)
         self._choose(handle.key)
 
     def _insert(self, handle: Handle) -> None:
@@ -672,6 +675,8 @@ class RatePlot(QWidget):
 
     def _choose(self, key: str, before: str = "") -> None:
         """Make a handle the one that keys move, and say it."""
+        if key != self.grips.active:
+            self.chosen.emit()
         self.grips.active = key
         self.grips.has_focus = self.hasFocus()
         self.grips.update()
@@ -701,11 +706,14 @@ class RatePlot(QWidget):
         super().focusOutEvent(event)
         self.grips.has_focus = False
         self.grips.update()
+        self.chosen.emit()
         self.hovered.emit("")
 
 
 def _with_jumps(curves: Curves) -> tuple[np.ndarray, np.ndarray]:
     """Steps and rates of the curves with upright edges at their jumps: a rate holds until the step that takes another one."""
+    if not curves.jumps:
+        return curves.steps, curves.rates
     at = np.searchsorted(curves.steps, curves.jumps)
     at = at[(at > 0) & (at < len(curves.steps))]
     order = np.sort(np.concatenate([np.arange(len(curves.steps)), at]))  # the point of a jump twice

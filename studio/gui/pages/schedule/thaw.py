@@ -202,6 +202,7 @@ class ThawPanel(Panel):
                 is_head=s is stages[-1],
                 has_own_rate=s.name in own,
                 is_late=epoch is not None and epoch >= end,
+                is_partly=s.trains_frozen and epoch != 0,
             )  # fmt: skip
             for s, epoch, factor in zip(stages, epochs, factors, strict=True)
         ]
@@ -229,6 +230,7 @@ class ThawPanel(Panel):
         row = ThawRow(self._scale)
         bar = row.bar
         bar.moved.connect(lambda epoch: self._on_moved(row, epoch))
+        bar.nudged.connect(lambda epoch: self._set_thaw({bar.row.name: epoch}, burst=f"thaw {bar.row.name}"))
         bar.drag_started.connect(self._on_drag_started)
         bar.drag_ended.connect(self._on_drag_ended)
         bar.dragged_at.connect(lambda at: self._show_bubble(row, at))
@@ -253,17 +255,17 @@ class ThawPanel(Panel):
 
     def _on_moved(self, row: ThawRow, epoch: Epoch) -> None:
         name = row.bar.row.name
-        label = f"thaw {name} {thaw_words(epoch)}"
         if self._base is None:
-            self._set_thaw({name: epoch}, label)
+            self._set_thaw({name: epoch})
             return
-        self._wish = self._base.changed(self._thaw_values(self._base, {name: epoch})), label
+        self._wish = self._base.changed(self._thaw_values(self._base, {name: epoch})), _label(name, epoch)
         self._show_rows()
         self.wished.emit(self._wish[0])
         self._wish_timer.start()
 
-    def _set_thaw(self, changes: dict[str, Epoch], label: str) -> None:
-        self._store.set(self._thaw_values(self._store.experiment, changes), label)
+    def _set_thaw(self, changes: dict[str, Epoch], label: str = "", *, burst: str = "") -> None:
+        label = label or ", ".join(_label(name, epoch) for name, epoch in changes.items())
+        self._store.set(self._thaw_values(self._store.experiment, changes), label, burst=burst)
 
     def _thaw_values(self, experiment: Experiment, changes: dict[str, Epoch]) -> dict[str, dict[str, int]]:
         names = [stage.name for stage in self._network.stages]
@@ -357,6 +359,10 @@ class ThawPanel(Panel):
         self.fold_button.setAccessibleName(words)
         set_plain_tooltip(self.fold_button, words)
         self.body.setContentsMargins(px(12), 0, px(12), px(10) if is_open else 0)
+
+
+def _label(name: str, epoch: Epoch) -> str:
+    return f"thaw {name} {thaw_words(epoch)}"
 
 
 def _show_three_thaws(page) -> None:

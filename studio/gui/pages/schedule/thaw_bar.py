@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import pyqtgraph as pg
-from PySide6.QtCore import QPoint, QPointF, QRect, QRectF, Qt, Signal
+from PySide6.QtCore import QPoint, QPointF, QRect, QRectF, Qt, Signal, SignalInstance
 from PySide6.QtGui import QFontMetricsF, QKeyEvent, QMouseEvent, QPainter, QPaintEvent, QPixmap, QWheelEvent
 from PySide6.QtWidgets import QAbstractSlider, QSizePolicy, QWidget
 
@@ -62,22 +62,26 @@ class Row:
     is_head: bool = False
     has_own_rate: bool = False
     is_late: bool = False  # the run ends before its epoch
+    is_partly: bool = False  # single layers train while the stage is frozen
 
     @property
     def words(self) -> str:
         """ "stage 4, thaws at epoch 3, × 0.5"."""
         when = {0: "trains from the start", None: "never trains"}.get(self.epoch, f"thaws {thaw_words(self.epoch)}")
-        return f"{self.name}, {when}{', after the end of the run' if self.is_late else ''}, × {factor_words(self.factor)}"
+        late = ", after the end of the run" if self.is_late else ""
+        partly = " as a whole, single layers do" if self.is_partly else ""
+        return f"{self.name}, {when}{late}{partly}, × {factor_words(self.factor)}"
 
 
 class ThawBar(QAbstractSlider):
     """The bar of one stage: frozen up to its mark, training behind it. Its value is an epoch; one past the last means never.
 
     Drag the mark, double-click for from the start or never. Left and Right move by an epoch (Shift ten), Home is from the start,
-    End never; Up and Down go to the next row. `moved` carries the wish, between `drag_started` and `drag_ended` while dragged.
+    End never; Up and Down go to the next row. `moved` and `nudged` carry the wish, `moved` between `drag_started` and `drag_ended` while dragged.
     """
 
     moved = Signal(object)  # Epoch
+    nudged = Signal(object)  # Epoch, by an arrow key: presses in a row belong together
     drag_started = Signal()
     drag_ended = Signal(bool)  # False when it was dropped: all is to be as before
     dragged_at = Signal(QPoint)  # global place of the pointer
@@ -196,11 +200,11 @@ class ThawBar(QAbstractSlider):
     def _step(self, by: int) -> None:
         epochs = self._length.epochs
         epoch = max(0, min(epochs if self._row.epoch is None else self._row.epoch, epochs) + by)
-        self._want(None if epoch >= epochs else epoch)
+        self._want(None if epoch >= epochs else epoch, self.nudged)
 
-    def _want(self, epoch: Epoch) -> None:
+    def _want(self, epoch: Epoch, signal: SignalInstance | None = None) -> None:
         if epoch != self._row.epoch and not self._row.is_head:
-            self.moved.emit(epoch)
+            (signal or self.moved).emit(epoch)
 
     def _end_drag(self, *, is_kept: bool = True) -> None:
         if self.isSliderDown():
@@ -258,6 +262,7 @@ class ThawBar(QAbstractSlider):
         """What each part is, in words with its icon, and at the end how many parameters; each where there is room."""
         row, room = self._row, px(10)
         frozen = "never" if row.epoch is None else f"epoch {row.epoch:,} is after the end" if row.is_late else "frozen"
+        frozen += ", single layers train" if row.is_partly else ""
         trains = "always trains" if row.is_head else "from the start" if not row.epoch else f"from epoch {row.epoch:,}"
         count = parameters(row.num_parameters)
         painter.setFont(font("caption"))
