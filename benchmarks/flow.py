@@ -54,9 +54,9 @@ def interval(pairs: np.ndarray) -> tuple[float, float, float]:
 
 def measure(source: str, name: str, batch: int, seconds: float) -> np.ndarray:
     """float[pairs, 3]: what a sample costs (s), a step without (s), and how many steps later the engine would take the next sample."""
-    step, next_sample = make_step(source, name, batch)
-    for _ in range(3):
-        step(True)
+    step, steps_between = make_step(source, name, batch)
+    for number in range(6):
+        step(number < 2)
 
     def block(is_sampled: bool) -> float:
         start = time.process_time()
@@ -69,12 +69,12 @@ def measure(source: str, name: str, batch: int, seconds: float) -> np.ndarray:
     while time.perf_counter() < end or len(pairs) < LEAST_PAIRS:
         order = (True, False) if len(pairs) % 2 == 0 else (False, True)
         took = {is_sampled: block(is_sampled) for is_sampled in order}
-        pairs.append((took[True] - took[False], took[False] / 2, next_sample()))
+        pairs.append((took[True] - took[False], took[False] / 2, steps_between()))
     return np.array(pairs)
 
 
 def make_step(source: str, name: str, batch: int) -> tuple[Callable[[bool], None], Callable[[], int]]:
-    """(a training step, sampled or not; how many steps after the last sample the engine would take the next one)."""
+    """(a training step, sampled or not; how many steps the engine would leave between two samples)."""
     import torch
 
     from studio.catalog.optimisers import build_optimiser
@@ -88,21 +88,21 @@ def make_step(source: str, name: str, batch: int) -> tuple[Callable[[bool], None
     network.train_mode()
     optimiser = build_optimiser(experiment.optimiser, network.parameter_groups(0.01)[0])
     images, labels = torch.rand(batch, 3, 224, 224), torch.zeros(batch, dtype=torch.long)
-    flow, number, sampled = Flow(network), 0, 0
+    flow, number = Flow(network), 0
 
     def step(is_sampled: bool) -> None:
-        nonlocal number, sampled
+        nonlocal number
+        flow.is_due(number)
         torch.nn.functional.cross_entropy(network.module(images), labels).backward()
         if is_sampled:
             flow.begin()
         optimiser.step()
         if is_sampled:
             flow.silent(flow.end(number)[0])
-            sampled = number
         optimiser.zero_grad(set_to_none=True)
         number += 1
 
-    return step, lambda: flow.next_step - sampled
+    return step, flow.steps_between
 
 
 if __name__ == "__main__":

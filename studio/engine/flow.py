@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import math
 import time
+from collections import deque
 from collections.abc import Sequence
+from statistics import median
 
 import torch
 
@@ -17,7 +19,8 @@ from studio.engine.network import Network
 SHARE = 0.006  # of the time of the steps, as the clock around the samples sees it
 LEAST_S = 0.5  # between two samples, so that the journal stays small
 ALMOST_NONE = 1e-6  # of the largest stage's gradient per weight
-PATIENCE = 3  # samples in a row before it is said
+PATIENCE = 2  # samples in a row before it is said: a head that starts at zero lets nothing through in the first step alone
+_FEW_STEPS, _MANY_STEPS = 3, 15  # whose time is looked at
 
 
 class Flow:
@@ -26,8 +29,9 @@ class Flow:
     def __init__(self, network: Network):
         self._network = network
         self._names = [stage.name for stage in network.stages]
-        self.next_step, self._next_at = 0, 0.0
-        self._last: tuple[int, float] | None = None  # step and time of the last sample
+        self._sampled: tuple[int, float] | None = None  # step and time of the last sample
+        self._seen: tuple[int, float] = (-2, 0.0)  # step and time of the last question
+        self._step_times: deque[float] = deque(maxlen=_MANY_STEPS)
         self._weights: list[list[torch.Tensor]] = []
         self._before: list[list[torch.Tensor]] = []
         self._norms: list[float] = []
@@ -36,7 +40,23 @@ class Flow:
         self._told: set[str] = set()
 
     def is_due(self, step: int) -> bool:
-        return step >= self.next_step and time.perf_counter() >= self._next_at
+        """Asked once in every step: the time between two questions is that of a step."""
+        now, (seen, seen_at) = time.perf_counter(), self._seen
+        if step == seen + 1:
+            self._step_times.append(now - seen_at)
+        self._seen = step, now
+        if self._sampled is None:
+            return True
+        last, last_at = self._sampled
+        between = self.steps_between()
+        return between is not None and step >= last + between and now >= last_at + LEAST_S
+
+    def steps_between(self) -> int | None:
+        """So many steps take so long that a sample is SHARE of it; None while the time of a step is not known. A median: validation, pauses
+        and the samples themselves lie between steps too."""
+        if len(self._step_times) < _FEW_STEPS:
+            return None
+        return max(1, math.ceil(self._cost / (SHARE * max(median(self._step_times), 1e-6))))
 
     def begin(self) -> None:
         """Before the update, with gradients in place."""
@@ -59,7 +79,9 @@ class Flow:
             figures = _read([*moved, *sizes])
         ratios = [move / max(size, 1e-12) for move, size in zip(figures[: len(moved)], figures[len(moved) :], strict=True)]
         self._before = []
-        self._plan_next(step, self._cost + time.perf_counter() - start)
+        now = time.perf_counter()
+        self._cost += now - start
+        self._sampled = step, now
         return tuple(float(f"{n:.4g}") for n in self._norms), tuple(float(f"{r:.4g}") for r in ratios)
 
     def silent(self, norms: Sequence[float]) -> list[str]:
@@ -74,13 +96,6 @@ class Flow:
                 self._told.add(name)
                 found.append(name)
         return found
-
-    def _plan_next(self, step: int, cost_s: float) -> None:
-        now = time.perf_counter()
-        per_step = (now - self._last[1] - cost_s) / max(1, step - self._last[0]) if self._last else cost_s
-        self._last = step, now
-        self.next_step = step + max(1, math.ceil(cost_s / (SHARE * max(per_step, 1e-6))))
-        self._next_at = now + LEAST_S
 
 
 def _read(figures: list[torch.Tensor]) -> list[float]:

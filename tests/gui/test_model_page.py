@@ -432,7 +432,7 @@ def test_with_alt_the_line_stops_between_blocks_by_mouse_and_by_keys(qtbot, page
     assert strip._line == (4, 1), "a click on the handle alone moves nothing, without Alt too"
     qtbot.keyClick(strip, Qt.Key.Key_Right)
     assert page.store.experiment.model.layers == {} and strip._line == (5, 0)
-    inside = QPoint(round(strip._place_x((5, 1))), strip.handle_position().y())
+    inside = strip.place_position((5, 1))
     qtbot.mousePress(strip, Qt.MouseButton.LeftButton, alt, pos=strip.handle_position())
     qtbot.mouseRelease(strip, Qt.MouseButton.LeftButton, alt, pos=inside)
     assert strip._line == (5, 0), "a click on the handle alone moves nothing"

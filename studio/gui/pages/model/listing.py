@@ -187,12 +187,13 @@ def _sort_value(value):
     return value.lower() if isinstance(value, str) else value
 
 
-def facts(info: BackboneInfo, shown_size: int | None = None) -> str:
-    """ "4.65 M · 0.39 GFLOPs at 224 px · top-1 74.8 %", with what is known of it; without the size where that is shown beside it."""
+def facts(info: BackboneInfo, drawn_size: int | None = None) -> str:
+    """ "4.65 M · 0.39 GFLOPs at 224 px · top-1 74.8 %", with what is known of it. Beside its drawing, which says its parameters and the size of
+    the images, without these."""
     parts = []
-    if info.num_parameters is not None:
+    if info.num_parameters is not None and drawn_size is None:
         parts.append(parameters(info.num_parameters))
-    size = "" if info.input_size == shown_size else f"{info.input_size}{NBSP}px"
+    size = "" if info.input_size == drawn_size else f"{info.input_size}{NBSP}px"
     work = f"{info.gflops:.2g}{NBSP}GFLOPs" if info.gflops is not None else ""
     parts += [f"{work} at {size}" if work and size else work or size] if work or size else []
     if info.top1 is not None:

@@ -206,7 +206,7 @@ class ModelPage(Page):
         entries = [entry for entry in reversed(self.context.runs.entries) if can_start_from(entry)][:_MOST_RUNS]
         for entry in entries:
             best = f", {percent(entry.summary.top1)}" if entry.summary.top1 is not None else ""
-            words = shown(f"{entry.title}: {entry.experiment.model.backbone}{best}").replace("&", "&&")
+            words = shown(f"{entry.title}: {entry.experiment.model.backbone}").replace("&", "&&") + best
             menu.addAction(words, lambda entry=entry: self.start_from(entry))
         if not entries:
             menu.addAction("From a run: none has finished an epoch").setEnabled(False)

@@ -67,7 +67,7 @@ class SignalView(QWidget):
         column.addWidget(self.sentence_label)
         self.graphics = pg.GraphicsLayoutWidget()
         self.graphics.setFocusPolicy(Qt.FocusPolicy.NoFocus)
-        self.graphics.ci.setContentsMargins(0, 2, 8, 0)
+        self.graphics.ci.setContentsMargins(0, 2, 8, 4)
         self.graphics.setMinimumHeight(px(70))
         self.graphics.setAccessibleName("Variance by layer")
         self.plot = QuietPlot(WordAxis("left", _power_ticks), WordAxis("bottom", self._layer_ticks))
@@ -139,11 +139,18 @@ class SignalView(QWidget):
 
     def _layer_ticks(self, low: float, high: float, pixels: float) -> list[tuple[float, str]]:
         step = max(1, math.ceil((high - low) * px(72) / max(1.0, pixels)))
-        return [
-            (float(i), shown(str(layer["name"]).rpartition(".")[2] or layer["name"]))
-            for i, layer in enumerate(self._layers)
-            if i % step == 0
-        ]
+        word = _place if step > 1 else _last_part
+        return [(float(i), shown(word(str(layer["name"])))) for i, layer in enumerate(self._layers) if i % step == 0]
+
+
+def _last_part(name: str) -> str:
+    """ "head.linear" -> "linear"."""
+    return name.rpartition(".")[2]
+
+
+def _place(name: str) -> str:
+    """ "backbone.blocks.3.1.conv_pw" -> "blocks.3.1": where many layers have the same last name."""
+    return name.removeprefix("backbone.").rpartition(".")[0] or _last_part(name)
 
 
 def _spoken(layer: dict) -> str:

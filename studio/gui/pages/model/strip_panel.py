@@ -13,7 +13,8 @@ from studio.gui.pages.model.inside import BlockInside, modules_in
 from studio.gui.pages.model.listing import NO_COST, facts, key_of, value_words
 from studio.gui.pages.model.network import Network, with_times
 from studio.gui.pages.model.parts import Legend, make_loading
-from studio.gui.pages.model.strip import ArchitectureStrip, Look
+from studio.gui.pages.model.strip import ArchitectureStrip
+from studio.gui.pages.model.strip_paint import Look
 from studio.gui.theme import px
 from studio.gui.widgets import EmptyState, Panel, PlainLabel, Segmented, icon_button
 
