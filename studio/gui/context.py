@@ -83,6 +83,7 @@ def make_context(
     from studio.gui.background import Background
     from studio.gui.engine import Engines
     from studio.gui.estimate import Estimates
+    from studio.gui.paired_worker import PairedWorker
     from studio.gui.project import Projects
     from studio.gui.runs import RunsController
     from studio.gui.scan import ScanController
@@ -102,7 +103,7 @@ def make_context(
         projects=Projects(store, settings, background),
         scan=ScanController(store),
         runs=runs,
-        preview=preview or WorkerClient("preview"),
+        preview=preview or PairedWorker("preview"),
         probe=probe,
         finder=finder or WorkerClient("finder"),
         estimates=Estimates(store, runs, probe),
