@@ -57,6 +57,7 @@ def info(name: str, source: str = "torchvision", **more) -> BackboneInfo:
         "title": name, "family": "ResNet", "num_parameters": 25_000_000, "gflops": 4.1, "input_size": 224, "top1": 0.8, "top5": 0.95,
         "mean": (0.5,) * 3, "std": (0.5,) * 3, "interpolation": "bilinear", "crop_fraction": 0.875, "weights_bytes": 100_000_000,
         "weights_url": f"https://weights.example/{name}.pth", "weights_sha256": None, "licence": "BSD-3-Clause", "year": 2015,
+        "paper": "arXiv 1512.03385",
         "has_batch_norm": True, "is_installed": False,
     }  # fmt: skip
     return BackboneInfo(source=source, name=name, **(values | more))

@@ -146,7 +146,12 @@ def _layout(name: str, children: list[str], seen: _Seen) -> str:
 
 
 def _kind(part: nn.Module) -> str:
+    """ "Conv2d 3×3 /2"; of a block around one convolution the same: "BasicConv2d 1×1"."""
     kind = type(part).__name__
+    parts = list(part.children())
+    convolutions = [child for child in parts if isinstance(child, nn.Conv2d)]
+    if len(convolutions) == 1 and all(child in convolutions or next(child.children(), None) is None for child in parts):
+        return f"{kind} {_kind(convolutions[0]).partition(' ')[2]}"
     if isinstance(part, nn.Conv2d):
         height, width = part.kernel_size
         stride = f" /{part.stride[0]}" if part.stride[0] > 1 else ""

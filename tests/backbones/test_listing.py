@@ -39,6 +39,7 @@ def test_torchvision_entries_carry_the_figures_of_their_weights():
     assert resnet.gflops == pytest.approx(4.089)
     assert resnet.weights_sha256 == "11ad3fa6"
     assert resnet.weights_bytes == pytest.approx(102_540_000, rel=1e-3)
+    assert (resnet.year, resnet.paper) == (2015, "arXiv 1512.03385")
     assert not resnet.is_installed
 
 

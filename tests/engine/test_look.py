@@ -41,6 +41,7 @@ def test_the_tree_knows_branches_and_ways_around():
         shapes = shapes_of(Model(source="torchvision", backbone=name), 5)
         by_name[name] = model_tree(shapes.built, shapes.stages)
     assert find(by_name["googlenet"][1], "inception3a")["layout"] == "branches"
+    assert find(by_name["googlenet"][1], "branch1")["kind"] == "BasicConv2d 1×1"
     assert find(by_name["resnet18"][2], "0")["layout"] == "residual" and find(by_name["resnet18"][2], "0")["kind"] == "BasicBlock"
     assert find(by_name["vit_b_16"][1], "encoder.layers.encoder_layer_0")["layout"] == "residual"
     assert find(by_name["densenet121"][1], "denselayer2")["layout"] == "residual"

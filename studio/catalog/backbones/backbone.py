@@ -34,9 +34,15 @@ class BackboneInfo:
     weights_url: str | None
     weights_sha256: str | None  # in hexadecimal; torchvision gives the first eight digits only
     licence: str | None
-    year: int | None
+    year: int | None  # of its paper
+    paper: str | None  # "arXiv 1512.03385"
     has_batch_norm: bool | None
     is_installed: bool  # its weights are on this computer
+
+
+def year_of(paper: str | None) -> int | None:
+    """Of an arXiv number: "2201.03545" is of 2022."""
+    return 2000 + int(paper[:2]) if paper else None
 
 
 @dataclass(frozen=True, slots=True)

@@ -43,7 +43,8 @@ EFFICIENTNET_LITE0 = BackboneInfo(
     weights_url=None,
     weights_sha256=SHA256,
     licence="Apache-2.0",
-    year=2020,
+    year=2019,
+    paper="arXiv 1905.11946",
     has_batch_norm=True,
     is_installed=False,
 )

@@ -11,7 +11,7 @@ from importlib.metadata import version as version_of
 from pathlib import Path
 
 from studio.catalog.backbones import installed
-from studio.catalog.backbones.backbone import BackboneInfo
+from studio.catalog.backbones.backbone import BackboneInfo, year_of
 from studio.catalog.backbones.body import Body, Tensors, unknown_name
 from studio.catalog.backbones.stage import group_by_size, merge_same_size
 from studio.core.path_text import path_to_text, shown
@@ -123,6 +123,7 @@ def _translate(network, filter_weights, tensors: Tensors) -> Tensors:
 
 
 def _info(name: str, cfg) -> BackboneInfo:
+    paper = _arxiv(cfg.paper_ids) or _arxiv(_paper(name))
     figures = _figures().get(f"{name.partition('.')[0]} {cfg.input_size[-1]}")
     return BackboneInfo(
         source=KEY,
@@ -142,7 +143,8 @@ def _info(name: str, cfg) -> BackboneInfo:
         weights_url=_weights_url(cfg),
         weights_sha256=None,
         licence=cfg.license or None,
-        year=_year(cfg.paper_ids) or _year(_paper(name)),
+        year=year_of(paper),
+        paper=paper and f"arXiv {paper}",
         has_batch_norm=None,
         is_installed=False,
     )
@@ -179,11 +181,10 @@ def _figures() -> dict[str, list[float]]:
     return content["networks"] if content["timm"] == version() else {}
 
 
-def _year(paper_ids) -> int | None:
-    """Of the first paper that timm names by its arXiv number: "arXiv:2201.03545" is of 2022."""
+def _arxiv(paper_ids) -> str | None:
+    """Number of the first paper that timm names by it: "arXiv:2201.03545"."""
     ids = [paper_ids] if isinstance(paper_ids, str) else list(paper_ids or ())
-    found = next((match for each in ids if (match := re.search(r"(\d{2})\d{2}\.\d{4,5}", each))), None)
-    return 2000 + int(found[1]) if found else None
+    return next((match[0] for each in ids if (match := re.search(r"\d{4}\.\d{4,5}", each))), None)
 
 
 def _family(name: str) -> str:

@@ -10,36 +10,36 @@ from importlib.metadata import version as version_of
 from pathlib import Path
 
 from studio.catalog.backbones import installed
-from studio.catalog.backbones.backbone import BackboneInfo
+from studio.catalog.backbones.backbone import BackboneInfo, year_of
 from studio.catalog.backbones.body import Body, Tensors, unknown_name
 from studio.catalog.backbones.stage import group_by_size
 
 KEY = "torchvision"
 TITLE = "torchvision"
 
-# name prefix: family, the network's written name (with the rest of the name), year of the paper, has batch norm
+# name prefix: family, the network's written name (with the rest of the name), arXiv number of its paper, has batch norm
 _FAMILIES = (
-    ("alexnet", "AlexNet", "AlexNet", 2012, False),
-    ("convnext_", "ConvNeXt", "ConvNeXt-{}", 2022, False),
-    ("densenet", "DenseNet", "DenseNet-{}", 2016, True),
-    ("efficientnet_v2_", "EfficientNet V2", "EfficientNet V2-{}", 2021, True),
-    ("efficientnet_", "EfficientNet", "EfficientNet-{}", 2019, True),
-    ("googlenet", "GoogLeNet", "GoogLeNet", 2014, True),
-    ("inception_v3", "Inception", "Inception v3", 2015, True),
-    ("maxvit_", "MaxViT", "MaxViT-{}", 2022, True),
-    ("mnasnet", "MNASNet", "MNASNet {}", 2018, True),
-    ("mobilenet_v2", "MobileNet", "MobileNet V2", 2018, True),
-    ("mobilenet_v3_", "MobileNet", "MobileNet V3 {}", 2019, True),
-    ("regnet_", "RegNet", "RegNet-{}", 2020, True),
-    ("resnet", "ResNet", "ResNet-{}", 2015, True),
-    ("resnext", "ResNeXt", "ResNeXt-{}", 2016, True),
-    ("shufflenet_v2_", "ShuffleNet", "ShuffleNet V2 {}", 2018, True),
-    ("squeezenet", "SqueezeNet", "SqueezeNet {}", 2016, False),
-    ("swin_v2_", "Swin", "Swin V2-{}", 2021, False),
-    ("swin_", "Swin", "Swin-{}", 2021, False),
-    ("vgg", "VGG", "VGG-{}", 2014, None),
-    ("vit_", "ViT", "ViT-{}", 2020, False),
-    ("wide_resnet", "Wide ResNet", "Wide ResNet-{}", 2016, True),
+    ("alexnet", "AlexNet", "AlexNet", "1404.5997", False),
+    ("convnext_", "ConvNeXt", "ConvNeXt-{}", "2201.03545", False),
+    ("densenet", "DenseNet", "DenseNet-{}", "1608.06993", True),
+    ("efficientnet_v2_", "EfficientNet V2", "EfficientNet V2-{}", "2104.00298", True),
+    ("efficientnet_", "EfficientNet", "EfficientNet-{}", "1905.11946", True),
+    ("googlenet", "GoogLeNet", "GoogLeNet", "1409.4842", True),
+    ("inception_v3", "Inception", "Inception v3", "1512.00567", True),
+    ("maxvit_", "MaxViT", "MaxViT-{}", "2204.01697", True),
+    ("mnasnet", "MNASNet", "MNASNet {}", "1807.11626", True),
+    ("mobilenet_v2", "MobileNet", "MobileNet V2", "1801.04381", True),
+    ("mobilenet_v3_", "MobileNet", "MobileNet V3 {}", "1905.02244", True),
+    ("regnet_", "RegNet", "RegNet-{}", "2003.13678", True),
+    ("resnet", "ResNet", "ResNet-{}", "1512.03385", True),
+    ("resnext", "ResNeXt", "ResNeXt-{}", "1611.05431", True),
+    ("shufflenet_v2_", "ShuffleNet", "ShuffleNet V2 {}", "1807.11164", True),
+    ("squeezenet", "SqueezeNet", "SqueezeNet {}", "1602.07360", False),
+    ("swin_v2_", "Swin", "Swin V2-{}", "2111.09883", False),
+    ("swin_", "Swin", "Swin-{}", "2103.14030", False),
+    ("vgg", "VGG", "VGG-{}", "1409.1556", None),
+    ("vit_", "ViT", "ViT-{}", "2010.11929", False),
+    ("wide_resnet", "Wide ResNet", "Wide ResNet-{}", "1605.07146", True),
 )
 _WITHOUT_CLASSIFIER = "IMAGENET1K_FEATURES"  # VGG-16's: the classifier in that file is not a number
 
@@ -151,7 +151,7 @@ def _translate(network, tensors: Tensors) -> Tensors:
 def _info(name: str, architecture: str, weights, tag: str) -> BackboneInfo:
     view, meta = weights.transforms(), weights.meta
     metrics = meta.get("_metrics", {}).get("ImageNet-1K", {})
-    family, title, year, has_batch_norm = _described(architecture)
+    family, title, paper, has_batch_norm = _described(architecture)
     is_own_scale = architecture in ("googlenet", "inception_v3")
     mean, std = ((0.5,) * 3, (0.5,) * 3) if is_own_scale else (tuple(view.mean), tuple(view.std))
     stamp = re.search(r"-([0-9a-f]{8,})\.pth$", weights.url)
@@ -173,21 +173,22 @@ def _info(name: str, architecture: str, weights, tag: str) -> BackboneInfo:
         weights_url=weights.url,
         weights_sha256=stamp[1] if stamp else None,
         licence=meta.get("license"),
-        year=year,
+        year=year_of(paper),
+        paper=paper and f"arXiv {paper}",
         has_batch_norm=has_batch_norm,
         is_installed=False,
     )
 
 
-def _described(architecture: str) -> tuple[str, str, int, bool]:
-    for prefix, family, title, year, has_batch_norm in _FAMILIES:
+def _described(architecture: str) -> tuple[str, str, str | None, bool | None]:
+    for prefix, family, title, paper, has_batch_norm in _FAMILIES:
         if architecture.startswith(prefix):
             rest = architecture.removeprefix(prefix)
             if family == "VGG":
                 has_batch_norm = rest.endswith("_bn")
                 rest = rest.removesuffix("_bn")
                 title += " with batch normalisation" if has_batch_norm else ""
-            return family, title.format(_written(family, rest)), year, bool(has_batch_norm)
+            return family, title.format(_written(family, rest)), paper, bool(has_batch_norm)
     return architecture, architecture, None, None
 
 

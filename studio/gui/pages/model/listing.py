@@ -113,6 +113,7 @@ COLUMNS = (
     Column("Input", "input_size", True, "Side of the square image it was made for, px", 50),
     Column("Size", "weights_bytes", True, "Size of its weights on disk, and of the download", 70),
     Column("Year", "year", True, "Year of its paper", 48),
+    Column("Paper", "paper", False, "The paper that describes the network, or how these weights were trained", 128),
     Column("Family", "family", False, "", 120),
     Column("Source", "source", False, "The library it comes from", 84),
     Column("Licence", "licence", False, "Licence of the weights, where the library names one", 104),
@@ -128,6 +129,7 @@ _WHY_UNKNOWN = {
     "images_per_s": "Not measured yet: Measure is in the menu of the row, and below once it is selected",
     "weights_bytes": "Not known before the download: the library does not state it",
     "year": "Not known: its library names no paper for it",
+    "paper": "Its library names no paper for it",
     "licence": "Its library names no licence for these weights",
 }
 
