@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import random
 import runpy
+import zlib
 
 import numpy as np
 import pytest
@@ -31,10 +33,34 @@ def test_what_is_exported_comes_back_and_is_what_the_library_loads(ending):
     nested = TransformSpec(
         name="OneOf", p=0.3, of=(TransformSpec(name="Blur"), TransformSpec(name="SomeOf", of=(TransformSpec(name="D4"),)))
     )
-    for steps in (*(p.build(True) for p in MADE_OF_ALBUMENTATIONS), (*ONE_OF_EACH, nested)):
-        assert import_dictionary(export_text(steps, 64, ending), 64).steps == steps
+
+    def crops(steps, **params):
+        return tuple(s.model_copy(update={"params": s.params | params}) if s.name == "RandomResizedCrop" else s for s in steps)
+
+    for steps in (
+        *(crops(p.build(True), interpolation=0, area_for_downscale=None) for p in MADE_OF_ALBUMENTATIONS),
+        (*ONE_OF_EACH, nested),
+    ):
+        wanted = tuple(s.model_copy(update={"params": {k: v for k, v in s.params.items() if v is not None}}) for s in steps)
+        assert import_dictionary(export_text(steps, 64, ending), 64).steps == wanted
     loaded = alb.from_dict(export_dictionary(next(p.build(True) for p in PRESETS if p.key == "strong"), 48))
     assert loaded(image=_picture())["image"].shape == (48, 48, 3)
+
+
+def test_an_exported_crop_shrinks_in_the_library_alone_as_in_studio():
+    """Enlarging has another filter there: Studio's rule itself is in the exported code only."""
+    import albumentations as alb
+    import cv2
+
+    photo = cv2.resize(np.random.default_rng(0).integers(0, 255, (30, 40, 3), np.uint8), (200, 170), interpolation=cv2.INTER_CUBIC)
+    steps = next(p.build(False) for p in PRESETS if p.key == "light")
+    crop = next(s for s in steps if s.name == "RandomResizedCrop")
+    step = crop.model_copy(update={"params": crop.params | {"scale": (0.6, 1.0)}})
+    loaded = alb.from_dict(export_dictionary((step,), 96)).transforms[0]
+    for seed in range(4):
+        draws = random.Random(seed << 32 | zlib.crc32(b"RandomResizedCrop 0"))
+        loaded.set_random_state(np.random.default_rng(seed), draws)
+        np.testing.assert_array_equal(loaded(image=photo, force_apply=True)["image"], Pipeline((step,), 96)(photo, seed))
 
 
 def test_every_transform_that_the_library_writes_is_read_with_its_meaning():

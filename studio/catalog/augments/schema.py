@@ -107,6 +107,7 @@ def _param(owner: str, name: str, annotation: Any, default: Any, help_: str, is_
     types_ = [t for t in types_ if t is not type(None)]
     found: dict[str, Any] = {"name": name, "title": PARAM_TITLES.get(name) or _param_title(name), "help": help_, "default": _plain(default)}
     key = f"{owner}.{name}"
+    found["title"] = PARAM_TITLES.get(key, found["title"])
     literals = [value for t in types_ if get_origin(t) is Literal for value in get_args(t)]
     if literals:
         is_optional = is_optional or None in literals
@@ -117,7 +118,10 @@ def _param(owner: str, name: str, annotation: Any, default: Any, help_: str, is_
         words = [{"value": v, "title": CHOICE_TITLES.get(v, str(v))} for v in literals]
         found |= {"kind": "colour", "choices": words, "low": 0, "high": 255}
     elif literals and all(get_origin(t) is Literal for t in types_):
-        found |= {"kind": "choice", "choices": [{"value": v, "title": _choice_title(name, v)} for v in literals]}
+        found |= {
+            "kind": "choice",
+            "choices": [{"value": v, "title": CHOICE_TITLES.get((key, v)) or _choice_title(name, v)} for v in literals],
+        }
     elif name == "interpolation_pair":
         pairs = [{"downscale": d, "upscale": u} for d, u in ((0, 0), (3, 1), (3, 2), (1, 1))]
         found |= {"kind": "choice", "choices": [{"value": p, "title": f"{_choice_title('interpolation', p['downscale'])}, then "

@@ -77,7 +77,8 @@ TITLES = {
 }  # fmt: skip
 
 PARAM_TITLES = {
-    "fill": "Fill", "border_mode": "Border", "interpolation": "Interpolation", "rotate": "Rotate", "limit": "Angle", "blur_limit": "Kernel",
+    "RandomResizedCrop.interpolation": "Enlarging", "RandomResizedCrop.area_for_downscale": "Shrinking",
+    "fill": "Fill", "border_mode": "Border", "interpolation": "Filter", "rotate": "Rotate", "limit": "Angle", "blur_limit": "Kernel",
     "sigma_limit": "Sigma", "quality_range": "Quality", "scale_range": "Scale", "dropout_prob": "Share dropped", "p_replace": "Share replaced",
     "translate_percent": "Shift", "translate_px": "Shift in pixels", "color": "Colour", "drop_color": "Drop colour", "src_color": "Colour",
     "area_for_downscale": "Averaging", "hue_shift_limit": "Hue", "sat_shift_limit": "Saturation", "val_shift_limit": "Value",
@@ -142,6 +143,8 @@ CHOICE_TITLES = {
     ("interpolation", 4): "Lanczos", ("interpolation", 5): "Exact linear", ("interpolation", 6): "Exact nearest",
     ("border_mode", 0): "One colour", ("border_mode", 1): "Edge repeated", ("border_mode", 2): "Reflected", ("border_mode", 3): "Wrapped",
     ("border_mode", 4): "Reflected without the edge",
+    ("RandomResizedCrop.area_for_downscale", "image"): "As validation shrinks",
+    ("RandomResizedCrop.area_for_downscale", "image_mask"): "As validation shrinks, masks too",
     "random": "Random per pixel", "random_uniform": "Random per patch", "inpaint_telea": "Inpainted (Telea)", "inpaint_ns": "Inpainted (Navier-Stokes)",
     "cdf": "CDF", "pil": "PIL", "cv": "OpenCV", "image": "Averaged when shrinking", "image_mask": "Averaged when shrinking, masks too",
 }  # fmt: skip

@@ -10,7 +10,7 @@ from PySide6.QtGui import QGuiApplication
 from PySide6.QtWidgets import QFileDialog, QMenu, QWidget
 
 from studio.catalog.augments.code import pipeline_code
-from studio.catalog.augments.dictionary import export_text, import_dictionary
+from studio.catalog.augments.dictionary import export_text, import_dictionary, reads_as_validation
 from studio.core.file import write_atomically
 from studio.core.path_text import shown
 from studio.core.problem import BadInput
@@ -79,7 +79,9 @@ class PipelineExchange(QObject):
         ending = ".json" if path.lower().endswith(".json") else ".yaml"
         self._try(lambda: write_atomically(path, export_text(self._draft.steps, self._input_size, ending).encode()))
         if self._banner.isHidden():
-            self._shell.toast(f"The pipeline is in {shown(Path(path).name)}.")
+            is_near = any(reads_as_validation(step) for step in self._draft.steps if step.is_on)
+            more = " The crop is written with the linear filter, the nearest that albumentations has; Python code gives the same pixels."
+            self._shell.toast(f"The pipeline is in {shown(Path(path).name)}.{more if is_near else ''}")
 
     def copy_code(self) -> None:
         def copy() -> None:
