@@ -28,6 +28,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--part", choices=["all", "train", "validation", "test"], default="all", help="which part of them (default: all)")
     parser.add_argument("-o", "--output", metavar="FILE", type=Path, help="also write all scores as JSON")
     parser.add_argument("--json", action="store_true", help="end standard output with one line of JSON")
+    parser.add_argument(
+        "--compile", choices=["auto", "on", "off"], default="auto",
+        help="compile the network for this pass: beside it where it is long (auto), before it (on), or not (default: auto)",
+    )  # fmt: skip
     add_test_time_argument(parser)
     add_which_argument(parser)
     add_device_argument(parser)
@@ -41,12 +45,17 @@ def run(args: argparse.Namespace) -> int:
 
     with terminal.Progress() as progress:
         scores = score_run(
-            folder, _data(folder, args.data), which=args.which, part=args.part, device=args.device, test_time=args.tta, progress=progress
-        )
+            folder, _data(folder, args.data), which=args.which, part=args.part, device=args.device, test_time=args.tta,
+            compile_=args.compile, progress=progress,
+        )  # fmt: skip
     if scores["unknown_classes"]:
         terminal.note(f"Warning: left out, since the run does not know them: {', '.join(map(shown, scores['unknown_classes']))}")
     for id_, reason in list(scores["unreadable"].items())[:10]:
         terminal.note(f"Warning: {shown(id_)} cannot be read: {reason}")
+    if (speed := scores["speed"])["gain"] > 1:
+        terminal.note(f"The network ran {speed['form']}, {speed['gain']:.1f} times as fast as it is stored.")
+    if speed["compiled"]:
+        terminal.note(speed["compiled"])
     _print_table(scores)
     if args.output:
         try:

@@ -29,12 +29,16 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     folder = trained_run(args)
     from studio.engine.device import choose_device
+    from studio.engine.fast_pass import LONG_PASS, FastPass
     from studio.engine.network import load_trained
     from studio.engine.predict import UNSURE_BELOW, Predictor, find_images
 
     files = find_images(args.paths)
     device = choose_device(args.device)
-    predictor = Predictor(load_trained(folder, args.which), device, args.tta)
+    trained = load_trained(folder, args.which)
+    is_long = len(files) >= LONG_PASS
+    logits = FastPass(trained.module.to(device), device, trained.input_size, is_long=True) if is_long else None
+    predictor = Predictor(trained, device, args.tta, logits)
     classes = [shown(name) for name in predictor.trained.classes]
     unsure_below = UNSURE_BELOW if args.unsure is None else args.unsure
     if args.csv:

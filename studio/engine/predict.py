@@ -72,12 +72,20 @@ def find_images(paths: Sequence[str]) -> list[str]:
 class Predictor:
     """A trained network on a device. Not thread-safe."""
 
-    def __init__(self, trained: Trained, device: torch.device | str = "cpu", test_time: str = "off"):
-        """`test_time` is the key of a test-time augmentation, which `predict` uses. Raises BadInput for an unknown one."""
+    def __init__(
+        self,
+        trained: Trained,
+        device: torch.device | str = "cpu",
+        test_time: str = "off",
+        logits: Callable[[torch.Tensor], torch.Tensor] | None = None,
+    ):
+        """`test_time` is the key of a test-time augmentation, which `predict` uses. `logits` stands in for the network in long passes: images_NCHW
+        on the device to logits_NC. Raises BadInput for an unknown augmentation."""
         self.trained = trained
         self.test_time = choose_test_time(test_time)
         self._device = torch.device(device)
-        self._module = trained.module.to(self._device).eval()
+        module = trained.module.to(self._device).eval()
+        self._logits = logits or module
         self._normalise = trained.normaliser(self._device)
 
     def view(self, image: np.ndarray) -> np.ndarray:
@@ -93,7 +101,7 @@ class Predictor:
     def probabilities(self, views_NHWC: np.ndarray) -> np.ndarray:
         """uint8[N, S, S, 3] -> float32[N, C]."""
         with torch.inference_mode():
-            return self._module(self._normalise(views_NHWC)).float().softmax(1).cpu().numpy()
+            return self._logits(self._normalise(views_NHWC)).float().softmax(1).cpu().numpy()
 
     def predict(
         self,
@@ -102,6 +110,7 @@ class Predictor:
         batch_size: int = 32,
         progress: Progress | None = None,
         is_cancelled: Callable[[], bool] | None = None,
+        words: str = "Predicting",
     ) -> Iterator[Prediction]:
         """Predictions in the order of `paths`, as they come. Raises Cancelled between batches."""
         remaining = iter(paths)
@@ -117,7 +126,7 @@ class Predictor:
                 yield from self._predict_batch(batch)
                 done += len(batch)
                 if progress:
-                    progress(done, len(paths), "Predicting")
+                    progress(done, len(paths), words)
 
     def _read(self, path: str) -> tuple[str, np.ndarray | None, str]:
         try:

@@ -2,27 +2,29 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable
 from typing import Any, Literal
 
 import numpy as np
 
+from studio.catalog.augments.test_time import test_time as choose_test_time
 from studio.core.experiment import Data
 from studio.core.path_text import shown
 from studio.core.problem import BadInput
 from studio.core.run_folder import RunFolder
 from studio.dataset.scan import Cancelled, scan
 from studio.dataset.words import listed
+from studio.engine.compiling import Asked, compiling_for
 from studio.engine.device import choose_device
 from studio.engine.evaluate import Answers, answer, score, scores_json
-from studio.engine.fast_pass import FastPass
+from studio.engine.fast_pass import LONG_PASS, FastPass
 from studio.engine.loader import Loader, Source, choose_num_workers
 from studio.engine.network import Trained, load_trained
 from studio.engine.plan import evaluation_requests
 from studio.engine.predict import Predictor
 
 BATCH_SIZE = 32  # on a GPU
-LONG_PASS = 256  # images from which preparing the network pays: it takes some fifty of them
 
 Progress = Callable[[int, int | None, str], None]
 
@@ -35,10 +37,12 @@ def score_run(
     part: Literal["all", "train", "validation", "test"] = "all",
     device: str = "auto",
     test_time: str = "off",
+    compile_: Asked = "auto",
     progress: Progress | None = None,
     is_cancelled: Callable[[], bool] | None = None,
 ) -> dict[str, Any]:
-    """Scores as evaluate.scores_json gives them, with "unknown_classes", "unreadable" (id to reason) and "test_time".
+    """Scores as evaluate.scores_json gives them, with "unknown_classes", "unreadable" (id to reason), "test_time", and "speed": {"form", "gain" over the
+    network as it is stored, "compiled"}, in words, with "" where nothing was to be compiled.
 
     Images of classes that the run was not trained on are left out. Raises BadInput when nothing is left to score, Cancelled.
     """
@@ -58,11 +62,22 @@ def score_run(
     labels = np.array([index[s.label] for s in known], np.int64)
     unreadable = {s.id: s.reason for s in dataset.set_aside}
     paths = [dataset.path_of(s) for s in known]
-    watch = {"progress": progress, "is_cancelled": is_cancelled}
-    if test_time == "off":
-        answers, refused = _answers(trained, paths, labels, chosen, data.max_megapixels, **watch)
-    else:
-        answers, refused = _averaged(trained, paths, labels, chosen, test_time, **watch)
+    trained.module.to(chosen)
+    num_views = choose_test_time(test_time).num_views * len(paths)
+    fast = FastPass(trained.module, chosen, trained.input_size, is_long=num_views >= LONG_PASS or compile_ == "on")
+    with contextlib.closing(compiling_for(folder, which, trained, fast, num_views, compile_)) as compiling:
+        compiling.wait_if_forced(progress, is_cancelled)
+
+        def watched(done: int, total: int | None, what: str) -> None:
+            compiling.look()
+            if progress:
+                progress(done, total, f"{what} while the network is compiled" if compiling.is_running else what)
+
+        watch = {"progress": watched, "is_cancelled": is_cancelled}
+        if test_time == "off":
+            answers, refused = _answers(trained, fast, paths, labels, data.max_megapixels, **watch)
+        else:
+            answers, refused = _averaged(trained, fast, paths, labels, test_time, **watch)
     unreadable.update({known[i].id: reason for i, reason in refused.items()})
     if not len(answers.labels_N):
         raise BadInput(f"None of the {len(known):,} images can be read. Check that the files were copied completely.")
@@ -72,10 +87,13 @@ def score_run(
         "unreadable": unreadable,
         "step": trained.step,
         "test_time": test_time,
+        "speed": {"form": fast.name, "gain": round(fast.gain, 2), "compiled": compiling.sentence},
     }
 
 
-def _answers(trained: Trained, paths, labels, device, max_megapixels: float, *, progress, is_cancelled) -> tuple[Answers, dict[int, str]]:
+def _answers(
+    trained: Trained, fast: FastPass, paths, labels, max_megapixels: float, *, progress, is_cancelled
+) -> tuple[Answers, dict[int, str]]:
     """One view of each image, read by loader processes."""
     source = Source(
         paths=tuple(paths),
@@ -87,9 +105,7 @@ def _answers(trained: Trained, paths, labels, device, max_megapixels: float, *, 
         num_trained=0,
         cache_bytes=0,
     )
-    trained.module.to(device)
-    to_input = trained.normaliser(device)
-    fast = FastPass(trained.module, device, trained.input_size, is_long=len(paths) >= LONG_PASS)
+    to_input = trained.normaliser(fast.device)
     refused: dict[int, str] = {}
     done = 0
 
@@ -101,17 +117,18 @@ def _answers(trained: Trained, paths, labels, device, max_megapixels: float, *, 
             refused.update(batch.refused)
             yield batch
             done += len(batch.indices)
-            if progress:
-                progress(done, len(paths), "Scoring")
+            progress(done, len(paths), "Scoring")
 
-    with Loader(source, BATCH_SIZE, choose_num_workers(-1, device.type)) as loader:
+    with Loader(source, BATCH_SIZE, choose_num_workers(-1, fast.device.type)) as loader:
         batches = counted(loader.batches(evaluation_requests(0, len(paths), BATCH_SIZE)))
         return answer(trained.module, batches, labels, lambda _module, batch: fast(to_input(batch.images_NHWC))), refused
 
 
-def _averaged(trained: Trained, paths, labels, device, test_time: str, *, progress, is_cancelled) -> tuple[Answers, dict[int, str]]:
+def _averaged(trained: Trained, fast: FastPass, paths, labels, test_time: str, *, progress, is_cancelled) -> tuple[Answers, dict[int, str]]:
     """The mean probabilities of several views; their loss is minus the logarithm of the mean."""
-    found = list(Predictor(trained, device, test_time).predict(paths, progress=progress, is_cancelled=is_cancelled))
+    found = list(
+        Predictor(trained, fast.device, test_time, fast).predict(paths, progress=progress, is_cancelled=is_cancelled, words="Scoring")
+    )
     refused = {i: prediction.reason for i, prediction in enumerate(found) if prediction.probabilities_C is None}
     shown = np.array([i for i in range(len(found)) if i not in refused], np.int64)
     if not len(shown):

@@ -76,7 +76,8 @@ class ScoreAgain(QWidget):
             gain = 100 * (found["top1"] - row.state.best.validation_top1)
             sign = "+" if gain >= 0 else MINUS
             self.words.setText(
-                f"Top-1 {percent(found['top1'])} on {counted(found['num_images'], 'image')}, {sign}{abs(gain):.1f} points against one view."
+                f"Top-1 {percent(found['top1'])} on {counted(found['num_images'], 'image')}, {sign}{abs(gain):.1f} points against one view. "
+                f"{found.get('speed', {}).get('compiled', '')}".strip()
             )
 
     def _on_button_clicked(self) -> None:
@@ -96,14 +97,14 @@ class ScoreAgain(QWidget):
             params,
             lambda result: self._on_ended(key, result),
             lambda error: self._on_ended(key, {"error": f"{error.sentence} {error.fix}".strip()}),
-            lambda done, total, what: self._on_progress(key, done, total),
+            lambda done, total, what: self._on_progress(key, done, total, what),
             key="results.score_again",
         )
         self._show()
 
-    def _on_progress(self, key: tuple[str, str], done: int, total: int | None) -> None:
+    def _on_progress(self, key: tuple[str, str], done: int, total: int | None, what: str) -> None:
         if key == self._running == self._key and total:
-            self.words.setText(f"Scoring: {done:,} of {counted(total, 'image')}")
+            self.words.setText(f"{what}: {done:,} of {counted(total, 'image')}")
 
     def _on_ended(self, key: tuple[str, str], result: dict) -> None:
         if key == self._running:
