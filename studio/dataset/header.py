@@ -13,8 +13,11 @@ import struct
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from studio.dataset.heic import INSTALL, can_read_heic
+
 # The only decoders Pillow may use: EPS would start Ghostscript, others are rarely fuzzed. JPEG includes MPO (stereo pairs).
 FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "TIFF", "GIF", "AVIF")
+HEIF = "HEIF"  # besides, where its plug-in is installed
 
 _HEAD = 512  # holds the size of a PNG, GIF, BMP, WebP and of a JPEG without metadata
 _OPEN_FLAGS = os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_CLOEXEC", 0) | getattr(os, "O_BINARY", 0)
@@ -101,6 +104,8 @@ def _parse(head: bytes, num_bytes: int, read_at: _ReadAt) -> tuple[str, int, int
         if head[:2] == b"BM" and num_bytes >= 26:
             return "BMP", *_bmp(head)
         if head[:4] in (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+") or head[4:12] in (b"ftypavif", b"ftypavis"):
+            return _by_pillow(num_bytes, read_at)
+        if _is_heic(head) and can_read_heic():
             return _by_pillow(num_bytes, read_at)
     except struct.error:
         raise ImageRefused("truncated: the file ends in its header") from None
@@ -226,13 +231,17 @@ _MAGIC = (
 _HEIC = (b"heic", b"heix", b"hevc", b"heim", b"heis", b"mif1", b"msf1")
 
 
+def _is_heic(head: bytes) -> bool:
+    return head[4:8] == b"ftyp" and head[8:12] in _HEIC
+
+
 def _what_it_is(head: bytes, num_bytes: int) -> str:
     """Why this is not an image, in words."""
     for magic, reason in _MAGIC:
         if head.startswith(magic):
             return reason
-    if head[4:8] == b"ftyp" and head[8:12] in _HEIC:
-        return "HEIC, which is not read; convert it to JPEG"
+    if _is_heic(head):
+        return f"HEIC: install support with {INSTALL}, or convert it to JPEG"
     text = head.lstrip(b"\xef\xbb\xbf \t\r\n").lower()
     if b"<svg" in text:
         return "SVG, which is not read; save it as PNG"

@@ -29,7 +29,8 @@ try:
 except ImportError:  # no wheel for this platform
     simplejpeg = None
 
-from studio.dataset.header import FORMATS, ImageRefused, check_size, open_regular, os_reason, parse_header
+from studio.dataset.header import FORMATS, HEIF, ImageRefused, check_size, open_regular, os_reason, parse_header
+from studio.dataset.heic import can_read_heic
 
 __all__ = ["BACKGROUND", "Decoded", "ImageRefused", "decode", "decode_noted", "open_image", "read_bytes", "read_image"]
 
@@ -156,7 +157,7 @@ def _frames(im: Image.Image) -> str:
 def open_image(file: BinaryIO) -> Image.Image:
     """Pillow's lazy image from an open file, allowed formats only. Raises ImageRefused."""
     try:
-        return Image.open(file, formats=FORMATS)
+        return Image.open(file, formats=(*FORMATS, HEIF) if can_read_heic() else FORMATS)
     except Exception as exc:
         raise ImageRefused(_reason(exc)) from None
 
