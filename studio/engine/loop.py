@@ -18,7 +18,7 @@ from studio.engine.memory import ROOM, OutOfMemory, advice, free_bytes, is_out_o
 from studio.engine.plan import training_requests
 from studio.engine.recompute import recompute
 from studio.engine.recovery import RECOVERABLE, Recovery
-from studio.engine.saving import agree_on_statistics, keep_epoch, save, save_every_s, save_held, tensors_of
+from studio.engine.saving import agree_on_statistics, keep_epoch, norms_that_count, save, save_every_s, save_held, tensors_of
 from studio.engine.scoring import best_weights, evaluate, write_part
 from studio.engine.setup import Setup, freeze_for
 from studio.engine.steps import StepBuffer
@@ -68,7 +68,8 @@ def train_epoch(s: Setup) -> None:
     s.reporter.phase("training", fit_memory(s))
     steps = StepBuffer(s)
     made = {"num_synthetic": len(s.dataset.synthetic), "num_taken": s.epoch_size - s.num_real}
-    requests = s.ranks.share(training_requests(t.seed, p.epoch, s.num_real, t.batch_size, p.step_in_epoch, t.accumulation, **made))
+    whole = training_requests(t.seed, p.epoch, s.num_real, t.batch_size, p.step_in_epoch, t.accumulation, **made)
+    requests = s.ranks.share(whole, least=2 if norms_that_count(s.network.module) else 1)
     batches = s.prefix.training_batches(requests, p.epoch) if s.prefix.trains_from_cache else s.loader.batches(requests)
     batches = steps.timed(batches)
     last_saved = time.monotonic()

@@ -109,13 +109,16 @@ class Ranks:
         """The device of this process where a GPU is asked for: one each."""
         return f"cuda:{self.local_rank}" if not self.is_alone and asked in ("auto", "cuda") and _has_cuda() else asked
 
-    def share(self, requests: Iterable[Request]) -> Iterator[Request]:
-        """This process's part of each batch, by position; may be empty in a last batch."""
+    def share(self, requests: Iterable[Request], least: int = 1) -> Iterator[Request]:
+        """This process's part of each batch, by position; may be empty in a last batch. With `least` no process gets fewer than that, but for
+        none, where the batch has as many: batch norm cannot train on one image."""
         if self.is_alone:
             yield from requests
         else:
             for r in requests:
-                yield replace(r, indices=r.indices[self.rank :: self.count], seeds=r.seeds and r.seeds[self.rank :: self.count])
+                count = min(self.count, max(1, len(r.indices) // least))
+                mine = slice(self.rank if self.rank < count else len(r.indices), None, count)
+                yield replace(r, indices=r.indices[mine], seeds=r.seeds and r.seeds[mine])
 
     def add(self, tensors: list[torch.Tensor]) -> None:
         """Replace each tensor by its sum over all processes, in place. All have the same shapes in the same order."""

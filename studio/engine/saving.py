@@ -5,9 +5,11 @@ from __future__ import annotations
 import time
 
 import torch
+from torch import nn
 
 from studio.core import event as ev
 from studio.engine.checkpoint import optimiser_tensors, save_checkpoint
+from studio.engine.freezing import has_statistics
 from studio.engine.setup import Held, Setup, checkpoint_state
 
 SAVE_SHARE = 0.02  # of the time goes into checkpoints in mid-epoch, at most
@@ -74,10 +76,15 @@ def _copied(s: Setup, tensors: dict[str, dict[str, torch.Tensor]]) -> dict[str, 
     }
 
 
+def norms_that_count(module: nn.Module) -> list[nn.Module]:
+    """The normalisations whose statistics follow the data now."""
+    return [part for part in module.modules() if part.training and has_statistics(part)]
+
+
 def agree_on_statistics(s: Setup) -> None:
     """Batch norms have counted their own process's images: all go on with the mean of what they found, as after a resume."""
     if not s.ranks.is_alone:
-        counting = [part for part in s.network.module.modules() if part.training]
+        counting = norms_that_count(s.network.module)
         floats = [buffer for part in counting for buffer in part.buffers(recurse=False) if buffer.is_floating_point()]
         s.ranks.add(floats)
         for buffer in floats:

@@ -32,6 +32,7 @@ from studio.engine.device import choose_device, device_key, device_name
 from studio.engine.feeding import Feeding
 from studio.engine.flow import Flow
 from studio.engine.folding import Folding
+from studio.engine.freezing import has_statistics
 from studio.engine.loader import Batch, Loader, Source, choose_num_workers
 from studio.engine.network import Labels, Network, Normaliser, build_network
 from studio.engine.origin import changed_files, changes, origin_of, other_images
@@ -50,6 +51,7 @@ from studio.engine.watch import GradientWatch, Waiting
 
 FUSING = "fusing-1"  # name of the verdicts on it
 CACHE_SHARE = 0.25  # of the memory that is free at the start, for decoded images
+ENOUGH_FOR_NORMS = 16  # images of one process: below, their mean and variance are rough
 NUM_AT_ONCE = NUM_KEPT + 2  # checkpoints on the disk: those kept, the best, and the one being written
 
 
@@ -215,6 +217,7 @@ def prepare(
         _say_what_changed(setup, checkpoint)
     reporter.tell(_described(setup))
     _say_if_room_is_short(setup)
+    _say_if_batch_norms_see_little(setup)
     return setup
 
 
@@ -349,6 +352,19 @@ def _say_if_room_is_short(setup: Setup) -> None:
             "disk-small",
             f"The checkpoints of this run take up to {needed / 1e9:.2g} GB, and {free / 1e9:.2g} GB are free on the drive with the runs.",
             "Free some space. When the drive is full the run waits and goes on by itself.",
+        )
+
+
+def _say_if_batch_norms_see_little(setup: Setup) -> None:
+    """With several processes each batch norm that trains sees its own share of a batch."""
+    module, share = setup.network.module, setup.experiment.training.batch_size // setup.ranks.count
+    last = setup.network.plan_for(setup.experiment.schedule.epochs - 1, setup.experiment.model)
+    counts = any(has_statistics(module.get_submodule(name)) for name in last.active)
+    if counts and not setup.ranks.is_alone and share < ENOUGH_FOR_NORMS:
+        setup.reporter.warn(
+            "batch-norm-share",
+            f"Batch norm sees the {share} images of its own process, not the whole batch; its statistics are averaged over the processes.",
+            "Choose a larger batch or fewer processes, or keep batch norm as it is in the stages that train.",
         )
 
 

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import os
 import shlex
+import signal
 import socket
 import subprocess
 import sys
+import threading
+from dataclasses import dataclass
 
+import numpy as np
 import psutil
 import pytest
 import torch
@@ -17,9 +22,12 @@ from studio.core import event as ev
 from studio.core.run_folder import is_locked
 from studio.engine.checkpoint import find_checkpoint
 from studio.engine.evaluate import Answers, joined
+from studio.engine.feature_cache import CacheSize, FeatureCache
 from studio.engine.loader import Request
+from studio.engine.main import FINISHED, STOPPED
 from studio.engine.plan import training_requests
 from studio.engine.ranks import ELSEWHERE, HERE, LOCK_HELD, Ranks
+from studio.engine.shared_cache import keep_together, open_together
 from studio.supervise.engine import command_elsewhere, launcher_of, start_engine
 
 STILL = {  # nothing looks at a batch as a whole: no batch norm, no dropout; the last batch has 2 images
@@ -39,8 +47,12 @@ def test_two_processes_with_a_feature_cache_give_the_weights_and_figures_of_one_
     assert train_here(alone) == 0
     process = start_engine(together)
     wait_until(lambda: of_kind(together, ev.EpochFinished) or process.poll() is not None)
-    together.command("stop")
-    process.wait(240)
+    trainers = psutil.Process(process.pid).children()
+    os.kill(process.pid, signal.SIGTERM)  # as when the system shuts down
+    assert process.wait(240) in (FINISHED, STOPPED), together.log_path.read_text()[-2000:]
+    assert not any(child.is_running() for child in trainers)
+    for stopped in of_kind(together, ev.RunStopped):
+        assert stopped.checkpoint and find_checkpoint(together, "last").step == stopped.step > 0
     assert of_kind(together, ev.RunStopped) or of_kind(together, ev.RunFinished), together.log_path.read_text()[-2000:]
     if not of_kind(together, ev.RunFinished):
         assert start_engine(together, resume=True).wait(240) == 0, together.log_path.read_text()[-2000:]
@@ -108,6 +120,69 @@ def test_each_image_of_a_batch_goes_to_one_process_with_its_own_seed():
     assert list(Ranks(2, 3).share([Request((5, 6))])) == [Request(())]  # nothing is seen twice to fill up
 
 
+def test_no_process_gets_a_single_image_where_batch_norm_trains():
+    for size in range(2, 20):
+        shares = [list(Ranks(rank, 3).share([Request(tuple(range(size)))], least=2))[0].indices for rank in range(3)]
+        assert sorted(i for share in shares for i in share) == list(range(size)) and all(len(share) != 1 for share in shares)
+
+
+@dataclass(frozen=True)
+class Threads(Ranks):
+    """Processes of a run as threads of this one: they hand one another what `gather` sends."""
+
+    barrier: threading.Barrier | None = None
+    box: dict | None = None
+
+    def gather(self, value):
+        self.box[self.rank] = value
+        self.barrier.wait(60)
+        found = [self.box[rank] for rank in range(self.count)]
+        self.barrier.wait(60)
+        return found
+
+
+def in_threads(work, count: int, local_count: int) -> list:
+    shared, found = {"barrier": threading.Barrier(count), "box": {}}, {}
+    all_ranks = [Threads(rank, count, rank % local_count, local_count, **shared) for rank in range(count)]
+    threads = [threading.Thread(target=lambda ranks=ranks: found.update({ranks.rank: work(ranks)})) for ranks in all_ranks]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(60)
+    return [found[rank] for rank in range(count)]
+
+
+def test_computers_send_each_other_the_features_they_have_run_and_those_of_a_computer_share_a_file(tmp_path):
+    size, names, rows = CacheSize(1, 8, (3,), torch.float32), [bytes([i + 1]) * 16 for i in range(8)], torch.arange(24.0).reshape(8, 3)
+
+    def work(ranks):
+        cache = open_together(ranks, lambda: FeatureCache(tmp_path / str(ranks.first_here), size, names))
+        mine = np.arange(8)[ranks.rank :: 4] if ranks.rank else np.empty(0, np.int64)  # the first has none in this round
+        keep_together(ranks, cache, 0, mine, mine, rows[mine] if len(mine) else None)
+        ranks.gather(None)
+        features, shown = cache.get(0, np.array([i for i in range(8) if i % 4]))
+        is_all = cache.has_all(0, np.arange(8))
+        cache.save()
+        ranks.gather(None)
+        cache.close()
+        return features.clone(), shown.tolist(), is_all
+
+    for features, shown, is_all in in_threads(work, 4, 2):
+        assert shown == [1, 2, 3, 5, 6, 7] and not is_all and torch.equal(features, rows[shown])
+    for computer in "02":
+        later = FeatureCache(tmp_path / computer, size, names)
+        assert later.num_found == 6
+        later.close()
+
+
+def test_where_one_computer_has_no_room_none_reads_features(tmp_path):
+    def make(ranks):
+        return FeatureCache(tmp_path / str(ranks.rank), CacheSize(1, 1, (3,), torch.float32), [bytes(16)]) if ranks.rank == 0 else None
+
+    assert in_threads(lambda ranks: open_together(ranks, lambda: make(ranks)), 2, 1) == [None, None]
+    FeatureCache(tmp_path / "0", CacheSize(1, 1, (3,), torch.float32), [bytes(16)]).close()  # nobody holds it
+
+
 def test_the_machine_that_holds_the_run_comes_first_whatever_torchrun_says(monkeypatch):
     for name, value in {"RANK": "0", "WORLD_SIZE": "4", "LOCAL_RANK": "0", "LOCAL_WORLD_SIZE": "2", LOCK_HELD: ELSEWHERE}.items():
         monkeypatch.setenv(name, value)
@@ -119,8 +194,6 @@ def test_the_machine_that_holds_the_run_comes_first_whatever_torchrun_says(monke
 
 
 def test_answers_of_several_processes_come_in_the_order_of_the_images():
-    import numpy as np
-
     def part(indices):
         n = np.array(indices, np.int64)
         return Answers(n, n % 3, np.repeat(n[:, None], 3, 1).astype(np.float32), n.astype(np.float32))
