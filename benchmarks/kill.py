@@ -1,7 +1,8 @@
 """Kills: the engine 200 times at random while it saves often, and the window 50 times while a run goes on.
 
 After each kill of the engine every checkpoint that its journal names as saved and that was not replaced since must be whole, and every line that
-an observer has read from the journal must still stand there. The engine is then resumed; at the end its weights must be those of a run that
+an observer has read from the journal must still stand there. Two of three kills are aimed at a save: they wait until its folder appears, and fall
+somewhere within as long as the last one took; the others fall at any time. The engine is then resumed; at the end its weights must be those of a run that
 nothing disturbed. The window is the real one, offscreen; the run beside it must end with the same weights as if no window had ever been open.
 KILL_ENGINE, KILL_WINDOW change the numbers.
 """
@@ -21,26 +22,28 @@ from dataclasses import dataclass
 from pathlib import Path
 
 NUM_ENGINE = int(os.environ.get("KILL_ENGINE", "200"))
+AIMED = 2 / 3  # of the kills
 NUM_WINDOW = int(os.environ.get("KILL_WINDOW", "50"))
 SETTINGS = {
     "model.source": "timm", "model.backbone": "test_resnet", "model.pretrained": False, "model.train_stages": -1, "model.input_size": 32,
     "training.batch_size": 8, "training.device": "cpu", "training.precision": "fp32", "training.workers": 0, "training.feature_cache": "off",
 }  # fmt: skip
 
-# Loads everything once, then forks an engine for each line it reads: most of the time would go into loading torch otherwise. The engines save
-# after every step, so that a kill falls into a save more often than not.
+# Loads everything once, then forks an engine for each line it reads: most of the time would go into loading torch otherwise. Engines that are to
+# be killed save after every step, so that a kill falls into a save more often than not.
 NURSERY = """
 import os, sys
 import studio.engine.loop as loop
 import studio.engine.setup, albumentations, timm
 from studio.engine.main import main
 from studio.engine.standby import move_output_to
-loop.save_every_s = lambda s: 0.0
 for line in sys.stdin:
-    folder, *resume = line.rstrip().split("\\t")
+    saves, folder, *resume = line.rstrip().split("\\t")
     pid = os.fork()
     if pid == 0:
         os.setsid()
+        if saves == "often":
+            loop.save_every_s = lambda s: 0.0
         move_output_to(os.path.join(folder, "engine.log"))
         code = 1
         try:
@@ -114,9 +117,9 @@ class Nursery:
         self._process.wait()
         self._process.stdout.close()
 
-    def start(self, folder, *, resume: bool) -> int:
+    def start(self, folder, *, resume: bool, saves: str = "often") -> int:
         """The engine's process id; it leads a group of its own."""
-        self._process.stdin.write("\t".join([str(folder.path), *(["--resume"] if resume else [])]) + "\n")
+        self._process.stdin.write("\t".join([saves, str(folder.path), *(["--resume"] if resume else [])]) + "\n")
         self._process.stdin.flush()
         return int(self._process.stdout.readline())
 
@@ -125,7 +128,7 @@ class Nursery:
         return int(self._process.stdout.readline())
 
     def run(self, folder, *, resume: bool) -> None:
-        self.start(folder, resume=resume)
+        self.start(folder, resume=resume, saves="as usual")
         if self.wait() != 0:
             raise SystemExit(folder.log_tail())
 
@@ -149,7 +152,7 @@ def _kill_engine(nursery: Nursery, home: Path, num_kills: int, rng: random.Rando
         pid = nursery.start(folder, resume=found.num_kills > 0)
         while not _has_saved(seen := _lines(folder.journal_path, seen), before) and folder.path.exists() and _is_alive(pid):
             time.sleep(0.002)
-        time.sleep(rng.uniform(0, 0.05))
+        _wait_for_the_moment(folder, rng, pid)
         seen = _lines(folder.journal_path, seen)
         with contextlib.suppress(ProcessLookupError):
             os.killpg(pid, signal.SIGKILL)
@@ -179,6 +182,25 @@ def _look(folder, seen: list[bytes], found: Found) -> None:
     found.num_bad += sum(not is_whole(path) for path in kept)
     saved = [e for e in JournalReader(folder.journal_path).read() if isinstance(e, CheckpointSaved)]
     found.num_bad += bool(saved) and max(path.name for path in kept) < Path(saved[-1].path).name
+
+
+def _wait_for_the_moment(folder, rng: random.Random, pid: int) -> None:
+    """Until the engine is to be killed: most often in the middle of a save, else whenever it falls."""
+    from studio.core.event import CheckpointSaved
+    from studio.core.journal import JournalReader
+
+    if rng.random() >= AIMED:
+        return time.sleep(rng.uniform(0, 0.05))
+    took = [e.seconds for e in JournalReader(folder.journal_path).read() if isinstance(e, CheckpointSaved)][-1]
+    moment = rng.uniform(0, took)
+    while not _is_saving(folder) and _is_alive(pid):
+        time.sleep(0)  # a save lasts some milliseconds
+    time.sleep(moment)
+
+
+def _is_saving(folder) -> bool:
+    with os.scandir(folder.checkpoints_path) as found:
+        return any(entry.name.endswith(".tmp") for entry in found)
 
 
 def _is_alive(pid: int) -> bool:
