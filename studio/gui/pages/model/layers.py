@@ -51,6 +51,11 @@ class Node:
         return not self.is_parameter and (not self.children or any(child.is_parameter for child in self.children))
 
     @property
+    def is_norm(self) -> bool:
+        """A batch norm itself, not a block that holds one."""
+        return self.has_batch_norm and not any(child.has_batch_norm for child in self.children)
+
+    @property
     def blocks(self) -> tuple[Node, ...]:
         """Modules with weights that run one after the other in it: where all weights are in a single one, those inside."""
         heavy = tuple(child for child in self.children if not child.is_parameter and child.leaves)
@@ -139,7 +144,8 @@ class LayerPlan:
     tree: LayerTree
     model: Model
     names: tuple[str, ...] = ()  # of the stages, which is all there is while the tree is not known
-    _epochs: dict[str, Epoch] = field(default_factory=dict, init=False)  # by parameter
+    _epochs: dict[str, Epoch] = field(default_factory=dict, init=False)  # by parameter, with what batch norm is asked to do
+    _moving: dict[str, int] = field(default_factory=dict, init=False)  # by stage, numbers in buffers that follow the data
     _states: dict[str, State] = field(default_factory=dict, init=False)  # by node
 
     def __post_init__(self) -> None:
@@ -147,6 +153,8 @@ class LayerPlan:
         self.stage_epochs = thaw_epochs(self.model, self.names) if self.names else ()
         for stage, epoch in zip(self.tree.stages, self.stage_epochs, strict=False):
             self._resolve(stage, epoch)
+            norms = self._norms(stage, None) if stage.children else ()
+            self._moving[stage.name] = sum(self._resolve_norm(norm, said, stage.name) for norm, said in norms)
 
     def _resolve(self, node: Node, inherited: Epoch) -> None:
         asked = self.model.layers.get(node.name)
@@ -160,6 +168,31 @@ class LayerPlan:
         found = {self._epochs[name] for name in node.leaves}
         self._states[node.name] = State(next(iter(found)) if len(found) == 1 else epoch, len(found) > 1)
 
+    def _norms(self, node: Node, said: str | None) -> Iterator[tuple[Node, str | None]]:
+        """The batch norms in a node, each with what `model.layers` says of it."""
+        said = self.model.layers.get(node.name, said)
+        if node.is_norm:
+            yield node, said
+        else:
+            for child in node.children:
+                yield from self._norms(child, said)
+
+    def _resolve_norm(self, norm: Node, said: str | None, stage: str) -> int:
+        """What a stage asks of its batch norms holds for those that no name is given to (studio.engine.freezing). Buffers that follow the data."""
+        mode = self.model.batch_norm.get(stage)
+        if said is None and mode in ("adapt", "train"):
+            self._epochs |= dict.fromkeys(norm.leaves, 0 if mode == "train" else None)
+        match mode:
+            case "keep":
+                follows = False
+            case "adapt":
+                follows = True
+            case "train":
+                follows = said != "frozen"
+            case _:
+                follows = any(self._epochs[name] is not None for name in norm.leaves)
+        return norm.num_buffers if follows else 0
+
     def state(self, node: Node) -> State:
         return self._states.get(node.name, State())
 
@@ -172,8 +205,8 @@ class LayerPlan:
         return any(epoch is not None for epoch in self._epochs.values()) if self._epochs else True
 
     def counts(self) -> Counts:
-        """As torch counts them: parameters by when they train, buffers by what the batch norm of their stage does."""
-        trains = later = frozen = buffers = moving = 0
+        """As torch counts them: parameters by when they train, buffers by whether they follow the data."""
+        trains = later = frozen = 0
         sizes = {n.name: n.num_parameters for s in self.tree.stages for n in s.walk() if n.is_parameter or not n.children}
         for name, epoch in self._epochs.items():
             size = sizes.get(name, 0)
@@ -184,11 +217,8 @@ class LayerPlan:
                 if epoch
                 else (trains, later, frozen + size)
             )
-        for index, stage in enumerate(self.tree.stages):
-            buffers += stage.num_buffers
-            if self.norm_moves(index):
-                moving += stage.num_buffers
-        return Counts(trains, later, frozen, buffers, moving)
+        buffers = sum(stage.num_buffers for stage in self.tree.stages)
+        return Counts(trains, later, frozen, buffers, sum(self._moving.values()))
 
     def norm_mode(self, index: int) -> str:
         """What a stage's batch norm does: keep, adapt or train; by itself it keeps while frozen and trains when the stage does."""
@@ -197,8 +227,14 @@ class LayerPlan:
 
     def norm_moves(self, index: int) -> bool:
         """Whether a stage's running statistics follow the data, sooner or later."""
-        has_norm = index < len(self.tree.stages) and self.tree.stages[index].has_batch_norm
-        return has_norm and self.norm_mode(index) != "keep"
+        if index >= len(self.tree.stages):
+            return False
+        stage = self.tree.stages[index]
+        return self.num_moving(index) > 0 if stage.children else stage.has_batch_norm and self.norm_mode(index) != "keep"
+
+    def num_moving(self, index: int) -> int:
+        """Numbers in a stage's buffers that follow the data."""
+        return self._moving.get(self.names[index], 0)
 
     # edits
 

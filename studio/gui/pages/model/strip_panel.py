@@ -115,9 +115,9 @@ class StripPanel(Panel):
         counts = plan.counts()
         if network.stages:
             self.strip.set_num_training(counts.trains + counts.later)
-        moving = [i for i in range(len(network.stages)) if plan.norm_moves(i) and plan.stage_epochs[i] is None]
+        moving = [i for i in range(len(network.stages)) if plan.stage_epochs[i] is None and plan.norm_moves(i)]
         has_norm = any(stage.has_batch_norm for stage in network.stages[:-1])
-        self.legend.show_plan(has_norm=has_norm, num_moving=sum(plan.tree.stages[i].num_buffers for i in moving), num_stages=len(moving))
+        self.legend.show_plan(has_norm=has_norm, num_moving=sum(plan.num_moving(i) for i in moving), num_stages=len(moving))
         has_compute = any(stage.macs for stage in network.stages)
         self.by.set_option_enabled("compute", has_compute, "The multiply-adds of its stages are not known.")
 
