@@ -11,7 +11,7 @@ import torch
 from studio.catalog.backbones import Built, backbone_info, build_model
 from studio.catalog.backbones.describe import StageDescription, describe
 from studio.core.experiment import Model, Optimiser, Training, parse_experiment
-from studio.engine.footprint import Trace, estimate_memory, num_bytes_of, trace_memory
+from studio.engine.footprint import Trace, estimate_memory, known_trace, num_bytes_of
 from studio.engine.freezing import Plan, has_statistics, make_plan, still_tensors
 from studio.engine.network import Network, frozen_as_asked
 from studio.engine.work import stage_work
@@ -131,4 +131,4 @@ def _shapes(asked: str, num_classes: int) -> _Shapes:
 @lru_cache(maxsize=16)
 def _trace(asked: str, num_classes: int, width: int) -> Trace:
     built = _shapes(asked, num_classes).built
-    return trace_memory(built.module, built.input_size, width)
+    return known_trace(built.module, built.input_size, width)

@@ -27,6 +27,7 @@ from studio.engine.calibration import counts, kept, set_waiting
 from studio.engine.checkpoint import checkpoint_names, find_checkpoint
 from studio.engine.control import Control, StopAsked
 from studio.engine.failure import DataGone, LossNotFinite, NoReadableImages, describe
+from studio.engine.loading import begin_loading, end_loading
 from studio.engine.no_compiler import keep_compiler_out
 from studio.engine.origin import package_versions
 from studio.engine.ranks import LOCK_HELD, Ranks, SharedControl, Silence
@@ -52,6 +53,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--standby", action="store_true", help="load everything and wait for a run on standard input")
     options = parser.parse_args(arguments)
     be_a_good_neighbour()
+    begin_loading()
     if options.standby:
         return wait_for_run()
     if not options.run:
@@ -195,6 +197,7 @@ def _session(
         control.raise_if_stopped()
         setup = prepare(folder, experiment, control, reporter, checkpoint, prebuilt, ranks)
         with setup.loader, contextlib.closing(setup.prefix):  # features can be computed again; only a killed session leaves them
+            end_loading()
             try:
                 train(setup)
                 return FINISHED

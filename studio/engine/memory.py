@@ -14,7 +14,7 @@ from dataclasses import dataclass
 import torch
 
 from studio.core.experiment import Experiment, Optimiser, Training
-from studio.engine.footprint import Trace, estimate_memory, num_bytes_of, trace_memory, without_values
+from studio.engine.footprint import Trace, estimate_memory, known_trace, num_bytes_of, trace_memory, without_values
 from studio.engine.network import Network
 from studio.engine.recompute import blocks_of, recompute, recomputed
 
@@ -68,9 +68,10 @@ def step_memory(network: Network, precision: str, experiment: Experiment, *, rec
     """Of the plan as it stands, in the number format that was chosen, where asked with activations computed again in the backward pass. The
     module may be on any device; it is left as it was."""
     training = experiment.training.model_copy(update={"precision": precision})
-    module, size, width = without_values(network.module), experiment.model.input_size, num_bytes_of(precision)
-    trace = trace_memory(module, size, width)
+    size, width = experiment.model.input_size, num_bytes_of(precision)
+    trace = known_trace(network.module, size, width)
     if recomputes:
+        module = without_values(network.module)
         recompute(module, network.stages)
         trace = recomputed(trace, trace_memory(module, size, width), list(blocks_of(module, network.stages)))
     return StepMemory(trace, network.plan.trainable, training, experiment.optimiser)

@@ -16,6 +16,7 @@ from studio.core.problem import BadInput
 from studio.core.rng import init_seed
 from studio.core.run_folder import RunFolder
 from studio.engine.calibration import calibrate, kept
+from studio.engine.loading import end_loading
 from studio.engine.no_compiler import keep_compiler_out
 
 if TYPE_CHECKING:
@@ -68,6 +69,7 @@ def serve(lines: IO[str], say: IO[str]) -> tuple[RunFolder, bool, Prebuilt | Non
     from studio.catalog.augments import build_pipeline
 
     build_pipeline(Experiment().augment, 32)  # loads what augments
+    end_loading()
     _answer(say, {"ready": torch.__version__})
     waiting: queue.SimpleQueue[dict | None] = queue.SimpleQueue()
     threading.Thread(target=_read, args=(lines, waiting), name="standby requests", daemon=True).start()

@@ -8,11 +8,13 @@ import pytest
 import torch
 from engine_runs import metrics, of_kind, small_run, train_here
 from safetensors.torch import load_file
+from torch import nn
 
 from studio.core import event as ev
 from studio.core.experiment import Experiment
 from studio.engine.checkpoint import find_checkpoint
 from studio.engine.describe import describe_model
+from studio.engine.footprint import known_trace, trace_memory
 from studio.engine.memory import is_out_of_memory, step_memory
 from studio.engine.network import build_network
 from studio.engine.recompute import recompute
@@ -192,3 +194,17 @@ def test_a_run_that_would_not_fit_recomputes_with_the_same_bits_before_it_takes_
         assert find_checkpoint(folder).state["micro_batch"] == 0
         sums.append(metrics(folder)["state_sha256"])
     assert len(set(sums)) == 1
+
+
+def test_what_was_traced_is_known_the_next_time_and_only_for_the_same_network(studio_home):
+    with torch.device("meta"):
+        one, other = nn.Sequential(nn.Conv2d(3, 4, 3)), nn.Sequential(nn.Conv2d(3, 4, 3, stride=2))
+    traced = known_trace(one, 32)
+    assert known_trace(one, 32) == traced == trace_memory(one, 32)
+    assert known_trace(other, 32) == trace_memory(other, 32) != traced
+    assert known_trace(one, 64) == trace_memory(one, 64) != traced
+    kept = sorted((studio_home / "cache" / "traces").glob("*.json"))
+    assert len(kept) == 3
+    for path in kept:
+        path.write_bytes(b"{")
+    assert known_trace(one, 32) == traced

@@ -9,6 +9,8 @@ import signal
 import sys
 from importlib import import_module
 
+from studio.engine.loading import begin_loading, end_loading
+
 
 def main() -> None:
     parser = argparse.ArgumentParser(prog="studio worker")
@@ -20,8 +22,11 @@ def main() -> None:
         os.nice(5)  # a running training goes first
     stdout = os.fdopen(os.dup(1), "wb")
     os.dup2(2, 1)  # what libraries print goes to the log, not between the answers
+    begin_loading()
     methods = import_module(f"studio.engine.worker.{args.kind}").METHODS
     from studio.engine.worker.service import serve
+
+    end_loading()
 
     try:
         serve(methods, sys.stdin.buffer, stdout)
