@@ -264,7 +264,7 @@ def test_dragging_the_line_says_the_consequence_and_writes_once_on_release(qtbot
     qtbot.mousePress(strip, Qt.MouseButton.LeftButton, pos=strip.handle_position())
     qtbot.mouseMove(strip, target + QPoint(3, 0))
     assert page.store.experiment == before
-    assert strip._bubble.isVisibleTo(page) and "2.01\xa0M trainable" in strip._bubble._second.text()
+    assert strip._bubble.isVisibleTo(page) and "2.01\xa0M trainable" in strip._bubble.words[1]
     qtbot.mouseRelease(strip, Qt.MouseButton.LeftButton, pos=target)
     assert page.store.experiment.model.train_stages == 1
     assert not strip._bubble.isVisibleTo(page)

@@ -95,8 +95,8 @@ def test_while_a_mark_is_dragged_a_bubble_says_what_trains_from_then_on(page):
     hand(bar, QEvent.Type.MouseMove, bar.x_of(6))
     bubble = page.thaw._bubble
     assert bubble.isVisible()
-    assert bubble._first.text() == "Stage 2 thaws at epoch 6"
-    assert bubble._second.text().replace("\N{NO-BREAK SPACE}", " ") == "+3.0 K: 18.0 K of 21.0 K train from then on"
+    assert bubble.words[0] == "Stage 2 thaws at epoch 6"
+    assert bubble.words[1].replace("\N{NO-BREAK SPACE}", " ") == "+3.0 K: 18.0 K of 21.0 K train from then on"
     hand(bar, QEvent.Type.MouseButtonRelease, bar.x_of(6))
     assert not bubble.isVisible()
 

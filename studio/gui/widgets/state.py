@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from PySide6.QtCore import QPoint, QSize, Qt, QTimer
+from PySide6.QtCore import QSize, Qt, QTimer
 from PySide6.QtGui import QHideEvent, QPainter, QPaintEvent, QPixmap, QPixmapCache, QShowEvent
 from PySide6.QtWidgets import QFrame, QHBoxLayout, QLabel, QSizePolicy, QVBoxLayout, QWidget
 
@@ -122,42 +122,6 @@ class Banner(QFrame):
         self.setAccessibleName(f"{title} {detail}")
         restyle(self)
         self.show()
-
-
-class Bubble(QFrame):
-    """What a drag would change, beside the pointer: a strong first line and a second one. A child of the window."""
-
-    def __init__(self, parent: QWidget, *, second: str = "number"):
-        """second: the style of the second line."""
-        super().__init__(parent)
-        self.setProperty("frame", "bubble")
-        self.setAttribute(Qt.WidgetAttribute.WA_TransparentForMouseEvents)
-        column = QVBoxLayout(self)
-        column.setContentsMargins(px(8), px(5), px(8), px(5))
-        column.setSpacing(0)
-        self._first = PlainLabel("", "strong")
-        self._second = PlainLabel("", second)
-        self._shown = ("", "")
-        column.addWidget(self._first)
-        column.addWidget(self._second)
-        self.hide()
-
-    def show_at(self, global_pos: QPoint, first: str, second: str = "") -> None:
-        if (first, second) != self._shown:
-            self._shown = first, second
-            self._first.setText(first)
-            self._second.setText(second)
-            self._second.setVisible(bool(second))
-            if self.sizeHint() != self.size():  # fixed, as a change of words would lay out the whole window otherwise
-                self.setFixedSize(self.sizeHint())
-        host = self.parentWidget()
-        pos = host.mapFromGlobal(global_pos) + QPoint(14, 14)
-        self.move(
-            min(max(4, pos.x()), host.width() - self.width() - 4),
-            pos.y() if pos.y() + self.height() < host.height() - 4 else pos.y() - self.height() - 28,
-        )
-        self.show()
-        self.raise_()
 
 
 class Spinner(QWidget):

@@ -305,6 +305,7 @@ class BatchCell(QAbstractButton):
     def __init__(self, size: int, parent: QWidget | None = None):
         super().__init__(parent)
         self.size_images = size
+        self._facts: tuple[int | None, int | None] = (None, None)
         self._steps: int | None = None
         self._is_too_large = False
         self.setCheckable(True)
@@ -319,6 +320,9 @@ class BatchCell(QAbstractButton):
 
     def set_facts(self, steps: int | None, num_train: int | None) -> None:
         """steps per epoch, and training images; None where no data set is open."""
+        if self.accessibleName() and (steps, num_train) == self._facts:
+            return
+        self._facts = steps, num_train
         self._steps = steps
         self._is_too_large = num_train is not None and self.size_images > num_train
         words = f"{self.size_images} images per step"

@@ -390,8 +390,11 @@ class RatePlot(QWidget):
         view = self._view
         curves = view.curves
         has_momentum = self.momentum_plot in self.graphics.ci.items
+        is_in_hand = self._drag is not None or self._is_held
         names = (curves.stages, curves.factors, curves.thaws, self._stage)
         axes = (self._scale, self._time, view.length.steps_per_epoch, has_momentum, curves.momentum_name)
+        if is_in_hand and self._shown_words:  # the bubble says it; the legend follows when the hand lets go
+            names = self._shown_words[0]
         if (names,) != self._shown_words[:1]:
             rows = list(reversed(range(len(curves.stages))))[:_LEGEND_ROWS]
             rows = rows[:1] if self._also.names else rows
@@ -407,7 +410,7 @@ class RatePlot(QWidget):
                 plot.getAxis("bottom").picture = None
                 plot.getAxis("bottom").update()
         self._shown_words = (names, axes)
-        if self._drag is None and not self._is_held:
+        if not is_in_hand:
             self._place_legend()
             self._say()
 
@@ -507,6 +510,8 @@ class RatePlot(QWidget):
             offset.setY(0)
         self._drag = _Drag(handle, self._view.schedule, self._view.length, at, inverse, self._range[0], offset, at, at)
         self.graphics.viewport().setCursor(Qt.CursorShape.ClosedHandCursor if handle.axes == "both" else _GRAB[handle.axes])
+        if self._bubble is None or self._bubble.parentWidget() is not self.window():
+            self._bubble = Bubble(self.window(), second="caption")
         self.drag_started.emit()
         self.hovered.emit("Ctrl: epochs · Shift: one axis · Alt: fine · Esc: back")
         self.grips.update()
@@ -552,8 +557,6 @@ class RatePlot(QWidget):
         handle = next((h for h in self.handles if h.key == self._drag.handle.key), None)
         if handle is None:
             return
-        if self._bubble is None:
-            self._bubble = Bubble(self.window(), second="caption")
         self._bubble.show_at(place, handle.words(self._view.length), f"sets the {handle.sets}")
 
     def hide_bubble(self) -> None:

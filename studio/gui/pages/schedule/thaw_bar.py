@@ -32,22 +32,12 @@ class TimeScale:
         box.sigXRangeChanged.connect(lambda *_: slot())
         box.sigResized.connect(lambda *_: slot())
 
-    def x_of(self, step: float, widget: QWidget) -> float:
-        """The place of a step in the coordinates of `widget`, px."""
-        view = self._view()
+    def line(self, widget: QWidget) -> tuple[float, float]:
+        """The place of step 0 in the coordinates of `widget` and the width of a step, px."""
+        view, box = self._plot.scene().views()[0], self._plot.getViewBox()
         left = widget.mapFromGlobal(view.viewport().mapToGlobal(QPoint(0, 0))).x()
-        at = view.mapFromScene(self._plot.getViewBox().mapViewToScene(QPointF(0, 0)))
-        return left + at.x() + step / self._steps_per_px()
-
-    def step_at(self, x: float, widget: QWidget) -> float:
-        """The inverse of `x_of`."""
-        return (x - self.x_of(0, widget)) * self._steps_per_px()
-
-    def _steps_per_px(self) -> float:
-        return self._plot.getViewBox().viewPixelSize()[0]
-
-    def _view(self):
-        return self._plot.scene().views()[0]
+        at = view.mapFromScene(box.mapViewToScene(QPointF(0, 0)))
+        return left + at.x(), 1 / box.viewPixelSize()[0]
 
 
 @dataclass(frozen=True)
@@ -122,13 +112,17 @@ class ThawBar(QAbstractSlider):
 
     def x_of(self, epoch: Epoch) -> float:
         """Where the mark of an epoch stands, px; never is the end of the run."""
-        epochs = self._length.epochs
-        epoch = epochs if epoch is None else min(epoch, epochs)
-        return self._scale.x_of(epoch * self._length.steps_per_epoch, self)
+        return self._places(epoch)[0]
+
+    def _places(self, *epochs: Epoch) -> list[float]:
+        origin, width = self._scale.line(self)
+        last, per_epoch = self._length.epochs, self._length.steps_per_epoch
+        return [origin + width * per_epoch * (last if epoch is None else min(epoch, last)) for epoch in epochs]
 
     def epoch_at(self, x: float) -> Epoch:
         """The nearest epoch; never from the end of the run on."""
-        epoch = round(self._scale.step_at(x, self) / self._length.steps_per_epoch)
+        origin, width = self._scale.line(self)
+        epoch = round((x - origin) / width / self._length.steps_per_epoch)
         return None if epoch >= self._length.epochs else max(0, epoch)
 
     def _is_on_mark(self, x: float) -> bool:
@@ -216,8 +210,9 @@ class ThawBar(QAbstractSlider):
     def paintEvent(self, event: QPaintEvent) -> None:
         """From a picture that is kept: while a mark is dragged, the bubble beside the pointer lays the rows under it bare at every move."""
         ratio = self.devicePixelRatioF()
-        now = None if self._now is None else self._scale.x_of(self._now, self)
-        places = (self.x_of(0), self.x_of(None), self.x_of(self._row.epoch), now)
+        left, right, cut = self._places(0, None, self._row.epoch)
+        now = None if self._now is None else left + (right - left) * self._now / self._length.num_steps
+        places = (left, right, cut, now)
         of = (self._row, places, self.size(), ratio, self.hasFocus(), theme().mode, theme().scale)
         if of != self._picture_of:
             self._picture_of = of
