@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
+
 from PySide6.QtCore import QPoint, QRectF, Qt
 from PySide6.QtGui import QFontMetrics, QPainter, QPaintEvent
 from PySide6.QtWidgets import QWidget
 
-from studio.gui.theme import colour, font, pen, px
+from studio.gui.picture import kept_picture
+from studio.gui.theme import colour, font, pen, px, theme
 
 _ALIGN = int(Qt.AlignmentFlag.AlignLeft | Qt.AlignmentFlag.AlignVCenter)
 
@@ -20,6 +23,7 @@ class Bubble(QWidget):
         self.setAttribute(Qt.WidgetAttribute.WA_TransparentForMouseEvents)
         self._styles = ("strong", second)
         self.words = ("", "")
+        self._middle = 0  # where the second line begins, px
         self.hide()
 
     def show_at(self, global_pos: QPoint, first: str, second: str = "") -> None:
@@ -37,24 +41,37 @@ class Bubble(QWidget):
             self.show()
             self.raise_()
 
-    def _lines(self) -> list[tuple[str, str]]:
-        return [(style, words) for style, words in zip(self._styles, self.words, strict=True) if words]
-
     def _fit(self) -> None:
-        sizes = [(m.horizontalAdvance(words), m.height()) for style, words in self._lines() for m in [QFontMetrics(font(style))]]
-        self.setFixedSize(max(width for width, _ in sizes) + 2 * px(9), sum(height for _, height in sizes) + 2 * px(6))
+        widths, heights = zip(*(_size_of(*line) for line in zip(self._styles, self.words, strict=True)), strict=True)
+        self._middle = px(6) + heights[0]
+        self.setFixedSize(max(widths) + 2 * px(9), sum(heights) + 2 * px(6))
 
     def paintEvent(self, event: QPaintEvent) -> None:
         painter = QPainter(self)
-        painter.setRenderHint(QPainter.RenderHint.Antialiasing)
+        size = self.width(), self.height()
+        key = f"bubble {size} {self._styles[1]} {self.words[1]}"
+        painter.drawPixmap(0, 0, kept_picture(key, self.devicePixelRatioF(), lambda: size, self._paint_ground))
+        painter.setFont(font(self._styles[0]))
+        painter.setPen(colour("text"))
+        painter.drawText(px(9), px(6), self.width(), self._middle - px(6), _ALIGN, self.words[0])
+        painter.end()
+
+    def _paint_ground(self, painter: QPainter) -> None:
+        """All but the first line: that alone changes at every move."""
         painter.setPen(pen("outline"))
         painter.setBrush(colour("pressed"))
         painter.drawRoundedRect(QRectF(self.rect()).adjusted(0.5, 0.5, -0.5, -0.5), 6, 6)
-        top = px(6)
-        for style, words in self._lines():
-            painter.setFont(font(style))
-            painter.setPen(colour("text2" if style == "caption" else "text"))
-            height = painter.fontMetrics().height()
-            painter.drawText(px(9), top, self.width(), height, _ALIGN, words)
-            top += height
-        painter.end()
+        painter.setFont(font(self._styles[1]))
+        painter.setPen(colour("text2" if self._styles[1] == "caption" else "text"))
+        painter.drawText(px(9), self._middle, self.width(), self.height() - self._middle - px(6), _ALIGN, self.words[1])
+
+
+@lru_cache(maxsize=64)
+def _size_in(key: str, words: str) -> tuple[int, int]:
+    metrics = QFontMetrics(font(key.split()[0]))
+    return metrics.horizontalAdvance(words), metrics.height() if words else 0
+
+
+def _size_of(style: str, words: str) -> tuple[int, int]:
+    """Width and height of a line, px; none where there are no words."""
+    return _size_in(f"{style} {theme().scale}", words)

@@ -92,7 +92,9 @@ def _paint_columns(
     """Fill each column of pixels of `box` from the top to the bottom of what lies in it and half a pen's width beyond."""
     width, height = max(1, round(box.width() * ratio)), max(1, round(box.height() * ratio))
     left, upper = round(box.left() * ratio), round(box.top() * ratio)  # whole pixels: an image between them is drawn slowly
-    x, tops, bottoms = x * ratio - left, tops * ratio - upper, bottoms * ratio - upper
+    x, is_line = x * ratio - left, tops is bottoms
+    tops = tops * ratio - upper
+    bottoms = tops if is_line else bottoms * ratio - upper
     top, bottom = column_spans(x, tops, bottoms, width, max(1.0, pen.widthF() * ratio))
     if pen.dashPattern() and pen.style() == Qt.PenStyle.CustomDashLine:
         lengths = np.array(pen.dashPattern()) * max(pen.widthF(), 1) * ratio
@@ -137,16 +139,18 @@ def _soft_pixels(pen: QPen, top: np.ndarray, bottom: np.ndarray, count: int) -> 
 def column_spans(x: np.ndarray, tops: np.ndarray, bottoms: np.ndarray, width: int, pen_px: float) -> tuple[np.ndarray, np.ndarray]:
     """Top and bottom of each of `width` columns, float32, counting downwards: of the line through the middles of the points and of the
     points in it. Where there is nothing, top is inf and bottom -inf."""
-    middle = (tops + bottoms) / 2
+    middle = tops if tops is bottoms else (tops + bottoms) / 2
     edges = np.interp(np.arange(width + 1), x, middle, left=np.nan, right=np.nan)
     top, bottom = np.fmin(edges[:-1], edges[1:]), np.fmax(edges[:-1], edges[1:])
-    is_cut = np.isnan(edges[:-1]) & np.isnan(edges[1:])
     half = pen_px / 2 * np.sqrt(1 + np.fmin(np.abs(np.diff(edges)), _STEEPEST) ** 2)
+    is_cut = np.isnan(top)
+    top[is_cut], bottom[is_cut] = np.inf, -np.inf
     column = np.floor(x).astype(np.int64)
     inside = (column >= 0) & (column < width) & np.isfinite(tops)
-    top[is_cut], bottom[is_cut] = np.inf, -np.inf
-    np.fmin.at(top, column[inside], tops[inside])
-    np.fmax.at(bottom, column[inside], bottoms[inside])
+    if not inside.all():
+        column, tops, bottoms = column[inside], tops[inside], bottoms[inside]
+    np.fmin.at(top, column, tops)
+    np.fmax.at(bottom, column, bottoms)
     return (top - half).astype(np.float32), (bottom + half).astype(np.float32)
 
 

@@ -9,8 +9,8 @@ from PySide6.QtGui import QFontMetrics, QKeyEvent, QMouseEvent, QPainter, QPaint
 from PySide6.QtWidgets import QSizePolicy, QWidget
 
 from studio.gui.theme import colour, font, pen, px
-from studio.gui.widgets.label import set_plain_tooltip
 from studio.gui.widgets.bubble import Bubble
+from studio.gui.widgets.label import set_plain_tooltip
 
 LEAST_VALIDATION, MOST = 0.01, 0.5  # the bounds of the two settings
 PART_ALPHA = {"train": 1.0, "validation": 0.6, "test": 0.3}

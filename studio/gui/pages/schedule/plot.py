@@ -27,6 +27,7 @@ Scale = Literal["log", "lin"]
 LEFT_PX = 118  # of the axes: the timeline below has the names of its rows there
 _LEGEND_ROWS = 4  # more names would cover the curve; the column beside the plot has them all
 _CORNERS = ((0.5, 1.0), (0.0, 1.0), (1.0, 1.0), (1.0, 0.0), (0.5, 0.0), (0.0, 0.0))
+_NOW_PX = 100  # of the words beside the line of the run
 _KEY_SHARE = {"plain": 0.01, "shift": 0.1, "alt": 0.001}  # of the axis, a press
 _LOG_DECADES = 4  # of the axis on which a press moves 1 %
 _KEY_REASONS = (Qt.FocusReason.TabFocusReason, Qt.FocusReason.BacktabFocusReason, Qt.FocusReason.ShortcutFocusReason)
@@ -128,6 +129,7 @@ class RatePlot(QWidget):
         self._shown_words: tuple = ()  # of legend and axes: dear to set
         self._bubble: Bubble | None = None
         self._is_held = False
+        self._now_way: int | None = None  # how far the run is, in fiftieths
         column = QVBoxLayout(self)
         column.setContentsMargins(0, 0, 0, 0)
         self.graphics = pg.GraphicsLayoutWidget()
@@ -213,6 +215,10 @@ class RatePlot(QWidget):
         if step is not None:
             self._now_line.setPos(step)
             self._now_line.label.setFormat(words)
+        way = None if step is None or self._view is None else round(50 * step / max(1, self._view.length.num_steps))
+        if way != self._now_way and self._drag is None and not self._is_held:
+            self._now_way = way
+            self._draw_words()  # the legend makes room
 
     def show_marks(self, marks: Sequence[Mark]) -> None:
         """Where in time something is wrong."""
@@ -391,14 +397,15 @@ class RatePlot(QWidget):
         curves = view.curves
         has_momentum = self.momentum_plot in self.graphics.ci.items
         is_in_hand = self._drag is not None or self._is_held
-        names = (curves.stages, curves.factors, curves.thaws, self._stage)
+        thaws = () if is_in_hand else curves.thaws  # the bubble says what changes at every move; words are dear
+        names = (curves.stages, curves.factors, thaws, self._stage)
         axes = (self._scale, self._time, view.length.steps_per_epoch, has_momentum, curves.momentum_name)
-        if is_in_hand and self._shown_words:  # the bubble says it; the legend follows when the hand lets go
-            names = self._shown_words[0]
+        if is_in_hand and self._shown_words[:1] == (None,):  # there was no room
+            names = None
         if (names,) != self._shown_words[:1]:
             rows = list(reversed(range(len(curves.stages))))[:_LEGEND_ROWS]
             rows = rows[:1] if self._also.names else rows
-            own = tuple(Name(_name_of(curves, place), self._stroke_of(place, len(curves.stages)).pen()) for place in rows)
+            own = tuple(Name(_name_of(curves, place, thaws), self._stroke_of(place, len(curves.stages)).pen()) for place in rows)
             self.grips.show_names((*own, *self._also.names))
         if (axes,) != self._shown_words[1:]:
             each = f" ({view.length.steps_per_epoch:,} steps each)" if self._time == "epochs" else ""
@@ -425,12 +432,15 @@ class RatePlot(QWidget):
         x = np.linspace(0, max(1, self._view.length.num_steps), 200)
         y = np.stack([np.interp(x, curves.steps, self.to_y(np.nan_to_num(column))) for column in curves.rates.T], 1)
         y = 1 - (y - self._range[0]) / (self._range[1] - self._range[0])  # 0 at the top
+        now, wide = self._now_line.value() / x[-1], px(_NOW_PX) / max(1.0, width)
+        word = (now - wide, now + wide) if self._now_line.isVisible() else (2.0, 2.0)  # of the run, at the bottom of the plot
         x = x / x[-1]
 
         def hidden(corner: tuple[float, float]) -> int:
             left, top = corner[0] * (1 - share[0]), corner[1] * (1 - share[1])
             inside = (x >= left) & (x <= left + share[0])
-            return int(((y[inside] >= top) & (y[inside] <= top + share[1])).sum())
+            is_on_word = top + share[1] > 0.85 and word[0] < left + share[0] and word[1] > left
+            return int(((y[inside] >= top) & (y[inside] <= top + share[1])).sum()) + is_on_word * y.size
 
         grips.corner = min(_CORNERS, key=hidden)
         if height < 110 or not self._also.names and hidden(grips.corner) > 0.04 * y.size:  # the column beside the plot names the stages too
@@ -724,8 +734,8 @@ def _with_jumps(curves: Curves) -> tuple[np.ndarray, np.ndarray]:
     return curves.steps[order], curves.rates[order - is_edge]
 
 
-def _name_of(curves: Curves, place: int) -> str:
-    thaw = curves.thaws[place]
+def _name_of(curves: Curves, place: int, thaws: Sequence[int]) -> str:
+    thaw = thaws[place] if thaws else 0
     return f"{curves.stages[place]} × {format_number(float(f'{curves.factors[place]:.2g}'))}" + (f" from epoch {thaw}" if thaw else "")
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import pyqtgraph as pg
 from PySide6.QtCore import QPoint, QSize, Qt, QTimer, Signal
 from PySide6.QtGui import QAction, QContextMenuEvent
@@ -171,12 +173,13 @@ class ThawPanel(Panel):
         self._apply_fold()
 
     def _show_rows(self) -> None:
-        shown = [(row, self._length, self._now) for row in self._plan()]
+        plan = self._plan()
+        shown = [(row, self._length, self._now) for row in plan]
         for place, (widget, facts) in enumerate(zip(self.rows, shown, strict=True)):
             if self._shown[place : place + 1] != [facts]:
                 widget.show_row(*facts)
         self._shown = shown
-        self.set_subtitle(self._summary())
+        self.set_subtitle(self._summary(plan))
 
     def show_now(self, step: int | None) -> None:
         """Where the active run stands; None when there is none on this plan."""
@@ -207,10 +210,9 @@ class ThawPanel(Panel):
             for s, epoch, factor in zip(stages, epochs, factors, strict=True)
         ]
 
-    def _summary(self) -> str:
+    def _summary(self, plan: Sequence[Row]) -> str:
         if self._network is None:
             return ""
-        plan = self._plan()
         counts, epochs = [row.num_parameters for row in plan], [row.epoch for row in plan]
         first, last = (num_trainable_at(counts, epochs, epoch) for epoch in (0, self._length.epochs - 1))
         if first == last:
@@ -316,7 +318,7 @@ class ThawPanel(Panel):
 
     def consequence(self, row: Row) -> tuple[str, str]:
         """What a stage's mark does, and what trains from then on."""
-        plan = self._plan()
+        plan = [shown for shown, _, _ in self._shown]
         counts, epochs = [r.num_parameters for r in plan], [r.epoch for r in plan]
         total = parameters(sum(counts))
         if row.epoch is None:

@@ -12,6 +12,7 @@ from PySide6.QtWidgets import QAbstractSlider, QSizePolicy, QWidget
 from studio.gui.icon import paint_icon
 from studio.gui.pages.schedule.curve import Length
 from studio.gui.pages.schedule.thaw_plan import Epoch, thaw_words
+from studio.gui.picture import kept_picture
 from studio.gui.theme import colour, font, hatch, pen, px, theme
 from studio.gui.widgets import format_number
 from studio.gui.wording import parameters
@@ -227,11 +228,13 @@ class ThawBar(QAbstractSlider):
     def _paint(self, painter: QPainter, left: float, right: float, cut: float, now: float | None) -> None:
         painter.setRenderHint(QPainter.RenderHint.Antialiasing)
         row = self._row
-        bar = QRectF(left, 1, max(1.0, right - left), self.height() - 2)
-        if cut > left:
-            self._paint_part(painter, QRectF(bar.left(), bar.top(), cut - left, bar.height()), "frozen")
-        if cut < right:
-            self._paint_part(painter, QRectF(cut, bar.top(), right - cut, bar.height()), "trains")
+        bar = QRectF(round(left), 1, max(1, round(right) - round(left)), self.height() - 2)
+        for state, first, end in (("frozen", bar.left(), round(cut)), ("trains", round(cut), bar.right())):
+            if first < end:
+                whole = self._ground(bar, state)
+                ratio = whole.devicePixelRatio()
+                source = QRectF((first - bar.left()) * ratio, 0, (end - first) * ratio, whole.height())
+                painter.drawPixmap(QRectF(first, bar.top(), end - first, bar.height()), whole, source)
         self._paint_words(painter, bar, cut)
         if now is not None:
             painter.fillRect(QRectF(now - 1.5, 0, 3, self.height()), colour("surface"))
@@ -244,14 +247,21 @@ class ThawBar(QAbstractSlider):
             painter.drawRoundedRect(bar.adjusted(-2, 0, 2, 0), 5, 5)
         painter.end()
 
-    def _paint_part(self, painter: QPainter, rect: QRectF, state: str) -> None:
-        painter.setPen(pen(f"{state}Edge"))
-        painter.setBrush(colour(f"{state}Fill"))
-        painter.drawRoundedRect(rect.adjusted(0.5, 0.5, -0.5, -0.5), 4, 4)
-        if state == "frozen":
-            painter.setPen(Qt.PenStyle.NoPen)
-            painter.setBrush(hatch(colour("frozenEdge", 0.35), step=8, width=1.2))
-            painter.drawRoundedRect(rect.adjusted(1, 1, -1, -1), 4, 4)
+    def _ground(self, bar: QRectF, state: str) -> QPixmap:
+        """The whole bar in one state, of which the part is shown that is in it."""
+        rect = QRectF(0, 0, bar.width(), bar.height())
+
+        def paint(painter: QPainter) -> None:
+            painter.setPen(pen(f"{state}Edge"))
+            painter.setBrush(colour(f"{state}Fill"))
+            painter.drawRoundedRect(rect.adjusted(0.5, 0.5, -0.5, -0.5), 4, 4)
+            if state == "frozen":
+                painter.setPen(Qt.PenStyle.NoPen)
+                painter.setBrush(hatch(colour("frozenEdge", 0.35), step=8, width=1.2))
+                painter.drawRoundedRect(rect.adjusted(1, 1, -1, -1), 4, 4)
+
+        key = f"thaw bar {state} {rect.width()} {rect.height()}"
+        return kept_picture(key, self.devicePixelRatioF(), lambda: (rect.width(), rect.height()), paint)
 
     def _paint_words(self, painter: QPainter, bar: QRectF, cut: float) -> None:
         """What each part is, in words with its icon, and at the end how many parameters; each where there is room."""
@@ -259,36 +269,39 @@ class ThawBar(QAbstractSlider):
         frozen = "never" if row.epoch is None else f"epoch {row.epoch:,} is after the end" if row.is_late else "frozen"
         frozen += ", single layers train" if row.is_partly else ""
         trains = "always trains" if row.is_head else "from the start" if not row.epoch else f"from epoch {row.epoch:,}"
-        count = parameters(row.num_parameters)
-        painter.setFont(font("caption"))
-        metrics = QFontMetricsF(painter.font())
-        own = metrics.horizontalAdvance(count) + room
         for left, right, state, glyph, words in (
             (bar.left(), cut, "frozen", "snowflake", frozen),
             (cut, bar.right(), "trains", "flame", trains),
         ):
             inner = QRectF(left + room, bar.top(), right - left - 2 * room, bar.height())
-            side, wide = px(13), px(18) + metrics.horizontalAdvance(words)
-            if inner.width() < side:
-                continue
-            has_words = wide <= inner.width()
-            tag = QRectF(inner.left(), inner.top(), wide if has_words else side, inner.height())
-            self._paint_ground(painter, tag, state)
-            token = f"on{state.capitalize()}"
-            paint_icon(painter, QRect(round(tag.left()), round(tag.center().y() - side / 2), side, side), glyph, token)
-            painter.setPen(colour(token))
-            if has_words:
-                painter.drawText(tag.adjusted(px(18), 0, px(4), 0), int(Qt.AlignmentFlag.AlignVCenter), words)
-            if has_words and right >= bar.right() - 1 and wide + own + room <= inner.width():
-                end = QRectF(inner.right() - own + room, inner.top(), own - room, inner.height())
-                self._paint_ground(painter, end, state)
-                painter.setPen(colour(token))
-                painter.drawText(end.adjusted(-4, 0, 0, 0), int(Qt.AlignmentFlag.AlignVCenter | Qt.AlignmentFlag.AlignRight), count)
+            tag, sign = self._tag(state, glyph, words), self._tag(state, glyph, "")
+            if tag.deviceIndependentSize().width() <= inner.width():
+                painter.drawPixmap(QPointF(round(inner.left() - px(4)), inner.top()), tag)
+                count = self._tag(state, "", parameters(row.num_parameters))
+                needed = tag.deviceIndependentSize().width() + count.deviceIndependentSize().width() + room
+                if right >= bar.right() - 1 and needed <= inner.width():
+                    painter.drawPixmap(QPointF(round(inner.right() + px(4) - count.deviceIndependentSize().width()), inner.top()), count)
+            elif sign.deviceIndependentSize().width() - 2 * px(4) <= inner.width():
+                painter.drawPixmap(QPointF(round(inner.left() - px(4)), inner.top()), sign)
 
-    def _paint_ground(self, painter: QPainter, rect: QRectF, state: str) -> None:
-        """Plain under words: the hatch would run through them."""
-        if state == "frozen":
-            painter.fillRect(rect.adjusted(-px(4), 3, px(4), -3), colour("frozenFill"))
+    def _tag(self, state: str, glyph: str, words: str) -> QPixmap:
+        """An icon, words, or both, on a plain ground where the hatch would run through them; px(4) of it lie on either side."""
+        height, side, edge, token = self.height() - 2, px(13), px(4), f"on{state.capitalize()}"
+        start = edge + (px(18) if glyph and words else side if glyph else 0)
+
+        def size() -> tuple[float, float]:
+            return start + QFontMetricsF(font("caption")).horizontalAdvance(words) + edge, height
+
+        def paint(painter: QPainter) -> None:
+            if state == "frozen":
+                painter.fillRect(QRectF(0, 3, size()[0], height - 6), colour("frozenFill"))
+            if glyph:
+                paint_icon(painter, QRect(edge, round((height - side) / 2), side, side), glyph, token)
+            painter.setFont(font("caption"))
+            painter.setPen(colour(token))
+            painter.drawText(QRectF(start, 0, size()[0], height), int(Qt.AlignmentFlag.AlignVCenter), words)
+
+        return kept_picture(f"thaw tag {state} {glyph} {words} {height}", self.devicePixelRatioF(), size, paint)
 
     def _paint_mark(self, painter: QPainter, x: float, token: str) -> None:
         grip = QRectF(x - px(_MARK_PX) / 2, 0.5, px(_MARK_PX), self.height() - 1)

@@ -13,9 +13,9 @@ from PySide6.QtWidgets import QHBoxLayout, QSizePolicy, QVBoxLayout, QWidget
 from studio.core.fold import RunState
 from studio.core.path_text import shown
 from studio.gui.theme import colour, font, hatch, pen, px
+from studio.gui.widgets.bubble import Bubble
 from studio.gui.widgets.button import Segmented
 from studio.gui.widgets.label import PlainLabel
-from studio.gui.widgets.bubble import Bubble
 from studio.gui.wording import count
 
 WEAK_SHARE = 1e-3  # of the strongest stage: below it a stage that trains hardly learns
