@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     from studio.gui.workers import WorkerClient
 
 QUICK_TEST_IMAGES = 20
+COMING_S = 0.3
 STOP_ANSWER_S = 10.0
 MAX_WHOLE = 64  # runs that were looked at and are held with all their points
 UNREADABLE = "Unreadable"
@@ -173,6 +174,7 @@ class RunsController(QObject):
         self.readiness = Readiness(store, background, probe, self)
         self.readiness.changed.connect(self.entries_changed)
         self.is_loaded = False
+        self._new_at = -COMING_S
         self.monitor = RunMonitor(self._folder, self)
         self.monitor.updated.connect(self.take)
         self.monitor.removed.connect(self._on_monitor_removed)
@@ -483,6 +485,11 @@ class RunsController(QObject):
             self._ordered = None
         return self._entries[folder.path]
 
+    @property
+    def are_coming(self) -> bool:
+        """Whether runs were added a moment ago, so that more may follow."""
+        return time.monotonic() - self._new_at < COMING_S
+
     def take(self, updates: tuple[RunUpdate, ...]) -> None:
         """What the monitor found, in one batch."""
         has_new = not self.is_loaded
@@ -508,6 +515,8 @@ class RunsController(QObject):
             touched.append((entry, was_active))
             if is_new:
                 new.add(entry.number)
+        if new:
+            self._new_at = time.monotonic()
         self._find_active()
         if has_new or self._queue.names != self._queue_shown:  # another window may have changed the queue
             self._queue_shown = self._queue.names

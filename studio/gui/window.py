@@ -37,6 +37,7 @@ NARROW_BELOW, SHORT_BELOW = 1360, 800
 REFRESH_MS = 150
 MAKE_AHEAD = ("train", "model", "schedule", "augment", "results", "use")  # the most likely next ones first
 MAKE_NEXT_MS = 250
+MOST_WAITS = 20  # times that long, for each page
 ANNOUNCE_EVERY_S = 5.0
 
 
@@ -210,8 +211,11 @@ class Window(QMainWindow):
             self._restore_splitters(made)
         return self._pages[key]
 
-    def make_pages_ahead(self) -> None:
-        """Make one page that was not visited yet, and the next one in a while."""
+    def make_pages_ahead(self, most_waits: int = MOST_WAITS) -> None:
+        """Make one page that was not visited yet, and the next one in a while. Runs that are just being listed come first."""
+        if self.context is not None and self.context.runs.are_coming and most_waits:
+            QTimer.singleShot(MAKE_NEXT_MS, self, lambda: self.make_pages_ahead(most_waits - 1))
+            return
         key = next((key for key in MAKE_AHEAD if key not in self._pages), None)
         if key is not None and self.context is not None:
             self.page(key)

@@ -281,3 +281,14 @@ def test_an_engine_that_dies_before_its_first_word_has_failed_and_shows_its_log(
     assert entry.status is Status.FAILED
     assert entry.outcome.sentence == "The training process was ended by SIGSEGV, a fault in a library or a driver before it began."
     assert "libcudart" in entry.outcome.log_tail
+
+
+def test_pages_are_made_ahead_only_when_no_more_runs_come_in(window, ready, qtbot, tmp_path, monkeypatch):
+    run = build_run(tmp_path / "runs", ready.store.dataset, status=Status.FINISHED)
+    monkeypatch.setattr(runs_module, "COMING_S", 1e6)
+    ready.runs.take((RunUpdate(run, run.read_state(), run.experiment(), False, 1),))
+    before = set(window._pages)
+    window.make_pages_ahead()
+    assert set(window._pages) == before
+    monkeypatch.setattr(runs_module, "COMING_S", 0.0)
+    qtbot.waitUntil(lambda: set(window._pages) > before)  # by the timer that was set meanwhile
