@@ -62,6 +62,9 @@ class DataPage(Page):
         self._connect()
         self._show_state()
 
+    def is_busy(self) -> bool:
+        return self.loader.is_busy
+
     # Making
 
     def _make_head(self) -> None:
