@@ -10,7 +10,8 @@ from PySide6.QtCore import QPointF, QRectF, Qt
 from PySide6.QtGui import QFontMetricsF, QPainter, QPen, QPixmap
 
 from studio.gui.icon import paint_icon
-from studio.gui.pages.schedule.handles import Handle
+from studio.gui.pages.schedule.handles import Handle, Look
+from studio.gui.picture import kept_picture
 from studio.gui.theme import colour, font, pen, px
 from studio.gui.widgets.view_item import ViewItem
 
@@ -103,20 +104,14 @@ class GripLayer(ViewItem):
             painter.setPen(pen("series.0", 1.4, dash=(2, 3)))
             painter.drawLine(to_px.map(QPointF(self.end_of_curve[0], self._to_y(self.end_of_curve[1]))), at)
         is_active, is_hovered = self.has_focus and handle.key == self.active, handle.key == self.hovered
-        radius = px(_RADIUS_PX[handle.look]) + (1 if is_hovered else 0)
-        if is_active:
-            painter.setPen(pen("focus", 2))
-            painter.setBrush(Qt.BrushStyle.NoBrush)
-            painter.drawEllipse(at, radius + 4, radius + 4)
-        is_filled = handle.look == "peak" or is_hovered
-        painter.setPen(pen("text" if handle.look == "peak" else "series.0", 2))
-        painter.setBrush(colour("series.0") if is_filled else colour("plot"))
-        if handle.look == "peak":
-            painter.drawPolygon([at + QPointF(*d) for d in ((0, -radius), (radius, 0), (0, radius), (-radius, 0))])
-        elif handle.look == "mark":
-            painter.drawRect(QRectF(at.x() - radius + 1, at.y() - radius + 1, 2 * radius - 2, 2 * radius - 2))
-        else:
-            painter.drawEllipse(at, radius, radius)
+        _put(
+            painter,
+            at,
+            f"grip {handle.look} {is_active} {is_hovered}",
+            32,
+            32,
+            lambda p: _paint_grip(p, handle.look, is_active, is_hovered),
+        )
 
     def _tab(self, box: QRectF, x: float, handle: Handle) -> QRectF:
         """The grip of an edge: that of the cool-down under that of the end, as both may be at the same place."""
@@ -125,23 +120,8 @@ class GripLayer(ViewItem):
 
     def _paint_edge(self, painter: QPainter, box: QRectF, x: float, handle: Handle) -> None:
         is_active, is_hovered = self.has_focus and handle.key == self.active, handle.key == self.hovered
-        tab = self._tab(box, x, handle)
-        if is_active:
-            painter.setPen(pen("focus", 2))
-            painter.setBrush(Qt.BrushStyle.NoBrush)
-            painter.drawRoundedRect(tab.adjusted(-3, -3, 3, 3), 5, 5)
-        painter.setPen(pen("series.0" if is_hovered else "outline", 1))
-        painter.setBrush(colour("series.0" if is_hovered else "pressed"))
-        painter.drawRoundedRect(tab, 3, 3)
-        painter.setPen(pen("plot" if is_hovered else "text2", 1.2))
-        middle = tab.center()
-        if handle.key == "cooldown":  # a slope down
-            painter.drawPolyline(
-                [QPointF(tab.left() + 2, middle.y() - 4), QPointF(middle.x(), middle.y() - 4), QPointF(tab.right() - 2, middle.y() + 4)]
-            )
-        else:
-            for dx in (-1.5, 1.5):
-                painter.drawLine(QPointF(x + dx, tab.top() + 5), QPointF(x + dx, tab.bottom() - 5))
+        at = self._tab(box, x, handle).center()
+        _put(painter, at, f"tab {handle.key} {is_active} {is_hovered}", 24, 32, lambda p: _paint_tab(p, handle.key, is_active, is_hovered))
 
     def _paint_mark(self, painter: QPainter, box: QRectF, x: float, token: str) -> None:
         side = px(16)
@@ -189,3 +169,49 @@ class GripLayer(ViewItem):
             painter.drawText(words, int(Qt.AlignmentFlag.AlignLeft | Qt.AlignmentFlag.AlignVCenter), name.text)
         painter.end()
         return drawn
+
+
+def _put(painter: QPainter, at: QPointF, key: str, width: float, height: float, paint: Callable[[QPainter], object]) -> None:
+    """Something with its middle at a place, from a kept picture: round edges take ten times as long to paint."""
+    width, height = px(width), px(height)
+
+    def paint_in_middle(on: QPainter) -> None:
+        on.translate(width / 2, height / 2)
+        paint(on)
+
+    picture = kept_picture(key, painter.device().devicePixelRatioF(), lambda: (width, height), paint_in_middle)
+    painter.drawPixmap(at - QPointF(width / 2, height / 2), picture)
+
+
+def _paint_grip(painter: QPainter, look: Look, is_active: bool, is_hovered: bool) -> None:
+    radius, middle = px(_RADIUS_PX[look]) + (1 if is_hovered else 0), QPointF(0, 0)
+    if is_active:
+        painter.setPen(pen("focus", 2))
+        painter.setBrush(Qt.BrushStyle.NoBrush)
+        painter.drawEllipse(middle, radius + 4, radius + 4)
+    is_filled = look == "peak" or is_hovered
+    painter.setPen(pen("text" if look == "peak" else "series.0", 2))
+    painter.setBrush(colour("series.0") if is_filled else colour("plot"))
+    if look == "peak":
+        painter.drawPolygon([QPointF(*d) for d in ((0, -radius), (radius, 0), (0, radius), (-radius, 0))])
+    elif look == "mark":
+        painter.drawRect(QRectF(1 - radius, 1 - radius, 2 * radius - 2, 2 * radius - 2))
+    else:
+        painter.drawEllipse(middle, radius, radius)
+
+
+def _paint_tab(painter: QPainter, key: str, is_active: bool, is_hovered: bool) -> None:
+    tab = QRectF(-px(_TAB_PX[0]) / 2, -px(_TAB_PX[1]) / 2, px(_TAB_PX[0]), px(_TAB_PX[1]))
+    if is_active:
+        painter.setPen(pen("focus", 2))
+        painter.setBrush(Qt.BrushStyle.NoBrush)
+        painter.drawRoundedRect(tab.adjusted(-3, -3, 3, 3), 5, 5)
+    painter.setPen(pen("series.0" if is_hovered else "outline", 1))
+    painter.setBrush(colour("series.0" if is_hovered else "pressed"))
+    painter.drawRoundedRect(tab, 3, 3)
+    painter.setPen(pen("plot" if is_hovered else "text2", 1.2))
+    if key == "cooldown":  # a slope down
+        painter.drawPolyline([QPointF(tab.left() + 2, -4), QPointF(0, -4), QPointF(tab.right() - 2, 4)])
+    else:
+        for dx in (-1.5, 1.5):
+            painter.drawLine(QPointF(dx, tab.top() + 5), QPointF(dx, tab.bottom() - 5))

@@ -32,6 +32,7 @@ _KEY_SHARE = {"plain": 0.01, "shift": 0.1, "alt": 0.001}  # of the axis, a press
 _LOG_DECADES = 4  # of the axis on which a press moves 1 %
 _KEY_REASONS = (Qt.FocusReason.TabFocusReason, Qt.FocusReason.BacktabFocusReason, Qt.FocusReason.ShortcutFocusReason)
 _NONE = np.empty(0)
+_MANY_STEPS = 50_000  # a step is then a twentieth of a pixel or less, and an edge across it upright by itself
 _GRAB = {"both": Qt.CursorShape.OpenHandCursor, "time": Qt.CursorShape.SplitHCursor, "rate": Qt.CursorShape.SplitVCursor}
 
 
@@ -725,7 +726,7 @@ class RatePlot(QWidget):
 
 def _with_jumps(curves: Curves) -> tuple[np.ndarray, np.ndarray]:
     """Steps and rates of the curves with upright edges at their jumps: a rate holds until the step that takes another one."""
-    if not curves.jumps:
+    if not curves.jumps or curves.steps[-1] > _MANY_STEPS:
         return curves.steps, curves.rates
     at = np.searchsorted(curves.steps, curves.jumps)
     at = at[(at > 0) & (at < len(curves.steps))]
