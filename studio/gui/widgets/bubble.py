@@ -26,15 +26,20 @@ class Bubble(QWidget):
         self._middle = 0  # where the second line begins, px
         self.hide()
 
-    def show_at(self, global_pos: QPoint, first: str, second: str = "") -> None:
+    def show_at(self, global_pos: QPoint, first: str, second: str = "", *, beside: QWidget | None = None) -> None:
+        """`beside`: to whose width it keeps, the window's where none is given."""
         if (first, second) != self.words:
             self.words = first, second
             self._fit()
             self.update()
         host = self.parentWidget()
         pos = host.mapFromGlobal(global_pos) + QPoint(14, 14)
+        left, right = 4, host.width() - 4
+        if beside is not None:
+            left = max(left, beside.mapTo(host, QPoint(0, 0)).x())
+            right = min(right, left + beside.width())
         self.move(
-            min(max(4, pos.x()), host.width() - self.width() - 4),
+            max(left, min(pos.x(), right - self.width())),
             pos.y() if pos.y() + self.height() < host.height() - 4 else pos.y() - self.height() - 28,
         )
         if not self.isVisible():

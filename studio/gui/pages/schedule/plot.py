@@ -568,7 +568,7 @@ class RatePlot(QWidget):
         handle = next((h for h in self.handles if h.key == self._drag.handle.key), None)
         if handle is None:
             return
-        self._bubble.show_at(place, handle.words(self._view.length), f"sets the {handle.sets}")
+        self._bubble.show_at(place, handle.words(self._view.length), f"sets the {handle.sets}", beside=self)
 
     def hide_bubble(self) -> None:
         if self._bubble is not None:

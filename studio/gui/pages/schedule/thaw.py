@@ -67,12 +67,20 @@ class ThawRow(QWidget):
         row.addWidget(self.field)
         row.addWidget(self.fixed)
         self.bar = ThawBar(scale)
+        self._head: tuple = ()  # what the name and the field show
         layout.addWidget(head)
         layout.addWidget(self.bar, 1)
         self.setFixedHeight(px(ROW_PX))
         self.field.value_changed.connect(self.factor_changed)
 
     def show_row(self, row: Row, length: Length, now: int | None) -> None:
+        self.bar.show_row(row, length, now)
+        head = (row.name, row.title, row.factor, row.is_head, row.has_own_rate)
+        if head != self._head:  # while the mark is dragged the bar alone changes
+            self._head = head
+            self._show_head(row)
+
+    def _show_head(self, row: Row) -> None:
         self.label.setText(row.title)
         self.field.setVisible(not row.is_head)
         self.fixed.setVisible(row.is_head)
@@ -82,7 +90,6 @@ class ThawRow(QWidget):
         own = "Set by hand. The menu of the row takes it back to LR by depth." if row.has_own_rate else "From LR by depth."
         set_plain_tooltip(self.field, f"Learning rate of {row.name} as a share of the head’s. {own}")
         self.label.set_tone("accent" if row.has_own_rate else "")
-        self.bar.show_row(row, length, now)
         self.bar.setObjectName(f"schedule.thaw.{row.name}")
         self.field.setObjectName(f"schedule.thaw.{row.name}.factor")
 
@@ -290,7 +297,7 @@ class ThawPanel(Panel):
     def _show_bubble(self, row: ThawRow, at: QPoint) -> None:
         if self._bubble is None or self._bubble.parentWidget() is not self.window():
             self._bubble = Bubble(self.window())
-        self._bubble.show_at(at, *self.consequence(row.bar.row))
+        self._bubble.show_at(at, *self.consequence(row.bar.row), beside=self)
 
     def _on_drag_started(self) -> None:
         self._base = self._store.experiment
