@@ -10,8 +10,9 @@ from PySide6.QtCore import QPointF, QRectF
 from studio.gui.pages.model.network import Network, block_widths
 from studio.gui.theme import px
 
-LEAST_BLOCK = 26  # px: room for an upright name
-GAP = 7
+_LEAST_BLOCK_PX, _GAP_PX = 26, 7  # room for an upright name
+_MANY = 10  # more stages than these (transformers) stand closer together
+_NARROW_BLOCK_PX, _NARROW_GAP_PX = 22, 4
 RAIL_PX = 36  # from the top
 _HEAD_PX = 46  # rail and its words
 
@@ -35,9 +36,17 @@ class StripGeometry:
         return px(52)
 
     @property
+    def gap(self) -> float:
+        return px(_NARROW_GAP_PX if len(self.network.stages) > _MANY else _GAP_PX)
+
+    @property
+    def _least_block(self) -> float:
+        return px(_NARROW_BLOCK_PX if len(self.network.stages) > _MANY else _LEAST_BLOCK_PX)
+
+    @property
     def least_width(self) -> float:
         count = len(self.network.stages)
-        return self.left + count * px(LEAST_BLOCK) + max(0, count - 1) * px(GAP) + px(12)
+        return self.left + count * self._least_block + max(0, count - 1) * self.gap + px(12)
 
     @property
     def head(self) -> float:
@@ -67,10 +76,10 @@ class StripGeometry:
         stages = self.network.stages
         if not stages:
             return []
-        gap = px(GAP)
+        gap = self.gap
         room = self.width - self.left - px(4) - gap * (len(stages) - 1)
         by_compute = self.by == "compute" and any(s.macs for s in stages)
-        widths = block_widths([s.macs if by_compute else s.num_parameters for s in stages], room, px(LEAST_BLOCK))
+        widths = block_widths([s.macs if by_compute else s.num_parameters for s in stages], room, self._least_block)
         full = self.height - self.head - self.foot - px(12)
         largest = max((s.feature_side for s in stages if s.feature_side), default=None)
         found, x = [], self.left
@@ -102,8 +111,8 @@ class StripGeometry:
         if not self.blocks:
             return 0.0
         if boundary <= 0:
-            return self.blocks[0].left() - px(GAP) / 2
-        return self.blocks[min(boundary, len(self.blocks)) - 1].right() + px(GAP) / 2
+            return self.blocks[0].left() - self.gap / 2
+        return self.blocks[min(boundary, len(self.blocks)) - 1].right() + self.gap / 2
 
     def place_x(self, place: Place) -> float:
         boundary, inside = place

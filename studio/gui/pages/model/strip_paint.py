@@ -9,7 +9,7 @@ from PySide6.QtCore import QLineF, QPointF, QRect, QRectF, Qt
 from PySide6.QtGui import QFontMetricsF, QPainter
 
 from studio.gui.icon import paint_icon
-from studio.gui.pages.model.strip_geometry import GAP, RAIL_PX, Place, StripGeometry
+from studio.gui.pages.model.strip_geometry import RAIL_PX, Place, StripGeometry
 from studio.gui.pages.schedule.thaw_plan import Epoch
 from studio.gui.theme import colour, font, hatch, pen, px
 from studio.gui.wording import parameters, percent
@@ -88,7 +88,7 @@ def _paint_block(painter: QPainter, p: StripPicture, index: int, block: QRectF) 
     painter.setFont(font("tick"))
     painter.setPen(colour("muted"))
     short, stride = f"{stage.feature_side}²" if stage.feature_side else "", stage.stride_words(p.input_size)
-    room, wide = block.width() + px(GAP) - 2, painter.fontMetrics().horizontalAdvance
+    room, wide = block.width() + p.geometry.gap - 2, painter.fontMetrics().horizontalAdvance
     shape = next((w for w in (stage.size_words, short) if w and wide(w) <= room), "")
     lines = [shape, stride if wide(stride) <= room else ""] if p.geometry.has_two_lines else [shape]
     if len(lines) == 1 and stride:
