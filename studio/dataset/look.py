@@ -104,7 +104,7 @@ def hints(classes: Sequence[str], look: Look | None) -> list[Hint]:
     ):  # fmt: skip
         named = [name for name in classes if pattern.search(name)]
         if named:
-            found.append(Hint(kind, f"“{named[0][:40]}” {sentence}", avoid, preset))
+            found.append(Hint(kind, f"By its name, “{named[0][:40]}” {sentence}", avoid, preset))
     kinds = {hint.kind for hint in found}
     if seen and seen.grey > 0.8 and not kinds & {"digits", "text", "medical"}:
         of_colour = ("HueSaturationValue", "ChannelShuffle", "RGBShift", "ToSepia")

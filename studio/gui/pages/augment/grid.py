@@ -168,9 +168,9 @@ class VariantGrid(QWidget):
         return 0 <= index < len(self.variants) and self.variants[index] is not None
 
     def resizeEvent(self, event: QResizeEvent) -> None:
-        """No higher than its four rows, so that what is below follows them."""
+        """No higher than its four rows, so that what is below follows them; half as many tiles stand in two columns."""
         self._faces.clear()
-        self.setMaximumHeight(max(self.minimumSizeHint().height(), self.width()))
+        self.setMaximumHeight(max(self.minimumSizeHint().height(), self.width() * (1 if self.num_tiles == NUM_TILES else 2)))
 
     def _face(self, index: int, tile: QRectF) -> QPixmap:
         """A tile's picture, made when it is first painted."""
