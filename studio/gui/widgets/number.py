@@ -34,14 +34,14 @@ def parse_number(text: str) -> float:
     return value
 
 
-def format_number(value: float | int) -> str:
-    """As short as it reads well: 8, 0.05, 2e-3, 1e-4, −1, 1,000."""
+def format_number(value: float | int, digits: int = 6) -> str:
+    """As short as it reads well: 8, 0.05, 2e-3, 1e-4, −1, 1,000. `digits`: at most so many that count, where the value is below 1,000."""
     if isinstance(value, int) or float(value).is_integer() and abs(value) < 1e6:
         return f"{int(value):,}".replace("-", _MINUS)
     if abs(value) < 0.01:
         mantissa, _, power = f"{value:.3e}".partition("e")
         return f"{mantissa.rstrip('0').rstrip('.')}e{int(power)}".replace("-", _MINUS, 1 if value < 0 else 0)
-    return f"{value:.6g}".replace("-", _MINUS)
+    return f"{value:.{digits if abs(value) < 1000 else 6}g}".replace("-", _MINUS)
 
 
 class NumberField(QLineEdit):
@@ -57,12 +57,14 @@ class NumberField(QLineEdit):
 
     def __init__(
         self, value: float = 0, *, low: float | None = None, high: float | None = None, integer: bool = False, log: bool = False,
-        step: float | None = None, low_open: bool = False, high_open: bool = False, name: str = "", parent: QWidget | None = None,
+        step: float | None = None, low_open: bool = False, high_open: bool = False, digits: int = 6, name: str = "",
+        parent: QWidget | None = None,
     ):  # fmt: skip
-        """low_open, high_open: the bound itself is not allowed."""
+        """low_open, high_open: the bound itself is not allowed. digits: that are shown, as of `format_number`; the value keeps all."""
         super().__init__(parent)
         self._low, self._high, self._integer, self._log = low, high, integer, log
         self._low_open, self._high_open = low_open, high_open
+        self._digits = digits
         self._step = step or (1 if integer else _nice_step(low, high))
         self._value = value
         self._drag: tuple[float, float] | None = None
@@ -70,7 +72,7 @@ class NumberField(QLineEdit):
         self.setProperty("number", "true")
         self.setObjectName(name)
         self.setFixedWidth(self.fontMetrics().horizontalAdvance("0") * 9 + 20)
-        self.setText(format_number(value))
+        self.setText(format_number(value, digits))
         self.editingFinished.connect(self._on_editing_finished)
         self.textEdited.connect(lambda _: self._mark(self._problem_of(self.text())))
 
@@ -82,7 +84,7 @@ class NumberField(QLineEdit):
         """Show a value without a signal. An edit that is being typed stays."""
         self._value = value
         if not (self.hasFocus() and self.isModified()):
-            text = format_number(value)
+            text = format_number(value, self._digits)
             if text != self.text() or self.isModified():
                 self.setText(text)
             self._mark("")
@@ -167,7 +169,7 @@ class NumberField(QLineEdit):
 
     def _show_value(self) -> None:
         self.setModified(False)
-        self.setText(format_number(self._value))
+        self.setText(format_number(self._value, self._digits))
         self._mark("")
 
     def _problem_of(self, text: str) -> str:

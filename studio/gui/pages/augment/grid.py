@@ -167,9 +167,19 @@ class VariantGrid(QWidget):
     def _is_shown(self, index: int) -> bool:
         return 0 <= index < len(self.variants) and self.variants[index] is not None
 
+    def set_num_tiles(self, num: int) -> None:
+        """So many places, which are empty at first."""
+        self.num_tiles = num
+        self.show_variants([])
+        self._limit_height()
+        self.updateGeometry()
+
     def resizeEvent(self, event: QResizeEvent) -> None:
-        """No higher than its four rows, so that what is below follows them; half as many tiles stand in two columns."""
         self._faces.clear()
+        self._limit_height()
+
+    def _limit_height(self) -> None:
+        """No higher than its four rows, so that what is below follows them; half as many tiles stand in two columns."""
         self.setMaximumHeight(max(self.minimumSizeHint().height(), self.width() * (1 if self.num_tiles == NUM_TILES else 2)))
 
     def _face(self, index: int, tile: QRectF) -> QPixmap:

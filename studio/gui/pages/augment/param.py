@@ -52,7 +52,7 @@ class ParamEditor(QWidget):
         param = self.param
         field = NumberField(
             value, low=param.low, high=param.high, integer=param.is_whole, low_open=param.is_low_open, high_open=param.is_high_open,
-            step=step_of(param), name=name,
+            step=step_of(param), digits=4, name=name,
         )  # fmt: skip
         field.setProperty("dense", "true")
         field.setFixedWidth(field.fontMetrics().horizontalAdvance("0") * _FIELD_CHARACTERS + px(14))

@@ -398,9 +398,7 @@ class PreviewPanel(Panel):
         self.left_label.setVisible(is_compared)
         self._other_half.setVisible(is_compared)
         self.right_label.setText(self.other)
-        self.grid.num_tiles = _NUM_COMPARED if is_compared else NUM_TILES
-        self.grid.show_variants([])
-        self.grid.updateGeometry()
+        self.grid.set_num_tiles(_NUM_COMPARED if is_compared else NUM_TILES)
         self.other_grid.show_variants([])
         self._asker.forget()
         self._other_asker.forget()
