@@ -14,6 +14,7 @@ from studio.engine.checkpoint import state_sha256
 from studio.engine.control import StopAsked
 from studio.engine.evaluate import scores_json
 from studio.engine.failure import LossNotFinite
+from studio.engine.heap import suit_step
 from studio.engine.memory import ROOM, OutOfMemory, advice, free_bytes, is_out_of_memory, step_memory
 from studio.engine.plan import training_requests
 from studio.engine.recompute import recompute
@@ -158,6 +159,7 @@ def fit_memory(s: Setup) -> str:
             "network at once, and the step stays the same.",
             advice(size, fits, s.asked.training.accumulation, s.precision.name, s.device),
         )
+    suit_step(need.peak(min(fits, now)) if s.device.type == "cpu" else 0)
     return f"a step takes about {need.peak(min(fits, now)) / 1e9:.1f} GB, {free / 1e9:.1f} GB are free"
 
 

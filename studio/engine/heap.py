@@ -1,0 +1,35 @@
+"""What the C library does with memory that a training step has freed. Nothing where it is another one than glibc.
+
+Kept, the next step need not take it again page by page: a step of EfficientNet-Lite0 at batch 16 took 200,000 page faults and 0.77 s, without
+them 0.58 s. But the heap that keeps it falls into pieces: ResNet-18 at batch 64 held 3.8 GB for what takes 2.5. So only small steps keep
+everything; in large ones each large tensor has pages of its own again, at 0 to 5 % of their time. Imports no torch.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import ctypes
+
+LARGE_STEP_BYTES = 1_500_000_000  # what may be lost to pieces of a heap grows with the step
+LARGE_TENSOR_BYTES = 24 << 20  # at 100 MB nothing was won: the tensors of the first layers are smaller, and there are many
+_EVERYTHING = 2**31 - 1
+_M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3  # of glibc's malloc.h
+
+
+def keep_freed_memory() -> None:
+    """As a process begins, and for small steps."""
+    _set(_EVERYTHING)
+
+
+def suit_step(num_bytes: int) -> None:
+    """Before steps that take so much. What trials before them have left behind is given back."""
+    _set(LARGE_TENSOR_BYTES if num_bytes >= LARGE_STEP_BYTES else _EVERYTHING)
+    with contextlib.suppress(OSError, AttributeError, TypeError):
+        ctypes.CDLL(None).malloc_trim(0)
+
+
+def _set(mapped_from: int) -> None:
+    with contextlib.suppress(OSError, AttributeError, TypeError):
+        mallopt = ctypes.CDLL(None).mallopt
+        mallopt(_M_MMAP_THRESHOLD, mapped_from)
+        mallopt(_M_TRIM_THRESHOLD, -1)
