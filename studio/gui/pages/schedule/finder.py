@@ -198,11 +198,14 @@ class FinderView(QObject):
             self.band_changed.emit(*(sight or (None, None)))
 
     def _place_words(self) -> None:
-        """Under the band's upper edge, or under the plot's where that lies lower; on a linear axis the legend is at the right."""
+        """Over the band, off the curves, or under its upper edge where the plot ends there; on a linear axis the legend is at the right."""
         if self._plot and self._band:
-            (left, right), (_, top) = self._plot.plot.getViewBox().viewRange()
-            self._words.setAnchor((1, 0) if self._scale == "log" else (0, 0))
-            self._words.setPos(right if self._scale == "log" else left, min(top, float(self._y(self._band[1]))))
+            box = self._plot.plot.getViewBox()
+            (left, right), (bottom, top) = box.viewRange()
+            edge = float(self._y(self._band[1]))
+            is_over = (top - edge) / (top - bottom) * box.height() > px(20)
+            self._words.setAnchor((1 if self._scale == "log" else 0, 1 if is_over else 0))
+            self._words.setPos(right if self._scale == "log" else left, min(top, edge))
 
     def _place_names(self) -> None:
         """Beside their marks, on the side with more room, and none over another."""

@@ -23,7 +23,9 @@ from studio.core.words import counted
 from studio.gui.context import Context
 from studio.gui.pages.schedule.curve import Length, make_curves
 from studio.gui.pages.schedule.grips import Name
-from studio.gui.pages.schedule.plot import LEFT_PX, Points, RatePlot, Scale, Stroke
+from studio.gui.pages.schedule.plot import LEFT_PX, RatePlot
+from studio.gui.pages.schedule.stroke import Points, Stroke
+from studio.gui.pages.schedule.tick import Scale
 from studio.gui.runs import RunEntry
 from studio.gui.theme import colour, font, px, theme
 from studio.gui.widgets import button, set_plain_tooltip

@@ -5,62 +5,31 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from typing import Literal
 
 import numpy as np
 import pyqtgraph as pg
 from PySide6.QtCore import QEvent, QPointF, QSize, Qt, Signal
-from PySide6.QtGui import QAccessible, QAccessibleAnnouncementEvent, QKeyEvent, QMouseEvent, QPen
+from PySide6.QtGui import QAccessible, QAccessibleAnnouncementEvent, QKeyEvent, QMouseEvent
 from PySide6.QtWidgets import QGraphicsItem, QVBoxLayout, QWidget
 
 from studio.core.experiment import Schedule
 from studio.gui.pages.schedule.curve import FLOOR, Curves, Length
 from studio.gui.pages.schedule.grips import GripLayer, Mark, Name
+from studio.gui.pages.schedule.hand import Drag, nudged
 from studio.gui.pages.schedule.handles import Handle, added_at, handles_of, removed, settings_at
+from studio.gui.pages.schedule.stroke import Points, Stroke, with_jumps
+from studio.gui.pages.schedule.tick import Scale, Ticks, Time, few_ticks, rate_ticks, time_ticks
 from studio.gui.theme import colour, font, pen, px
 from studio.gui.widgets import Bubble, format_number
 from studio.gui.widgets.curve_item import CurveItem
-from studio.gui.widgets.plot_style import QuietPlot, WordAxis, nice_step, set_axis_label
+from studio.gui.widgets.plot_style import QuietPlot, WordAxis, set_axis_label
 
-Time = Literal["epochs", "steps"]
-Scale = Literal["log", "lin"]
 LEFT_PX = 118  # of the axes: the timeline below has the names of its rows there
 _LEGEND_ROWS = 4  # more names would cover the curve; the column beside the plot has them all
 _CORNERS = ((0.5, 1.0), (0.0, 1.0), (1.0, 1.0), (1.0, 0.0), (0.5, 0.0), (0.0, 0.0))
 _NOW_PX = 100  # of the words beside the line of the run
-_KEY_SHARE = {"plain": 0.01, "shift": 0.1, "alt": 0.001}  # of the axis, a press
-_LOG_DECADES = 4  # of the axis on which a press moves 1 %
 _KEY_REASONS = (Qt.FocusReason.TabFocusReason, Qt.FocusReason.BacktabFocusReason, Qt.FocusReason.ShortcutFocusReason)
-_NONE = np.empty(0)
-_MANY_STEPS = 50_000  # a step is then a twentieth of a pixel or less, and an edge across it upright by itself
 _GRAB = {"both": Qt.CursorShape.OpenHandCursor, "time": Qt.CursorShape.SplitHCursor, "rate": Qt.CursorShape.SplitVCursor}
-
-
-@dataclass(frozen=True)
-class Stroke:
-    """How a curve is drawn."""
-
-    token: str
-    width: float = 2.2
-    dash: tuple[float, ...] = ()
-    alpha: float = 1.0
-    kind: str = "line"
-
-    def pen(self) -> QPen:
-        return pen(self.token, self.width, self.alpha, self.dash)
-
-
-class Points:
-    """What a CurveItem draws, where there are no more points than can be seen."""
-
-    def __init__(self, x: np.ndarray = _NONE, y: np.ndarray = _NONE):
-        self.x, self.y = x, y
-
-    def __len__(self) -> int:
-        return len(self.x)
-
-    def seen(self, low: float, high: float, max_blocks: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        return self.x, self.y, self.y
 
 
 @dataclass(frozen=True)
@@ -80,21 +49,6 @@ class _Also:
     num_steps: float = 0.0
     highest: float = 0.0  # rate
     words_at: Callable[[float], str] | None = None
-
-
-@dataclass
-class _Drag:
-    """A handle in the hand: everything is reckoned from how it was when it was taken."""
-
-    handle: Handle
-    schedule: Schedule
-    length: Length
-    last: QPointF  # of the pointer, in the scene
-    to_view: object  # from the scene to steps and axis units, as it was
-    bottom: float  # of the axis, as it was
-    offset: QPointF  # from the pointer to the middle of the handle
-    first: QPointF
-    at: QPointF  # where the pointer would be, had it moved finely where it should
 
 
 class RatePlot(QWidget):
@@ -122,7 +76,7 @@ class RatePlot(QWidget):
         self._time: Time = "epochs"
         self._scale: Scale = "log"
         self._has_momentum = False
-        self._drag: _Drag | None = None
+        self._drag: Drag | None = None
         self._range: tuple[float, float] | None = None
         self._in_sight: tuple[float, float] | None = None
         self._also = _Also()
@@ -139,9 +93,10 @@ class RatePlot(QWidget):
         self.graphics.ci.setContentsMargins(0, 4, 8, 0)
         self.graphics.ci.setSpacing(4)
         column.addWidget(self.graphics)
-        self.plot = QuietPlot(WordAxis("left", self._rate_ticks), WordAxis("bottom", self._time_ticks), axis_width_px=px(LEFT_PX))
+        rate_axis = WordAxis("left", lambda low, high, pixels: rate_ticks(low, high, pixels, self._scale))
+        self.plot = QuietPlot(rate_axis, WordAxis("bottom", self._time_ticks), axis_width_px=px(LEFT_PX))
         self.graphics.addItem(self.plot, 0, 0)
-        self.momentum_plot = QuietPlot(WordAxis("left", _few_ticks), WordAxis("bottom", self._time_ticks), axis_width_px=px(LEFT_PX))
+        self.momentum_plot = QuietPlot(WordAxis("left", few_ticks), WordAxis("bottom", self._time_ticks), axis_width_px=px(LEFT_PX))
         self.momentum_plot.setXLink(self.plot)
         self.momentum_plot.setMaximumHeight(px(100))
         for side in ("left", "bottom"):  # they stay while a curve is dragged; painting their words takes 2 ms
@@ -326,7 +281,7 @@ class RatePlot(QWidget):
             self.plot.addItem(self._lines[0], ignoreBounds=True)
         while len(self._lines) > count:
             self.plot.removeItem(self._lines.pop(0))
-        steps, rates = _with_jumps(curves)
+        steps, rates = with_jumps(curves)
         y, num_certain = self.to_y(rates.T), int(np.searchsorted(steps, curves.certain_steps))
         for place, line in enumerate(self._lines):
             is_head = place == count - 1
@@ -422,6 +377,9 @@ class RatePlot(QWidget):
             self._place_legend()
             self._say()
 
+    def _time_ticks(self, low: float, high: float, pixels: float) -> Ticks:
+        return time_ticks(low, high, pixels, self._view.length, self._time) if self._view else []
+
     def _place_legend(self) -> None:
         """Where it hides the least of the curves; nowhere where the plot has no room."""
         if self._view is None or self._range is None:
@@ -459,31 +417,6 @@ class RatePlot(QWidget):
             f"{now}{course}Tab goes through the handles, arrow keys move them; the fields below hold the same numbers."
         )
 
-    # ticks
-
-    def _time_ticks(self, low: float, high: float, pixels: float) -> list[tuple[float, str]]:
-        if self._view is None:
-            return []
-        unit = self._view.length.steps_per_epoch if self._time == "epochs" else 1
-        step = max(1.0, nice_step((high - low) / unit, max(2, int(pixels / 56))))
-        first = math.ceil(max(0.0, low) / unit / step)
-        found, k = [], first
-        while k * step * unit <= high + unit * 0.02 + 1:
-            found.append((min(k * step * unit, high), f"{k * step:,.0f}"))
-            k += 1
-        return found
-
-    def _rate_ticks(self, low: float, high: float, pixels: float) -> list[tuple[float, str]]:
-        if self._scale == "lin":
-            step = nice_step(high - low, max(2, int(pixels / 44)))
-            return [(k * step, format_number(float(f"{k * step:.3g}"))) for k in range(math.ceil(low / step), math.floor(high / step) + 1)]
-        decades = range(math.ceil(low), math.floor(high) + 1)
-        every = max(1, math.ceil(len(decades) / max(1, pixels / 26)))
-        found = [(float(k), f"1e{k}") for k in decades if k % every == 0]
-        if high - low < 2.5:
-            found += [(k + math.log10(m), f"{m}e{k}") for k in range(math.floor(low), math.floor(high) + 1) for m in (2, 5)]
-        return sorted(found)
-
     # the mouse
 
     def eventFilter(self, watched, event: QEvent) -> bool:
@@ -519,7 +452,7 @@ class RatePlot(QWidget):
         offset = box.mapViewToScene(QPointF(handle.step, float(self.to_y(handle.rate)))) - at
         if handle.look == "edge":
             offset.setY(0)
-        self._drag = _Drag(handle, self._view.schedule, self._view.length, at, inverse, self._range[0], offset, at, at)
+        self._drag = Drag(handle, self._view.schedule, self._view.length, self._scale, at, inverse, self._range[0], offset, at, at)
         self.graphics.viewport().setCursor(Qt.CursorShape.ClosedHandCursor if handle.axes == "both" else _GRAB[handle.axes])
         if self._bubble is None or self._bubble.parentWidget() is not self.window():
             self._bubble = Bubble(self.window(), second="caption")
@@ -529,31 +462,8 @@ class RatePlot(QWidget):
 
     def _drag_to(self, at: QPointF, mods: Qt.KeyboardModifier, place) -> None:
         drag = self._drag
-        way = at - drag.last
-        drag.at = drag.at + way * (0.1 if mods & Qt.KeyboardModifier.AltModifier else 1.0)
-        drag.last = at
-        moved = drag.at - drag.first
-        wanted = drag.to_view.map(drag.at + drag.offset)
-        step = wanted.x() if moved.x() else drag.handle.step
-        rate = self._rate_at(wanted.y(), drag) if moved.y() else drag.handle.rate
-        if mods & Qt.KeyboardModifier.ShiftModifier:
-            if abs(moved.x()) >= abs(moved.y()):
-                rate = drag.handle.rate
-            else:
-                step = drag.handle.step
-        if mods & Qt.KeyboardModifier.ControlModifier and step != drag.handle.step:
-            step = self._snapped(step)
-        self._ask(settings_at(drag.schedule, drag.length, drag.handle, step, rate))
+        self._ask(settings_at(drag.schedule, drag.length, drag.handle, *drag.moved_to(at, mods)))
         self._show_bubble(place)
-
-    def _rate_at(self, y: float, drag: _Drag) -> float:
-        if self._scale == "lin":
-            return max(0.0, y)
-        return 0.0 if y < drag.bottom else 10**y  # below the axis is 0, which a logarithmic one does not have
-
-    def _snapped(self, step: float) -> float:
-        per_epoch = self._view.length.steps_per_epoch
-        return round(step / per_epoch) * per_epoch
 
     def _release(self, *, is_kept: bool = True) -> None:
         self._drag = None
@@ -653,26 +563,8 @@ class RatePlot(QWidget):
         return True
 
     def _move_by_key(self, handle: Handle, way: tuple[int, int], mods: Qt.KeyboardModifier) -> None:
-        view, per_epoch = self._view, self._view.length.steps_per_epoch
-        is_far, is_fine = bool(mods & Qt.KeyboardModifier.ShiftModifier), bool(mods & Qt.KeyboardModifier.AltModifier)
-        share = _KEY_SHARE["shift" if is_far else "alt" if is_fine else "plain"]
-        step, rate = handle.step, handle.rate
-        if way[0]:
-            by = max(1.0, share * view.length.num_steps)
-            if handle.key == "end":
-                by = per_epoch * (10 if is_far else 1)
-            elif mods & Qt.KeyboardModifier.ControlModifier:
-                by = abs(
-                    (math.floor(step / per_epoch + 1e-9) + 1 if way[0] > 0 else math.ceil(step / per_epoch - 1e-9) - 1) * per_epoch - step
-                )
-            step = max(0.0, step + way[0] * by)
-        if way[1]:
-            least = view.schedule.peak_lr * FLOOR
-            if self._scale == "log":
-                rate = max(rate, least) * max(1.01, 10 ** (share * _LOG_DECADES)) ** way[1]
-                rate = 0.0 if rate < least else rate
-            else:
-                rate = max(0.0, rate + way[1] * max(share * view.schedule.peak_lr, 0.01 * rate))  # less is lost in three digits
+        view = self._view
+        step, rate = nudged(handle, way, mods, view.schedule, view.length, self._scale)
         if settings := settings_at(view.schedule, view.length, handle, step, rate):
             self.nudged.emit(settings, handle.key)
         self._choose(handle.key)
@@ -724,22 +616,6 @@ class RatePlot(QWidget):
         self.hovered.emit("")
 
 
-def _with_jumps(curves: Curves) -> tuple[np.ndarray, np.ndarray]:
-    """Steps and rates of the curves with upright edges at their jumps: a rate holds until the step that takes another one."""
-    if not curves.jumps or curves.steps[-1] > _MANY_STEPS:
-        return curves.steps, curves.rates
-    at = np.searchsorted(curves.steps, curves.jumps)
-    at = at[(at > 0) & (at < len(curves.steps))]
-    order = np.sort(np.concatenate([np.arange(len(curves.steps)), at]))  # the point of a jump twice
-    is_edge = np.append(order[1:] == order[:-1], False)
-    return curves.steps[order], curves.rates[order - is_edge]
-
-
 def _name_of(curves: Curves, place: int, thaws: Sequence[int]) -> str:
     thaw = thaws[place] if thaws else 0
     return f"{curves.stages[place]} × {format_number(float(f'{curves.factors[place]:.2g}'))}" + (f" from epoch {thaw}" if thaw else "")
-
-
-def _few_ticks(low: float, high: float, pixels: float) -> list[tuple[float, str]]:
-    step = nice_step(high - low, max(2, int(pixels / 26)))
-    return [(k * step, f"{k * step:.2f}") for k in range(math.ceil(low / step), math.floor(high / step) + 1)]
