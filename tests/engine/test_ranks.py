@@ -24,7 +24,7 @@ from studio.engine.checkpoint import find_checkpoint
 from studio.engine.evaluate import Answers, joined
 from studio.engine.feature_cache import CacheSize, FeatureCache
 from studio.engine.loader import Request
-from studio.engine.main import FINISHED, STOPPED
+from studio.engine.main import STOPPED
 from studio.engine.plan import training_requests
 from studio.engine.ranks import ELSEWHERE, HERE, LOCK_HELD, Ranks
 from studio.engine.shared_cache import keep_together, open_together
@@ -49,13 +49,12 @@ def test_two_processes_with_a_feature_cache_give_the_weights_and_figures_of_one_
     wait_until(lambda: of_kind(together, ev.EpochFinished) or process.poll() is not None)
     trainers = psutil.Process(process.pid).children()
     os.kill(process.pid, signal.SIGTERM)  # as when the system shuts down
-    assert process.wait(240) in (FINISHED, STOPPED), together.log_path.read_text()[-2000:]
+    assert process.wait(240) == STOPPED or of_kind(together, ev.RunFinished), together.log_path.read_text()[-2000:]
     assert not any(child.is_running() for child in trainers)
     for stopped in of_kind(together, ev.RunStopped):
         assert stopped.checkpoint and find_checkpoint(together, "last").step == stopped.step > 0
-    assert of_kind(together, ev.RunStopped) or of_kind(together, ev.RunFinished), together.log_path.read_text()[-2000:]
-    if not of_kind(together, ev.RunFinished):
-        assert start_engine(together, resume=True).wait(240) == 0, together.log_path.read_text()[-2000:]
+    if not of_kind(together, ev.RunFinished):  # one process goes on with what two have begun
+        assert train_here(together, resume=True) == 0
     filled = [event for event in of_kind(together, ev.PhaseStarted) if event.phase == "caching features"]
     resumed = of_kind(together, ev.RunStarted)[-1].seq if of_kind(together, ev.RunStopped) else filled[-1].seq + 1
     assert [f.detail for f in filled if f.seq > resumed] == ["42 images, 0.1 MB, 42 of 42 from earlier"] * sum(

@@ -102,7 +102,7 @@ def experiment(tmp_path, images) -> Path:
         "model.input_size": 64,
         "model.train_stages": 1,
         "augment.preset": "none",
-        "schedule.epochs": 12,
+        "schedule.epochs": 6,
         "training.batch_size": 4,
         "training.precision": "fp32",
         "training.workers": 0,
@@ -131,6 +131,6 @@ def test_a_killed_window_does_not_touch_the_run_and_the_next_one_shows_every_poi
     shown = read_line(window)
     assert window.wait(30) == 0, window.communicate()[1]
     window.communicate()
-    assert shown["status"] == "finished" and shown["points"] == state.num_steps and shown["epochs"] == 12
+    assert shown["status"] == "finished" and shown["points"] == state.num_steps and shown["epochs"] == 6
     assert shown["losses"] == state.train_loss.y.tolist()
     assert snapshot(images) == before
