@@ -34,6 +34,7 @@ from studio.engine.verdict import remember, remembered
 
 if TYPE_CHECKING:
     import torch
+    from torch import nn
 
     from studio.engine.fast_pass import FastPass
     from studio.engine.network import Trained
@@ -174,7 +175,7 @@ class Compiling:
     def _take(self) -> None:
         seconds = time.monotonic() - self._start
         try:
-            self.gain = self._fast.offer(_load(self._wanted.path, self._wanted.device), LEAST_GAIN)
+            self.gain = self._fast.offer(load_library(self._wanted.path, self._wanted.device), LEAST_GAIN)
         except Exception as exc:  # whatever a library of the compiler raises: the pass needs none of it
             self._wanted.path.unlink(missing_ok=True)
             self.sentence = f"The compiled network could not be used, and it runs as before: {exc}"
@@ -213,7 +214,7 @@ def compiling_for(
     return Compiling(fast, wanted, asked if fast.is_long and device.type in ("cpu", "cuda") else "off", num_images * fast.image_seconds)
 
 
-def _load(path: Path, device: str):
+def load_library(path: Path, device: str):
     import torch
     from torch._inductor import aoti_load_package
 
@@ -238,13 +239,12 @@ def _drop_oldest(newest: Path) -> None:
                 path.unlink(missing_ok=True)
 
 
-def _compile(wanted: Wanted, scratch: Path) -> None:
-    """In the process of its own: from the checkpoint to the library, whole or not at all."""
+def write_library(module: nn.Module, images_NCHW: torch.Tensor, precision: str, path: Path) -> None:
+    """Compile a network in eval mode, which is changed, for as many images of this size as are given, on the device where all of it lies."""
     import torch
     from torch import nn
 
     from studio.engine.folding import Folding
-    from studio.engine.network import load_trained
 
     class InFormat(nn.Module):
         """float32 in and out, whatever the network computes in."""
@@ -256,19 +256,26 @@ def _compile(wanted: Wanted, scratch: Path) -> None:
         def forward(self, images_NCHW):
             return self.module(images_NCHW.to(self.dtype)).float()
 
-    torch.set_num_threads(wanted.num_threads)
-    device = torch.device(wanted.device)
-    trained = load_trained(RunFolder(text_to_path(wanted.run)), wanted.which)
-    size = trained.input_size
-    images = torch.randn(wanted.num_images, 3, size, size, device=device).contiguous(memory_format=torch.channels_last)
-    module = trained.module.to(device, memory_format=torch.channels_last)
+    images = images_NCHW.contiguous(memory_format=torch.channels_last)
+    module = module.to(memory_format=torch.channels_last)
     module = Folding(module).fold(module, images) or module
-    dtype = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}[wanted.precision]
+    dtype = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}[precision]
     with torch.no_grad():
         program = torch.export.export(InFormat(module, dtype).eval(), (images,))
-        made = torch._inductor.aoti_compile_and_package(
-            program, package_path=os.fspath(scratch / "network.pt2"), inductor_configs={"freezing": True}
-        )
+        torch._inductor.aoti_compile_and_package(program, package_path=os.fspath(path), inductor_configs={"freezing": True})
+
+
+def _compile(wanted: Wanted, scratch: Path) -> None:
+    """In the process of its own: from the checkpoint to the library, whole or not at all."""
+    import torch
+
+    from studio.engine.network import load_trained
+
+    torch.set_num_threads(wanted.num_threads)
+    trained, device = load_trained(RunFolder(text_to_path(wanted.run)), wanted.which), torch.device(wanted.device)
+    images = torch.randn(wanted.num_images, 3, trained.input_size, trained.input_size, device=device)
+    made = scratch / "network.pt2"
+    write_library(trained.module.to(device), images, wanted.precision, made)
     os.replace(made, wanted.path)
 
 
