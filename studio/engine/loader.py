@@ -397,15 +397,19 @@ def _make_shared(num_bytes: int) -> tuple[str, mmap.mmap]:
     raise AssertionError
 
 
+_importing = threading.Lock()
+
+
 def import_without_torch() -> None:
     """Load albumentations, which loads torch for a conversion that no worker needs: 105 MB and 1.0 s a process instead of 584 MB and 3.4 s."""
-    if "torch" in sys.modules:
-        return
-    sys.modules["torch"] = None  # type: ignore[assignment]  # an import of it fails, and albumentations goes on without
-    try:
-        import albumentations  # noqa: F401
-    finally:
-        sys.modules.pop("torch", None)
+    with _importing:  # of several threads the first one does it, and the others wait: meanwhile torch cannot be imported
+        if "torch" in sys.modules or "albumentations" in sys.modules:
+            return
+        sys.modules["torch"] = None  # type: ignore[assignment]  # an import of it fails, and albumentations goes on without
+        try:
+            import albumentations  # noqa: F401
+        finally:
+            del sys.modules["torch"]
 
 
 def _serve(pipe: connection.Connection, source: Source, cache_bytes: int, path: str, shape: tuple[int, ...], num_workers: int) -> None:
