@@ -2,7 +2,7 @@
 
 Kept, the next step need not take it again page by page: a step of EfficientNet-Lite0 at batch 16 took 200,000 page faults and 0.77 s, without
 them 0.58 s. But the heap that keeps it falls into pieces: ResNet-18 at batch 64 held 3.8 GB for what takes 2.5. So only small steps keep
-everything; in large ones each large tensor has pages of its own again, at 0 to 5 % of their time. Imports no torch.
+everything; in large ones each large tensor has pages of its own again, at some per cent of their time. Imports no torch.
 """
 
 from __future__ import annotations
