@@ -35,7 +35,10 @@ class WorkerClient(QObject):
         on_part: Callable[[dict], object] | None = None,
         key: str | None = None,
     ) -> int:
-        """Send a request; it replaces the unanswered one of the same `key` (the method's name unless given)."""
+        """Send a request; it replaces the unanswered one of the same `key` (the method's name unless given). Once closed, nothing is sent or
+        answered: timers of a window that closes may still ask."""
+        if self._is_closed:
+            return 0
         return self._worker.call(
             method,
             params,

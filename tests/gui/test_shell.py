@@ -23,6 +23,7 @@ from studio.gui.shell.decoded import DecodedSettings
 from studio.gui.shell.summary import summaries
 from studio.gui.testing import FakeEngines, FakeWorker
 from studio.gui.window import Window
+from studio.gui.workers import WorkerClient
 from tests.builders import build_dataset, build_run
 
 
@@ -109,6 +110,17 @@ def test_closing_the_window_saves_what_was_typed_last(window, context):
         assert next_start.store.experiment.schedule.epochs == 77
     finally:
         next_start.close()
+
+
+def test_a_closed_window_makes_no_more_pages_and_its_workers_are_asked_nothing(window, context):
+    window.make_pages_ahead()
+    made = len(window._pages)
+    window.close()
+    window.make_pages_ahead()
+    assert len(window._pages) == made
+    worker = WorkerClient("probe")
+    worker.close()
+    assert worker.call("describe_model", {}, pytest.fail, pytest.fail) == 0 and not worker.is_busy
 
 
 def test_a_draft_that_cannot_be_read_is_kept_and_named(context):
