@@ -27,7 +27,7 @@ run: setup
 	$(BIN)/studio
 
 bench: setup
-	$(BIN)/python -m pip install --quiet '.[bench]'
+	$(BIN)/python -m pip install --quiet --editable '.[bench]'
 	$(BIN)/python -m benchmarks
 
 setup: $(STAMP)

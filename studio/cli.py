@@ -93,7 +93,7 @@ def _run(name: str, argv: list[str]) -> int:
     except BadInput as exc:
         terminal.complain_all(exc.problems)
         if wants_json:
-            found = [{"field": p.field, "sentence": p.sentence} for p in exc.problems]
+            found = [{"field": p.field, "sentence": p.sentence, "severity": p.severity.value} for p in exc.problems]
             terminal.say_json({"status": "bad input", "problems": found})
         return BAD_INPUT
     except terminal.Failed as exc:

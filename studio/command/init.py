@@ -7,9 +7,10 @@ from pathlib import Path
 
 from studio.cli import DONE
 from studio.command import terminal
+from studio.command.chosen import parse_settings
 from studio.command.train import planned
 from studio.core.experiment_file import experiment_to_toml, write_experiment
-from studio.core.problem import BadInput
+from studio.core.problem import BadInput, errors_in
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -20,6 +21,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
+    from studio.catalog.schedules.check import with_fitting_batch
     from studio.dataset.scan import scan
 
     if args.output.exists() and not args.force:
@@ -27,7 +29,11 @@ def run(args: argparse.Namespace) -> int:
     experiment = planned(None, args.data, args.set)
     with terminal.Progress("files") as progress:
         dataset = scan(experiment.data, progress=progress)
+    if errors_in(dataset.problems):
+        raise BadInput(*dataset.problems)
     terminal.complain_all(dataset.problems)
+    if "training.batch_size" not in parse_settings(args.set):
+        experiment = with_fitting_batch(experiment, dataset.epoch_size(experiment.data.synthetic_fraction))
     if str(args.output) == "-":
         terminal.say(experiment_to_toml(experiment).rstrip("\n"))
         return DONE

@@ -15,9 +15,9 @@ from studio.core.path_text import path_to_text, shown
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_run_argument(parser)
     parser.add_argument("paths", metavar="FILE_OR_DIR", nargs="+", help="images, or folders with images")
-    parser.add_argument("--top", type=int, default=3, metavar="N", help="classes per image (default: 3)")
+    parser.add_argument("--top", type=_count, default=3, metavar="N", help="classes per image (default: 3)")
     parser.add_argument(
-        "--unsure", type=float, default=None, metavar="P", help="mark images whose best class is less likely (default: 0.5)"
+        "--unsure", type=_share, default=None, metavar="P", help="mark images whose best class is less likely (default: 0.5)"
     )
     parser.add_argument("--csv", action="store_true", help="print CSV with the probability of every class")
     parser.add_argument("--json", action="store_true", help="end standard output with one line of JSON")
@@ -53,7 +53,7 @@ def run(args: argparse.Namespace) -> int:
                 rows.append({"path": name, "reason": prediction.reason})
                 continue
             is_unsure = prediction.confidence < unsure_below
-            top = prediction.top(max(1, args.top))
+            top = prediction.top(args.top)
             if args.csv:
                 row = [name, classes[prediction.best], f"{prediction.confidence:.6f}", "yes" if is_unsure else "no"]
                 is_read = terminal.say(_csv_row(row + [f"{p:.6f}" for p in prediction.probabilities_C]))
@@ -64,10 +64,26 @@ def run(args: argparse.Namespace) -> int:
                 return DONE  # nobody reads any more
             rows.append({"path": name, "top": [[classes[i], p] for i, p in top], "is_unsure": is_unsure})
     if num_refused:
-        terminal.note(f"{num_refused:,} of {len(files):,} files could not be read.")
+        terminal.note(f"{num_refused:,} of {len(files):,} files could not be read. Supported are JPEG, PNG, WebP, BMP, TIFF and GIF.")
     if args.json:
         terminal.say_json({"status": "done" if num_refused < len(files) else "failed", "run": str(folder.path), "predictions": rows})
     return DONE if num_refused < len(files) else FAILED
+
+
+def _count(text: str) -> int:
+    if not text.isdecimal() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"“{text}” is not a number of classes, 1 or more")
+    return int(text)
+
+
+def _share(text: str) -> float:
+    try:
+        share = float(text)
+    except ValueError:
+        share = -1.0
+    if not 0.0 <= share <= 1.0:
+        raise argparse.ArgumentTypeError(f"“{text}” is not a probability from 0 to 1")
+    return share
 
 
 def _csv_row(cells: list[str]) -> str:

@@ -58,6 +58,7 @@ def elsewhere(folder: RunFolder, is_resumed: bool) -> list[str]:
 
 def _new_run(args: argparse.Namespace) -> RunFolder:
     """A run folder ready to start. Raises BadInput with every problem; nothing is written before all is checked."""
+    from studio.catalog.schedules.check import with_fitting_batch
     from studio.dataset.plan_check import check_run
     from studio.dataset.scan import scan
 
@@ -67,6 +68,7 @@ def _new_run(args: argparse.Namespace) -> RunFolder:
         raise BadInput("Give an experiment file or --from RUN, not both: a run brings its own settings.")
     start = started_from(find_run(chosen_runs(args), args.start)) if args.start is not None else None
     experiment = planned(args.experiment, args.data, sets, start)
+    is_batch_chosen = args.experiment is not None or start is not None or "training.batch_size" in parse_settings(sets)
     if args.freeze or args.train:
         experiment = _with_layers(experiment, args.freeze, args.train)
     problems = [p for p in [device_problem(experiment.training.device)] if p]
@@ -74,6 +76,8 @@ def _new_run(args: argparse.Namespace) -> RunFolder:
     try:
         with terminal.Progress("files") as progress:
             dataset = scan(experiment.data, progress=progress)
+        if not is_batch_chosen:
+            experiment = with_fitting_batch(experiment, dataset.epoch_size(experiment.data.synthetic_fraction))
         problems += check_run(experiment, dataset)
     except BadInput as exc:
         problems += exc.problems

@@ -29,7 +29,7 @@ def read_experiment(path: str | os.PathLike) -> Experiment:
             raise BadInput(f"{path} is larger than 16 MB: this is not an experiment file.")
         text = path.read_bytes().decode("utf-8-sig")
     except FileNotFoundError:
-        raise BadInput(f"There is no file {path}.") from None
+        raise BadInput(f"There is no file {path}. Check the spelling; `studio init --data DIR` writes a new one.") from None
     except IsADirectoryError:
         raise BadInput(f"{path} is a folder. Give an experiment file, or use --data for a folder of images.") from None
     except UnicodeDecodeError as exc:
@@ -49,13 +49,16 @@ def experiment_from_toml(text: str) -> Experiment:
     try:
         raw = tomllib.loads(text)
     except (tomllib.TOMLDecodeError, ValueError, RecursionError) as exc:
-        raise BadInput(f"The file is not valid TOML: {exc}.") from None
+        raise BadInput(f"The file is not valid TOML: {exc}. Mend that line, or compare with what `studio init` writes.") from None
     version = raw.get("schema_version", SCHEMA_VERSION)
     if not isinstance(version, int) or version < 1:
         raise BadInput(error("schema_version", f"{version!r} is not a version number."))
     if version > SCHEMA_VERSION:
         raise BadInput(
-            error("schema_version", f"the file was written by a newer Studio (schema {version}, this one reads {SCHEMA_VERSION}).")
+            error(
+                "schema_version",
+                f"the file was written by a newer Studio (schema {version}, this one reads {SCHEMA_VERSION}). Update Studio to read it.",
+            )
         )
     for step in range(version, SCHEMA_VERSION):
         raw = MIGRATIONS[step](raw)

@@ -16,7 +16,8 @@ def check_run(experiment: Experiment, dataset: Dataset) -> list[Problem]:
     """All findings, those of the data set first. Any of Severity.ERROR keeps the run from starting."""
     found = list(dataset.problems)
     found += _parts(dataset)
-    found += schedule_problems(experiment, num_train=dataset.epoch_size(experiment.data.synthetic_fraction))
+    num_train = 0 if errors_in(dataset.problems) else dataset.epoch_size(experiment.data.synthetic_fraction)  # it would only repeat those
+    found += schedule_problems(experiment, num_train=num_train)
     found += augment_problems(experiment)
     found += _files(experiment)
     found += _together(experiment)

@@ -63,9 +63,11 @@ def find_images(paths: Sequence[str]) -> list[str]:
         elif os.path.lexists(path):
             found.append(path)
         else:
-            raise BadInput(f"There is no file or folder {shown(path_to_text(path))}.")
+            raise BadInput(f"There is no file or folder {shown(path_to_text(path))}. Check the spelling, or whether it was moved.")
     if not found:
-        raise BadInput(f"There are no images in {', '.join(shown(path_to_text(p)) for p in paths)}.")
+        raise BadInput(
+            f"There are no images in {', '.join(shown(path_to_text(p)) for p in paths)}. Give images, or folders in which they lie."
+        )
     return found
 
 

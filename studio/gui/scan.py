@@ -7,8 +7,9 @@ from dataclasses import dataclass, replace
 
 from PySide6.QtCore import QObject, QThread, QTimer, Signal
 
+from studio.catalog.schedules.check import with_fitting_batch
 from studio.core.experiment import Data, Experiment
-from studio.core.problem import BadInput, error
+from studio.core.problem import BadInput, error, errors_in
 from studio.gui.fault import log_fault
 from studio.gui.store import ExperimentStore
 
@@ -152,6 +153,10 @@ class ScanController(QObject):
 
     def _on_dataset_found(self, dataset, data: Data) -> None:
         self._store.set_dataset(dataset, tuple(dataset.problems), data)
+        draft = self._store.experiment
+        fitted = with_fitting_batch(draft, dataset.epoch_size(draft.data.synthetic_fraction))
+        if fitted != draft and not errors_in(dataset.problems):
+            self._store.replace(fitted, "fit the batch to the images")
         self.changed.emit()
 
     def _on_issues_found(self, issues: tuple) -> None:

@@ -16,9 +16,10 @@ from studio.command.chosen import parse_settings
 from studio.command.follow import start_and_follow
 from studio.command.train import planned
 from studio.core.experiment import Experiment
+from studio.core.experiment_file import read_experiment
 from studio.core.problem import BadInput
 from studio.core.run_folder import create_run
-from tests.cli.conftest import studio
+from tests.cli.conftest import studio, write_images
 
 
 @pytest.mark.parametrize("name", cli.COMMANDS)
@@ -161,3 +162,25 @@ def test_ctrl_c_before_a_run_begins_still_ends_with_json(tmp_path, monkeypatch, 
     monkeypatch.setattr("studio.dataset.scan.scan", interrupted)
     assert cli.main(["train", "--data", str(tmp_path), "--json"]) == cli.STOPPED
     assert json.loads(capsys.readouterr().out.splitlines()[-1])["status"] == "stopped"
+
+
+def test_init_refuses_images_that_no_run_can_use_and_writes_nothing(tmp_path, capsys):
+    write_images(tmp_path / "data", ("only",), 3)
+    assert cli.main(["init", "--data", str(tmp_path / "data"), "-o", str(tmp_path / "e.toml")]) == cli.BAD_INPUT
+    assert "only one class" in (err := capsys.readouterr().err) and "Batch size" not in err
+    assert not (tmp_path / "e.toml").exists()
+
+
+def test_few_images_take_a_smaller_batch_unless_one_was_chosen(tmp_path, capsys):
+    write_images(tmp_path / "data", ("a", "b"), 10)
+    assert cli.main(["init", "--data", str(tmp_path / "data"), "-o", str(tmp_path / "e.toml")]) == cli.DONE
+    assert read_experiment(tmp_path / "e.toml").training.batch_size == 16
+    chosen = ["--set", "training.batch_size=64", "--runs", str(tmp_path / "runs")]
+    assert cli.main(["train", "--data", str(tmp_path / "data"), *chosen]) == cli.BAD_INPUT
+    assert "Batch size 64 is larger" in capsys.readouterr().err and not (tmp_path / "runs").exists()
+
+
+@pytest.mark.parametrize(("option", "value", "words"), [("--top", "-1", "1 or more"), ("--unsure", "9", "from 0 to 1")])
+def test_predict_refuses_numbers_that_mean_nothing(option, value, words, capsys):
+    assert cli.main(["predict", "last", "picture.png", option, value]) == cli.BAD_INPUT
+    assert words in capsys.readouterr().err
