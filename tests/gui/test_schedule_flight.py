@@ -76,6 +76,15 @@ def test_the_steps_that_are_done_are_shaded_up_to_now(page):
     assert page.flight_marks.trained_steps == 48
 
 
+def test_the_first_epoch_of_the_run_gives_the_time_that_the_draft_would_take(page):
+    entry = page.context.runs.active
+    epochs, state = entry.state.epochs, replace(entry.state, epochs=())
+    page.context.runs.take((RunUpdate(entry.folder, state, None, True),))
+    assert epochs and " · about " not in page.subtitle_label.text()
+    page.context.runs.take((RunUpdate(entry.folder, replace(state, epochs=epochs[:1]), None, True),))
+    assert " · about " in page.subtitle_label.text()
+
+
 def test_a_page_that_comes_to_the_front_shows_what_the_run_has_done_meanwhile(page):
     page.store.set({"schedule.peak_lr": 1e-3})
     page.deactivate()

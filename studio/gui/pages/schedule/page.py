@@ -346,7 +346,10 @@ class SchedulePage(Page):
             self._show_flight()
 
     def _show_flight(self) -> None:
-        """The run that goes on has moved, changed, begun or ended."""
+        """The run that goes on has moved, changed, begun or ended. Its epochs may be what the cost is measured on."""
+        if self._take_estimates():
+            self._refresh()
+            return
         self._show_curve(self._wish or self.store.experiment)
         self._show_now()
 
