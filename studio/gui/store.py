@@ -140,10 +140,15 @@ class ExperimentStore(QObject):
         old = self._experiment
         if new == old:
             return
+        if self._drag_depth:  # a step of its own, however soon after a press of a key
+            burst = ""
         now = time.monotonic()
         goes_on = bool(burst) and burst == self._burst[0] and now - self._burst[1] <= BURST_S
         self._burst = burst, now
-        if not (goes_on or self._drag_depth and self._is_drag_recorded):
+        if goes_on and new == self._undo[-1][1]:  # back where it began: nothing to take back
+            self._undo.pop()
+            self.end_burst()
+        elif not (goes_on or self._drag_depth and self._is_drag_recorded):
             self._undo.append((label or describe_change(old, new), old))
             self._is_drag_recorded = True
         elif label or self._undo:

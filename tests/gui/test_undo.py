@@ -1,0 +1,44 @@
+"""What makes one step of undo: a drag, and the presses of a key on one setting."""
+
+from __future__ import annotations
+
+import pytest
+
+from studio.core.experiment import Experiment
+from studio.gui.store import ExperimentStore
+
+
+@pytest.fixture
+def store(qapp, monkeypatch) -> ExperimentStore:
+    """Its presses of a key all come at one instant."""
+    monkeypatch.setattr("time.monotonic", lambda: 100.0)
+    return ExperimentStore()
+
+
+def press(store: ExperimentStore, epochs: int) -> None:
+    store.set({"schedule.epochs": epochs}, burst="epochs")
+
+
+def test_a_drag_soon_after_presses_of_a_key_is_a_step_of_its_own(store):
+    press(store, 13)
+    press(store, 14)
+    store.begin_drag()
+    press(store, 20)
+    press(store, 30)
+    store.end_drag()
+    press(store, 31)
+    for epochs in (30, 14, Experiment().schedule.epochs):
+        store.undo()
+        assert store.experiment.schedule.epochs == epochs
+    assert not store.undo_label
+
+
+def test_presses_that_come_back_to_where_they_began_leave_nothing_to_undo(store):
+    start = store.experiment.schedule.epochs
+    store.set({"training.seed": 3})
+    press(store, start + 1)
+    press(store, start)
+    assert store.undo_label == "seed to 3"
+    press(store, start - 1)
+    store.undo()
+    assert store.experiment.schedule.epochs == start and store.undo_label == "seed to 3"
