@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from contextlib import closing
+
 import pytest
 from builders import build_dataset
 from model_cases import BUNDLED, DESCRIBED, LIST, info
@@ -12,6 +14,7 @@ from PySide6.QtWidgets import QApplication
 from studio.gui.pages.model.compare import better
 from studio.gui.pages.model.listing import BY_ATTRIBUTE, Budget, Cost, arranged, best_for_cost, budget_for, fit_of, key_of, short_list
 from studio.gui.pages.model.page import ModelPage
+from studio.gui.pages.model.scatter import AXES
 from studio.supervise.worker import WorkerError
 
 RESNET50, RESNET18 = LIST[1], LIST[2]
@@ -76,6 +79,11 @@ def test_memory_of_the_rows_in_view_is_estimated_with_a_badge_and_a_refusal_is_n
     cost = page.chooser.costs.costs[key_of(RESNET50)]
     assert (cost.memory_bytes, cost.fit) == (10**9, "tight")
     assert page.chooser.costs.costs[("timm", "mystery")].problem == "It cannot be built."
+    row = page.backbones.model.row_of(("timm", "mystery"))
+    tips = {
+        name: page.backbones.model.index(row, BY_ATTRIBUTE[name]).data(Qt.ItemDataRole.ToolTipRole) for name in ("memory_bytes", "top1")
+    }
+    assert "It cannot be built." in tips["memory_bytes"] and "states no accuracy" in tips["top1"]
     assert fit_of(8, 10) == "fits" and fit_of(11, 10) == "will not fit" and fit_of(None, 10) == fit_of(8, None) == ""
     cell = page.backbones.model.index(page.backbones.model.row_of(key_of(RESNET50)), BY_ATTRIBUTE["memory_bytes"])
     assert cell.data(Qt.ItemDataRole.AccessibleTextRole) == "Memory here 1.0\xa0GB, tight"
@@ -91,8 +99,11 @@ def test_a_measured_speed_is_shown_sorted_plotted_and_kept(qtbot, page, context)
     costs = page.chooser.costs.costs
     rows = arranged(LIST, page.backbones.filter(), BY_ATTRIBUTE["images_per_s"], True, costs)
     assert rows[2].name == "resnet50"  # installed first, then what is known
-    page.scatter.set_axis("ms_per_image")
+    assert "4 are drawn" in page.chooser.scatter_panel.subtitle_label.toolTip()
+    with closing(page.chooser.axis_menu()) as menu:
+        menu.actions()[list(AXES).index("ms_per_image")].trigger()
     assert [i.name for i in page.scatter._infos] == ["resnet50"]
+    assert "1 are drawn" in page.chooser.scatter_panel.subtitle_label.toolTip()
     assert not page.scatter.hint.isVisibleTo(page)
     measured = {key_of(RESNET50): Cost(images_per_s=125.0), key_of(RESNET18): Cost(images_per_s=100.0)}
     assert best_for_cost(LIST, "ms_per_image", measured) == [(8.0, 0.8)], "the slower one is less accurate as well"

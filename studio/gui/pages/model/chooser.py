@@ -72,10 +72,14 @@ class Chooser(QSplitter):
         menu = QMenu(self)
         menu.setAttribute(Qt.WidgetAttribute.WA_DeleteOnClose)
         for key, (words, _) in AXES.items():
-            action = menu.addAction(words, lambda key=key: self.scatter.set_axis(key))
+            action = menu.addAction(words, lambda key=key: self._set_axis(key))
             action.setCheckable(True)
             action.setChecked(key == self.scatter.axis)
         return menu
+
+    def _set_axis(self, axis: str) -> None:
+        self.scatter.set_axis(axis)
+        self._say_num_drawn()
 
     def _make_table(self) -> None:
         self.backbones = BackbonePanel()
@@ -135,9 +139,12 @@ class Chooser(QSplitter):
         total = self.backbones.model.num_all
         self.scatter_panel.set_subtitle(f"{count(len(rows))} of {count(total)}" if len(rows) != total else count(total))
         self.scatter.set_infos(rows)
+        self._say_num_drawn()
+        self.show_selection()
+
+    def _say_num_drawn(self) -> None:
         num_drawn = len(self.scatter.drawn)
         set_plain_tooltip(self.scatter_panel.subtitle_label, f"{count(num_drawn)} are drawn: those whose accuracy and cost are known")
-        self.show_selection()
 
     def _on_rows_seen(self, keys: list[Key]) -> None:
         """Costs are asked for once the page is looked at, not while a window is being made."""
@@ -147,6 +154,7 @@ class Chooser(QSplitter):
     def _on_costs_changed(self) -> None:
         self.backbones.set_costs(self.costs.costs)
         self.scatter.set_costs(self.costs.costs)
+        self._say_num_drawn()
         self.card.show_cost(self.costs)
 
     def _show_short_list(self) -> None:

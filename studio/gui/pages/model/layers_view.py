@@ -126,7 +126,10 @@ class LayersView(QWidget):
 
     def refresh(self) -> None:
         editor = self._editor
-        self.tree.hint = "Layers are shown once the network can be built." if self._context.estimates.problem else "Reading the network…"
+        hint = "Layers are shown once the network can be built." if self._context.estimates.problem else "Reading the network…"
+        if hint != self.tree.hint:
+            self.tree.hint = hint
+            self.tree.viewport().update()
         self.tree.set_plan(editor.plan, editor.factors, self._context.store.experiment.schedule.epochs)
         self.presets.set_value(editor.preset or _OWN)
         experiment = self._context.store.experiment

@@ -141,7 +141,8 @@ class BackboneModel(QAbstractTableModel):
                 return info
             case Qt.ItemDataRole.ToolTipRole:
                 if why := why_unknown(info, index.column(), self.cost(info)):
-                    return plain_tooltip(shown(self.cost(info).problem) or why)
+                    is_of_cost = COLUMNS[index.column()].attribute in ("memory_bytes", "images_per_s")
+                    return plain_tooltip(is_of_cost and shown(self.cost(info).problem) or why)
                 state = "on this computer" if info.is_installed else "to be downloaded"
                 if COLUMNS[index.column()].attribute == "memory_bytes":
                     cost = self.cost(info)
