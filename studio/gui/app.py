@@ -47,8 +47,9 @@ def open_window(path: str = ""):
     window = Window()
     window.show()
     types, loader = TypesAhead(window), _Loader(_MODULES, window)
-    types.finished.connect(loader.start)
+    types.finished.connect(lambda: None if window.is_closed else loader.start())
     loader.finished.connect(lambda: _bring_to_life(window, path))
+    window.closing.connect(lambda: (loader.requestInterruption(), loader.wait()))
     # A timer of 0 ms fires when the events of showing, the first paint among them, are done.
     QTimer.singleShot(0, types, types.start)
     return window
@@ -76,6 +77,8 @@ _MODULES = (
 
 
 def _bring_to_life(window, path: str) -> None:
+    if window.is_closed:
+        return
     from studio.gui.context import make_context
 
     context = make_context()

@@ -55,7 +55,7 @@ class Window(QMainWindow):
         self.setAcceptDrops(True)
         self.setAnimated(False)  # else every new layout of a bar makes an animation
         self.context = None
-        self._is_closed = False
+        self.is_closed = False
         self._pages: dict[str, QWidget] = {}
         self._current = ""
         self._inspector_choice: bool | None = None  # the user's; None follows the width
@@ -214,7 +214,7 @@ class Window(QMainWindow):
 
     def make_pages_ahead(self, most_waits: int = MOST_WAITS) -> None:
         """Make one page that was not visited yet, and the next one in a while. Runs that are just being listed come first."""
-        if self._is_closed:
+        if self.is_closed:
             return
         if self.context is not None and self.context.runs.are_coming and most_waits:
             QTimer.singleShot(MAKE_NEXT_MS, self, lambda: self.make_pages_ahead(most_waits - 1))
@@ -578,7 +578,7 @@ class Window(QMainWindow):
                 child.setGeometry(self.centralWidget().rect())
 
     def closeEvent(self, event: QCloseEvent) -> None:
-        self._is_closed = True
+        self.is_closed = True
         self.closing.emit()
         if self.context is not None:
             active = self.context.runs.active

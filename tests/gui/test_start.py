@@ -43,6 +43,17 @@ def test_numbers_are_read_with_a_point_whatever_the_locale():
     assert _run(code).strip().splitlines()[-1] == "."
 
 
+def test_a_window_that_is_closed_while_it_starts_waits_for_what_is_being_imported(tmp_path):
+    (tmp_path / "slow_to_import.py").write_text("import time; time.sleep(0.5); print('imported')")
+    code = (
+        f"import sys\nsys.path.insert(0, {str(tmp_path)!r})\nfrom studio.gui import app\n"
+        "app._MODULES = ('slow_to_import', 'never_imported')\na = app.make_application()\nwindow = app.open_window()\n"
+        "window.findChild(app._Loader).started.connect(window.close)\n"
+        "a.exec()\nprint(window.context)"
+    )
+    assert _run(code).split() == ["imported", "None"]
+
+
 def test_threads_may_use_qts_types_once_they_are_made():
     """Without `make_types` this ends in a segmentation fault at every try."""
     code = """if True:
