@@ -368,8 +368,9 @@ def _open_log(kind: WorkerKind) -> BinaryIO:
     path = log_path(kind)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        mode = "ab" if path.exists() and path.stat().st_size < MAX_LOG_BYTES else "wb"
-        return open(path, mode)
+        if path.exists() and path.stat().st_size >= MAX_LOG_BYTES:
+            os.truncate(path, 0)
+        return open(path, "ab")  # so that processes of a kind do not write over each other's lines
     except OSError:  # a log is not worth a failure
         return open(os.devnull, "wb")
 

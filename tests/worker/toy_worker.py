@@ -49,6 +49,11 @@ def pictures(call, count):
     return {}
 
 
+def say(call, words):
+    print(words, file=sys.stderr, flush=True)
+    return {}
+
+
 def die(call):
     os.kill(os.getpid(), 9)
 
@@ -60,7 +65,7 @@ def die_once(call, marker):
     return {"value": "second life"}
 
 
-METHODS = {f.__name__: Method(f) for f in (echo, bad, broken, picture, pictures, die, die_once)} | {
+METHODS = {f.__name__: Method(f) for f in (echo, say, bad, broken, picture, pictures, die, die_once)} | {
     "slow": Method(slow, "long"),
     "seen": Method(seen),
 }
