@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PySide6.QtCore import Qt
+from PySide6.QtGui import QPixmap
 from PySide6.QtWidgets import QLabel, QPushButton
 
 from studio.catalog.augments import PRESETS
@@ -25,7 +26,9 @@ from studio.gui.pages.augment.cost import Speed, num_loaders, slow_words
 from studio.gui.pages.augment.grid import NUM_VARIANTS, VariantGrid
 from studio.gui.pages.augment.page import AugmentPage
 from studio.gui.pages.augment.pins import Pins
+from studio.gui.pages.augment.variant import Variant
 from studio.gui.pages.augment.words import title_of
+from studio.gui.theme import colour
 from studio.supervise.worker import WorkerError
 from tests.gui.augment_desk import MEDIUM, Desk, give_data, make_images, make_stage, start_anew, texts_of
 
@@ -267,6 +270,18 @@ def test_the_tiles_fill_their_place_and_stay_inside(qtbot, theme, size):
 
 
 # Advice
+
+
+def test_a_tile_without_a_picture_has_the_ground_of_the_theme_that_is_chosen(qtbot, theme):
+    grid = VariantGrid()
+    qtbot.addWidget(grid)
+    grid.resize(400, 400)
+    grid.show_variants([Variant(QPixmap(), epoch=0, error="cannot be read")] * 4)
+    grid.show()
+    for choice in ("dark", "light"):
+        theme.set_choice(choice)
+        drawn = grid.grab().toImage()
+        assert drawn.pixelColor(grid.tile(1).center().toPoint()) == colour("raised")
 
 
 def test_few_images_without_variation_advise_light(images):

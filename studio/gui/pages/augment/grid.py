@@ -254,7 +254,10 @@ class VariantGrid(QWidget):
 
     def _paint_tile(self, painter: QPainter, index: int, variant: Variant, tile: QRectF) -> None:
         painter.setOpacity(0.4 if self._is_stale and index not in self._fresh else 1.0)
-        painter.drawPixmap(tile.topLeft().toPoint(), self._face(index, tile))
+        if variant.pixmap.isNull():
+            paint_cover(painter, tile, None)  # not kept as a face: its ground is the theme's
+        else:
+            painter.drawPixmap(tile.topLeft().toPoint(), self._face(index, tile))
         painter.setOpacity(1.0)
         painter.setBrush(Qt.BrushStyle.NoBrush)
         if variant.failure:
