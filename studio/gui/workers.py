@@ -58,7 +58,8 @@ class WorkerClient(QObject):
         self._worker.cancel(request)
 
     def warm_up(self) -> None:
-        self._worker.warm_up()
+        if not self._is_closed:
+            self._worker.warm_up()
 
     def rest(self) -> None:
         """Give the process's memory back unless it is at work; the next call starts it again."""
