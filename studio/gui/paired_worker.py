@@ -6,6 +6,7 @@ Threads would not help: what albumentations does between OpenCV's calls holds th
 from __future__ import annotations
 
 import os
+import threading
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
@@ -27,6 +28,7 @@ class _Shared:
     on_result: Callable[[dict], object]
     on_error: Callable[[WorkerError], object] | None
     second: int | None = None  # the request there, once it is sent
+    instead: int | None = None  # the first's request for the odd tiles, where the second could not give them
     is_over: bool = False
     results: list[dict] = field(default_factory=list)
 
@@ -73,6 +75,13 @@ class PairedWorker(WorkerClient):
         if self._second is None or method != _SHARED or len(subjects) < _FEWEST_SHARED:
             return super().call(method, params, on_result, on_error, on_progress, on_part=on_part, key=key)
         shared = _Shared(on_result, on_error)
+        odd = params | {"subjects": subjects[1::2]}
+        ask_first = super().call
+
+        def do_without_second(_: WorkerError) -> None:
+            """It cannot live, for want of memory perhaps. What is wrong with the question itself the first says too."""
+            if not shared.is_over:
+                shared.instead = ask_first(method, odd, shared.finish, shared.fail, on_part=part_of(1), key=f"{key} odd")
 
         def part_of(half: int) -> Callable[[dict], None]:
             def pass_on(part: dict) -> None:
@@ -81,12 +90,11 @@ class PairedWorker(WorkerClient):
                 if on_part:
                     on_part(part | {"tile": 2 * part["tile"] + half})
                 if shared.second is None:
-                    odd = params | {"subjects": subjects[1::2]}
-                    shared.second = self._second.call(method, odd, shared.finish, shared.fail, on_part=part_of(1), key=key)
+                    shared.second = self._second.call(method, odd, shared.finish, do_without_second, on_part=part_of(1), key=key)
 
             return pass_on
 
-        first = super().call(
+        first = ask_first(
             method, params | {"subjects": subjects[::2]}, shared.finish, shared.fail, on_progress, on_part=part_of(0), key=key
         )
         self._shared[key] = first, shared
@@ -99,6 +107,8 @@ class PairedWorker(WorkerClient):
             shared.is_over = True
             if shared.second is not None:
                 self._second.cancel(shared.second)
+            if shared.instead is not None:
+                super().cancel(shared.instead)
 
     @property
     def is_busy(self) -> bool:
@@ -124,6 +134,10 @@ class PairedWorker(WorkerClient):
             self._second.rest()
 
     def close(self) -> None:
+        if self._second is None:
+            super().close()
+            return
+        beside = threading.Thread(target=self._second.close, name="close-second")  # each waits for its process
+        beside.start()
         super().close()
-        if self._second is not None:
-            self._second.close()
+        beside.join()

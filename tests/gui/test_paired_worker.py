@@ -7,6 +7,7 @@ from PySide6.QtCore import QCoreApplication
 
 from studio.core.experiment import Experiment
 from studio.gui.paired_worker import PairedWorker
+from studio.gui.workers import WorkerClient
 from studio.supervise.worker import Worker
 from tests.builders import build_dataset
 from tests.worker.conftest import Asker
@@ -62,6 +63,26 @@ def test_of_a_grid_that_was_asked_anew_nothing_more_is_heard(qtbot, pair, photos
     qtbot.waitUntil(lambda: bool(results), timeout=60_000)
     assert older == []
     assert sorted(part["tile"] for part in newer) == list(range(NUM))
+
+
+def test_where_the_second_process_cannot_live_the_first_does_its_half(qtbot, pair, photos, monkeypatch):
+    second = pair._second._worker
+    second.rest()
+    qtbot.waitUntil(lambda: second.pid is None)
+    monkeypatch.setattr(second, "_command", ["/nonexistent/python"])
+    parts, results, faults = [], [], []
+    pair.call("tiles", asked(photos), results.append, faults.append, on_part=parts.append, key="grid")
+    qtbot.waitUntil(lambda: bool(results or faults), timeout=60_000)
+    assert not faults and [result["count"] for result in results] == [NUM]
+    assert sorted(part["tile"] for part in parts) == list(range(NUM))
+
+
+def test_a_client_that_is_closed_is_asked_for_nothing(qapp):
+    client = WorkerClient("preview")
+    client.close()
+    client.warm_up()
+    client.rest()
+    assert not client.is_busy
 
 
 def test_a_grid_that_cannot_be_is_said_once(qtbot, pair, photos):
