@@ -18,6 +18,7 @@ from studio.supervise.worker import WorkerError, WorkerKind
 
 _SHARED = "tiles"  # the method whose pictures do not depend on one another
 _FEWEST_SHARED = 6
+_NICENESS = 5  # of the second: the window and the first picture of a grid come before it
 _BESIDE = frozenset({"gallery", "strip", "look"})  # long ones, which would slow the grid down in its own process
 
 
@@ -53,7 +54,7 @@ class PairedWorker(WorkerClient):
 
     def __init__(self, kind: WorkerKind, parent: QObject | None = None):
         super().__init__(kind, parent)
-        self._second = WorkerClient(kind, self) if (os.cpu_count() or 1) > 1 else None
+        self._second = WorkerClient(kind, self, niceness=_NICENESS) if (os.cpu_count() or 1) > 1 else None
         self._shared: dict[str, tuple[int, _Shared]] = {}  # by key: the newest request of the first process
 
     def call(
@@ -87,10 +88,10 @@ class PairedWorker(WorkerClient):
             def pass_on(part: dict) -> None:
                 if shared.is_over:
                     return
+                if shared.second is None:  # before the picture is painted: there is no time to lose for the others
+                    shared.second = self._second.call(method, odd, shared.finish, do_without_second, on_part=part_of(1), key=key)
                 if on_part:
                     on_part(part | {"tile": 2 * part["tile"] + half})
-                if shared.second is None:
-                    shared.second = self._second.call(method, odd, shared.finish, do_without_second, on_part=part_of(1), key=key)
 
             return pass_on
 

@@ -2,27 +2,37 @@
 
 from __future__ import annotations
 
+import time
+from collections import deque
 from collections.abc import Callable
 from contextlib import suppress
 from typing import Any
 
-from PySide6.QtCore import QObject, Signal
+from PySide6.QtCore import QObject, Qt, QTimer, Signal
 from PySide6.QtGui import QImage, QPixmap
 
 from studio.core.experiment import Augment, Experiment
 from studio.supervise.worker import Worker, WorkerError, WorkerKind
 
+TURN_S = 0.004  # of the event loop, for answers: what comes faster than it is shown must not hold up the mouse
+
 
 class WorkerClient(QObject):
-    """Wraps supervise.worker.Worker. The process starts with the first call."""
+    """Wraps supervise.worker.Worker. The process starts with the first call. Answers are handled in their order, once in each turn of the
+    event loop and not for long: Qt would go on with them, before all else, as long as more come."""
 
-    _answered = Signal(object)  # a function to call on the GUI thread
+    _answered = Signal()
 
-    def __init__(self, kind: WorkerKind, parent: QObject | None = None):
+    def __init__(self, kind: WorkerKind, parent: QObject | None = None, *, niceness: int = 0):
+        """`niceness`: by how much the process stands behind others of its kind."""
         super().__init__(parent)
-        self._worker = Worker(kind)
+        self._worker = Worker(kind, niceness=niceness)
         self._is_closed = False
-        self._answered.connect(self._on_answered)
+        self._due: deque[Callable[[], object]] = deque()  # to call on the GUI thread
+        self._is_announced = False
+        self._next_turn = QTimer(self, singleShot=True, interval=0)
+        self._next_turn.timeout.connect(self._take_turn)
+        self._answered.connect(self._on_answered, Qt.ConnectionType.QueuedConnection)
 
     def call(
         self,
@@ -70,13 +80,28 @@ class WorkerClient(QObject):
         self._worker.close(2.0)
 
     def _post(self, function: Callable[[], object]) -> None:
-        """Called from the worker's reader thread; a queued signal carries the function over."""
-        with suppress(RuntimeError):  # the window is gone
-            self._answered.emit(function)
+        """Called from the worker's threads; a queued signal tells the GUI thread, once for all that it finds then."""
+        self._due.append(function)
+        if not self._is_announced:
+            self._is_announced = True
+            with suppress(RuntimeError):  # the window is gone
+                self._answered.emit()
 
-    def _on_answered(self, function: Callable[[], object]) -> None:
-        if not self._is_closed:
-            function()
+    def _on_answered(self) -> None:
+        if not self._next_turn.isActive():
+            self._take_turn()
+
+    def _take_turn(self) -> None:
+        self._is_announced = False  # before looking: what comes from here on is announced anew
+        if self._is_closed or not self._due:
+            return
+        end = time.perf_counter() + TURN_S
+        try:
+            while self._due and not self._is_closed and time.perf_counter() < end:
+                self._due.popleft()()
+        finally:  # also when a callback failed
+            if not self._is_closed:
+                self._next_turn.start()
 
 
 def plain_experiment(experiment: Experiment, augment: Augment) -> dict[str, Any]:

@@ -81,9 +81,9 @@ class Worker:
     newer one of the same key is never heard of again. All methods may be called from any thread and return at once.
     """
 
-    def __init__(self, kind: WorkerKind, command: list[str] | None = None):
-        """`command` replaces the program to run; it is given `kind` as its last argument."""
-        self.kind = kind
+    def __init__(self, kind: WorkerKind, command: list[str] | None = None, *, niceness: int = 0):
+        """`command` replaces the program to run; it is given `kind` as its last argument. `niceness` is added to its own."""
+        self.kind, self._niceness = kind, niceness
         self._command = command or [sys.executable, "-m", "studio.engine.worker"]
         self._ids = itertools.count(1)
         self._requests: dict[int, _Request] = {}  # not yet answered
@@ -245,6 +245,9 @@ class Worker:
             )
         if _CAN_WRITE_AT_ONCE:
             os.set_blocking(popen.stdin.fileno(), False)
+        if self._niceness and hasattr(os, "setpriority"):
+            with contextlib.suppress(OSError):  # it is gone already
+                os.setpriority(os.PRIO_PROCESS, popen.pid, os.getpriority(os.PRIO_PROCESS, 0) + self._niceness)
         process = _Process(popen, {first})
         with self._lock:
             self._process = process

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from PySide6.QtCore import QCoreApplication
+from PySide6.QtCore import QCoreApplication, QTimer
 
 from studio.core.experiment import Experiment
 from studio.gui.paired_worker import PairedWorker
@@ -94,3 +94,23 @@ def test_a_grid_that_cannot_be_is_said_once(qtbot, pair, photos):
     qtbot.waitUntil(lambda: bool(faults) and not pair.is_busy, timeout=60_000)
     assert len(faults) == 1
     assert "sigma_limit" in faults[0].sentence or "GaussianBlur" in faults[0].sentence
+
+
+def test_answers_without_end_leave_the_window_its_turns_and_keep_their_order(qtbot):
+    """A callback that brings the next answer itself, as a worker does that is faster than the window, until a timer had its turn."""
+    client, handled, turns = WorkerClient("preview"), [], []
+    timer = QTimer(interval=1)
+    timer.timeout.connect(lambda: turns.append(len(handled)))
+
+    def bring(number: int) -> None:
+        handled.append(number)
+        if len(turns) < 3 and number < 1_000_000:
+            client._post(lambda: bring(number + 1))
+
+    timer.start()
+    bring(0)
+    qtbot.waitUntil(lambda: len(turns) >= 3 or handled[-1] == 1_000_000, timeout=60_000)
+    timer.stop()
+    client.close()
+    assert handled[-1] < 1_000_000
+    assert handled == list(range(len(handled)))

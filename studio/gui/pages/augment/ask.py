@@ -117,9 +117,9 @@ class Asker(QObject):
         self.question = self._sent = self._waiting = None
 
     def _on_part(self, question: Question, part: dict[str, Any]) -> None:
-        picture = take_pixmap(part["image"]) if "image" in part else QPixmap()
         if question is not self._sent:
             return
+        picture = take_pixmap(part["image"]) if "image" in part else QPixmap()
         index, subjects, is_photo = part["tile"], question.subjects, question.mode == "photo"
         variant = Variant(
             picture,

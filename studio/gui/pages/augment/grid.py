@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 
-from PySide6.QtCore import QRectF, QSize, Qt, QTimer, Signal
+from PySide6.QtCore import QRect, QRectF, QSize, Qt, QTimer, Signal
 from PySide6.QtGui import QContextMenuEvent, QKeyEvent, QMouseEvent, QPainter, QPaintEvent, QPixmap, QRegion, QResizeEvent
 from PySide6.QtWidgets import QSizePolicy, QToolTip, QWidget
 
@@ -17,7 +17,7 @@ from studio.gui.widgets.thumb_grid import paint_badge
 
 NUM_VARIANTS = 15  # with the original 16 tiles
 NUM_TILES = NUM_VARIANTS + 1
-_PAINT_EVERY_MS = 10  # while pictures come: each by itself would cost more to paint than to make
+_PAINT_EVERY_MS = 16  # while pictures come: each by itself would cost more to paint than to make
 _SHARE_TOKENS = ("accent", "trains")  # the own label, the other one
 
 
@@ -42,6 +42,7 @@ class VariantGrid(QWidget):
         self._hovered = -1
         self._is_stale = False
         self._layout: tuple[tuple[int, int, int], tuple[int, float, float, float]] = ((0, 0, 0), (1, 0.0, 0.0, 0.0))
+        self._places: tuple[tuple, list[tuple[QRectF, QRect]]] = ((), [])  # of that layout
         self.setFocusPolicy(Qt.FocusPolicy.TabFocus)
         self.setMouseTracking(True)
         self.setAttribute(Qt.WidgetAttribute.WA_OpaquePaintEvent)  # one tile is then painted without all that lies under it
@@ -99,7 +100,7 @@ class VariantGrid(QWidget):
         self._faces.pop(index, None)
         if index == self._current:
             self._describe()
-        self._dirty += self.tile(index).toAlignedRect()
+        self._dirty += self._tiles()[index][1]
         if not self._paint_turn.isActive() or len(self._fresh) == len(self.variants):
             self._paint_dirty()
 
@@ -156,10 +157,17 @@ class VariantGrid(QWidget):
         return max(1, math.ceil(side * self.devicePixelRatioF()))
 
     def tile(self, index: int) -> QRectF:
-        columns, side, left, top = self.layout_of(max(len(self.variants), self.num_tiles))
-        row, column = divmod(index, columns)
-        step = side + px(6)
-        return QRectF(left + column * step, top + row * step, side, side)
+        return QRectF(self._tiles()[index][0])
+
+    def _tiles(self) -> list[tuple[QRectF, QRect]]:
+        """The places of all tiles, also in whole pixels; not to be changed."""
+        num = max(len(self.variants), self.num_tiles)
+        columns, side, left, top = layout = self.layout_of(num)
+        if self._places[0] is not layout:
+            step = side + px(6)
+            tiles = [QRectF(left + i % columns * step, top + i // columns * step, side, side) for i in range(num)]
+            self._places = (layout, [(tile, tile.toAlignedRect()) for tile in tiles])
+        return self._places[1]
 
     def index_at(self, pos) -> int:
         return next((i for i, v in enumerate(self.variants) if v is not None and self.tile(i).contains(pos)), -1)
@@ -240,10 +248,11 @@ class VariantGrid(QWidget):
         painter = QPainter(self)
         painter.setRenderHint(QPainter.RenderHint.Antialiasing)
         painter.fillRect(event.rect(), colour("surface"))
-        for index in range(max(len(self.variants), self.num_tiles)):
-            tile, variant = self.tile(index), self.variants[index] if index < len(self.variants) else None
-            if not event.region().intersects(tile.toAlignedRect()):
+        region = event.region()
+        for index, (tile, place) in enumerate(self._tiles()):
+            if not region.intersects(place):
                 continue
+            variant = self.variants[index] if index < len(self.variants) else None
             if variant is not None:
                 self._paint_tile(painter, index, variant, tile)
             elif not self.variants or index < len(self.variants):

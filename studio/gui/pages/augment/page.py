@@ -142,7 +142,12 @@ class AugmentPage(Page):
         self.pipeline.foot_line.setVisible(has_foot)
         if found == self._shown_advice:
             return
+        lines = [self.pipeline.foot.itemAt(i).widget() for i in range(1, self.pipeline.foot.count())]
         self._shown_advice = found
+        if [line.look for line in lines] == [AdviceLine.look_of(each) for each in found]:  # while a slider moves: other values to set
+            for line, each in zip(lines, found, strict=True):
+                line.advice = each
+            return
         while self.pipeline.foot.count() > 1:
             widget = self.pipeline.foot.takeAt(1).widget()
             widget.hide()
@@ -318,6 +323,7 @@ class AdviceLine(QWidget):
 
     def __init__(self, advice: Advice, on_take, parent: QWidget | None = None):
         super().__init__(parent)
+        self.advice, self.look = advice, self.look_of(advice)
         row = QHBoxLayout(self)
         row.setContentsMargins(0, 0, 0, 0)
         row.setSpacing(px(8))
@@ -327,6 +333,11 @@ class AdviceLine(QWidget):
         words.setSpacing(px(2))
         words.addWidget(PlainLabel(advice.sentence, "label", wrap=True))
         if advice.action:
-            self.action = button(advice.action, kind="link", name="augment.advice", on_click=lambda: on_take(advice))
+            self.action = button(advice.action, kind="link", name="augment.advice", on_click=lambda: on_take(self.advice))
             words.addWidget(self.action, 0, Qt.AlignmentFlag.AlignLeft)
         row.addLayout(words, 1)
+
+    @staticmethod
+    def look_of(advice: Advice) -> tuple[str, str, bool]:
+        """All that a line shows of an advice."""
+        return advice.sentence, advice.action, advice.is_warning

@@ -29,7 +29,7 @@ class StrengthStrip(QWidget):
         super().__init__(parent)
         self.values = values
         self.pixmaps: list[QPixmap | None] = [None] * len(values)
-        self._small: dict[int, tuple[QSize, QPixmap]] = {}  # scaled once: a strip is painted again with every move of its slider
+        self._small: dict[int, tuple[QSize, QPixmap]] = {}  # scaled once
         self._range: tuple[float, float] = (values[0], values[-1])
         self._current, self._hovered = 0, -1
         self._failure = ""
@@ -46,9 +46,8 @@ class StrengthStrip(QWidget):
 
     def show_range(self, low: float, high: float) -> None:
         """The values that are chosen now; the same twice for a single value."""
-        if (low, high) != self._range:
-            self._range = (low, high)
-            self._describe()
+        before, self._range = [self.is_inside(i) for i in range(len(self.values))], (low, high)
+        if before != [self.is_inside(i) for i in range(len(self.values))]:  # it is painted again with few moves of its slider
             self.update()
 
     def show_picture(self, index: int, picture: QPixmap | None, failure: str = "") -> None:
