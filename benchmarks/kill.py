@@ -191,8 +191,10 @@ def _wait_for_the_moment(folder, rng: random.Random, pid: int) -> None:
 
     if rng.random() >= AIMED:
         return time.sleep(rng.uniform(0, 0.05))
-    took = [e.seconds for e in JournalReader(folder.journal_path).read() if isinstance(e, CheckpointSaved)][-1]
-    moment = rng.uniform(0, took)
+    saves = [e.seconds for e in JournalReader(folder.journal_path).read() if isinstance(e, CheckpointSaved)]
+    if not saves:
+        return  # it ended before its first save; who waits for it says why
+    moment = rng.uniform(0, saves[-1])
     while not _is_saving(folder) and _is_alive(pid):
         time.sleep(0)  # a save lasts some milliseconds
     time.sleep(moment)

@@ -139,6 +139,13 @@ class RunFolder:
         except OSError:
             return ""
 
+    def journal_size(self) -> int:
+        """Bytes; 0 where there is none yet."""
+        try:
+            return self.journal_path.stat().st_size
+        except OSError:
+            return 0
+
     def has_checkpoint(self) -> bool:
         return any(self.checkpoints_path.glob("*/manifest.json"))
 

@@ -19,6 +19,7 @@ import signal
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
@@ -109,7 +110,8 @@ class Compiling:
         elif pass_seconds < WORTH_S:
             pass
         elif known is not None and known < LEAST_GAIN:
-            self.sentence = f"Not compiled: on this computer the compiled network ran at {known:.2f} times the speed of what runs anyway."
+            speed = f"ran at {known:.2f} times the speed of what runs anyway" if known else "gives other answers"
+            self.sentence = f"Not compiled: on this computer the compiled network {speed}."
         else:
             self._begin()
 
@@ -142,33 +144,49 @@ class Compiling:
 
     def close(self) -> None:
         """End a compilation that is still under way: the pass is over."""
-        self.look()
-        if self._process is not None:
+        if self._process is None:
+            return
+        code = self._process.poll()
+        if code is None:
             with contextlib.suppress(OSError):  # with the compiler that it has started
                 os.killpg(self._process.pid, signal.SIGTERM) if hasattr(os, "killpg") else self._process.terminate()
             self._process.wait()
             self._clean()
             self.sentence = "The pass was over before the network was compiled."
+        elif code == 0:
+            self._clean()
+            _drop_oldest(self._wanted.path)
+            self.sentence = "The network is compiled for the next pass."
+        else:
+            self.look()
 
     def _begin(self) -> None:
         home = self._wanted.path.parent
         try:
             home.mkdir(parents=True, exist_ok=True)
-            self._scratch = tempfile.TemporaryDirectory(prefix="work-", dir=home)
+            _sweep(home)
+            self._scratch = tempfile.TemporaryDirectory(prefix="work-", dir=home, ignore_cleanup_errors=True)
+            self._log = tempfile.TemporaryFile()  # noqa: SIM115 - it lives as long as the process
         except OSError as exc:
             self.sentence = f"Not compiled: {home} cannot be written ({exc.strerror})."
             return
         found = [str(Path(__file__).parents[2]), os.environ.get("PYTHONPATH", "")]
         environment = os.environ | {"PYTHONPATH": os.pathsep.join(filter(None, found)), "TORCHINDUCTOR_CACHE_DIR": self._scratch.name}
-        self._log = tempfile.TemporaryFile()  # noqa: SIM115 - it lives as long as the process
-        self.sentence = "The network is being compiled beside the pass."
         command = [sys.executable, "-m", "studio.engine.compiling", json.dumps(asdict(self._wanted)), self._scratch.name]
-        self._process = subprocess.Popen(
-            command, env=environment, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=self._log, start_new_session=True
-        )
+        try:
+            self._process = subprocess.Popen(
+                command, env=environment, stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, stderr=self._log, start_new_session=True
+            )
+        except OSError as exc:
+            self._clean()
+            self.sentence = f"Not compiled: the compiler could not be started ({exc.strerror})."
+            return
+        self.sentence = "The network is being compiled beside the pass."
 
     def _clean(self) -> None:
-        self._process = None
+        if self._process is not None:
+            self._process.stdin.close()
+            self._process = None
         self._log.close()
         self._scratch.cleanup()
 
@@ -177,16 +195,25 @@ class Compiling:
         try:
             self.gain = self._fast.offer(load_library(self._wanted.path, self._wanted.device), LEAST_GAIN)
         except Exception as exc:  # whatever a library of the compiler raises: the pass needs none of it
-            self._wanted.path.unlink(missing_ok=True)
+            self._forget()
             self.sentence = f"The compiled network could not be used, and it runs as before: {exc}"
             return
-        os.utime(self._wanted.path)
+        with contextlib.suppress(OSError):  # another process may have dropped it
+            os.utime(self._wanted.path)
         remember(VERDICTS, self._wanted.key, {"gain": round(self.gain, 3)})
         took = f" It was compiled in {seconds:.0f} s." if seconds >= 1 else ""
         if self.gain >= LEAST_GAIN:
             self.sentence = f"The compiled network runs, at {self.gain:.2f} times the speed of what ran before.{took}"
-        else:
+            return
+        self._forget()
+        if self.gain:
             self.sentence = f"Compiled, the network runs at {self.gain:.2f} times the speed of what runs anyway, so that stays.{took}"
+        else:
+            self.sentence = f"Compiled, the network gives other answers, so it runs as before.{took}"
+
+    def _forget(self) -> None:
+        with contextlib.suppress(OSError):  # on Windows a loaded library stays
+            self._wanted.path.unlink(missing_ok=True)
 
 
 def compiling_for(
@@ -199,19 +226,20 @@ def compiling_for(
     from studio.engine.device import device_key
 
     model, device = trained.experiment.model, fast.device
+    is_asked = asked != "off" and fast.is_long and device.type in ("cpu", "cuda")
     cut = f", cut after {model.cut}" if model.cut else ""
     wanted = Wanted(
         run=path_to_text(folder.path),
         which=which,
         network=f"{model.source}/{model.backbone}{cut}, {len(trained.classes)} classes, {trained.input_size} px",
-        weights=state_sha256(trained.module.state_dict()),
+        weights=state_sha256(trained.module.state_dict()) if is_asked else "",
         device=str(device),
         device_key=device_key(device),
         num_threads=torch.get_num_threads(),
         num_images=fast.chunk,
         precision=fast.precision.name,
     )
-    return Compiling(fast, wanted, asked if fast.is_long and device.type in ("cpu", "cuda") else "off", num_images * fast.image_seconds)
+    return Compiling(fast, wanted, asked if is_asked else "off", num_images * fast.image_seconds)
 
 
 def load_library(path: Path, device: str):
@@ -227,6 +255,14 @@ def _last_words(log) -> str:
     log.seek(0)
     lines = [line.strip() for line in log.read().decode(errors="replace").splitlines() if line.strip()]
     return lines[-1][:300] if lines else ""
+
+
+def _sweep(home: Path) -> None:
+    """Remove what compilers that were killed have left a day ago."""
+    for left in home.glob("work-*"):
+        with contextlib.suppress(OSError):
+            if time.time() - left.stat().st_mtime > 86_400:
+                shutil.rmtree(left, ignore_errors=True)
 
 
 def _drop_oldest(newest: Path) -> None:
@@ -269,10 +305,13 @@ def _compile(wanted: Wanted, scratch: Path) -> None:
     """In the process of its own: from the checkpoint to the library, whole or not at all."""
     import torch
 
+    from studio.engine.checkpoint import state_sha256
     from studio.engine.network import load_trained
 
     torch.set_num_threads(wanted.num_threads)
     trained, device = load_trained(RunFolder(text_to_path(wanted.run)), wanted.which), torch.device(wanted.device)
+    if state_sha256(trained.module.state_dict()) != wanted.weights:
+        raise SystemExit("the run has saved another checkpoint meanwhile")
     images = torch.randn(wanted.num_images, 3, trained.input_size, trained.input_size, device=device)
     made = scratch / "network.pt2"
     write_library(trained.module.to(device), images, wanted.precision, made)
@@ -287,7 +326,18 @@ def main(arguments: list[str] | None = None) -> None:
     if hasattr(os, "nice"):
         with contextlib.suppress(OSError):
             os.nice(10)  # the pass comes first
+    threading.Thread(target=_end_with_parent, args=(options.scratch,), daemon=True).start()
     _compile(Wanted(**json.loads(options.wanted)), options.scratch)
+
+
+def _end_with_parent(scratch: Path) -> None:
+    """Standard input ends when the process that wants the library ends, in whatever way."""
+    while os.read(0, 1):  # not sys.stdin: a thread inside of it ends Python in a fatal error
+        pass
+    shutil.rmtree(scratch, ignore_errors=True)
+    if hasattr(os, "killpg") and os.getpgid(0) == os.getpid():
+        os.killpg(0, signal.SIGKILL)  # with the compiler that it has started
+    os._exit(1)
 
 
 if __name__ == "__main__":

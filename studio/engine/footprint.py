@@ -49,6 +49,7 @@ class Trace:
 
 
 _KEPT = TypeAdapter(Trace)
+_FORMAT = 1  # of what is kept; a tracing that finds other figures takes the next
 
 
 def num_bytes_of(precision: str) -> int:
@@ -103,7 +104,8 @@ def trace_memory(module: nn.Module, input_size: int, width: int = 4) -> Trace:
 
 def known_trace(module: nn.Module, input_size: int, width: int = 4) -> Trace:
     """`trace_memory` of a module on any device, kept on this computer: to find it out takes a second at the start of a run."""
-    what = f"{torch.__version__} {input_size} {width} {module!r}"
+    shapes = [(name, *tensor.shape) for name, tensor in (*module.named_parameters(), *module.named_buffers())]
+    what = f"{_FORMAT} {torch.__version__} {input_size} {width} {module!r} {shapes}"  # Swin's windows show in its buffers alone
     path = cache_dir() / "traces" / f"{hashlib.sha256(what.encode()).hexdigest()[:32]}.json"
     try:
         return _KEPT.validate_json(path.read_bytes())

@@ -31,7 +31,7 @@ from studio.engine.heap import keep_freed_memory
 from studio.engine.loading import begin_loading, end_loading
 from studio.engine.no_compiler import keep_compiler_out
 from studio.engine.origin import package_versions
-from studio.engine.ranks import LOCK_HELD, Ranks, SharedControl, Silence
+from studio.engine.ranks import JOURNAL_AT_START, LOCK_HELD, Ranks, SharedControl, Silence
 from studio.engine.reporter import Reporter
 
 if TYPE_CHECKING:
@@ -97,7 +97,7 @@ def run(folder: RunFolder, *, resume: bool = False, prebuilt: Prebuilt | None = 
         if lock is not None and not lock.acquire():
             print(f"{folder.path} is already being trained by another process.", file=sys.stderr)  # noqa: T201
             return BUSY
-        is_restart = LOCK_HELD in os.environ and folder.read_journal().pid == os.getppid()  # this launcher has begun a session before
+        is_restart = folder.journal_size() > int(os.environ.get(JOURNAL_AT_START, sys.maxsize))  # written since the launcher started
         resume |= is_restart
         control = Control(folder.commands_path, skip=resume)
         control.catch_signals()

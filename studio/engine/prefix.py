@@ -210,7 +210,7 @@ class Prefix:
     def training_batches(self, requests: Iterable[Request], epoch: int) -> Iterator[Batch]:
         """The batches of `requests` as `fill` has kept them."""
         for request in requests:
-            features, shown = self._training.get(epoch % self.views, np.array(request.indices))
+            features, shown = self._training.get(epoch % self.views, np.array(request.indices, np.int64))
             yield Batch(NO_IMAGES, shown, features=features.to(self._dtype))
 
     def everything(self) -> tuple[torch.Tensor, np.ndarray]:

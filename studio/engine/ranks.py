@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 LOCK_HELD = "STUDIO_LOCK_HELD"  # set for processes whose launcher holds the lock of the run, or works with one that does:
 HERE, ELSEWHERE = "here", "on another computer"
+JOURNAL_AT_START = "STUDIO_JOURNAL_AT_START"  # its bytes when the launcher started
 HOLDER_WITHIN = timedelta(minutes=5)
 PATIENCE = timedelta(days=2)  # a paused run or one that waits for a disk keeps the others waiting
 
@@ -91,6 +92,8 @@ class Ranks:
         store, rank, count = next(dist.rendezvous("env://", timeout=PATIENCE))
         if not self.is_one_computer:
             if self.is_first:
+                if store.add("holders", 1) > 1:
+                    raise RuntimeError("Two computers hold this run: the drive that it lies on locks no files between computers.")
                 store.set("first", str(rank))
             store.wait(["first"], HOLDER_WITHIN)
             rank = (rank - int(store.get("first"))) % count

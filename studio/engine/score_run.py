@@ -74,10 +74,11 @@ def score_run(
                 progress(done, total, f"{what} while the network is compiled" if compiling.is_running else what)
 
         watch = {"progress": watched, "is_cancelled": is_cancelled}
+        size = -(-BATCH_SIZE // fast.chunk) * fast.chunk  # whole parts: the compiled network takes no other number of images
         if test_time == "off":
-            answers, refused = _answers(trained, fast, paths, labels, data.max_megapixels, **watch)
+            answers, refused = _answers(trained, fast, size, paths, labels, data.max_megapixels, **watch)
         else:
-            answers, refused = _averaged(trained, fast, paths, labels, test_time, **watch)
+            answers, refused = _averaged(trained, fast, size, paths, labels, test_time, **watch)
     unreadable.update({known[i].id: reason for i, reason in refused.items()})
     if not len(answers.labels_N):
         raise BadInput(f"None of the {len(known):,} images can be read. Check that the files were copied completely.")
@@ -92,7 +93,7 @@ def score_run(
 
 
 def _answers(
-    trained: Trained, fast: FastPass, paths, labels, max_megapixels: float, *, progress, is_cancelled
+    trained: Trained, fast: FastPass, batch_size: int, paths, labels, max_megapixels: float, *, progress, is_cancelled
 ) -> tuple[Answers, dict[int, str]]:
     """One view of each image, read by loader processes."""
     source = Source(
@@ -119,16 +120,17 @@ def _answers(
             done += len(batch.indices)
             progress(done, len(paths), "Scoring")
 
-    with Loader(source, BATCH_SIZE, choose_num_workers(-1, fast.device.type)) as loader:
-        batches = counted(loader.batches(evaluation_requests(0, len(paths), BATCH_SIZE)))
+    with Loader(source, batch_size, choose_num_workers(-1, fast.device.type)) as loader:
+        batches = counted(loader.batches(evaluation_requests(0, len(paths), batch_size)))
         return answer(trained.module, batches, labels, lambda _module, batch: fast(to_input(batch.images_NHWC))), refused
 
 
-def _averaged(trained: Trained, fast: FastPass, paths, labels, test_time: str, *, progress, is_cancelled) -> tuple[Answers, dict[int, str]]:
+def _averaged(
+    trained: Trained, fast: FastPass, batch_size: int, paths, labels, test_time: str, *, progress, is_cancelled
+) -> tuple[Answers, dict[int, str]]:
     """The mean probabilities of several views; their loss is minus the logarithm of the mean."""
-    found = list(
-        Predictor(trained, fast.device, test_time, fast).predict(paths, progress=progress, is_cancelled=is_cancelled, words="Scoring")
-    )
+    predictor = Predictor(trained, fast.device, test_time, fast)
+    found = list(predictor.predict(paths, batch_size=batch_size, progress=progress, is_cancelled=is_cancelled, words="Scoring"))
     refused = {i: prediction.reason for i, prediction in enumerate(found) if prediction.probabilities_C is None}
     shown = np.array([i for i in range(len(found)) if i not in refused], np.int64)
     if not len(shown):

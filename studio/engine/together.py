@@ -14,7 +14,7 @@ from collections.abc import Sequence
 from studio.core.outcome import Status
 from studio.core.run_folder import EngineLock, RunFolder
 from studio.engine.main import BUSY, FAILED, FINISHED, STOPPED
-from studio.engine.ranks import ELSEWHERE, HERE, LOCK_HELD
+from studio.engine.ranks import ELSEWHERE, HERE, JOURNAL_AT_START, LOCK_HELD
 
 
 def main(arguments: Sequence[str]) -> int:
@@ -26,6 +26,7 @@ def main(arguments: Sequence[str]) -> int:
         print(f"{folder.path} is already being trained by another process.", file=sys.stderr)  # noqa: T201
         return BUSY
     os.environ[LOCK_HELD] = HERE if is_holder else ELSEWHERE
+    os.environ[JOURNAL_AT_START] = str(folder.journal_size())
     os.environ["TORCH_DISABLE_SHARE_RDZV_TCP_STORE"] = "1"  # a start after a fault must not find what the one before has left there
     from torch.distributed.elastic.multiprocessing import SignalException
     from torch.distributed.elastic.multiprocessing.errors import ChildFailedError

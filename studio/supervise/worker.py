@@ -132,9 +132,10 @@ class Worker:
             older = self._newest.get(key)
             self._newest[key] = number
             self._requests[number] = _Request(number, key, line, on_result, on_error, on_progress, on_part)
-            if older is not None:  # the worker gives it up when it reads the newer one
-                self._requests.pop(older, None)
-            if not self._write_now(self._requests[number]):
+            is_replaced = older is not None and self._requests.pop(older, None) is not None
+            if not self._write_now(self._requests[number]):  # the worker gives the older one up when it reads this one
+                if is_replaced:
+                    self._post("cancel", older)  # but this one may be given up before it is sent
                 self._post("send", number)
             if self._sender is None:
                 self._sender = threading.Thread(target=self._send, name=f"{self.kind}-sender", daemon=True)

@@ -199,12 +199,15 @@ def test_a_run_that_would_not_fit_recomputes_with_the_same_bits_before_it_takes_
 def test_what_was_traced_is_known_the_next_time_and_only_for_the_same_network(studio_home):
     with torch.device("meta"):
         one, other = nn.Sequential(nn.Conv2d(3, 4, 3)), nn.Sequential(nn.Conv2d(3, 4, 3, stride=2))
+        windowed = nn.Sequential(nn.Conv2d(3, 4, 3))
+        windowed.register_buffer("window", torch.zeros(7))  # as Swin's, whose size is not in its text
     traced = known_trace(one, 32)
     assert known_trace(one, 32) == traced == trace_memory(one, 32)
     assert known_trace(other, 32) == trace_memory(other, 32) != traced
     assert known_trace(one, 64) == trace_memory(one, 64) != traced
+    assert known_trace(windowed, 32) == trace_memory(windowed, 32) != traced
     kept = sorted((studio_home / "cache" / "traces").glob("*.json"))
-    assert len(kept) == 3
+    assert len(kept) == 4
     for path in kept:
         path.write_bytes(b"{")
     assert known_trace(one, 32) == traced

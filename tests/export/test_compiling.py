@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import contextlib
-from dataclasses import replace
+import json
+import subprocess
+import sys
+from dataclasses import asdict, replace
 
 import pytest
 import torch
@@ -101,3 +104,13 @@ def test_only_long_passes_are_compiled_for_and_only_where_that_gained_something_
     monkeypatch.delenv("CXX", raising=False)
     missing = Compiling(fast, asked, "on", 1.0)
     assert not missing.is_running and missing.sentence == "Not compiled: that needs a C++ compiler, which is not installed."
+
+
+def test_the_compiler_ends_with_the_process_that_wants_its_library(tiny_run, tmp_path):
+    scratch = tmp_path / "work-1"
+    scratch.mkdir()
+    command = [sys.executable, "-m", "studio.engine.compiling", json.dumps(asdict(wanted_for(tiny_run))), str(scratch)]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, start_new_session=True) as process:
+        process.stdin.close()
+        assert process.wait(60) != 0
+    assert not scratch.exists()

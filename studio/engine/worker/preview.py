@@ -199,6 +199,7 @@ def batch(
 
 def as_network_sees(call: Call, experiment: dict[str, Any], image_path: str, is_normalised: bool = False) -> dict[str, Any]:
     """The evaluation view: {"image": reference, "original": {"width", "height"}}."""
+    _say_loading(call)
     spec = parse_experiment(experiment)
     image = whole_picture(image_path, spec.data.max_megapixels)
     info = _backbone(spec)
