@@ -24,12 +24,12 @@ _BESIDE = frozenset({"gallery", "strip", "look"})  # long ones, which would slow
 
 @dataclass
 class _Shared:
-    """One question that is in two processes: even tiles in the first, odd ones in the second."""
+    """One question that is in two processes: the first two tiles and every other one in the first, the rest in the second."""
 
     on_result: Callable[[dict], object]
     on_error: Callable[[WorkerError], object] | None
     second: int | None = None  # the request there, once it is sent
-    instead: int | None = None  # the first's request for the odd tiles, where the second could not give them
+    instead: int | None = None  # the first's request for the rest, where the second could not give them
     is_over: bool = False
     results: list[dict] = field(default_factory=list)
 
@@ -76,28 +76,27 @@ class PairedWorker(WorkerClient):
         if self._second is None or method != _SHARED or len(subjects) < _FEWEST_SHARED:
             return super().call(method, params, on_result, on_error, on_progress, on_part=on_part, key=key)
         shared = _Shared(on_result, on_error)
-        odd = params | {"subjects": subjects[1::2]}
+        places = [0, 1, *range(2, len(subjects), 2)], range(3, len(subjects), 2)  # the first is a picture ahead when the second begins
+        early, late = (params | {"subjects": [subjects[i] for i in each]} for each in places)
         ask_first = super().call
 
         def do_without_second(_: WorkerError) -> None:
             """It cannot live, for want of memory perhaps. What is wrong with the question itself the first says too."""
             if not shared.is_over:
-                shared.instead = ask_first(method, odd, shared.finish, shared.fail, on_part=part_of(1), key=f"{key} odd")
+                shared.instead = ask_first(method, late, shared.finish, shared.fail, on_part=part_of(1), key=f"{key} rest")
 
         def part_of(half: int) -> Callable[[dict], None]:
             def pass_on(part: dict) -> None:
                 if shared.is_over:
                     return
-                if shared.second is None:  # before the picture is painted: there is no time to lose for the others
-                    shared.second = self._second.call(method, odd, shared.finish, do_without_second, on_part=part_of(1), key=key)
                 if on_part:
-                    on_part(part | {"tile": 2 * part["tile"] + half})
+                    on_part(part | {"tile": places[half][part["tile"]]})
+                if shared.second is None and not shared.is_over:
+                    shared.second = self._second.call(method, late, shared.finish, do_without_second, on_part=part_of(1), key=key)
 
             return pass_on
 
-        first = ask_first(
-            method, params | {"subjects": subjects[::2]}, shared.finish, shared.fail, on_progress, on_part=part_of(0), key=key
-        )
+        first = ask_first(method, early, shared.finish, shared.fail, on_progress, on_part=part_of(0), key=key)
         self._shared[key] = first, shared
         return first
 
