@@ -9,9 +9,11 @@ from PySide6.QtGui import QEnterEvent, QMouseEvent
 from PySide6.QtWidgets import QApplication
 
 from studio.catalog.schedules import thaw_epochs
-from studio.core.experiment import Model
+from studio.core.experiment import Experiment, Model
 from studio.gui import store
+from studio.gui.pages.schedule.curve import Length, make_curves
 from studio.gui.pages.schedule.page import SchedulePage
+from studio.gui.pages.schedule.stroke import Points
 from studio.gui.pages.schedule.thaw_plan import PRESETS, num_frozen_before, num_trainable_at, thaw_with
 
 NAMES = ["stem", "stage 1", "stage 2", "stage 3", "stage 4", "head"]
@@ -238,6 +240,21 @@ def test_while_a_mark_is_dragged_the_curve_follows_before_the_draft(qtbot, page)
     hand(bar, QEvent.Type.MouseButtonRelease, bar.x_of(4))
     page.store.undo()
     assert page.store.experiment == before
+
+
+def test_a_curve_whose_thaw_moves_is_painted_anew_between_the_two_places_alone():
+    """From the last step before the earlier thaw to the first of the later one; the other curves stay as they are."""
+    of = {
+        epoch: make_curves(
+            Experiment().changed({"schedule.epochs": 10, "model.train_stages": 0, "model.thaw": {"stage 3": epoch, "stage 4": 1}}),
+            Length(10, 500),
+            NAMES,
+        )
+        for epoch in (3, 8)
+    }
+    early, late = ({name: Points(c.steps, c.rates[:, i]) for i, name in enumerate(c.stages)} for c in of.values())
+    spans = {name: early[name].span_of_change(late[name]) for name in early}
+    assert spans == {"stage 3": (3 * 500 - 1, 8 * 500), "stage 4": None, "head": None}
 
 
 # The plan

@@ -17,6 +17,7 @@ _SYMBOL_PX = 8
 _STEEPEST = 2.5  # a steep line is drawn this many times as high as it is wide; beyond it peaks would swell
 # A stroked line of n points takes n * 2 to n * 30 us, the more the rougher it is; columns of pixels take 0.3 ms whatever they show.
 _PX_PER_STROKED_POINT = 3.0
+_EDGE_PX = 4.0  # of a line beside its points, with what is soft of it
 _LEVELS = 16  # of softness at the edge of a line
 
 
@@ -29,16 +30,38 @@ class CurveItem(ViewItem):
         self.trace = trace
         self.style = style
         self.is_in_hand = False  # it changes at every move of a drag: columns of pixels have hard ends then, in half the time
+        self._kept: tuple[tuple, _Columns | None] = ((), None)  # what was painted in hand, with what for
 
     def seen(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """x, least and greatest y in plot units, as they are painted."""
         view = self.boundingRect()
         return self.trace.seen(view.left(), view.right(), max(8, int(self.getViewBox().width())))
 
+    def update_between(self, low: float, high: float) -> None:
+        """Paint anew what has changed between two x, in plot units."""
+        rect, box = QRectF(self.boundingRect()), self.getViewBox()
+        room = _EDGE_PX * box.viewPixelSize()[0]
+        rect.setLeft(max(rect.left(), low - room))
+        if not (self.style.pen().dashPattern() and self._is_stroked(len(self.trace), box.width())):  # its dashes count from its first point
+            rect.setRight(min(rect.right(), high + room))
+        self.update(rect)
+
+    def _is_stroked(self, num_points: int, width_px: float) -> bool:
+        return num_points * _PX_PER_STROKED_POINT <= width_px or self.style.kind in ("marks", "ghost")
+
     def paint(self, painter: QPainter, option, widget=None) -> None:
         if not len(self.trace):
             return
         to_px = painter.transform()
+        ratio = widget.devicePixelRatioF() if widget else 1.0
+        kept_for = (self.trace, self.style, to_px, self.boundingRect(), ratio)
+        if self.is_in_hand and self._kept[0] == kept_for:
+            painter.save()
+            painter.resetTransform()
+            self._kept[1].paint(painter)
+            painter.restore()
+            return
+        self._kept = ((), None)
         x, lows, highs = self.seen()
         x = x * to_px.m11() + to_px.dx()
         tops = np.clip(highs * to_px.m22() + to_px.dy(), -1e5, 1e5)  # pixels count downwards
@@ -46,11 +69,13 @@ class CurveItem(ViewItem):
         box = to_px.mapRect(self.boundingRect())
         painter.save()
         painter.resetTransform()
-        if len(x) * _PX_PER_STROKED_POINT <= box.width() or self.style.kind in ("marks", "ghost"):
+        if self._is_stroked(len(x), box.width()):
             self._stroke(painter, x, tops, bottoms)
         else:
-            ratio = widget.devicePixelRatioF() if widget else 1.0
-            _paint_columns(painter, self.style.pen(), box, ratio, x, tops, bottoms, is_soft=not self.is_in_hand)
+            columns = _columns(self.style.pen(), box, ratio, x, tops, bottoms, is_soft=not self.is_in_hand)
+            columns.paint(painter)
+            if self.is_in_hand:
+                self._kept = kept_for, columns
         painter.restore()
 
     def _stroke(self, painter: QPainter, x: np.ndarray, tops: np.ndarray, bottoms: np.ndarray) -> None:
@@ -86,9 +111,24 @@ def _between_gaps(y: np.ndarray) -> list[list[int]]:
     return np.flatnonzero(np.diff(is_gap, prepend=True, append=True)).reshape(-1, 2).tolist()
 
 
-def _paint_columns(
-    painter: QPainter, pen: QPen, box: QRectF, ratio: float, x: np.ndarray, tops: np.ndarray, bottoms: np.ndarray, *, is_soft: bool
-) -> None:  # fmt: skip
+class _Columns:
+    """A curve as a picture: premultiplied pixels, and where their upper left corner is."""
+
+    def __init__(self, at: QPointF, ratio: float, pixels: np.ndarray | None):
+        self._at, self._pixels, self._image = at, pixels, QImage()  # the image looks at the pixels
+        if pixels is not None:
+            height, width = pixels.shape
+            self._image = QImage(pixels.data, width, height, pixels.strides[0], QImage.Format.Format_ARGB32_Premultiplied)
+            self._image.setDevicePixelRatio(ratio)
+
+    def paint(self, painter: QPainter) -> None:
+        if self._pixels is not None:
+            painter.drawImage(self._at, self._image)
+
+
+def _columns(
+    pen: QPen, box: QRectF, ratio: float, x: np.ndarray, tops: np.ndarray, bottoms: np.ndarray, *, is_soft: bool
+) -> _Columns:  # fmt: skip
     """Fill each column of pixels of `box` from the top to the bottom of what lies in it and half a pen's width beyond."""
     width, height = max(1, round(box.width() * ratio)), max(1, round(box.height() * ratio))
     left, upper = round(box.left() * ratio), round(box.top() * ratio)  # whole pixels: an image between them is drawn slowly
@@ -101,17 +141,16 @@ def _paint_columns(
         at = np.arange(width) % lengths.sum()
         bottom[np.searchsorted(np.cumsum(lengths), at, side="right") % 2 == 1] = -np.inf
     is_drawn = bottom > top
+    nothing = _Columns(QPointF(), ratio, None)
     if not is_drawn.any():
-        return
+        return nothing
     first = int(min(height, max(0, np.floor(top[is_drawn].min()))))
     last = int(min(height, max(0, np.ceil(bottom[is_drawn].max()))))
     if last <= first:
-        return
+        return nothing
     count = last - first
     pixels = _soft_pixels(pen, top - first, bottom - first, count) if is_soft else _hard_pixels(pen, top - first, bottom - first, count)
-    image = QImage(pixels.data, width, count, pixels.strides[0], QImage.Format.Format_ARGB32_Premultiplied)
-    image.setDevicePixelRatio(ratio)
-    painter.drawImage(QPointF(left / ratio, (upper + first) / ratio), image)
+    return _Columns(QPointF(left / ratio, (upper + first) / ratio), ratio, pixels)
 
 
 def _hard_pixels(pen: QPen, top: np.ndarray, bottom: np.ndarray, count: int) -> np.ndarray:

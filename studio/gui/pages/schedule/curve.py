@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -15,6 +15,8 @@ from studio.dataset.dataset import Dataset
 
 MAX_POINTS = 1200  # more than there are columns of pixels
 MAX_JUMPS = 700
+MAX_EPOCHS = 100  # of a run whose curves have a point at the start of every epoch
+MAX_KEPT = 4  # curves
 ASSUMED_STEPS = 100
 FLOOR = 1e-7  # share of the peak below which a logarithmic axis does not go
 
@@ -82,36 +84,65 @@ def make_curves(experiment: Experiment, length: Length, stages: Sequence[str] | 
     Among them are always the first and the last step, the peak, the ends of warm-up and cool-down, every thaw, and every jump with the
     step before it; of more jumps than columns of pixels one a column. `partly` as in `schedules.lr`.
     """
-    schedule, per_epoch, last = experiment.schedule, length.steps_per_epoch, length.num_steps - 1
-    names = stage_names(experiment, stages)
+    per_epoch, names = length.steps_per_epoch, stage_names(experiment, stages)
     thaws = rate_epochs(experiment.model, names, partly)
     used = [i for i, epoch in enumerate(thaws) if epoch is not None and epoch < length.epochs]
+    starts = np.array([thaws[i] * per_epoch for i in used])
+    whole = _untouched(experiment, length, names, tuple(starts.tolist()))
+    rates = whole.rates[:, used]
+    rates[whole.steps[:, None] < starts] = np.nan
+    factors = stage_factors(experiment.optimiser, names)
+    return replace(
+        whole,
+        rates=rates,
+        stages=tuple(names[i] for i in used),
+        factors=tuple(factors[i] for i in used),
+        thaws=tuple(thaws[i] for i in used),
+    )
+
+
+_kept: list[tuple[tuple, Curves]] = []  # what _untouched gave last, with what for
+
+
+def _untouched(experiment: Experiment, length: Length, names: tuple[str, ...], starts: tuple[int, ...]) -> Curves:
+    """The curves of all stages as if each trained from the first step. Kept: while a thaw is dragged they stay, as the steps of short runs
+    have the start of every epoch among them."""
+    if length.epochs <= MAX_EPOCHS:
+        starts = tuple(range(0, length.num_steps, length.steps_per_epoch))
+    key = (experiment.schedule, experiment.optimiser, length, names, starts)
+    found = next((curves for kept, curves in _kept if kept == key), None)
+    if found is None:
+        found = _make_untouched(experiment, length, names, np.array(starts))
+        _kept[:] = [(key, found), *_kept[: MAX_KEPT - 1]]
+    return found
+
+
+def _make_untouched(experiment: Experiment, length: Length, names: tuple[str, ...], starts: np.ndarray) -> Curves:
+    schedule, per_epoch, last = experiment.schedule, length.steps_per_epoch, length.num_steps - 1
+    experiment = experiment.model_copy(update={"model": experiment.model.model_copy(update={"train_stages": -1, "thaw": {}})})
     found = jumps(schedule, per_epoch)
     if len(found) > MAX_JUMPS:
         found = found[_ascending(np.searchsorted(found, np.linspace(found[0], found[-1], MAX_JUMPS)))]
     body = body_of(schedule, per_epoch)
     end = body.first + body.num_steps
-    starts = np.array([thaws[i] * per_epoch for i in used])
     marks = np.concatenate([[0, last, body.first - 1, body.first, end - 1, end], found, found - 1, starts, starts - 1])
     grid = np.linspace(0, last, min(last + 1, MAX_POINTS - len(found))).round()  # many jumps are a grid themselves
     picked = _ascending(np.clip(np.concatenate([grid, marks]), 0, last).astype(np.int64))
-    rates = lr(experiment, picked, stages=names, steps_per_epoch=per_epoch, partly=partly)
+    rates = lr(experiment, picked, stages=names, steps_per_epoch=per_epoch)
     highest = int(np.argmax(rates[:, -1]))
     peak, low, high = (int(picked[i]) for i in (highest, max(0, highest - 1), min(len(picked) - 1, highest + 1)))
     if high - low > 2:  # steps were left out beside it
         peak = low + int(np.argmax(head_lr(schedule, np.arange(low, high + 1), per_epoch)))
         if peak not in picked:
             place = int(np.searchsorted(picked, peak))
-            highest_rates = lr(experiment, [peak], stages=names, steps_per_epoch=per_epoch, partly=partly)
+            highest_rates = lr(experiment, [peak], stages=names, steps_per_epoch=per_epoch)
             picked, rates = np.insert(picked, place, peak), np.insert(rates, place, highest_rates, axis=0)
-    rates = rates[:, used]
-    rates[picked[:, None] < starts] = np.nan
     return Curves(
         steps=picked,
         rates=rates,
-        stages=tuple(names[i] for i in used),
-        factors=tuple(stage_factors(experiment.optimiser, names)[i] for i in used),
-        thaws=tuple(thaws[i] for i in used),
+        stages=names,
+        factors=(),
+        thaws=(),
         momentum=momentum(experiment, picked, steps_per_epoch=per_epoch),
         momentum_name="Momentum" if "momentum" in kind_of(experiment.optimiser.kind).fields else "Beta 1",
         peak_step=peak,

@@ -263,16 +263,18 @@ class RatePlot(QWidget):
         view = self._view
         if view is None:
             return
-        curves = view.curves
+        curves, grips = view.curves, self.grips
         self._draw_lines(curves)
         self._draw_momentum(curves)
-        self.grips.handles = handles_of(view.schedule, view.length)
+        before = grips.handles, grips.end_of_curve, grips.note, grips.names
+        grips.handles = handles_of(view.schedule, view.length)
         self._fit_range(curves)
-        self.grips.end_of_curve = (float(curves.steps[-1]), float(curves.head[-1]))
+        grips.end_of_curve = (float(curves.steps[-1]), float(curves.head[-1]))
         is_certain = curves.certain_steps >= view.length.num_steps
-        self.grips.note = None if is_certain else (curves.certain_steps, "from here on the validation loss decides")
+        grips.note = None if is_certain else (curves.certain_steps, "from here on the validation loss decides")
         self._draw_words()
-        self.grips.update()
+        if not self._is_held or before != (grips.handles, grips.end_of_curve, grips.note, grips.names):
+            grips.update()
 
     def _draw_lines(self, curves: Curves) -> None:
         count = len(curves.stages)
@@ -285,17 +287,25 @@ class RatePlot(QWidget):
         y, num_certain = self.to_y(rates.T), int(np.searchsorted(steps, curves.certain_steps))
         for place, line in enumerate(self._lines):
             is_head = place == count - 1
+            was_held = line.is_in_hand and self._is_held
+            before = line.style, line.zValue(), line.isVisible()
             line.is_in_hand = self._drag is not None or self._is_held
             line.style = self._stroke_of(place, count)
             if line.is_in_hand and not is_head:
                 line.style = replace(line.style, width=1.0)  # a tenth of the time of a wider one
             line.setZValue(5 if is_head or curves.stages[place] == self._stage else 2)
-            line.trace = Points(steps[:num_certain], y[place, :num_certain]) if is_head else Points(steps, y[place])
+            points = Points(steps[:num_certain], y[place, :num_certain]) if is_head else Points(steps, y[place])
             is_like_head = not is_head and curves.factors[place] == 1.0 and np.array_equal(y[place], y[-1])
             line.setVisible(not is_like_head or curves.stages[place] == self._stage)  # the head's stronger line lies on it from end to end
-            line.update()
+            if not was_held or before != (line.style, line.zValue(), line.isVisible()):
+                line.trace = points
+                line.update()
+            elif span := line.trace.span_of_change(points):  # a mark is being dragged: most of the plot stays as it is
+                line.trace = points
+                line.update_between(*span)
         self._rest.trace = Points(steps[num_certain:], y[-1, num_certain:])
-        self._rest.update()
+        if not self._is_held:
+            self._rest.update()
 
     def _stroke_of(self, place: int, count: int) -> Stroke:
         order = min(count - 1 - place, 9)  # the head is the first series
@@ -320,12 +330,12 @@ class RatePlot(QWidget):
             self.momentum_plot.setYRange(low - room, high + room, padding=0)
 
     def _fit_range(self, curves: Curves) -> None:
-        """The axes hold the whole curve with some room; while a handle is dragged they grow when the room is used up, and never shrink."""
+        """The axes hold the whole curve with some room; while something is dragged they grow when the room is used up, and never shrink."""
         length, (low, high) = float(max(1, self._view.length.num_steps, self._also.num_steps)), self._extent(curves)
         room = (0.08, 0.14) if self._scale == "log" else (0.03, 0.15)
         y = low - room[0] * (high - low), high + room[1] * (high - low)
-        if self._drag is not None and self._range is not None:
-            length = max(length, float(self._drag.length.num_steps))
+        if (self._drag is not None or self._is_held) and self._range is not None:
+            length = max(length, float(self._drag.length.num_steps)) if self._drag is not None else length
             y = (
                 min(y[0], self._range[0]) if low < self._range[0] else self._range[0],
                 max(y[1], self._range[1]) if high > self._range[1] else self._range[1],

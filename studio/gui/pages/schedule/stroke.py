@@ -37,6 +37,13 @@ class Points:
     def __len__(self) -> int:
         return len(self.x)
 
+    def span_of_change(self, other: Points) -> tuple[float, float] | None:
+        """From where to where a line through these points differs from that through others; None for nowhere."""
+        if len(self) != len(other) or self.x is not other.x and not np.array_equal(self.x, other.x):
+            return -np.inf, np.inf
+        at = np.flatnonzero((self.y != other.y) & ~(np.isnan(self.y) & np.isnan(other.y)))
+        return (float(self.x[max(0, at[0] - 1)]), float(self.x[min(len(self) - 1, at[-1] + 1)])) if len(at) else None
+
     def seen(self, low: float, high: float, max_blocks: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         return self.x, self.y, self.y
 

@@ -186,7 +186,8 @@ class ThawPanel(Panel):
             if self._shown[place : place + 1] != [facts]:
                 widget.show_row(*facts)
         self._shown = shown
-        self.set_subtitle(self._summary(plan))
+        if self._wish is None:  # not while a mark is dragged: other words may move the whole panel
+            self.set_subtitle(self._summary(plan))
 
     def show_now(self, step: int | None) -> None:
         """Where the active run stands; None when there is none on this plan."""
