@@ -176,3 +176,11 @@ def test_classes_are_added_to_a_finished_run_and_a_pattern_that_means_nothing_is
         assert run.experiment().model.start_run == last_json(done)["run"]
     finally:
         shutil.rmtree(run.path)  # other tests count the runs
+
+
+def test_the_doctor_says_how_this_computer_stands(run_here):
+    code, out, _ = run_here("doctor")
+    assert code == 0 and out.splitlines()[-1] == "Ready to train."
+    code, out, _ = run_here("doctor", "--json")
+    found = json.loads(out)
+    assert code == 0 and found["status"] == "done" and {"title", "status", "detail", "fix"} <= found["findings"][0].keys()

@@ -44,11 +44,15 @@ def test_numbers_are_read_with_a_point_whatever_the_locale():
 
 
 def test_a_window_that_is_closed_while_it_starts_waits_for_what_is_being_imported(tmp_path):
-    (tmp_path / "slow_to_import.py").write_text("import time; time.sleep(0.5); print('imported')")
+    (tmp_path / "slow_to_import.py").write_text(
+        "import time\nfrom PySide6.QtCore import QThread\n"
+        "while not QThread.currentThread().isInterruptionRequested():\n    time.sleep(0.01)\nprint('imported')"
+    )
     code = (
         f"import sys\nsys.path.insert(0, {str(tmp_path)!r})\nfrom studio.gui import app\n"
         "app._MODULES = ('slow_to_import', 'never_imported')\na = app.make_application()\nwindow = app.open_window()\n"
-        "window.findChild(app._Loader).started.connect(window.close)\n"
+        "from PySide6.QtCore import QTimer\ntimer = QTimer(interval=5)\n"
+        "timer.timeout.connect(lambda: 'slow_to_import' in sys.modules and window.close())\ntimer.start()\n"
         "a.exec()\nprint(window.context)"
     )
     assert _run(code).split() == ["imported", "None"]

@@ -36,9 +36,14 @@ def test_the_resources_travel_with_the_package(installed, tmp_path):
 
 def test_the_window_opens_from_another_folder(installed, tmp_path):
     code = (
-        "import studio, studio.gui.app\n"
-        "from importlib.resources import files\n"
-        "assert files('studio.resources').joinpath('tokens.json').is_file()\n"
+        "import studio\n"
+        "from studio.gui import app as studio_app\n"
+        "app = studio_app.make_application()\n"
+        "window = studio_app.open_window()\n"
+        "while window.context is None:\n"
+        "    app.processEvents()\n"
+        "assert not window.grab().isNull()\n"
+        "window.close()\n"
         "print(studio.__file__)"
     )
     assert run(installed, code, tmp_path).startswith(str(installed))
