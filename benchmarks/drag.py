@@ -17,7 +17,6 @@ from pathlib import Path
 os.environ.setdefault("QT_QPA_PLATFORM", "offscreen")
 
 MOVES, HZ = 400, 60
-SETTLE_S = 6.0  # until the window has made all of its pages behind the first one
 LIMIT_MS, MAKE_LIMIT_MS = 16.0, 50.0
 SIZE_PX = (1440, 900)
 STAGES = ("stem", "stage 1", "stage 2", "stage 3", "stage 4", "head")

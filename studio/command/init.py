@@ -21,7 +21,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    from studio.catalog.schedules.check import with_fitting_batch
+    from studio.dataset.plan_check import with_fitting_batch
     from studio.dataset.scan import scan
 
     if args.output.exists() and not args.force:
@@ -33,7 +33,7 @@ def run(args: argparse.Namespace) -> int:
         raise BadInput(*dataset.problems)
     terminal.complain_all(dataset.problems)
     if "training.batch_size" not in parse_settings(args.set):
-        experiment = with_fitting_batch(experiment, dataset.epoch_size(experiment.data.synthetic_fraction))
+        experiment = with_fitting_batch(experiment, dataset)
     if str(args.output) == "-":
         terminal.say(experiment_to_toml(experiment).rstrip("\n"))
         return DONE

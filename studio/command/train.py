@@ -58,8 +58,7 @@ def elsewhere(folder: RunFolder, is_resumed: bool) -> list[str]:
 
 def _new_run(args: argparse.Namespace) -> RunFolder:
     """A run folder ready to start. Raises BadInput with every problem; nothing is written before all is checked."""
-    from studio.catalog.schedules.check import with_fitting_batch
-    from studio.dataset.plan_check import check_run
+    from studio.dataset.plan_check import check_run, with_fitting_batch
     from studio.dataset.scan import scan
 
     together = {"processes": args.processes, "machines": args.machines, "rendezvous": args.meet}
@@ -77,7 +76,7 @@ def _new_run(args: argparse.Namespace) -> RunFolder:
         with terminal.Progress("files") as progress:
             dataset = scan(experiment.data, progress=progress)
         if not is_batch_chosen:
-            experiment = with_fitting_batch(experiment, dataset.epoch_size(experiment.data.synthetic_fraction))
+            experiment = with_fitting_batch(experiment, dataset)
         problems += check_run(experiment, dataset)
     except BadInput as exc:
         problems += exc.problems

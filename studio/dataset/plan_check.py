@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 
 from studio.catalog.augments.check import augment_problems
-from studio.catalog.schedules.check import schedule_problems
+from studio.catalog.schedules.check import fitting_batch, schedule_problems
 from studio.core.experiment import Experiment
 from studio.core.path_text import text_to_path
 from studio.core.problem import Problem, error, errors_in, warning
@@ -22,6 +22,14 @@ def check_run(experiment: Experiment, dataset: Dataset) -> list[Problem]:
     found += _files(experiment)
     found += _together(experiment)
     return found
+
+
+def with_fitting_batch(experiment: Experiment, dataset: Dataset) -> Experiment:
+    """Fewer images than the default batch take a smaller one; a batch that was chosen stays."""
+    size, num_train = experiment.training.batch_size, dataset.epoch_size(experiment.data.synthetic_fraction)
+    if size != Experiment().training.batch_size or not 0 < num_train < size or errors_in(dataset.problems):
+        return experiment
+    return experiment.changed({"training.batch_size": fitting_batch(num_train)})
 
 
 def _together(experiment: Experiment) -> list[Problem]:

@@ -7,9 +7,8 @@ from dataclasses import dataclass, replace
 
 from PySide6.QtCore import QObject, QThread, QTimer, Signal
 
-from studio.catalog.schedules.check import with_fitting_batch
 from studio.core.experiment import Data, Experiment
-from studio.core.problem import BadInput, error, errors_in
+from studio.core.problem import BadInput, error
 from studio.gui.fault import log_fault
 from studio.gui.store import ExperimentStore
 
@@ -153,9 +152,11 @@ class ScanController(QObject):
 
     def _on_dataset_found(self, dataset, data: Data) -> None:
         self._store.set_dataset(dataset, tuple(dataset.problems), data)
+        from studio.dataset.plan_check import with_fitting_batch
+
         draft = self._store.experiment
-        fitted = with_fitting_batch(draft, dataset.epoch_size(draft.data.synthetic_fraction))
-        if fitted != draft and not errors_in(dataset.problems):
+        fitted = with_fitting_batch(draft, dataset)
+        if fitted is not draft:
             self._store.replace(fitted, "fit the batch to the images")
         self.changed.emit()
 

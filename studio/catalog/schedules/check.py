@@ -204,22 +204,15 @@ def _stages(experiment: Experiment, stages: Sequence[str] | None) -> list[Proble
     return found
 
 
-def with_fitting_batch(experiment: Experiment, num_train: int) -> Experiment:
-    """Fewer images than the default batch take a smaller one; a batch that was chosen stays."""
-    size = experiment.training.batch_size
-    is_chosen = size != Experiment().training.batch_size
-    return experiment if is_chosen or not 0 < num_train < size else experiment.changed({"training.batch_size": _fitting(num_train)})
-
-
-def _fitting(num_train: int) -> int:
-    """The largest power of two that is no more."""
+def fitting_batch(num_train: int) -> int:
+    """The largest batch, a power of two, that so many images fill."""
     return 1 << (num_train.bit_length() - 1)
 
 
 def _batch(experiment: Experiment, num_train: int) -> list[Problem]:
     size, times = experiment.training.batch_size, experiment.training.accumulation
     if size > num_train:
-        fitting = _fitting(num_train)
+        fitting = fitting_batch(num_train)
         has = f"{num_train:,} training images" if num_train != 1 else "one training image"
         sentence = f"Batch size {size:,} is larger than the {has}. Try {fitting:,}."
         return [error("training.batch_size", sentence, _set("training.batch_size", fitting, f"batch size to {fitting:,}"))]
