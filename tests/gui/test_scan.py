@@ -26,3 +26,13 @@ def test_images_are_ready_when_they_were_read_with_the_last_edit(context, qtbot,
     assert context.runs.reason_not_to_train() == "The images are still being read."
     qtbot.waitUntil(lambda: context.runs.reason_not_to_train() == "", timeout=10_000)
     assert first not in {s.id for s in context.store.dataset.samples}
+
+
+def test_few_images_take_a_smaller_batch_and_undo_takes_it_back(context, qtbot, tmp_path):
+    build_dataset(tmp_path / "images", num_train=3, num_validation=1)
+    context.projects.open_data(str(tmp_path / "images"))
+    qtbot.waitUntil(lambda: context.store.dataset is not None and context.store.undo_label == "fit the batch to the images")
+    num_train = len(context.store.dataset.part("train"))
+    assert num_train // 2 < context.store.experiment.training.batch_size <= num_train < 32
+    context.store.undo()
+    assert context.store.experiment.training.batch_size == 32
