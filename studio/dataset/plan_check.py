@@ -6,10 +6,12 @@ import os
 
 from studio.catalog.augments.check import augment_problems
 from studio.catalog.schedules.check import fitting_batch, schedule_problems
-from studio.core.experiment import Experiment
+from studio.core.experiment import Experiment, Model
 from studio.core.path_text import text_to_path
 from studio.core.problem import Problem, error, errors_in, warning
 from studio.dataset.dataset import Dataset
+
+NOTHING_TRAINS = error("model.layers", "Nothing trains: every layer is frozen. Let the head or a stage train.")
 
 
 def check_run(experiment: Experiment, dataset: Dataset) -> list[Problem]:
@@ -20,8 +22,16 @@ def check_run(experiment: Experiment, dataset: Dataset) -> list[Problem]:
     found += schedule_problems(experiment, num_train=num_train)
     found += augment_problems(experiment)
     found += _files(experiment)
+    found += [NOTHING_TRAINS] if trains_nothing(experiment.model) else []
     found += _together(experiment)
     return found
+
+
+def trains_nothing(model: Model) -> bool:
+    """Whether the settings alone say that nothing trains from the start, as every plan of the Model page does that is so. False where it
+    takes the network to know: single layers that are frozen one by one, batch norms that are to train where there may be none."""
+    trains_by_name = "train" in model.layers.values() or "train" in model.batch_norm.values()
+    return model.layers.get("head") == "frozen" and model.train_stages == 0 and 0 not in model.thaw.values() and not trains_by_name
 
 
 def with_fitting_batch(experiment: Experiment, dataset: Dataset) -> Experiment:

@@ -1,8 +1,9 @@
-"""How much memory a training step takes at its peak, estimated from one forward pass with shapes only.
+"""How much memory a training step takes at its peak, estimated from two forward passes with shapes only.
 
 torch itself says what it saves for the backward pass (saved-tensor hooks), tensor by tensor; storages that are saved twice count once.
 The backward pass is then followed layer by layer: saved tensors go, gradients of weights come, and the gradients of the layer at hand
-are there. The largest sum is the peak, or that of the optimiser's update where it is larger. The window asks before a run and the run
+are there. What is frozen in front saves nothing and is through before anything is saved: for it a second pass, without gradients, counts
+what is there at once. The largest sum is the peak, or that of the optimiser's update where it is larger. The window asks before a run and the run
 before its first step; both ask here. What is estimated is what torch's allocator gives out; the process is larger by its libraries.
 """
 
@@ -11,7 +12,9 @@ from __future__ import annotations
 import contextlib
 import copy
 import hashlib
-from collections.abc import Collection
+import weakref
+from collections import defaultdict
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 
 import torch
@@ -19,6 +22,8 @@ from pydantic import TypeAdapter
 from torch import nn
 from torch.nn import functional
 from torch.overrides import TorchFunctionMode
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_leaves
 
 from studio.catalog.optimisers import kind_of
 from studio.core.experiment import Optimiser, Training
@@ -31,11 +36,13 @@ _IMAGES = 2  # batch norm needs two
 
 @dataclass(frozen=True)
 class Layer:
-    """In bytes per image: `saved` for the backward pass, `passing` in and out. `parameters` are names with their sizes."""
+    """In bytes per image: `saved` for the backward pass, `passing` in and out, and in a pass that saves nothing the most that is `alive` up to
+    its end. `parameters` are names with their sizes."""
 
     parameters: tuple[tuple[str, int], ...]
     saved: float
     passing: float
+    alive: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -49,7 +56,7 @@ class Trace:
 
 
 _KEPT = TypeAdapter(Trace)
-_FORMAT = 1  # of what is kept; a tracing that finds other figures takes the next
+_FORMAT = 2  # of what is kept; a tracing that finds other figures takes the next
 
 
 def num_bytes_of(precision: str) -> int:
@@ -62,17 +69,20 @@ def trace_memory(module: nn.Module, input_size: int, width: int = 4) -> Trace:
     names = {id(p): (name, p.numel()) for name, p in module.named_parameters()}
     images = torch.empty(_IMAGES, 3, input_size, input_size, device="meta")
     known = {t.untyped_storage()._cdata for t in (*module.parameters(), *module.buffers(), images)}
+    alive = _alive(module, images, known, width)
     kept: list = []
     layers: list[Layer] = []
     saved = 0.0
 
+    def know(storage: torch.UntypedStorage) -> None:
+        known.add(storage._cdata)
+        kept.append(storage)  # so that no other storage takes its place
+
     def pack(tensor: torch.Tensor) -> torch.Tensor:
         nonlocal saved
         storage = tensor.untyped_storage()
-        key = storage._cdata
-        if key not in known and not isinstance(tensor, nn.Parameter):
-            known.add(key)
-            kept.append(storage)  # so that no other storage takes its place
+        if storage._cdata not in known and not isinstance(tensor, nn.Parameter):
+            know(storage)
             saved += storage.nbytes()
         return tensor
 
@@ -80,26 +90,88 @@ def trace_memory(module: nn.Module, input_size: int, width: int = 4) -> Trace:
         nonlocal saved
         tensors = [t for t in (*inputs, output) if isinstance(t, torch.Tensor)]
         mine = tuple(names[id(p)] for p in part.parameters(recurse=False))
-        layers.append(Layer(mine, saved / _IMAGES, sum(t.numel() * t.element_size() for t in tensors) / _IMAGES))
+        layers.append(Layer(mine, saved / _IMAGES, sum(t.numel() * t.element_size() for t in tensors) / _IMAGES, alive[part]))
         saved = 0.0
 
+    # Weights in half precision count as weights: they do not grow with the batch.
+    modes = _AsOnDevice(width < 4, lambda made: know(made.untyped_storage())), torch.autograd.graph.saved_tensors_hooks(pack, lambda t: t)
     wanted = [p.requires_grad for p in module.parameters()]
-    modes = {part: part.training for part in module.modules()}
-    handles = [m.register_forward_hook(leave) for m in module.modules() if not any(m.children()) or any(True for _ in m.parameters(False))]
     try:
-        module.train().requires_grad_(True)
-        with torch.enable_grad(), _AsOnDevice(width < 4, known, kept), torch.autograd.graph.saved_tensors_hooks(pack, lambda t: t):
+        module.requires_grad_(True)
+        with _mode(module, True), _leaving(module, leave), torch.enable_grad(), modes[0], modes[1]:
             module(images)
     finally:
-        for handle in handles:
-            handle.remove()
         for parameter, asked in zip(module.parameters(), wanted, strict=True):
             parameter.requires_grad_(asked)
-        for part, is_training in modes.items():
-            part.training = is_training
     layers.append(Layer((), saved / _IMAGES, 0.0))
     total = sum(t.numel() for t in (*module.parameters(), *module.buffers()))
     return Trace(tuple(layers), total, 3 * input_size**2, width)
+
+
+def _alive(module: nn.Module, images: torch.Tensor, known: Collection[int], width: int) -> dict[nn.Module, float]:
+    """Per layer, bytes of an image that are there at the most in a pass without gradients, since the layer before it ended."""
+    found: dict[nn.Module, float] = defaultdict(float)
+    count = _Alive(known)
+
+    def leave(part, _inputs, _output) -> None:
+        found[part] = max(found[part], count.most / _IMAGES)
+        count.most = count.now
+
+    with _mode(module, False), _leaving(module, leave), torch.no_grad(), _AsOnDevice(width < 4, count.leave_out), count:
+        module(images)
+    return found
+
+
+@contextlib.contextmanager
+def _mode(module: nn.Module, is_training: bool):
+    """Every part in this mode, and in its own again behind it."""
+    modes = {part: part.training for part in module.modules()}
+    module.train(is_training)
+    try:
+        yield
+    finally:
+        for part, was_training in modes.items():
+            part.training = was_training
+
+
+@contextlib.contextmanager
+def _leaving(module: nn.Module, leave: Callable):
+    """`leave` is told when a layer has run: a part without parts, or with parameters of its own."""
+    parts = [m for m in module.modules() if not any(m.children()) or any(True for _ in m.parameters(False))]
+    handles = [part.register_forward_hook(leave) for part in parts]
+    try:
+        yield
+    finally:
+        for handle in handles:
+            handle.remove()
+
+
+class _Alive(TorchDispatchMode):
+    """Bytes of all tensors that are made while it is on, as long as they are there."""
+
+    def __init__(self, known: Collection[int]):
+        super().__init__()
+        self.now = self.most = self._most_before = 0
+        self._sizes = dict.fromkeys(known, 0)
+
+    def __torch_dispatch__(self, func, types, args=(), kwargs=None):
+        made = func(*args, **(kwargs or {}))
+        for tensor in tree_leaves(made):
+            if isinstance(tensor, torch.Tensor) and (storage := tensor.untyped_storage())._cdata not in self._sizes:
+                self._sizes[storage._cdata] = storage.nbytes()
+                self.now += storage.nbytes()
+                weakref.finalize(storage, self._forget, storage._cdata)
+        self._most_before, self.most = self.most, max(self.most, self.now)
+        return made
+
+    def _forget(self, key: int) -> None:
+        self.now -= self._sizes.pop(key, 0)
+
+    def leave_out(self, tensor: torch.Tensor) -> None:
+        """What has just been made does not count."""
+        key = tensor.untyped_storage()._cdata
+        self.now -= self._sizes[key]
+        self._sizes[key], self.most = 0, self._most_before
 
 
 def known_trace(module: nn.Module, input_size: int, width: int = 4) -> Trace:
@@ -153,9 +225,9 @@ class _AsOnDevice(TorchFunctionMode):
     """What devices do and the meta device does not: attention is fused, and under autocast products are computed in half precision,
     normalisations over features in full (https://docs.pytorch.org/docs/stable/amp.html, op reference)."""
 
-    def __init__(self, is_half: bool, known: set[int], kept: list):
+    def __init__(self, is_half: bool, on_cast_weight: Callable[[torch.Tensor], None]):
         super().__init__()
-        self._is_half, self._known, self._kept = is_half, known, kept
+        self._is_half, self._on_cast_weight = is_half, on_cast_weight
 
     def __torch_function__(self, func, types, args=(), kwargs=None):
         kwargs = kwargs or {}
@@ -176,9 +248,8 @@ class _AsOnDevice(TorchFunctionMode):
         if not self._is_half or tensor.dtype == dtype:
             return tensor
         made = tensor.to(dtype)
-        if isinstance(tensor, nn.Parameter):  # counted with the weights: it does not grow with the batch
-            self._known.add(made.untyped_storage()._cdata)
-            self._kept.append(made.untyped_storage())
+        if isinstance(tensor, nn.Parameter):
+            self._on_cast_weight(made)
         return made
 
     def _self_attention(self, inputs_LNC, _k, _v, _width, num_heads, in_weight, in_bias, _bk, _bv, _zero, _p, out_weight, out_bias, **_):
@@ -197,10 +268,10 @@ def estimate_memory(trace: Trace, trainable: Collection[str], training: Training
     scale = training.batch_size * width / trace.width
     start = next((i for i, layer in enumerate(trace.layers) if any(name in trainable for name, _ in layer.parameters)), len(trace.layers))
     own = [sum(size for name, size in layer.parameters if name in trainable) for layer in trace.layers]
-    passing = max((layer.passing for layer in trace.layers[:start]), default=0.0)
     saved = [layer.saved if i >= start else 0.0 for i, layer in enumerate(trace.layers)]
     left, gradients = sum(saved), 0
-    peak = (left + passing, 0)  # (activations per image, gradients) at the worst moment
+    in_front = max((layer.alive for layer in trace.layers[:start]), default=0.0)  # gone before the first tensor is saved
+    peak = (max(left, in_front), 0)  # (activations per image, gradients) at the worst moment
     for i in range(len(trace.layers) - 1, start - 1, -1):
         gradients += own[i]
         now = (left + trace.layers[i].passing, gradients)

@@ -18,6 +18,7 @@ from studio.catalog.backbones import Stage
 from studio.core.experiment import Model
 from studio.core.path_text import shown
 from studio.core.problem import BadInput, Problem, error, warning
+from studio.dataset.plan_check import NOTHING_TRAINS
 
 
 @dataclass(frozen=True)
@@ -132,7 +133,7 @@ def layer_problems(module: nn.Module, stages: Sequence[Stage], model: Model) -> 
 def require_training(plan: Plan) -> None:
     """Raises BadInput where nothing trains."""
     if not plan.trainable:
-        raise BadInput(error("model.layers", "Nothing trains: every layer is frozen. Let the head or a stage train."))
+        raise BadInput(NOTHING_TRAINS)
 
 
 def has_statistics(module: nn.Module) -> bool:

@@ -86,6 +86,45 @@ def test_the_saved_tensors_of_a_small_network_are_those_that_torch_saves():
     assert everything["activations"] > head["activations"] > 0
 
 
+def test_what_is_frozen_in_front_is_gone_before_the_rest_is_saved():
+    from torch import nn
+
+    from studio.engine.footprint import estimate_memory, trace_memory
+
+    with torch.device("meta"):
+        front = nn.Sequential(nn.Conv2d(3, 64, 3, padding=1), nn.GELU(), nn.AvgPool2d(8))
+        module = nn.Sequential(front, nn.Sequential(nn.Flatten(), nn.Linear(64, 256), nn.ReLU(), nn.Linear(256, 2)))
+    trace = trace_memory(module, 8)
+    wide = 4 * 64 * 8 * 8  # bytes of one image behind the convolution
+    assert [layer.alive for layer in trace.layers[:3]] == [wide, 2 * wide, 2 * wide], "what goes in is there until what comes out is"
+    head = {name for name, _ in module.named_parameters() if name.startswith("1.")}
+    told = estimate_memory(trace, head, Training(batch_size=10_000, precision="fp32"), Optimiser(kind="sgd"))
+    assert told["activations"] == 10_000 * 2 * wide, "the front at its widest, without what the linear layers save after it"
+
+
+@pytest.mark.parametrize("name", ["test_convnext", "test_convnext3"])
+def test_what_is_traced_as_saved_is_what_torch_saves_on_the_processor(name):
+    """Layer norms behind permuted axes, layer scale and GELU among it: each storage once, and nothing that torch does not keep."""
+    from studio.engine.footprint import trace_memory
+
+    built = shapes_of(Model(source="timm", backbone=name, input_size=96), 3).built.module
+    network = build_network(Experiment().changed(SMALL | {"model.source": "timm", "model.backbone": name, "model.input_size": 96}), 3)
+    module = network.module.train().requires_grad_(True)
+    images, sizes = torch.rand(2, 3, 96, 96), {}
+    known = {t.untyped_storage()._cdata for t in (*module.parameters(), *module.buffers(), images)}
+
+    def pack(tensor):
+        storage = tensor.untyped_storage()
+        if storage._cdata not in known:
+            sizes[storage._cdata] = storage, storage.nbytes()  # held, so that no other takes its place
+        return tensor
+
+    with torch.autograd.graph.saved_tensors_hooks(pack, lambda t: t):
+        module(images)
+    traced = sum(layer.saved for layer in trace_memory(built, 96).layers)
+    assert traced == pytest.approx(sum(size for _, size in sizes.values()) / 2, rel=0.01)
+
+
 def network_of(**values):
     return build_network(Experiment().changed(SMALL | {f"model.{key}": value for key, value in values.items()}), 3)
 

@@ -52,6 +52,19 @@ def dataset_of(folder) -> Dataset:
     return Dataset.from_json(folder.dataset_path.read_bytes())
 
 
+def test_train_goes_off_at_once_when_nothing_trains_any_more_and_on_again(ready, window, qtbot):
+    main, page = window.top_bar.train.main, window.page("model")
+    page.layers.presets.value_changed.emit("none")
+    assert ready.runs.reason_not_to_train().startswith("Nothing trains"), "Ctrl Enter starts nothing in the same moment"
+    qtbot.waitUntil(lambda: not main.isEnabled())
+    assert "Nothing trains" in main.toolTip()
+    page.layers.presets.value_changed.emit("head")
+    qtbot.waitUntil(main.isEnabled)
+    page.layers.presets.value_changed.emit("none")
+    ready.store.set({"model.batch_norm": {"stem": "train"}}, "a stage whose batch norms train")
+    assert ready.runs.reason_not_to_train() == "", "whether it has any is for the worker to say"
+
+
 def test_an_engine_that_holds_its_lock_before_its_first_word_is_still_starting(ready, qtbot):
     runs, ended = ready.runs, []
     runs.ended.connect(ended.append)

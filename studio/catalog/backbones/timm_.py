@@ -125,6 +125,7 @@ def _translate(network, filter_weights, tensors: Tensors) -> Tensors:
 def _info(name: str, cfg) -> BackboneInfo:
     paper = _arxiv(cfg.paper_ids) or _arxiv(_paper(name))
     figures = _figures().get(f"{name.partition('.')[0]} {cfg.input_size[-1]}")
+    top1, top5 = _results().get(name, (None, None))
     return BackboneInfo(
         source=KEY,
         name=name,
@@ -133,8 +134,8 @@ def _info(name: str, cfg) -> BackboneInfo:
         num_parameters=int(figures[0]) if figures else None,  # not in timm's configurations: measured, see packaging/measure_timm.py
         gflops=figures[1] if figures else None,
         input_size=cfg.input_size[-1],
-        top1=top1 / 100 if (top1 := _top1().get(name)) else None,
-        top5=None,
+        top1=top1 and top1 / 100,
+        top5=top5 and top5 / 100,
         mean=tuple(cfg.mean),
         std=tuple(cfg.std),
         interpolation="bilinear" if cfg.interpolation == "bilinear" else "bicubic",
@@ -151,9 +152,9 @@ def _info(name: str, cfg) -> BackboneInfo:
 
 
 @lru_cache(maxsize=1)
-def _top1() -> dict[str, float]:
-    """Per cent by name, of the networks whose figure was taken over from timm's results; the file names source and licence."""
-    return json.loads(resource("timm_top1.json").read_text(encoding="utf-8"))["networks"]
+def _results() -> dict[str, list[float]]:
+    """[top-1, top-5] in per cent by name, taken over from timm's results; the file names source and licence."""
+    return json.loads(resource("timm_results.json").read_text(encoding="utf-8"))["networks"]
 
 
 @lru_cache(maxsize=1)

@@ -124,7 +124,7 @@ _WHY_UNKNOWN = {
     "num_parameters": "Not known: this network cannot be counted without its weights",
     "gflops": "Not known: this network cannot be counted without its weights",
     "top1": "Not known: its library states no accuracy. timm’s are known where timm has published a result for these weights",
-    "top5": "Not known: only torchvision states it",
+    "top5": "Not known: its library states no accuracy. timm’s are known where timm has published a result for these weights",
     "memory_bytes": "Estimated a moment after the row has come into view",
     "images_per_s": "Not measured yet: Measure is in the menu of the row, and below once it is selected",
     "weights_bytes": "Not known before the download: the library does not state it",
