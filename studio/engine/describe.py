@@ -7,6 +7,7 @@ from functools import lru_cache
 from typing import Any
 
 import torch
+from torch import nn
 
 from studio.catalog.backbones import Built, backbone_info, build_model
 from studio.catalog.backbones.describe import StageDescription, describe
@@ -42,19 +43,20 @@ def describe_model(model: Model, training: Training, optimiser: Optimiser, num_c
             "num_parameters": stage.num_parameters,
             "num_trainable": num_trainable,
             "num_buffers": stage.num_buffers,
-            "num_norm_values": norms,
+            "num_norm_values": sum(map(_num_statistics, norms.values())),
             "is_frozen": is_frozen,
-            "trains_frozen": trains_frozen,  # single layers do while the stage is frozen
             "lr_factor": factor,
             "thaw_epoch": epoch,
             "output_shape": list(stage.output_shape),
             "num_blocks": stage.num_blocks,
             "has_batch_norm": stage.has_batch_norm,
             "macs": work,  # multiply-adds of a forward pass of one image
+            "parameters": list(part.parameter_names),
+            "norms": list(norms),  # batch norms
         }
-        for stage, is_frozen, factor, epoch, work, norms, num_trainable, trains_frozen in zip(
-            shapes.stages, network.is_frozen, network.lr_factors, network.thaw_epochs, shapes.work, _norm_values(network),
-            [told.num_trainable for told in network.described()], _trains_frozen(network, spec.model), strict=True,
+        for stage, part, is_frozen, factor, epoch, work, norms, num_trainable in zip(
+            shapes.stages, network.stages, network.is_frozen, network.lr_factors, network.thaw_epochs, shapes.work, _norms(network),
+            [told.num_trainable for told in network.described()], strict=True,
         )
     ]  # fmt: skip
     total = sum(stage["num_parameters"] for stage in stages)
@@ -93,19 +95,22 @@ def _last_plan(network: Network, model: Model) -> Plan:
     return make_plan(network.module, network.stages, [epoch is None for epoch in network.thaw_epochs], model)
 
 
-def _trains_frozen(network: Network, model: Model) -> list[bool]:
-    """Per stage, whether anything in it trains while the stage is frozen: layers by name, batch norms that are to train."""
-    plan = make_plan(network.module, network.stages, [True] * len(network.stages), model)
-    return [any(name in plan.trainable for name in stage.parameter_names) for stage in network.stages]
+def _norms(network: Network) -> list[dict[str, nn.Module]]:
+    """Per stage, its batch norms by name."""
+    inside = [
+        [
+            (f"{name}.{key}" if key else name, m)
+            for name in stage.module_names
+            for key, m in network.module.get_submodule(name).named_modules()
+        ]
+        for stage in network.stages
+    ]
+    return [{name: module for name, module in found if has_statistics(module)} for found in inside]
 
 
-def _norm_values(network: Network) -> list[int]:
-    """Per stage, running means and variances of its batch norms."""
-    found = []
-    for stage in network.stages:
-        parts = [m for name in stage.module_names for m in network.module.get_submodule(name).modules() if has_statistics(m)]
-        found.append(sum(b.numel() for m in parts for key, b in m.named_buffers(recurse=False) if key.startswith("running_")))
-    return found
+def _num_statistics(norm: nn.Module) -> int:
+    """Running means and variances of a batch norm."""
+    return sum(b.numel() for key, b in norm.named_buffers(recurse=False) if key.startswith("running_"))
 
 
 def shapes_of(model: Model, num_classes: int) -> _Shapes:

@@ -18,6 +18,7 @@ from studio.catalog.backbones import Stage
 from studio.core.experiment import Model
 from studio.core.path_text import shown
 from studio.core.problem import BadInput, Problem, error, warning
+from studio.core.single_layers import wish_for
 from studio.dataset.plan_check import NOTHING_TRAINS
 
 
@@ -38,7 +39,7 @@ def make_plan(module: nn.Module, stages: Sequence[Stage], is_frozen: Sequence[bo
         mode = model.batch_norm.get(stage.name)
         mine, by_mode = set(), set()
         for name in stage.parameter_names:
-            wish = _named(model.layers, name)
+            wish = wish_for(model.layers, name)
             if wish is None and mode in ("adapt", "train") and name.rpartition(".")[0] in norms:
                 if mode == "train":
                     (by_mode if frozen else mine).add(name)
@@ -81,7 +82,7 @@ class _Inside:
             case "adapt":
                 return True
             case "train":
-                return _named(self.layers, name) != "frozen"
+                return wish_for(self.layers, name) != "frozen"
         return trains
 
 
@@ -139,15 +140,6 @@ def require_training(plan: Plan) -> None:
 def has_statistics(module: nn.Module) -> bool:
     """Whether it is a normalisation that keeps a running mean or variance of what it sees."""
     return module._buffers.get("running_var") is not None or module._buffers.get("running_mean") is not None
-
-
-def _named(wishes: Mapping[str, str], name: str) -> str | None:
-    """The wish for the longest name that is `name` or a module around it."""
-    while name:
-        if name in wishes:
-            return wishes[name]
-        name = name.rpartition(".")[0]
-    return None
 
 
 def _around(name: str) -> list[str]:

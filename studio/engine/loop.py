@@ -9,6 +9,7 @@ from itertools import islice
 from studio.catalog.optimisers import begin_anew
 from studio.core import event as ev
 from studio.core.file import write_atomically
+from studio.engine.ahead import ahead
 from studio.engine.caching import fill_cache, follow_boundary
 from studio.engine.checkpoint import state_sha256
 from studio.engine.control import StopAsked
@@ -26,6 +27,7 @@ from studio.engine.steps import StepBuffer
 from studio.engine.update import train_step
 from studio.engine.wishes import pause, take_edits
 
+NUM_FILLING = 2  # steps until the heap has all that steps need of it
 NUM_NAMED = 20  # frozen tensors that changed
 
 
@@ -67,6 +69,7 @@ def train_epoch(s: Setup) -> None:
     s.proof.begin(s.network.module, s.network.plan)
     s.network.train_mode()
     s.reporter.phase("training", fit_memory(s))
+    ahead.hand_over()
     steps = StepBuffer(s)
     made = {"num_synthetic": len(s.dataset.synthetic), "num_taken": s.epoch_size - s.num_real}
     whole = training_requests(t.seed, p.epoch, s.num_real, t.batch_size, p.step_in_epoch, t.accumulation, **made)
@@ -87,6 +90,8 @@ def train_epoch(s: Setup) -> None:
             raise OutOfMemory from exc
         p.step += 1
         p.step_in_epoch += 1
+        if p.step_in_epoch >= NUM_FILLING:
+            ahead.note()
         if p.step_in_epoch == s.steps_per_epoch:
             steps.report()
         elif s.ranks.from_first(steps.is_due):  # all at the same step, so that a loss that is no number is met together

@@ -22,6 +22,7 @@ from studio.core.experiment import Experiment
 from studio.core.file import write_atomically
 from studio.core.problem import BadInput
 from studio.core.run_folder import EngineLock, RunFolder
+from studio.engine.ahead import ahead
 from studio.engine.awake import kept_awake
 from studio.engine.calibration import counts, kept, set_waiting
 from studio.engine.checkpoint import checkpoint_names, find_checkpoint
@@ -166,6 +167,7 @@ def _session(
                 "Check the drive.",
             )
         experiment = folder.experiment()
+        ahead.begin(experiment, ranks.count)
 
         import torch
 

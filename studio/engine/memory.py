@@ -14,6 +14,7 @@ from dataclasses import dataclass
 import torch
 
 from studio.core.experiment import Experiment, Optimiser, Training
+from studio.engine.ahead import ahead
 from studio.engine.footprint import Trace, estimate_memory, known_trace, num_bytes_of, trace_memory, without_values
 from studio.engine.network import Network
 from studio.engine.recompute import blocks_of, recompute, recomputed
@@ -84,7 +85,7 @@ def free_bytes(device: torch.device) -> int:
         return torch.cuda.mem_get_info(device)[0] + kept
     import psutil
 
-    return psutil.virtual_memory().available
+    return psutil.virtual_memory().available + ahead.num_bytes
 
 
 def advice(batch_size: int, fits: int, accumulation: int, precision: str, device: torch.device) -> str:

@@ -87,6 +87,6 @@ class Rates:
                 rates(),
                 schedules.momentum(self._asked, steps, **common),
                 schedules.weight_decay(self._asked, steps, **with_losses),
-                cache(partial(rates, partly=self._stages)),
+                cache(partial(rates, partly=lambda _: self._stages)),
             )
         return block

@@ -102,7 +102,7 @@ def test_the_toml_is_part_of_an_experiment_file(shape):
 
 
 def test_code_and_table_have_the_rate_of_single_layers_in_a_frozen_stage():
-    experiment, partly = experiment_of("cosine"), STAGES[:1]
+    experiment, partly = experiment_of("cosine"), lambda _: STAGES[:1]
     expected = lr(experiment, range(60), stages=STAGES, steps_per_epoch=10, partly=partly)
     assert (expected > 0).all(axis=0).tolist() == [True, False, True, True]
     space = {}

@@ -45,7 +45,9 @@ def applied(monkeypatch):
 
     def after_update(s):
         groups = s.optimiser.param_groups
-        rates = {group["stage"]: group["lr"] for group in groups}
+        rates = dict.fromkeys([group["stage"] for group in groups], 0.0)
+        for group in groups:
+            rates[group["stage"]] = max(rates[group["stage"]], group["lr"])  # of a frozen stage in which single layers train, theirs
         assert all(group["weight_decay"] == 0 for group in groups if not group["is_decayed"])
         decay = next(group["weight_decay"] for group in groups if group["is_decayed"])
         momentum = groups[0]["betas"][0] if "betas" in groups[0] else groups[0]["momentum"]
@@ -125,6 +127,36 @@ def test_the_rates_applied_are_those_drawn_with_thaw_accumulation_edits_and_a_re
         edits=edited(folder.experiment(), state.edits),
     )
     assert [applied[folder, step][1] for step in range(len(plan))] == decays.tolist()
+
+
+def test_the_plot_shows_the_rates_of_single_layers_that_were_told_to_train_and_to_stay_while_the_run_went_on(
+    tmp_path, monkeypatch, applied
+):
+    from studio.engine.describe import describe_model
+    from studio.gui.pages.model.network import network_from
+    from studio.gui.pages.schedule.curve import Length, make_curves
+    from studio.gui.pages.schedule.flight import Flight, in_flight
+
+    first = {"model__train_stages": 0, "model__layers": {"backbone.layer1.0.conv1": "train"}}
+    folder = small_run(tmp_path, schedule__epochs=4, schedule__shape="cosine", **first)
+    middle, last = STEPS_PER_EPOCH + 2, 2 * STEPS_PER_EPOCH  # within an epoch, and between two
+    edits = {middle: {"model.layers": {}, "model.batch_norm": {"stage 2": "train"}}, last: {"model.layers": {"backbone.layer3": "train"}}}
+    edit_at(monkeypatch, folder, dict(edits))
+    assert train_here(folder) == 0
+    state, asked = folder.read_state(), folder.experiment()
+    assert [edit.step for edit in state.edits] == [middle, last]
+    versions = edited(asked, state.edits)
+    draft = versions[-1].experiment
+    network = network_from(describe_model(draft.model, draft.training, draft.optimiser, 3))  # of the draft alone, as the window knows it
+    curves = make_curves(draft, Length(4, STEPS_PER_EPOCH), network.stage_names, network.partly)
+    flight = Flight(folder.name, state.step, asked, versions)
+    curves = in_flight(curves, flight, draft, STEPS_PER_EPOCH, network.stage_names, network.partly)
+    assert curves.stages == ("stage 1", "stage 2", "stage 3", "head") and state.step == 4 * STEPS_PER_EPOCH
+    done = curves.steps[curves.steps < state.step]
+    shown = np.nan_to_num(curves.rates[: len(done)])
+    assert np.array_equal(shown, rates_applied(applied, folder)[done][:, [1, 2, 3, 5]])
+    ends = [STEPS_PER_EPOCH * epoch for epoch in (2, 4, 4)]
+    assert [done[column > 0][[0, -1]].tolist() for column in shown.T[:3]] == [[0, ends[0] - 1], [ends[0], ends[1] - 1], [last, ends[2] - 1]]
 
 
 def test_the_momentum_of_one_cycle_is_applied_as_drawn(tmp_path, applied):

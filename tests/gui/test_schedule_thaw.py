@@ -291,8 +291,8 @@ def test_arrow_presses_on_a_mark_are_undone_as_one(qtbot, page, monkeypatch):
 
 
 def test_a_frozen_stage_in_which_single_layers_train_says_so_and_has_its_curve(qtbot, page, context):
-    context.probe.answer("describe_model", {"stages": [s | {"trains_frozen": s["name"] == "stage 1"} for s in STAGES]})
-    page.store.set({"model.layers": {"backbone.layer1.0.conv1": "train"}, "optimiser.stage_lr_factor": 0.5})
+    context.probe.answer("describe_model", {"stages": [s | {"parameters": [f"backbone.{s['name']}.0.conv1.weight"]} for s in STAGES]})
+    page.store.set({"model.layers": {"backbone.stage 1.0.conv1": "train"}, "optimiser.stage_lr_factor": 0.5})
     qtbot.waitUntil(lambda: bar_of(page, "stage 1").row.is_partly)
     assert bar_of(page, "stage 1").accessibleName() == "stage 1, never trains as a whole, single layers do, × 0.062"
     curves = page._curves

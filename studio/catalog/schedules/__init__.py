@@ -12,7 +12,7 @@ shape has its own. One line in `_MODULES` registers it, in the order of the gall
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from types import ModuleType
 
@@ -78,6 +78,14 @@ def shape_of(key: str) -> Shape:
     return _SHAPE_OF[key]
 
 
+Partly = Callable[[Model], Collection[str]]
+"""Which stages of a network have single layers that train while the stage is frozen: a question of `model.layers` and `model.batch_norm`."""
+
+
+def no_stage(model: Model) -> Collection[str]:
+    return ()
+
+
 def lr(
     experiment: Experiment,
     steps: Sequence[int] | np.ndarray,
@@ -86,14 +94,14 @@ def lr(
     steps_per_epoch: int,
     validation_losses: Sequence[float] = (),
     edits: Sequence[Edit] = (),
-    partly: Collection[str] = (),
+    partly: Partly = no_stage,
 ) -> np.ndarray:
     """The learning rate of every stage at the given steps: float64[len(steps), len(stages)], finite and >= 0.
 
     `stages` are names in execution order, the head last. A frozen stage has rate 0. `validation_losses` are those of the epochs that
     have ended; only the plateau shape looks at them. After an edit the curve is that of the later experiment; a stage thaws or freezes
     at the start of an epoch, so an edit within an epoch counts for it from the next one. Steps after the end have the last rate.
-    `partly` names the stages in which single layers train while the stage is frozen: they have a rate from the start.
+    `partly` gives the names of the stages in which single layers train while the stage is frozen: they have a rate from the start.
     """
     steps = np.asarray(steps, np.int64)
     epoch_starts = steps // steps_per_epoch * steps_per_epoch
@@ -172,9 +180,10 @@ def thaw_epochs(model: Model, stages: Sequence[str]) -> tuple[int | None, ...]:
     return tuple(0 if i == len(stages) - 1 else None if epoch < 0 else epoch for i, epoch in enumerate(asked))
 
 
-def rate_epochs(model: Model, stages: Sequence[str], partly: Collection[str] = ()) -> tuple[int | None, ...]:
+def rate_epochs(model: Model, stages: Sequence[str], partly: Partly = no_stage) -> tuple[int | None, ...]:
     """The epoch from which each stage has a learning rate: as `thaw_epochs`, but 0 for the stages of which single layers train while frozen."""
-    return tuple(0 if name in partly else epoch for name, epoch in zip(stages, thaw_epochs(model, stages), strict=True))
+    single = partly(model)
+    return tuple(0 if name in single else epoch for name, epoch in zip(stages, thaw_epochs(model, stages), strict=True))
 
 
 def stage_factors(optimiser: Optimiser, stages: Sequence[str]) -> tuple[float, ...]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import json
-from collections.abc import Collection, Sequence
+from collections.abc import Sequence
 
 import numpy as np
 
@@ -31,7 +31,7 @@ def line(start, end, share):
 }
 
 
-def as_python(experiment: Experiment, *, stages: Sequence[str], steps_per_epoch: int, partly: Collection[str] = ()) -> str:
+def as_python(experiment: Experiment, *, stages: Sequence[str], steps_per_epoch: int, partly: schedules.Partly = schedules.no_stage) -> str:
     """A module with lr(step) -> {stage: rate}, and momentum(step) and weight_decay(step) where they change. It needs nothing but Python.
 
     `stages` are names in execution order, the head last; `partly` as in `schedules.lr`. What depends on the run's own losses is in the shape's comment.
@@ -56,7 +56,9 @@ def as_python(experiment: Experiment, *, stages: Sequence[str], steps_per_epoch:
     return "\n".join(blocks)
 
 
-def as_torch_schedulers(experiment: Experiment, *, stages: Sequence[str], steps_per_epoch: int, partly: Collection[str] = ()) -> str:
+def as_torch_schedulers(
+    experiment: Experiment, *, stages: Sequence[str], steps_per_epoch: int, partly: schedules.Partly = schedules.no_stage
+) -> str:
     """The nearest composition of torch.optim.lr_scheduler for the head's rate; stepped after every optimiser step.
 
     Where torch has no such shape it is a LambdaLR with the function of `as_python`, which is exact.
@@ -103,7 +105,12 @@ def as_toml(experiment: Experiment) -> str:
 
 
 def as_csv(
-    experiment: Experiment, *, stages: Sequence[str], steps_per_epoch: int, partly: Collection[str] = (), max_rows: int = MAX_ROWS
+    experiment: Experiment,
+    *,
+    stages: Sequence[str],
+    steps_per_epoch: int,
+    partly: schedules.Partly = schedules.no_stage,
+    max_rows: int = MAX_ROWS,
 ) -> str:
     """step, epoch, the rate of every stage, momentum where it cycles and weight decay. First and last step are always there."""
     num_steps = experiment.schedule.epochs * steps_per_epoch
@@ -138,7 +145,7 @@ def _factor_code(experiment: Experiment, steps_per_epoch: int) -> str:
     return "\n".join([*lines, f"    return shape(step - {body.first})" if body.first else "    return shape(step)"])
 
 
-def _lr_code(experiment: Experiment, stages: Sequence[str], steps_per_epoch: int, partly: Collection[str]) -> str:
+def _lr_code(experiment: Experiment, stages: Sequence[str], steps_per_epoch: int, partly: schedules.Partly) -> str:
     starts = schedules.rate_epochs(experiment.model, stages, partly)
     factors = schedules.stage_factors(experiment.optimiser, stages)
     rows = [
@@ -204,7 +211,7 @@ def _pieces(schedule, body, main: str) -> list[tuple[str, int]]:
     return found
 
 
-def _groups_comment(experiment: Experiment, stages: Sequence[str], partly: Collection[str]) -> list[str]:
+def _groups_comment(experiment: Experiment, stages: Sequence[str], partly: schedules.Partly) -> list[str]:
     """What the optimizer's groups must start with, since torch's schedulers multiply each group's own rate."""
     rates = np.array(schedules.stage_factors(experiment.optimiser, stages)) * experiment.schedule.peak_lr
     starts = schedules.rate_epochs(experiment.model, stages, partly)

@@ -7,6 +7,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
+from studio.core.experiment import Model
+from studio.core.single_layers import trains_while_frozen
 from studio.gui.wording import duration, num_bytes, parameters, percent
 
 
@@ -20,7 +22,8 @@ class StageFacts:
     num_blocks: int = 1
     has_batch_norm: bool = False
     macs: int = 0  # multiply-adds of one image; 0 where they are not known
-    trains_frozen: bool = False  # single layers train while the stage is frozen
+    parameters: tuple[str, ...] = ()  # names
+    norms: frozenset[str] = frozenset()  # names of its batch norms
 
     @property
     def title(self) -> str:
@@ -87,10 +90,9 @@ class Network:
     def stage_names(self) -> tuple[str, ...]:
         return tuple(stage.name for stage in self.stages)
 
-    @property
-    def partly(self) -> frozenset[str]:
+    def partly(self, model: Model) -> frozenset[str]:
         """Names of the stages in which single layers train while the stage is frozen."""
-        return frozenset(stage.name for stage in self.stages if stage.trains_frozen)
+        return frozenset(s.name for s in self.stages if trains_while_frozen(model, s.name, s.parameters, s.norms))
 
     @property
     def num_backbone_stages(self) -> int:
@@ -169,7 +171,8 @@ def network_from(result: dict[str, Any]) -> Network:
                 int(raw.get("num_blocks") or 1),
                 bool(raw.get("has_batch_norm")),
                 int(raw.get("macs") or 0),
-                bool(raw.get("trains_frozen")),
+                tuple(raw.get("parameters") or ()),
+                frozenset(raw.get("norms") or ()),
             )
         )
     stops = tuple(Stop(_memory(raw.get("memory"))) for raw in result.get("stops") or ())

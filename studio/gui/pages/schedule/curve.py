@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
 
 from studio.catalog.optimisers import kind_of
-from studio.catalog.schedules import body_of, head_lr, jumps, lr, momentum, rate_epochs, shape_of, stage_factors
+from studio.catalog.schedules import Partly, body_of, head_lr, jumps, lr, momentum, no_stage, rate_epochs, shape_of, stage_factors
 from studio.core.batch_plan import steps_per_epoch
 from studio.core.experiment import Experiment, Schedule
 from studio.dataset.dataset import Dataset
@@ -78,7 +78,7 @@ def stage_names(experiment: Experiment, known: Sequence[str] | None = None) -> t
     return (*(f"{n} before head" for n in range(max(0, experiment.model.train_stages), 0, -1)), "head")
 
 
-def make_curves(experiment: Experiment, length: Length, stages: Sequence[str] | None = None, partly: Collection[str] = ()) -> Curves:
+def make_curves(experiment: Experiment, length: Length, stages: Sequence[str] | None = None, partly: Partly = no_stage) -> Curves:
     """The rates that the engine applies, at steps picked for drawing.
 
     Among them are always the first and the last step, the peak, the ends of warm-up and cool-down, every thaw, and every jump with the

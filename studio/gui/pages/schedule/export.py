@@ -9,6 +9,7 @@ from PySide6.QtCore import QObject
 from PySide6.QtGui import QGuiApplication, QPixmap
 from PySide6.QtWidgets import QFileDialog, QMenu, QWidget
 
+from studio.catalog.schedules import no_stage
 from studio.catalog.schedules.export import as_csv, as_python, as_toml, as_torch_schedulers
 from studio.core.file import write_atomically
 from studio.core.path_text import shown
@@ -56,7 +57,7 @@ class ScheduleExport(QObject):
             return
         described = self._context.estimates.model
         network = network_from(described) if described else None
-        partly = network.partly if network else ()
+        partly = network.partly if network else no_stage
         write = {"python": as_python, "torch": as_torch_schedulers, "csv": as_csv}[key]
         per_epoch = length_of(experiment, self._context.store.dataset).steps_per_epoch
         stages = stage_names(experiment, network.stage_names if network else None)

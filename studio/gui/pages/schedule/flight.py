@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
 
-from studio.catalog.schedules import lr, momentum, stage_factors
+from studio.catalog.schedules import Partly, lr, momentum, no_stage, stage_factors
 from studio.core.edit import Edit
 from studio.core.experiment import Experiment, differences, field_info
 from studio.gui.pages.schedule.curve import Curves
@@ -50,7 +50,7 @@ def flight_of(entry: RunEntry | None, draft: Experiment, steps_per_epoch: int) -
 
 
 def in_flight(
-    curves: Curves, flight: Flight, draft: Experiment, steps_per_epoch: int, stages: Sequence[str], partly: Collection[str] = ()
+    curves: Curves, flight: Flight, draft: Experiment, steps_per_epoch: int, stages: Sequence[str], partly: Partly = no_stage
 ) -> Curves:
     """The draft's curves with the steps that are done as they were, and every change in flight where it counts."""
     last = int(curves.steps[-1])

@@ -7,7 +7,7 @@ from dataclasses import replace
 from PySide6.QtCore import Qt, QTimer
 from PySide6.QtWidgets import QGridLayout, QHBoxLayout, QSizePolicy, QVBoxLayout, QWidget
 
-from studio.catalog.schedules import SHAPES, shape_of
+from studio.catalog.schedules import SHAPES, no_stage, shape_of
 from studio.catalog.schedules.check import schedule_problems
 from studio.core.edit import label_of
 from studio.core.experiment import Experiment
@@ -283,7 +283,7 @@ class SchedulePage(Page):
     def _show_curve(self, experiment: Experiment) -> Curves:
         """The plot alone, and the length of the run: what has to follow the hand from frame to frame."""
         length, network = length_of(experiment, self.store.dataset), self._network
-        stages, partly = (network.stage_names, network.partly) if network else (None, ())
+        stages, partly = (network.stage_names, network.partly) if network else (None, no_stage)
         flight = flight_of(self.context.runs.active, experiment, length.steps_per_epoch)
         flight = None if flight is None or flight.is_as_drawn(experiment) else flight
         shown = (experiment, length, stages, partly, flight)

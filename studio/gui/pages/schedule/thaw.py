@@ -202,7 +202,7 @@ class ThawPanel(Panel):
         stages = self._network.stages
         names = [stage.name for stage in stages]
         epochs, factors = thaw_epochs(experiment.model, names), stage_factors(experiment.optimiser, names)
-        own, end = experiment.optimiser.stage_lr_factors, self._length.epochs
+        own, end, partly = experiment.optimiser.stage_lr_factors, self._length.epochs, self._network.partly(experiment.model)
         return [
             Row(
                 s.name,
@@ -213,7 +213,7 @@ class ThawPanel(Panel):
                 is_head=s is stages[-1],
                 has_own_rate=s.name in own,
                 is_late=epoch is not None and epoch >= end,
-                is_partly=s.trains_frozen and epoch != 0,
+                is_partly=s.name in partly and epoch != 0,
             )  # fmt: skip
             for s, epoch, factor in zip(stages, epochs, factors, strict=True)
         ]

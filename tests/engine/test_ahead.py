@@ -1,0 +1,81 @@
+"""Memory for the first step is taken beside the loading of libraries, as much as an earlier run of the same size had."""
+
+from __future__ import annotations
+
+import json
+import os
+import platform
+import subprocess
+import sys
+
+import pytest
+
+pytestmark = pytest.mark.skipif(
+    not sys.platform.startswith("linux") or [int(n) for n in platform.release().split(".")[:2]] < [5, 14],
+    reason="pages can be taken ahead since Linux 5.14",
+)
+
+START = """
+import ctypes, json, resource
+from studio.core.experiment import Experiment
+from studio.engine.ahead import ahead
+from studio.engine.heap import keep_freed_memory, suit_step
+
+libc = ctypes.CDLL(None)
+libc.malloc.restype, libc.malloc.argtypes, libc.free.argtypes = ctypes.c_void_p, [ctypes.c_size_t], [ctypes.c_void_p]
+STEP_BYTES = 128 << 20
+
+def step():
+    "Page faults of a step that takes memory in four parts."
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+    parts = [libc.malloc(STEP_BYTES // 4) for _ in range(4)]
+    for part in parts:
+        ctypes.memset(part, 1, STEP_BYTES // 4)
+    for part in parts:
+        libc.free(part)
+    return resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before
+
+def populated():
+    while ahead._thread.is_alive():
+        pass
+    return ahead.num_bytes
+
+def session(wait=lambda: None):
+    keep_freed_memory()
+    ahead.begin(Experiment())
+    taken = wait()
+    suit_step(100_000_000)
+    ahead.hand_over()
+    faults = step(), step()
+    ahead.note()
+    return taken, faults
+"""
+
+
+def taken_and_faults(home, wait: str = "lambda: None") -> tuple[int | None, tuple[int, int]]:
+    """(bytes that were taken ahead, page faults of the first and the second step) of a process."""
+    program = START + f"print(json.dumps(session({wait})))"
+    environment = {**os.environ, "STUDIO_HOME": str(home)}
+    done = subprocess.run([sys.executable, "-c", program], env=environment, capture_output=True, text=True, timeout=120)
+    assert done.returncode == 0, done.stderr
+    return json.loads(done.stdout)
+
+
+def test_the_first_step_of_a_later_run_finds_its_memory(tmp_path):
+    _, (first, second) = taken_and_faults(tmp_path)
+    assert first > 20_000 and second < first / 10, "128 MB in pages of 4 KB, then kept"
+    taken, (again, _) = taken_and_faults(tmp_path, "populated")
+    assert taken > 100 << 20 and again < first / 10
+
+
+def test_a_wish_for_more_than_a_share_of_what_is_free_is_not_met(tmp_path, monkeypatch):
+    from studio.core.experiment import Experiment
+    from studio.engine import ahead, verdict
+
+    monkeypatch.setenv("STUDIO_HOME", str(tmp_path))
+    memory = ahead.Ahead()
+    memory.begin(Experiment())
+    verdict.remember("heap-1", memory._key, 1 << 50)
+    memory.begin(Experiment())
+    assert memory._thread is None and not memory._pieces
+    memory.hand_over()
