@@ -420,13 +420,19 @@ class Experiment(_Section):
     training: Training = Training()
 
     def changed(self, values: dict[str, Any]) -> Experiment:
-        """A copy with fields replaced: {"schedule.epochs": 12}. Raises BadInput with every problem found."""
-        raw = self.model_dump()
+        """A copy with fields replaced: {"schedule.epochs": 12}. Raises BadInput with every problem found.
+
+        Only what is given is checked, and sections without a change are shared with the copy: a slider that moves waits for this.
+        """
+        raw: dict[str, Any] = dict(self)
         problems = []
         for path, value in values.items():
             section, _, name = path.rpartition(".")
-            target = raw.get(section) if section else raw
-            if not isinstance(target, dict) or name not in target or isinstance(target[name], dict) and not isinstance(value, dict):
+            if section in SECTIONS and isinstance(raw[section], _Section):
+                raw[section] = dict(raw[section])
+            target = raw if not section else raw.get(section)
+            is_known = isinstance(target, dict) and name in target
+            if not is_known or isinstance(target[name], (dict, _Section)) and not isinstance(value, dict):
                 problems.append(error(path, f"there is no setting “{path}”; `studio init` lists them all."))
             else:
                 target[name] = value

@@ -4,15 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-
-import torch
-from torch import nn
+from typing import TYPE_CHECKING
 
 from studio.core.experiment import Model, field_info
 from studio.core.path_text import shown, text_to_path
 from studio.core.problem import BadInput, error
 from studio.core.run_folder import RunFolder
 from studio.engine.checkpoint import Checkpoint, require_checkpoint
+
+if TYPE_CHECKING:
+    from torch import nn
 
 LAST = ("head.linear.weight", "head.linear.bias")
 _SAME = ("source", "backbone", "cut", "head")
@@ -56,6 +57,7 @@ def take_over(module: nn.Module, model: Model, classes: Sequence[str]) -> TakenO
 
     Raises BadInput where the run cannot be used.
     """
+    import torch
     from safetensors.torch import load_file
 
     checkpoint = start_checkpoint(model)

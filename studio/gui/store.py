@@ -20,6 +20,7 @@ BURST_S = 1.0  # a pause between two presses of a key that begins another undo s
 class ExperimentStore(QObject):
     """Owns the draft. Editing replaces the experiment; undo is the experiment before. GUI thread only."""
 
+    experiment_replaced = Signal(object, object)  # old, new: ahead of all else, for what is asked of other processes
     experiment_changed = Signal(object, object)  # old, new
     history_changed = Signal()  # undo and redo: what they would do
     dataset_changed = Signal(object)  # Dataset | None
@@ -85,9 +86,7 @@ class ExperimentStore(QObject):
         self._redo.clear()
         self._drag_depth = 0
         self.end_burst()
-        old, self._experiment = self._experiment, experiment
-        self.history_changed.emit()
-        self.experiment_changed.emit(old, experiment)
+        self._tell(experiment)
 
     def begin_drag(self) -> None:
         """From here to `end_drag` all changes are one undo step."""
@@ -154,20 +153,22 @@ class ExperimentStore(QObject):
         elif label or self._undo:
             self._undo[-1] = (label or describe_change(self._undo[-1][1], new), self._undo[-1][1])
         self._redo.clear()
-        self._experiment = new
-        self.history_changed.emit()
-        self.experiment_changed.emit(old, new)
+        self._tell(new)
 
     def _travel(self, source: list, target: list) -> None:
         if not source:
             return
         label, experiment = source.pop()
-        old, self._experiment = self._experiment, experiment
-        target.append((label, old))
+        target.append((label, self._experiment))
         self._drag_depth = 0
         self.end_burst()
+        self._tell(experiment)
+
+    def _tell(self, new: Experiment) -> None:
+        old, self._experiment = self._experiment, new
+        self.experiment_replaced.emit(old, new)
         self.history_changed.emit()
-        self.experiment_changed.emit(old, experiment)
+        self.experiment_changed.emit(old, new)
 
 
 def describe_change(old: Experiment, new: Experiment) -> str:

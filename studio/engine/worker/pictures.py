@@ -11,26 +11,14 @@ from studio.catalog.augments import shrink_to_working_size
 from studio.catalog.augments.view import decoded_view
 from studio.core.problem import BadInput
 from studio.dataset.decoded import DecodedCache, budget, content_of, decoded_folder
-from studio.dataset.image import ImageRefused, decode, read_bytes, read_image
+from studio.dataset.image import ImageRefused, decode, read_bytes
 from studio.engine.worker.place import openable, shown_name
 
 
-def whole_picture(path: str, max_megapixels: float) -> np.ndarray:
-    """uint8[H, W, 3], not to be written into. Raises BadInput with a sentence."""
-    return _whole(path, max_megapixels, _stamp(path))
-
-
 def working_picture(path: str, max_megapixels: float, input_size: int) -> np.ndarray:
-    """The picture as training keeps it, shrunk to working size: a pipeline makes the same of it as of the whole."""
+    """The picture as training keeps it, uint8[H, W, 3], shrunk to working size: a pipeline makes the same of it as of the whole. Not to be
+    written into. Raises BadInput with a sentence."""
     return _working(path, max_megapixels, input_size, _stamp(path))
-
-
-@lru_cache(maxsize=4)
-def _whole(path: str, max_megapixels: float, stamp: tuple[int, int]) -> np.ndarray:
-    try:
-        return read_image(openable(path), max_megapixels=max_megapixels)
-    except ImageRefused as exc:
-        raise BadInput(f"{shown_name(path)} cannot be shown: {exc.reason}.") from None
 
 
 @lru_cache(maxsize=96)  # some 50 MB at the usual input size

@@ -16,7 +16,7 @@ from typing import Any
 
 import numpy as np
 
-from studio.catalog.augments import Applied, Pipeline, evaluation_view, pipeline_of
+from studio.catalog.augments import Applied, Pipeline, pipeline_of
 from studio.catalog.augments.catalog import COMPOSITIONS, Param, catalog
 from studio.catalog.augments.check import pipeline_problems
 from studio.catalog.augments.trail import Trail
@@ -26,7 +26,7 @@ from studio.core.problem import BadInput
 from studio.core.rng import sample_seed
 from studio.dataset.image import ImageRefused
 from studio.engine.loader import import_without_torch
-from studio.engine.worker.pictures import whole_picture, working_picture
+from studio.engine.worker.pictures import working_picture
 from studio.engine.worker.place import openable
 from studio.engine.worker.service import Call, Method
 
@@ -71,7 +71,7 @@ def tiles(
 
     A subject is {"path", "index": its position in the training part, "epoch"}. Parts: {"tile", "image", "seed", "drawn"}, where "drawn" lists
     the steps that acted: {"step": position in the pipeline, "name", "title", "values": [[name, text], ...], "failure"}. With `size_px` the
-    finished pictures are shrunk by a whole factor to no less than that side. `is_normalised` as in `batch`. Result: {"count", "ms_per_image": processor time of the pipeline,
+    finished pictures are shrunk to that side. `is_normalised` as in `batch`. Result: {"count", "ms_per_image": processor time of the pipeline,
     the median; None without a picture}.
     """
     spec, pipeline = _asked(call, experiment, len(subjects))
@@ -197,19 +197,6 @@ def batch(
     }
 
 
-def as_network_sees(call: Call, experiment: dict[str, Any], image_path: str, is_normalised: bool = False) -> dict[str, Any]:
-    """The evaluation view: {"image": reference, "original": {"width", "height"}}."""
-    _say_loading(call)
-    spec = parse_experiment(experiment)
-    image = whole_picture(image_path, spec.data.max_megapixels)
-    info = _backbone(spec)
-    call.check()
-    view = evaluation_view(image, spec.model.input_size, info.interpolation, info.crop_fraction)
-    if is_normalised:
-        view = _as_normalised(_normalisation(spec, None), view)
-    return {"image": call.image(view), "original": {"width": image.shape[1], "height": image.shape[0]}}
-
-
 def check_pipeline(call: Call, experiment: dict[str, Any]) -> dict[str, Any]:
     """What only the library can find: {"problems": [{"field", "sentence"}, ...]}."""
     spec = parse_experiment(experiment)
@@ -307,7 +294,7 @@ def _pipeline(steps: tuple[TransformSpec, ...], input_size: int) -> Pipeline:
 
 @dataclass(frozen=True)
 class Show:
-    """How finished pictures are shown: in at least which size, and whether as the numbers that the network gets."""
+    """How finished pictures are shown: no larger than this, and whether as the numbers that the network gets."""
 
     size_px: int | None = None
     normalisation: Normalisation | None = None
@@ -316,9 +303,11 @@ class Show:
         if self.normalisation:
             picture = _as_normalised(self.normalisation, picture)
         factor = picture.shape[0] // self.size_px if self.size_px else 1
-        if factor > 1:  # whole factors take a tenth of the time of others
+        if factor > 1:  # averaging by whole factors takes a tenth of the time of others
             side = picture.shape[0] // factor
             picture = resize(picture[: side * factor, : side * factor], side, side)
+        if self.size_px and picture.shape[0] > self.size_px:
+            picture = resize(picture, self.size_px, self.size_px)
         return picture
 
 
@@ -394,10 +383,13 @@ def _text(value: Any) -> str:
     return str(value)[:40]
 
 
-def _backbone(spec: Experiment):
-    from studio.catalog.backbones import backbone_info
+@lru_cache(maxsize=8)
+def _statistics(source: str, name: str) -> Normalisation:
+    """Of a backbone, from the list that was made of all of them before; its library would load torch."""
+    from studio.catalog.backbones import backbone_info, cached_backbones
 
-    return backbone_info(spec.model.source, spec.model.backbone)
+    info = next((each for each in cached_backbones() if (each.source, each.name) == (source, name)), None) or backbone_info(source, name)
+    return info.mean, info.std
 
 
 def _normalisation(spec: Experiment, measured: Normalisation | None) -> Normalisation:
@@ -414,8 +406,7 @@ def _normalisation(spec: Experiment, measured: Normalisation | None) -> Normalis
 
         view = start_checkpoint(model).state["view"]
         return view["mean"], view["std"]
-    info = _backbone(spec)
-    return info.mean, info.std
+    return _statistics(model.source, model.backbone)
 
 
 def _as_normalised(normalisation: Normalisation, picture_HWC: np.ndarray) -> np.ndarray:
@@ -432,6 +423,5 @@ METHODS = {
     "gallery": Method(gallery, "gallery"),
     "batch": Method(batch),
     "look": Method(look, "look"),
-    "as_network_sees": Method(as_network_sees),
     "check_pipeline": Method(check_pipeline),
 }

@@ -38,7 +38,7 @@ class PipelineDraft(QObject):
         self._last_p: dict[Mix, float] = {}
         self._later = QTimer(self, singleShot=True, interval=_SHOW_EVERY_MS)
         self._later.timeout.connect(self.settled)
-        store.experiment_changed.connect(self._on_store_experiment_changed)
+        store.experiment_replaced.connect(self._on_store_experiment_replaced)
 
     # What there is
 
@@ -180,12 +180,12 @@ class PipelineDraft(QObject):
         self.store.set({f"augment.{name}": value for name, value in augment.model_dump().items()}, label)
 
     def _set(self, steps: Steps, label: str) -> None:
-        self.store.set({"augment.preset": "custom", "augment.transforms": tuple(step.model_dump() for step in steps)}, label)
+        self.store.set({"augment.preset": "custom", "augment.transforms": steps}, label)
 
     def _num_beside(self, path: Path) -> int:
         return len(step_at(self._steps, path[:-1]).of) if len(path) > 1 else len(self._steps)
 
-    def _on_store_experiment_changed(self, old: Experiment, new: Experiment) -> None:
+    def _on_store_experiment_replaced(self, old: Experiment, new: Experiment) -> None:
         if old.augment == new.augment:
             return
         self._steps = pipeline_of(new.augment)
