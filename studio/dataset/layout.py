@@ -153,6 +153,8 @@ def no_images(listing: Listing, root: str) -> BadInput:
         return BadInput(
             error("data.source", f"No images in this folder that may be read. There is no permission to read {listed(listing.denied)}.")
         )
+    if hidden := _hidden_images(listing):
+        return BadInput(error("data.source", f"No images in this folder but hidden ones. {hidden}"))
     what = f"It holds {' and '.join(holds)}." if holds else "It is empty."
     return BadInput(error("data.source", f"No images in this folder. {what} {THREE_LAYOUTS}"))
 
@@ -178,7 +180,20 @@ def listing_problems(listing: Listing, root: str) -> list[Problem]:
         found.append(note("data.source", f"Links to folders that are read already are skipped: {listed(listing.repeated)}."))
     if listing.runs:
         found.append(note("data.source", f"Run folders of Studio are skipped: {listed(listing.runs)}."))
+    if hidden := _hidden_images(listing):
+        found.append(note("data.source", hidden))
     return found
+
+
+def _hidden_images(listing: Listing) -> str:
+    """How many files named like images are hidden, where, and what to do; "" for none."""
+    counts = {id_: sum(map(is_named_like_an_image, names)) for id_, names in sorted(listing.hidden.items())}
+    where = [id_ for id_, count in counts.items() if count]
+    if not where:
+        return ""
+    number = sum(counts.values())
+    are, them = ("is", "it") if number == 1 else ("are", "them")
+    return f"{counted(number, 'image')} {are} not used, because names that begin with a dot are hidden: {listed(where, 3)}. Rename {them} to use {them}."
 
 
 def _tops_with_images(listing: Listing) -> list[str]:

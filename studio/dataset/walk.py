@@ -11,9 +11,12 @@ from studio.core.path_text import path_to_text
 from studio.dataset.dataset import Cancelled
 
 MAX_DEPTH = 64
+# What systems and tools leave behind: nobody looks for images of theirs in it.
 _IGNORED = frozenset(
-    ["Thumbs.db", "ehthumbs.db", "desktop.ini", "__MACOSX", "__pycache__", "@eaDir", "$RECYCLE.BIN", "System Volume Information"]
-)
+    "Thumbs.db ehthumbs.db desktop.ini __MACOSX __pycache__ @eaDir $RECYCLE.BIN .DS_Store .AppleDouble .Spotlight-V100 .fseventsd "
+    ".TemporaryItems .thumbnails .cache .snapshot .snapshots .zfs .git .hg .svn .dvc .venv .idea .vscode .ipynb_checkpoints".split()
+) | {"System Volume Information"}
+_IGNORED_BEGINNINGS = ("._", ".Trash", ".nfs", ".fuse_hidden")
 
 
 @dataclass
@@ -29,7 +32,8 @@ class Listing:
     repeated: list[str] = field(default_factory=list)  # links to folders that were read already
     broken_links: list[str] = field(default_factory=list)
     runs: list[str] = field(default_factory=list)  # run folders of Studio
-    num_ignored: int = 0  # hidden and system files, pipes, sockets, devices
+    hidden: dict[str, list[str]] = field(default_factory=dict)  # what begins with a dot, not in `files`: its id -> names of files there
+    num_ignored: int = 0  # files and folders of systems and tools, pipes, sockets, devices
 
 
 def list_files(root: str, *, on_found: Callable[[int], None] | None = None, is_cancelled: Callable[[], bool] | None = None) -> Listing:
@@ -82,12 +86,14 @@ def list_files(root: str, *, on_found: Callable[[int], None] | None = None, is_c
 
 def _sort_in(entry: os.DirEntry, prefix: str, depth: int, found: Listing, folders: list, links: list, real_root: str) -> None:
     name = entry.name
-    if name[0] == "." or name in _IGNORED:
+    if name in _IGNORED or name.startswith(_IGNORED_BEGINNINGS):
         found.num_ignored += 1
         return
     id_ = prefix + path_to_text(name)
     try:
-        if entry.is_file():
+        if name[0] == ".":
+            found.hidden[id_] = _names_of_hidden(entry)
+        elif entry.is_file():
             found.files.append((id_, entry.path))
             if entry.is_symlink() and not os.path.realpath(entry.path).startswith(real_root):
                 found.outside.append(id_)
@@ -103,3 +109,10 @@ def _sort_in(entry: os.DirEntry, prefix: str, depth: int, found: Listing, folder
     except OSError as exc:
         kinds = {errno.ELOOP: found.broken_links, errno.ENAMETOOLONG: found.too_long}
         kinds.get(exc.errno, found.denied).append(id_)
+
+
+def _names_of_hidden(entry: os.DirEntry) -> list[str]:
+    """The names of the files in what is left out for its name, so that it can be said; links are not followed."""
+    if entry.is_dir(follow_symlinks=False):
+        return [path_to_text(name) for _, _, names in os.walk(entry.path) for name in names]
+    return [path_to_text(entry.name)] if entry.is_file(follow_symlinks=False) else []

@@ -208,11 +208,29 @@ def test_broken_files_are_set_aside_with_their_reason_and_the_rest_is_used(tmp_p
     assert "2 files of 62 cannot be used and are set aside" in sentences(found)
 
 
-def test_hidden_and_system_files_are_ignored_without_a_word(tmp_path):
+def test_what_systems_and_tools_leave_behind_is_ignored_without_a_word(tmp_path):
     make_images(tmp_path, {"cat": 60, "dog": 60})
-    make_images(tmp_path, "cat/._0000.jpg cat/.hidden.jpg cat/Thumbs.db __MACOSX/cat/x.jpg .git/x.jpg dog/desktop.ini", b"x")
+    make_images(tmp_path, "cat/._0000.jpg cat/Thumbs.db __MACOSX/cat/x.jpg .git/x.jpg .ipynb_checkpoints/x.png .Trash-1000/x.jpg", b"x")
+    make_images(tmp_path, "dog/desktop.ini cat/.DS_Store .gitignore .notes/todo.txt", b"x")
     found = scanned(tmp_path)
     assert len(found.samples) == 120 and found.set_aside == () and found.problems == ()
+
+
+def test_images_hidden_by_their_names_are_left_out_and_said(tmp_path):
+    make_images(tmp_path, {"cat": 60, "dog": 60})
+    make_images(tmp_path, "cat/.one.jpg .old/cat/a.jpg .old/cat/b.png .old/readme.txt dog/.later/.c.jpg", b"x")
+    found = scanned(tmp_path)
+    assert len(found.samples) == 120 and found.set_aside == () and found.classes == ("cat", "dog")
+    [said] = found.problems
+    assert said.severity is Severity.NOTE
+    assert said.sentence == (
+        "4 images are not used, because names that begin with a dot are hidden: .old, cat/.one.jpg and dog/.later. Rename them to use them."
+    )
+
+
+def test_a_folder_of_hidden_images_only_says_so(tmp_path):
+    make_images(tmp_path, ".cat/a.jpg")
+    assert "1 image is not used, because names that begin with a dot are hidden: .cat. Rename it" in refusal(tmp_path)
 
 
 @needs_posix
