@@ -256,7 +256,8 @@ def _with_thaw(state: RunState, event: ev.StagesThawed) -> RunState:
         )
         state = replace(state, description=replace(state.description, stages=stages, num_trainable=event.num_trainable))
     done = [f"{', '.join(names)} {words}" for names, words in ((event.stages, "thawed"), (event.frozen, "frozen")) if names]
-    return _noted(state, event, "thaw", f"Epoch {event.epoch + 1}: {'; '.join(done) or 'single layers thawed or frozen'}")
+    # As the Schedule page counts: “at epoch 2” is where two epochs are done.
+    return _noted(state, event, "thaw", f"At epoch {event.epoch}: {'; '.join(done) or 'single layers thawed or frozen'}")
 
 
 def _rewound(state: RunState, step: int) -> RunState:

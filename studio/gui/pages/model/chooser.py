@@ -144,7 +144,7 @@ class Chooser(QSplitter):
 
     def _say_num_drawn(self) -> None:
         num_drawn = len(self.scatter.drawn)
-        set_plain_tooltip(self.scatter_panel.subtitle_label, f"{count(num_drawn)} are drawn: those whose accuracy and cost are known")
+        set_plain_tooltip(self.scatter_panel.subtitle_label, f"{count(num_drawn)} drawn: those whose accuracy and cost are known")
 
     def _on_rows_seen(self, keys: list[Key]) -> None:
         """Costs are asked for once the page is looked at, not while a window is being made."""
