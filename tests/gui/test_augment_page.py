@@ -157,6 +157,18 @@ def test_old_tiles_are_muted_until_the_new_ones_come(page, desk, qtbot):
     assert not page.preview.grid.is_stale
 
 
+def test_the_switch_of_the_preview_is_whole_at_its_least_width(page, qtbot, theme):
+    size = page.size()
+    page.resize(798, 600)  # in the least window, 1100 px wide
+    assert page.preview.width() == page.preview.minimumWidth()
+    parts = [page.preview.mode_choice.findChild(QPushButton, f"augment.mode.{i}") for i in range(3)]
+    qtbot.waitUntil(lambda: all(part.width() >= part.minimumSizeHint().width() for part in parts))
+    assert page.preview.reroll_button.text() == "" and page.preview.reroll_button.accessibleName() == "Re-roll"
+    page.resize(1400, 740)
+    qtbot.waitUntil(lambda: page.preview.reroll_button.text() == "Re-roll")
+    page.resize(size)
+
+
 def test_re_roll_goes_on_to_the_next_epochs_and_shows_the_seed(page, desk, qtbot):
     show(page, desk, qtbot)
     assert page.preview.seed_label.text() == "seed 100"

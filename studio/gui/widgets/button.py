@@ -10,7 +10,7 @@ from PySide6.QtWidgets import QButtonGroup, QCheckBox, QFrame, QHBoxLayout, QPus
 
 from studio.gui.icon import icon as make_icon
 from studio.gui.theme import colour, pen, px
-from studio.gui.widgets.label import set_plain_tooltip
+from studio.gui.widgets.label import plain_tooltip, restyle, set_plain_tooltip
 
 _ICON_TONE = {"primary": "onAccent", "trainleft": "onAccent", "trainright": "onAccent", "danger": "bad", "link": "accent"}
 
@@ -75,6 +75,7 @@ class Segmented(QFrame):
         self.setObjectName(name)
         self.setSizePolicy(QSizePolicy.Policy.Fixed, QSizePolicy.Policy.Fixed)
         self._values = [v for v, _ in options]
+        self._tips: dict[object, str] = {}
         self._group = QButtonGroup(self)
         row = QHBoxLayout(self)
         row.setContentsMargins(2, 2, 2, 2)
@@ -93,6 +94,13 @@ class Segmented(QFrame):
         for part in self._group.buttons():
             part.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Fixed)
         return self
+
+    def set_dense(self, is_dense: bool) -> None:
+        """Less room around the words, where there is little."""
+        for part in self._group.buttons():
+            if bool(part.property("dense")) != is_dense:
+                part.setProperty("dense", is_dense)
+                restyle(part)
 
     @property
     def value(self) -> object:
@@ -114,9 +122,12 @@ class Segmented(QFrame):
             self._group.buttons()[0].setFocusPolicy(Qt.FocusPolicy.TabFocus)
 
     def set_option_enabled(self, value: object, enabled: bool, reason: str = "") -> None:
+        """What a part says in its tooltip comes back when it can be chosen again."""
         part = self._group.button(self._values.index(value))
+        if part.isEnabled():
+            self._tips[value] = part.toolTip()
         part.setEnabled(enabled)
-        set_plain_tooltip(part, "" if enabled else reason)
+        part.setToolTip(self._tips[value] if enabled else plain_tooltip(reason))
 
     def eventFilter(self, watched, event) -> bool:
         if isinstance(event, QKeyEvent) and event.type() == QKeyEvent.Type.KeyPress:

@@ -222,6 +222,10 @@ class PreviewPanel(Panel):
         self.network_toggle.setText(
             "As the network sees it" if self.width() >= px(470) else "As network" if self.width() < px(380) else "Network’s view"
         )
+        is_narrow = self.width() < px(400)
+        self.mode_choice.set_dense(is_narrow)
+        self.head.setSpacing(px(4) if is_narrow else px(8))
+        self.reroll_button.setText("" if is_narrow else "Re-roll")
         self._show_class_box()
 
     def _show_class_box(self) -> None:
