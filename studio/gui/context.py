@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import os
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from PySide6.QtCore import QObject, Signal
+
+from studio.core.path_text import path_to_text, shown
+from studio.core.problem import Problem
 
 if TYPE_CHECKING:
     from studio.gui.background import Background
@@ -28,11 +32,19 @@ class Shell(QObject):
     page_requested = Signal(str, object)  # page key, argument
     folder_requested = Signal()  # open the folder dialog
     notice_added = Signal(str)  # sentence, for the list behind the bell
+    refused = Signal(str, object)  # title, problems
 
     def toast(self, sentence: str, action: str = "", on_action: Callable[[], object] | None = None) -> None:
         """One sentence at the lower right for 6 s, with an action such as Undo."""
         self.toast_requested.emit(sentence, action, on_action)
         self.notice_added.emit(sentence)
+
+    def refuse(self, path: str, problems: Sequence[Problem]) -> None:
+        """Say why a file or project is not opened: one problem in a sentence, several in a list that stays until it is closed."""
+        if len(problems) == 1:
+            self.toast(problems[0].sentence)
+        else:
+            self.refused.emit(f"“{shown(path_to_text(os.path.basename(path)))}” cannot be opened", problems)
 
     def open_folder_dialog(self) -> None:
         """The system's folder picker; what is chosen becomes the data (Ctrl O)."""

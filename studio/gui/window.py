@@ -154,6 +154,7 @@ class Window(QMainWindow):
             signal.connect(self._refresh_soon)
         context.shell.toast_requested.connect(self.toast.show_message)
         context.shell.notice_added.connect(self._on_notice_added)
+        context.shell.refused.connect(self._on_refused)
         context.shell.page_requested.connect(self.show_page)
         context.shell.folder_requested.connect(self.open_folder_dialog)
         context.runs.failed_to_start.connect(lambda sentence: context.shell.toast(sentence))
@@ -422,7 +423,7 @@ class Window(QMainWindow):
             else:
                 self.context.projects.open_data(path)
         except BadInput as exc:
-            self.context.shell.toast(exc.problems[0].sentence)
+            self.context.shell.refuse(path, exc.problems)
             return
         self.show_page("data")
 
@@ -451,7 +452,7 @@ class Window(QMainWindow):
         try:
             self.context.projects.open(project)
         except BadInput as exc:
-            self.context.shell.toast(exc.problems[0].sentence)
+            self.context.shell.refuse(project.name, exc.problems)
 
     def _rename(self) -> None:
         from studio.gui.shell.sheet import rename
@@ -501,6 +502,12 @@ class Window(QMainWindow):
 
     def _on_notice_added(self, sentence: str) -> None:
         self._notices = [*self._notices, (time.strftime("%H:%M"), sentence)][-200:]
+
+    def _on_refused(self, title: str, reasons) -> None:
+        from studio.gui.shell.sheet import problems
+
+        self._on_notice_added(f"{title}: {'; '.join(map(str, reasons))}")
+        problems(self.centralWidget(), title, reasons).open()
 
     def _on_run_ended(self, entry) -> None:
         from studio.core.outcome import Status

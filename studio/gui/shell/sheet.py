@@ -8,6 +8,7 @@ from PySide6.QtCore import Qt
 from PySide6.QtGui import QGuiApplication
 from PySide6.QtWidgets import QGridLayout, QHBoxLayout, QLineEdit, QPlainTextEdit, QVBoxLayout, QWidget
 
+from studio.core.problem import Problem
 from studio.gui.context import Context
 from studio.gui.runs import RunEntry
 from studio.gui.shell.scrim import Scrim
@@ -131,6 +132,27 @@ def messages(host: QWidget, notices: Sequence[tuple[str, str]]) -> Sheet:
         row.addWidget(PlainLabel(when, "number", "muted"), 0, Qt.AlignmentFlag.AlignTop)
         row.addWidget(PlainLabel(sentence, "label", "text", wrap=True), 1)
         sheet.body.addLayout(row)
+    return sheet
+
+
+def problems(host: QWidget, title: str, found: Sequence[Problem]) -> Sheet:
+    """Everything that is wrong with what was opened, each with the setting it is about."""
+    sheet = Sheet(host, title, name="shell.problems", width=620)
+    sheet.body.addWidget(PlainLabel("Nothing was changed.", "label", "text2"))
+    rows = QWidget()
+    grid = QGridLayout(rows)
+    grid.setContentsMargins(0, 0, 0, 0)
+    grid.setHorizontalSpacing(px(16))
+    grid.setVerticalSpacing(px(8))
+    grid.setColumnStretch(1, 1)
+    for row, problem in enumerate(found):
+        grid.addWidget(PlainLabel(problem.field, "number", "muted"), row, 0, Qt.AlignmentFlag.AlignTop)
+        grid.addWidget(PlainLabel(problem.sentence, "label", "text", wrap=True), row, 1)
+    area = scrolling(rows, name="problems.scroll")
+    area.setMinimumHeight(min(px(420), rows.sizeHint().height() + px(8)))
+    sheet.body.addWidget(area)
+    copy = button("Copy", "copy", name="problems.copy", on_click=lambda: QGuiApplication.clipboard().setText("\n".join(map(str, found))))
+    sheet.body.addWidget(copy, 0, Qt.AlignmentFlag.AlignRight)
     return sheet
 
 

@@ -11,7 +11,7 @@ from typing import Literal
 from PySide6.QtWidgets import QFileDialog, QWidget
 
 from studio.core.path_text import path_to_text, shown
-from studio.core.problem import BadInput
+from studio.core.problem import BadInput, Problem, error
 
 _TABLES = (".csv", ".tsv", ".txt")
 
@@ -53,10 +53,10 @@ def opening_of(paths: Sequence[str]) -> Opening:
     return Opening("data", parent, others, f"Open {len(paths)} folders as classes")
 
 
-def carry_out(opening: Opening, projects, store) -> str:
-    """Open it; returns why not, empty when it is open."""
+def carry_out(opening: Opening, projects, store) -> tuple[Problem, ...]:
+    """Open it; returns why not, nothing when it is open."""
     if opening.kind == "refused":
-        return opening.words
+        return (error("", opening.words),)
     try:
         if opening.kind == "experiment":
             projects.open_experiment(opening.path)
@@ -65,8 +65,8 @@ def carry_out(opening: Opening, projects, store) -> str:
             if opening.left_out_classes:
                 store.set({"data.left_out_classes": opening.left_out_classes}, "open class folders")
     except BadInput as exc:
-        return "\n".join(p.sentence for p in exc.problems)
-    return ""
+        return exc.problems
+    return ()
 
 
 def pick(parent: QWidget, kind: Literal["folder", "table"], on_picked: Callable[[str], object]) -> QFileDialog:

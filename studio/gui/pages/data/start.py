@@ -41,9 +41,9 @@ class Start(QObject):
         self._welcome.zone.folder_button.setFocus(Qt.FocusReason.OtherFocusReason)
 
     def open(self, opening: Opening) -> None:
-        if problem := carry_out(opening, self._context.projects, self._context.store):
-            self._context.shell.toast(problem)
-            self._welcome.zone.say_refused(problem)
+        if problems := carry_out(opening, self._context.projects, self._context.store):
+            self._context.shell.refuse(opening.path, problems)
+            self._welcome.zone.say_refused(problems[0].sentence)
 
     def pick_table(self) -> None:
         pick(self._welcome.window(), "table", lambda path: self.open(opening_of([path])))
@@ -59,7 +59,7 @@ class Start(QObject):
         try:
             self._context.projects.open(project)
         except BadInput as exc:
-            self._context.shell.toast(exc.problems[0].sentence)
+            self._context.shell.refuse(project.name, exc.problems)
 
     def _on_locate_wanted(self, project) -> None:
         def located(path: str) -> None:
