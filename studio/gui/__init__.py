@@ -69,7 +69,7 @@ What a page may override (see page.Page): `activate`, `deactivate`, `focus_searc
     clock(21) "0:21", percent(0.913) "91.3 %", rate(1e-3) "1e-3". No-break spaces and true minus signs are theirs.
 
 **Look at your page** (needs no display, about 2 s):
-    python -m studio.gui.screenshot OUT --page data --state full --theme dark --size 1440x900
+    studio screenshots OUT --page data --state full --theme dark --size 1440x900 --no-workers
 States: empty, full, running, failed (recorded runs on a data set, DATA with --data FOLDER) and the names in your `screenshot_states()`:
 {"selection": lambda page: page.grid.select(3)}, called after "full" is set up. All pages and states: without --page.
 

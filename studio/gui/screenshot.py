@@ -1,20 +1,17 @@
-"""Pictures of the window, rendered offscreen from recorded runs: `studio screenshots OUT`, and one page while it is being written:
-
-python -m studio.gui.screenshot OUT --page data --state full --theme dark --size 1440x900 [--data FOLDER] [--workers] [--page-only]
-"""
+"""Pictures of the window, rendered offscreen from recorded runs: `studio screenshots OUT`."""
 
 from __future__ import annotations
 
-import argparse
 import os
 import sys
 import tempfile
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 STATES = ("empty", "full", "running", "failed")
+THEMES = ("dark", "light")
 SIZES = ((1440, 900), (1280, 720))
 SETTLE_S = 0.25  # queued signals, thumbnails and layouts
 WORKERS_S = 60.0
@@ -73,11 +70,25 @@ def all_shots() -> list[Shot]:
 
     shots = []
     for slot in PAGES:
-        page = slot.load()
-        states = (*STATES, *page.screenshot_states())
-        shots += [Shot(slot.key, state, theme, size) for state in states for theme in ("dark", "light") for size in SIZES]
-    shots += [Shot(key, "full", theme, SIZES[0]) for key in OVERLAYS for theme in ("dark", "light")]
+        states = (*STATES, *slot.load().screenshot_states())
+        shots += [Shot(slot.key, state, theme, size) for state in states for theme in THEMES for size in SIZES]
+    shots += [Shot(key, "full", theme, SIZES[0]) for key in OVERLAYS for theme in THEMES]
     return shots
+
+
+def chosen_shots(
+    pages: Sequence[str] = (), states: Sequence[str] = (), themes: Sequence[str] = (), sizes: Sequence[tuple[int, int]] = ()
+) -> list[Shot]:
+    """Those of `all_shots` that fit what is given; sizes that are given are drawn instead of both. Raises BadInput for an unknown name."""
+    from studio.core.problem import BadInput
+
+    found = all_shots()
+    for what, wanted in (("page", pages), ("state", states), ("theme", themes)):
+        there = dict.fromkeys(getattr(shot, what) for shot in found)
+        if unknown := [name for name in wanted if name not in there]:
+            raise BadInput(f"“{unknown[0]}” is not a {what} that can be drawn here. There are: {', '.join(there)}.")
+        found = [shot for shot in found if not wanted or getattr(shot, what) in wanted]
+    return list(dict.fromkeys(replace(shot, size=size) for shot in found for size in sizes)) if sizes else found
 
 
 class _Stage:
@@ -275,26 +286,3 @@ def _slots():
     from studio.gui.pages import PAGES
 
     return PAGES
-
-
-def main(argv: list[str] | None = None) -> int:
-    parser = argparse.ArgumentParser(prog="python -m studio.gui.screenshot", description="Render pages of the window to PNG files.")
-    parser.add_argument("out", type=Path)
-    parser.add_argument("--page", help="one page only: data, model, augment, schedule, train, results, use; or palette, keyboard, settings")
-    parser.add_argument("--state", default="full", help="empty, full, running, failed, or a page's own state")
-    parser.add_argument("--theme", default="dark", choices=("dark", "light"))
-    parser.add_argument("--size", default="1440x900", help="WIDTHxHEIGHT")
-    parser.add_argument("--data", default="", help="a folder of images; the small sample set by default")
-    parser.add_argument("--workers", action="store_true", help="with real worker processes, so that previews and predictions show")
-    args = parser.parse_args(argv)
-    shots = None
-    if args.page:
-        width, _, height = args.size.partition("x")
-        shots = [Shot(args.page, args.state, args.theme, (int(width), int(height)))]
-    for path in render_all(args.out, data=args.data, workers=args.workers or not args.page, shots=shots):
-        print(path)  # noqa: T201 - the result of this command
-    return 0
-
-
-if __name__ == "__main__":
-    sys.exit(main())
