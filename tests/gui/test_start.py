@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import os
 import subprocess
 import sys
 
@@ -12,8 +14,8 @@ from PySide6.QtWidgets import QLabel
 HEAVY = ("torch", "torchvision", "timm", "albumentations", "cv2", "sklearn", "onnx", "onnxruntime")
 
 
-def _run(code: str) -> str:
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=120)
+def _run(code: str, **env: str) -> str:
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=120, env=os.environ | env)
     assert done.returncode == 0, done.stderr
     return done.stdout
 
@@ -58,6 +60,37 @@ def test_a_window_that_is_closed_while_it_starts_waits_for_what_is_being_importe
     assert _run(code).split() == ["imported", "None"]
 
 
+def test_the_window_comes_back_as_it_was_left(tmp_path):
+    """On a screen that is large enough: place, size, the panels inside, and what is folded."""
+    screen = {"name": "large", "x": 0, "y": 0, "width": 2560, "height": 1600, "logicalDpi": 96, "logicalBaseDpi": 96, "dpr": 1}
+    (tmp_path / "screen.json").write_text(json.dumps({"screens": [screen]}))
+
+    def visit(change: str = "") -> dict:
+        code = f"""if True:
+            import json
+            from PySide6.QtWidgets import QSplitter
+            from studio.gui import app as studio_app
+            app = studio_app.make_application()
+            window = studio_app.open_window()
+            while window.context is None:
+                app.processEvents()
+            window.show_page("schedule")
+            app.processEvents()
+            columns = window.findChild(QSplitter, "schedule.columns")
+            {change}
+            app.processEvents()
+            size = window.geometry().getRect()
+            print(json.dumps({{"size": size, "columns": columns.sizes(), "rail": window.rail.width()}}))
+            window.close()
+        """
+        return json.loads(_run(code, QT_QPA_PLATFORM=f"offscreen:configfile={tmp_path / 'screen.json'}").splitlines()[-1])
+
+    left = visit("window.setGeometry(300, 120, 1700, 1000); app.processEvents(); columns.setSizes([900, 600]); window.toggle_rail()")
+    wide, narrow = left["columns"]
+    assert left["size"] == [300, 120, 1700, 1000] and 1.4 < wide / narrow < 1.6 and left["rail"] < 100
+    assert visit() == left
+
+
 def test_threads_may_use_qts_types_once_they_are_made():
     """Without `make_types` this ends in a segmentation fault at every try."""
     code = """if True:
@@ -95,23 +128,6 @@ def test_qt_calls_and_signals_lose_no_reference_to_none(qapp):
         sender.sent.emit(i)
     assert sys.getrefcount(None) > before - 200
     label.deleteLater()
-
-
-def test_screenshots_draw_a_page_of_recorded_runs(tmp_path):
-    """In a process of its own: it makes the application and a home of its own."""
-    code = (
-        "from pathlib import Path\nfrom studio.gui.screenshot import Shot, render_all\n"
-        "shots = [Shot('schedule', 'running', 'light', (1280, 720)), Shot('palette', 'full', 'dark', (1280, 720))]\n"
-        f"print(*render_all(Path({str(tmp_path)!r}), workers=False, shots=shots), sep='\\n')"
-    )
-    from PySide6.QtGui import QImage
-
-    paths = _run(code).split()
-    assert len(paths) == 2
-    for path in paths:
-        image = QImage(path)
-        assert (image.width(), image.height()) == (1280, 720)
-        assert len({image.pixel(x, y) for x in range(0, 1280, 7) for y in range(0, 720, 7)}) > 100
 
 
 def test_an_uncaught_exception_is_logged_and_told_in_one_sentence(context, studio_home, capsys):
