@@ -1,9 +1,12 @@
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import subprocess
 import sys
+import threading
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -51,6 +54,44 @@ def snapshot(*folders: Path) -> dict[str, tuple[int, int]]:
     return {
         str(p): (p.lstat().st_size, p.lstat().st_mtime_ns) for folder in folders if folder.exists() for p in (folder, *folder.rglob("*"))
     }
+
+
+class Terminal:
+    """A terminal of 100 columns: `stream` writes to it, `text` is what came, once it is closed."""
+
+    def __init__(self):
+        import pty
+        import termios
+
+        self._master, slave = pty.openpty()
+        termios.tcsetwinsize(slave, (30, 100))
+        self.stream = os.fdopen(slave, "w", encoding="utf-8")
+        self._seen = bytearray()
+        self._reader = threading.Thread(target=self._read)
+        self._reader.start()
+
+    def _read(self) -> None:
+        with contextlib.suppress(OSError):  # the end of a terminal is an error on Linux
+            while data := os.read(self._master, 65_536):
+                self._seen += data
+
+    def close(self) -> None:
+        self.stream.close()
+        self._reader.join()
+        os.close(self._master)
+
+    @property
+    def text(self) -> str:
+        return self._seen.decode()
+
+
+@contextlib.contextmanager
+def opened_terminal() -> Iterator[Terminal]:
+    terminal = Terminal()
+    try:
+        yield terminal
+    finally:
+        terminal.close()
 
 
 @pytest.fixture(scope="session")

@@ -19,7 +19,7 @@ import pytest
 from studio import cli
 from studio.core.outcome import Status
 from studio.core.run_folder import RunFolder, find_runs
-from tests.cli.conftest import QUICK, last_json, snapshot, studio, write_images
+from tests.cli.conftest import QUICK, last_json, opened_terminal, snapshot, studio, write_images
 
 
 def test_training_ends_with_one_line_of_json_about_the_run(trained):
@@ -112,6 +112,42 @@ def test_the_list_of_runs_shows_nickname_status_and_score(run_here, trained):
     _, out, _ = run_here("runs")
     assert nickname in out and "finished" in out and "2/2" in out
     assert json.loads(run_here("runs", "--json")[1])[0]["status"] == "finished"
+
+
+BAR = re.compile(r"\r[^\r\n]*\d+%\|[^\r\n]*\|\s*\d+/\d+ ")  # redrawn in its line, with a share and a count
+needs_terminals = pytest.mark.skipif(os.name == "nt", reason="needs POSIX terminals")
+
+
+@needs_terminals
+@pytest.mark.parametrize("command", [("evaluate", "last", "--data"), ("predict", "last")], ids=lambda c: c[0])
+def test_a_bar_is_drawn_on_a_terminal_and_json_still_ends_the_output(command, run_here, images, monkeypatch):
+    with opened_terminal() as seen:
+        monkeypatch.setattr(sys, "stderr", seen.stream)
+        code, out, _ = run_here(*command, images, "--json")
+    assert code == 0
+    assert BAR.search(seen.text) and "images" in seen.text
+    assert json.loads(out.splitlines()[-1])["status"] == "done" and "\r" not in out
+
+
+@needs_terminals
+def test_a_bar_is_drawn_while_a_run_trains_and_is_gone_at_its_end(images, studio_home, monkeypatch):
+    small = ["model.source=timm", "model.backbone=test_resnet", "model.pretrained=false", "model.input_size=32", "schedule.epochs=1"]
+    with opened_terminal() as seen:
+        monkeypatch.setattr(sys, "stderr", seen.stream)
+        monkeypatch.setattr(sys, "stdout", seen.stream)
+        code = cli.main(["train", "--data", str(images), "--json", *(f"--set={s}" for s in (*small, "training.batch_size=8"))])
+    assert code == 0
+    assert BAR.search(seen.text) and "steps" in seen.text
+    last = seen.text.rstrip("\r\n").rpartition("\n")[2]
+    assert json.loads(last)["epochs"] == 1, "the bar does not run into the line that programs read"
+    assert re.search(r"^Epoch 1: ", seen.text.replace("\r", "\n"), re.M)
+
+
+def test_no_bar_is_drawn_where_nobody_sees_one(trained, run_here, images):
+    code, out, err = run_here("predict", "last", images / "red disc" / "00.png")
+    assert code == 0
+    for text in (trained[1].stdout, trained[1].stderr, out, err):
+        assert "\r" not in text and "%|" not in text
 
 
 def test_a_reader_that_goes_away_ends_predicting_quietly(trained, images):
