@@ -18,6 +18,7 @@ MODULES = (
     "augment_page",
     "start",
     "train",
+    "accuracy",
     "frozen",
     "last_stage",
     "evaluation",
