@@ -2,6 +2,7 @@
 # make test    set everything up, run the whole test suite
 # make check   linters and import rules
 # make run     open the window
+# make install-test   install into a fresh virtual environment and use it from another folder
 # make bench   the benchmarks; writes docs/measurements.md
 
 PYTHON ?= python3
@@ -10,7 +11,7 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 export PIP_DISABLE_PIP_VERSION_CHECK = 1
 
-.PHONY: demo test check run bench setup system clean
+.PHONY: demo test check run bench install-test setup system clean
 
 demo: setup
 	bash packaging/demo.sh $(BIN)
@@ -25,6 +26,9 @@ check: setup
 
 run: setup
 	$(BIN)/studio
+
+install-test: system
+	bash packaging/clean_install.sh $(PYTHON)
 
 bench: setup
 	$(BIN)/python -m pip install --quiet --editable '.[bench]'
