@@ -1,7 +1,7 @@
 """Measures every timm network that has pretrained weights, with shapes only, and writes resources/timm.json: parameters and GFLOPs.
 
 `python packaging/measure_timm.py [SECONDS]`. timm ships neither. What is there already is kept, so a run that ends at its limit of CPU
-seconds can be followed by another; networks that cannot be built or run with shapes only are left out.
+seconds can be followed by another; of networks that cannot be built or run with shapes only the error is kept in place of figures.
 Parameters are those with timm's own classifier; GFLOPs are multiply-adds of convolutions, linear layers and attention's products of one
 image at the size the weights were made for, as torch.utils.flop_counter counts them, halved (it counts a multiply-add as two).
 """
@@ -22,32 +22,34 @@ def main() -> None:
     from timm.models import get_pretrained_cfg, list_models
 
     known = json.loads(FILE.read_bytes()) if FILE.exists() else {}
-    found = dict(known.get("networks", {})) if known.get("timm") == __version__ else {}
+    is_same = known.get("timm") == __version__
+    found, failed = (dict(known.get(part, {})) if is_same else {} for part in ("networks", "not_counted"))
     sizes = {}
     for name in list_models(pretrained=True):
         cfg = get_pretrained_cfg(name)
         if cfg.input_size[0] == 3 and cfg.input_size[1] == cfg.input_size[2]:
             sizes.setdefault(f"{name.partition('.')[0]} {cfg.input_size[1]}", name)
-    todo = [key for key in sorted(sizes, key=_popular) if key not in found]
+    todo = [key for key in sorted(sizes, key=_popular) if key not in found and key not in failed]
     for number, key in enumerate(todo):
         if time.process_time() > limit:
             print(f"{len(todo) - number} left")  # noqa: T201
             break
-        figures = measure(sizes[key], int(key.split()[1]))
-        if figures:
-            found[key] = figures
+        try:
+            found[key] = measure(sizes[key], int(key.split()[1]))
+        except Exception as exc:  # whatever its first layer that needs values raises
+            failed[key] = f"{type(exc).__name__}: {str(exc).splitlines()[0][:120] if str(exc) else ''}"
         if number % 20 == 19:
-            write(__version__, found)
-    write(__version__, found)
+            write(__version__, found, failed)
+    write(__version__, found, failed)
 
 
-def write(version: str, found: dict[str, list[float]]) -> None:
-    text = ",\n".join(f"  {json.dumps(key)}: {json.dumps(found[key])}" for key in sorted(found))
-    FILE.write_text(f'{{"timm": "{version}", "networks": {{\n{text}\n}}}}\n', encoding="utf-8")
+def write(version: str, found: dict[str, list[float]], failed: dict[str, str]) -> None:
+    networks, not_counted = (",\n".join(f"  {json.dumps(key)}: {json.dumps(part[key])}" for key in sorted(part)) for part in (found, failed))
+    FILE.write_text(f'{{"timm": "{version}", "not_counted": {{\n{not_counted}\n}}, "networks": {{\n{networks}\n}}}}\n', encoding="utf-8")
 
 
-def measure(name: str, size: int) -> list[float] | None:
-    """[parameters, GFLOPs]; None where the network does not pass with shapes only."""
+def measure(name: str, size: int) -> list[float]:
+    """[parameters, GFLOPs]. Raises whatever a network raises that does not pass with shapes only."""
     import timm
     import torch
     from torch.utils.flop_counter import FlopCounterMode
@@ -57,17 +59,13 @@ def measure(name: str, size: int) -> list[float] | None:
     cfg = timm.get_pretrained_cfg(name)
     options = {"img_size": size} if cfg.fixed_input_size else {}
     try:
-        try:
-            with parameters_on_meta():
-                network = timm.create_model(name, pretrained=False, **options)
-        except RuntimeError:  # a constructor that computes with its new parameters (rotary embeddings)
+        with parameters_on_meta():
             network = timm.create_model(name, pretrained=False, **options)
-        network = network.to("meta").eval().requires_grad_(False)  # the counter asks a parameter that is passed on for its gradient
-        with FlopCounterMode(display=False) as counter, torch.no_grad():
-            network(torch.empty(1, 3, size, size, device="meta"))
-    except Exception as exc:  # whatever its first layer that needs values raises
-        print(f"{name}: {type(exc).__name__}: {str(exc)[:100]}", file=sys.stderr)  # noqa: T201
-        return None
+    except RuntimeError:  # a constructor that computes with its new parameters (rotary embeddings)
+        network = timm.create_model(name, pretrained=False, **options)
+    network = network.to("meta").eval().requires_grad_(False)  # the counter asks a parameter that is passed on for its gradient
+    with FlopCounterMode(display=False) as counter, torch.no_grad():
+        network(torch.empty(1, 3, size, size, device="meta"))
     return [sum(p.numel() for p in network.parameters()), round(counter.get_total_flops() / 2e9, 3)]
 
 

@@ -84,6 +84,7 @@ def test_reading_the_cache_loads_no_heavy_library():
 
 def test_timm_entries_carry_the_measured_figures_and_the_year_of_their_paper():
     by_name = {b.name: b for b in list_backbones() if b.source == "timm"}
+    assert "vit_base_patch16_224.augreg_in21k_ft_in1k" in by_name, "timm loads it in its own way, the hub has its tensors"
     plain, recent = by_name["resnet18.a1_in1k"], by_name["convnextv2_atto.fcmae_ft_in1k"]
     assert plain.num_parameters == 11_689_512 and plain.gflops == pytest.approx(1.82, rel=0.01)
     assert (recent.year, recent.paper) == (2023, "arXiv 2301.00808")

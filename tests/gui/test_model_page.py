@@ -123,6 +123,18 @@ def test_an_empty_cell_says_why_it_is_empty(page):
     assert all("Not known" not in words for words in (told["title"], told["input_size"]))
 
 
+def test_a_figure_that_studio_counted_or_estimated_says_so(page):
+    ours = info("counted", "timm", weights_bytes=None, num_parameters=25_000_000)
+    page.backbones.set_infos((*LIST, ours))
+    model = page.backbones.model
+    row = next(i for i, found in enumerate(model.rows) if found.name == "counted")
+    cells = {COLUMNS[c].attribute: model.index(row, c) for c in range(len(COLUMNS))}
+    assert cells["weights_bytes"].data() == "≈\xa0100\xa0MB" and "Estimated" in cells["weights_bytes"].data(Qt.ItemDataRole.ToolTipRole)
+    assert "Counted by Studio" in cells["gflops"].data(Qt.ItemDataRole.ToolTipRole)
+    theirs = model.index(next(i for i, found in enumerate(model.rows) if found.name == "resnet50"), cells["gflops"].column())
+    assert "Counted by Studio" not in theirs.data(Qt.ItemDataRole.ToolTipRole)
+
+
 def test_families_of_both_libraries_share_a_mark():
     assert group_of(LIST[3]) == group_of(LIST[4]) == "ViT"
     assert group_of(info("m", family="mobilevit")) == "Mobile" and group_of(info("x", family="maxxvit")) == "Swin, MaxViT"

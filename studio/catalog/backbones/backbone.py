@@ -39,6 +39,11 @@ class BackboneInfo:
     has_batch_norm: bool | None
     is_installed: bool  # its weights are on this computer
 
+    @property
+    def likely_bytes(self) -> int | None:
+        """Of its weights: as stated or found on the disk, else four for each parameter, which is how nearly all files hold them."""
+        return self.weights_bytes or (4 * self.num_parameters if self.num_parameters else None)
+
 
 def year_of(paper: str | None) -> int | None:
     """Of an arXiv number: "2201.03545" is of 2022."""

@@ -28,18 +28,28 @@ def find(info: BackboneInfo) -> Path | None:
 
 
 def mark_installed(infos: tuple[BackboneInfo, ...]) -> tuple[BackboneInfo, ...]:
-    """`infos` with `is_installed` as it is now. Looks at each folder once, as there are thousands of entries."""
+    """`infos` with `is_installed` as it is now, and the size of what is there. Looks at each folder once, as there are thousands of entries."""
     own = {folder.name: set(_names_in(folder)) for folder in weights_dir().glob("*/")}
     torch_files, hub_folders = set(_names_in(_torch_home() / "hub" / "checkpoints")), set(_names_in(_hub_cache()))
 
-    def is_there(info: BackboneInfo) -> bool:
+    def marked(info: BackboneInfo) -> BackboneInfo:
         if info.weights_url is None:
-            return info.is_installed
+            return info
         hub_id = _hub_id(info)
         elsewhere = _hub_folder(hub_id) in hub_folders if hub_id else _name_in_url(info) in torch_files
-        return (elsewhere or _own_name(info) in own.get(info.source, ())) and find(info) is not None
+        path = find(info) if elsewhere or _own_name(info) in own.get(info.source, ()) else None
+        if path is None:
+            return replace(info, is_installed=False) if info.is_installed else info
+        return replace(info, is_installed=True, weights_bytes=info.weights_bytes or _size(path))
 
-    return tuple(info if info.is_installed == (there := is_there(info)) else replace(info, is_installed=there) for info in infos)
+    return tuple(map(marked, infos))
+
+
+def _size(path: Path) -> int | None:
+    try:
+        return path.stat().st_size
+    except OSError:
+        return None
 
 
 def _names_in(folder: Path) -> list[str]:

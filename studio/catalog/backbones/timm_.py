@@ -35,7 +35,8 @@ def infos() -> tuple[BackboneInfo, ...]:
         cfg = get_pretrained_cfg(name)
         channels, height, width = cfg.input_size
         is_encoder = name.partition(".")[0].endswith("_enc")  # gives one vector per place, not per image
-        if channels == 3 and height == width and not cfg.custom_load and not is_encoder and _weights_url(cfg):
+        is_file_of_tensors = bool(cfg.hf_hub_id) or not cfg.custom_load  # what is loaded in its own way has its tensors on the hub too
+        if channels == 3 and height == width and is_file_of_tensors and not is_encoder and _weights_url(cfg):
             found.append(_info(name, cfg))
     return tuple(found)
 
@@ -76,7 +77,8 @@ def build(name: str, input_size: int, weights: Path | None = None) -> Body:
         network = timm.create_model(name, num_classes=0, **options)
     else:
         # With its own classifier, as timm lets weights that do not fit pass when the number of classes differs.
-        options |= {"pretrained": True, "pretrained_cfg_overlay": {"file": str(weights), "source": "", "hf_hub_filename": None}}
+        overlay = {"file": str(weights), "source": "", "hf_hub_filename": None, "custom_load": False}
+        options |= {"pretrained": True, "pretrained_cfg_overlay": overlay}
         try:
             network = timm.create_model(name, **options)
         except Exception as exc:  # timm and safetensors raise whatever the first tensor that does not fit raises

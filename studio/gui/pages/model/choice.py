@@ -178,7 +178,7 @@ class ChoiceCard(QFrame):
             return f"From {info.source}, {shown(licence)}"
         if not info.weights_url:
             return f"{info.source} names no address for its weights."
-        size = num_bytes(info.weights_bytes) if info.weights_bytes is not None else "size not stated"
+        size = value_words(info, "weights_bytes") if info.likely_bytes else "size not stated"
         return f"{size} from {shown(urlsplit(info.weights_url).netloc)}, {shown(licence)}"
 
     # what it does

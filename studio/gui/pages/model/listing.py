@@ -127,7 +127,7 @@ _WHY_UNKNOWN = {
     "top5": "Not known: its library states no accuracy. timm’s are known where timm has published a result for these weights",
     "memory_bytes": "Estimated a moment after the row has come into view",
     "images_per_s": "Not measured yet: Measure is in the menu of the row, and below once it is selected",
-    "weights_bytes": "Not known before the download: the library does not state it",
+    "weights_bytes": "Not known before the download: neither size nor parameters are stated",
     "year": "Not known: its library names no paper for it",
     "paper": "Its library names no paper for it",
     "licence": "Its library names no licence for these weights",
@@ -135,6 +135,8 @@ _WHY_UNKNOWN = {
 
 
 def value_of(info: BackboneInfo, attribute: str, cost: Cost = NO_COST):
+    if attribute == "weights_bytes":
+        return info.likely_bytes
     return getattr(cost if attribute in _OF_COST else info, attribute)
 
 
@@ -152,7 +154,9 @@ def value_words(info: BackboneInfo, attribute: str, cost: Cost = NO_COST) -> str
             return f"{value * 100:.1f}"
         case "images_per_s":
             return f"{value:,.{0 if value >= 10 else 1}f}"
-        case "weights_bytes" | "memory_bytes":
+        case "weights_bytes":
+            return num_bytes(value) if info.weights_bytes else f"≈{NBSP}{num_bytes(value)}"
+        case "memory_bytes":
             return num_bytes(value)
         case "family":
             return family_words(info)
@@ -163,6 +167,23 @@ def why_unknown(info: BackboneInfo, column: int, cost: Cost = NO_COST) -> str:
     """Why a cell is empty; "" where it is not."""
     attribute = COLUMNS[column].attribute
     return _WHY_UNKNOWN.get(attribute, "") if value_of(info, attribute, cost) is None else ""
+
+
+def origin_words(info: BackboneInfo, column: int) -> str:
+    """Where a figure comes from that its library does not state itself; "" for others."""
+    attribute = COLUMNS[column].attribute
+    if attribute == "weights_bytes" and not info.weights_bytes and info.num_parameters:
+        return "Estimated, four bytes for each parameter: the library does not state it"
+    if info.source != "timm":
+        return ""
+    match attribute:
+        case "gflops" if info.gflops is not None:
+            return f"Counted by Studio, layer by layer, for one image of {info.input_size}{NBSP}px: multiply-adds. timm states none"
+        case "num_parameters" if info.num_parameters is not None:
+            return "Counted by Studio, with timm’s own classifier: timm states none"
+        case "top1" | "top5" if info.top1 is not None:
+            return "From timm’s published results, at the size that timm tests with"
+    return ""
 
 
 def cell_words(info: BackboneInfo, column: int, cost: Cost = NO_COST) -> str:

@@ -23,6 +23,7 @@ from studio.gui.pages.model.listing import (
     facts,
     group_of,
     key_of,
+    origin_words,
     why_unknown,
 )
 from studio.gui.theme import colour, font, pen, px
@@ -143,6 +144,8 @@ class BackboneModel(QAbstractTableModel):
                 if why := why_unknown(info, index.column(), self.cost(info)):
                     is_of_cost = COLUMNS[index.column()].attribute in ("memory_bytes", "images_per_s")
                     return plain_tooltip(is_of_cost and shown(self.cost(info).problem) or why)
+                if origin := origin_words(info, index.column()):
+                    return plain_tooltip(origin)
                 state = "on this computer" if info.is_installed else "to be downloaded"
                 if COLUMNS[index.column()].attribute == "memory_bytes":
                     cost = self.cost(info)
