@@ -44,7 +44,9 @@ def main() -> None:
 
 
 def write(version: str, found: dict[str, list[float]], failed: dict[str, str]) -> None:
-    networks, not_counted = (",\n".join(f"  {json.dumps(key)}: {json.dumps(part[key])}" for key in sorted(part)) for part in (found, failed))
+    networks, not_counted = (
+        ",\n".join(f"  {json.dumps(key)}: {json.dumps(part[key])}" for key in sorted(part)) for part in (found, failed)
+    )
     FILE.write_text(f'{{"timm": "{version}", "not_counted": {{\n{not_counted}\n}}, "networks": {{\n{networks}\n}}}}\n', encoding="utf-8")
 
 

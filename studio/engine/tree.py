@@ -11,6 +11,7 @@ from typing import Any
 
 import torch
 from torch import nn
+from torch.nn.modules.dropout import _DropoutNd
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from studio.catalog.backbones import Built
@@ -23,7 +24,7 @@ _SUMS = ("aten::add", "aten::add_")
 
 def model_tree(built: Built, described: Sequence[StageDescription]) -> list[dict[str, Any]]:
     """A node per stage, with the figures of its description. Nodes: name, label, kind, num_parameters, num_buffers, output_shape, shape (of parameters), is_parameter, layout
-    ("series", "branches", "residual"), has_batch_norm, children. Counts are those of torch; shapes are of one image."""
+    ("series", "branches", "residual"), has_batch_norm, num_drops, children. Counts are those of torch; shapes are of one image."""
     seen = _Seen(built.module)
     seen.run(built.input_size)
     return [_stage(built, *pair, seen) for pair in zip(built.stages, described, strict=True)]
@@ -103,6 +104,7 @@ def _stage(built: Built, stage: Stage, described: StageDescription, seen: _Seen)
         "is_parameter": False,
         "layout": "series",
         "has_batch_norm": described.has_batch_norm,
+        "num_drops": sum(map(_num_drops, map(module.get_submodule, stage.module_names))),
         "children": children,
     }
 
@@ -124,6 +126,7 @@ def _node(part: nn.Module, name: str, label: str, seen: _Seen) -> dict[str, Any]
         "is_parameter": False,
         "layout": _layout(name, [key for key, _ in inner], seen),
         "has_batch_norm": any(type(m).__name__ in NORMS for m in part.modules()),
+        "num_drops": _num_drops(part),
         "children": children,
     }
 
@@ -132,7 +135,7 @@ def _parameter(name: str, parameter: nn.Parameter) -> dict[str, Any]:
     shape = list(parameter.shape)
     return {
         "name": name, "label": name.rpartition(".")[2], "kind": "parameter", "num_parameters": parameter.numel(), "num_buffers": 0,
-        "output_shape": None, "shape": shape, "is_parameter": True, "layout": "series", "has_batch_norm": False, "children": [],
+        "output_shape": None, "shape": shape, "is_parameter": True, "layout": "series", "has_batch_norm": False, "num_drops": 0, "children": [],
     }  # fmt: skip
 
 
@@ -166,6 +169,16 @@ def _kind(part: nn.Module) -> str:
 
 def _at(seen: _Seen):
     return lambda name: seen.order.get(name, len(seen.order))
+
+
+def share_left_out(part: nn.Module) -> float:
+    """What a dropout or drop-path leaves out at random in training; 0 for any other module."""
+    is_drop = isinstance(part, _DropoutNd) or type(part).__name__ == "StochasticDepth"
+    return (part.p if is_drop else getattr(part, "drop_prob", None)) or 0.0
+
+
+def _num_drops(part: nn.Module) -> int:
+    return sum(share_left_out(m) > 0 for m in part.modules())
 
 
 def _has_tensors(part: nn.Module) -> bool:

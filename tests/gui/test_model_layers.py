@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from PySide6.QtCore import QRectF
 
 from studio.core.experiment import Experiment
 from studio.gui.pages.model.inside import columns, place, rows
 from studio.gui.pages.model.layers import LayerPlan, LayerTree, Node, State, matching, stages_that_train, tree_from
+from studio.gui.pages.model.tree import drop_words
 
 
 def leaf(name: str, count: int) -> Node:
@@ -96,6 +99,21 @@ def test_running_values_follow_the_data_where_batch_norm_adapts_or_trains():
     assert [made.norm_mode(i) for i in range(3)] == ["keep", "keep", "train"] and made.counts().moving == 10
     made = plan({"model.batch_norm": {"stem": "adapt", "stage 2": "keep"}})
     assert (made.counts().buffers, made.counts().moving) == (25, 5)
+
+
+def test_dropout_is_said_to_be_off_where_what_is_around_it_is_frozen():
+    drop = Node("backbone.layer2.0.drop_path", "drop_path", "DropPath", num_drops=1)
+    parts = [replace(block(f"backbone.layer2.{i}"), num_drops=1) for i in range(2)]
+    made = replace(stage("stage 2", *(replace(part, children=(*part.children, drop)) for part in parts)), num_drops=2)
+    tree = LayerTree((stage("stem", block("backbone.stem")), made, TREE.stages[-1]))
+
+    def words(**values) -> str:
+        return drop_words(LayerPlan(tree, Experiment().changed({f"model.{key}": value for key, value in values.items()}).model), made)
+
+    assert words(train_stages=0) == "\nDropout and drop-path in it (2) are off, as it is frozen."
+    assert words(train_stages=1) == "\nDropout and drop-path in it (2) are on in training."
+    assert words(train_stages=1, layers={"backbone.layer2.0": "frozen"}).endswith("(2) are off where it is frozen: 1.")
+    assert drop_words(plan(), BY_NAME["stem"]) == ""
 
 
 def test_a_layer_on_the_way_around_stands_above_those_it_passes(theme):

@@ -8,7 +8,7 @@ from studio.core.experiment import Experiment
 from studio.engine.describe import shapes_of
 from studio.engine.freezing import make_plan, still_tensors
 from studio.engine.network import frozen_as_asked
-from studio.engine.tree import model_tree
+from studio.engine.tree import model_tree, share_left_out
 from studio.gui.pages.model.layers import LayerPlan, tree_from
 
 PLANS = {
@@ -24,10 +24,12 @@ PLANS = {
 
 
 def counted(experiment: Experiment) -> tuple[tuple[int, ...], tuple[int, ...]]:
-    """(what the page says, what torch says) of weights that train at once, later and never, of all buffers, and of those that ever move."""
+    """(what the page says, what torch says) of weights that train at once, later and never, of all buffers, of those that ever move, and of
+    dropouts and drop-paths that are never on."""
     model = experiment.model
     shapes = shapes_of(model, 5)
-    page = LayerPlan(tree_from({"stages": model_tree(shapes.built, shapes.stages)}), model).counts()
+    plan = LayerPlan(tree_from({"stages": model_tree(shapes.built, shapes.stages)}), model)
+    page, off = plan.counts(), sum(map(plan.num_drops_off, plan.tree.stages))
     network = frozen_as_asked(shapes.built.module, shapes.built.stages, experiment)
     module, last = network.module, make_plan(network.module, network.stages, [e is None for e in network.thaw_epochs], model)
     sizes = {name: parameter.numel() for name, parameter in module.named_parameters()}
@@ -36,9 +38,10 @@ def counted(experiment: Experiment) -> tuple[tuple[int, ...], tuple[int, ...]]:
     still = still_tensors(module, last)
     buffers = {name: buffer.numel() for name, buffer in module.named_buffers()}
     moving = sum(size for name, size in buffers.items() if name not in still)
+    silent = sum(share_left_out(part) > 0 and name not in last.active for name, part in module.named_modules())
     return (
-        (page.trains, page.later, page.frozen, page.buffers, page.moving),
-        (trains, ever - trains, sum(sizes.values()) - ever, sum(buffers.values()), moving),
+        (page.trains, page.later, page.frozen, page.buffers, page.moving, off),
+        (trains, ever - trains, sum(sizes.values()) - ever, sum(buffers.values()), moving, silent),
     )
 
 
@@ -53,4 +56,4 @@ def test_counts_equal_those_of_torch_whatever_the_plan(plan):
 )
 def test_counts_equal_those_of_torch_for_other_networks(source, name):
     page, torch_says = counted(Experiment().changed({"model.source": source, "model.backbone": name, "model.train_stages": 2}))
-    assert page == torch_says
+    assert page == torch_says and (page[-1] > 0) == (name == "swin_t"), "which has drop-path in its frozen stages"

@@ -36,6 +36,7 @@ class Node:
     layout: str = "series"
     is_parameter: bool = False
     has_batch_norm: bool = False
+    num_drops: int = 0  # layers in it that leave something out at random: dropout, drop-path
     children: tuple[Node, ...] = ()
 
     @cached_property
@@ -105,6 +106,7 @@ def _node(raw: Mapping[str, Any]) -> Node:
         layout=raw.get("layout") or "series",
         is_parameter=bool(raw.get("is_parameter")),
         has_batch_norm=bool(raw.get("has_batch_norm")),
+        num_drops=int(raw.get("num_drops") or 0),
         children=tuple(_node(child) for child in raw.get("children") or ()),
     )
 
@@ -203,6 +205,12 @@ class LayerPlan:
     @property
     def trains_anything(self) -> bool:
         return any(epoch is not None for epoch in self._epochs.values()) if self._epochs else True
+
+    def num_drops_off(self, node: Node) -> int:
+        """How many of a node's dropout and drop-path layers are off because what is around them never trains, as the engine has it."""
+        if not node.num_drops or all(self._epochs.get(name) is None for name in node.leaves):
+            return node.num_drops
+        return sum(self.num_drops_off(child) for child in node.children if child.leaves)
 
     def counts(self) -> Counts:
         """As torch counts them: parameters by when they train, buffers by whether they follow the data."""

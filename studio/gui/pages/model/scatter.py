@@ -20,6 +20,7 @@ from studio.gui.widgets.plot_style import QuietPlot, WordAxis, nice_step, set_ax
 _PYQTGRAPH_SYMBOLS = {"o": "o", "s": "s", "t": "t1", "d": "d"}  # its t points down
 _AXIS_PX = 44
 _LEAST_DRAG_PX = 8
+_CROWD, _CROWD_SCALE = 200, 0.7  # so many points on 340 px hide each other
 AXES = {
     "gflops": ("GFLOPs", "GFLOPs per image (log)"),
     "num_parameters": ("Parameters", "parameters, M (log)"),
@@ -105,6 +106,11 @@ class BackboneScatter(QWidget):
         value = self._value(info)
         return math.log10(value / 1e6 if self.axis == "num_parameters" else value)
 
+    def _size(self, info: BackboneInfo) -> float:
+        """Diameter in px: its square grows with the root of the parameters, so that the largest do not cover the rest. Smaller in a crowd."""
+        scale = _CROWD_SCALE if len(self._infos) > _CROWD else 1.0
+        return scale * min(17.0, max(6.0, 4.2 * ((info.num_parameters or 0) / 1e6) ** 0.25))
+
     def set_marks(self, chosen: Key, selected: Key | None) -> None:
         self._chosen, self._selected = chosen, selected
         self._draw_rings()
@@ -125,7 +131,7 @@ class BackboneScatter(QWidget):
             token = group_token(group)
             spots.append(
                 {
-                    "pos": (self._x(info), info.top1 * 100), "data": info, "size": _size(info),
+                    "pos": (self._x(info), info.top1 * 100), "data": info, "size": self._size(info),
                     "symbol": _PYQTGRAPH_SYMBOLS[group_symbol(group)], "pen": pen(token, 1.4),
                     "brush": colour(token) if info.is_installed else colour("plot"),
                 }
@@ -158,7 +164,7 @@ class BackboneScatter(QWidget):
             if key in (self._chosen, self._selected):
                 spots.append(
                     {
-                        "pos": (self._x(info), info.top1 * 100), "size": _size(info) + 10, "symbol": "o", "brush": None,
+                        "pos": (self._x(info), info.top1 * 100), "size": self._size(info) + 10, "symbol": "o", "brush": None,
                         "pen": pen("accent" if key == self._chosen else "text", 2),
                     }
                 )  # fmt: skip
@@ -261,11 +267,6 @@ class _Legend(QWidget):
             painter.setPen(colour("text2"))
             painter.drawText(QPointF(x + px(16), y + px(13)), group)
         painter.end()
-
-
-def _size(info: BackboneInfo) -> float:
-    """Diameter in px: its square grows with the root of the parameters, so that the largest do not cover the rest."""
-    return min(17.0, max(6.0, 4.2 * ((info.num_parameters or 0) / 1e6) ** 0.25))
 
 
 def _percent_ticks(low: float, high: float, pixels: float) -> list[tuple[float, str]]:

@@ -181,7 +181,7 @@ class LayerModel(QAbstractItemModel):
             if state.epoch is None
             else f"Trains {thaw_words(state.epoch)}."
         )
-        return f"{node.name}\n{kind}{what}\nF or a click on the switch changes it."
+        return f"{node.name}\n{kind}{what}{drop_words(self.plan, node)}\nF or a click on the switch changes it."
 
     def headerData(self, section: int, orientation: Qt.Orientation, role: int = Qt.ItemDataRole.DisplayRole):
         if orientation != Qt.Orientation.Horizontal:
@@ -394,6 +394,15 @@ class LayerTreeView(QTreeView):
             if self.layers.plan.tree.stages[stage].has_batch_norm:
                 self._fill_norm_menu(menu.addMenu("Batch normalisation"), stage)
         return menu
+
+
+def drop_words(plan: LayerPlan, node: Node) -> str:
+    """What its dropout and drop-path do; "" where it has none."""
+    if not node.num_drops:
+        return ""
+    off = plan.num_drops_off(node)
+    state = "off, as it is frozen" if off == node.num_drops else f"off where it is frozen: {off}" if off else "on in training"
+    return f"\nDropout and drop-path in it ({node.num_drops}) are {state}."
 
 
 def norm_words(plan: LayerPlan, stage: int) -> str:
