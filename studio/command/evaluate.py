@@ -16,7 +16,7 @@ from studio.command.chosen import (
     source_text,
     trained_run,
 )
-from studio.core.experiment import Data
+from studio.core.experiment import READING, Data
 from studio.core.path_text import shown
 from studio.core.problem import BadInput
 from studio.core.run_folder import RunFolder
@@ -69,9 +69,9 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _data(folder: RunFolder, path: str) -> Data:
-    """The run's own data with its split and its corrections when the path is that of the run, else the folder as it is."""
+    """The run's own data with its split and its corrections when the path is that of the run, else the folder as it is, read as the run reads."""
     source, own = source_text(path), folder.experiment().data
-    return own if own.source == source else Data(source=source)
+    return own if own.source == source else Data(source=source, **own.model_dump(include=READING))
 
 
 def _print_table(scores: dict) -> None:

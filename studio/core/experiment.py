@@ -13,6 +13,7 @@ from pydantic import Field, ValidationError, field_validator
 
 from studio.core.head import HeadPart, order_problem
 from studio.core.problem import BadInput, Problem, Repair, error
+from studio.core.reading import WHITE_16_BIT, Reading
 from studio.core.section import Section as _Section
 from studio.core.section import field as _field
 
@@ -22,6 +23,9 @@ Share = Annotated[float, Field(ge=0.0, le=1.0)]
 Deviation = Annotated[float, Field(ge=0.001, le=1.0)]
 
 Layout = Literal["auto", "class folders", "split folders", "csv"]
+
+
+READING = {"max_megapixels", "bands", "white"}  # the settings of `Data` that make its `reading`
 
 
 class Data(_Section):
@@ -51,6 +55,26 @@ class Data(_Section):
     )
     left_out_classes: tuple[str, ...] = _field((), "Left-out classes", "Classes that are not used.")
     max_megapixels: float = _field(80.0, "Largest image", "Images with more pixels are set aside.", unit="MP", gt=0, le=2000)
+    bands: tuple[Annotated[int, Field(ge=1, le=65_535)], ...] = _field(
+        (),
+        "Bands",
+        "Of images with more than three bands (multi-spectral TIFF): which are red, green and blue, such as [4, 3, 2], counted from 1.",
+    )
+    white: int = _field(
+        WHITE_16_BIT, "White", "The value of 16-bit images that becomes white; larger values become white as well. 12-bit data: 4095.",
+        ge=255, le=WHITE_16_BIT,
+    )  # fmt: skip
+
+    @field_validator("bands")
+    @classmethod
+    def _are_three(cls, bands: tuple[int, ...]) -> tuple[int, ...]:
+        if len(bands) not in (0, 3):
+            raise ValueError("give three band numbers, for red, green and blue, such as [4, 3, 2]; or none, [].")
+        return bands
+
+    @property
+    def reading(self) -> Reading:
+        return Reading(self.max_megapixels, self.bands, self.white)
 
 
 class Model(_Section):

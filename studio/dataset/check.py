@@ -12,6 +12,7 @@ import numpy as np
 from studio.core.path_text import shown
 from studio.core.problem import Severity
 from studio.core.words import counted
+from studio.dataset.bands import BandsUndecided
 from studio.dataset.dataset import Dataset, Sample, Split
 from studio.dataset.header import ImageRefused
 from studio.dataset.image import decode_noted, read_bytes
@@ -52,7 +53,7 @@ class Seen:
 
 
 # Kept by the caller between checks, so that only new and changed files are read again.
-Memory = MutableMapping[tuple[str, int, int], "Seen | str"]
+Memory = MutableMapping[tuple[str, int, int, str], "Seen | str"]
 
 
 def find_issues(
@@ -85,11 +86,13 @@ def _look_at_all(dataset, progress, is_cancelled, memory: Memory) -> tuple[dict[
     """What was seen by id, and the reasons of those that cannot be read."""
 
     def look(sample: Sample) -> Seen | str:
-        key = (sample.id, sample.num_bytes, sample.mtime_ns)
+        key = (sample.id, sample.num_bytes, sample.mtime_ns, dataset.reading.key)
         if key not in memory:
             try:
                 data = read_bytes(dataset.path_of(sample))
-                decoded = decode_noted(data, max_megapixels=dataset.max_megapixels, least_px=_LEAST_PX)
+                decoded = decode_noted(data, dataset.reading, least_px=_LEAST_PX)
+            except BandsUndecided:
+                memory[key] = ""  # a sound file; the scan asks which bands to use
             except ImageRefused as exc:
                 memory[key] = exc.reason
             else:
@@ -102,7 +105,8 @@ def _look_at_all(dataset, progress, is_cancelled, memory: Memory) -> tuple[dict[
     total = len(dataset.samples)
     for done, (sample, result) in enumerate(zip(dataset.samples, in_threads(look, dataset.samples, is_cancelled)), 1):
         if isinstance(result, str):
-            broken[sample.id] = result
+            if result:
+                broken[sample.id] = result
         else:
             seen[sample.id] = result
         if progress and (done % 32 == 0 or done == total):

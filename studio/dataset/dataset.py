@@ -12,6 +12,7 @@ from typing import Literal
 
 from studio.core.path_text import text_to_path
 from studio.core.problem import BadInput, Problem, Severity
+from studio.core.reading import WHITE_16_BIT, Reading
 from studio.core.rng import synthetic_per_epoch
 
 Split = Literal["train", "validation", "test"]
@@ -35,6 +36,7 @@ class Sample:
     height: int
     num_bytes: int
     mtime_ns: int
+    num_bands: int = 0  # of a file with more bands than a picture has colours; 0 for pictures
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +59,7 @@ class Dataset:
     problems: tuple[Problem, ...] = ()
     has_given_parts: bool = False  # the folder or table says which image is in which part
     synthetic: tuple[Sample, ...] = ()  # made images, only ever trained on; ids are absolute paths, no part holds them
-    max_megapixels: float = 80.0  # the limit of the scan, which every later reading keeps
+    reading: Reading = Reading()  # as the scan was told, and every later reading keeps it
 
     def part(self, split: Split) -> tuple[Sample, ...]:
         return self._parts[split]
@@ -74,6 +76,11 @@ class Dataset:
         """The path to open, as the operating system wants it."""
         id_ = sample if isinstance(sample, str) else sample.id
         return os.path.join(text_to_path(self.root), text_to_path(id_))
+
+    @cached_property
+    def banded(self) -> tuple[Sample, ...]:
+        """The images of more bands than a picture has colours."""
+        return tuple(s for s in self.samples if s.num_bands > 3)
 
     def counts(self) -> dict[str, dict[str, int]]:
         """Images per class and part: {"cat": {"train": 70, "validation": 15, "test": 15}, ...} in class order."""
@@ -114,7 +121,9 @@ class Dataset:
             "root": self.root,
             "layout": self.layout,
             "has_given_parts": self.has_given_parts,
-            "max_megapixels": self.max_megapixels,
+            "max_megapixels": self.reading.max_megapixels,
+            "bands": self.reading.bands,
+            "white": self.reading.white,
             "classes": self.classes,
             "samples": self._columns(self.samples),
             "synthetic": self._columns(self.synthetic),
@@ -124,7 +133,8 @@ class Dataset:
         return json.dumps(raw, separators=(",", ":")).encode()
 
     def _columns(self, samples: tuple[Sample, ...]) -> dict[str, list]:
-        return {
+        bands = {"num_bands": [s.num_bands for s in samples]} if any(s.num_bands for s in samples) else {}
+        return bands | {
             "id": [s.id for s in samples],
             "label": [self.class_index[s.label] for s in samples],
             "split": [SPLITS.index(s.split) for s in samples],
@@ -144,7 +154,7 @@ class Dataset:
                 root=raw["root"],
                 layout=raw["layout"],
                 has_given_parts=bool(raw.get("has_given_parts", False)),
-                max_megapixels=float(raw.get("max_megapixels", 80.0)),
+                reading=Reading(float(raw.get("max_megapixels", 80.0)), tuple(raw.get("bands", ())), int(raw.get("white", WHITE_16_BIT))),
                 classes=classes,
                 samples=_from_columns(raw["samples"], classes),
                 synthetic=_from_columns(raw["synthetic"], classes) if "synthetic" in raw else (),
@@ -156,5 +166,6 @@ class Dataset:
 
 
 def _from_columns(c: dict[str, list], classes: tuple[str, ...]) -> tuple[Sample, ...]:
-    rows = zip(c["id"], c["label"], c["split"], c["width"], c["height"], c["num_bytes"], c["mtime_ns"], strict=True)
+    bands = c.get("num_bands") or [0] * len(c["id"])
+    rows = zip(c["id"], c["label"], c["split"], c["width"], c["height"], c["num_bytes"], c["mtime_ns"], bands, strict=True)
     return tuple(Sample(id_, classes[label], SPLITS[split], *rest) for id_, label, split, *rest in rows)

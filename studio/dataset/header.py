@@ -14,6 +14,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from studio.dataset.heic import INSTALL, can_read_heic
+from studio.dataset.refused import ImageRefused
+
+__all__ = ["FORMATS", "HEIF", "Header", "ImageRefused", "check_size", "open_regular", "os_reason", "parse_header", "read_header"]
 
 # The only decoders Pillow may use: EPS would start Ghostscript, others are rarely fuzzed. JPEG includes MPO (stereo pairs).
 FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "TIFF", "GIF", "AVIF")
@@ -26,14 +29,6 @@ _OPEN_FLAGS = os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_CLOEXE
 _ReadAt = Callable[[int, int], bytes]
 
 
-class ImageRefused(Exception):
-    """The file is not used. `reason` starts in lower case and fits after a file name and a colon."""
-
-    def __init__(self, reason: str):
-        self.reason = reason
-        super().__init__(reason)
-
-
 @dataclass(frozen=True, slots=True)
 class Header:
     format: str
@@ -41,6 +36,7 @@ class Header:
     height: int
     num_bytes: int = 0
     mtime_ns: int = 0
+    num_bands: int = 0  # of a file that is not a usual picture: see dataset.bands
 
 
 def open_regular(path: str) -> tuple[int, os.stat_result]:
@@ -65,18 +61,19 @@ def read_header(path: str, *, max_megapixels: float = 80.0) -> Header:
         return os.read(fd, num_bytes)
 
     try:
-        format_, width, height = _parse(os.read(fd, _HEAD), info.st_size, read_at)
+        format_, width, height, num_bands = _parse(os.read(fd, _HEAD), info.st_size, read_at)
     except OSError as exc:
         raise ImageRefused(os_reason(exc)) from None
     finally:
         os.close(fd)
     check_size(width, height, max_megapixels)
-    return Header(format_, width, height, info.st_size, info.st_mtime_ns)
+    return Header(format_, width, height, info.st_size, info.st_mtime_ns, num_bands)
 
 
 def parse_header(data: bytes) -> Header:
     """Format and size of a file held in memory. Raises ImageRefused for what is no image of a known format."""
-    return Header(*_parse(data[:_HEAD], len(data), lambda at, num_bytes: data[at : at + num_bytes]), len(data))
+    format_, width, height, num_bands = _parse(data[:_HEAD], len(data), lambda at, num_bytes: data[at : at + num_bytes])
+    return Header(format_, width, height, len(data), 0, num_bands)
 
 
 def check_size(width: int, height: int, max_megapixels: float) -> None:
@@ -88,25 +85,25 @@ def check_size(width: int, height: int, max_megapixels: float) -> None:
         raise ImageRefused(f"too large: {width} × {height} is {megapixels:,.0f} MP, the limit is {max_megapixels:g} MP")
 
 
-def _parse(head: bytes, num_bytes: int, read_at: _ReadAt) -> tuple[str, int, int]:
-    """Format, width and height from the first bytes; `read_at(offset, count)` gives more."""
+def _parse(head: bytes, num_bytes: int, read_at: _ReadAt) -> tuple[str, int, int, int]:
+    """Format, width, height and bands (0 for a usual picture) from the first bytes; `read_at(offset, count)` gives more."""
     if not head:
         raise ImageRefused("empty file")
     try:
         if head[:2] == b"\xff\xd8":
-            return "JPEG", *_jpeg(head, read_at)
+            return "JPEG", *_jpeg(head, read_at), 0
         if head[:8] == b"\x89PNG\r\n\x1a\n":
-            return "PNG", *struct.unpack_from(">II", head, 16)
+            return "PNG", *struct.unpack_from(">II", head, 16), 0
         if head[:6] in (b"GIF87a", b"GIF89a"):
-            return "GIF", *struct.unpack_from("<HH", head, 6)
+            return "GIF", *struct.unpack_from("<HH", head, 6), 0
         if head[:4] == b"RIFF" and head[8:12] == b"WEBP":
-            return "WEBP", *_webp(head)
+            return "WEBP", *_webp(head), 0
         if head[:2] == b"BM" and num_bytes >= 26:
-            return "BMP", *_bmp(head)
-        if head[:4] in (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+") or head[4:12] in (b"ftypavif", b"ftypavis"):
-            return _by_pillow(num_bytes, read_at)
-        if _is_heic(head) and can_read_heic():
-            return _by_pillow(num_bytes, read_at)
+            return "BMP", *_bmp(head), 0
+        if head[:4] in (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+"):
+            return "TIFF", *_tiff(num_bytes, read_at)
+        if head[4:12] in (b"ftypavif", b"ftypavis") or _is_heic(head) and can_read_heic():
+            return *_by_pillow(num_bytes, read_at), 0
     except struct.error:
         raise ImageRefused("truncated: the file ends in its header") from None
     raise ImageRefused(_what_it_is(head, num_bytes))
@@ -162,30 +159,24 @@ def _bmp(head: bytes) -> tuple[int, int]:
     return abs(width), abs(height)  # a negative height means rows from top to bottom
 
 
+def _tiff(num_bytes: int, read_at: _ReadAt) -> tuple[int, int, int]:
+    """Width, height and bands. What no tag can be read of, Pillow judges."""
+    from studio.dataset.bands import count_bands
+
+    try:
+        num_bands, width, height = count_bands(io.BufferedReader(_Window(num_bytes, read_at)))
+    except Exception:  # any damage can surface as any error in a reader of tags
+        num_bands = 0
+    if num_bands:
+        return width, height, num_bands
+    return *_by_pillow(num_bytes, read_at)[1:], 0
+
+
 def _by_pillow(num_bytes: int, read_at: _ReadAt) -> tuple[str, int, int]:
     from studio.dataset.image import open_image
 
-    try:
-        with open_image(io.BufferedReader(_Window(num_bytes, read_at))) as im:
-            return im.format, *im.size
-    except ImageRefused:
-        if (num_bands := _tiff_bands(read_at)) > 4:
-            raise ImageRefused(f"{num_bands} channels per pixel; save the three to be used as an RGB image") from None
-        raise
-
-
-def _tiff_bands(read_at: _ReadAt) -> int:
-    """Samples per pixel of a classic TIFF's first page; 0 where that cannot be found. TIFF 6.0, section 2."""
-    try:
-        head = read_at(0, 8)
-        order = {b"II*\0": "<", b"MM\0*": ">"}[head[:4]]
-        at = struct.unpack(f"{order}I", head[4:8])[0]
-        directory = read_at(at, 2 + 12 * 64)
-        num_tags = min(64, struct.unpack_from(f"{order}H", directory)[0])
-        tags = (struct.unpack_from(f"{order}HHIH", directory, 2 + 12 * i) for i in range(num_tags))
-        return next((value for tag, _, _, value in tags if tag == 277), 0)
-    except (KeyError, struct.error, OSError):
-        return 0
+    with open_image(io.BufferedReader(_Window(num_bytes, read_at))) as im:
+        return im.format, *im.size
 
 
 class _Window(io.RawIOBase):

@@ -3,10 +3,10 @@
 The result is always uint8 RGB. The conversions, all fixed:
 
 - EXIF orientation 1 to 8 is applied; other values are ignored.
-- 16 bits per channel are scaled to 8 (÷ 257, rounded), never clipped.
+- 16 bits per channel are scaled to 8 (÷ 257, rounded), never clipped unless `Reading.white` says which value is white.
 - Transparency is laid over white.
 - Palette, grey, 1-bit and CMYK images become RGB as Pillow converts them; embedded colour profiles are ignored.
-- Of several frames or pages the first is used.
+- Of several frames or pages the first is used, of more than three bands the three that `Reading.bands` names.
 - Floating-point and 32-bit pixels are used only if the file declares their range (TIFF tags 280/281 or 340/341).
 """
 
@@ -22,6 +22,8 @@ from typing import BinaryIO
 import numpy as np
 from PIL import AvifImagePlugin, BmpImagePlugin, GifImagePlugin, Image, JpegImagePlugin, PngImagePlugin, TiffImagePlugin, WebPImagePlugin
 
+from studio.core.reading import Reading
+from studio.dataset.bands import chosen_bands, read_bands, scale_16_bits
 from studio.dataset.damage import has_archive_behind, has_lost_restarts, lacks_rows
 
 try:
@@ -32,9 +34,11 @@ except ImportError:  # no wheel for this platform
 from studio.dataset.header import FORMATS, HEIF, ImageRefused, check_size, open_regular, os_reason, parse_header
 from studio.dataset.heic import can_read_heic
 
-__all__ = ["BACKGROUND", "Decoded", "ImageRefused", "decode", "decode_noted", "open_image", "read_bytes", "read_image"]
+__all__ = ["AS_IT_IS", "BACKGROUND", "BANDS", "Decoded", "ImageRefused", "decode", "decode_noted", "open_image", "read_bytes", "read_image"]
 
 BACKGROUND = (255, 255, 255)  # what shows through transparent pixels; the exporters say the same
+AS_IT_IS = Reading()  # nothing was decided
+BANDS = "bands"  # the mode of a picture made of three bands of a file
 _LONGEST_FILE = 1 << 30  # bytes; no photograph is larger, and the file is read whole
 _MISSING_ROWS_ALLOWED = 0.01
 _ZERO_TAIL = 1024
@@ -61,7 +65,7 @@ class Decoded:
     """Pixels and what was done to get them."""
 
     pixels: np.ndarray  # uint8 HWC RGB, contiguous
-    mode: str  # Pillow's name of the stored kind: "RGB", "L", "I;16", "CMYK", ...
+    mode: str  # Pillow's name of the stored kind: "RGB", "L", "I;16", "CMYK", ..., or BANDS
     is_turned: bool  # stored in another orientation than shown
     notes: tuple[str, ...]  # in words, for instance "missing end marker"
 
@@ -78,32 +82,34 @@ def read_bytes(path: str) -> bytes:
             raise ImageRefused(os_reason(exc)) from None
 
 
-def read_image(path: str, *, max_megapixels: float = 80.0) -> np.ndarray:
+def read_image(path: str, reading: Reading = AS_IT_IS) -> np.ndarray:
     """uint8 HWC RGB of the file at `path`, upright. Raises ImageRefused."""
-    return decode(read_bytes(path), max_megapixels=max_megapixels)
+    return decode(read_bytes(path), reading)
 
 
-def decode(data: bytes, *, max_megapixels: float = 80.0) -> np.ndarray:
+def decode(data: bytes, reading: Reading = AS_IT_IS) -> np.ndarray:
     """uint8 HWC RGB, contiguous, upright. Raises ImageRefused; memory stays below about 10 bytes per allowed pixel."""
-    return decode_noted(data, max_megapixels=max_megapixels).pixels
+    return decode_noted(data, reading).pixels
 
 
-def decode_noted(data: bytes, *, max_megapixels: float = 80.0, least_px: int | None = None) -> Decoded:
+def decode_noted(data: bytes, reading: Reading = AS_IT_IS, *, least_px: int | None = None) -> Decoded:
     """Like `decode`, and says what was unusual.
 
     With `least_px` a JPEG may come smaller, by a factor of 2, 4 or 8, with both sides at least that long: several times
     faster, good enough for thumbnails and comparisons, never for training.
     """
     header = parse_header(data)
-    check_size(header.width, header.height, max_megapixels)
+    check_size(header.width, header.height, reading.max_megapixels)
     notes: list[str] = []
+    if header.num_bands:
+        return _decode_bands(data, reading, header.num_bands, notes)
     if header.format == "PNG":
         _check_png(data)
     if header.format == "JPEG":
         _check_jpeg(data)
         notes += _jpeg_notes(data)
     with open_image(io.BytesIO(data)) as im:
-        check_size(*im.size, max_megapixels)
+        check_size(*im.size, reading.max_megapixels)
         if frames := _frames(im):
             notes.append(f"{'page' if im.format == 'TIFF' else 'frame'} 1 of {frames}")
         mode = im.mode
@@ -124,11 +130,23 @@ def decode_noted(data: bytes, *, max_megapixels: float = 80.0, least_px: int | N
         else:
             if header.format == "PNG" and _ends_empty(im) and lacks_rows(data):
                 raise ImageRefused("truncated: rows of the picture are missing")
-            rgb = _to_rgb(im, notes)
+            rgb = _to_rgb(im, reading.white, notes)
         turn = _turn(im)
         if turn is not None:
             rgb = rgb.transpose(turn)
         return Decoded(np.ascontiguousarray(np.asarray(rgb, np.uint8)), mode, turn is not None, tuple(notes))
+
+
+def _decode_bands(data: bytes, reading: Reading, num_bands: int, notes: list[str]) -> Decoded:
+    chosen_bands(num_bands, reading)
+    try:
+        rgb, orientation = read_bands(data, reading, notes)
+    except ImageRefused:
+        raise
+    except Exception as exc:  # as above
+        raise ImageRefused(_reason(exc)) from None
+    turn = _TURN.get(orientation)
+    return Decoded(np.ascontiguousarray(rgb.transpose(turn) if turn is not None else rgb), BANDS, turn is not None, tuple(notes))
 
 
 def _fast_jpeg(data: bytes, im: Image.Image) -> np.ndarray | None:
@@ -182,12 +200,12 @@ def _turn(im: Image.Image) -> Image.Transpose | None:
 # --- to 8-bit RGB --------------------------------------------------------------------------------
 
 
-def _to_rgb(im: Image.Image, notes: list[str]) -> Image.Image:
+def _to_rgb(im: Image.Image, white: int, notes: list[str]) -> Image.Image:
     mode = im.mode
     if mode == "RGB" and "transparency" not in im.info:
         return im
     if mode.startswith("I;16"):
-        return _from_16_bit(np.asarray(im), notes)
+        return Image.fromarray(scale_16_bits(np.asarray(im), white, notes)).convert("RGB")
     if mode in ("I", "F"):
         return _from_declared_range(im)
     if mode in ("RGBA", "LA", "PA", "RGBa", "La") or "transparency" in im.info:
@@ -199,14 +217,6 @@ def _to_rgb(im: Image.Image, notes: list[str]) -> Image.Image:
         ground.paste(rgba, mask=alpha)
         return ground
     return im.convert("RGB")
-
-
-def _from_16_bit(values: np.ndarray, notes: list[str]) -> Image.Image:
-    top = int(values.max())
-    if 255 < top < 4096 * 2:
-        notes.append(f"uses {100 * top / 65535:.0f} % of the 16-bit range")
-    grey = ((values.astype(np.uint32) + 128) // 257).astype(np.uint8)
-    return Image.fromarray(grey).convert("RGB")
 
 
 def _from_declared_range(im: Image.Image) -> Image.Image:

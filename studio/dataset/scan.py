@@ -13,7 +13,7 @@ from studio.dataset import layout as layouts
 from studio.dataset.dataset import Cancelled, Dataset, Sample, SetAside, Split
 from studio.dataset.header import Header, ImageRefused, read_header
 from studio.dataset.layout import Labelled
-from studio.dataset.shape import shape_problems
+from studio.dataset.shape import band_problems, shape_problems
 from studio.dataset.split import split_by_hash
 from studio.dataset.synthetic import synthetic_samples, without_synthetic
 from studio.dataset.table import labels_from_table
@@ -41,7 +41,7 @@ def scan(data: Data, *, progress: Progress | None = None, is_cancelled: Callable
     left_out = set(data.left_out_classes)
     classes = tuple(sorted({*labels.values()} - left_out, key=natural_key))
     samples = tuple(
-        Sample(id_, label, splits[id_], h.width, h.height, h.num_bytes, h.mtime_ns)
+        Sample(id_, label, splits[id_], h.width, h.height, h.num_bytes, h.mtime_ns, h.num_bands)
         for id_, label in labels.items()
         for h in (headers[id_],)
     )
@@ -52,12 +52,12 @@ def scan(data: Data, *, progress: Progress | None = None, is_cancelled: Callable
         samples=samples,
         set_aside=tuple(SetAside(id_, reason) for id_, reason in sorted(labelled.reasons.items())),
         has_given_parts=bool(labelled.splits),
-        max_megapixels=data.max_megapixels,
+        reading=data.reading,
     )
     made, refused, findings = synthetic_samples(data, root, classes, is_cancelled)
     dataset = dataset.changed(synthetic=made, set_aside=(*dataset.set_aside, *refused))
     named = {name: parts for name, parts in labelled.named.items() if name not in left_out}
-    return dataset.changed(problems=(*labelled.problems, *findings, *shape_problems(dataset, named)))
+    return dataset.changed(problems=(*labelled.problems, *findings, *band_problems(dataset), *shape_problems(dataset, named)))
 
 
 def _source_path(data: Data) -> str:

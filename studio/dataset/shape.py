@@ -48,6 +48,24 @@ def shape_problems(dataset: Dataset, named: Mapping[str, set[Split]]) -> list[Pr
     return found
 
 
+def band_problems(dataset: Dataset) -> list[Problem]:
+    """A run waits until somebody has said which bands are red, green and blue, and all files have them."""
+    banded = [s for s in (*dataset.samples, *dataset.synthetic) if s.num_bands > 3]
+    if not banded:
+        return []
+    fewest, most = min(s.num_bands for s in banded), max(s.num_bands for s in banded)
+    bands = dataset.reading.bands
+    have = "has" if len(banded) == 1 else "have"
+    numbers = f"{fewest}" if fewest == most else f"{fewest} to {most}"
+    what = f"{counted(len(banded), 'image')} {have} {numbers} bands"
+    how = "on the Data page, or with --set data.bands=[3,2,1]"
+    if not bands:
+        return [error("data.bands", f"{what}. Choose which three are red, green and blue, {how}.")]
+    if max(bands) > fewest:
+        return [error("data.bands", f"{what}, and band {max(bands)} is chosen. Choose three of {fewest}, {how}.")]
+    return []
+
+
 def _part_problems(counts: dict[str, dict[str, int]], has_given_parts: bool) -> list[Problem]:
     found = []
     several = len(counts) > 1

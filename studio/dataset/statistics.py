@@ -42,7 +42,7 @@ def pixel_statistics(
         """How many pixels have each of the 256 values: int64[3, 256]."""
         try:
             data = read_bytes(dataset.path_of(sample))
-            pixels = decode_noted(data, max_megapixels=dataset.max_megapixels, least_px=_LEAST_PX).pixels
+            pixels = decode_noted(data, dataset.reading, least_px=_LEAST_PX).pixels
         except ImageRefused:
             return None
         every = max(1, min(pixels.shape[:2]) // _LEAST_PX)

@@ -62,7 +62,7 @@ def synthetic_samples(
                 set_aside.append(SetAside(own, exc.reason))
                 continue
             seen.add(own)
-            samples.append(Sample(own, label, "train", header.width, header.height, header.num_bytes, header.mtime_ns))
+            samples.append(Sample(own, label, "train", header.width, header.height, header.num_bytes, header.mtime_ns, header.num_bands))
         if unknown:
             what = f"{counted(sum(unknown.values()), 'image')} of classes that the real images do not have: {listed(sorted(unknown), 3)}"
             problems.append(note("data.synthetic", f"In the synthetic folder “{name}” are {what}. They are not used."))

@@ -12,20 +12,21 @@ import numpy as np
 from PIL import Image
 
 from studio.core.place import cache_dir
+from studio.core.reading import Reading
 from studio.dataset.decoded import content_of, find_decoded
 from studio.dataset.header import ImageRefused, open_regular
-from studio.dataset.image import decode, decode_noted, read_bytes
+from studio.dataset.image import AS_IT_IS, decode, decode_noted, read_bytes
 
 _VERSION = b"1"  # of what is kept; a change makes all old files useless
 _MAX_CACHE_BYTES = 512 << 20
 
 
-def thumbnail(path: str, size_px: int, *, is_square: bool = False, max_megapixels: float = 80.0, decoded_view: str = "") -> np.ndarray:
+def thumbnail(path: str, size_px: int, reading: Reading = AS_IT_IS, *, is_square: bool = False, decoded_view: str = "") -> np.ndarray:
     """uint8 HWC RGB, upright. The longer side has at most `size_px`; small images are not enlarged.
 
     A picture that training has kept as `decoded_view` need not be decoded again, where that is no smaller than the thumbnail. With `is_square` the centre is cut out and is size_px x size_px, enlarged if need be. Thread-safe. Raises ImageRefused.
     """
-    kept = _kept_path(path, size_px, is_square)
+    kept = _kept_path(path, size_px, is_square, reading)
     try:
         return decode(kept.read_bytes())
     except (OSError, ImageRefused):
@@ -33,7 +34,7 @@ def thumbnail(path: str, size_px: int, *, is_square: bool = False, max_megapixel
     data = read_bytes(path)
     pixels = find_decoded(content_of(data), decoded_view) if decoded_view else None
     if pixels is None or min(pixels.shape[:2]) < size_px:
-        pixels = decode_noted(data, max_megapixels=max_megapixels, least_px=size_px).pixels
+        pixels = decode_noted(data, reading, least_px=size_px).pixels
     small = _shrink(pixels, size_px, is_square)
     _keep(kept, small)
     return np.asarray(small)
@@ -51,11 +52,11 @@ def _shrink(pixels: np.ndarray, size_px: int, is_square: bool) -> Image.Image:
     return im.resize(size, Image.Resampling.BICUBIC, reducing_gap=2.0)
 
 
-def _kept_path(path: str, size_px: int, is_square: bool) -> Path:
-    """Named after the file's place, size and time of change, so that a changed file gets a new thumbnail. Raises ImageRefused."""
+def _kept_path(path: str, size_px: int, is_square: bool, reading: Reading) -> Path:
+    """Named after the file's place, size and time of change, so that a changed file gets a new thumbnail, and after the bands. Raises ImageRefused."""
     fd, info = open_regular(path)
     os.close(fd)
-    stamp = f"{info.st_dev} {info.st_ino} {info.st_size} {info.st_mtime_ns} {size_px} {is_square}".encode()
+    stamp = f"{info.st_dev} {info.st_ino} {info.st_size} {info.st_mtime_ns} {size_px} {is_square}{reading.choice_key}".encode()
     name = hashlib.sha256(b"\0".join([_VERSION, os.fsencode(os.path.abspath(path)), stamp])).hexdigest()
     return _folder() / name[:2] / f"{name[2:40]}.jpg"
 

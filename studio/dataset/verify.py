@@ -11,6 +11,7 @@ from typing import TypeVar
 from studio.core.path_text import shown
 from studio.core.problem import Problem, note, warning
 from studio.core.words import counted
+from studio.dataset.bands import BandsUndecided
 from studio.dataset.dataset import Cancelled, Dataset, Sample, SetAside
 from studio.dataset.image import ImageRefused, decode_noted, read_bytes
 from studio.dataset.shape import shape_problems
@@ -54,7 +55,9 @@ def verify(
 
     def look(sample: Sample) -> tuple[Sample, str, tuple[str, ...]]:
         try:
-            return sample, "", decode_noted(read_bytes(dataset.path_of(sample)), max_megapixels=dataset.max_megapixels).notes
+            return sample, "", decode_noted(read_bytes(dataset.path_of(sample)), dataset.reading).notes
+        except BandsUndecided:  # the file is sound, and `problems` says what has to be decided
+            return sample, "", ()
         except ImageRefused as exc:
             return sample, exc.reason, ()
 
@@ -84,12 +87,14 @@ def _joined(old: Sequence[Problem], new: Sequence[Problem]) -> tuple[Problem, ..
     return (*old, *(p for p in new if p not in old))
 
 
+_DARK = "of the 16-bit range"
 _EFFECT = {
     "missing end marker": (note, "They are used; check that they were copied completely."),
     "damaged in the middle": (warning, "A band of them may be grey or shifted. Look at them, and copy them again."),
     "an archive lies behind": (note, "Only the picture is used; nothing behind it is ever opened."),
     "fully transparent": (warning, "They become white. Leave them out if nothing is on them."),
-    "of the 16-bit range": (warning, "They look almost black. Scale them to the full range before training."),
+    _DARK: (warning, "They look almost black. Say which value is white, on the Data page or with --set data.white=4095."),
+    "brighter than the value of white": (note, "What lies above is white as well."),
     "frame": (note, "Only the first frame is used."),
     "page": (note, "Only the first page is used."),
 }
@@ -107,5 +112,5 @@ def _note_problems(notes: Sequence[tuple[str, str]]) -> list[Problem]:
     for kind, number in kinds.items():
         make, effect = _EFFECT[kind]
         word, id_ = first[kind]
-        found.append(make("data.source", f"{counted(number, 'image')}: {word} ({shown(id_)}). {effect}"))
+        found.append(make("data.white" if kind == _DARK else "data.source", f"{counted(number, 'image')}: {word} ({shown(id_)}). {effect}"))
     return found

@@ -120,6 +120,7 @@ def as_exportable(trained: Trained) -> Exportable:
         trained.std,
         trained.interpolation,
         trained.crop_fraction,
+        trained.experiment.data.reading,
         not (trained.experiment.model.cut or trained.experiment.model.head),
     )
 
@@ -134,7 +135,7 @@ def comparison_views(folder: RunFolder, trained: Trained) -> tuple[np.ndarray, b
         samples = ()
     for position in np.linspace(0, len(samples) - 1, min(NUM_COMPARED, len(samples))).round().astype(int):
         try:
-            image = read_image(dataset.path_of(samples[position]), max_megapixels=trained.experiment.data.max_megapixels)
+            image = read_image(dataset.path_of(samples[position]), trained.experiment.data.reading)
         except (ImageRefused, OSError):
             continue
         views.append(predictor.view(image))
@@ -182,12 +183,23 @@ def _write_companions(folder: Path, exporter: Exporter, exportable: Exportable) 
     labels = "".join(shown(name) + "\n" for name in exportable.classes)
     (folder / "labels.txt").write_text(labels, encoding="utf-8", errors="backslashreplace")
     code = _EXAMPLE.format(
-        usage=exporter.usage, size=exportable.input_size, crop=exportable.crop_fraction, enlarge=_CV2.get(exportable.interpolation, "CUBIC")
-    )
+        usage=exporter.usage, size=exportable.input_size, crop=exportable.crop_fraction,
+        enlarge=_CV2.get(exportable.interpolation, "CUBIC"), white=exportable.reading.white,
+        bands=_BANDS.format(bands=[band - 1 for band in exportable.reading.bands]) if exportable.reading.bands else "",
+    )  # fmt: skip
     (folder / "preprocess.py").write_text(code, encoding="utf-8")
 
 
 _CV2 = {"bilinear": "LINEAR", "nearest": "NEAREST"}
+_BANDS = """    if path.lower().endswith((".tif", ".tiff")):  # needs tifffile, and imagecodecs for compressed files
+        import tifffile
+
+        with tifffile.TiffFile(path) as file:
+            values, axes, extra = file.pages[0].asarray(), file.pages[0].axes, file.pages[0].extrasamples
+        values = np.moveaxis(values, axes.index("S"), -1) if "S" in axes else values[..., None]
+        if values.shape[-1] - any(extra) > 3:  # a picture with transparency is one like any other
+            return to_8_bits(values[..., {bands}])
+"""
 _EXAMPLE = '''"""What is in a picture? `python preprocess.py picture.jpg`. Needs numpy, pillow, opencv-python-headless and what is imported below."""
 
 import sys
@@ -198,11 +210,23 @@ from PIL import Image, ImageOps
 
 {usage}
 
+def to_8_bits(values, white={white}):
+    """16 bits to 8: `white` and above become 255."""
+    return values if values.dtype == np.uint8 else ((np.minimum(values, white).astype(np.uint32) * 255 + white // 2) // white).astype(np.uint8)
+
+
+def read(path):
+    """The picture upright, RGB on white: uint8[height, width, 3]"""
+{bands}    picture = ImageOps.exif_transpose(Image.open(path))
+    if picture.mode.startswith("I;16"):
+        picture = Image.fromarray(to_8_bits(np.asarray(picture)))
+    picture = picture.convert("RGBA")
+    return np.asarray(Image.alpha_composite(Image.new("RGBA", picture.size, "white"), picture).convert("RGB"))
+
+
 def view(path, size={size}, crop={crop!r}):
-    """The picture as the network sees it: upright, RGB on white, centre square, resized as in training. uint8[size, size, 3]"""
-    picture = ImageOps.exif_transpose(Image.open(path)).convert("RGBA")
-    picture = Image.alpha_composite(Image.new("RGBA", picture.size, "white"), picture).convert("RGB")
-    pixels = np.asarray(picture)
+    """The picture as the network sees it: centre square, resized as in training. uint8[size, size, 3]"""
+    pixels = read(path)
     height, width = pixels.shape[:2]
     side = max(1, round(min(height, width) * crop))
     top, left = (height - side) // 2, (width - side) // 2

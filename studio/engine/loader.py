@@ -32,6 +32,7 @@ from studio.catalog.augments import Pipeline, Tally, build_pipeline, evaluation_
 from studio.catalog.augments.view import decoded_view
 from studio.core.device import num_cores
 from studio.core.experiment import Augment
+from studio.core.reading import Reading
 from studio.dataset.decoded import DecodedCache, content_of
 from studio.dataset.image import ImageRefused, decode, read_bytes
 from studio.engine.aside import Aside
@@ -59,7 +60,7 @@ class Source:
     input_size: int
     interpolation: str
     crop_fraction: float
-    max_megapixels: float
+    reading: Reading
     num_trained: int  # the first so many paths are training images: an unreadable one is replaced by the next of these
     cache_bytes: int  # for decoded images, over all workers
     decoded_folder: str = ""  # where decoded pictures are kept between runs; "" for nowhere
@@ -168,10 +169,10 @@ class ImageReader:
         s = self._source
         data = read_bytes(s.paths[index])
         content = content_of(data) if self._decoded else b""
-        view = decoded_view(s.input_size, s.max_megapixels, None if is_training else (s.interpolation, s.crop_fraction))
+        view = decoded_view(s.input_size, s.reading, None if is_training else (s.interpolation, s.crop_fraction))
         image = self._decoded.get(content, view) if self._decoded else None
         if image is None:
-            image = decode(data, max_megapixels=s.max_megapixels)
+            image = decode(data, s.reading)
             if is_training:
                 image = shrink_to_working_size(image, s.input_size)
             else:

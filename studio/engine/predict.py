@@ -132,7 +132,7 @@ class Predictor:
 
     def _read(self, path: str) -> tuple[str, np.ndarray | None, str]:
         try:
-            image = read_image(path, max_megapixels=self.trained.experiment.data.max_megapixels)
+            image = read_image(path, self.trained.experiment.data.reading)
             return path, self.views(image), ""
         except (ImageRefused, OSError) as exc:
             return path, None, str(exc)

@@ -76,7 +76,7 @@ def score_run(
         watch = {"progress": watched, "is_cancelled": is_cancelled}
         size = -(-BATCH_SIZE // fast.chunk) * fast.chunk  # whole parts: the compiled network takes no other number of images
         if test_time == "off":
-            answers, refused = _answers(trained, fast, size, paths, labels, data.max_megapixels, **watch)
+            answers, refused = _answers(trained, fast, size, paths, labels, **watch)
         else:
             answers, refused = _averaged(trained, fast, size, paths, labels, test_time, **watch)
     unreadable.update({known[i].id: reason for i, reason in refused.items()})
@@ -92,9 +92,7 @@ def score_run(
     }
 
 
-def _answers(
-    trained: Trained, fast: FastPass, batch_size: int, paths, labels, max_megapixels: float, *, progress, is_cancelled
-) -> tuple[Answers, dict[int, str]]:
+def _answers(trained: Trained, fast: FastPass, batch_size: int, paths, labels, *, progress, is_cancelled) -> tuple[Answers, dict[int, str]]:
     """One view of each image, read by loader processes."""
     source = Source(
         paths=tuple(paths),
@@ -102,7 +100,7 @@ def _answers(
         input_size=trained.input_size,
         interpolation=trained.interpolation,
         crop_fraction=trained.crop_fraction,
-        max_megapixels=max_megapixels,
+        reading=trained.experiment.data.reading,
         num_trained=0,
         cache_bytes=0,
     )

@@ -288,7 +288,7 @@ def cache_plan(experiment: Experiment, paths: tuple[str, ...], view: dict, preci
     origin = {
         "view": view,
         "resizing": RULE,
-        "largest": experiment.data.max_megapixels,
+        "reading": experiment.data.reading.key,
         "precision": asdict(precision),
         "device": device_key(device),
     }
@@ -312,7 +312,7 @@ def source_for(experiment: Experiment, dataset: Dataset, samples: Sequence[Sampl
         input_size=view["input_size"],
         interpolation=view["interpolation"],
         crop_fraction=view["crop_fraction"],
-        max_megapixels=experiment.data.max_megapixels,
+        reading=experiment.data.reading,
         num_trained=num_trained,
         cache_bytes=cache_bytes(),
         root=text_to_path(dataset.root),

@@ -382,10 +382,13 @@ def _strip(ids: tuple[str, ...], dataset: Dataset) -> bytes:
     """The images side by side as one PNG, each _TILE_PX square."""
     from PIL import Image, ImageOps
 
+    from studio.dataset.image import read_image
+
+    reading = dataset.reading if dataset.reading.bands else replace(dataset.reading, bands=(1, 2, 3))
     strip = Image.new("RGB", (len(ids) * _TILE_PX, _TILE_PX))
     for i, id_ in enumerate(ids):
-        with Image.open(dataset.path_of(id_)) as image:
-            strip.paste(ImageOps.fit(image.convert("RGB"), (_TILE_PX, _TILE_PX)), (i * _TILE_PX, 0))
+        image = Image.fromarray(read_image(dataset.path_of(id_), reading))
+        strip.paste(ImageOps.fit(image, (_TILE_PX, _TILE_PX)), (i * _TILE_PX, 0))
     packed = io.BytesIO()
     strip.save(packed, "PNG")
     return packed.getvalue()

@@ -11,7 +11,7 @@ from typing import Any
 from PySide6.QtCore import QObject, Qt, QTimer, Signal
 from PySide6.QtGui import QImage, QPixmap
 
-from studio.core.experiment import Augment, Experiment
+from studio.core.experiment import READING, Augment, Experiment
 from studio.supervise.worker import Worker, WorkerError, WorkerKind
 
 TURN_S = 0.004  # of the event loop, for answers: what comes faster than it is shown must not hold up the mouse
@@ -107,7 +107,7 @@ class WorkerClient(QObject):
 def plain_experiment(experiment: Experiment, augment: Augment) -> dict[str, Any]:
     """What the preview needs to know of an experiment: a long list of left-out files need not travel."""
     raw = experiment.model_dump(mode="json", include={"schema_version", "name", "model", "training"})
-    raw["data"] = {"max_megapixels": experiment.data.max_megapixels}
+    raw["data"] = experiment.data.model_dump(mode="json", include=READING)
     raw["augment"] = augment.model_dump(mode="json")
     return raw
 

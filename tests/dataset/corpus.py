@@ -25,11 +25,21 @@ class Good:
 
 
 @dataclass(frozen=True)
+class Asked:
+    """Sound, and read once `BANDS` are chosen."""
+
+    reason: str
+
+
+BANDS = (3, 2, 1)
+
+
+@dataclass(frozen=True)
 class Case:
     row: int  # in docs/bad-inputs.md; 0 for a sound file
     name: str
     data: Callable[[], bytes]
-    verdict: Good | str
+    verdict: Good | Asked | str
 
 
 def photo(width: int = 64, height: int = 48, seed: int = 0) -> np.ndarray:
@@ -168,6 +178,16 @@ def five_band_tiff() -> bytes:
     tags += [(278, 3, 1, 48), (279, 4, 1, len(body))]
     directory = struct.pack("<H", len(tags)) + b"".join(struct.pack("<HHII", *tag) for tag in tags) + bytes(4)
     return (b"II*\0" + struct.pack("<I", 8) + directory).ljust(200, b"\0") + body
+
+
+def packed_bands_tiff(values_HWB: np.ndarray, compression: str, kind: int = 1) -> bytes:
+    """uint8 bands in one strip, packed by Pillow as a grey picture of as many columns as there are values in a row."""
+    height, width, bands = values_HWB.shape
+    grey = encoded(Image.fromarray(values_HWB.reshape(height, -1)), "TIFF", compression=compression, strip_size=values_HWB.size)
+    with Image.open(io.BytesIO(grey)) as im:
+        (start,), (length,), packing = im.tag_v2[273], im.tag_v2[279], im.tag_v2[259]
+    tags = [(256, 3, 1, width), (257, 3, 1, height), (258, 3, 1, 8), (259, 3, 1, packing), (262, 3, 1, kind), (273, 4, 1, 200)]
+    return tiff([*tags, (277, 3, 1, bands), (278, 3, 1, height), (279, 4, 1, length)], grey[start : start + length])
 
 
 def top_down_bmp() -> bytes:
@@ -324,7 +344,13 @@ CASES = [
     Case(26, "palette png with transparency", lambda: palette(bytes(range(0, 256, 16))), Good()),
     Case(27, "rgba png", lambda: encoded(rgba(255), "PNG"), Good(mean=40)),
     Case(27, "fully transparent png", lambda: encoded(rgba(0), "PNG"), Good(mean=255, note="fully transparent")),
-    Case(28, "five-band tiff", five_band_tiff, "5 channels per pixel"),
+    Case(28, "five-band tiff", five_band_tiff, Asked("5 bands per pixel")),
+    Case(
+        28,
+        "six-band tiff said to be RGB, in LZW",
+        lambda: packed_bands_tiff(np.tile(photo(), 2), "tiff_lzw", 2),
+        Asked("6 bands per pixel"),
+    ),
     Case(29, "multi-page tiff", multi_page_tiff, Good(note="page 1 of 5")),
     Case(30, "animated gif", lambda: animation("GIF"), Good(note="frame 1 of several")),
     Case(30, "animated webp", lambda: animation("WEBP"), Good(note="frame 1 of 3")),

@@ -10,6 +10,7 @@ import pytest
 from PIL import Image
 
 from studio.core.experiment import Augment
+from studio.core.reading import Reading
 from studio.core.rng import sample_seed
 from studio.dataset import image as image_module
 from studio.dataset.decoded import DecodedCache, budget, clear, content_of, decoded_folder, set_budget, trim, used_bytes
@@ -63,15 +64,17 @@ def test_the_loader_gives_the_same_batches_from_the_cache_and_decodes_nothing_tw
     asked = [loader.Request((0, 1, 2), tuple(sample_seed(0, 0, i) for i in range(3))), loader.Request((3, 4))]
     num_decoded = 0
 
-    def counted(data, **options):
+    def counted(data, *options):
         nonlocal num_decoded
         num_decoded += 1
-        return decode(data, **options)
+        return decode(data, *options)
 
     monkeypatch.setattr(loader, "decode", counted)
 
     def batches(folder: str):
-        source = loader.Source(tuple(paths), Augment(preset="medium"), 32, "bicubic", 0.875, 80.0, 6, cache_bytes=0, decoded_folder=folder)
+        source = loader.Source(
+            tuple(paths), Augment(preset="medium"), 32, "bicubic", 0.875, Reading(), 6, cache_bytes=0, decoded_folder=folder
+        )
         with loader.Loader(source, 4) as made:
             return [batch.images_NHWC.copy() for batch in made.batches(asked)]
 

@@ -16,6 +16,7 @@ from studio.catalog.augments import PRESETS, Pipeline, build_pipeline, evaluatio
 from studio.core.experiment import Augment, Experiment, TransformSpec
 from studio.core.file import write_atomically
 from studio.core.problem import BadInput
+from studio.core.reading import Reading
 from studio.dataset.dataset import Dataset
 from studio.engine.evaluate import Answers, score
 from studio.engine.failure import DataGone, describe
@@ -72,7 +73,7 @@ def test_a_random_crop_of_everything_is_resized_as_the_evaluation_view_is(shape)
 def _source(folder, num_trained: int, **more) -> Source:
     dataset = Dataset.from_json(folder.dataset_path.read_bytes())
     paths = tuple(dataset.path_of(s) for s in (*dataset.part("train"), *dataset.part("validation")))
-    return Source(paths, Augment(preset="medium"), 48, "bicubic", 0.875, 80.0, num_trained, more.get("cache_bytes", 1 << 24))
+    return Source(paths, Augment(preset="medium"), 48, "bicubic", 0.875, Reading(), num_trained, more.get("cache_bytes", 1 << 24))
 
 
 def test_batches_are_the_same_with_any_number_of_workers_with_or_without_memory(tmp_path):

@@ -402,7 +402,7 @@ def test_a_hundred_thousand_images_are_laid_out_at_once(qtbot, theme):
     from studio.gui.widgets.thumb import ThumbLoader
     from studio.gui.widgets.thumb_grid import Thumb, ThumbGrid
 
-    grid = ThumbGrid(ThumbLoader(read=lambda path, side: np.zeros((side, side, 3), np.uint8)))
+    grid = ThumbGrid(ThumbLoader(read=lambda path, side, reading: np.zeros((side, side, 3), np.uint8)))
     qtbot.addWidget(grid)
     grid.resize(600, 400)
     grid.show()

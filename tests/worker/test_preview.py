@@ -13,6 +13,7 @@ from PIL import Image
 
 from studio.catalog.backbones import bundled, listing
 from studio.core.experiment import Experiment, TransformSpec
+from studio.core.reading import Reading
 from studio.core.rng import epoch_order, sample_seed
 from studio.supervise.worker import Worker
 from tests.builders import build_dataset
@@ -59,7 +60,7 @@ def test_a_blended_batch_is_the_one_that_training_sees(preview, photos):
     labels = [s.label for s in dataset.part("train")]
     order = epoch_order(11, 1, 8)
     asked = [{"path": paths[i], "index": int(i), "epoch": 1, "label": labels[i]} for i in order]
-    source = Source(paths, spec.augment, SIZE, "bicubic", 0.875, 80.0, 8, cache_bytes=1 << 20)
+    source = Source(paths, spec.augment, SIZE, "bicubic", 0.875, Reading(), 8, cache_bytes=1 << 20)
     kinds = set()
     for step in range(6):
         result, parts = preview.parts("batch", experiment=spec.model_dump(mode="json"), subjects=asked, step=step)

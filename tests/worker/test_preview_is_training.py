@@ -10,6 +10,7 @@ import pytest
 from studio.catalog.augments import PRESETS
 from studio.catalog.augments.catalog import COMPOSITIONS, catalog
 from studio.core.experiment import Experiment, TransformSpec
+from studio.core.reading import Reading
 from studio.core.rng import sample_seed
 from studio.engine.loader import Loader, Request, Source
 from studio.supervise.worker import Worker
@@ -71,7 +72,7 @@ def shown(tmp_path_factory, photos) -> list[tuple[np.ndarray, set[str]]]:
 @pytest.mark.parametrize("num_workers", [0, 1, 2])
 def test_tiles_are_the_pictures_of_the_training_loader_for_every_preset_and_200_pipelines(shown, photos, num_workers):
     specs = experiments()
-    source = Source(photos, specs[0].augment, SIZE, "bicubic", 0.875, 80.0, len(photos), cache_bytes=1 << 20)
+    source = Source(photos, specs[0].augment, SIZE, "bicubic", 0.875, Reading(), len(photos), cache_bytes=1 << 20)
     requests = (Request(indices_of(n), tuple(sample_seed(SEED, n, i) for i in indices_of(n)), spec.augment) for n, spec in enumerate(specs))
     compared = 0
     with Loader(source, 2, num_workers) as loader:

@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     import numpy as np
 
+    from studio.core.reading import Reading
+
 SPARED_FACTOR = 1.25  # up to this many times larger it is kept as it is: shrinking a little costs more than it saves (2 of 7 ms per photo)
 WORKING_FACTOR = 1.5  # a decoded image is kept at most this many times the input size: crops down to 45 % of the area lose nothing
 
@@ -34,9 +36,9 @@ def shrink_to_working_size(image: np.ndarray, input_size: int) -> np.ndarray:
     return resize(image, max(limit, round(height * scale)), max(limit, round(width * scale)))
 
 
-def decoded_view(input_size: int, max_megapixels: float, evaluation: tuple[str, float] | None) -> str:
-    """How a kept picture was reduced: to working size, or for evaluation with (interpolation, crop fraction)."""
-    return f"{RULE} {input_size} {max_megapixels:g} {evaluation or 'working'}"
+def decoded_view(input_size: int, reading: Reading, evaluation: tuple[str, float] | None) -> str:
+    """How a kept picture was read and reduced: to working size, or for evaluation with (interpolation, crop fraction)."""
+    return f"{RULE} {input_size} {reading.key} {evaluation or 'working'}"
 
 
 def grow_to_least_size(image: np.ndarray) -> np.ndarray:

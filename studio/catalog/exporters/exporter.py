@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from studio.core.reading import Reading
+
 if TYPE_CHECKING:
     import numpy as np
     from torch import nn
@@ -27,14 +29,17 @@ class Exportable:
     std: tuple[float, float, float]
     interpolation: str
     crop_fraction: float  # share of the shorter side that the evaluation view keeps
+    reading: Reading = Reading()  # how files become pixels
     is_library_network: bool = True  # all stages and one linear layer in the classifier's place: what the library can build by itself
 
     @property
     def recipe(self) -> str:
         """How a picture becomes the network's input, in words."""
         side = "the shorter side" if self.crop_fraction == 1 else f"{self.crop_fraction:g} of the shorter side"
+        r, g, b = self.reading.bands or (1, 2, 3)
+        bands = f"bands {r}, {g} and {b} of files with more than three; " if self.reading.bands else ""
         return (
-            f"Upright (EXIF applied), RGB, transparency over white; the centre square of {side}; "
+            f"Upright (EXIF applied), RGB, transparency over white; {bands}16 bits scaled so that {self.reading.white} is 255; the centre square of {side}; "
             f"resized to {self.input_size} x {self.input_size} by cv2's linear filter when shrinking to more than half, "
             f"by area averaging when shrinking further, {self.interpolation} when enlarging; "
             f"divided by 255; minus mean {list(self.mean)}, divided by std {list(self.std)} per channel."

@@ -125,7 +125,7 @@ def _views(call: Call, spec: Experiment, dataset: str | None, count: int) -> Ite
     for position in np.linspace(0, len(samples) - 1, min(count, len(samples))).round().astype(int):
         call.check()
         try:
-            image = read_image(found.path_of(samples[position]), max_megapixels=spec.data.max_megapixels)
+            image = read_image(found.path_of(samples[position]), spec.data.reading)
         except (ImageRefused, OSError):
             continue
         yield evaluation_view(image, spec.model.input_size, info.interpolation, info.crop_fraction), samples[position].label

@@ -210,18 +210,19 @@ def check_pipeline(call: Call, experiment: dict[str, Any]) -> dict[str, Any]:
     return {"problems": [{"field": p.field, "sentence": p.sentence} for p in found]}
 
 
-def look(call: Call, paths: list[str], classes: list[str], max_megapixels: float = 80.0) -> dict[str, Any]:
-    """What pictures look like and what follows: dataset.look. {"hints": [{"kind", "sentence", "avoid", "preset"}], "look": fields of Look}."""
+def look(call: Call, paths: list[str], classes: list[str], data: dict[str, Any] | None = None) -> dict[str, Any]:
+    """What pictures look like and what follows: dataset.look. `data`: how the files are read, as settings of experiment.Data. {"hints": [{"kind", "sentence", "avoid", "preset"}], "look": fields of Look}."""
     from dataclasses import asdict
 
     from studio.dataset.look import hints, look_at
     from studio.dataset.thumbnail import thumbnail
 
+    reading = parse_experiment({"data": data or {}}).data.reading
     small = []
     for done, path in enumerate(paths[:MOST_TILES]):
         call.progress(done, min(len(paths), MOST_TILES), "looking")
         try:
-            small.append(thumbnail(openable(path), 64, max_megapixels=max_megapixels))
+            small.append(thumbnail(openable(path), 64, reading))
         except ImageRefused:
             continue
     found = look_at(small)
@@ -336,7 +337,7 @@ def _trail(key: str, seed: int) -> Trail:
 
 def _pictures(spec: Experiment) -> PictureOf:
     """For one question, in which a file is looked at once."""
-    return lru_cache(maxsize=4)(lambda path: working_picture(path, spec.data.max_megapixels, spec.model.input_size))
+    return lru_cache(maxsize=4)(lambda path: working_picture(path, spec.data.reading, spec.model.input_size))
 
 
 def _seed(spec: Experiment, subject: dict[str, Any]) -> int:

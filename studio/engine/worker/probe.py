@@ -142,7 +142,7 @@ def label_safety(
     for done, sample in enumerate(samples):
         call.progress(done, len(samples), "reading")
         try:
-            pictures.append(working_picture(sample["path"], spec.data.max_megapixels, size))
+            pictures.append(working_picture(sample["path"], spec.data.reading, size))
             labels.append(str(sample["label"]))
         except BadInput as exc:
             unreadable.append(exc.problems[0].sentence)
@@ -184,7 +184,7 @@ def explain(call: Call, run: str, path: str, class_index: int | None = None, whi
 
     trained = predictor.trained
     try:
-        image = read_image(openable(path), max_megapixels=trained.experiment.data.max_megapixels)
+        image = read_image(openable(path), trained.experiment.data.reading)
     except ImageRefused as exc:
         raise BadInput(f"{shown_name(path)} cannot be shown: {exc.reason}.") from None
     view = predictor.view(image)

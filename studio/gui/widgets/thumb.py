@@ -4,49 +4,56 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Callable
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import numpy as np
 from PySide6.QtCore import QObject, QRectF, QRunnable, QSize, Qt, QThreadPool, QTimer, Signal
 from PySide6.QtGui import QImage, QPainter, QPainterPath, QPixmap
 
+from studio.core.reading import Reading
 from studio.gui.theme import colour
 
 if TYPE_CHECKING:
     from studio.gui.store import ExperimentStore
 
+Reader = Callable[[str, int, Reading], np.ndarray]  # path, side in px; called in a pool thread
 _MAX_BYTES = 64 << 20  # 1,700 tiles of 96 px, several screens of any size
 _MAX_WAITING = 600  # more than fits a screen: what was scrolled past is not read any more
 
 
-def read_thumbnail(path: str, side_px: int) -> np.ndarray:
+def read_thumbnail(path: str, side_px: int, reading: Reading) -> np.ndarray:
     """The centre square, uint8[side_px, side_px, 3]. Raises ImageRefused or OSError. Called in a pool thread."""
     from studio.dataset.thumbnail import thumbnail
 
-    return thumbnail(path, side_px, is_square=True, max_megapixels=2000)  # what is too large was set aside by the scan
+    return thumbnail(path, side_px, _of_any_size(reading), is_square=True)
 
 
-def thumbnail_reader(store: ExperimentStore) -> Callable[[str, int], np.ndarray]:
+def _of_any_size(reading: Reading) -> Reading:
+    """What is too large was set aside by the scan."""
+    return replace(reading, max_megapixels=2000)
+
+
+def thumbnail_reader(store: ExperimentStore) -> Reader:
     """As `read_thumbnail`, from the decoded images of training where there are any."""
 
-    def read(path: str, side_px: int) -> np.ndarray:
+    def read(path: str, side_px: int, reading: Reading) -> np.ndarray:
         from studio.catalog.augments.view import decoded_view
         from studio.dataset.thumbnail import thumbnail
 
-        experiment = store.experiment
-        view = decoded_view(experiment.model.input_size, experiment.data.max_megapixels, None)
-        return thumbnail(path, side_px, is_square=True, max_megapixels=2000, decoded_view=view)
+        view = decoded_view(store.experiment.model.input_size, reading, None)
+        return thumbnail(path, side_px, _of_any_size(reading), is_square=True, decoded_view=view)
 
     return read
 
 
-def read_whole(path: str, side_px: int) -> np.ndarray:
+def read_whole(path: str, side_px: int, reading: Reading) -> np.ndarray:
     """uint8 HWC RGB of the whole image, shrunk so that no side is longer than `side_px`; not kept on disk."""
     from PIL import Image
 
     from studio.dataset.image import read_image
 
-    pixels = read_image(path, max_megapixels=2000)
+    pixels = read_image(path, _of_any_size(reading))
     if max(pixels.shape[:2]) <= side_px:
         return pixels
     small = Image.fromarray(pixels)
@@ -69,11 +76,12 @@ class ThumbLoader(QObject):
     """
 
     loaded = Signal(object)  # path; also for a file that cannot be read, which then is in `failed`
-    _read = Signal(object, int, object, str)  # not str: Qt changes names that are not valid Unicode
+    _read = Signal(object, int, object, object, str)  # not str: Qt changes names that are not valid Unicode
 
-    def __init__(self, parent: QObject | None = None, *, read: Callable[[str, int], np.ndarray] = read_thumbnail, threads: int = 2):
+    def __init__(self, parent: QObject | None = None, *, read: Reader = read_thumbnail, threads: int = 2):
         super().__init__(parent)
         self._read_pixels = read
+        self._reading = Reading()
         self._pixmaps: OrderedDict[tuple[str, int], QPixmap] = OrderedDict()
         self._num_bytes = 0
         self.failed: dict[str, str] = {}
@@ -114,6 +122,12 @@ class ThumbLoader(QObject):
         """True while pictures are being read or wait for it."""
         return self._num_active > 0 or bool(self._waiting)
 
+    def set_reading(self, reading: Reading) -> None:
+        """How files are read from now on; what was read otherwise is forgotten."""
+        if reading != self._reading:
+            self._reading = reading
+            self.clear()
+
     def clear(self) -> None:
         """Forget everything, for instance when the files may have changed."""
         self._pixmaps.clear()
@@ -133,14 +147,16 @@ class ThumbLoader(QObject):
             del self._waiting[key]
             self._running.add(key)
             self._num_active += 1
-            self._pool.start(_Job(self._read_pixels, key, self._read))
+            self._pool.start(_Job(self._read_pixels, key, self._reading, self._read))
 
-    def _on_read(self, path: str, side_px: int, image: object, reason: str) -> None:
+    def _on_read(self, path: str, side_px: int, reading: Reading, image: object, reason: str) -> None:
         self._num_active -= 1
         self._running.discard((path, side_px))
         if self._is_closed:
             return
-        if isinstance(image, QImage):
+        if reading != self._reading:
+            pass  # who still wants it asks again
+        elif isinstance(image, QImage):
             self._keep((path, side_px), QPixmap.fromImage(image))
         else:
             self.failed[path] = reason
@@ -161,19 +177,19 @@ def _bytes_of(pixmap: QPixmap) -> int:
 class _Job(QRunnable):
     """Reads one file in a pool thread and reports by a queued signal."""
 
-    def __init__(self, read: Callable[[str, int], np.ndarray], key: tuple[str, int], done):
+    def __init__(self, read: Reader, key: tuple[str, int], reading: Reading, done):
         super().__init__()
-        self._read, self._key, self._done = read, key, done
+        self._read, self._wanted, self._done = read, (*key, reading), done
 
     def run(self) -> None:
         from studio.dataset.header import ImageRefused
 
         try:
-            self._done.emit(*self._key, image_of(self._read(*self._key)), "")
+            self._done.emit(*self._wanted, image_of(self._read(*self._wanted)), "")
         except ImageRefused as exc:
-            self._done.emit(*self._key, None, exc.reason)
+            self._done.emit(*self._wanted, None, exc.reason)
         except (OSError, MemoryError) as exc:
-            self._done.emit(*self._key, None, str(exc) or type(exc).__name__)
+            self._done.emit(*self._wanted, None, str(exc) or type(exc).__name__)
         except RuntimeError:  # the loader is gone: the window was closed
             pass
 

@@ -9,6 +9,7 @@ from PySide6.QtCore import QElapsedTimer, QObject, QTimer, Signal
 from PySide6.QtGui import QPixmap
 
 from studio.core.experiment import Augment, Model
+from studio.core.reading import Reading
 from studio.gui.pages.augment.subject import Subject
 from studio.gui.pages.augment.variant import Drawn, Variant
 from studio.gui.workers import WorkerClient, take_pixmap
@@ -29,7 +30,7 @@ class Question:
     augment: Augment
     model: Model
     seed: int
-    max_megapixels: float
+    reading: Reading
     size_px: int | None = None  # no larger than a tile needs; None: as the network gets them
     is_normalised: bool = False
     measured: tuple[tuple[float, ...], tuple[float, ...]] | None = None  # mean and deviation of the images, where these normalise

@@ -8,7 +8,7 @@ from PySide6.QtCore import Qt
 from PySide6.QtWidgets import QHBoxLayout, QVBoxLayout, QWidget
 
 from studio.catalog.augments.catalog import catalog
-from studio.core.experiment import Experiment
+from studio.core.experiment import READING, Experiment
 from studio.core.path_text import path_to_text
 from studio.dataset.look import Hint, hints
 from studio.gui.context import Context
@@ -73,7 +73,7 @@ class AugmentPage(Page):
         self.body.addWidget(self.gallery)
         self.effects = Effects(context, self.draft, self.preview.subjects, self.gallery, self.form, self)
         self.safety = SafetyCheck(context, self.draft, self)
-        self._looked = ""  # the folder whose pictures have been looked at
+        self._looked: object = None  # the folder whose pictures have been looked at, and how they are read
         self._hints: tuple[Hint, ...] = ()
         self._shown_advice: list[Advice] | None = None
         self._slow = ""  # why loading becomes the slowest part
@@ -192,14 +192,14 @@ class AugmentPage(Page):
         dataset = self.store.dataset
         self._hints = tuple(hints(dataset.classes, None)) if dataset is not None else ()
         self._show_advice()
-        if dataset is None or not self.preview.is_active or self._looked == dataset.root:
+        if dataset is None or not self.preview.is_active or self._looked == (dataset.root, dataset.reading):
             return
-        self._looked = dataset.root
-        samples = dataset.part("train")
+        self._looked = (dataset.root, dataset.reading)
+        samples, data = dataset.part("train"), self.store.experiment.data.model_dump(mode="json", include=READING)
         chosen = samples[:: max(1, len(samples) // _NUM_LOOKED)][:_NUM_LOOKED]
         self.context.preview.call(
             "look",
-            {"paths": [path_to_text(dataset.path_of(s)) for s in chosen], "classes": list(dataset.classes)},
+            {"paths": [path_to_text(dataset.path_of(s)) for s in chosen], "classes": list(dataset.classes), "data": data},
             lambda result: self._on_looked(dataset.root, result),
             lambda error: None,
             key="augment.look",

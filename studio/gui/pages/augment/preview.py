@@ -50,7 +50,7 @@ _NUM_COMPARED = 8  # tiles of each side
 def _facts(experiment: Experiment) -> tuple:
     """What the pictures and the place of a batch depend on, beside the pipeline and the images."""
     data, training = experiment.data, experiment.training
-    return experiment.model, training.seed, training.batch_size, training.accumulation, data.synthetic_fraction, data.max_megapixels
+    return experiment.model, training.seed, training.batch_size, training.accumulation, data.synthetic_fraction, data.reading
 
 
 class PreviewPanel(Panel):
@@ -74,6 +74,7 @@ class PreviewPanel(Panel):
         # The original is the whole photo, not what validation sees of it: that is cropped for some backbones.
         self._loader = ThumbLoader(self, read=read_whole, threads=1)
         self._loader.loaded.connect(self._on_loader_loaded)
+        self._loader.set_reading(self._store.experiment.data.reading)
         self._original_path = ""
         self._last_reroll = QElapsedTimer()
         self._mute = QTimer(self, singleShot=True, interval=_MUTE_AFTER_MS)
@@ -445,6 +446,7 @@ class PreviewPanel(Panel):
             self.refresh()
 
     def _on_store_experiment_changed(self, old: Experiment, new: Experiment) -> None:
+        self._loader.set_reading(new.data.reading)
         if _facts(old) != _facts(new):
             self.refresh()
 
@@ -526,7 +528,7 @@ class PreviewPanel(Panel):
             augment=augment,
             model=experiment.model,
             seed=experiment.training.seed,
-            max_megapixels=experiment.data.max_megapixels,
+            reading=experiment.data.reading,
             size_px=None if mode == "batch" else size_px,
             is_normalised=self.is_normalised,
             measured=self._measured() if self.is_normalised else None,

@@ -16,6 +16,7 @@ from studio.dataset.dataset import LAYOUT_TITLES
 from studio.gui.context import Context
 from studio.gui.page import Page
 from studio.gui.pages.data import edit
+from studio.gui.pages.data.bands import BandsPanel
 from studio.gui.pages.data.classes import ClassList, class_rows
 from studio.gui.pages.data.images import ImagesPanel, size_words
 from studio.gui.pages.data.issues import IssuesPanel, findings
@@ -63,7 +64,7 @@ class DataPage(Page):
         self._show_state()
 
     def is_busy(self) -> bool:
-        return self.loader.is_busy
+        return self.loader.is_busy or self.bands.preview.loader.is_busy
 
     # Making
 
@@ -96,7 +97,10 @@ class DataPage(Page):
         holder = QWidget()
         column = QVBoxLayout(holder)
         column.setContentsMargins(0, 0, 0, 0)
-        column.addWidget(rows)
+        column.setSpacing(px(12))
+        self.bands = BandsPanel(self.store)
+        column.addWidget(self.bands)
+        column.addWidget(rows, 1)
         return holder
 
     def _make_classes(self) -> Panel:
@@ -216,6 +220,8 @@ class DataPage(Page):
 
     def _show_dataset(self) -> None:
         dataset, data = self.store.dataset, self.store.experiment.data
+        for loader in (self.loader, self.large.loader):
+            loader.set_reading(data.reading)
         now = edit.edited(dataset, data)
         self.class_list.set_rows(class_rows(now, data.left_out_classes, self._sort))
         totals = Counter(s.split for s in now.samples)
@@ -230,6 +236,7 @@ class DataPage(Page):
         dataset, scan = self.store.dataset, self.context.scan
         if dataset is None or self.stack.currentWidget() is not self.full:
             return
+        self.bands.show_state(dataset, self.store.experiment.data, self.store.problems)
         found = findings(self.store.problems, scan.issues)
         self.issues.show_state(
             dataset,
@@ -386,7 +393,10 @@ class DataPage(Page):
     # What the window asks
 
     def shortcuts(self):
-        return (("U", "Undo the last edit", self.store.undo),)
+        return (
+            ("U", "Undo the last edit", self.store.undo),
+            ("B", "Choose the bands of multi-spectral images", self.bands.focus_choice),
+        )
 
     @classmethod
     def screenshot_states(cls):

@@ -384,6 +384,8 @@ class ResultsPage(Page):
         self.mistakes.set_filter(filter_text)
         changed = num_changed(stored, row.experiment.data, self.store.experiment.data) if not self._edit_reason(row) else 0
         self.mistakes.set_subtitle(f"{counted(changed, 'label')} changed since this run" if changed else "highest loss first")
+        if stored.dataset is not None:
+            self.loader.set_reading(stored.dataset.reading)
         cards = make_cards(stored, self.store.experiment.data, row.notes, cell)
         if not cards:
             self.mistakes.show_message(_why_no_cards(stored, filter_text))

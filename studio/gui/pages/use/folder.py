@@ -288,6 +288,8 @@ class FolderPanel(Panel):
             return
         self._model = model
         self.choose_button.setEnabled(model is not None)
+        if model is not None:
+            self._loader.set_reading(model.reading)
         if self.work.folder and model is not None:
             self.predict(self.work.folder)
 

@@ -120,7 +120,10 @@ class UsePage(Page):
     def _refresh_model(self) -> None:
         entry = self.entry
         self._seen = {e.folder.name: e.summary.epochs_done for e in self._entries}
-        model = Model(path_to_text(entry.folder.path), str(self.epoch_choice.value), str(self.views.value)) if entry else None
+        model = None
+        if entry:
+            reading = entry.experiment.data.reading
+            model = Model(path_to_text(entry.folder.path), str(self.epoch_choice.value), str(self.views.value), reading)
         chosen = next(each for each in TEST_TIMES if each.key == self.views.value)
         set_plain_tooltip(self.views, f"{chosen.help}\nThe answers to all views of a picture are averaged.")
         for part in (self.try_panel, self.folder_panel):

@@ -10,6 +10,7 @@ from PySide6.QtGui import QImage, QPainter, QPaintEvent, QPixmap
 from PySide6.QtWidgets import QSizePolicy, QWidget
 
 from studio.core.path_text import shown
+from studio.core.reading import Reading
 from studio.gui.icon import paint_icon
 from studio.gui.theme import colour, font, pen, px
 from studio.gui.widgets.thumb import image_of, paint_whole
@@ -27,13 +28,13 @@ class Picture:
     height: int
 
 
-def read_picture(path: str) -> Picture:
-    """Decode a file. Raises ImageRefused or OSError. Called in a pool thread."""
+def read_picture(path: str, reading: Reading) -> Picture:
+    """Decode a file, as the run does that answers. Raises ImageRefused or OSError. Called in a pool thread."""
     from PIL import Image
 
     from studio.dataset.image import read_image
 
-    pixels = read_image(path)
+    pixels = read_image(path, reading)
     height, width = pixels.shape[:2]
     if max(height, width) > SHOWN_PX:
         small = Image.fromarray(pixels)

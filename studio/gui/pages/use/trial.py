@@ -12,6 +12,7 @@ from PySide6.QtWidgets import QAbstractButton, QFileDialog, QHBoxLayout, QSizePo
 
 from studio.core.path_text import path_to_text, shown
 from studio.core.place import cache_dir
+from studio.core.reading import Reading
 from studio.gui.context import Context
 from studio.gui.pages.use.answer import NUM_SHOWN, Answer
 from studio.gui.pages.use.picture import Picture, PictureView, read_picture
@@ -33,6 +34,7 @@ class Model:
     run: str
     which: str
     test_time: str = "off"
+    reading: Reading = Reading()  # of the files, as in training
 
 
 class TryPanel(Panel):
@@ -98,6 +100,8 @@ class TryPanel(Panel):
     def set_model(self, model: Model | None) -> None:
         if model != self._model:
             self._model = model
+            if model:
+                self._loader.set_reading(model.reading)
             if self._path and model:
                 self._ask()
 
@@ -117,7 +121,10 @@ class TryPanel(Panel):
         self.recent = [path, *self.recent][:_MAX_RECENT]
         self._strip.show_paths(self.recent, path)
         self.picture.show_heat(None)
-        self._context.background.run(lambda: read_picture(path), self._on_picture_read, lambda exc: self._on_picture_failed(path, exc))
+        reading = self._model.reading if self._model else Reading()
+        self._context.background.run(
+            lambda: read_picture(path, reading), self._on_picture_read, lambda exc: self._on_picture_failed(path, exc)
+        )
         self._ask()
 
     def paste(self) -> bool:

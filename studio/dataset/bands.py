@@ -1,0 +1,158 @@
+"""TIFF files with more bands than a picture has colours, as satellites and multi-spectral cameras write them: how many there are, and three of
+them as a picture.
+
+Pillow refuses these, or drops bands without a word. tifffile takes a file apart, piece by piece, so that no more than three bands are held;
+what is compressed Pillow's libtiff unpacks, into as many bytes as the piece may have and no more.
+"""
+
+from __future__ import annotations
+
+import io
+import logging
+import struct
+from typing import TYPE_CHECKING, BinaryIO
+
+import numpy as np
+from PIL import Image, TiffImagePlugin
+
+from studio.core.reading import WHITE_16_BIT, Reading
+from studio.dataset.refused import ImageRefused
+
+if TYPE_CHECKING:
+    from tifffile import TiffPage
+
+_MOST_BYTES = 1 << 30  # of all bands together, unpacked
+_UNPACKED, _PACKED = 1, (5, 8, 32773, 32946, 34925, 50000)  # LZW, Deflate, PackBits, Deflate, LZMA, Zstandard
+_GREY, _RGB = (0, 1), 2  # photometric interpretations; palette, CMYK and the like say themselves what their channels are
+_ALPHA = (1, 2, 999)  # kinds of extra samples that are transparency; 999 is Corel Draw's
+_RANGE_TAGS = ((340, 341), (280, 281))  # SMinSampleValue and SMaxSampleValue, MinSampleValue and MaxSampleValue
+
+
+class BandsUndecided(ImageRefused):
+    """The file is sound; which of its bands are red, green and blue has not been said, or there are fewer."""
+
+
+def count_bands(file: BinaryIO) -> tuple[int, int, int]:
+    """(bands, width, height) of the first page of a TIFF; 0 bands for a usual picture, with transparency or without, which Pillow reads.
+
+    Damage raises what it raises in Pillow's reading of the tags. TIFF 6.0, sections 8 and 18.
+    """
+    head = file.read(8)
+    tags = TiffImagePlugin.ImageFileDirectory_v2(head + file.read(8) if head[2] == 43 else head)  # 43: BigTIFF
+    file.seek(tags.next)
+    tags.load(file)
+    number, kind, extra = int(tags.get(277, 1)), tags.get(262, 1), tags.get(338, ())
+    extra = extra if isinstance(extra, tuple) else (extra,)
+    has_alpha = any(each in _ALPHA for each in extra) or kind == _RGB and number == 4 and not extra
+    colours = number - has_alpha
+    is_usual = kind != _RGB and kind not in _GREY or colours < 3 or colours == 3 and kind == _RGB
+    return 0 if is_usual else number, int(tags[256]), int(tags[257])
+
+
+def chosen_bands(num_bands: int, reading: Reading) -> tuple[int, ...]:
+    """Which bands are red, green and blue, counted from 1. Raises BandsUndecided."""
+    if reading.bands:
+        if max(reading.bands) > num_bands:
+            raise BandsUndecided(f"it has {num_bands} bands, and band {max(reading.bands)} is asked for")
+        return reading.bands
+    if num_bands == 3:
+        return (1, 2, 3)
+    raise BandsUndecided(f"{num_bands} bands per pixel; say which three are red, green and blue")
+
+
+def read_bands(data: bytes, reading: Reading, notes: list[str]) -> tuple[Image.Image, int]:
+    """Three bands of a TIFF as an RGB picture, and its orientation as EXIF counts: 8 bits as they are, 16 bits scaled by `reading.white`, others
+    by the range that the file declares.
+
+    Raises ImageRefused; what damage raises elsewhere is the caller's to put into words.
+    """
+    import tifffile
+
+    logging.getLogger("tifffile").setLevel(logging.CRITICAL)  # what is wrong is said by what is raised
+    with tifffile.TiffFile(io.BytesIO(data)) as file:
+        page = file.pages[0]
+        bands = chosen_bands(page.samplesperpixel, reading)
+        if page.dtype is None or page.imagedepth != 1:
+            raise ImageRefused("a kind of TIFF that is not read; save it with 8 or 16 bits per channel")
+        if page.imagewidth * page.imagelength * page.samplesperpixel * page.dtype.itemsize > _MOST_BYTES:
+            raise ImageRefused(f"too large: {page.samplesperpixel} bands of {page.imagewidth} × {page.imagelength}")
+        values_HWC = _read_pieces(page, data, [band - 1 for band in bands])
+        ranges = _declared_ranges(page, bands)
+        orientation = page.tags.valueof(274, 1)
+        if file.pages.is_multipage:
+            notes.append("page 1 of several")
+    return Image.fromarray(_to_8_bits(values_HWC, reading.white, ranges, notes)), orientation
+
+
+def _read_pieces(page: TiffPage, data: bytes, wanted: list[int]) -> np.ndarray:
+    """Three bands, [H, W, 3] in the file's own type. Pieces that a sparse file leaves out are 0."""
+    packing, page.compression = page.compression, _UNPACKED  # from here on tifffile is given unpacked pieces
+    if packing != _UNPACKED and packing not in _PACKED:
+        raise ImageRefused(f"its compression ({packing}) is not read; save it uncompressed, or with LZW or Deflate")
+    if page.predictor not in (1, 2):
+        raise ImageRefused("its compression (with a predictor for floating-point numbers) is not read; save it without")
+    values_HWC = np.zeros((page.imagelength, page.imagewidth, 3), page.dtype)
+    is_planar = page.planarconfig == 2
+    for number, (offset, num_bytes) in enumerate(zip(page.dataoffsets, page.databytecounts, strict=True)):
+        if not num_bytes:
+            continue
+        piece = data[offset : offset + num_bytes]
+        if len(piece) < num_bytes:
+            raise ImageRefused("truncated: the file ends early")
+        _, (band, _, top, left, _), (_, height, width, samples) = page.decode(None, number)
+        if is_planar and band not in wanted:
+            continue
+        if packing != _UNPACKED:
+            piece = _unpack(piece, packing, width * samples * page.dtype.itemsize, height)
+        part_HWC = page.decode(piece, number)[0][0, : page.imagelength - top, : page.imagewidth - left]
+        place = values_HWC[top : top + height, left : left + width]
+        if is_planar:
+            for channel in (c for c, each in enumerate(wanted) if each == band):
+                place[..., channel] = part_HWC[..., 0]
+        else:
+            place[:] = part_HWC[..., wanted]
+    return values_HWC
+
+
+def _unpack(piece: bytes, packing: int, row_bytes: int, num_rows: int) -> bytes:
+    """A compressed strip or tile, by way of a grey TIFF around it. Whatever it holds, it becomes `row_bytes * num_rows` bytes or an OSError."""
+    tags = {256: row_bytes, 257: num_rows, 258: 8, 259: packing, 262: 1, 273: 0, 277: 1, 278: num_rows, 279: len(piece)}
+    start = 8 + 2 + 12 * len(tags) + 4
+    tags[273] = start
+    entries = b"".join(struct.pack("<HHII", tag, 4, 1, value) for tag, value in tags.items())
+    with Image.open(io.BytesIO(struct.pack("<4sIH", b"II*\0", 8, len(tags)) + entries + bytes(4) + piece), formats=("TIFF",)) as im:
+        return im.tobytes()
+
+
+def _declared_ranges(page: TiffPage, bands: tuple[int, ...]) -> tuple[np.ndarray, np.ndarray] | None:
+    """Least and greatest value of each of three bands, float64[3] each; None where the file does not say."""
+    for low_tag, high_tag in _RANGE_TAGS:
+        low, high = (np.atleast_1d(np.asarray(page.tags.valueof(tag, ()), np.float64)).ravel() for tag in (low_tag, high_tag))
+        if len(low) and len(low) == len(high) and np.isfinite([low, high]).all() and (high > low).all():
+            each = [band - 1 if len(low) >= max(bands) else 0 for band in bands]
+            return low[each], high[each]
+    return None
+
+
+def _to_8_bits(values_HWC: np.ndarray, white: int, ranges: tuple[np.ndarray, np.ndarray] | None, notes: list[str]) -> np.ndarray:
+    if values_HWC.dtype == np.uint8:
+        return values_HWC
+    if values_HWC.dtype == np.uint16:
+        return scale_16_bits(values_HWC, white, notes)
+    if values_HWC.dtype.kind == "f" and not np.isfinite(values_HWC).all():
+        raise ImageRefused("NaN pixels: some values are not finite numbers")
+    if ranges is None:
+        kind = "floating-point" if values_HWC.dtype.kind == "f" else "signed or 32-bit"
+        raise ImageRefused(f"{kind} pixels without a declared range; save it with 8 or 16 bits per channel")
+    low, high = ranges
+    return np.rint(np.clip((values_HWC - low) / (high - low), 0, 1) * 255).astype(np.uint8)
+
+
+def scale_16_bits(values: np.ndarray, white: int, notes: list[str]) -> np.ndarray:
+    """uint16 of any shape -> uint8: 0 stays 0, `white` and above become 255. Nothing is clipped where `white` is 65535."""
+    top = int(values.max())
+    if 255 < top < 4096 * 2 and white == WHITE_16_BIT:
+        notes.append(f"uses {100 * top / WHITE_16_BIT:.0f} % of the 16-bit range")
+    elif top > white:
+        notes.append("brighter than the value of white")
+    return ((np.minimum(values, white).astype(np.uint32) * 255 + white // 2) // white).astype(np.uint8)
