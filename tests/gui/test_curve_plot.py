@@ -82,6 +82,41 @@ def test_every_point_lies_within_its_column(seed, num_points, width):
             assert top[at] <= high - 0.99 and bottom[at] >= low + 0.99
 
 
+def test_the_legend_goes_where_no_curve_runs_and_comes_back(plot):
+    x = np.linspace(0, 10, 200)
+    plot.set_x_range(0, 10)
+    plot.set_y_range(0, 1)
+    middle = plot.legend.parentWidget().rect().center()
+
+    def stands() -> tuple[bool, bool]:
+        plot.legend.settle()
+        at = plot.legend.geometry().center()
+        return at.x() > middle.x(), at.y() < middle.y()
+
+    falling, rising = 0.97 * np.exp(-x / 2), 0.97 * (1 - np.exp(-x / 2))
+    plot.set_curve("a", x, falling, CurveStyle("one", "series.0"))
+    plot.set_curve("b", x, 0.5 * falling, CurveStyle("two", "series.1"))
+    assert stands() == (True, True), "its own corner is free"
+    plot.set_curve("a", x, rising, CurveStyle("one", "series.0"))
+    plot.set_curve("b", x, 0.5 * rising, CurveStyle("two", "series.1"))
+    assert stands() == (True, False), "at the lower right nothing runs"
+    plot.set_curve("a", x, falling, CurveStyle("one", "series.0"))
+    assert stands() == (True, True)
+
+
+def test_words_of_marks_that_lie_close_take_rows_of_their_own_and_none_is_cut(plot):
+    plot.set_x_range(0, 100)
+    plot.set_marks(
+        [(2, "resumed", "muted"), (50, "edited", "accent"), (51, "thawed", "trains"), (53, "warning", "warn"), (100, "best", "good")]
+    )
+    words = plot._marks.words()
+    assert [word for word, *_ in words] == ["resumed", "edited", "thawed", "warning", "best"]
+    assert all(left >= 0 and right <= plot.view.width() for _, left, right, _ in words)
+    for i, (_, left, right, row) in enumerate(words):
+        assert all(row != other or right <= begin or end <= left for _, begin, end, other in words[:i])
+    assert len({row for *_, row in words}) == 3, "no more rows than it takes"
+
+
 def test_the_legend_of_ten_runs_stands_whole_in_a_low_plot(plot, qtbot):
     plot.resize(360, 170)
     for number in range(10):
@@ -348,7 +383,7 @@ def test_the_best_epoch_and_what_happened_are_marked_on_all_charts(open_page, da
     page.charts.set_run(Shown(page.entry.folder.name, Experiment(), replace(state, notices=(*state.notices, *notices))))
     page.charts.redraw()
     for plot in page.charts.plots:
-        marked = [x for x, *_ in plot._marks_key]
+        marked = [x for x, *_ in plot.marks]
         assert [page.charts.position_of(step) in marked for step in (4, 8, state.best.step)] == [True] * 3
-    words = [word for _, word, _ in page.charts.loss._marks_key]
+    words = [word for _, word, _ in page.charts.loss.marks]
     assert {"edited", "mystery", "best"} <= set(words)

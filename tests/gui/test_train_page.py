@@ -191,7 +191,7 @@ def test_changes_in_flight_and_thaws_are_marked_and_the_plan_follows_them(open_p
     page = open_page(folder)
     planned = page.charts.rate.curve_data("planned")[1]
     np.testing.assert_allclose(planned, np.where(np.arange(len(before)) < step, before, before / 2))
-    words = [word for _, word, _ in page.charts.loss._marks_key]
+    words = [word for _, word, _ in page.charts.loss.marks]
     assert "edited" in words and "thawed" in words
 
 

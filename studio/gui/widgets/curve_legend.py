@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+import numpy as np
 from PySide6.QtCore import QPointF, QRect, QRectF, Qt
 from PySide6.QtGui import QMouseEvent, QPainter, QPaintEvent
 from PySide6.QtWidgets import QWidget
@@ -13,13 +14,16 @@ from studio.gui.theme import colour, font, pen, px
 if TYPE_CHECKING:
     from studio.gui.widgets.curve_plot import CurvePlot
 
+_CORNERS = ("top right", "bottom right", "top left", "bottom left")
+_LOOKS = 24  # places along a legend at which curves are looked for
+
 
 class CurveLegend(QWidget):
     """The curves by name, in a corner of the plot."""
 
     def __init__(self, plot: CurvePlot, corner: str):
         super().__init__(plot)
-        self._plot, self._corner = plot, corner
+        self._plot, self._home, self._corner = plot, corner, corner
         self._rows, self._column_px = 1, px(40)
         self.setCursor(Qt.CursorShape.PointingHandCursor)
 
@@ -38,8 +42,35 @@ class CurveLegend(QWidget):
         self.update()
 
     def set_corner(self, corner: str) -> None:
-        self._corner = corner
+        """Where it stands while no curve runs there."""
+        self._home = self._corner = corner
         self.place()
+
+    def settle(self) -> None:
+        """Go to the corner in which the least of the curves lies; stay where another one is not much better."""
+        if not self.isVisible():
+            return
+        covered = {corner: self._covered(corner) for corner in dict.fromkeys((self._home, *_CORNERS))}
+        best = min(covered, key=covered.__getitem__)
+        if covered[best] < 0.5 * covered[self._corner] or covered[self._home] == 0.0:
+            self._corner = self._home if covered[self._home] == 0.0 else best
+            self.place()
+
+    def _covered(self, corner: str) -> float:
+        """How much of the legend would lie over curves in a corner: shares of its width, summed over the curves."""
+        (left, right), (bottom, top) = self._plot.view.viewRange()
+        box = self._plot_box()
+        width, height = (right - left) * self.width() / max(1, box.width()), (top - bottom) * (self.height() + px(6)) / max(1, box.height())
+        begin = left if "left" in corner else right - width
+        low = top - height if "top" in corner else bottom
+        at, total = np.linspace(begin, begin + width, _LOOKS), 0.0
+        for key in self._plot.legend_keys():
+            if not self._plot.is_curve_hidden(key):
+                x, least, most = self._plot.curve_seen(key)
+                if len(x):
+                    least, most = (np.interp(at, x, y, left=np.nan, right=np.nan) for y in (least, most))
+                    total += float(np.mean((most >= low) & (least <= low + height)))
+        return total
 
     def _plot_box(self) -> QRect:
         return self._plot.widget.mapFromScene(self._plot.view.sceneBoundingRect()).boundingRect()

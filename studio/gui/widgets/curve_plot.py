@@ -22,6 +22,7 @@ from studio.gui.widgets.curve_item import CurveItem
 from studio.gui.widgets.curve_legend import CurveLegend, ValueBubble
 from studio.gui.widgets.curve_table import CurveTable, CurveTableDialog
 from studio.gui.widgets.plot_axis import LogAxis, PlainAxis
+from studio.gui.widgets.plot_marks import Mark, PlotMarks, style_line
 from studio.gui.widgets.plot_style import set_axis_label
 
 GHOST_DASH = (3, 4)
@@ -99,8 +100,6 @@ class CurvePlot(QWidget):
         self._traces: dict[str, Trace] = {}
         self._items: dict[str, CurveItem] = {}
         self._hidden: set[str] = set()
-        self._marks: list[tuple[pg.InfiniteLine, str]] = []
-        self._marks_key: tuple = ()
         self._guides: dict[str, tuple[pg.InfiniteLine, str, tuple]] = {}
         self._y_frame = (0.0, 0.0)  # in plot units, as set_y_range left it
         self._left_label = left_label
@@ -133,6 +132,7 @@ class CurvePlot(QWidget):
         self._cross.setZValue(20)
         self._cross.hide()
         self.plot.addItem(self._cross, ignoreBounds=True)
+        self._marks = PlotMarks(self.plot)
         self.legend = CurveLegend(self, corner)
         self.view.sigResized.connect(lambda *_: self.legend.refresh())
         self._bubble = ValueBubble(self)
@@ -186,20 +186,13 @@ class CurvePlot(QWidget):
         for key in list(self._guides):
             self.set_guide(key, None)
 
-    def set_marks(self, marks: Sequence[tuple[float, str, str]]) -> None:
-        """Vertical event lines: (x, word, colour token)."""
-        if tuple(marks) == self._marks_key:
-            return
-        self._marks_key = tuple(marks)
-        for line, _ in self._marks:
-            self.plot.removeItem(line)
-        self._marks = []
-        for x, word, token in marks:
-            line = pg.InfiniteLine(x, angle=90, label=word or None, labelOpts={"position": 0.06, "anchors": [(0, 0.5), (0, 0.5)]})
-            line.setZValue(3)
-            self._marks.append((line, token))
-            self.plot.addItem(line, ignoreBounds=True)
-        self._style_lines()
+    def set_marks(self, marks: Sequence[Mark]) -> None:
+        """Vertical lines of what happened: (x, word, colour token)."""
+        self._marks.set(marks)
+
+    @property
+    def marks(self) -> tuple[Mark, ...]:
+        return self._marks.marks
 
     def set_guide(self, key: str, y: float | None, token: str = "outline", word: str = "") -> None:
         """A horizontal reference line at `y` in data units; None removes it."""
@@ -518,9 +511,6 @@ class CurvePlot(QWidget):
             self.plot.getAxis("bottom").setHeight(px(34))
 
     def _style_lines(self) -> None:
-        for line, token, *_ in [*self._marks, *self._guides.values()]:
-            line.setPen(pen(token, 1, 0.8, (2, 3)))
-            if getattr(line, "label", None) is not None:
-                line.label.setColor(colour(token))
-                line.label.textItem.setFont(font("caption"))
-                line.label.fill = pg.mkBrush(colour("plot", 0.86))
+        self._marks.restyle()
+        for line, token, (_, _, word) in self._guides.values():
+            style_line(line, word, token)

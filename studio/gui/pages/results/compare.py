@@ -89,5 +89,6 @@ class ComparePanel(Panel):
                 low, high = float(whole.min()), float(np.percentile(whole, 80) if len(whole) > 8 else whole.max())
             room = max(high - low, 0.02) * 0.12
             self.plot.set_y_range(max(0.0, low - room), min(1.0, high + room) if key != "loss" else high + room)
+        self.plot.legend.settle()
         words = f"Best {label} {show(best[0])}, {best[2].name} at epoch {best[1]}." if best else "No finished epoch."
         self.plot.describe(f"{counted(len(self._rows), 'run')}. {words}")

@@ -170,6 +170,7 @@ class TrainCharts(QObject):
             self._frame(plot)
             (self._draw_loss, self._draw_accuracy, self._draw_rate, self._draw_gradient)[index](self._run)
             plot.set_marks(self._marks(self._run, with_words=plot is self.loss))
+            plot.legend.settle()
 
     def redraw(self) -> None:
         for index in range(len(self.plots)):

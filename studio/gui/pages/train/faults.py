@@ -5,7 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import replace
 
+import numpy as np
+
 from studio.core import event as ev
+from studio.core.curve import Curve
 from studio.core.fold import fold
 from studio.core.outcome import Status
 from studio.gui.monitor import RunUpdate
@@ -75,3 +78,22 @@ def _shower(name: str) -> Callable:
 
 
 FAULT_STATES = {f"fault_{name}": _shower(name) for name in FAULTS}
+
+
+def show_marks(page) -> None:
+    """A run in which much happened within an epoch, and that is good from the start, so that its curves run along the upper edge."""
+    run, e = page.entry, ev.ExperimentEdited
+    per_epoch = run.state.description.steps_per_epoch
+    at = run.state.step
+    happened = (
+        e(step=at - 2, values={"optimiser.clip_norm": 0.5}), e(step=at - 1, values={"optimiser.weight_decay": 0.1}),
+        ev.StagesThawed(step=at, epoch=at // per_epoch, stages=("stage 5",), num_trainable=10**6),
+        ev.WarningRaised(code="gradient-exploding", sentence="The gradient exploded.", fix="Clip gradients at 3."),
+    )  # fmt: skip
+    state = fold(run.state, [replace(event, t=run.state.t) for event in happened])
+    good = Curve().extended(state.train_top1.x, 1 - 0.12 * np.linspace(1, 0, len(state.train_top1)) ** 2)
+    ends = Curve().extended(state.validation_top1.x, 0.9 + 0.09 * np.linspace(0, 1, len(state.validation_top1)))
+    low = Curve().extended(state.validation_top5.x, 0.985 - 0.14 * np.linspace(0, 1, len(state.validation_top5)))
+    state = replace(state, train_top1=good, validation_top1=ends, validation_top5=low)
+    page.runs.take((RunUpdate(run.folder, state, None, state.status.is_active),))
+    page._pace.draw_now()

@@ -20,7 +20,7 @@ from studio.gui.pages.train.batch import BatchPanel
 from studio.gui.pages.train.charts import MAX_GHOSTS, MODES, Shown, TrainCharts
 from studio.gui.pages.train.epochs import EpochTable
 from studio.gui.pages.train.events import EventsPanel
-from studio.gui.pages.train.faults import FAULT_STATES
+from studio.gui.pages.train.faults import FAULT_STATES, show_marks
 from studio.gui.pages.train.figures import FiguresRow, run_figures
 from studio.gui.pages.train.flow import FlowView
 from studio.gui.pages.train.pace import Pace
@@ -350,6 +350,8 @@ class TrainPage(Page):
         return super().eventFilter(watched, event)
 
     def _fit_height(self) -> None:
+        for above, below in zip(self.panels[:2], self.panels[2:], strict=True):  # both rows can be divided alike
+            above.setMinimumWidth(below.minimumSizeHint().width())
         has_log = not self.banner.details.isHidden()
         self.banner.log.setFixedHeight(px(150 if self.height() >= px(SHORT_PX) else 54))
         self.figures.setVisible(not has_log)
@@ -401,6 +403,7 @@ class TrainPage(Page):
             "time": lambda page: (page.mode.set_value("time"), page.charts.set_mode("time")),
             "cross": lambda page: page.charts.set_cross(page.charts.position_of(page.entry.state.step // 2)),
             "queue": _show_queue,
+            "marks": show_marks,
         } | FAULT_STATES
 
 
