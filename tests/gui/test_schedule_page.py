@@ -499,6 +499,15 @@ def test_the_page_fits_the_least_window_and_every_control_has_a_name(qtbot, page
                 assert control.accessibleName(), (control.objectName(), type(control))
 
 
+def test_no_shape_squeezes_the_row_of_shapes(qtbot, page):
+    page.resize(1137, 852)  # what a window of 1440 x 900 leaves
+    for shape in SHAPES:
+        page.store.set({"schedule.shape": shape.key})
+        qtbot.waitUntil(lambda: page.shapes.height() == page.shapes.maximumHeight())
+        last = list(page.shapes.tiles.values())[-1]
+        assert last.isVisible() and last.geometry().bottom() < page.shapes.height()
+
+
 def test_both_themes_draw(page, theme, qtbot):
     for choice in ("light", "dark"):
         theme.set_choice(choice)

@@ -268,6 +268,7 @@ class SchedulePage(Page):
         self.help_label.setText(shape.help)
         self._show_rows(shape.fields)
         self.list_editor.show_schedule(experiment.schedule, length)
+        self._share_height()
         self.cache_form.refresh(self._described)
         self.optimiser_form.refresh((self._described or {}).get("num_undecayed"))
         self.depth_rates.show_rates(_depth_rates(network, curves))
@@ -418,9 +419,12 @@ class SchedulePage(Page):
 
     def resizeEvent(self, event) -> None:
         super().resizeEvent(event)
-        self.thaw.set_room(self.height())
+        self._share_height()
         self.shapes.set_low(self.height() < px(_LOW_PX))
         self._show_rows(shape_of(self.store.experiment.schedule.shape).fields)
+
+    def _share_height(self) -> None:
+        self.thaw.set_room(self.height() - self.list_editor.more_height)
 
     def show_argument(self, argument: object) -> None:
         """ "find learning rate" starts the test; the path of a setting just shows the page."""

@@ -32,6 +32,7 @@ _COLUMNS = {"multi_step": ("Drop at epoch",), "segments": ("Course", "Until epoc
 _TITLES = {"multi_step": "Milestones", "segments": "Pieces", "points": "Points"}
 _ROOT = QModelIndex()
 _ROW_PX, _MOST_ROWS = 26, 4
+_FIELDS_PX = 108
 
 
 class ListModel(QAbstractTableModel):
@@ -254,6 +255,11 @@ class ListEditor(QWidget):
                 self.model.index(min(max(0, row.row()), last), min(max(0, row.column()), self.model.columnCount() - 1))
             )
         self._refresh_buttons()
+
+    @property
+    def more_height(self) -> int:
+        """By how much it is higher than the fields of a shape without a list, px."""
+        return 0 if self.isHidden() else max(0, self.sizeHint().height() - px(_FIELDS_PX))
 
     def add(self) -> None:
         self._ask(self.model.added(self.table.currentIndex().row()), 1)
