@@ -16,6 +16,7 @@ import numpy as np
 
 from studio.core.file import write_atomically
 from studio.core.place import cache_dir, state_dir
+from studio.core.trim import drop_oldest, files_two_below, total_bytes
 
 BUDGET_BYTES = 4_000_000_000  # where nothing else was chosen
 MAX_BUDGET_BYTES = 1_000 * 1_000_000_000
@@ -39,16 +40,16 @@ def budget() -> int:
 def set_budget(num_bytes: int) -> int:
     """From now on keep no more than this; what is too much goes at once. Returns how many bytes remain. Raises OSError."""
     write_atomically(_budget_path(), str(num_bytes).encode())
-    return trim(decoded_folder(), num_bytes)
+    return drop_oldest(files_two_below(decoded_folder()), num_bytes)
 
 
 def used_bytes() -> int:
-    return _size(decoded_folder())
+    return total_bytes(files_two_below(decoded_folder()))
 
 
 def clear() -> int:
     """Remove all; a run that is going on writes new ones. Returns how many bytes remain."""
-    return trim(decoded_folder(), 0)
+    return drop_oldest(files_two_below(decoded_folder()), 0)
 
 
 def _budget_path() -> Path:
@@ -80,7 +81,9 @@ class DecodedCache:
             self._folder.mkdir(parents=True, exist_ok=True)
             info = os.statvfs(self._folder) if hasattr(os, "statvfs") else None
             free = info.f_bavail * info.f_frsize if info else budget_bytes / FREE_SHARE
-            used = trim(self._folder, budget_bytes // 2) if _size(self._folder) > 0.9 * budget_bytes else _size(self._folder)
+            used = total_bytes(files_two_below(self._folder))
+            if used > 0.9 * budget_bytes:
+                used = drop_oldest(files_two_below(self._folder), budget_bytes // 2)
             self._room = int(min(budget_bytes - used, free * FREE_SHARE) // num_writers)
 
     def get(self, content: bytes, view: str) -> np.ndarray | None:
@@ -121,29 +124,3 @@ def _read(path: Path) -> np.ndarray | None:
     except (OSError, ValueError):
         return None
     return picture
-
-
-def trim(folder: Path, max_bytes: int) -> int:
-    """Remove the least recently used pictures until at most `max_bytes` are left; returns how many bytes remain."""
-    files = sorted((info.st_mtime_ns, info.st_size, path) for path, info in _files(folder))
-    left = sum(size for _, size, _ in files)
-    for _, size, path in files:
-        if left <= max_bytes:
-            break
-        with contextlib.suppress(OSError):
-            os.unlink(path)
-        left -= size
-    return left
-
-
-def _size(folder: Path) -> int:
-    return sum(info.st_size for _, info in _files(folder))
-
-
-def _files(folder: Path):
-    with contextlib.suppress(OSError), os.scandir(folder) as outer:
-        for part in outer:
-            with contextlib.suppress(OSError), os.scandir(part.path) as entries:
-                for entry in entries:
-                    with contextlib.suppress(OSError):
-                        yield entry.path, entry.stat()

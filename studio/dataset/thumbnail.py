@@ -13,6 +13,7 @@ from PIL import Image
 
 from studio.core.place import cache_dir
 from studio.core.reading import Reading
+from studio.core.trim import drop_oldest, files_two_below
 from studio.dataset.decoded import content_of, find_decoded
 from studio.dataset.header import ImageRefused, open_regular
 from studio.dataset.image import AS_IT_IS, decode, decode_noted, read_bytes
@@ -74,27 +75,9 @@ def _keep(kept: Path, small: Image.Image) -> None:
         temporary.write_bytes(out.getvalue())
         os.replace(temporary, kept)
         if kept.name.startswith("00"):  # once in some 256 new thumbnails
-            trim(_MAX_CACHE_BYTES)
+            drop_oldest(files_two_below(_folder()), _MAX_CACHE_BYTES)
     except OSError:  # a full or read-only disk: go on without the cache
         try:
             temporary.unlink(missing_ok=True)
         except OSError:
             return
-
-
-def trim(max_bytes: int) -> int:
-    """Remove the oldest thumbnails until at most `max_bytes` are left; returns how many bytes remain."""
-    files = []
-    for path in _folder().glob("*/*"):
-        try:
-            info = path.stat()
-        except OSError:
-            continue
-        files.append((info.st_mtime_ns, info.st_size, path))
-    left = sum(size for _, size, _ in files)
-    for _, size, path in sorted(files, key=lambda f: f[0]):
-        if left <= max_bytes:
-            break
-        path.unlink(missing_ok=True)
-        left -= size
-    return left

@@ -30,6 +30,7 @@ from typing import TYPE_CHECKING, Literal
 from studio.core.path_text import path_to_text, text_to_path
 from studio.core.place import cache_dir
 from studio.core.run_folder import RunFolder
+from studio.core.trim import drop_oldest
 from studio.dataset.dataset import Cancelled
 from studio.engine.verdict import remember, remembered
 
@@ -127,7 +128,7 @@ class Compiling:
         self._clean()
         if code == 0 and self._wanted.path.is_file():
             self._take()
-            _drop_oldest(self._wanted.path)
+            drop_oldest(self._wanted.path.parent.glob("*.pt2"), KEPT_BYTES, spared=self._wanted.path)
         else:
             self.sentence = f"The network could not be compiled and runs as before: {words or f'the compiler ended with code {code}'}"
 
@@ -155,7 +156,7 @@ class Compiling:
             self.sentence = "The pass was over before the network was compiled."
         elif code == 0:
             self._clean()
-            _drop_oldest(self._wanted.path)
+            drop_oldest(self._wanted.path.parent.glob("*.pt2"), KEPT_BYTES, spared=self._wanted.path)
             self.sentence = "The network is compiled for the next pass."
         else:
             self.look()
@@ -263,16 +264,6 @@ def _sweep(home: Path) -> None:
         with contextlib.suppress(OSError):
             if time.time() - left.stat().st_mtime > 86_400:
                 shutil.rmtree(left, ignore_errors=True)
-
-
-def _drop_oldest(newest: Path) -> None:
-    with contextlib.suppress(OSError):
-        found = sorted(((path.stat().st_mtime, path) for path in newest.parent.glob("*.pt2")), reverse=True)
-        room = KEPT_BYTES
-        for _, path in found:
-            room -= path.stat().st_size
-            if room < 0 and path != newest:
-                path.unlink(missing_ok=True)
 
 
 def write_library(module: nn.Module, images_NCHW: torch.Tensor, precision: str, path: Path) -> None:

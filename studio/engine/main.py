@@ -21,6 +21,7 @@ from studio.core.device import num_cores
 from studio.core.experiment import Experiment
 from studio.core.file import write_atomically
 from studio.core.problem import BadInput
+from studio.core.process_space import process_space
 from studio.core.run_folder import EngineLock, RunFolder
 from studio.engine.ahead import ahead
 from studio.engine.awake import kept_awake
@@ -247,6 +248,7 @@ def _engine_facts() -> dict:
         "python": platform.python_version(),
         "system": platform.platform(),
         "host": platform.node(),
+        "process_space": process_space(),
         "versions": package_versions(),
         "argv": sys.argv[1:],
     }

@@ -19,6 +19,7 @@ from typing import Any
 from studio.core.event import RunStarted
 from studio.core.journal import JournalReader
 from studio.core.problem import BadInput
+from studio.core.process_space import process_space
 from studio.core.run_folder import RunFolder
 
 _ROOT = Path(__file__).resolve().parents[2]  # the folder that holds the package, so that a start from any folder works
@@ -203,7 +204,11 @@ def end_by_force(folder: RunFolder, grace_s: float = GRACE_S) -> bool:
 def _pid_of(folder: RunFolder) -> int | None:
     """Of the engine that holds the run now; a number left by an earlier one, or on another machine, may be anybody's."""
     with contextlib.suppress(OSError, ValueError):
-        if json.loads(folder.engine_path.read_bytes()).get("host", platform.node()) != platform.node():
+        facts = json.loads(folder.engine_path.read_bytes())
+        is_here = (
+            facts["process_space"] == process_space() if "process_space" in facts else facts.get("host", platform.node()) == platform.node()
+        )
+        if not is_here:
             return None
     started = [e for e in JournalReader(folder.journal_path).read() if isinstance(e, RunStarted)]
     return started[-1].pid if started and folder.is_alive() else None

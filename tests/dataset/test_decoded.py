@@ -12,8 +12,9 @@ from PIL import Image
 from studio.core.experiment import Augment
 from studio.core.reading import Reading
 from studio.core.rng import sample_seed
+from studio.core.trim import drop_oldest, files_two_below
 from studio.dataset import image as image_module
-from studio.dataset.decoded import DecodedCache, budget, clear, content_of, decoded_folder, set_budget, trim, used_bytes
+from studio.dataset.decoded import DecodedCache, budget, clear, content_of, decoded_folder, set_budget, used_bytes
 from studio.dataset.image import decode
 from tests.builders import build_dataset
 
@@ -40,7 +41,7 @@ def test_the_budget_holds_and_the_least_recently_used_go_first(tmp_path):
     for path in tmp_path.glob("*/*"):
         os.utime(path, ns=(1, 1))
     assert cache.get(content_of(b"\2"), "v") is not None
-    assert trim(tmp_path, 2_000) <= 2_000
+    assert drop_oldest(files_two_below(tmp_path), 2_000) <= 2_000
     assert [i for i in range(8) if cache.get(content_of(bytes([i])), "v") is not None] == [2]
 
 

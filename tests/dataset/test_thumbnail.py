@@ -9,7 +9,7 @@ import pytest
 
 from studio.core.place import cache_dir
 from studio.dataset.image import ImageRefused
-from studio.dataset.thumbnail import thumbnail, trim
+from studio.dataset.thumbnail import thumbnail
 
 from .corpus import encoded, jpeg, photo, with_exif
 
@@ -92,16 +92,3 @@ def test_broken_and_missing_files_are_refused(tmp_path):
     for name in ("a.jpg", "b.jpg"):
         with pytest.raises(ImageRefused):
             thumbnail(str(tmp_path / name), 64)
-
-
-def test_trimming_keeps_the_newest(tmp_path):
-    for i in range(6):
-        path = tmp_path / f"{i}.jpg"
-        path.write_bytes(jpeg(200, 100 + i))
-        thumbnail(str(path), 64)
-    files = kept()
-    for i, path in enumerate(files):
-        os.utime(path, (1000 + i, 1000 + i))
-    total = sum(p.stat().st_size for p in files)
-    left = trim(total // 2)
-    assert left <= total // 2 and kept() == files[-len(kept()) :] and kept()

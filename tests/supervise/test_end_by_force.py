@@ -1,6 +1,8 @@
 """An engine that hangs can be ended by a window that did not start it, and nothing else is."""
 
+import json
 import os
+import platform
 import subprocess
 import sys
 import time
@@ -12,6 +14,7 @@ from studio.core.event import RunStarted
 from studio.core.experiment import Experiment
 from studio.core.journal import JournalWriter
 from studio.core.outcome import Status
+from studio.core.process_space import process_space
 from studio.core.run_folder import create_run, read_commands
 from studio.supervise.engine import end_by_force
 
@@ -72,10 +75,27 @@ def test_a_process_that_has_the_number_of_an_engine_long_gone_is_left_alone(tmp_
         bystander.wait()
 
 
-def test_an_engine_on_another_machine_is_asked_and_no_process_of_this_one_is_ended_for_it(tmp_path, start_hanging):
+def test_an_engine_of_this_machine_is_ended_although_the_machine_has_another_name_by_now(tmp_path, start_hanging):
+    """Macs change their name with the network."""
     run = create_run(tmp_path, Experiment())
     process = start_hanging(run, leads_a_group=True)
-    run.engine_path.write_text('{"host": "another-machine.example"}')
+    run.engine_path.write_text(json.dumps({"host": "in-the-office.example", "process_space": process_space()}))
+    assert end_by_force(run, grace_s=0.3)
+    assert process.wait(10) != 0
+
+
+def test_another_process_of_this_machine_sees_the_same_numbers_of_processes():
+    program = "from studio.core.process_space import process_space; print(process_space())"
+    env = os.environ | {"PYTHONPATH": str(Path(__file__).parents[2])}
+    found = subprocess.run([sys.executable, "-c", program], env=env, capture_output=True, text=True, check=True).stdout.strip()
+    assert found == process_space() and len(found) >= 12
+
+
+@pytest.mark.parametrize("facts", [{"host": "another-machine.example"}, {"host": platform.node(), "process_space": "of another machine"}])
+def test_an_engine_on_another_machine_is_asked_and_no_process_of_this_one_is_ended_for_it(tmp_path, start_hanging, facts):
+    run = create_run(tmp_path, Experiment())
+    process = start_hanging(run, leads_a_group=True)
+    run.engine_path.write_text(json.dumps(facts))
     assert not end_by_force(run, grace_s=0.3)
     assert process.poll() is None
     assert [c.kind for c in read_commands(run.commands_path, 0)[0]] == ["stop"]
