@@ -105,9 +105,8 @@ class WorkerClient(QObject):
 
 
 def plain_experiment(experiment: Experiment, augment: Augment) -> dict[str, Any]:
-    """What the preview needs to know of an experiment: a long list of left-out files need not travel."""
-    raw = experiment.model_dump(mode="json", include={"schema_version", "name", "model", "training"})
-    raw["data"] = experiment.data.model_dump(mode="json", include=READING)
+    """What the preview needs to know of an experiment: neither a long list of left-out files nor what is as it comes need travel."""
+    raw = experiment.model_dump(mode="json", include={"data": READING, "model": True, "training": True}, exclude_defaults=True)
     raw["augment"] = augment.model_dump(mode="json")
     return raw
 

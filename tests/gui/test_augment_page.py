@@ -14,7 +14,7 @@ from PySide6.QtGui import QPixmap
 from PySide6.QtWidgets import QLabel, QPushButton
 
 from studio.catalog.augments import PRESETS
-from studio.core.experiment import Augment, Data, Experiment, TransformSpec
+from studio.core.experiment import Augment, Data, Experiment, TransformSpec, parse_experiment
 from studio.core.rng import sample_seed
 from studio.dataset.image import read_image
 from studio.dataset.look import Hint, hints
@@ -213,10 +213,9 @@ def test_a_dropped_picture_becomes_the_photo_and_a_folder_does_not(page, desk, i
 
 
 def test_the_switch_asks_for_larger_pictures_with_the_same_random_values(page, desk):
-    assert desk.asked()[-1]["experiment"]["model"]["input_size"] == 224
     page.preview.network_toggle.click()
     last, before = desk.asked()[-1], desk.asked()[-2]
-    assert last["experiment"]["model"]["input_size"] == 448
+    assert [parse_experiment(each["experiment"]).model.input_size for each in (before, last)] == [224, 448]
     assert last["subjects"] == before["subjects"]
 
 

@@ -106,7 +106,6 @@ def strip(
         at_value = steps[step].model_copy(update={"params": params, "p": 1.0, "is_on": True})
         changed = (*steps[:step], at_value, *steps[step + 1 :])
         try:
-            _refuse(changed)
             pipeline = _pipeline(changed, spec.model.input_size)
         except BadInput as exc:
             call.part({"tile": number, "value": value, "error": exc.problems[0].sentence})
@@ -261,15 +260,8 @@ def _asked(call: Call, experiment: dict[str, Any], count: int) -> tuple[Experime
     spec = parse_experiment(experiment)
     if not 1 <= count <= MOST_TILES:
         raise BadInput(f"{count} pictures cannot be shown; 1 to {MOST_TILES} can.")
-    steps = pipeline_of(spec.augment)
-    _refuse(steps)
     _say_loading(call)
-    return spec, _pipeline(steps, spec.model.input_size)
-
-
-def _refuse(steps: tuple[TransformSpec, ...]) -> None:
-    if problems := pipeline_problems(steps):
-        raise BadInput(*problems)
+    return spec, _pipeline(pipeline_of(spec.augment), spec.model.input_size)
 
 
 def _say_loading(call: Call) -> None:

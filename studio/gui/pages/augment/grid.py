@@ -34,7 +34,8 @@ class VariantGrid(QWidget):
         self.pinned: frozenset[int] = frozenset()  # tiles with a mark
         self.variants: list[Variant | None] = []  # None where the first picture has not come yet
         self._fresh: set[int] = set()  # tiles that answer the newest question
-        self._faces: dict[int, QPixmap] = {}  # the pictures as they are painted: in the size of the tile, with round corners
+        self._faces: dict[int, QPixmap] = {}  # the pictures in the size of the tile
+        self._corners: tuple[tuple, QPixmap] = ((), QPixmap())  # what makes a square tile round, for a size and a theme
         self._dirty = QRegion()
         self._paint_turn = QTimer(self, singleShot=True, interval=_PAINT_EVERY_MS, timerType=Qt.TimerType.PreciseTimer)
         self._paint_turn.timeout.connect(self._paint_dirty)
@@ -191,22 +192,37 @@ class VariantGrid(QWidget):
         self.setMaximumHeight(max(self.minimumSizeHint().height(), self.width() * (1 if self.num_tiles == NUM_TILES else 2)))
 
     def _face(self, index: int, tile: QRectF) -> QPixmap:
-        """A tile's picture, made when it is first painted."""
+        """A tile's picture, made when it is first painted; itself where it has the size already, as while a slider moves."""
         ratio = self.devicePixelRatioF()
         face, side = self._faces.get(index), round(tile.width() * ratio)
         if face is None or face.width() != side:
-            picture = self.variants[index].pixmap
-            if min(picture.width(), picture.height()) > 2.2 * side:  # the painter's own filter would skip pixels
+            face = QPixmap(self.variants[index].pixmap)
+            if (face.width(), face.height()) != (side, side):
                 expand, smooth = Qt.AspectRatioMode.KeepAspectRatioByExpanding, Qt.TransformationMode.SmoothTransformation
-                picture = picture.scaled(side, side, expand, smooth)
-            face = QPixmap(side, side)
-            face.fill(Qt.GlobalColor.transparent)
-            painter = QPainter(face)
-            paint_cover(painter, QRectF(0, 0, side, side), picture, 4 * ratio)
-            painter.end()
+                face = face.scaled(side, side, expand, smooth)
+                face = face.copy((face.width() - side) // 2, (face.height() - side) // 2, side, side)
             face.setDevicePixelRatio(ratio)
             self._faces[index] = face
         return face
+
+    def _cover(self, side: int) -> QPixmap:
+        """The ground around a tile with round corners, to be painted over a square picture of `side` pixels."""
+        ratio, ground = self.devicePixelRatioF(), colour("surface")
+        key = (side, ratio, ground.rgba())
+        if self._corners[0] != key:
+            cover = QPixmap(side, side)
+            cover.fill(Qt.GlobalColor.transparent)
+            painter = QPainter(cover)
+            painter.fillRect(cover.rect(), ground)
+            painter.setRenderHint(QPainter.RenderHint.Antialiasing)
+            painter.setCompositionMode(QPainter.CompositionMode.CompositionMode_DestinationOut)
+            painter.setPen(Qt.PenStyle.NoPen)
+            painter.setBrush(Qt.GlobalColor.black)
+            painter.drawRoundedRect(QRectF(0, 0, side, side), 4 * ratio, 4 * ratio)
+            painter.end()
+            cover.setDevicePixelRatio(ratio)
+            self._corners = (key, cover)
+        return self._corners[1]
 
     def mouseMoveEvent(self, event: QMouseEvent) -> None:
         index = self.index_at(event.position())
@@ -266,7 +282,10 @@ class VariantGrid(QWidget):
         if variant.pixmap.isNull():
             paint_cover(painter, tile, None)  # not kept as a face: its ground is the theme's
         else:
-            painter.drawPixmap(tile.topLeft().toPoint(), self._face(index, tile))
+            face = self._face(index, tile)
+            painter.drawPixmap(tile.topLeft().toPoint(), face)
+            painter.setOpacity(1.0)
+            painter.drawPixmap(tile.topLeft().toPoint(), self._cover(face.width()))
         painter.setOpacity(1.0)
         painter.setBrush(Qt.BrushStyle.NoBrush)
         if variant.failure:
