@@ -50,13 +50,17 @@ class CurveLegend(QWidget):
         """Go to the corner in which the least of the curves lies; stay where another one is not much better."""
         if not self.isVisible():
             return
-        covered = {corner: self._covered(corner) for corner in dict.fromkeys((self._home, *_CORNERS))}
-        best = min(covered, key=covered.__getitem__)
-        if covered[best] < 0.5 * covered[self._corner] or covered[self._home] == 0.0:
-            self._corner = self._home if covered[self._home] == 0.0 else best
+        seen = [self._plot.curve_seen(key) for key in self._plot.legend_keys() if not self._plot.is_curve_hidden(key)]
+        corner = self._home
+        if self._covered(corner, seen):
+            covered = {corner: self._covered(corner, seen) for corner in dict.fromkeys((self._corner, self._home, *_CORNERS))}
+            best = min(covered, key=covered.__getitem__)
+            corner = best if covered[best] < 0.5 * covered[self._corner] else self._corner
+        if corner != self._corner:
+            self._corner = corner
             self.place()
 
-    def _covered(self, corner: str) -> float:
+    def _covered(self, corner: str, seen: list[tuple[np.ndarray, np.ndarray, np.ndarray]]) -> float:
         """How much of the legend would lie over curves in a corner: shares of its width, summed over the curves."""
         (left, right), (bottom, top) = self._plot.view.viewRange()
         box = self._plot_box()
@@ -64,12 +68,10 @@ class CurveLegend(QWidget):
         begin = left if "left" in corner else right - width
         low = top - height if "top" in corner else bottom
         at, total = np.linspace(begin, begin + width, _LOOKS), 0.0
-        for key in self._plot.legend_keys():
-            if not self._plot.is_curve_hidden(key):
-                x, least, most = self._plot.curve_seen(key)
-                if len(x):
-                    least, most = (np.interp(at, x, y, left=np.nan, right=np.nan) for y in (least, most))
-                    total += float(np.mean((most >= low) & (least <= low + height)))
+        for x, least, most in seen:
+            if len(x):
+                least, most = (np.interp(at, x, y, left=np.nan, right=np.nan) for y in (least, most))
+                total += float(np.mean((most >= low) & (least <= low + height)))
         return total
 
     def _plot_box(self) -> QRect:
