@@ -119,7 +119,20 @@ class _Parser(argparse.ArgumentParser):
     def error(self, message: str) -> NoReturn:
         from studio.core.problem import BadInput
 
+        if (meant := _setting_meant(message)) and any(action.dest == "set" for action in self._actions):
+            raise BadInput(f"{message[0].upper()}{message[1:]}. Settings are written as --set {meant}=VALUE.")
         raise BadInput(f"{message[0].upper()}{message[1:]}. `{self.prog} --help` shows how it is used.")
+
+
+def _setting_meant(message: str) -> str:
+    """The setting that an unknown option names: schedule.epochs for --epochs; "" for none."""
+    beginning, _, options = message.partition(": ")
+    if beginning != "unrecognized arguments" or not options.startswith("--"):
+        return ""
+    from studio.core.experiment import SECTIONS, Experiment
+
+    name = options.split()[0].removeprefix("--").partition("=")[0].replace("-", "_")
+    return next((f"{part}.{name}" for part in SECTIONS if name in type(getattr(Experiment(), part)).model_fields), "")
 
 
 def _overview() -> str:

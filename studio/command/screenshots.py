@@ -40,13 +40,14 @@ def run(args: argparse.Namespace) -> int:
     from studio.gui.screenshot import chosen_shots, render_all
 
     shots = chosen_shots(args.page, args.state, args.theme, args.size)
-    try:
-        args.output.mkdir(parents=True, exist_ok=True)
-    except OSError as exc:
-        raise BadInput(f"The folder {args.output} cannot be made: {exc.strerror}. Choose another place.") from None
     data = source_text(args.data) if args.data else ""
-    with terminal.Progress("pictures") as progress:
-        written = render_all(args.output, data=data, workers=not args.no_workers, shots=shots, progress=progress)
+    try:
+        with terminal.Progress("pictures") as progress:
+            written = render_all(args.output, data=data, workers=not args.no_workers, shots=shots, progress=progress)
+    except OSError as exc:
+        raise BadInput(
+            f"The pictures cannot be written to {terminal.safe(str(args.output))}: {exc.strerror}. Choose another place."
+        ) from None
     terminal.say(f"Wrote {counted(len(written), 'picture')} to {terminal.safe(str(args.output))}")
     return DONE
 

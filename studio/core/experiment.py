@@ -526,6 +526,12 @@ def _as_problem(e: dict[str, Any]) -> Problem:
             sentence = f"{shown} is not one of {ctx['expected']}."
         case "finite_number":
             sentence = f"{shown} is not a finite number."
+        case "int_parsing" | "int_type" | "int_from_float":
+            sentence = f"{shown[:80]} is not a whole number."
+        case "float_parsing" | "float_type":
+            sentence = f"{shown[:80]} is not a number."
+        case "bool_parsing" | "bool_type":
+            sentence = f"{shown[:80]} is neither true nor false."
         case "value_error":
             sentence = f"{str(ctx['error']).rstrip('.')}."
         case "string_pattern_mismatch":

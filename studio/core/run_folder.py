@@ -232,7 +232,8 @@ def find_run(runs: str | os.PathLike, name: str | os.PathLike) -> RunFolder:
     if matches:
         return matches[-1]
     known = ", ".join(f.nickname for f in all_runs[-5:])
-    raise BadInput(f"There is no run “{name}” in {runs}." + (f" The latest are: {known}." if known else " There are no runs there yet."))
+    there = f"The latest are: {known}." if known else "There are no runs there yet; `studio train --data DIR` starts one."
+    raise BadInput(f"There is no run “{name}” in {runs}. {there}")
 
 
 def _plain(value: Any) -> Any:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import sys
 import tempfile
@@ -52,7 +53,6 @@ def render_all(
     with ExitStack() as stack:
         home = stack.enter_context(tempfile.TemporaryDirectory(prefix="studio-shots-", ignore_cleanup_errors=True))
         stage = _Stage(Path(home), data, workers, stack)
-        out_dir.mkdir(parents=True, exist_ok=True)
         paths = []
         # One window per state; within it theme, size and page change.
         shots.sort(key=lambda s: (s.state, s.theme, s.size))
@@ -142,7 +142,9 @@ class _Stage:
         first = window.top_bar.project
         if first.hasFocus():  # a page shown before its window leaves the ring there
             first.clearFocus()
-        window.grab().save(str(path))
+        path.parent.mkdir(parents=True, exist_ok=True)
+        if not window.grab().save(str(path)):
+            raise OSError(errno.EIO, "a picture could not be saved")
         return path
 
     def close(self) -> None:

@@ -180,6 +180,7 @@ def test_values_that_are_no_floating_point_numbers_are_refused(dtype, resnet18, 
         (b"PK\x03\x04 broken", "cannot be read as a weights file"),
         (b"hello world, these are no weights", "not"),
         (b"\x80\x04", "not"),
+        (b"\x80\x04junk", "not"),
     ],
 )
 @pytest.mark.parametrize("suffix", [".pth", ".safetensors"])

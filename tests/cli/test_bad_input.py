@@ -169,6 +169,7 @@ def test_init_does_not_write_over_a_file(refused, images, tmp_path):
 
 def test_an_unknown_option_or_command_says_where_help_is(refused, capsys):
     assert "studio train --help" in refused("train", "--fast")
+    assert "--set training.batch_size=VALUE" in refused("train", "--data", "x", "--batch-size", "8")
     assert cli.main(["trian"]) == 2
     assert "train" in capsys.readouterr().err
 
