@@ -100,6 +100,20 @@ def test_timm_entries_carry_the_measured_figures_and_the_year_of_their_paper():
     assert (same.top1, same.top5) == pytest.approx((theirs.top1, theirs.top5), abs=0.001), "the same weights"
 
 
+SAME = {
+    "resnet50": "resnet50.a1_in1k", "vit_b_16": "vit_base_patch16_224.augreg2_in21k_ft_in1k", "swin_t": "swin_tiny_patch4_window7_224.ms_in1k",
+    "vgg16_bn": "vgg16_bn.tv_in1k", "densenet121": "densenet121.tv_in1k", "efficientnet_b0": "tf_efficientnet_b0.in1k", "convnext_tiny": "convnext_tiny.fb_in1k",
+}  # fmt: skip
+
+
+def test_what_studio_counted_of_timm_equals_what_torchvision_states_of_the_same_architectures():
+    found = {(b.source, b.name): b for b in list_backbones()}
+    for theirs, ours in SAME.items():
+        stated, counted = found["torchvision", theirs], found["timm", ours]
+        assert counted.gflops == pytest.approx(stated.gflops, rel=0.001) and counted.input_size == stated.input_size, ours
+        assert counted.num_parameters == pytest.approx(stated.num_parameters, rel=0.001)
+
+
 def test_the_year_of_a_timm_network_is_that_of_the_paper_of_its_family_and_unknown_where_another_trained_it():
     by_name = {b.name.partition(".")[0]: b.year for b in list_backbones() if b.source == "timm"}
     assert [by_name[n] for n in ("resnet50", "resnetv2_50", "convnextv2_tiny", "coat_tiny", "coatnet_0_rw_224", "cspresnet50")] == [

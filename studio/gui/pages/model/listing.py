@@ -104,7 +104,7 @@ class Column:
 
 COLUMNS = (
     Column("Backbone", "title", False, "Filled mark: its weights are on this computer. Hollow: they can be downloaded.", 150),
-    Column("Params, M", "num_parameters", True, "Parameters in millions, with the library’s own classifier", 68),
+    Column("Params, M", "num_parameters", True, "Parameters in millions, with the library’s own classifier; timm’s with that of ImageNet’s 1,000 classes where it has one", 68),
     Column("GFLOPs", "gflops", True, "Multiply-adds of one image, in thousand millions, as papers count them", 56),
     Column("Top-1, %", "top1", True, "Share of ImageNet validation images it gets right; timm’s at the size that timm tests with", 72),
     Column("Memory here", "memory_bytes", True, "Estimated for training with the present plan, batch size and precision, and whether it fits this device", 128),
@@ -173,14 +173,16 @@ def origin_words(info: BackboneInfo, column: int) -> str:
     """Where a figure comes from that its library does not state itself; "" for others."""
     attribute = COLUMNS[column].attribute
     if attribute == "weights_bytes" and not info.weights_bytes and info.num_parameters:
-        return "Estimated, four bytes for each parameter: the library does not state it"
+        return (
+            "Estimated, four bytes for each parameter: the library does not state it. More where it was trained on more than 1,000 classes"
+        )
     if info.source != "timm":
         return ""
     match attribute:
         case "gflops" if info.gflops is not None:
             return f"Counted by Studio, layer by layer, for one image of {info.input_size}{NBSP}px: multiply-adds. timm states none"
         case "num_parameters" if info.num_parameters is not None:
-            return "Counted by Studio, with timm’s own classifier: timm states none"
+            return "Counted by Studio: timm states none"
         case "top1" | "top5" if info.top1 is not None:
             return "From timm’s published results, at the size that timm tests with"
     return ""
