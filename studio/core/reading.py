@@ -7,6 +7,12 @@ from dataclasses import dataclass
 WHITE_16_BIT = 65_535
 
 
+def suggested_bands(num_bands: int) -> tuple[int, int, int]:
+    """What is most often natural colour: red, green, blue and infrared of aerial cameras; blue, green, red, ... of drones; from eight bands on the
+    order of Landsat 8 and Sentinel-2, whose first band is violet."""
+    return (1, 2, 3) if num_bands == 4 else (3, 2, 1) if num_bands < 8 else (4, 3, 2)
+
+
 @dataclass(frozen=True, slots=True)
 class Reading:
     """How files become pixels where they leave a choice."""

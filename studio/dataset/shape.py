@@ -7,6 +7,7 @@ from collections.abc import Mapping
 
 from studio.core.path_text import shown
 from studio.core.problem import Problem, error, note, warning
+from studio.core.reading import suggested_bands
 from studio.core.words import counted
 from studio.dataset.dataset import Dataset, SetAside, Split
 from studio.dataset.words import listed, look_alikes
@@ -58,7 +59,7 @@ def band_problems(dataset: Dataset) -> list[Problem]:
     have = "has" if len(banded) == 1 else "have"
     numbers = f"{fewest}" if fewest == most else f"{fewest} to {most}"
     what = f"{counted(len(banded), 'image')} {have} {numbers} bands"
-    how = "on the Data page, or with --set data.bands=[3,2,1]"
+    how = f"on the Data page, or with --set data.bands=[{','.join(map(str, suggested_bands(fewest)))}]"
     if not bands:
         return [error("data.bands", f"{what}. Choose which three are red, green and blue, {how}.")]
     if max(bands) > fewest:

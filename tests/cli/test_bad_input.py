@@ -7,7 +7,9 @@ import pickle
 import shutil
 from pathlib import Path
 
+import numpy as np
 import pytest
+import tifffile
 
 from studio import cli
 from studio.core.experiment import Experiment
@@ -79,6 +81,18 @@ def test_a_table_of_missing_files(refused, tmp_path):
     table = tmp_path / "labels.csv"
     table.write_text("path,label\nhere.png,a\nthere.png,b\n")
     assert "no such file: rows 2 and 3" in refused("train", "--data", table)
+
+
+def test_images_of_more_bands_than_colours(refused, tmp_path):
+    for name in ("crop", "water"):
+        for number in range(6):
+            path = tmp_path / "fields" / name / f"{number}.tif"
+            path.parent.mkdir(parents=True, exist_ok=True)
+            tifffile.imwrite(path, np.zeros((20, 20, 13), np.uint16), photometric="minisblack", planarconfig="contig")
+    err = refused("train", "--data", tmp_path / "fields")
+    assert "12 images have 13 bands. Choose which three are red, green and blue" in err and "--set data.bands=[4,3,2]" in err
+    assert "give three band numbers" in refused("train", "--data", tmp_path / "fields", "--set", "data.bands=[4,3]")
+    assert "band 14 is chosen. Choose three of 13" in refused("train", "--data", tmp_path / "fields", "--set", "data.bands=[14,3,2]")
 
 
 def test_a_batch_larger_than_the_data(refused, images):

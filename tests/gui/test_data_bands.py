@@ -8,9 +8,8 @@ import tifffile
 from PySide6.QtCore import Qt
 
 from studio.core.problem import errors_in
-from studio.core.reading import Reading
+from studio.core.reading import Reading, suggested_bands
 from studio.dataset.thumbnail import thumbnail
-from studio.gui.pages.data.bands import suggested_bands
 from studio.gui.pages.data.page import DataPage
 from tests.gui.test_data_page import make_images, open_and_wait, page, wait_for_scan
 

@@ -10,7 +10,7 @@ from PySide6.QtWidgets import QHBoxLayout, QSizePolicy, QVBoxLayout, QWidget
 
 from studio.core.experiment import Data
 from studio.core.problem import Problem
-from studio.core.reading import WHITE_16_BIT, Reading
+from studio.core.reading import WHITE_16_BIT, Reading, suggested_bands
 from studio.core.words import counted
 from studio.dataset.dataset import Dataset
 from studio.gui.store import ExperimentStore
@@ -19,21 +19,10 @@ from studio.gui.widgets import ComboBox, IconLabel, Panel, PlainLabel, button, s
 from studio.gui.widgets.thumb import ThumbLoader, paint_cover
 
 _CHANNELS = ("Red", "Green", "Blue")
-_TILES, _TILE_PX = 4, 60
-_WHITES = {
-    WHITE_16_BIT: "65,535 (16 bits)",
-    16_383: "16,383 (14 bits)",
-    10_000: "10,000 (reflectance)",
-    4095: "4,095 (12 bits)",
-    1023: "1,023 (10 bits)",
-}
-_WHITE_HELP = "Of 16-bit images: the value that becomes white. 65,535 clips nothing; 12-bit data look almost black with it."
-
-
-def suggested_bands(num_bands: int) -> tuple[int, int, int]:
-    """What is most often natural colour: red, green, blue and infrared of aerial cameras; blue, green, red, ... of drones; from eight bands on the
-    order of Landsat 8 and Sentinel-2, whose first band is violet."""
-    return (1, 2, 3) if num_bands == 4 else (3, 2, 1) if num_bands < 8 else (4, 3, 2)
+_TILES, _TILE_PX = 3, 64
+_BLACK = 24  # of 255, the mean of the brightest channel
+_WHITES = (WHITE_16_BIT, 16_383, 10_000, 4095, 1023)
+_WHITE_HELP = "Of 16-bit images: the value that becomes white. 65,535 clips nothing.\n16,383: 14 bits\n10,000: reflectance\n4,095: 12 bits\n1,023: 10 bits"
 
 
 class BandsPanel(Panel):
@@ -45,12 +34,15 @@ class BandsPanel(Panel):
         self.setSizePolicy(QSizePolicy.Policy.Preferred, QSizePolicy.Policy.Fixed)
         self._store = store
         self._num_bands = 0
+        self._detail = ""
         self.preview = _Preview()
+        self.preview.loader.loaded.connect(lambda _: self._show_detail())
         self._icon = IconLabel("warning-octagon", "bad", 18)
         self.title_label = PlainLabel("", "strong", elide=Qt.TextElideMode.ElideRight)
         self.detail_label = PlainLabel("", "label", "text2", elide=Qt.TextElideMode.ElideRight)
         self.combos = tuple(ComboBox(name=f"data.bands.{channel.lower()}") for channel in _CHANNELS)
         self.white = ComboBox(name="data.white")
+        self.white.setFixedWidth(px(92))
         self.white.setAccessibleName("16-bit value of white")
         set_plain_tooltip(self.white, _WHITE_HELP)
         self.white.value_changed.connect(lambda value: self._store.set({"data.white": value}))
@@ -61,7 +53,7 @@ class BandsPanel(Panel):
         choice.setSpacing(px(6))
         for channel, combo in zip(_CHANNELS, self.combos):
             combo.setAccessibleName(f"Band shown as {channel.lower()}")
-            combo.setMinimumWidth(px(88))
+            combo.setFixedWidth(px(66))
             combo.value_changed.connect(self._on_chosen)
             choice.addWidget(PlainLabel(channel, "label"))
             choice.addWidget(combo)
@@ -72,7 +64,6 @@ class BandsPanel(Panel):
         controls.addWidget(PlainLabel("White at", "label"))
         controls.addWidget(self.white)
         controls.addStretch(1)
-        controls.addWidget(self.use_button)
         words = QVBoxLayout()
         words.setSpacing(px(2))
         head = QHBoxLayout()
@@ -87,6 +78,7 @@ class BandsPanel(Panel):
         row.setSpacing(px(14))
         row.addWidget(self.preview)
         row.addLayout(words, 1)
+        row.addWidget(self.use_button, 0, Qt.AlignmentFlag.AlignTop)
         self.body.addLayout(row)
         self.hide()
 
@@ -105,15 +97,16 @@ class BandsPanel(Panel):
             numbers = f"{self._num_bands}" if most == self._num_bands else f"{self._num_bands} to {most}"
             self.title_label.setText(f"{counted(len(banded), 'image has', 'images have')} {numbers} bands")
             ask = "Choose which three are red, green and blue; training waits for it."
-            self.detail_label.setText(ask if is_wrong else "These three are red, green and blue, in training and everywhere after it.")
+            self._detail = ask if is_wrong else "These three are red, green and blue, in training and everywhere after it."
         else:
             self.title_label.setText("16-bit images")
-            self.detail_label.setText("Say which value is white, so that they are neither almost black nor cut off.")
+            self._detail = "Say which value is white, so that they are neither almost black nor cut off."
         self._icon.set_icon(*(("warning-octagon", "bad") if is_wrong else ("warning", "warn") if is_dark else ("check-circle", "good")))
         self.use_button.setVisible(bool(banded) and (is_wrong or not data.bands))
         step = max(1, len(banded or dataset.samples) // _TILES)
         self.preview.show_paths([dataset.path_of(s) for s in (banded or dataset.samples)[::step][:_TILES]])
         self._show_preview()
+        self._show_detail()
 
     def focus_choice(self) -> None:
         if self.isVisible():
@@ -128,17 +121,21 @@ class BandsPanel(Panel):
         if num_bands != self._num_bands:
             self._num_bands = num_bands
             for combo, band in zip(self.combos, suggested_bands(num_bands)):
-                combo.set_options([(n, f"Band {n}") for n in range(1, num_bands + 1)], band)
+                combo.set_options([(n, f"{n}") for n in range(1, num_bands + 1)], band)
         for combo, band in zip(self.combos, bands):
             if band <= num_bands:
                 combo.set_value(band)
 
     def _show_white(self, white: int) -> None:
-        options = [*_WHITES.items()] if white in _WHITES else [(white, f"{white:,}"), *_WHITES.items()]
+        options = [(value, f"{value:,}") for value in sorted({white, *_WHITES}, reverse=True)]
         self.white.set_options(options, white)
 
     def _show_preview(self) -> None:
         self.preview.set_reading(replace(self._store.experiment.data.reading, bands=self.chosen))
+
+    def _show_detail(self) -> None:
+        is_black = self.preview.is_black and self._choice.isVisibleTo(self)
+        self.detail_label.setText("Almost black? Say below which value is white." if is_black else self._detail)
 
     def _on_chosen(self, _band: object) -> None:
         if self.use_button.isVisibleTo(self):
@@ -172,6 +169,13 @@ class _Preview(QWidget):
     def set_reading(self, reading: Reading) -> None:
         self.loader.set_reading(reading)
         self.update()
+
+    @property
+    def is_black(self) -> bool:
+        """Whether next to nothing can be seen of those that have been read."""
+        read = [p for path in self.paths if (p := self.loader.pixmap(path, 2 * _TILE_PX)) is not None]
+        levels = [p.scaled(1, 1, Qt.AspectRatioMode.IgnoreAspectRatio, Qt.TransformationMode.SmoothTransformation) for p in read]
+        return bool(read) and all(max(p.toImage().pixelColor(0, 0).getRgb()[:3]) < _BLACK for p in levels)
 
     def paintEvent(self, event: QPaintEvent) -> None:
         painter = QPainter(self)

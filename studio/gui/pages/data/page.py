@@ -23,6 +23,7 @@ from studio.gui.pages.data.issues import IssuesPanel, findings
 from studio.gui.pages.data.large import LargeView
 from studio.gui.pages.data.open import opening_of
 from studio.gui.pages.data.pixels import PixelPanel
+from studio.gui.pages.data.sample_states import states
 from studio.gui.pages.data.split import PART_TITLES, Shares, SplitBar
 from studio.gui.pages.data.start import Start
 from studio.gui.pages.data.state import Loading, Trouble, reading_words
@@ -400,21 +401,7 @@ class DataPage(Page):
 
     @classmethod
     def screenshot_states(cls):
-        def loading(page: DataPage) -> None:
-            page.set_subtitle("")
-            page.loading.show_progress(1204, 3783, "Reading images")
-            page.stack.setCurrentWidget(page.loading)
-
-        def failed(page: DataPage) -> None:
-            page.set_subtitle("")
-            page._show_trouble(BadInput("No images in this folder. It holds 12 folders without images."))
-
-        return {
-            "loading": loading,
-            "error": failed,
-            "filtered": lambda page: page.show_argument(page.store.dataset.classes[1]),
-            "large": lambda page: page.show_large(2),
-        }
+        return states()
 
     def focus_search(self) -> bool:
         if self.stack.currentWidget() is not self.full:

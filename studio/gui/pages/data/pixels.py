@@ -200,6 +200,7 @@ class PixelPanel(Panel):
         self.body.addWidget(editor)
         set_plain_tooltip(self.hist, _HELP)
         self._store.experiment_changed.connect(self._on_store_experiment_changed)
+        self._store.dataset_changed.connect(lambda _: self.show_scan())
         self._scan.changed.connect(self.show_scan)
         self.show_scan()
 
@@ -215,7 +216,9 @@ class PixelPanel(Panel):
             if self._scan.is_running:
                 self._empty.set_texts("Measuring pixels", "A sample of the training images, in the background.")
             else:
-                self._empty.set_texts("Nothing measured", "Rescan to measure the training images.")
+                banded = self._store.dataset is not None and self._store.dataset.banded and not self._store.experiment.data.bands
+                hint = "Choose the bands first." if banded else "Rescan to measure the training images."
+                self._empty.set_texts("Nothing measured", hint)
             return
         model = self._store.experiment.model
         reference = backbone_reference(model.source, model.backbone)
