@@ -17,6 +17,7 @@ from studio.dataset.dataset import Dataset, Sample, Split
 from studio.dataset.header import ImageRefused
 from studio.dataset.image import decode_noted, read_bytes
 from studio.dataset.likeness import Look, alike_pairs, groups_of, look_at
+from studio.dataset.name_group import groups_by_name
 from studio.dataset.shape import FEW_VALIDATION_IMAGES, IMBALANCE
 from studio.dataset.verify import in_threads
 from studio.dataset.words import listed
@@ -70,6 +71,7 @@ def find_issues(
         *_unreadable(dataset, broken),
         *_same_content(dataset, samples, seen),
         *_near_duplicates(dataset, samples, seen),
+        *_groups_across(dataset),
         *_few_validation_images(dataset),
         *_imbalance(dataset),
         *_blank(samples, seen),
@@ -187,7 +189,7 @@ def _across(dataset: Dataset, kind: str, what: str, groups: list[list[Sample]], 
     moves: dict[str, Split] = {}
     known: Counter[Split] = Counter()
     for group in groups:
-        target: Split = "train" if any(s.split == "train" for s in group) else "validation"
+        target = _one_part(group)
         for sample in group:
             if sample.split != target:
                 moves[sample.id] = target
@@ -203,6 +205,27 @@ def _across(dataset: Dataset, kind: str, what: str, groups: list[list[Sample]], 
     where = "Move them to train." if set(moves.values()) == {"train"} else "Put each of them into one part."
     detail = f"They are known from another part: {'; '.join(effects)}. {where}"
     return Issue(kind, Severity.WARNING, title, detail, _ids(groups), pairs, moves)
+
+
+def _groups_across(dataset: Dataset) -> Iterable[Issue]:
+    groups = {name: group for name, group in groups_by_name(dataset).items() if len({s.split for s in group}) > 1}
+    if groups:
+        moves = {s.id: target for group in groups.values() for target in [_one_part(group)] for s in group if s.split != target}
+        examples = listed([f"{name} ({len(group)})" for name, group in groups.items()], 3)
+        yield Issue(
+            "groups_across",
+            Severity.NOTE,
+            f"{counted(len(groups), 'group')} by name in several parts",
+            f"{examples}. If such images show one person, object or scene, its figures read too high. Put each group into one part.",
+            _ids(list(groups.values())),
+            _pairs(list(groups.values())),
+            moves,
+        )
+
+
+def _one_part(group: list[Sample]) -> Split:
+    """Where all of a group go: into training, or into validation if none of it trains."""
+    return "train" if any(s.split == "train" for s in group) else "validation"
 
 
 def _few_validation_images(dataset: Dataset) -> Iterable[Issue]:

@@ -5,11 +5,13 @@ Reading 100,000 headers this way takes a fraction of the time Pillow needs to op
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import io
 import os
 import stat
 import struct
+import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -36,6 +38,7 @@ class Header:
     height: int
     num_bytes: int = 0
     mtime_ns: int = 0
+    is_placeholder: bool = False  # the content lies on a server: opening the file fetches it
     num_bands: int = 0  # of a file that is not a usual picture: see dataset.bands
 
 
@@ -54,6 +57,7 @@ def open_regular(path: str) -> tuple[int, os.stat_result]:
 
 def read_header(path: str, *, max_megapixels: float = 80.0) -> Header:
     """Format, size and file status of the image at `path`. Raises ImageRefused with the reason."""
+    before = _status(path)  # a placeholder that has been read is none any more
     fd, info = open_regular(path)
 
     def read_at(at: int, num_bytes: int) -> bytes:
@@ -67,13 +71,30 @@ def read_header(path: str, *, max_megapixels: float = 80.0) -> Header:
     finally:
         os.close(fd)
     check_size(width, height, max_megapixels)
-    return Header(format_, width, height, info.st_size, info.st_mtime_ns, num_bands)
+    return Header(format_, width, height, info.st_size, info.st_mtime_ns, is_placeholder(before), num_bands)
+
+
+# Windows: FILE_ATTRIBUTE_OFFLINE, _RECALL_ON_OPEN and _RECALL_ON_DATA_ACCESS, in winnt.h. macOS: SF_DATALESS, in sys/stat.h.
+_ATTRIBUTES, _FLAGS = 0x1000 | 0x40000 | 0x400000, 0x40000000
+
+
+def is_placeholder(info: os.stat_result | None) -> bool:
+    """Whether the content of a file lies on a server alone (OneDrive, iCloud, Dropbox: "online only")."""
+    return bool(getattr(info, "st_file_attributes", 0) & _ATTRIBUTES or getattr(info, "st_flags", 0) & _FLAGS)
+
+
+def _status(path: str) -> os.stat_result | None:
+    if os.name != "nt" and sys.platform != "darwin":  # no other system has such files
+        return None
+    with contextlib.suppress(OSError, ValueError):
+        return os.stat(path)
+    return None
 
 
 def parse_header(data: bytes) -> Header:
     """Format and size of a file held in memory. Raises ImageRefused for what is no image of a known format."""
     format_, width, height, num_bands = _parse(data[:_HEAD], len(data), lambda at, num_bytes: data[at : at + num_bytes])
-    return Header(format_, width, height, len(data), 0, num_bands)
+    return Header(format_, width, height, len(data), num_bands=num_bands)
 
 
 def check_size(width: int, height: int, max_megapixels: float) -> None:

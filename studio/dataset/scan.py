@@ -37,6 +37,14 @@ def scan(data: Data, *, progress: Progress | None = None, is_cancelled: Callable
     _apply_edits(data, labelled)
     headers = _read_headers(labelled, data.max_megapixels, progress, is_cancelled)
     labels = {id_: label for id_, label in labelled.labels.items() if id_ in headers}
+    if away := [id_ for id_, header in headers.items() if header.is_placeholder]:
+        labelled.problems.append(
+            warning(
+                "data.source",
+                f"{counted(len(away), 'image lies', 'images lie')} on a server only and {'is' if len(away) == 1 else 'are'} fetched when read: "
+                f"{listed(away, 3)}. Make the folder available offline first, or training waits for the network.",
+            )
+        )
     splits = _split(data, labelled, labels)
     left_out = set(data.left_out_classes)
     classes = tuple(sorted({*labels.values()} - left_out, key=natural_key))

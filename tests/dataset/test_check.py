@@ -10,6 +10,7 @@ from studio.core.experiment import Data
 from studio.core.problem import Severity
 from studio.dataset.check import find_issues
 from studio.dataset.dataset import Cancelled
+from studio.dataset.name_group import groups_by_name
 from studio.dataset.scan import scan
 from studio.dataset.statistics import pixel_statistics
 from studio.dataset.verify import verify
@@ -153,6 +154,24 @@ def test_a_changed_copy_in_another_part_is_found(folder, change):
     found = issues(folder)
     assert set(found) == {"near_duplicates_across"}
     assert found["near_duplicates_across"].moves == {"val/cat/copy.jpg": "train"}
+
+
+def test_images_that_belong_together_by_name_are_pointed_out_across_parts(tmp_path):
+    for number in range(6):  # six people, each with two images to train and one to validate
+        make_images(tmp_path, f"train/cat/p{number}_slice-01.jpg train/cat/p{number}_slice-02.jpg val/cat/p{number}_slice-03.jpg")
+    make_images(tmp_path, {"train/dog": 12, "val/dog": 6})
+    found = next(i for i in find_issues(scan(Data(source=str(tmp_path)))) if i.kind == "groups_across")
+    assert found.severity is Severity.NOTE and found.title == "6 groups by name in several parts"
+    assert "p0 (3), p1 (3), p2 (3) and 3 more" in found.detail and "Put each group into one part" in found.detail
+    assert found.moves == {f"val/cat/p{number}_slice-03.jpg": "train" for number in range(6)}
+
+
+@pytest.mark.parametrize("names", ["{n:04}", "cat_{n:04}", "class1_{n}", "IMG_{n}", "a{n}b", "7-{n}"])
+def test_names_that_only_count_make_no_groups(tmp_path, names):
+    for part, numbers in (("train", range(12)), ("val", range(12, 18))):
+        for label in ("cat", "dog"):
+            make_images(tmp_path, " ".join(f"{part}/{label}/{names.format(n=n)}.jpg" for n in numbers))
+    assert groups_by_name(scan(Data(source=str(tmp_path)))) == {}
 
 
 def test_three_copies_in_three_parts_go_to_train_together(folder):

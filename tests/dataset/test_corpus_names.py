@@ -8,11 +8,13 @@ import stat
 import sys
 import unicodedata
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
 from studio.core.path_text import path_to_text, shown
 from studio.core.problem import Severity
+from studio.dataset import header
 from studio.dataset.check import find_issues
 from studio.dataset.image import decode
 from studio.dataset.thumbnail import thumbnail
@@ -137,6 +139,17 @@ def test_a_file_without_permission_is_set_aside_and_listed(open_folder, as_ordin
     with as_ordinary_user:
         found = scanned(open_folder)
     assert [(a.id, a.reason) for a in found.set_aside] == [("cat/0000.jpg", "no permission to read it")]
+
+
+@pytest.mark.parametrize(
+    ("status", "is_away"),
+    [({"st_file_attributes": 0x400020}, True), ({"st_file_attributes": 0x1020}, True), ({"st_file_attributes": 0x20}, False), ({"st_flags": 0x40000060}, True), ({"st_flags": 0x60}, False), ({}, False)],
+)  # fmt: skip
+def test_files_that_lie_in_a_cloud_only_are_warned_about(folder, monkeypatch, status, is_away):
+    """What Windows and macOS say of such files; there are none here."""
+    monkeypatch.setattr(header, "_status", lambda path: SimpleNamespace(**status) if path.endswith("0003.jpg") else None)
+    words = sentences(scanned(folder), Severity.WARNING)
+    assert ("2 images lie on a server only and are fetched when read: cat/0003.jpg and dog/0003.jpg" in words) == is_away
 
 
 def test_a_name_shown_escaped_leads_back_to_the_same_pixels(folder):

@@ -21,7 +21,7 @@ from studio.gui.wording import duration
 _TONE = {Severity.ERROR: "bad", Severity.WARNING: "warn", Severity.NOTE: "text2"}
 _ICONS = {
     "unreadable": "warning-octagon", "conflicting_labels": "swap", "near_conflicting_labels": "swap", "duplicates_across": "copy",
-    "near_duplicates_across": "copy", "duplicates": "copy", "near_duplicates": "copy", "imbalance": "scales",
+    "near_duplicates_across": "copy", "duplicates": "copy", "groups_across": "copy", "near_duplicates": "copy", "imbalance": "scales",
     "few_validation_images": "scales", "turned": "arrows-clockwise", "tiny": "magnifying-glass", "extreme_aspect": "crop",
 }  # fmt: skip
 _LEAVES_OUT = ("duplicates", "blank", "tiny", "extreme_aspect")  # kinds where leaving out is a sensible answer
