@@ -13,10 +13,12 @@ import pytest
 
 from studio import cli
 from studio.command.chosen import parse_settings
-from studio.command.follow import start_and_follow
+from studio.command.follow import _Screen, start_and_follow
 from studio.command.train import planned
+from studio.core import event as ev
 from studio.core.experiment import Experiment
 from studio.core.experiment_file import read_experiment
+from studio.core.fold import RunState, fold
 from studio.core.problem import BadInput
 from studio.core.run_folder import create_run
 from tests.cli.conftest import studio, write_images
@@ -184,3 +186,16 @@ def test_few_images_take_a_smaller_batch_unless_one_was_chosen(tmp_path, capsys)
 def test_predict_refuses_numbers_that_mean_nothing(option, value, words, capsys):
     assert cli.main(["predict", "last", "picture.png", option, value]) == cli.BAD_INPUT
     assert words in capsys.readouterr().err
+
+
+def test_a_run_that_waits_for_a_full_disk_says_so_and_what_to_do(capsys):
+    happened = (
+        ev.WarningRaised(code="disk-full", sentence="The disk with /runs is full; the run waits.", fix="Free some space."),
+        ev.PauseChanged(is_paused=True, step=1040, reason="disk full"),
+        ev.PauseChanged(is_paused=False, step=1040),
+    )
+    with _Screen() as screen:
+        screen.show(list(happened), fold(RunState(), happened))
+    assert capsys.readouterr().out.splitlines() == [
+        "Warning: The disk with /runs is full; the run waits. Free some space.", "Paused: disk full, safe at step 1,040", "Going on",
+    ]  # fmt: skip

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import pickle
+
 import numpy as np
 import pytest
+from safetensors.numpy import save_file
 
 from studio.core.experiment import Experiment, Model
 from studio.dataset.dataset import Dataset
 from studio.supervise.worker import Worker
+from tests.cli.test_bad_input import Bomb
 from tests.export.conftest import CLASSES, make_run
 from tests.worker.conftest import Asker
 
@@ -59,6 +63,16 @@ def test_places_to_cut_come_with_what_the_head_begins_with(probe):
 def test_an_input_size_the_network_cannot_take_is_a_sentence(probe):
     model = {"source": "torchvision", "backbone": "inception_v3", "input_size": 32}
     assert "inception" in probe.fail("describe_model", model=model, num_classes=3).sentence.casefold()
+
+
+def test_a_weights_file_that_cannot_be_used_is_refused_in_words_and_nothing_in_it_runs(probe, tmp_path):
+    """The line that the Model page shows before it applies anything."""
+    executed, pickled, other = tmp_path / "executed", tmp_path / "evil.pth", tmp_path / "other.safetensors"
+    pickled.write_bytes(pickle.dumps(Bomb(executed)))
+    save_file({"layer1.weight": np.zeros((3, 3), np.float32)}, other)
+    asked = {"model": Model(input_size=64).model_dump(), "num_classes": 3}
+    assert "evil.pth" in probe.fail("check_weights_file", path=str(pickled), **asked).sentence and not executed.exists()
+    assert "holds another network" in probe.fail("check_weights_file", path=str(other), **asked).sentence
 
 
 def test_predictions_are_those_of_the_network_and_unreadable_files_have_a_reason(probe, run, tmp_path):
