@@ -67,12 +67,13 @@ def test_the_window_comes_back_as_it_was_left(tmp_path):
 
     def visit(change: str = "") -> dict:
         code = f"""if True:
-            import json
+            import json, time
             from PySide6.QtWidgets import QSplitter
             from studio.gui import app as studio_app
             app = studio_app.make_application()
             window = studio_app.open_window()
             while window.context is None:
+                time.sleep(0.01)
                 app.processEvents()
             window.show_page("schedule")
             app.processEvents()
