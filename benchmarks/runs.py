@@ -19,15 +19,35 @@ NUM_RUNS = int(os.environ.get("RUNS", "10000"))
 NUM_READ_WHOLE = 200  # of these the other side is extrapolated
 
 WINDOW = """
-import json, sys, time
-from PySide6.QtCore import QTimer, Qt
+import json, os, sys, time
+from PySide6.QtCore import QEvent, QObject, Qt, QTimer
 from studio.gui import app as studio_app
 num_runs, name_of_newest = int(sys.argv[1]), sys.argv[2]
 app = studio_app.make_application()
 window = studio_app.open_window()
-marks, late, due = {}, [], time.monotonic() + 0.016
+marks, late, due, cpu = {}, [], time.monotonic() + 0.016, 0.0
+
+class Painted(QObject):
+    def eventFilter(self, watched, event):
+        if event.type() == QEvent.Type.Paint and len(page.model.rows) == num_runs:
+            QTimer.singleShot(0, lambda: painted(time.monotonic()))  # after the painting
+        return False
+
+def painted(now):
+    if "all" not in marks:
+        marks["all"], marks["cpu"] = now, time.process_time() - cpu
+        QTimer.singleShot(1000, sort)
+    elif "sorting" in marks and "sorted" not in marks:
+        marks["sorted"] = now
+        QTimer.singleShot(1000, end)
+
+def sort():
+    marks["sorting"] = time.monotonic()
+    page.table.sortByColumn(BY_KEY["top1"], Qt.SortOrder.DescendingOrder)
+    page.table.viewport().update()
+
 def beat():
-    global due
+    global due, page, cpu, BY_KEY
     now = time.monotonic()
     late.append(now - due)
     due = now + 0.016
@@ -35,24 +55,27 @@ def beat():
         return
     if "started" not in marks:
         window.show_page("results")  # made here, so that making it is not taken for lateness
+        from studio.gui.pages.results.rows import BY_KEY
+        page = window.page("results")
+        page.table.viewport().installEventFilter(look)
         marks["started"] = due = time.monotonic()
+        cpu = time.process_time()
         late.clear()
-    page = window.page("results")
     rows = page.model.rows
     if rows and "first" not in marks and rows[0].entry.folder.name == name_of_newest:
         marks["first"], marks["num_first"] = now, len(rows)
-    if len(rows) == num_runs and "all" not in marks:
-        marks["all"] = now
-        QTimer.singleShot(2000, end)
+
 def end():
+    import psutil
     timer.stop()
     late.sort()
-    found = {"first": marks["first"] - marks["started"], "num_first": marks["num_first"], "all": marks["all"] - marks["started"]}
-    import psutil
-    found["memory"] = psutil.Process().memory_info().rss
-    print(json.dumps(found | {"late_99": late[int(0.99 * len(late))], "late_worst": late[-1]}), flush=True)
-    import os
+    found = {name: marks[name] - marks["started"] for name in ("first", "all")}
+    found |= {"sorted": marks["sorted"] - marks["sorting"], "num_first": marks["num_first"], "cpu": marks["cpu"]}
+    found |= {"late_99": late[int(0.99 * len(late))], "late_worst": late[-1], "memory": psutil.Process().memory_info().rss}
+    print(json.dumps(found), flush=True)
     os._exit(0)
+
+look = Painted()
 timer = QTimer(interval=16, timerType=Qt.TimerType.PreciseTimer)
 timer.timeout.connect(beat)
 timer.start()
@@ -90,17 +113,22 @@ def main() -> None:
         journal_bytes = first.journal_path.stat().st_size
         shutil.rmtree(runs_dir())
     print(f"## {NUM_RUNS:,} runs in the table\n")
-    print(f"Each with a journal of {journal_bytes / 1000:.0f} kB.\n")
-    print("| figure | value | limit |\n|---|---|---|")
-    print(f"| **all runs are in the table after** | **{found['all']:.2f} s** | 1 |")
-    print(f"| the latest runs are in the table after | {found['first']:.2f} s, the first {found['num_first']:,} | 1 |")
-    print(f"| the first time, without the index: the latest; all | {without['first']:.2f} s; {without['all']:.1f} s | |")
-    print(f"| reading all before anything is shown (extrapolated) | {float(whole):.1f} s | |")
+    print(f"Each with a journal of {journal_bytes / 1000:.0f} kB. From the open page on; late is the event loop, for a beat of 16 ms.\n")
+    print("| figure | with the index | the first time, which makes it | limit, with the index |\n|---|---|---|---|")
+    print(f"| the latest runs are in the table after | {found['first']:.2f} s | {without['first']:.2f} s | |")
+    print(f"| **all are in the table, painted, after** | **{found['all']:.2f} s** | {without['all']:.1f} s | 1 |")
+    print(f"| sorted by another column and painted after | {1000 * found['sorted']:.0f} ms | {1000 * without['sorted']:.0f} ms | |")
     print(
-        f"| event loop late meanwhile, 99th percentile; worst | {1000 * found['late_99']:.0f} ms; {1000 * found['late_worst']:.0f} ms | |"
+        f"| late meanwhile, 99 of 100 within; worst | {_ms(found['late_99'])}; {_ms(found['late_worst'])} "
+        f"| {_ms(without['late_99'])}; {_ms(without['late_worst'])} | |"
     )
-    print(f"| the same the first time | {1000 * without['late_99']:.0f} ms; {1000 * without['late_worst']:.0f} ms | |")
-    print(f"| memory of the window afterwards | {found['memory'] / 1e6:.0f} MB | |")
+    print(f"| processor time of the window until then | {found['cpu']:.1f} s | {without['cpu']:.1f} s | |")
+    print(f"| memory of the window afterwards | {found['memory'] / 1e6:.0f} MB | {without['memory'] / 1e6:.0f} MB | |")
+    print(f"\nEvery journal read and folded before anything is shown would take {float(whole):.0f} s (extrapolated from {NUM_READ_WHOLE}).")
+
+
+def _ms(seconds: float) -> str:
+    return f"{1000 * seconds:.0f} ms"
 
 
 def _output(command: list[str]) -> str:

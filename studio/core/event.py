@@ -243,10 +243,11 @@ _STAGE_FIELDS = frozenset(f.name for f in dataclasses.fields(StageDescribed))
 
 def encode(event: Event) -> bytes:
     """One JSON line, with its newline. Not-a-number and infinities are written as null."""
-    raw = {"event": type(event).__name__} | dataclasses.asdict(event)
+    raw = {"event": type(event).__name__} | vars(event)
     try:
-        return json.dumps(raw, separators=(",", ":"), allow_nan=False).encode() + b"\n"
+        return json.dumps(raw, separators=(",", ":"), allow_nan=False, default=vars).encode() + b"\n"
     except ValueError:
+        raw = {"event": type(event).__name__} | dataclasses.asdict(event)
         return json.dumps(_without_nan(raw), separators=(",", ":")).encode() + b"\n"
 
 

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import tomllib
 from collections.abc import Callable, Sequence
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -47,7 +49,7 @@ def read_experiment(path: str | os.PathLike) -> Experiment:
 def experiment_from_toml(text: str) -> Experiment:
     """Parse TOML text. Raises BadInput with line or field."""
     try:
-        raw = tomllib.loads(text)
+        raw = _by_lines(text) or tomllib.loads(text)
     except (tomllib.TOMLDecodeError, ValueError, RecursionError) as exc:
         raise BadInput(f"The file is not valid TOML: {exc}. Mend that line, or compare with what `studio init` writes.") from None
     version = raw.get("schema_version", SCHEMA_VERSION)
@@ -63,6 +65,43 @@ def experiment_from_toml(text: str) -> Experiment:
     for step in range(version, SCHEMA_VERSION):
         raw = MIGRATIONS[step](raw)
     return parse_experiment(raw)
+
+
+_HEADER = re.compile(r"\[(\w+)\]", re.ASCII)
+_VALUE = re.compile(r"(\w+) = ", re.ASCII)
+_LONG_LINE = 300  # characters; longer ones, with the files that a person relabelled, are not kept
+
+
+def _by_lines(text: str) -> dict[str, Any] | None:
+    """What `tomllib` makes of a file that `experiment_to_toml` wrote, at a tenth of its time: runs share most of their lines, and thousands are
+    listed. Where each line is TOML by itself, the file is what its lines say; None where one is not, or says something twice. The values are
+    shared by all callers."""
+    raw: dict[str, Any] = {}
+    part = raw
+    for line in text.replace("\r\n", "\n").split("\n"):
+        if not line or line.startswith("#") and line.isprintable():
+            continue
+        if header := _HEADER.fullmatch(line):
+            if header[1] in raw:
+                return None
+            part = raw[header[1]] = {}
+            continue
+        name = _VALUE.match(line)
+        value = (_value_of(line) if len(line) <= _LONG_LINE else _parsed(line)) if name else None
+        if value is None or name[1] in part:
+            return None
+        part[name[1]] = value[0]
+    return raw
+
+
+def _parsed(line: str) -> tuple[Any] | None:
+    try:
+        return tuple(tomllib.loads(line).values())
+    except (ValueError, RecursionError):
+        return None
+
+
+_value_of = lru_cache(maxsize=2048)(_parsed)
 
 
 def experiment_to_toml(experiment: Experiment) -> str:

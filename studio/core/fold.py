@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 
@@ -11,7 +12,7 @@ from studio.core import event as ev
 from studio.core.curve import Curve, thinned
 from studio.core.edit import label_of
 from studio.core.outcome import Status
-from studio.core.step_columns import StepColumns, as_columns
+from studio.core.step_columns import StepColumns, StepsPassed, as_columns
 
 MAX_NOTICES = 2000
 MAX_PHASES = 32
@@ -110,7 +111,7 @@ class RunState:
         return (self.t - first_t) / done * (self.num_steps - self.step) if done > 0 else None
 
 
-def fold(state: RunState, events: Iterable[ev.Event | StepColumns]) -> RunState:
+def fold(state: RunState, events: Iterable[ev.Event | StepColumns | StepsPassed]) -> RunState:
     """The state after `events`. Pure: the old state stays valid."""
     reports: list[ev.StepsReported] = []  # those that follow one another are taken in one go
     for event in events:
@@ -120,22 +121,32 @@ def fold(state: RunState, events: Iterable[ev.Event | StepColumns]) -> RunState:
         state, reports = _with_reports(state, reports), []
         if isinstance(event, StepColumns):
             state = _with_steps(state, event)
+        elif isinstance(event, StepsPassed):
+            state = _past_steps(state, event)
         else:
-            state = replace(_after(state, event), t=max(state.t, event.t))
+            state = _with(_after(state, event), t=max(state.t, event.t))
     return _with_reports(state, reports)
 
 
+def _with(state: RunState, **values: Any) -> RunState:
+    """As `dataclasses.replace`, at a tenth of its time: a list of runs folds a million events."""
+    new = object.__new__(RunState)
+    new.__dict__.update(state.__dict__)
+    new.__dict__.update(values)
+    return new
+
+
 def _noted(state: RunState, event: ev.Event, kind: str, sentence: str, fix: str = "") -> RunState:
-    return replace(state, notices=(*state.notices, Notice(event.t, state.step, kind, sentence, fix))[-MAX_NOTICES:])
+    return _with(state, notices=(*state.notices, Notice(event.t, state.step, kind, sentence, fix))[-MAX_NOTICES:])
 
 
 def _after(state: RunState, event: ev.Event) -> RunState:
     match event:
         case ev.SystemReported():
             loads = (*state.load_history, (state.images_per_s, state.data_wait_fraction))[-60:]
-            return replace(state, system=event, system_history=(*state.system_history, event)[-60:], load_history=loads)
+            return _with(state, system=event, system_history=(*state.system_history, event)[-60:], load_history=loads)
         case ev.RunStarted():
-            state = replace(
+            state = _with(
                 state, status=Status.STARTING, pid=event.pid, wall_time=event.wall_time, failed=None, stopped=None, finished=None,
                 phases=(), session_t=event.t,
             )  # fmt: skip
@@ -146,10 +157,10 @@ def _after(state: RunState, event: ev.Event) -> RunState:
         case ev.PhaseStarted():
             status = Status.RUNNING if event.phase in ("training", "caching features", "validating", "testing") else state.status
             phases = (*state.phases, event)[-MAX_PHASES:]
-            return replace(state, phase=event.phase, phase_detail=event.detail, phases=phases, status=status)
+            return _with(state, phase=event.phase, phase_detail=event.detail, phases=phases, status=status)
         case ev.RunDescribed():
             frozen = sum(s.is_frozen for s in event.stages)
-            state = replace(state, description=event)
+            state = _with(state, description=event)
             return _noted(
                 state, event, "start", f"On {event.device_name}, {event.precision}. {frozen} of {len(event.stages)} stages frozen"
             )
@@ -157,37 +168,37 @@ def _after(state: RunState, event: ev.Event) -> RunState:
             return _with_epoch(state, event)
         case ev.CheckpointSaved():
             kept = tuple(c for c in state.checkpoints if c.path != event.path)
-            return replace(state, checkpoints=(*kept, event)[-MAX_CHECKPOINTS:])
+            return _with(state, checkpoints=(*kept, event)[-MAX_CHECKPOINTS:])
         case ev.SamplesReported():
-            return replace(state, samples=event)
+            return _with(state, samples=event)
         case ev.WarningRaised():
-            return _noted(replace(state, warnings=(*state.warnings, event)[-MAX_NOTICES:]), event, "warning", event.sentence, event.fix)
+            return _noted(_with(state, warnings=(*state.warnings, event)[-MAX_NOTICES:]), event, "warning", event.sentence, event.fix)
         case ev.ExperimentEdited():
             return _with_edit(state, event)
         case ev.StagesThawed():
             return _with_thaw(state, event)
         case ev.FrozenChecked():
-            return replace(state, frozen_checks=(*state.frozen_checks, event))
+            return _with(state, frozen_checks=(*state.frozen_checks, event))
         case ev.GradientsSampled():
             samples = (*state.gradients, event)
-            return replace(state, gradients=samples[::2] if len(samples) > MAX_SAMPLES else samples)
+            return _with(state, gradients=samples[::2] if len(samples) > MAX_SAMPLES else samples)
         case ev.PauseChanged():
             status = Status.PAUSED if event.is_paused else Status.RUNNING
             why = f": {event.reason}" if event.reason else ""
             words = f"Paused{why}, safe at step {event.step:,}" if event.is_paused else "Going on"
-            return _noted(replace(state, status=status), event, "pause", words)
+            return _noted(_with(state, status=status), event, "pause", words)
         case ev.TestScored():
-            return _noted(replace(state, test=event), event, "end", f"Test set: top-1 {event.top1:.1%} on {event.num_images:,} images")
+            return _noted(_with(state, test=event), event, "end", f"Test set: top-1 {event.top1:.1%} on {event.num_images:,} images")
         case ev.RunFinished():
             words = f"Finished: top-1 {event.top1:.1%} at epoch {event.best_epoch + 1}" + (", stopped early" if event.stopped_early else "")
-            return _noted(replace(state, status=Status.FINISHED, finished=event, step=event.step, phase=""), event, "end", words)
+            return _noted(_with(state, status=Status.FINISHED, finished=event, step=event.step, phase=""), event, "end", words)
         case ev.RunStopped():
             words = f"Paused with its memory released, safe at step {event.step:,}" if event.is_pause else f"Stopped at step {event.step:,}"
             return _noted(
-                replace(state, status=Status.STOPPED, stopped=event, phase=""), event, "pause" if event.is_pause else "end", words
+                _with(state, status=Status.STOPPED, stopped=event, phase=""), event, "pause" if event.is_pause else "end", words
             )
         case ev.RunFailed():
-            return _noted(replace(state, status=Status.FAILED, failed=event, phase=""), event, "failure", event.sentence, event.fix)
+            return _noted(_with(state, status=Status.FAILED, failed=event, phase=""), event, "failure", event.sentence, event.fix)
     return state
 
 
@@ -201,7 +212,7 @@ def _with_steps(state: RunState, steps: StepColumns) -> RunState:
     if steps.first_step < state.step:
         state = _rewound(state, steps.first_step)
     x = range(steps.first_step, steps.end)
-    return replace(
+    return _with(
         state,
         t=max(state.t, float(steps.ts[-1])),
         step=steps.end,
@@ -215,6 +226,16 @@ def _with_steps(state: RunState, steps: StepColumns) -> RunState:
     )
 
 
+def _past_steps(state: RunState, steps: StepsPassed) -> RunState:
+    """As `_with_steps`, without a point of a curve."""
+    if steps.first_step < state.step:
+        state = _rewound(state, steps.first_step)
+    return _with(
+        state, t=max(state.t, steps.t), step=steps.end, images_per_s=steps.images_per_s, data_wait_fraction=steps.data_wait_fraction,
+        is_whole=False,
+    )  # fmt: skip
+
+
 def _longer(curve: Curve, x: range, y: np.ndarray) -> Curve:
     """The curve with more points; when they become too many, half of the old ones go. The journal keeps them all."""
     while len(curve) + len(y) > MAX_POINTS and len(curve) > MAX_POINTS // 2:
@@ -223,7 +244,7 @@ def _longer(curve: Curve, x: range, y: np.ndarray) -> Curve:
 
 
 def _with_epoch(state: RunState, event: ev.EpochFinished) -> RunState:
-    state = replace(
+    state = _with(
         state,
         epochs=(*(e for e in state.epochs if e.epoch < event.epoch), event),
         validation_loss=state.validation_loss.before(event.step).extended(event.step, event.validation_loss),
@@ -239,7 +260,7 @@ def _with_edit(state: RunState, event: ev.ExperimentEdited) -> RunState:
     epochs = event.values.get("schedule.epochs")
     described = replace(state.description, epochs=epochs) if state.description and isinstance(epochs, int) else state.description
     words = ", ".join(f"{label_of(path)} {_value(value)}" for path, value in event.values.items())
-    state = replace(state, edits=(*state.edits, event), description=described)
+    state = _with(state, edits=(*state.edits, event), description=described)
     return _noted(state, event, "edit", f"Changed from step {event.step + 1:,} on: {words}")
 
 
@@ -254,7 +275,7 @@ def _with_thaw(state: RunState, event: ev.StagesThawed) -> RunState:
         stages = tuple(
             replace(s, is_frozen=s.name in event.frozen or s.is_frozen and s.name not in event.stages) for s in state.description.stages
         )
-        state = replace(state, description=replace(state.description, stages=stages, num_trainable=event.num_trainable))
+        state = _with(state, description=replace(state.description, stages=stages, num_trainable=event.num_trainable))
     done = [f"{', '.join(names)} {words}" for names, words in ((event.stages, "thawed"), (event.frozen, "frozen")) if names]
     # As the Schedule page counts: “at epoch 2” is where two epochs are done.
     return _noted(state, event, "thaw", f"At epoch {event.epoch}: {'; '.join(done) or 'single layers thawed or frozen'}")
@@ -262,7 +283,7 @@ def _with_thaw(state: RunState, event: ev.StagesThawed) -> RunState:
 
 def _rewound(state: RunState, step: int) -> RunState:
     """The state with everything after `step` steps taken back: a resume repeats those steps."""
-    return replace(
+    return _with(
         state,
         step=step,
         **{name: getattr(state, name).before(step) for name in ("train_loss", "train_top1", "lr", "grad_norm", "step_time")},

@@ -40,6 +40,17 @@ class StepColumns:
         return np.interp(np.arange(1, len(self.losses) + 1), np.append(0, ends), np.append(start, self.ts))
 
 
+@dataclass(frozen=True)
+class StepsPassed:
+    """A report of which only counts how far it came."""
+
+    first_step: int
+    end: int  # the step after the last
+    t: float
+    images_per_s: float
+    data_wait_fraction: float
+
+
 def as_columns(reports: Sequence) -> list[StepColumns]:
     """Reports in order as columns, as few as possible. They are StepsReported, or have the same fields.
 
@@ -98,3 +109,22 @@ def decode_columns(lines: bytes) -> list[StepColumns] | None:
         return as_columns(_decode_lines()(lines))
     except ValueError:
         return None
+
+
+@lru_cache(maxsize=1)
+def _decode_short() -> Callable[[bytes], object]:
+    """As `_decode_lines`, one line, without the columns that are not counted."""
+    import msgspec
+
+    fields = [("first_step", int), ("losses", tuple[float | None, ...]), ("t", float, 0.0), ("images_per_s", float, 0.0), ("data_wait_fraction", float, 0.0)]  # fmt: skip
+    return msgspec.json.Decoder(msgspec.defstruct("ShortLine", fields, gc=False)).decode
+
+
+def decode_passed(line: bytes) -> StepsPassed | None:
+    """A line that begins with PREFIX, in short; None where it is not as it should be."""
+    try:
+        report = _decode_short()(line)
+    except ValueError:
+        return None
+    end = report.first_step + len(report.losses)
+    return StepsPassed(report.first_step, end, report.t, report.images_per_s, report.data_wait_fraction)

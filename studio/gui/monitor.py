@@ -30,7 +30,7 @@ AT_ONCE, MOST_AT_ONCE = (
     500,
     2000,
 )  # runs of the index in one batch: soon something to see, then few batches, each taken between two pictures
-NUM_WHOLE = 64  # of the runs that are over, the first that are read are told with all their points, so that they need not be read twice
+NUM_WHOLE = 16  # of the runs that are over, the first that are read are told with all their points, so that they need not be read twice
 NUM_LOOKED_AT = 300  # of the runs that are over, at each look; all of them get their turn
 HOT_S = 60.0  # how long a run that was asked to start is looked at every time
 
@@ -286,7 +286,9 @@ class _Watcher(QObject):
         stamp = stamp_of(watch.folder.path)
         if watch.reader is None and stamp == watch.stamp and not watch.is_wanted:
             return False
-        if watch.reader is None or stamp[0] < watch.stamp[0]:  # or replaced by a shorter file: begin again
+        wants_points = watch.is_wanted or watch.is_alive or not watch.is_first or self._num_whole < NUM_WHOLE
+        is_other = stamp[0] < watch.stamp[0] or wants_points and not watch.state.is_whole  # replaced by a shorter file, or read in short
+        if watch.reader is None or is_other:
             watch.reader, watch.state, watch.stamp, watch.sent = (
                 JournalReader(watch.folder.journal_path),
                 RunState(),
@@ -294,7 +296,8 @@ class _Watcher(QObject):
                 None,
             )
         if stamp != watch.stamp:
-            events = watch.reader.read_columns(MAX_BYTES_PER_TICK)
+            read = watch.reader.read_columns if wants_points else watch.reader.read_rare
+            events = read(MAX_BYTES_PER_TICK)
             watch.state = fold(watch.state, events)
             watch.stamp = stamp
             if len(events) and stamp[0] > MAX_BYTES_PER_TICK:

@@ -1,9 +1,15 @@
-"""Deleting a run is moving its folder into `.bin` beside the runs: it can be taken back, and nothing else is touched."""
+"""Deleting a run is moving its folder into the bin of the system, from which it can be taken back; nothing else is touched.
+
+Where the system has no bin for that disk (some network drives), the folder goes into `.bin` beside the runs.
+"""
 
 from __future__ import annotations
 
+import contextlib
 import os
 from pathlib import Path
+
+from PySide6.QtCore import QFile
 
 from studio.core.run_folder import RunFolder
 
@@ -12,6 +18,9 @@ BIN = ".bin"
 
 def move_to_bin(folder: RunFolder) -> Path:
     """Move the run; returns where it lies now. OSError when it cannot be moved: it then stays."""
+    is_moved, place = QFile.moveToTrash(str(folder.path))
+    if is_moved and place:
+        return Path(place)
     target = folder.path.parent / BIN / folder.name
     target.parent.mkdir(exist_ok=True)
     number = 1
@@ -27,3 +36,5 @@ def take_back(binned: Path, folder: RunFolder) -> None:
     if folder.path.exists():
         raise FileExistsError(f"{folder.path} exists")
     os.rename(binned, folder.path)
+    with contextlib.suppress(OSError):  # what freedesktop.org's bins note beside it
+        os.remove(binned.parents[1] / "info" / f"{binned.name}.trashinfo")

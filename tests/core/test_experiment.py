@@ -1,13 +1,14 @@
 """An experiment says everything a run needs, refuses what it cannot mean, and comes back from disk as it was."""
 
 import time
+import tomllib
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from studio.core.experiment import Experiment, bounds, choices, differences, field_info, parse_experiment
-from studio.core.experiment_file import experiment_from_toml, experiment_to_toml, read_experiment, write_experiment
+from studio.core.experiment_file import _by_lines, experiment_from_toml, experiment_to_toml, read_experiment, write_experiment
 from studio.core.path_text import path_to_text, shown, text_to_path
 from studio.core.problem import BadInput
 
@@ -52,6 +53,24 @@ def test_a_head_of_parts_and_single_layers_come_back_from_toml():
 def test_a_head_whose_parts_do_not_follow_one_another_is_refused(parts, words):
     with pytest.raises(BadInput, match=words):
         Experiment().changed({"model.head": parts})
+
+
+PIECES = [
+    "", "x = 1", 'y = "[data]"', "x = [", "]", '"""', "x = '''", "# a", "# a\u2028x = 3", "# \x01", "[data]", "[a.b]", "a.b = 2", "z = {k = 1}",
+    "x = 2 # c", '"s" = 1', "\tx = 1", "x", "n = 2026-01-01",
+]  # fmt: skip
+
+
+@given(pieces=st.lists(st.sampled_from(PIECES), max_size=7), end=st.sampled_from(["\n", "\r\n"]))
+def test_a_file_read_line_by_line_says_what_its_toml_says(pieces, end):
+    text = end.join(pieces)
+    found = _by_lines(text)
+    assert found is None or found == tomllib.loads(text)
+
+
+def test_a_file_that_we_wrote_is_read_line_by_line():
+    text = experiment_to_toml(Experiment(name="a\u2028b").changed({"data.relabelled": {"x\x85.png": "cat"}}))
+    assert _by_lines(text) == tomllib.loads(text)
 
 
 @given(st.dictionaries(st.text(), st.text(), max_size=4), st.text(max_size=200), st.floats(1e-8, 10.0))

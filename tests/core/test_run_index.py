@@ -9,6 +9,9 @@ import threading
 import pytest
 from builders import build_dataset, build_run
 
+from studio.core import event as ev
+from studio.core.fold import RunState, fold
+from studio.core.journal import JournalReader
 from studio.core.outcome import Status
 from studio.core.run_digest import RunDigest, summarise
 from studio.core.run_index import RunIndex, read_digests, stamp_of
@@ -41,6 +44,22 @@ def test_a_digest_shows_a_run_as_its_journal_does(runs):
             expected, found = getattr(whole, name), getattr(short, name)
             assert found == (type(expected)(**vars(expected) | {"class_recalls": ()}) if name == "best" and expected else expected), name
         assert not short.is_whole and not len(short.train_loss)
+
+
+def test_a_journal_read_in_short_gives_the_same_digest_also_where_the_run_went_back(runs, tmp_path):
+    folder = read_digests(runs)[0][0][0]
+    lines = folder.journal_path.read_bytes().splitlines(keepends=True)
+    again = ev.encode(ev.RunStarted(wall_time=9.0, pid=7, session=1, resumed_step=2, t=1e4))
+    back = ev.encode(ev.WarningRaised(code="loss-not-finite", sentence="Back.", t=2e4))
+    journals = [(path / "journal.jsonl").read_bytes() for path in sorted(runs.iterdir())]
+    journals += [b"".join([*lines[:-9], again, *lines[4:-20]]), b"".join([*lines[:-9], back, *lines[20:40]])]
+    journals += [b"".join(lines[: len(lines) // 2]), b""]
+    for number, content in enumerate(journals):
+        path = tmp_path / f"{number}.jsonl"
+        path.write_bytes(content)
+        whole, short = fold(RunState(), JournalReader(path).read_columns()), fold(RunState(), JournalReader(path).read_rare())
+        assert RunDigest.of(folder.experiment(), short) == RunDigest.of(folder.experiment(), whole)
+        assert short.is_whole == (not len(whole.train_loss)) and not len(short.train_loss)
 
 
 def test_only_runs_whose_files_have_changed_are_read_again(runs):
