@@ -43,9 +43,11 @@ def qtbot(qapp, request) -> PatientBot:
 
 @pytest.fixture(autouse=True)
 def studio_home(tmp_path_factory, monkeypatch) -> Path:
-    """An empty STUDIO_HOME for this test and every process it starts."""
+    """An empty STUDIO_HOME for this test and every process it starts; the bin of the system is in it too, on Linux."""
     home = tmp_path_factory.mktemp("home")
     monkeypatch.setenv("STUDIO_HOME", str(home))
+    (home / "share").mkdir()
+    monkeypatch.setenv("XDG_DATA_HOME", str(home / "share"))
     return home
 
 

@@ -194,9 +194,7 @@ def _after(state: RunState, event: ev.Event) -> RunState:
             return _noted(_with(state, status=Status.FINISHED, finished=event, step=event.step, phase=""), event, "end", words)
         case ev.RunStopped():
             words = f"Paused with its memory released, safe at step {event.step:,}" if event.is_pause else f"Stopped at step {event.step:,}"
-            return _noted(
-                _with(state, status=Status.STOPPED, stopped=event, phase=""), event, "pause" if event.is_pause else "end", words
-            )
+            return _noted(_with(state, status=Status.STOPPED, stopped=event, phase=""), event, "pause" if event.is_pause else "end", words)
         case ev.RunFailed():
             return _noted(_with(state, status=Status.FAILED, failed=event, phase=""), event, "failure", event.sentence, event.fix)
     return state

@@ -46,6 +46,7 @@ class RunFolder:
 
     def __init__(self, path: str | os.PathLike):
         self.path = Path(path).absolute()
+        self.name = self.path.name
 
     def __repr__(self) -> str:
         return f"RunFolder({str(self.path)!r})"
@@ -55,10 +56,6 @@ class RunFolder:
 
     def __hash__(self) -> int:
         return hash(self.path)
-
-    @property
-    def name(self) -> str:
-        return self.path.name
 
     @property
     def nickname(self) -> str:

@@ -15,12 +15,15 @@ from pathlib import Path
 
 from studio.core.place import cache_dir
 from studio.core.problem import BadInput
-from studio.core.run_digest import RunDigest, summary_from_json
+from studio.core.run_digest import RunDigest, pack_summary, unpack_summary
 from studio.core.run_folder import RunFolder, find_runs
 
-SCHEMA = 2  # raise it with every change of what a digest holds
+SCHEMA = 3  # raise it with every change of what a digest holds
 PATIENCE_S = 1.0  # for another window that writes
-_TABLE = """CREATE TABLE runs (place BLOB, name BLOB, stamp TEXT, summary TEXT, packed BLOB, PRIMARY KEY (place, name)) WITHOUT ROWID"""
+_TABLE = (
+    "CREATE TABLE runs (place BLOB, name BLOB, size INTEGER, time INTEGER, experiment_size INTEGER, experiment_time INTEGER, summary BLOB, "
+    "packed BLOB, PRIMARY KEY (place, name)) WITHOUT ROWID"
+)
 
 Stamp = tuple[int, int, int, int]  # size and time of the journal, then of the experiment; (0, 0) for a file that is not there
 
@@ -85,10 +88,10 @@ class RunIndex:
         if self._db is None:
             return found
         try:
-            rows = self._db.execute("SELECT name, stamp, summary, packed FROM runs WHERE place = ?", (self._place,))
-            for name, stamp, summary, packed in rows:
-                with contextlib.suppress(ValueError, TypeError, AttributeError):
-                    found[os.fsdecode(name)] = (_stamp_from(stamp), RunDigest(summary_from_json(summary), bytes(packed)))
+            columns = "name, summary, packed, size, time, experiment_size, experiment_time"
+            for name, summary, packed, *stamp in self._db.execute(f"SELECT {columns} FROM runs WHERE place = ?", (self._place,)):
+                with contextlib.suppress(ValueError, TypeError):
+                    found[os.fsdecode(name)] = (tuple(stamp), RunDigest(unpack_summary(summary), bytes(packed)))
         except sqlite3.OperationalError:
             return found
         except sqlite3.DatabaseError:
@@ -101,8 +104,8 @@ class RunIndex:
     def put(self, digests: Iterable[tuple[str, Stamp, RunDigest]]) -> None:
         """Keep (folder name, stamp from before it was read, digest)."""
         self._write(
-            "INSERT OR REPLACE INTO runs VALUES (?, ?, ?, ?, ?)",
-            [(self._place, os.fsencode(name), ",".join(map(str, stamp)), d.summary_json(), d.packed) for name, stamp, d in digests],
+            "INSERT OR REPLACE INTO runs VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
+            [(self._place, os.fsencode(name), *stamp, pack_summary(d.summary), d.packed) for name, stamp, d in digests],
         )
 
     def forget(self, names: Iterable[str]) -> None:
@@ -148,11 +151,6 @@ def read_digests(runs: str | os.PathLike) -> tuple[list[tuple[RunFolder, RunDige
 def _is_table(db: sqlite3.Connection) -> bool:
     row = db.execute("SELECT sql FROM sqlite_master WHERE type = 'table' AND name = 'runs'").fetchone()
     return row is not None and row[0] == _TABLE
-
-
-def _stamp_from(text: str) -> Stamp:
-    size, time, experiment_size, experiment_time = map(int, text.split(","))
-    return size, time, experiment_size, experiment_time
 
 
 def _close(db: sqlite3.Connection | None) -> None:

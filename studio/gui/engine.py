@@ -56,6 +56,7 @@ class Engines(QObject):
     def start(self, folder: RunFolder, resume: bool, on_started: Callable[[], object], on_failed: Callable[[str], object]) -> None:
         """Start a run; one of the callbacks follows."""
         standby, self._standby = self._standby, None
+        self._processes.pop(folder.path, None)  # of an earlier session: its exit code says nothing of this one
 
         def launch():
             from studio.supervise.engine import launcher_of, start_engine

@@ -26,6 +26,7 @@ TICK_BESIDE_MS = 1000  # while a run computes on the window's own cores: it wait
 LOOK_AROUND_S = 1.0
 MAX_BYTES_PER_TICK = 4 << 20
 FIRST_SLICE_S, SLICE_S, BETWEEN_SLICES_MS = 0.3, 0.3, 200  # pages are being made meanwhile, which needs the same interpreter
+SLICE_BESIDE_S = 0.05  # and a slice in TICK_BESIDE_MS, while a run computes on the same cores: a twentieth of one of them
 AT_ONCE, MOST_AT_ONCE = (
     500,
     2000,
@@ -76,6 +77,7 @@ class RunMonitor(QObject):
 
     updated = Signal(object)  # tuple[RunUpdate, ...]
     removed = Signal(object)  # tuple[RunFolder, ...]
+    listed = Signal()  # all runs that the index knows have been told
     progressed = Signal(int, int)  # runs read, runs there; while they are read for the first time
     _poke = Signal(object)  # RunFolder | None
     _want = Signal(object)  # RunFolder
@@ -89,6 +91,7 @@ class RunMonitor(QObject):
         self._watcher.moveToThread(self._thread)
         self._watcher.updated.connect(self.updated)
         self._watcher.removed.connect(self.removed)
+        self._watcher.listed.connect(self.listed)
         self._watcher.progressed.connect(self.progressed)
         self._poke.connect(self._watcher.look_now)
         self._want.connect(self._watcher.read_whole)
@@ -118,6 +121,7 @@ class _Watcher(QObject):
 
     updated = Signal(object)
     removed = Signal(object)
+    listed = Signal()
     progressed = Signal(int, int)
 
     def __init__(self, runs_dir: Path):
@@ -140,7 +144,7 @@ class _Watcher(QObject):
         self._timer = QTimer(interval=TICK_MS)  # made here, in the monitor's thread
         self._timer.timeout.connect(self._on_timer_timeout)
         self._timer.start()
-        self._next_slice = QTimer(singleShot=True, interval=BETWEEN_SLICES_MS)
+        self._next_slice = QTimer(singleShot=True)
         self._next_slice.timeout.connect(self._read_unread)
         self._index = RunIndex(self._runs_dir)
         self._indexed = self._index.load()
@@ -174,7 +178,7 @@ class _Watcher(QObject):
         """New and vanished folders, locks, and journals that grew though their run had ended."""
         self._last_look = time.monotonic()
         try:
-            names = run_names(self._runs_dir, self._watches)
+            names = run_names(self._runs_dir, self._watches or self._indexed)
         except OSError:  # not there yet, or out of reach for a while: nothing is known of the runs, least of all that they are gone
             return
         new = sorted(names - self._watches.keys())
@@ -212,6 +216,7 @@ class _Watcher(QObject):
                 updates, at_once = [], min(2 * at_once, MOST_AT_ONCE)
         if updates:
             self.updated.emit(tuple(updates))
+            self.listed.emit()
 
     def _due(self) -> list[_Watch]:
         """Runs of which something may be new, and in turn some of those that are over."""
@@ -225,7 +230,8 @@ class _Watcher(QObject):
 
     def _read_unread(self, seconds: float = SLICE_S) -> None:
         """Runs that were not read yet, newest first, for some time; the rest follows."""
-        end, updates, is_time_left = time.monotonic() + seconds, [], True
+        is_beside = self._shares_cores()
+        end, updates, is_time_left = time.monotonic() + (SLICE_BESIDE_S if is_beside else seconds), [], True
         while self._unread and is_time_left:
             watch = self._unread.pop()
             if self._watches.get(watch.folder.name) is watch and (watch.is_first or watch.is_wanted):
@@ -240,15 +246,17 @@ class _Watcher(QObject):
             self.updated.emit(tuple(updates))
         self.progressed.emit(len(self._watches) - len(self._unread), len(self._watches))
         if self._unread and not self._next_slice.isActive():
-            self._next_slice.start()
+            self._next_slice.start(TICK_BESIDE_MS if is_beside else BETWEEN_SLICES_MS)
+
+    def _shares_cores(self) -> bool:
+        return any(watch.sent and watch.sent[0].shares_cores for watch in self._watches.values())
 
     def _on_timer_timeout(self) -> None:
         if time.monotonic() - self._last_look >= LOOK_AROUND_S:
             self.look_around()
         else:
             self._read([watch for watch in self._watches.values() if watch.is_alive])
-        shares = any(watch.sent and watch.sent[0].shares_cores for watch in self._watches.values())
-        self._timer.setInterval(TICK_BESIDE_MS if shares else TICK_MS)
+        self._timer.setInterval(TICK_BESIDE_MS if self._shares_cores() else TICK_MS)
 
     def _read(self, watches: list[_Watch]) -> None:
         if updates := self._updates_of(watches):

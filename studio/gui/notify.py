@@ -8,7 +8,7 @@ from PySide6.QtWidgets import QApplication, QSystemTrayIcon, QWidget
 from studio.core.outcome import Status
 from studio.core.path_text import shown
 from studio.gui import wording
-from studio.gui.runs import RunEntry
+from studio.gui.run_entry import RunEntry
 
 SHOWN_MS = 10_000
 

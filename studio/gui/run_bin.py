@@ -16,11 +16,16 @@ from studio.core.run_folder import RunFolder
 BIN = ".bin"
 
 
-def move_to_bin(folder: RunFolder) -> Path:
-    """Move the run; returns where it lies now. OSError when it cannot be moved: it then stays."""
-    is_moved, place = QFile.moveToTrash(str(folder.path))
-    if is_moved and place:
-        return Path(place)
+def move_to_bin(folder: RunFolder) -> Path | None:
+    """Move the run; returns where it lies now, None where the system does not say. OSError when it cannot be moved: it then stays."""
+    file = QFile(str(folder.path))
+    if not file.moveToTrash():
+        return _move_beside(folder)
+    place = Path(file.fileName())
+    return place if place != folder.path else None
+
+
+def _move_beside(folder: RunFolder) -> Path:
     target = folder.path.parent / BIN / folder.name
     target.parent.mkdir(exist_ok=True)
     number = 1

@@ -223,3 +223,33 @@ def test_a_run_that_ended_soon_after_its_start_is_told_whole_when_asked_for(qtbo
         assert told[2].state.is_whole and len(told[2].state.train_loss) == told[2].state.step > 0
     finally:
         monitor.close()
+
+
+def test_reading_that_was_broken_off_goes_on_where_it_was(qtbot, tmp_path, monkeypatch):
+    """What a closed window had read is in the index: the next one asks no journal of it."""
+    import shutil
+
+    from studio.core.run_index import RunIndex
+    from studio.gui import monitor as monitor_module
+
+    runs = tmp_path / "runs"
+    first = build_run(runs, build_dataset(tmp_path / "images", num_train=2, num_validation=1))
+    for number in (1, 2):
+        shutil.copytree(first.path, runs / f"2026-11-24_00000{number}_calm-otter")
+    monkeypatch.setattr(monitor_module, "FIRST_SLICE_S", 0.0)  # one run
+    monkeypatch.setattr(monitor_module, "BETWEEN_SLICES_MS", 10**6)
+    monitor, told = monitor_module.RunMonitor(runs), []
+    monitor.updated.connect(told.extend)
+    monitor.start()
+    qtbot.waitUntil(lambda: len(told) == 1)
+    monitor.close()
+    index = RunIndex(runs)
+    assert list(index.load()) == ["2026-11-24_000002_calm-otter"]
+    index.close()
+    monkeypatch.setattr(monitor_module, "BETWEEN_SLICES_MS", 0)
+    monitor, told = monitor_module.RunMonitor(runs), []
+    monitor.updated.connect(told.extend)
+    monitor.start()
+    qtbot.waitUntil(lambda: len(told) == 3)
+    monitor.close()
+    assert [update.number for update in told] == [3, 2, 1] and told[0].state is None and told[1].state is not None

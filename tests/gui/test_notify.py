@@ -7,7 +7,7 @@ from PySide6.QtWidgets import QWidget
 from studio.core.outcome import Status
 from studio.core.place import runs_dir
 from studio.gui.notify import Notifier, notice_of
-from studio.gui.runs import RunEntry
+from studio.gui.run_entry import RunEntry
 from tests.builders import build_dataset, build_run
 
 

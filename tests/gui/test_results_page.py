@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import pickle
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -27,7 +28,7 @@ from studio.gui.pages.results.page import ResultsPage
 from studio.gui.pages.results.rows import BY_KEY, COLUMNS, RunRow, matches
 from studio.gui.pages.results.scores import ClassScore, Scores, read_predictions, read_scores, worst_mistakes
 from studio.gui.recorded import Recording
-from studio.gui.run_bin import move_to_bin, take_back
+from studio.gui.run_bin import BIN, move_to_bin, take_back
 
 FIRST = Recording().started
 
@@ -416,20 +417,25 @@ def test_delete_asks_and_moves_the_folder_to_the_bin(qtbot, open_page, three_run
     assert page.banner.isVisible() and three_runs[0].path.exists()
     qtbot.mouseClick(page.banner.findChild(QAbstractButton, "results.banner.action0"), Qt.MouseButton.LeftButton)
     qtbot.waitUntil(lambda: bool(said), timeout=3000)
-    binned = runs_dir() / ".bin" / three_runs[0].name
-    assert binned.is_dir() and not three_runs[0].path.exists()
+    assert not three_runs[0].path.exists()
     assert three_runs[0] not in find_runs(runs_dir())
     said[0][2]()  # Undo
     qtbot.waitUntil(lambda: three_runs[0].path.is_dir(), timeout=3000)
 
 
-def test_the_bin_never_overwrites(dataset):
+@pytest.mark.parametrize("has_bin", [True, False])
+def test_the_bin_never_overwrites_and_gives_back(dataset, studio_home, monkeypatch, has_bin):
+    """With the system's bin, and beside the runs where there is none."""
+    if not has_bin:
+        monkeypatch.setattr("studio.gui.run_bin.QFile", lambda path: SimpleNamespace(moveToTrash=lambda: False))
     first = build_run(runs_dir(), dataset, Status.QUEUED)
     one = move_to_bin(first)
     second = build_run(runs_dir(), dataset, Status.QUEUED)
     two = move_to_bin(second)
-    assert one != two and one.is_dir() and two.is_dir()
+    assert one != two and one.is_dir() and two.is_dir() and one.is_relative_to(studio_home)
+    assert (one.parent == runs_dir() / BIN) is not has_bin
     take_back(one, first)
+    assert first.experiment_path.is_file() and not list(studio_home.rglob(f"{one.name}.trashinfo"))
     with pytest.raises(FileExistsError):
         take_back(two, second)
 

@@ -13,7 +13,7 @@ from studio.gui.pages.results.notebook import Notebook
 from studio.gui.pages.results.notes import read_notes
 from studio.gui.pages.results.rows import RunRow
 from studio.gui.pages.results.test import TestScore
-from studio.gui.runs import RunEntry
+from studio.gui.run_entry import RunEntry
 from tests.builders import build_dataset, build_run
 
 

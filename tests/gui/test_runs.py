@@ -10,18 +10,18 @@ from studio.core.event import RunStarted
 from studio.core.experiment import Data
 from studio.core.journal import JournalWriter
 from studio.core.outcome import Status
-from studio.core.place import runs_dir
 from studio.core.problem import errors_in
-from studio.core.run_folder import is_locked
+from studio.core.run_digest import RunDigest
+from studio.core.run_folder import RunFolder, is_locked
 from studio.dataset.dataset import Dataset
 from studio.dataset.plan_check import check_run
 from studio.gui import monitor as monitor_module
-from studio.gui import runs as runs_module
+from studio.gui import run_entry as run_entry_module
+from studio.gui import run_list as run_list_module
 from studio.gui.context import make_context
 from studio.gui.monitor import RunMonitor, RunUpdate
 from studio.gui.readiness import ASK_AFTER_MS
 from studio.gui.recorded import held_alive
-from studio.gui.run_bin import BIN
 from studio.gui.scan import ScanState
 from studio.gui.testing import FakeEngines, FakeWorker
 from studio.gui.window import Window
@@ -221,7 +221,7 @@ def test_runs_that_waited_when_the_window_closed_are_offered_at_the_next_start(r
 
 
 def test_a_stop_that_is_not_answered_offers_to_end_the_run(window, ready, tmp_path, monkeypatch, qtbot):
-    monkeypatch.setattr(runs_module, "STOP_ANSWER_S", 0.1)
+    monkeypatch.setattr(run_entry_module, "STOP_ANSWER_S", 0.1)
     run = build_run(tmp_path / "runs", ready.store.dataset, status=Status.RUNNING)
     state = replace(run.read_state(), status=Status.RUNNING)
     ready.runs.take((RunUpdate(run, state, run.experiment(), True),))
@@ -247,15 +247,15 @@ def test_an_engine_of_an_earlier_window_is_ended_by_force(qtbot, context, tmp_pa
     engines.close()
 
 
-def test_a_run_taken_out_of_the_queue_lies_in_the_bin_beside_the_runs(ready, qtbot):
+def test_a_run_taken_out_of_the_queue_lies_in_the_bin(ready, qtbot, studio_home):
     ready.runs.train()
     qtbot.waitUntil(lambda: len(ready.engines.started) == 1)
     ready.runs.queue()
     qtbot.waitUntil(lambda: len(ready.runs.queued) == 1)
     folder = ready.runs.queued[0].folder
     ready.runs.unqueue(ready.runs.queued[0])
-    qtbot.waitUntil(lambda: (runs_dir() / BIN / folder.name).is_dir())
-    assert not folder.path.exists()
+    qtbot.waitUntil(lambda: not folder.path.exists())
+    assert [path for path in studio_home.rglob(folder.name) if path.is_dir()]
 
 
 def test_a_missing_gpu_is_told_with_a_way_to_use_the_cpu(window, ready, qtbot, monkeypatch):
@@ -298,10 +298,25 @@ def test_an_engine_that_dies_before_its_first_word_has_failed_and_shows_its_log(
 
 def test_pages_are_made_ahead_only_when_no_more_runs_come_in(window, ready, qtbot, tmp_path, monkeypatch):
     run = build_run(tmp_path / "runs", ready.store.dataset, status=Status.FINISHED)
-    monkeypatch.setattr(runs_module, "COMING_S", 1e6)
+    monkeypatch.setattr(run_list_module, "COMING_S", 1e6)
     ready.runs.take((RunUpdate(run, run.read_state(), run.experiment(), False, 1),))
     before = set(window._pages)
     window.make_pages_ahead()
     assert set(window._pages) == before
-    monkeypatch.setattr(runs_module, "COMING_S", 0.0)
+    monkeypatch.setattr(run_list_module, "COMING_S", 0.0)
     qtbot.waitUntil(lambda: set(window._pages) > before)  # by the timer that was set meanwhile
+
+
+def test_that_many_runs_came_is_told_once_when_all_of_the_index_are_there(ready, tmp_path, monkeypatch):
+    run = build_run(tmp_path / "runs", ready.store.dataset, status=Status.FINISHED)
+    digest = RunDigest.of(run.experiment(), run.read_state())
+    monkeypatch.setattr(run_list_module, "MANY", 3)
+    told = []
+    ready.runs.entries_changed.connect(lambda: told.append(len(ready.runs.entries)))
+    for part in range(3):
+        folders = [RunFolder(tmp_path / "runs" / f"2026-11-24_0000{part}{i}_calm-otter") for i in range(4)]
+        ready.runs.take(tuple(RunUpdate(folder, None, None, False, 4 * part + i + 1, digest) for i, folder in enumerate(folders)))
+    assert told == [4] and len(ready.runs.entries) == 12
+    ready.runs.monitor.listed.emit()
+    assert told == [4, 12]
+    assert len(ready.runs.finished) == 12 and ready.runs.best is ready.runs.entries[0] and ready.runs.num_ended_well == 12

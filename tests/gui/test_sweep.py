@@ -9,7 +9,7 @@ from PySide6.QtWidgets import QWidget
 
 from studio.core.outcome import Status
 from studio.gui import runs as runs_module
-from studio.gui.runs import RunEntry
+from studio.gui.run_entry import RunEntry
 from studio.gui.scan import ScanState
 from studio.gui.shell.sweep import SweepSheet, sweepable
 from tests.builders import build_dataset

@@ -9,7 +9,7 @@ from studio.core.experiment import choices, field_info
 from studio.core.path_text import shown
 from studio.core.words import counted
 from studio.gui.context import Context
-from studio.gui.runs import RunEntry
+from studio.gui.run_entry import RunEntry
 from studio.gui.store import show_value
 from studio.gui.theme import px
 from studio.gui.widgets import PlainLabel, button, line, set_plain_tooltip, takes_tag

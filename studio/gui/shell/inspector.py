@@ -8,7 +8,7 @@ from PySide6.QtWidgets import QFrame, QHBoxLayout, QPushButton, QSizePolicy, QSt
 from studio.core.words import counted
 from studio.gui import wording
 from studio.gui.context import Context
-from studio.gui.runs import RunEntry
+from studio.gui.run_entry import RunEntry
 from studio.gui.shell.advice import Advice, advise
 from studio.gui.shell.curve import MiniCurve
 from studio.gui.shell.edits import EditsBlock

@@ -10,7 +10,7 @@ from studio.core.path_text import shown
 from studio.gui import wording
 from studio.gui.context import Context
 from studio.gui.icon import icon, put_icon
-from studio.gui.runs import RunEntry
+from studio.gui.run_entry import RunEntry
 from studio.gui.theme import px
 from studio.gui.widgets import EpochProgress, PlainLabel, Sparkline, Spinner, button, icon_button, set_plain_tooltip
 from studio.gui.widgets.label import SteadyLabel
@@ -220,7 +220,7 @@ class RunBar(QFrame):
             self.show()
 
     def _on_runs_entries_changed(self) -> None:
-        if self._entry is not None and self._entry not in self._context.runs.entries:
+        if self._entry is not None and self._entry not in self._context.runs:
             self.dismiss()
 
     def _refresh(self) -> None:

@@ -10,7 +10,7 @@ from PySide6.QtWidgets import QGridLayout, QHBoxLayout, QLineEdit, QPlainTextEdi
 
 from studio.core.problem import Problem
 from studio.gui.context import Context
-from studio.gui.runs import RunEntry
+from studio.gui.run_entry import RunEntry
 from studio.gui.shell.scrim import Scrim
 from studio.gui.theme import font, px, theme
 from studio.gui.widgets import PlainLabel, Segmented, Slider, Tag, button, icon_button, line, scrolling

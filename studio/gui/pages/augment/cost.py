@@ -10,7 +10,7 @@ from studio.core.experiment import Experiment
 from studio.core.outcome import Status
 from studio.core.run_digest import model_id
 from studio.core.words import counted
-from studio.gui.runs import RunEntry
+from studio.gui.run_entry import RunEntry
 from studio.gui.wording import count
 
 _NO_MATTER = 0.95  # of what the network takes: nobody notices less

@@ -41,7 +41,7 @@ class Costs(QObject):
         context.store.experiment_changed.connect(lambda old, new: self._follow())
         context.store.dataset_changed.connect(lambda _: self._follow())
         context.runs.ended.connect(lambda _: self._take_runs())
-        context.runs.entries_changed.connect(self._take_runs)
+        context.runs.entries_changed.connect(lambda: self._take_runs(is_news=False))
         self._follow()
 
     @property
@@ -174,8 +174,9 @@ class Costs(QObject):
         self.measuring, self.problem = None, error.sentence
         self.changed.emit()
 
-    def _take_runs(self) -> None:
-        """Speeds that were measured before, and those of finished runs with this plan on this device."""
+    def _take_runs(self, *, is_news: bool = True) -> None:
+        """Speeds that were measured before, and those of finished runs with this plan on this device. Told also where none is new, if
+        something else is."""
         draft = self._context.store.experiment
         found: dict[Key, float] = {}
         if self._speeds:
@@ -185,8 +186,11 @@ class Costs(QObject):
             same_plan = run.train_stages == draft.model.train_stages and not run.thaws
             if run.status is Status.FINISHED and run.images_per_s and same_plan and run.device == draft.training.device:
                 found[(run.backbone_source, run.backbone)] = run.images_per_s
-        self.costs = self.costs | {k: replace(self.costs.get(k, NO_COST), images_per_s=speed) for k, speed in found.items()}
-        self.changed.emit()
+        costs = self.costs | {k: replace(self.costs.get(k, NO_COST), images_per_s=speed) for k, speed in found.items()}
+        is_news |= costs != self.costs
+        self.costs = costs
+        if is_news:
+            self.changed.emit()
 
 
 _KEPT = ("train_stages", "dropout", "head_init", "source", "backbone", "input_size", "pretrained")  # of the draft's model

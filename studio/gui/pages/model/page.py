@@ -27,7 +27,7 @@ from studio.gui.pages.model.states import STATES
 from studio.gui.pages.model.strip_panel import StripPanel
 from studio.gui.pages.model.weights import WeightsReport
 from studio.gui.pages.schedule.thaw_plan import num_frozen_before
-from studio.gui.runs import RunEntry
+from studio.gui.run_entry import RunEntry
 from studio.gui.theme import px
 from studio.gui.widgets import Banner, Panel, Segmented, button, splitter
 from studio.gui.wording import percent

@@ -7,7 +7,7 @@ from typing import Any
 
 from studio.core.path_text import path_to_text, shown
 from studio.core.words import counted
-from studio.gui.runs import RunEntry
+from studio.gui.run_entry import RunEntry
 
 # The network of a run, which its weights only fit; what trains of it and how its new rows begin stays the draft's.
 _NETWORK = ("source", "backbone", "cut", "head", "input_size", "normalisation", "custom_mean", "custom_std", "dropout")

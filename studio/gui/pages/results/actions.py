@@ -36,7 +36,7 @@ class RunActions:
             def undo() -> None:
                 run(lambda: take_back(binned, folder), lambda _: look(), not_taken_back)
 
-            self._shell.toast(f"{row.name} is in the bin.", "Undo", undo)
+            self._shell.toast(f"{row.name} is in the bin.", *(("Undo", undo) if binned is not None else ()))
 
         self._context.runs.delete(row.entry, moved, self._shell.toast)
 

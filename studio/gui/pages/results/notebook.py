@@ -29,7 +29,7 @@ class Notebook(QObject):
         return self._notes.get(folder.name, _NONE)
 
     def read(self, folders: Iterable[RunFolder]) -> None:
-        """Read the notes of runs that are not known yet; `changed` follows."""
+        """Read the notes of runs that are not known yet; `changed` follows where there are some."""
         new = [f for f in folders if f.name not in self._notes]
         if new:
             self._notes |= dict.fromkeys((f.name for f in new), _NONE)
@@ -52,5 +52,7 @@ class Notebook(QObject):
         self._background.run(lambda: write_notes(folder, new), None, failed)
 
     def _on_read(self, notes: dict[str, Notes]) -> None:
-        self._notes |= notes
-        self.changed.emit()
+        written = {name: each for name, each in notes.items() if each != _NONE}
+        if written:
+            self._notes |= written
+            self.changed.emit()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from dataclasses import asdict, dataclass
 
 from studio.core.file import write_atomically
@@ -27,7 +28,8 @@ class Notes:
 def read_notes(folder: RunFolder) -> Notes:
     """The notes of a run; empty ones where the file is missing or is not what we wrote."""
     try:
-        raw = json.loads((folder.path / FILE).read_bytes())
+        with open(os.path.join(folder.path, FILE), "rb") as file:  # ten thousand may be asked for, and few have one
+            raw = json.loads(file.read())
         tags = tuple(str(tag) for tag in raw.get("tags", ()))
         confirmed = tuple(str(id_) for id_ in raw.get("confirmed", ()))
         looks = max(0, int(raw.get("num_test_looks", 0)))

@@ -26,7 +26,7 @@ from studio.gui.pages.results.score_again import ScoreAgain
 from studio.gui.pages.results.side import SidePanel
 from studio.gui.pages.results.table import ROW_PX, RunsModel, RunsTable
 from studio.gui.pages.results.test import TestScore
-from studio.gui.runs import RunEntry
+from studio.gui.run_entry import RunEntry
 from studio.gui.theme import px
 from studio.gui.widgets.button import Segmented, button, icon_button
 from studio.gui.widgets.label import set_plain_tooltip
@@ -59,6 +59,7 @@ class ResultsPage(Page):
         self._cell: Cell | None = None
         self._is_in_front = False
         self._has_checked = False
+        self._has_old_rows = False  # a run has changed since its row was made
         self._progress = (0, 0)  # runs read for the first time, runs there
         self._timer = QTimer(self, singleShot=True, interval=REDRAW_MS)
         self._timer.timeout.connect(self._refresh)
@@ -72,7 +73,7 @@ class ResultsPage(Page):
         self._build_body()
         self.notebook.changed.connect(self._on_notebook_changed)
         self.runs.entries_changed.connect(self._on_runs_entries_changed)
-        self.runs.state_changed.connect(lambda _: self._schedule())
+        self.runs.state_changed.connect(self._on_run_state_changed)
         self.runs.monitor.progressed.connect(self._on_monitor_progressed)
         self.store.experiment_changed.connect(self._on_store_experiment_changed)
         self.store.dataset_changed.connect(lambda _: self._schedule())
@@ -219,12 +220,15 @@ class ResultsPage(Page):
         """The row of the run that the panels show."""
         return self._rows.get(self._chosen.folder.name) if self._chosen else None
 
-    def _entries(self) -> list[RunEntry]:
-        return [e for e in self.runs.entries if e.status is not Status.QUEUED]
-
     def _on_runs_entries_changed(self) -> None:
-        self.notebook.read(e.folder for e in self._entries())
+        self.notebook.read(e.folder for e in self.runs.started_entries)
         self._update_rows_soon()
+
+    def _on_run_state_changed(self, entry: RunEntry) -> None:
+        row = self._rows.get(entry.folder.name)
+        if row is not None and row.summary is not entry.summary:
+            self._has_old_rows = True
+        self._schedule()
 
     def _on_monitor_progressed(self, num_read: int, num_there: int) -> None:
         self._progress = (num_read, num_there)
@@ -244,21 +248,17 @@ class ResultsPage(Page):
             self._rows_timer.start()
 
     def _update_rows(self) -> None:
-        old = self._rows
-        rows = {}
-        for entry in self._entries():
-            name = entry.folder.name
-            notes = self.notebook.of(entry.folder)
-            last = old.get(name)
+        old, notes_of, rows = self._rows, self.notebook.of, {}
+        for entry in self.runs.started_entries:
+            name, notes, last = entry.folder.name, notes_of(entry.folder), old.get(entry.folder.name)
             rows[name] = last if last and last.summary is entry.summary and last.notes is notes else RunRow(entry, notes)
-        self._rows = rows
-        scored = [r for r in rows.values() if r.top1 is not None]
-        best = max(scored, key=lambda r: r.top1, default=None)
+        self._rows, self._has_old_rows = rows, False
+        best = self.runs.best and rows.get(self.runs.best.folder.name)
         self.model.best_name = best.entry.folder.name if best else ""
-        if not self._has_checked and scored:
+        if not self._has_checked and best:
             self._has_checked = True
-            self.model.checked = {r.entry.folder.name for r in sorted(scored, key=lambda r: r.entry.number)[-3:]}
-        self.model.checked &= set(rows)
+            self.model.checked = {e.folder.name for e in [e for e in self.runs.finished if e.summary.top1 is not None][-3:]}
+        self.model.checked &= rows.keys()
         self.model.set_rows(list(rows.values()))
         if self._chosen is None or self._chosen.folder.name not in rows:
             first = best or next(reversed(rows.values()), None)
@@ -281,7 +281,7 @@ class ResultsPage(Page):
 
     def _refresh(self) -> None:
         """Draw everything from the rows; cheap where nothing changed."""
-        if any(row.summary is not row.entry.summary for row in self._rows.values()):
+        if self._has_old_rows:
             if len(self._rows) < MANY_ROWS:
                 self._update_rows()
             elif not self._rows_timer.isActive():
@@ -296,8 +296,7 @@ class ResultsPage(Page):
         self._show_chosen()
 
     def _show_subtitle(self) -> None:
-        finished = sum(r.entry.status is Status.FINISHED for r in self._rows.values())
-        live = sum(r.entry.is_active for r in self._rows.values())
+        finished, live = self.runs.num_ended_well, len(self.runs.going)
         parts = [counted(finished, "finished run") + (f", {live} live" if live else "")] if self._rows else []
         num_read, num_there = self._progress
         if num_read < num_there:
@@ -447,7 +446,7 @@ class ResultsPage(Page):
         if row is None or row.entry.is_active:
             return
         self.banner.show_message(
-            "warning", f"Delete {row.name}?", f"Its folder moves to the bin in the runs folder ({shown(row.entry.folder.name)}).",
+            "warning", f"Delete {row.name}?", f"Its folder moves to the bin ({shown(row.entry.folder.name)}); until that is emptied it takes up room.",
             (("Delete", lambda: self._delete(row)), ("Keep", self.banner.hide)),
         )  # fmt: skip
 

@@ -5,16 +5,15 @@ from __future__ import annotations
 import operator
 import re
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 from studio.core.experiment import Experiment
 from studio.core.fold import RunState
 from studio.core.outcome import Status
 from studio.core.path_text import shown
-from studio.core.run_digest import RunSummary
 from studio.core.words import counted
 from studio.gui.pages.results.notes import Notes
-from studio.gui.runs import RunEntry
+from studio.gui.run_entry import RunEntry
 from studio.gui.widgets.form import choice_label
 from studio.gui.wording import clock, parameters, rate
 
@@ -33,16 +32,13 @@ class Column:
     help: str = ""
 
 
-@dataclass(frozen=True, eq=False)
 class RunRow:
-    """A run with its notes. Compared by identity: the table replaces rows that changed."""
+    """A run with its notes, as they were when it was made. Compared by identity: the table replaces rows that changed."""
 
-    entry: RunEntry
-    notes: Notes
-    summary: RunSummary = field(init=False)
+    __slots__ = ("entry", "notes", "summary")
 
-    def __post_init__(self) -> None:
-        object.__setattr__(self, "summary", self.entry.summary)
+    def __init__(self, entry: RunEntry, notes: Notes):
+        self.entry, self.notes, self.summary = entry, notes, entry.summary
 
     @property
     def state(self) -> RunState:

@@ -22,7 +22,7 @@ from studio.core.path_text import shown
 from studio.core.run_digest import MAX_LOSSES
 from studio.gui.icon import paint_icon
 from studio.gui.pages.results.rows import BY_KEY, COLUMNS, RunRow, matches
-from studio.gui.runs import RunEntry
+from studio.gui.run_entry import RunEntry
 from studio.gui.theme import colour, font, pen, px, series_pen
 from studio.gui.widgets.label import plain_tooltip
 from studio.gui.widgets.sort_header import SortHeader

@@ -11,7 +11,7 @@ from studio.catalog.schedules import Partly, lr, momentum, no_stage, stage_facto
 from studio.core.edit import Edit
 from studio.core.experiment import Experiment, differences, field_info
 from studio.gui.pages.schedule.curve import Curves
-from studio.gui.runs import RunEntry
+from studio.gui.run_entry import RunEntry
 
 _SECTIONS = ("model", "schedule", "optimiser")
 

@@ -17,7 +17,6 @@ from PySide6.QtCore import QObject
 from PySide6.QtWidgets import QMenu, QWidget
 
 from studio.core.curve import Curve, Smoother
-from studio.core.outcome import Status
 from studio.core.trace import Trace
 from studio.core.words import counted
 from studio.gui.context import Context
@@ -26,7 +25,7 @@ from studio.gui.pages.schedule.grips import Name
 from studio.gui.pages.schedule.plot import LEFT_PX, RatePlot
 from studio.gui.pages.schedule.stroke import Points, Stroke
 from studio.gui.pages.schedule.tick import Scale
-from studio.gui.runs import RunEntry
+from studio.gui.run_entry import RunEntry
 from studio.gui.theme import colour, font, px, theme
 from studio.gui.widgets import button, set_plain_tooltip
 from studio.gui.widgets.chip_row import menu_text
@@ -212,7 +211,7 @@ class RunOverlay(QObject):
 
     def _fill_menu(self) -> None:
         self.menu.clear()
-        entries = [e for e in reversed(self._context.runs.entries) if e.status is not Status.QUEUED]
+        entries = list(reversed(self._context.runs.started_entries))
         for entry in entries[:20]:
             name = entry.folder.name
             top1 = f", {entry.summary.top1:.1%}" if entry.summary.top1 is not None else ""
@@ -233,7 +232,7 @@ class RunOverlay(QObject):
         self._draw()
 
     def _refresh_button(self) -> None:
-        self.button.setEnabled(any(e.status is not Status.QUEUED for e in self._context.runs.entries))
+        self.button.setEnabled(self._context.runs.latest is not None)
         self.button.setText(f"Compare · {len(self._runs)}" if self._runs else "Compare")
         self.button.setAccessibleName("Compare with earlier runs")
         drawn = ", ".join(run.entry.name for run in self._runs.values())
@@ -242,8 +241,7 @@ class RunOverlay(QObject):
         set_plain_tooltip(self.button, words if self.button.isEnabled() else "There is no run to compare with yet.")
 
     def _on_runs_entries_changed(self) -> None:
-        names = {e.folder.name for e in self._context.runs.entries}
-        gone = [name for name in self._runs if name not in names]
+        gone = [name for name, run in self._runs.items() if run.entry not in self._context.runs]
         for name in gone:
             self._runs.pop(name).remove()
         if gone:

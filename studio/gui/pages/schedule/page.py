@@ -29,7 +29,7 @@ from studio.gui.pages.schedule.plot import RatePlot
 from studio.gui.pages.schedule.points import LISTS, ListEditor
 from studio.gui.pages.schedule.shapes import ShapeRow
 from studio.gui.pages.schedule.thaw import THAW_STATES, ThawPanel
-from studio.gui.runs import RunEntry
+from studio.gui.run_entry import RunEntry
 from studio.gui.store import show_value
 from studio.gui.theme import px, theme
 from studio.gui.widgets import Panel, PlainLabel, Segmented, SliderField, Toggle, button, scrolling, set_plain_tooltip, splitter

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import partial
+from itertools import islice
 
 from PySide6.QtCore import QEvent, Qt, QTimer
 from PySide6.QtGui import QMouseEvent, QResizeEvent
@@ -26,7 +27,7 @@ from studio.gui.pages.train.flow import FlowView
 from studio.gui.pages.train.pace import Pace
 from studio.gui.pages.train.status import RunBanner, StartingView
 from studio.gui.pages.train.system import SystemPanel
-from studio.gui.runs import RunEntry
+from studio.gui.run_entry import RunEntry
 from studio.gui.theme import px
 from studio.gui.widgets.button import Segmented, icon_button
 from studio.gui.widgets.combo import ComboBox
@@ -188,7 +189,7 @@ class TrainPage(Page):
             self._choose_run()
 
     def _choose_run(self) -> None:
-        pinned = self._pinned if self._pinned in self.runs.entries else None
+        pinned = self._pinned if self._pinned is not None and self._pinned in self.runs else None
         entry = pinned or self.runs.active or self.runs.latest
         if entry is not self._entry:
             self._entry = entry
@@ -198,30 +199,33 @@ class TrainPage(Page):
         self._pace.tell_wish()
 
     def _refresh_ghosts(self) -> None:
-        others = [e for e in reversed(self.runs.finished) if e is not self._entry]
+        others = list(islice((e for e in reversed(self.runs.finished) if e is not self._entry), 50))
         options: list[tuple[object, str]] = [(NO_GHOST, "No ghost run")]
         if others:
             options += [(BEST_GHOST, "Ghost: best run"), (PREVIOUS_GHOST, "Ghost: run before")]
         if len(others) > 1:
             options.append((SEVERAL_GHOSTS, f"Ghosts: last {min(len(others), MAX_GHOSTS)} runs"))
-        options += [(e.folder.name, f"Ghost: {e.name}") for e in others[:50]]
+        options += [(e.folder.name, f"Ghost: {e.name}") for e in others]
         if [v for v, _ in options] != self.ghost._values:
             self.ghost.set_options(options, self._ghost_choice)
 
     @property
     def ghost_entries(self) -> list[RunEntry]:
         """The runs to compare with, by the choice in the head; the first of them is also compared in figures."""
-        others = [e for e in self.runs.finished if e is not self._entry]
+        newest_first = (e for e in reversed(self.runs.finished) if e is not self._entry)
         match self._ghost_choice:
             case "none":
                 return []
+            case "best" if self.runs.best is not self._entry:
+                return [self.runs.best] if self.runs.best else []
             case "best":
-                return sorted((e for e in others if e.summary.top1 is not None), key=lambda e: -e.summary.top1)[:1]
+                return sorted((e for e in newest_first if e.summary.top1 is not None), key=lambda e: (-e.summary.top1, e.number))[:1]
             case "previous":
-                return [e for e in reversed(others) if self._entry and e.number < self._entry.number][:1]
+                return list(islice((e for e in newest_first if self._entry and e.number < self._entry.number), 1))
             case "several":
-                return others[: -MAX_GHOSTS - 1 : -1]
-        return [e for e in others if e.folder.name == self._ghost_choice]
+                return list(islice(newest_first, MAX_GHOSTS))
+        chosen = self.runs.entry(str(self._ghost_choice))
+        return [chosen] if chosen is not None and chosen is not self._entry and chosen.summary.epochs_done else []
 
     # Showing
 

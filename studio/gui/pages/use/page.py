@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from dataclasses import replace
+from heapq import nlargest
 from itertools import islice
 
 from PySide6.QtCore import Qt
@@ -17,13 +18,14 @@ from studio.gui.page import Page
 from studio.gui.pages.use.export import ExportColumn
 from studio.gui.pages.use.folder import FolderPanel
 from studio.gui.pages.use.trial import Model, TryPanel
-from studio.gui.runs import RunEntry
+from studio.gui.run_entry import RunEntry
 from studio.gui.theme import px
 from studio.gui.widgets import ComboBox, EmptyState, PlainLabel, Segmented, Slider, set_plain_tooltip, splitter
 from studio.gui.wording import percent
 
 _THRESHOLD = "use/unsure_below"
 DEFAULT_THRESHOLD = 0.5
+MOST_LOOKED_AT = 120  # the best runs, of which the disk says whether their weights are still there
 MOST_RUNS = 100  # a longer list is no help; the others are chosen on the Results page
 _TEST_TIME = "use/test_time"
 
@@ -88,9 +90,11 @@ class UsePage(Page):
 
     def _refresh_runs(self) -> None:
         """The best runs that can be used, the best first, and the one that was chosen."""
-        ranked = sorted(self.context.runs.finished, key=_score, reverse=True)
-        usable = list(islice((e for e in ranked if e.folder.has_checkpoint()), MOST_RUNS))
-        usable += [e for e in ranked if e.folder.name == self._wanted and e not in usable and e.folder.has_checkpoint()]
+        finished = self.context.runs.finished
+        best = nlargest(MOST_LOOKED_AT, (e for e in finished if e.summary.has_checkpoint), key=_score)
+        usable = list(islice((e for e in best if e.folder.has_checkpoint()), MOST_RUNS))
+        wanted = self.context.runs.entry(self._wanted) if self._wanted else None
+        usable += [wanted] if wanted in finished and wanted not in usable and wanted.folder.has_checkpoint() else []
         self._entries = usable
         has_any = bool(usable)
         self._stack.setCurrentIndex(0 if has_any else 1)
