@@ -187,6 +187,10 @@ def test_rail_dots_say_how_each_step_stands(window, context, tmp_path):
     dataset = with_data(context, tmp_path)
     assert summaries(context)["data"].text == f"{len(dataset.samples)} images · 6 classes"
     assert summaries(context)["train"].dot_word == "ready"
+    context.store.set({"model.train_stages": 0, "model.layers": {"head": "frozen"}})
+    assert summaries(context)["train"].text.startswith("Nothing trains") and summaries(context)["train"].dot_word == "look here"
+    assert summaries(context)["model"].text.endswith("nothing trains") and summaries(context)["model"].dot_word == "has a problem"
+    context.store.undo()
     run = build_run(tmp_path / "runs", dataset)
     context.runs.take((RunUpdate(run, run.read_state(), run.experiment()),))
     assert summaries(context)["results"].text.startswith("1 run · best")

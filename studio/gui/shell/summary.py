@@ -62,6 +62,11 @@ def _data(context: Context) -> Summary:
 def _model(context: Context) -> Summary:
     model = context.store.experiment.model
     stages = context.estimates.stages
+    if model.layers:
+        from studio.dataset.plan_check import trains_nothing  # not for the window's first picture: it comes with all it checks
+
+        if trains_nothing(model):
+            return Summary(f"{context.estimates.backbone_title} · nothing trains", BAD)
     if model.thaw and (not stages or context.estimates.is_stale):
         part = "stages thaw in time"
     elif model.thaw:
@@ -98,8 +103,8 @@ def _schedule(context: Context) -> Summary:
 def _train(context: Context) -> Summary:
     run = context.runs.active
     if run is None:
-        if context.runs.reason_not_to_train():
-            return Summary("needs images")
+        if reason := context.runs.reason_not_to_train():
+            return Summary(reason, LOOK) if context.store.is_dataset_current else Summary("needs images")
         latest = context.runs.latest
         if latest is not None and latest.status in (Status.FAILED, Status.CRASHED):
             return Summary(f"{latest.name} failed", BAD)
