@@ -12,10 +12,10 @@ trap 'rm -rf "$build" "$place"' EXIT
 say() { echo "clean install: $*"; }
 fail() { echo "clean install FAILED: $*" >&2; exit 1; }
 
-# The files of the checkout as they are, and nothing that was built beside them.
+# A copy of what is packed, so that nothing that was built in the checkout comes along.
 rm -rf "$build"
 mkdir -p "$build/source"
-git -C "$root" ls-files -z --cached --others --exclude-standard --deduplicate | tar -C "$root" --null -T - -cf - | tar -C "$build/source" -xf -
+tar -C "$root" --exclude=__pycache__ -cf - pyproject.toml setup.py README.md LICENSE studio resources | tar -C "$build/source" -xf -
 
 say "installing"
 "$python" -m venv "$build/venv"
