@@ -53,6 +53,11 @@ class Data(_Section):
     synthetic_fraction: float = _field(
         0.3, "Synthetic share", "Share of the images of an epoch that come from the synthetic folders.", ge=0.0, le=0.9
     )
+    outside_links: Literal["ask", "use", "leave out"] = _field(
+        "ask",
+        "Links to outside",
+        "Files in the folder that are links to places outside it. Ask: they are used, and said until it is decided.",
+    )
     left_out_classes: tuple[str, ...] = _field((), "Left-out classes", "Classes that are not used.")
     max_megapixels: float = _field(80.0, "Largest image", "Images with more pixels are set aside.", unit="MP", gt=0, le=2000)
     bands: tuple[Annotated[int, Field(ge=1, le=65_535)], ...] = _field(

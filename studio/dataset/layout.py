@@ -164,6 +164,15 @@ def only_loose_images(num_images: int) -> BadInput:
     return BadInput(error("data.source", f"{lie} directly in the folder, so the classes are not known. {THREE_LAYOUTS}"))
 
 
+def decide_links(listing: Listing, answer: str) -> None:
+    """What becomes of files that are links to places outside, once it was said: then nobody is asked any more."""
+    if answer == "leave out":
+        gone = set(listing.outside)
+        listing.files[:] = [(id_, path) for id_, path in listing.files if id_ not in gone]
+    if answer != "ask":
+        listing.outside.clear()
+
+
 def listing_problems(listing: Listing, root: str) -> list[Problem]:
     """What was skipped while walking."""
     found = []
@@ -175,7 +184,13 @@ def listing_problems(listing: Listing, root: str) -> list[Problem]:
         found.append(warning("data.source", f"Not read, because the path is too long for this system: {listed(listing.too_long, 2)}."))
     if listing.outside:
         are = counted(len(listing.outside), "file is a link to a place", "files are links to places")
-        found.append(note("data.source", f"{are} outside the folder and used like the others: {listed(listing.outside, 3)}."))
+        found.append(
+            warning(
+                "data.outside_links",
+                f"{are} outside the folder and used like the others: {listed(listing.outside, 3)}. Say whether they are meant, on the Data page "
+                'or with --set "data.outside_links=use" or "data.outside_links=leave out".',
+            )
+        )
     if listing.repeated:
         found.append(note("data.source", f"Links to folders that are read already are skipped: {listed(listing.repeated)}."))
     if listing.runs:

@@ -100,6 +100,7 @@ def _label(data: Data, source: str, progress: Progress | None, is_cancelled) -> 
     except OSError as exc:
         raise _bad(f"“{shown(data.source)}” cannot be read ({exc.strerror}).") from None
     without_synthetic(listing, data.synthetic, source)
+    layouts.decide_links(listing, data.outside_links)
     layout = layouts.decide_layout(listing) if data.layout == "auto" else data.layout
     if layout == "csv":
         tables = layouts.tables_in(listing)

@@ -103,14 +103,17 @@ def test_classes_equal_after_normalisation_are_pointed_out(tmp_path):
     assert "look alike" in sentences(found, Severity.WARNING)
 
 
-def test_links_to_files_outside_are_used_and_counted_in_a_note(folder, tmp_path):
+def test_links_to_files_outside_are_used_and_asked_about_until_it_is_decided(folder, tmp_path):
     make_images(tmp_path / "store", {"x": 3})
     for i in range(3):
         os.symlink(tmp_path / "store" / "x" / f"{i:04}.jpg", folder / "cat" / f"link{i}.jpg")
     os.symlink(folder / "cat" / "0000.jpg", folder / "cat" / "inside.jpg")
     found = scanned(folder)
     assert len(found.samples) == 28
-    assert "3 files are links to places outside the folder" in sentences(found, Severity.NOTE)
+    assert "3 files are links to places outside the folder" in sentences(found, Severity.WARNING)
+    for answer, number in (("use", 28), ("leave out", 25)):
+        decided = scanned(folder, outside_links=answer)
+        assert len(decided.samples) == number and "outside" not in sentences(decided)
 
 
 def test_hard_links_are_found_as_copies(folder):

@@ -24,6 +24,7 @@ _ICONS = {
     "near_duplicates_across": "copy", "duplicates": "copy", "groups_across": "copy", "near_duplicates": "copy", "imbalance": "scales",
     "few_validation_images": "scales", "turned": "arrows-clockwise", "tiny": "magnifying-glass", "extreme_aspect": "crop",
 }  # fmt: skip
+_ANSWERS = {"data.outside_links": (("Use", "use"), ("Leave out", "leave out"))}  # of questions of the scan, by setting
 _LEAVES_OUT = ("duplicates", "blank", "tiny", "extreme_aspect")  # kinds where leaving out is a sensible answer
 # The scan says these at once, the checks say them again with more: shown once.
 _SAID_BY_CHECKS = ("set aside", "validation images:", "Classes are 1 :")
@@ -42,6 +43,8 @@ class Finding:
     ids: tuple[str, ...] = ()
     pairs: tuple[tuple[str, str], ...] = ()
     moves: tuple[tuple[str, str], ...] = ()
+    field: str = ""  # the setting that answers it,
+    answers: tuple[tuple[str, str], ...] = ()  # and button and value of each answer
 
     @property
     def copies(self) -> tuple[str, ...]:
@@ -58,7 +61,10 @@ def findings(problems: Sequence[Problem], issues: Sequence) -> list[Finding]:
         is_repeated = issues and problem.severity is not Severity.ERROR and any(w in problem.sentence for w in _SAID_BY_CHECKS)
         if not is_repeated:
             title, detail = split_sentence(problem.sentence)
-            found.append(Finding("problem", problem.severity, title, detail))
+            answers = _ANSWERS.get(problem.field, ())
+            found.append(
+                Finding("question" if answers else "problem", problem.severity, title, detail, field=problem.field, answers=answers)
+            )
     found += [Finding(i.kind, i.severity, i.title, i.detail, i.ids, i.pairs, tuple(i.moves.items())) for i in issues]
     order = list(_TONE)
     return sorted(found, key=lambda f: order.index(f.severity))
@@ -81,6 +87,7 @@ class IssuesPanel(Panel):
     show_wanted = Signal(object, str)  # ids, what they are
     move_wanted = Signal(object)  # {id: part}
     leave_out_wanted = Signal(object)  # ids
+    answered = Signal(str, object)  # setting, value
 
     def __init__(self, loader: ThumbLoader, parent: QWidget | None = None):
         super().__init__("Issues", name="data.issues", margins=False, parent=parent)
@@ -148,6 +155,7 @@ class IssuesPanel(Panel):
             card.show_wanted.connect(self.show_wanted)
             card.move_wanted.connect(self.move_wanted)
             card.leave_out_wanted.connect(self.leave_out_wanted)
+            card.answered.connect(self.answered)
             self._column.insertWidget(self._column.count() - 1, card)
 
 
@@ -157,6 +165,7 @@ class IssueCard(QFrame):
     show_wanted = Signal(object, str)
     move_wanted = Signal(object)
     leave_out_wanted = Signal(object)
+    answered = Signal(str, object)
 
     def __init__(self, finding: Finding, loader: ThumbLoader, path_of, part_of: dict[str, str], parent: QWidget | None = None):
         super().__init__(parent)
@@ -189,6 +198,12 @@ class IssueCard(QFrame):
 
     def _add_actions(self) -> None:
         finding, name = self.finding, self.objectName()
+        for words, value in finding.answers:
+            answer = button(
+                words, small=True, name=f"{finding.field}.{value.replace(' ', '_')}",
+                on_click=lambda value=value: self.answered.emit(finding.field, value),
+            )  # fmt: skip
+            self.actions.addWidget(answer, 0, Qt.AlignmentFlag.AlignRight)
         moves = dict(finding.moves)
         if moves:
             target = "train" if "train" in moves.values() else "validation"

@@ -144,6 +144,7 @@ class DataPage(Page):
         self.issues.show_wanted.connect(self.images.show_ids)
         self.issues.move_wanted.connect(self._on_issue_move_wanted)
         self.issues.leave_out_wanted.connect(self.leave_out)
+        self.issues.answered.connect(lambda field, value: self._edit({field: value}, f"answer: {value}", f"Remembered: {value}."))
 
     # What is shown
 

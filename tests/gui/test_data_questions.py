@@ -1,4 +1,4 @@
-"""The choice of bands on the Data page: asked where multi-spectral files lie, seen before it is made, undone like every edit."""
+"""What the Data page asks: bands and white of multi-spectral and 16-bit files, links to outside. Seen before it is decided, undone like every edit."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import tifffile
 from PySide6.QtCore import Qt
+from PySide6.QtWidgets import QPushButton
 
 from studio.core.problem import errors_in
 from studio.core.reading import Reading, suggested_bands
@@ -103,3 +104,19 @@ def test_dark_16_bit_images_are_asked_for_their_white(page, qtbot, tmp_path):
 
 def test_what_is_suggested_is_natural_colour_where_that_is_usual():
     assert [suggested_bands(n) for n in (4, 5, 13)] == [(1, 2, 3), (3, 2, 1), (4, 3, 2)]
+
+
+def test_links_to_outside_are_asked_about_once(page, qtbot, tmp_path):
+    make_images(tmp_path / "store", {"x": 1})
+    folder = make_images(tmp_path / "pets", {"cat": 4, "dog": 4})
+    (folder / "cat" / "link.png").symlink_to(tmp_path / "store" / "x" / "000.png")
+    open_and_wait(page, qtbot, folder)
+    assert len(page.context.store.dataset.samples) == 9
+    (card,) = [card for card in page.issues.cards if card.finding.kind == "question"]
+    assert "1 file is a link to a place outside the folder" in card.finding.title
+    qtbot.mouseClick(card.findChild(QPushButton, "data.outside_links.leave_out"), Qt.MouseButton.LeftButton)
+    wait_for_scan(page, qtbot)
+    assert len(page.context.store.dataset.samples) == 8 and not [c for c in page.issues.cards if c.finding.kind == "question"]
+    page.context.store.undo()
+    wait_for_scan(page, qtbot)
+    assert page.context.store.experiment.data.outside_links == "ask" and len(page.context.store.dataset.samples) == 9
