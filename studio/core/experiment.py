@@ -22,7 +22,7 @@ SCHEMA_VERSION = 1
 Share = Annotated[float, Field(ge=0.0, le=1.0)]
 Deviation = Annotated[float, Field(ge=0.001, le=1.0)]
 
-Layout = Literal["auto", "class folders", "split folders", "csv"]
+Layout = Literal["auto", "class folders", "inner folders", "split folders", "csv"]
 
 
 READING = {"max_megapixels", "bands", "white"}  # the settings of `Data` that make its `reading`

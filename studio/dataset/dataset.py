@@ -18,7 +18,12 @@ from studio.core.rng import synthetic_per_epoch
 Split = Literal["train", "validation", "test"]
 SPLITS: tuple[Split, ...] = ("train", "validation", "test")
 
-LAYOUT_TITLES = {"class folders": "one sub-folder per class", "split folders": "train, validation and test folders", "csv": "CSV file"}
+LAYOUT_TITLES = {
+    "class folders": "one sub-folder per class",
+    "inner folders": "one class per innermost folder",
+    "split folders": "train, validation and test folders",
+    "csv": "CSV file",
+}
 
 
 class Cancelled(Exception):
@@ -52,7 +57,7 @@ class Dataset:
     """`classes` is in fixed order: the position of a name is its class index. Samples are sorted by id."""
 
     root: str  # text form (core.path_text) of the absolute path of the folder that ids are relative to
-    layout: str  # "class folders", "split folders" or "csv"; LAYOUT_TITLES has words for them
+    layout: str  # a key of LAYOUT_TITLES
     classes: tuple[str, ...]
     samples: tuple[Sample, ...]
     set_aside: tuple[SetAside, ...] = ()

@@ -79,10 +79,15 @@ def tables_in(listing: Listing) -> list[tuple[str, str]]:
     return [(id_, path) for id_, path in listing.files if "/" not in id_ and suffix_of(id_) in (".csv", ".tsv")]
 
 
-def class_folders(listing: Listing) -> Labelled:
-    found = Labelled("class folders")
+def class_folders(listing: Listing, layout: str = "class folders", *, is_asked: bool = True) -> Labelled:
+    """The folders at the top are the classes, with all that is below; or, as "inner folders", every folder with images is one, named by its path.
+
+    Where there are folders inside and nobody has chosen between the two, `is_asked`, it is asked.
+    """
+    found = Labelled(layout)
+    is_inner = layout == "inner folders"
     for folder in listing.folders:
-        if "/" not in folder:
+        if "/" not in folder and not is_inner:
             found.named[folder] = set()
     nested: dict[str, set[str]] = {}
     for id_, path in listing.files:
@@ -92,11 +97,30 @@ def class_folders(listing: Listing) -> Labelled:
         if not rest:
             found.unlabelled[id_] = path
             continue
-        found.labels[id_], found.paths[id_] = label, path
+        found.labels[id_], found.paths[id_] = id_.rpartition("/")[0] if is_inner else label, path
         if "/" in rest and is_named_like_an_image(id_):
             nested.setdefault(label, set()).add(rest.partition("/")[0])
-    _note_nested(found, nested)
+    if is_asked and not is_inner:
+        _ask_about_nested(found, nested)
     return found
+
+
+def _ask_about_nested(found: Labelled, nested: dict[str, set[str]]) -> None:
+    if nested and len(set(found.labels.values())) == 1:
+        label = min(nested)
+        words = f"If {listed(sorted(nested[label]), 3)} are the classes, choose the folder “{shown(label)}” itself."
+        found.problems.append(warning("data.layout", words))
+    elif nested:
+        label = min(nested)
+        what = (
+            f"{counted(len(nested), 'class has', 'classes have')} folders inside: “{shown(label)}” holds {listed(sorted(nested[label]), 3)}"
+        )
+        how = 'on the Data page or with --set "data.layout=class folders" or "data.layout=inner folders"'
+        found.problems.append(
+            warning(
+                "data.layout", f"{what}. Their images count for the class around them. Say whether they are classes of their own, {how}."
+            )
+        )
 
 
 def split_folders(listing: Listing) -> Labelled:
@@ -224,14 +248,8 @@ def _has_class_folders(listing: Listing, split: Split) -> bool:
 
 
 def _note_nested(found: Labelled, nested: dict[str, set[str]]) -> None:
-    if not nested:
-        return
-    label = min(nested)
-    if len(set(found.labels.values())) == 1:
-        found.problems.append(
-            note("data.source", f"If {listed(sorted(nested[label]), 3)} are the classes, choose the folder “{shown(label)}” itself.")
-        )
-    else:
+    if nested:
+        label = min(nested)
         found.problems.append(
             note(
                 "data.source",

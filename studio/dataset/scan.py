@@ -110,7 +110,11 @@ def _label(data: Data, source: str, progress: Progress | None, is_cancelled) -> 
         return source, _table(data, tables[0][1])
     if not any(layouts.may_be_image(id_) for id_, _ in listing.files):
         raise layouts.no_images(listing, source)
-    labelled = layouts.split_folders(listing) if layout == "split folders" else layouts.class_folders(listing)
+    labelled = (
+        layouts.split_folders(listing)
+        if layout == "split folders"
+        else layouts.class_folders(listing, layout, is_asked=data.layout == "auto")
+    )
     if layout == "split folders" and not labelled.labels:
         raise _bad(f"There are no train, validation or test folders with class folders in them. {layouts.THREE_LAYOUTS}")
     _look_at_unlabelled(labelled, listing, source, data.max_megapixels)

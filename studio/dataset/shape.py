@@ -152,12 +152,20 @@ def _set_aside_problems(dataset: Dataset) -> list[Problem]:
     ]
 
 
+def _class_of(id_: str, layout: str) -> str:
+    """The class of a file by its place; "" where it has none."""
+    folders = id_.split("/")[:-1]
+    if layout == "inner folders":
+        return "/".join(folders)
+    depth = 1 if layout == "split folders" else 0
+    return folders[depth] if len(folders) > depth else ""
+
+
 def _much_of_a_class(dataset: Dataset, aside: list[SetAside]) -> list[Problem]:
     """A class that lost so much is a half-finished copy more often than not: the run waits until somebody has decided."""
-    depth = {"class folders": 0, "split folders": 1}.get(dataset.layout)
-    if depth is None:  # a table has named each of them already
+    if dataset.layout == "csv":  # a table has named each of them already
         return []
-    lost = Counter(parts[depth] for a in aside if len(parts := a.id.split("/")) > depth + 1)
+    lost = Counter(label for a in aside if (label := _class_of(a.id, dataset.layout)))
     used = Counter(sample.label for sample in dataset.samples)
     return [
         error(

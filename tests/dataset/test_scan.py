@@ -89,11 +89,22 @@ def test_the_layout_can_be_said_instead_of_found(tmp_path):
     assert "3 images outside the train, validation and test folders" in sentences(scanned(tmp_path))
 
 
-def test_images_deep_inside_a_class_folder_belong_to_it_and_are_noted(tmp_path):
+def test_images_deep_inside_a_class_folder_belong_to_it_and_it_is_asked_once_whether_they_do(tmp_path):
     make_images(tmp_path, {"cat/indoor/night": 10, "cat/outdoor": 10, "dog": 20})
     found = scanned(tmp_path)
     assert {s.label for s in found.samples if "indoor" in s.id} == {"cat"}
-    assert "“cat” holds indoor and outdoor" in sentences(found)
+    assert "“cat” holds indoor and outdoor" in sentences(found, Severity.WARNING)
+    decided = scanned(tmp_path, layout="class folders")
+    assert decided.classes == found.classes == ("cat", "dog") and "folders inside" not in sentences(decided)
+    own = scanned(tmp_path, layout="inner folders")
+    assert own.classes == ("cat/indoor/night", "cat/outdoor", "dog") and "folders inside" not in sentences(own)
+
+
+def test_broken_files_count_for_the_class_of_their_innermost_folder(tmp_path):
+    make_images(tmp_path, {"cat/indoor": 20, "cat/outdoor": 20, "dog": 20})
+    make_images(tmp_path, "cat/indoor/a.jpg cat/indoor/b.jpg cat/indoor/c.jpg", b"")
+    assert "3 of 23 files of “cat/indoor” cannot be used" in sentences(scanned(tmp_path, layout="inner folders"), Severity.ERROR)
+    assert "3 of 43 files of “cat” cannot be used" in sentences(scanned(tmp_path, layout="class folders"), Severity.ERROR)
 
 
 def test_a_folder_above_the_class_folders_says_which_folder_to_choose(tmp_path):

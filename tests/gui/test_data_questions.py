@@ -120,3 +120,15 @@ def test_links_to_outside_are_asked_about_once(page, qtbot, tmp_path):
     page.context.store.undo()
     wait_for_scan(page, qtbot)
     assert page.context.store.experiment.data.outside_links == "ask" and len(page.context.store.dataset.samples) == 9
+
+
+def test_inner_folders_are_asked_about_once(page, qtbot, tmp_path):
+    make_images(tmp_path / "pets" / "cat", {"indoor": 4, "outdoor": 4})
+    open_and_wait(page, qtbot, make_images(tmp_path / "pets", {"dog": 4}))
+    store = page.context.store
+    assert store.dataset.classes == ("cat", "dog")
+    (card,) = [card for card in page.issues.cards if card.finding.kind == "question"]
+    qtbot.mouseClick(card.findChild(QPushButton, "data.layout.inner_folders"), Qt.MouseButton.LeftButton)
+    wait_for_scan(page, qtbot)
+    assert store.dataset.classes == ("cat/indoor", "cat/outdoor", "dog")
+    assert not [c for c in page.issues.cards if c.finding.kind == "question"]

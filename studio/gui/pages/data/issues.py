@@ -24,7 +24,10 @@ _ICONS = {
     "near_duplicates_across": "copy", "duplicates": "copy", "groups_across": "copy", "near_duplicates": "copy", "imbalance": "scales",
     "few_validation_images": "scales", "turned": "arrows-clockwise", "tiny": "magnifying-glass", "extreme_aspect": "crop",
 }  # fmt: skip
-_ANSWERS = {"data.outside_links": (("Use", "use"), ("Leave out", "leave out"))}  # of questions of the scan, by setting
+_ANSWERS = {  # to questions of the scan, by setting: what stands on the button, and the value
+    "data.outside_links": (("Use", "use"), ("Leave out", "leave out")),
+    "data.layout": (("Class around them", "class folders"), ("Own classes", "inner folders")),
+}
 _LEAVES_OUT = ("duplicates", "blank", "tiny", "extreme_aspect")  # kinds where leaving out is a sensible answer
 # The scan says these at once, the checks say them again with more: shown once.
 _SAID_BY_CHECKS = ("set aside", "validation images:", "Classes are 1 :")
