@@ -26,7 +26,7 @@ _ICONS = {
 }  # fmt: skip
 _ANSWERS = {  # to questions of the scan, by setting: what stands on the button, and the value
     "data.outside_links": (("Use", "use"), ("Leave out", "leave out")),
-    "data.layout": (("Class around them", "class folders"), ("Own classes", "inner folders")),
+    "data.layout": (("One class", "class folders"), ("Own classes", "inner folders")),
 }
 _LEAVES_OUT = ("duplicates", "blank", "tiny", "extreme_aspect")  # kinds where leaving out is a sensible answer
 # The scan says these at once, the checks say them again with more: shown once.
@@ -65,6 +65,8 @@ def findings(problems: Sequence[Problem], issues: Sequence) -> list[Finding]:
         if not is_repeated:
             title, detail = split_sentence(problem.sentence)
             answers = _ANSWERS.get(problem.field, ())
+            if answers:
+                detail = detail.partition("Say whether")[0].rstrip()  # the buttons say it here
             found.append(
                 Finding("question" if answers else "problem", problem.severity, title, detail, field=problem.field, answers=answers)
             )
