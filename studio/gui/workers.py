@@ -61,8 +61,8 @@ class WorkerClient(QObject):
 
     @property
     def is_busy(self) -> bool:
-        """True while an answer is outstanding."""
-        return self._worker.is_busy
+        """True while an answer is outstanding, or has come and is not handled."""
+        return self._worker.is_busy or bool(self._due) and not self._is_closed
 
     def cancel(self, request: int) -> None:
         self._worker.cancel(request)

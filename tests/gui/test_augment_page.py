@@ -245,6 +245,19 @@ def test_a_picture_that_cannot_be_shown_says_why_and_offers_the_next(page, desk,
     assert not page.preview.banner.isVisible()
 
 
+def test_a_photo_that_cannot_be_read_is_one_sentence_and_not_a_mark_on_every_tile(page, desk, images):
+    give_data(page, images)
+    _, params, on_result, _, on_part = desk.calls[-1]
+    for tile in range(len(params["subjects"])):
+        on_part({"tile": tile, "error": "003.png cannot be read: No such file or directory."})
+    on_result({"ms_per_image": None})
+    assert "003.png cannot be read" in page.preview.banner.title_label.text()
+    assert not any(page.preview.grid.variants)
+    number = len(desk.calls)
+    page.preview.refresh()
+    assert len(desk.calls) == number + 1, "the file may be back"
+
+
 def test_a_tile_opens_large_with_its_seed_and_arrows_go_on(page, desk, qtbot):
     show(page, desk, qtbot)
     grid = page.preview.grid
@@ -566,12 +579,13 @@ def test_while_a_slider_moves_pictures_come_for_their_tiles_and_as_trained_when_
     page.store.end_drag()
 
 
-def test_a_step_that_fails_is_named_on_the_tile_and_on_its_card_while_others_go_on(page, desk, qtbot):
+def test_a_step_that_fails_is_named_on_the_page_the_tile_and_its_card_while_others_go_on(page, desk, qtbot):
     page.store.set({"augment.preset": "medium"})
     why = "cannot be done to a picture of 8 × 8 pixels"
     desk.answer(len(desk.calls) - 1, drawn=[{"step": 2, "name": "Affine", "values": [], "failure": why}])
     assert why in page.preview.grid.variants[3].in_words and not page.pipeline.list.cards[2].fault.isHidden()
     assert why in page.pipeline.list.cards[2].fault.toolTip() and page.pipeline.list.cards[1].fault.isHidden()
+    qtbot.waitUntil(lambda: f"is left out where it fails: {why}." in texts_of(page.pipeline))
     page.show_large(page.preview.grid, 3)
     assert why in "\n".join(label.text() for label in page.large.drawn.findChildren(QLabel))
 

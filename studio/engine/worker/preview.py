@@ -98,6 +98,7 @@ def strip(
     if known is None:
         raise BadInput(f"{steps[step].name} has no parameter “{param}”.")
     picture_of = _pictures(spec)
+    picture_of(subject["path"])  # what is wrong with the file is no value's fault
     shown = [plain_value(v) for v in values] if values is not None else strip_values(known, count)
     _say_loading(call)
     for number, value in enumerate(shown):
@@ -117,9 +118,10 @@ def strip(
 def gallery(
     call: Call, experiment: dict[str, Any], subject: dict[str, Any], names: list[str] | None = None, size_px: int = 112
 ) -> dict[str, Any]:
-    """Every transform, or those named, with its defaults applied alone to the photo. Parts: {"tile", "name", "image"} or "error"."""
+    """Every transform, or those named, with its defaults applied alone to the photo. Parts: {"tile", "name", "image", "drawn"}."""
     spec = parse_experiment(experiment)
     picture_of, show = _pictures(spec), Show(size_px)
+    picture_of(subject["path"])  # what is wrong with the file is no transform's fault
     wanted = [name for name in (names or catalog()) if name in catalog() and name not in COMPOSITIONS]
     _say_loading(call)
     if names is None:

@@ -73,7 +73,7 @@ class Effects(QObject):
             "gallery",
             {"experiment": self._experiment(Augment()), "subject": {"path": photo}, "names": list(names), "size_px": side},
             lambda result: self._gallery.ask_again(),
-            lambda error: self._on_gallery_failed(photo, names, error.sentence),
+            lambda error: self._on_gallery_failed(photo, names),
             on_part=lambda part: self._on_tile(photo, part),
             key="augment.gallery",
         )
@@ -83,10 +83,11 @@ class Effects(QObject):
         if photo == self._photo:
             self._gallery.show_picture(part["name"], picture, _why(part))
 
-    def _on_gallery_failed(self, photo: str, names: tuple[str, ...], sentence: str) -> None:
+    def _on_gallery_failed(self, photo: str, names: tuple[str, ...]) -> None:
+        """It is no transform's fault: the preview says what is wrong."""
         if photo == self._photo:
             for name in names:
-                self._gallery.show_picture(name, None, sentence)
+                self._gallery.show_picture(name, None)
 
     # Strips
 
@@ -124,7 +125,7 @@ class Effects(QObject):
             "strip",
             {"experiment": experiment, "subject": {"path": self._photo}, "step": len(before), "param": param, "values": list(values)},
             lambda result: None,
-            lambda error: self._on_strip_failed(param, question, error.sentence),
+            lambda error: self._on_strip_failed(param, question),
             on_part=lambda part: self._on_step(param, question, part),
             key=f"augment.strip.{param}",
         )
@@ -134,10 +135,10 @@ class Effects(QObject):
         if self._asked.get(param) == question:
             self._form.show_strip_picture(param, part["tile"], picture, _why(part))
 
-    def _on_strip_failed(self, param: str, question: tuple, sentence: str) -> None:
+    def _on_strip_failed(self, param: str, question: tuple) -> None:
         if self._asked.get(param) == question:
             for index in range(len(question[-1])):
-                self._form.show_strip_picture(param, index, None, sentence)
+                self._form.show_strip_picture(param, index, None)
 
 
 def _why(part: dict[str, Any]) -> str:

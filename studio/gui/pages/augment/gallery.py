@@ -214,7 +214,7 @@ class _TileDelegate(QStyledItemDelegate):
         painter.setBrush(Qt.BrushStyle.NoBrush)
         if icon_name := _ICONS.get(item.name):
             paint_icon(painter, _centred(tile, 24), icon_name, "text2")
-        if item.name in model.failed:
+        if model.failed.get(item.name):
             paint_icon(painter, _centred(tile, 20), "prohibit", "bad")
             painter.setPen(pen("bad", 1.5))
             painter.drawRoundedRect(tile, 4, 4)

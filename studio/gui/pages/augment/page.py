@@ -77,6 +77,7 @@ class AugmentPage(Page):
         self._hints: tuple[Hint, ...] = ()
         self._shown_advice: list[Advice] | None = None
         self._slow = ""  # why loading becomes the slowest part
+        self._faults: dict[str, str] = {}  # by name of a step: why it could not be done to a picture in view
         self.large = LargeVariant(self)
         self._large_grid = self.preview.grid  # whose tile is large
         self._connect()
@@ -156,8 +157,13 @@ class AugmentPage(Page):
             self.pipeline.foot.addWidget(AdviceLine(each, self._take_advice))
 
     def _warnings(self) -> list[Advice]:
-        """What has been measured: steps that can change the label, and a pipeline that the network waits for."""
-        found = [Advice(self._slow, is_warning=True)] if self._slow else []
+        """What has been seen: steps that fail, steps that can change the label, and a pipeline that the network waits for."""
+        found = []
+        for name, why in self._faults.items():
+            words = f"{title_of(name)} is left out where it fails: {why}."
+            found.append(Advice(words, *(without(self.draft.augment, (name,)) or ()), is_warning=True))
+        if self._slow:
+            found.append(Advice(self._slow, is_warning=True))
         for index, verdict in self.safety.flagged():
             name = self.draft.steps[index].name
             off = without(self.draft.augment, (name,))
@@ -230,6 +236,10 @@ class AugmentPage(Page):
         if self.draft.solo is None:
             for index, card in enumerate(self.pipeline.list.cards):
                 card.show_fault(faults.get(index, ""))
+            named = {step.name: faults[index].rstrip(".") for index, step in enumerate(self.draft.steps) if index in faults}
+            if named != self._faults:
+                self._faults = named
+                self._show_advice()
         if self.large.isVisible() and self._large_grid is self.preview.grid:
             self.show_large(self._large_grid, self._large_grid.current)  # another epoch or photo was asked for from there
 

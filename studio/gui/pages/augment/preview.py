@@ -559,7 +559,7 @@ class PreviewPanel(Panel):
             self._show_original()
 
     def _on_picture_came(self, grid: VariantGrid, index: int, variant: Variant) -> None:
-        if grid is self.grid and not self.banner.isHidden():
+        if grid is self.grid and not variant.error and not self.banner.isHidden():
             self.banner.hide()
         grid.show_variant(index, variant)
         if grid is self.grid and self.pins.pins:
@@ -574,6 +574,9 @@ class PreviewPanel(Panel):
         seed = variants[0].seed if variants else None
         self.seed_label.setText(f"seed {seed}" if seed is not None else "")
         self.answered.emit(result)
+        errors = {variant.error for variant in variants}
+        if self.mode == "photo" and "" not in errors and errors:  # the photo cannot be read: one sentence, not fifteen marks
+            self._on_failed(errors.pop(), "")
 
     def _say_facts(self) -> None:
         question = self._asker.question
