@@ -147,7 +147,9 @@ def problems(host: QWidget, title: str, found: Sequence[Problem]) -> Sheet:
     grid.setColumnStretch(1, 1)
     for row, problem in enumerate(found):
         grid.addWidget(PlainLabel(problem.field, "number", "muted"), row, 0, Qt.AlignmentFlag.AlignTop)
-        grid.addWidget(PlainLabel(problem.sentence, "label", "text", wrap=True), row, 1)
+        sentence = PlainLabel(problem.sentence, "label", "text", wrap=True)
+        sentence.setAlignment(Qt.AlignmentFlag.AlignTop)
+        grid.addWidget(sentence, row, 1)
     area = scrolling(rows, name="problems.scroll")
     area.setMinimumHeight(min(px(420), rows.sizeHint().height() + px(8)))
     sheet.body.addWidget(area)
