@@ -168,6 +168,36 @@ def test_compare_draws_every_epoch_of_the_checked_runs(open_page, three_runs):
             np.testing.assert_array_equal(y, [getattr(e, field) for e in entry.state.epochs])
 
 
+def test_the_legend_says_in_what_the_overlaid_runs_of_a_sweep_differ(open_page, dataset):
+    base = Experiment().changed({"data.source": dataset.root})
+    points = [{"schedule.peak_lr": rate, "training.seed": seed} for rate in (5e-4, 2e-3) for seed in (0, 1)]
+    folders = [
+        build_run(runs_dir(), dataset, nickname=f"run-{i}", started=FIRST.replace(hour=8 + i), experiment=base.changed(point), seed=i)
+        for i, point in enumerate(points)
+    ]
+    page = open_page(*folders)
+    for entry in page.runs.entries:
+        if entry.folder.name not in page.model.checked:
+            page.toggle_check(entry)
+    assert [row.name for row in page.compare._rows] == ["run 1", "run 2", "run 3", "run 4"]
+    told = [page.compare.plot.style_of(folder.name).label for folder in folders]
+    assert told == ["run 1 · 5e-4, seed 0", "run 2 · 5e-4, seed 1", "run 3 · 2e-3, seed 0", "run 4 · 2e-3, seed 1"]
+    assert "They differ in Peak learning rate, Seed." in page.compare.plot.accessibleDescription()
+
+
+def test_a_run_is_deleted_by_keys_alone_and_keep_keeps_it(qtbot, open_page, three_runs):
+    page = open_page(*three_runs)
+    page.table.setFocus()
+    folder = page.chosen.entry.folder
+    qtbot.keyClick(page.table, Qt.Key.Key_Delete)
+    keep = page.banner.findChild(QAbstractButton, "results.banner.action1")
+    qtbot.keyClick(keep, Qt.Key.Key_Space)
+    assert not page.banner.isVisible() and folder.path.exists()
+    qtbot.keyClick(page.table, Qt.Key.Key_Delete)
+    qtbot.keyClick(page.banner.findChild(QAbstractButton, "results.banner.action0"), Qt.Key.Key_Space)
+    qtbot.waitUntil(lambda: not folder.path.exists())
+
+
 def test_columns_that_matter_less_go_first_in_a_narrow_window(open_page, three_runs):
     page = open_page(*three_runs, size=(944, 616))
     shown = {c.key for i, c in enumerate(COLUMNS) if not page.table.isColumnHidden(i)}

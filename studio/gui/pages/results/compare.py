@@ -5,7 +5,10 @@ from __future__ import annotations
 import numpy as np
 from PySide6.QtWidgets import QWidget
 
+from studio.core.edit import label_of
+from studio.core.experiment import differences
 from studio.core.words import counted
+from studio.gui.pages.results.difference import value_text
 from studio.gui.pages.results.rows import RunRow
 from studio.gui.theme import DASHES, px
 from studio.gui.widgets.button import Segmented
@@ -22,8 +25,31 @@ MEASURES = {
 }
 
 
+MOST_NAMED = 2  # settings in which the runs differ, for which the legend has room
+
+
+def differing(rows: list[RunRow]) -> tuple[str, ...]:
+    """The settings that are not the same in all runs, by their paths, the seed last; without the name."""
+    found: dict[str, None] = {}
+    for row in rows[1:]:
+        found |= dict.fromkeys(differences(rows[0].experiment, row.experiment))
+    found.pop("name", None)
+    return tuple(sorted(found, key=lambda path: path == "training.seed"))
+
+
+def values_of(row: RunRow, paths: tuple[str, ...]) -> str:
+    """The run's own values of some settings: "2e-4, seed 3"."""
+
+    def words(path: str) -> str:
+        section, _, name = path.partition(".")
+        text = value_text(path, getattr(getattr(row.experiment, section), name))
+        return f"seed {text}" if path == "training.seed" else text
+
+    return ", ".join(map(words, paths))
+
+
 class ComparePanel(Panel):
-    """Up to ten runs, each in its own colour; the best value is marked."""
+    """Up to ten runs, each in its own colour; the best value is marked. Where they differ in one or two settings, the legend has their values."""
 
     def __init__(self, parent: QWidget | None = None):
         super().__init__("Compare", name="results.compare", parent=parent)
@@ -64,11 +90,14 @@ class ComparePanel(Panel):
         self.plot.legend.set_corner("top right" if key == "loss" else "bottom right")
         best: tuple[float, int, RunRow] | None = None
         values = []
+        differ = differing(self._rows)
         for row in self._rows:
             epochs = row.state.epochs
             x = np.array([e.epoch + 1 for e in epochs], float)
             y = np.array([v if (v := getattr(e, field)) is not None else np.nan for e in epochs], float)
             name = f"{row.name}, live" if row.entry.is_active else row.name
+            if 0 < len(differ) <= MOST_NAMED:
+                name = f"{name} · {values_of(row, differ)}"
             dash = DASHES[row.series]
             self.plot.set_curve(row.entry.folder.name, x, y, CurveStyle(name, f"series.{row.series}", "marks", show, row.series % 4, dash))
             good = y[np.isfinite(y)]
@@ -91,4 +120,6 @@ class ComparePanel(Panel):
             self.plot.set_y_range(max(0.0, low - room), min(1.0, high + room) if key != "loss" else high + room)
         self.plot.legend.settle()
         words = f"Best {label} {show(best[0])}, {best[2].name} at epoch {best[1]}." if best else "No finished epoch."
+        if differ:
+            words += f" They differ in {', '.join(label_of(path) for path in differ)}."
         self.plot.describe(f"{counted(len(self._rows), 'run')}. {words}")

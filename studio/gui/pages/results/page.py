@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 from PySide6.QtCore import QPoint, Qt, QTimer
 from PySide6.QtGui import QAction, QGuiApplication, QResizeEvent
-from PySide6.QtWidgets import QHBoxLayout, QLineEdit, QMenu, QSizePolicy, QStackedWidget, QVBoxLayout, QWidget
+from PySide6.QtWidgets import QAbstractButton, QHBoxLayout, QLineEdit, QMenu, QSizePolicy, QStackedWidget, QVBoxLayout, QWidget
 
 from studio.core.outcome import Status
 from studio.core.path_text import shown
@@ -164,6 +164,7 @@ class ResultsPage(Page):
         table.check_toggled.connect(lambda row: self.toggle_check(row.entry))
         table.star_toggled.connect(lambda row: self.toggle_star(row.entry))
         table.menu_wanted.connect(lambda row, at: self._run_menu().popup(at))
+        table.delete_wanted.connect(self.ask_to_delete)
         table.opened.connect(lambda row: self.context.shell.go_to("train", row.entry))
         self.mistakes.relabel_wanted.connect(self.actions.relabel)
         self.mistakes.leave_out_wanted.connect(self.actions.leave_out)
@@ -447,11 +448,17 @@ class ResultsPage(Page):
             return
         self.banner.show_message(
             "warning", f"Delete {row.name}?", f"Its folder moves to the bin ({shown(row.entry.folder.name)}); until that is emptied it takes up room.",
-            (("Delete", lambda: self._delete(row)), ("Keep", self.banner.hide)),
+            (("Delete", lambda: self._delete(row)), ("Keep", self._keep)),
         )  # fmt: skip
+        if self.table.hasFocus():  # it was asked for by the keyboard: so can the answer be
+            self.banner.findChild(QAbstractButton, "results.banner.action0").setFocus(Qt.FocusReason.OtherFocusReason)
+
+    def _keep(self) -> None:
+        self.banner.hide()
+        self.table.setFocus(Qt.FocusReason.OtherFocusReason)
 
     def _delete(self, row: RunRow) -> None:
-        self.banner.hide()
+        self._keep()
         self.actions.delete(row)
 
     def open_menu(self) -> None:
@@ -480,7 +487,7 @@ class ResultsPage(Page):
         menu.addAction("Tags and note", self.edit_details)
         menu.addAction("Copy folder path", lambda: QGuiApplication.clipboard().setText(str(entry.folder.path)))
         menu.addSeparator()
-        menu.addAction("Delete…", self.ask_to_delete).setEnabled(not entry.is_active)
+        menu.addAction("Delete…\tDel", self.ask_to_delete).setEnabled(not entry.is_active)
         return menu
 
     def edit_details(self) -> None:

@@ -166,6 +166,7 @@ class RunsTable(QTableView):
     star_toggled = Signal(object)  # RunRow
     menu_wanted = Signal(object, QPoint)  # RunRow, global position
     opened = Signal(object)  # RunRow: Enter
+    delete_wanted = Signal()  # of the chosen run: Delete
 
     def __init__(self, model: RunsModel, parent: QWidget | None = None):
         super().__init__(parent)
@@ -257,6 +258,9 @@ class RunsTable(QTableView):
                 return
             if event.key() == Qt.Key.Key_Space or event.text() in ("x", "X") and event.modifiers() == Qt.KeyboardModifier.NoModifier:
                 self.check_toggled.emit(row)
+                return
+            if event.key() == Qt.Key.Key_Delete:
+                self.delete_wanted.emit()
                 return
             if event.text() == "*":
                 self.star_toggled.emit(row)
