@@ -19,6 +19,7 @@ MODULES = (
     "start",
     "train",
     "accuracy",
+    "calibration",
     "frozen",
     "last_stage",
     "evaluation",

@@ -144,7 +144,7 @@ class _Screen:
                 )
             case ev.WarningRaised():
                 return f"Warning: {' '.join(filter(None, [event.sentence, event.fix]))}"
-            case ev.ExperimentEdited() | ev.StagesThawed() if state.notices:
+            case ev.ExperimentEdited() | ev.StagesThawed() | ev.StepCompiled() if state.notices:
                 return next((n.sentence for n in reversed(state.notices) if n.t == event.t), "")
             case ev.PauseChanged():
                 return (

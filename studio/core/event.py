@@ -30,7 +30,7 @@ class RunStarted(Event):
 
 @dataclass(frozen=True, kw_only=True)
 class PhaseStarted(Event):
-    """phase: loading torch, scanning images, loading weights, taking over weights, first batch, training, validating, saving, testing, waiting for disk."""
+    """phase: loading torch, scanning images, loading weights, taking over weights, first batch, compiling, training, validating, saving, testing, waiting for disk."""
 
     phase: str
     detail: str = ""
@@ -163,6 +163,17 @@ class StagesThawed(Event):
 
 
 @dataclass(frozen=True, kw_only=True)
+class StepCompiled(Event):
+    """What came of compiling the forward and backward pass, before the first step with it. At the start, and when other layers train."""
+
+    step: int  # steps done
+    is_used: bool
+    gain: float | None  # times as fast as before, measured; 0 where it gives something else, None where that was not measured
+    seconds: float  # that compiling took
+    sentence: str
+
+
+@dataclass(frozen=True, kw_only=True)
 class FrozenChecked(Event):
     """At the end of an epoch: whether everything that must not move is as it was. A change is told as a warning too."""
 
@@ -234,7 +245,7 @@ class RunFailed(Event):
 
 EVENTS: tuple[type[Event], ...] = (
     RunStarted, PhaseStarted, RunDescribed, StepsReported, EpochFinished, CheckpointSaved, SamplesReported, SystemReported,
-    WarningRaised, ExperimentEdited, StagesThawed, FrozenChecked, GradientsSampled, PauseChanged, TestScored, RunFinished, RunStopped, RunFailed,
+    WarningRaised, ExperimentEdited, StagesThawed, StepCompiled, FrozenChecked, GradientsSampled, PauseChanged, TestScored, RunFinished, RunStopped, RunFailed,
 )  # fmt: skip
 _BY_TAG = {kind.__name__: kind for kind in EVENTS}
 _FIELDS = {kind: frozenset(f.name for f in dataclasses.fields(kind)) for kind in EVENTS}

@@ -378,6 +378,13 @@ class Training(_Section):
         "Keep less of every step for its backward pass and compute the rest again: about half the memory of the images, for up to a third more "
         "time and the same bits. Auto: where a step would not fit into memory otherwise. arXiv 1604.06174.",
     )
+    compile: Literal["off", "auto", "on"] = _field(
+        "off",
+        "Compile",
+        "Make a program of its own of the forward and backward pass before the first step, which takes half a minute or more; it is used where it "
+        "measures faster, and its gain is told. Auto: on a GPU, in runs long enough to win the time back. A processor gains nothing. Needs a C++ "
+        "compiler, on a GPU Triton too.",
+    )
     exact: bool = _field(
         False,
         "Exact on a GPU",

@@ -177,6 +177,8 @@ def _after(state: RunState, event: ev.Event) -> RunState:
             return _with_edit(state, event)
         case ev.StagesThawed():
             return _with_thaw(state, event)
+        case ev.StepCompiled():
+            return _noted(state, event, "phase", event.sentence)
         case ev.FrozenChecked():
             return _with(state, frozen_checks=(*state.frozen_checks, event))
         case ev.GradientsSampled():

@@ -8,7 +8,7 @@ so that everything has its usual shape. `find_cut` compares both roads on real p
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import torch
 from torch import nn
@@ -30,6 +30,7 @@ class Cut:
 
     def __init__(self, module: nn.Module, frozen: Sequence[nn.Module], num_running: int, image_shape: Sequence[int]):
         self._module, self._frozen, self._num_running, self._image_shape = module, tuple(frozen), num_running, tuple(image_shape)
+        self._given = _Given()
 
     @property
     def description(self) -> list:
@@ -59,8 +60,8 @@ class Cut:
             handle.remove()
         raise RuntimeError("The network never came to its freeze boundary.")
 
-    def rest(self, features: torch.Tensor) -> torch.Tensor:
-        """logits_NC from what `prefix` gave."""
+    def rest(self, features: torch.Tensor, run: Callable | None = None) -> torch.Tensor:
+        """logits_NC from what `prefix` gave. `run` stands in for the module's call."""
         *between, last = self._frozen[self._num_running :]
         start = features
         if self._num_running:
@@ -69,14 +70,24 @@ class Cut:
         try:
             for module in between:
                 module.forward = _hand_on  # an instance's own attribute comes before the method of its class
-            last.forward = lambda *_args, **_kwargs: features
-            return self._module(start)
+            self._given.features, last.forward = features, self._given
+            return (run or self._module)(start)
         finally:
+            self._given.features = None
             for module, forward in own.items():
                 if forward is None:
                     del module.forward
                 else:
                     module.forward = forward
+
+
+class _Given:
+    """Stands in for `forward` of the last frozen module: gives out features. Always the same one, so that a compiled network knows it again."""
+
+    features: torch.Tensor | None = None
+
+    def __call__(self, *_args, **_kwargs) -> torch.Tensor:
+        return self.features
 
 
 def _hand_on(given: torch.Tensor, *_args, **_kwargs) -> torch.Tensor:

@@ -12,6 +12,7 @@ from studio.core.file import write_atomically
 from studio.engine.ahead import ahead
 from studio.engine.caching import fill_cache, follow_boundary
 from studio.engine.checkpoint import state_sha256
+from studio.engine.compiled_step import follow_compiling
 from studio.engine.control import StopAsked
 from studio.engine.evaluate import scores_json
 from studio.engine.failure import LossNotFinite
@@ -68,7 +69,9 @@ def train_epoch(s: Setup) -> None:
         fill_cache(s)
     s.proof.begin(s.network.module, s.network.plan)
     s.network.train_mode()
-    s.reporter.phase("training", fit_memory(s))
+    needed = fit_memory(s)
+    follow_compiling(s)
+    s.reporter.phase("training", needed)
     ahead.hand_over()
     steps = StepBuffer(s)
     made = {"num_synthetic": len(s.dataset.synthetic), "num_taken": s.epoch_size - s.num_real}

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
@@ -46,6 +46,19 @@ class Network:
         apply_modes(self.module, self.plan)
         buffers = [buffer for part in self.module.modules() if part.training for buffer in part.buffers(recurse=False)]
         self.counting = {dtype: [buffer for buffer in buffers if buffer.dtype == dtype] for dtype in {buffer.dtype for buffer in buffers}}
+
+    def statistics_kept(self) -> Callable[[], None]:
+        """Remember what a step counts; the call puts it back."""
+        kinds = self.counting
+        before = {dtype: [torch.empty_like(buffer) for buffer in buffers] for dtype, buffers in kinds.items()}
+        for dtype, buffers in kinds.items():  # one kernel for all of a kind: ResNet-50 has 159 of them
+            torch._foreach_copy_(before[dtype], buffers)
+
+        def put_back() -> None:
+            for dtype, buffers in kinds.items():
+                torch._foreach_copy_(buffers, before[dtype])
+
+        return put_back
 
     def plan_for(self, epoch: int, model: Model, *, must_train: bool = True) -> Plan:
         """What trains in an epoch. Raises BadInput when a layer is named that is not there, or, if something must, when nothing trains."""

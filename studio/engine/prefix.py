@@ -254,10 +254,10 @@ class Prefix:
         """Whether a pass over this part takes next to nothing: its features are there and only a head runs on them."""
         return bool(self._evaluation and self._is_head_left() and self._starts_alike(module) and self._has_all(part))
 
-    def rest(self, module: nn.Module, features: torch.Tensor, device: torch.device) -> torch.Tensor:
-        """logits_NC of the network or of a module made alike."""
+    def rest(self, module: nn.Module, features: torch.Tensor, device: torch.device, run: Callable | None = None) -> torch.Tensor:
+        """logits_NC of the network or of a module made alike. `run` stands in for the module's call."""
         cut = self._cut if module is self._network.module else self._cut.on(module)
-        return cut.rest(features if features.device == device else to_device(features, device))
+        return cut.rest(features if features.device == device else to_device(features, device), run)
 
     def close(self) -> None:
         """Let go of the cache; what is in the user's cache folder stays for later runs."""

@@ -54,6 +54,8 @@ class _Twice:
         own = type(self._block).forward
         if not torch.is_grad_enabled():
             return own(self._block, *inputs, **options)
+        if torch.compiler.is_compiling():  # computes values again, never what they count
+            return checkpoint(own, self._block, *inputs, use_reentrant=False, **options)
         return checkpoint(own, self._block, *inputs, use_reentrant=False, context_fn=self._contexts, **options)
 
     def _contexts(self):

@@ -27,6 +27,7 @@ from studio.dataset.plan_check import check_run
 from studio.dataset.scan import Cancelled, scan
 from studio.engine.average import Average
 from studio.engine.checkpoint import MODEL, NUM_KEPT, OPTIMISER, Checkpoint, restore_optimiser
+from studio.engine.compiled_step import CompiledStep
 from studio.engine.control import Control, StopAsked
 from studio.engine.device import choose_device, device_key, device_name
 from studio.engine.feeding import Feeding
@@ -99,6 +100,9 @@ class Setup:
     flow: Flow | None = None
     micro_batch: int = 0  # images at once where a whole batch does not fit into memory; 0 where it does
     recomputes: bool = False  # activations, in the backward pass
+    compiled: CompiledStep | None = None  # stands in for the network in steps of its size
+    compiled_for: str = ""  # the steps it was last looked at for
+    compile_verdicts: dict[str, bool] = field(default_factory=dict)  # by steps, whether they run compiled
     fitted_for: tuple[bool, ...] = ()  # what was frozen when the memory of a step was looked at
     ranks: Ranks = field(default_factory=Ranks)
     save_seconds: float = 0.0  # that the last checkpoint took
@@ -116,10 +120,17 @@ class Setup:
         images_NCHW = self.normaliser(batch.images_NHWC)
         return batch.mix.images(images_NCHW) if batch.mix else images_NCHW
 
-    def logits(self, module: nn.Module, batch: Batch, inputs: torch.Tensor) -> torch.Tensor:
-        """logits_NC of the run's network, or one made alike, in the run's precision, from (a part of) the inputs of a batch."""
+    def logits(self, module: nn.Module, batch: Batch, inputs: torch.Tensor, run: Callable | None = None) -> torch.Tensor:
+        """logits_NC of the run's network, or one made alike, in the run's precision, from (a part of) the inputs of a batch. `run` stands in for
+        the call of the module."""
+        run = run or module
         with self.precision.autocast(self.device):
-            return module(inputs) if batch.features is None else self.prefix.rest(module, inputs, self.device)
+            return run(inputs) if batch.features is None else self.prefix.rest(module, inputs, self.device, run)
+
+    def trained_logits(self, batch: Batch, inputs: torch.Tensor) -> torch.Tensor:
+        """logits_NC for a step, compiled where it is."""
+        is_compiled = self.compiled is not None and self.compiled.takes(inputs)
+        return self.logits(self.network.module, batch, inputs, self.compiled.run if is_compiled else None)
 
     def forward(self, module: nn.Module, batch: Batch) -> torch.Tensor:
         return self.logits(module, batch, self.inputs(batch))
@@ -393,6 +404,7 @@ def restore(setup: Setup, checkpoint: Checkpoint) -> None:
     restore_optimiser(setup.optimiser, module, load_file(checkpoint.path / OPTIMISER))
     setup.held, setup.saved_step = None, checkpoint.step
     setup.micro_batch = checkpoint.state.get("micro_batch", 0)
+    setup.compile_verdicts = checkpoint.state.get("compiled", {}) | setup.compile_verdicts
     if checkpoint.state.get("scaler"):
         setup.scaler.load_state_dict(checkpoint.state["scaler"])
     p = setup.progress = Progress.from_json(checkpoint.state["progress"])
@@ -423,6 +435,7 @@ def checkpoint_state(setup: Setup) -> dict:
         "precision": asdict(setup.precision),
         "scaler": setup.scaler.state_dict(),
         "micro_batch": setup.micro_batch,
+        "compiled": dict(setup.compile_verdicts),
         "fuses": setup.folding.fuses,
         "dataset": setup.dataset.fingerprint(),
         "origin": origin_of(device_name(setup.device), torch.get_num_threads()),

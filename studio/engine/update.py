@@ -63,7 +63,7 @@ def _add_gradient(s: Setup, batch: Batch, num_images: int) -> tuple[torch.Tensor
     logits, losses, stop = [], [], 0
     for part in inputs.tensor_split(num_parts):
         rows = slice(stop, stop := stop + len(part))
-        logits_NC = s.logits(s.network.module, batch, part).float()
+        logits_NC = s.trained_logits(batch, part).float()
         loss = mixed_loss(batch.mix, logits_NC, labels_N, rows, label_smoothing=smoothing)
         if len(part) != num_images:
             loss = loss * (len(part) / num_images)
@@ -76,15 +76,11 @@ def _add_gradient(s: Setup, batch: Batch, num_images: int) -> tuple[torch.Tensor
 @contextlib.contextmanager
 def _whole_or_not_at_all(s: Setup) -> Iterator[None]:
     """A step that breaks off leaves nothing behind, since training may go on without it: batch norm has counted its images already."""
-    kinds = s.network.counting
-    before = {dtype: [torch.empty_like(buffer) for buffer in buffers] for dtype, buffers in kinds.items()}
-    for dtype, buffers in kinds.items():  # one kernel for all of a kind: ResNet-50 has 159 of them
-        torch._foreach_copy_(before[dtype], buffers)
+    put_back = s.network.statistics_kept()
     try:
         yield
     except BaseException:
-        for dtype, buffers in kinds.items():
-            torch._foreach_copy_(buffers, before[dtype])
+        put_back()
         s.optimiser.zero_grad(set_to_none=True)
         raise
 

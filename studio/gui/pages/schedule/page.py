@@ -205,6 +205,7 @@ class SchedulePage(Page):
             "seed",
             "exact",
             "checkpointing",
+            "compile",
             "checkpoint_seconds",
             "workers",
         ):
