@@ -70,9 +70,9 @@ def train_epoch(s: Setup) -> None:
     s.proof.begin(s.network.module, s.network.plan)
     s.network.train_mode()
     needed = fit_memory(s)
+    ahead.hand_over()
     follow_compiling(s)
     s.reporter.phase("training", needed)
-    ahead.hand_over()
     steps = StepBuffer(s)
     made = {"num_synthetic": len(s.dataset.synthetic), "num_taken": s.epoch_size - s.num_real}
     whole = training_requests(t.seed, p.epoch, s.num_real, t.batch_size, p.step_in_epoch, t.accumulation, **made)
