@@ -193,4 +193,6 @@ def show_value(value: Any) -> str:
         return format_number(value)
     if isinstance(value, str):
         return value.replace("_", " ") if value else "none"
+    if isinstance(value, tuple) and 0 < len(value) <= 4 and all(isinstance(each, (int, float)) for each in value):
+        return ", ".join(format_number(each) for each in value)
     return f"{len(value):,}" if hasattr(value, "__len__") else str(value)

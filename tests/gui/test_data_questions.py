@@ -12,6 +12,7 @@ from studio.core.problem import errors_in
 from studio.core.reading import Reading, suggested_bands
 from studio.dataset.thumbnail import thumbnail
 from studio.gui.pages.data.page import DataPage
+from studio.gui.store import show_value
 from tests.gui.test_data_page import make_images, open_and_wait, page, wait_for_scan
 
 __all__ = ["page"]  # the fixture
@@ -132,3 +133,7 @@ def test_inner_folders_are_asked_about_once(page, qtbot, tmp_path):
     wait_for_scan(page, qtbot)
     assert store.dataset.classes == ("cat/indoor", "cat/outdoor", "dog")
     assert not [c for c in page.issues.cards if c.finding.kind == "question"]
+
+
+def test_chosen_bands_are_named_where_two_runs_differ_in_them():
+    assert show_value((5, 3, 2)) == "5, 3, 2" and show_value(()) == "0"
