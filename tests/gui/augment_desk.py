@@ -109,9 +109,9 @@ def start_anew(page, desk: Desk):
     preview.subjects._set(None)
     preview._epoch = 0
     preview._last_reroll.invalidate()
-    preview.network_toggle.setChecked(True)
+    preview.tools.network_toggle.setChecked(True)
     preview.lock_button.setChecked(False)
-    preview.normal_button.setChecked(False)
+    preview.tools.normal_button.setChecked(False)
     preview._batch = 0
     preview.pins._set(())
     preview.mode_choice.set_value("photo")

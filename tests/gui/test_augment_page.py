@@ -84,7 +84,7 @@ def test_without_data_the_built_in_test_card_is_shown(page, desk, qtbot):
     assert [m for m, *_ in desk.calls] == ["tiles"]
     path = photo(desk.asked()[0])["path"]
     assert read_image(path).shape == (480, 480, 3)
-    assert page.preview.name_label.text() == "test card"
+    assert page.preview.tools.name_label.text() == "test card"
     show(page, desk, qtbot)
     assert len(page.preview.grid.variants) == NUM_VARIANTS + 1 >= 10
     assert page.preview.grid.variants[0].pixmap.width() == 480
@@ -189,16 +189,16 @@ def test_the_photo_comes_from_the_training_part_with_its_index(page, desk, image
     train = page.store.dataset.part("train")
     sample = train[params["index"]]
     assert params["path"] == page.store.dataset.path_of(sample)
-    page.preview.next_button.click()
+    page.preview.tools.next_button.click()
     assert photo(desk.asked()[-1])["path"] != params["path"]
-    page.preview.back_button.click()
+    page.preview.tools.back_button.click()
     assert photo(desk.asked()[-1])["path"] == params["path"]
 
 
 def test_a_class_can_be_chosen_for_the_photo(page, desk, images):
     give_data(page, images)
-    page.preview.class_box.set_value("dog")
-    page.preview.class_box.value_changed.emit("dog")
+    page.preview.tools.class_box.set_value("dog")
+    page.preview.tools.class_box.value_changed.emit("dog")
     for _ in range(3):
         assert f"{os.sep}dog{os.sep}" in photo(desk.asked()[-1])["path"]
         page.preview.step(1)
@@ -213,7 +213,7 @@ def test_a_dropped_picture_becomes_the_photo_and_a_folder_does_not(page, desk, i
 
 
 def test_the_switch_asks_for_larger_pictures_with_the_same_random_values(page, desk):
-    page.preview.network_toggle.click()
+    page.preview.tools.network_toggle.click()
     last, before = desk.asked()[-1], desk.asked()[-2]
     assert [parse_experiment(each["experiment"]).model.input_size for each in (before, last)] == [224, 448]
     assert last["subjects"] == before["subjects"]
@@ -478,15 +478,15 @@ def test_a_batch_is_one_of_the_run_in_its_own_order_with_its_step(page, desk, tm
             assert all(Path(s.path).parent.name == s.label for s in place.subjects)
     page.preview.set_mode("batch")
     page.preview.step(1)
-    page.preview.batch_field.step(1)
+    page.preview.tools.batch_field.step(1)
     params = desk.asked()[-1]
     assert [s["index"] for s in params["subjects"]] == [s.index for s in batch_at(experiment, dataset, 0, 2).subjects]
-    assert (params["step"], params["batch"]) == (1, 0) and page.preview.batch_field.value == 3
+    assert (params["step"], params["batch"]) == (1, 0) and page.preview.tools.batch_field.value == 3
     assert "step 2" in page.preview.fact_label.text()
     page.preview.reroll()
     assert {s["epoch"] for s in desk.asked()[-1]["subjects"]} == {1}
     page.preview.step(-3)
-    assert page.preview.batch_field.value == len(requests), "the last one comes before the first"
+    assert page.preview.tools.batch_field.value == len(requests), "the last one comes before the first"
 
 
 def test_a_pinned_variant_stays_in_view_while_all_else_changes_and_comes_back_with_the_project(page, desk, images, qtbot):
@@ -525,16 +525,16 @@ def test_a_batch_in_view_follows_the_size_of_the_batches(page, desk, images):
     page.store.set({"training.batch_size": 8})
     page.preview.set_mode("batch")
     page.preview.step(-1)
-    assert page.preview.batch_field.value == num_batches(page.store.experiment, page.store.dataset)
+    assert page.preview.tools.batch_field.value == num_batches(page.store.experiment, page.store.dataset)
     page.store.set({"training.batch_size": 16})
     experiment, dataset = page.store.experiment, page.store.dataset
     last = num_batches(experiment, dataset)
     assert [s["index"] for s in desk.asked()[-1]["subjects"]] == [s.index for s in batch_at(experiment, dataset, 0, last - 1).subjects]
-    assert page.preview.batch_field.value == last and page.preview.name_label.text() == f"of {last}"
+    assert page.preview.tools.batch_field.value == last and page.preview.tools.name_label.text() == f"of {last}"
     page.store.set({"training.accumulation": 2})
     assert (desk.asked()[-1]["step"], desk.asked()[-1]["batch"]) == divmod(last - 1, 2)
     page.preview.step(-1)
-    assert page.preview.batch_field.value == last - 1, "the one before the one shown"
+    assert page.preview.tools.batch_field.value == last - 1, "the one before the one shown"
 
 
 def test_p_in_the_large_view_is_about_the_picture_shown_there(page, desk, images, qtbot):
@@ -561,10 +561,10 @@ def test_p_in_the_large_view_is_about_the_picture_shown_there(page, desk, images
 
 
 def test_the_numbers_of_the_network_are_asked_for_and_not_of_a_larger_picture(page, desk):
-    page.preview.normal_button.click()
+    page.preview.tools.normal_button.click()
     assert desk.asked()[-1]["is_normalised"] and "normalised" in page.preview.fact_label.text()
-    page.preview.network_toggle.setChecked(False)
-    assert "is_normalised" not in desk.asked()[-1] and not page.preview.normal_button.isEnabled()
+    page.preview.tools.network_toggle.setChecked(False)
+    assert "is_normalised" not in desk.asked()[-1] and not page.preview.tools.normal_button.isEnabled()
 
 
 def test_while_a_slider_moves_pictures_come_for_their_tiles_and_as_trained_when_it_rests(page, desk, qtbot):

@@ -304,7 +304,7 @@ class AugmentPage(Page):
             ("[", "Photo or batch before", lambda: self.preview.step(-1)),
             ("]", "Next photo or batch", lambda: self.preview.step(1)),
             ("P", "Pin the tile as a test case, or unpin it", self._toggle_pin),
-            ("N", "Normalised numbers on or off", self.preview.normal_button.click),
+            ("N", "Normalised numbers on or off", self.preview.tools.normal_button.click),
         )
 
     @classmethod

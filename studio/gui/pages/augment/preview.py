@@ -10,7 +10,6 @@ from PySide6.QtWidgets import QHBoxLayout, QMenu, QVBoxLayout, QWidget
 
 from studio.catalog.augments import PRESETS
 from studio.core.experiment import Augment, Experiment
-from studio.core.path_text import shown
 from studio.core.words import counted
 from studio.gui.context import Context
 from studio.gui.pages.augment.ask import Asker, Mode, Question
@@ -19,21 +18,18 @@ from studio.gui.pages.augment.draft import PipelineDraft
 from studio.gui.pages.augment.grid import NUM_TILES, VariantGrid
 from studio.gui.pages.augment.pins import Pin, PinnedRow, Pins
 from studio.gui.pages.augment.subject import Subject, Subjects
+from studio.gui.pages.augment.tools import PreviewTools
 from studio.gui.pages.augment.variant import Variant
 from studio.gui.pages.augment.words import title_of
 from studio.gui.theme import px
 from studio.gui.widgets import (
     Banner,
-    ComboBox,
-    NumberField,
     Panel,
     PlainLabel,
     Segmented,
     Spinner,
-    Toggle,
     button,
     icon_button,
-    set_plain_tooltip,
 )
 from studio.gui.widgets.thumb import ThumbLoader, read_whole
 from studio.gui.workers import plain_experiment
@@ -43,7 +39,6 @@ LARGER_PX = 448  # twice the usual input size: sharp on a large tile
 _REST_AFTER_MS = 90  # a slider that has not moved for so long
 _MUTE_AFTER_MS = 120  # answers that come sooner do not flicker
 _REROLL_EVERY_MS = 240  # with R held
-_NORMAL_WORDS = "Show the normalised numbers\nWhat the network is given, shown back as colours: −2.5 is black, 0 grey, 2.5 white (N)"
 _NUM_COMPARED = 8  # tiles of each side
 
 
@@ -137,21 +132,11 @@ class PreviewPanel(Panel):
             self.head.addWidget(widget)
 
     def _make_tools(self) -> None:
-        row = QHBoxLayout()
-        row.setSpacing(px(6))
-        self.class_box = ComboBox(name="augment.class")
-        self.class_box.setAccessibleName("Photo of the class")
-        self.class_box.setFixedWidth(px(124))
-        self.class_box.value_changed.connect(self._on_class_chosen)
-        self.back_button = icon_button(
-            "caret-left", "Show the photo before", small=True, name="augment.back", on_click=lambda: self.step(-1)
-        )
-        self.next_button = icon_button("caret-right", "Show the next photo", small=True, name="augment.next", on_click=lambda: self.step(1))
-        self.batch_field = NumberField(1, low=1, integer=True, name="augment.batch")
-        self.batch_field.setAccessibleName("Batch of the epoch")
-        self.batch_field.setFixedWidth(px(64))
-        self.batch_field.value_changed.connect(lambda value: self.show_batch(int(value) - 1))
-        self.name_label = PlainLabel("", "label", "muted", elide=Qt.TextElideMode.ElideMiddle)
+        self.tools = PreviewTools()
+        self.tools.class_chosen.connect(self._on_class_chosen)
+        self.tools.step_wanted.connect(self.step)
+        self.tools.batch_wanted.connect(self.show_batch)
+        self.tools.view_changed.connect(self.refresh)
         self.solo_button = button(
             "",
             kind="link",
@@ -160,19 +145,7 @@ class PreviewPanel(Panel):
             tooltip="Show all steps again (S)",
             on_click=lambda: self._draft.set_solo(self._draft.solo),
         )
-        self.network_toggle = Toggle("As the network sees it", checked=True, name="augment.as_network")
-        self.network_toggle.setAccessibleName("As the network sees it")
-        set_plain_tooltip(self.network_toggle, "At the input size of the network, bit for bit what training is given. Off: larger.")
-        self.network_toggle.toggled.connect(self._on_network_toggled)
-        self.normal_button = icon_button("circle-half", _NORMAL_WORDS, name="augment.normalised")
-        self.normal_button.setCheckable(True)
-        self.normal_button.toggled.connect(lambda _: self.refresh())
-        for widget in (self.class_box, self.batch_field, self.back_button, self.next_button):
-            row.addWidget(widget)
-        row.addWidget(self.name_label, 1)
-        row.addWidget(self.normal_button)
-        row.addWidget(self.network_toggle)
-        self.body.addLayout(row)
+        self.body.addWidget(self.tools)
         self.body.addWidget(self.solo_button, 0, Qt.AlignmentFlag.AlignLeft)
 
     def _make_grids(self) -> None:
@@ -216,35 +189,26 @@ class PreviewPanel(Panel):
         return row
 
     def resizeEvent(self, event: QResizeEvent) -> None:
-        """A narrow panel does without what can be had elsewhere: the name stands in the foot, arrows reach every class."""
         super().resizeEvent(event)
-        self.name_label.setVisible(self.width() >= px(520) or self.mode == "batch")
         self.title_label.setVisible(self.width() >= px(450))
-        self.network_toggle.setText(
-            "As the network sees it" if self.width() >= px(470) else "As network" if self.width() < px(380) else "Network’s view"
-        )
         is_narrow = self.width() < px(400)
         self.mode_choice.set_dense(is_narrow)
         self.head.setSpacing(px(4) if is_narrow else px(8))
         self.reroll_button.setText("" if is_narrow else "Re-roll")
-        self._show_class_box()
+        self._show_tools()
 
-    def _show_class_box(self) -> None:
-        has_data, is_batch = self._store.dataset is not None, self.mode == "batch"
-        self.class_box.setVisible(has_data and not is_batch and self.width() >= px(360))
-        self.batch_field.setVisible(has_data and is_batch)
+    def _show_tools(self) -> None:
+        self.tools.show_state(self.mode, has_data=self._store.dataset is not None, panel_width=self.width())
 
     def _show_classes(self) -> None:
         dataset = self._store.dataset
         names = dataset.classes if dataset is not None else ()
-        self.class_box.set_options([("", "All classes"), *((name, shown(name)) for name in names)], self.subjects.label)
-        self._show_class_box()
-        for widget in (self.back_button, self.next_button):
-            widget.setVisible(dataset is not None)
+        self.tools.show_classes(names, self.subjects.label)
         for value in ("photos", "batch"):
             self.mode_choice.set_option_enabled(value, dataset is not None, "" if dataset is not None else "Open images first.")
         if dataset is None and self.mode != "photo":
             self.mode_choice.set_value("photo")
+        self._show_tools()
 
     def _show_lock(self, is_locked: bool) -> None:
         self.reroll_button.setEnabled(not is_locked)
@@ -267,28 +231,13 @@ class PreviewPanel(Panel):
         self.mode_choice.set_value(mode)
         self._on_mode_chosen(mode)
 
-    def _on_mode_chosen(self, mode: Mode) -> None:
-        self.network_toggle.setEnabled(mode != "batch")
-        what = "batch" if mode == "batch" else "photo" if mode == "photo" else f"{NUM_TILES} photos"
-        for widget, words in ((self.back_button, f"Show the {what} before"), (self.next_button, f"Show the next {what}")):
-            set_plain_tooltip(widget, words)
-            widget.setAccessibleName(words)
-        self._show_class_box()
-        self.name_label.setVisible(self.width() >= px(520) or mode == "batch")
-        self._show_normal_button()
+    def _on_mode_chosen(self, _mode: Mode) -> None:
+        self._show_tools()
         self.refresh()
-
-    def _on_network_toggled(self, _is_on: bool) -> None:
-        self._show_normal_button()
-        self.refresh()
-
-    def _show_normal_button(self) -> None:
-        """A picture that is larger than what the network gets is not normalised either."""
-        self.normal_button.setEnabled(self.network_toggle.isChecked() or self.mode == "batch")
 
     @property
     def is_normalised(self) -> bool:
-        return self.normal_button.isChecked() and self.normal_button.isEnabled()
+        return self.tools.is_normalised
 
     def _on_scan_changed(self) -> None:
         if self.is_normalised and self._store.experiment.model.normalisation == "data":
@@ -319,6 +268,7 @@ class PreviewPanel(Panel):
         self._start_anew()
         if self.mode != "photo":
             self.mode_choice.set_value("photo")
+            self._show_tools()
         self.subjects.show_file(path)
 
     def _start_anew(self) -> None:
@@ -451,7 +401,7 @@ class PreviewPanel(Panel):
             self.refresh()
 
     def _on_subjects_changed(self) -> None:
-        self.class_box.set_value(self.subjects.label)
+        self.tools.class_box.set_value(self.subjects.label)
         self.refresh()
 
     def refresh(self, *, is_resting: bool = False) -> None:
@@ -469,10 +419,9 @@ class PreviewPanel(Panel):
 
     def _show_subject(self, place: BatchPlace | None) -> None:
         if place is None:
-            self.name_label.setText(self.subjects.name)
+            self.tools.show_photo(self.subjects.name)
         else:
-            self.name_label.setText(f"of {num_batches(self._store.experiment, self._store.dataset):,}")
-            self.batch_field.set_value(place.number + 1)
+            self.tools.show_batch(place.number, num_batches(self._store.experiment, self._store.dataset))
         step = self._draft.steps[self._draft.solo[0]] if self._draft.solo is not None else None
         self.solo_button.setVisible(step is not None)
         if step is not None:
@@ -516,7 +465,7 @@ class PreviewPanel(Panel):
         """`epochs`: of test cases, one for each."""
         experiment = self._store.experiment
         mode: Mode = "photos" if epochs else self.mode
-        if not self.network_toggle.isChecked() and self.mode != "batch":
+        if not self.tools.is_network:
             size = min(1024, max(LARGER_PX, experiment.model.input_size))
             experiment = experiment.changed({"model.input_size": size})
         num = self._num if mode == "photo" else len(subjects) if epochs else min(self._num, len(subjects))
@@ -593,8 +542,13 @@ class PreviewPanel(Panel):
             what = (name if len(name) <= 28 else f"{name[:16]}…{name[-11:]}") + where
         else:
             what = f"{question.num} photos" if question.mode == "photos" else self._batch_words(question)
-        is_network = self.network_toggle.isChecked() or question.mode == "batch"
-        sees = "larger than the network gets it" if not is_network else "normalised" if question.is_normalised else "as the network gets it"
+        sees = (
+            "larger than the network gets it"
+            if not self.tools.is_network
+            else "normalised"
+            if question.is_normalised
+            else "as the network gets it"
+        )
         self.fact_label.setText(f"{what} · {size} × {size} px, {sees} · {epochs}")
 
     @staticmethod

@@ -25,7 +25,7 @@ def states() -> dict[str, Callable[[AugmentPage], object]]:
         "group": _group,
         "solo": _solo,
         "pinned": _pinned,
-        "normalised": lambda page: page.preview.normal_button.click(),
+        "normalised": lambda page: page.preview.tools.normal_button.click(),
         "large": _large,
         "warning": _warning,
         "failing": _failing,
