@@ -121,7 +121,7 @@ def _row(module: nn.Module, name: str, state: _Stage, model: Model) -> dict[str,
     farthest = max(distances, default=None)
     units = sum(peak.numel() for peak in state.peaks.values())
     dead = sum(int((peak <= _DEAD).sum()) for peak in state.peaks.values())
-    words = f"{state.low:.1f} to {state.high:.1f}" if state.high >= state.low else ""
+    words = f"{state.low:.1f} to {state.high:.1f}".replace("-", "−") if state.high >= state.low else ""
     first = next(iter(state.norms), None)
     if words and first:
         part = module.get_submodule(first)

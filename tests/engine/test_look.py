@@ -160,6 +160,7 @@ def test_a_shift_of_the_images_shows_in_sigmas_and_comes_with_remedies():
     assert same["sentence"] == "These images look to the network like those it was trained on."
     stem = other["stages"][0]
     assert stem["bn_distance"] > 1 and "sigma from what it knows: adapt its statistics or train it." in stem["sentence"]
+    assert same["stages"][0]["input_words"].startswith("−"), "the sign of numbers that are read"
     assert stem["remedies"][0]["values"] == {"model.batch_norm": {"stem": "adapt"}}
     assert "stages see values far from what they know" in other["sentence"]
 

@@ -7,7 +7,7 @@ from dataclasses import replace
 from PySide6.QtCore import QRectF
 
 from studio.core.experiment import Experiment
-from studio.gui.pages.model.inside import columns, place, rows
+from studio.gui.pages.model.inside import box_titles, columns, place, rows
 from studio.gui.pages.model.layers import LayerPlan, LayerTree, Node, State, matching, stages_that_train, tree_from
 from studio.gui.pages.model.tree import drop_words
 
@@ -122,6 +122,14 @@ def test_a_layer_on_the_way_around_stands_above_those_it_passes(theme):
     boxes = {box.node.name: box.rect for box in place(outer, QRectF(0, 0, 600, 120), 2)}
     assert boxes["b.downsample"].bottom() < boxes["b.conv1"].top() and boxes["b.conv1"].right() < boxes["b.conv2"].left()
     assert boxes["b"].contains(boxes["b.downsample"]) and (columns(node, 1), rows(node, 1)) == (2, 2)
+
+
+def test_a_box_that_has_only_a_number_for_a_name_says_what_it_is():
+    conv = Node("backbone.inception4a.branch2.0", "0", "BasicConv2d 1×1")
+    assert box_titles(conv, lambda words: True) == ("0: BasicConv2d 1×1", "")
+    assert box_titles(conv, lambda words: len(words) < 9) == ("0: 1×1", "")
+    assert box_titles(conv, lambda words: False) == ("0", "")
+    assert box_titles(BY_NAME["backbone.layer1.0.conv1"], lambda words: True) == ("conv1", "Conv2d")
 
 
 def test_patterns_match_names_and_kinds_and_say_when_they_match_nothing():

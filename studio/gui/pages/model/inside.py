@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from PySide6.QtCore import QEvent, QPointF, QRectF, QSize, Qt, Signal
@@ -101,6 +101,15 @@ def short_kind(kind: str) -> str:
     """ "Conv2d 3×3 /2" -> "3×3 /2", "BatchNorm2d" -> "norm": for narrow boxes."""
     name, _, rest = kind.partition(" ")
     return "norm" if "Norm" in name else rest or name.removesuffix("2d").lower()
+
+
+def box_titles(node: Node, fits: Callable[[str], bool]) -> tuple[str, str]:
+    """Name and kind, as far as they fit. A number, which is only a place in a sequence, says what stands there in the same line: often it is
+    the only one that there is room for."""
+    kinds = (node.kind, short_kind(node.kind))
+    if not node.label.isdigit():
+        return node.label, next((kind for kind in kinds if fits(kind)), "")
+    return next((words for kind in kinds if fits(words := f"{node.label}: {kind}")), node.label), ""
 
 
 def _fitting(words: Sequence[str], style: str, room: float) -> str:
@@ -293,9 +302,10 @@ class _Canvas(QWidget):
         painter.setPen(colour(("onFrozen" if token == "frozen" else "onTrains") if has_weights else "text2"))
         room = rect.width() - 6
         words = parameters(node.num_parameters) if has_weights else ""
+        name, kind = box_titles(node, lambda words: QFontMetricsF(font("caption")).horizontalAdvance(words) <= room)
         lines = [
-            (node.label, "strong" if modules_in(node) else "caption"),
-            (_fitting((node.kind, short_kind(node.kind)), "caption", room), "caption"),
+            (name, "strong" if modules_in(node) else "caption"),
+            (kind, "caption"),
             (_fitting((words, re.sub(r"\.\d+", "", words)), "tick", room), "tick"),
             (self._gives(node, room), "tick"),
         ]
