@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import gc
 import ipaddress
 import os
 import socket
+from collections.abc import Iterator
 from pathlib import Path
 
 import hypothesis
 import pytest
+from PySide6.QtCore import QCoreApplication, QEvent
 from pytestqt.qtbot import QtBot
 
 os.environ.setdefault("QT_QPA_PLATFORM", "offscreen")
@@ -36,9 +39,22 @@ class PatientBot(QtBot):
         return super().waitSignals(signals, timeout=max(timeout, PATIENCE_MS), **more)
 
 
+def pytest_collection_finish() -> None:
+    """What the modules of tests and their libraries hold stays for good: the collector need not look through it again and again."""
+    gc.freeze()
+
+
 @pytest.fixture
-def qtbot(qapp, request) -> PatientBot:
-    return PatientBot(request)
+def qtbot(qapp, request) -> Iterator[PatientBot]:
+    """No widget outlives its test: without an event loop what pytest-qt has deleted "later" stays, as do pyqtgraph's menus, which have no parent,
+    and every test would style those of all before it."""
+    before = set(qapp.topLevelWidgets())
+    yield PatientBot(request)
+    QCoreApplication.sendPostedEvents(None, QEvent.Type.DeferredDelete)
+    while left := set(qapp.topLevelWidgets()) - before:  # what a menu held is left when it is gone
+        for widget in left:
+            widget.deleteLater()
+        QCoreApplication.sendPostedEvents(None, QEvent.Type.DeferredDelete)
 
 
 @pytest.fixture(autouse=True)

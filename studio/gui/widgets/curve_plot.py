@@ -111,13 +111,12 @@ class CurvePlot(QWidget):
         self._axis_of = {isinstance(left, LogAxis): left}  # by whether it is logarithmic; the other is made when it is asked for
         axes = {"left": left, "bottom": bottom or PlainAxis("bottom")}
         self.view = _View(self)
-        self.widget = pg.PlotWidget(self, viewBox=self.view, axisItems=axes, background=None)
+        self.widget = pg.PlotWidget(self, viewBox=self.view, axisItems=axes, enableMenu=False, background=None)
         self.widget.setFocusPolicy(Qt.FocusPolicy.NoFocus)
         self.widget.setFrameShape(self.widget.Shape.NoFrame)
         self.widget.setStyleSheet("background: transparent")
         self.plot = self.widget.getPlotItem()
         self.plot.hideButtons()
-        self.plot.setMenuEnabled(False)
         self.plot.layout.setContentsMargins(0, 6, 10, 0)
         self._ground = QGraphicsRectItem(self.plot)  # the view's own background would cover a grid that lies under the data
         self._ground.setFlag(QGraphicsRectItem.GraphicsItemFlag.ItemNegativeZStacksBehindParent)  # as pyqtgraph's axes do

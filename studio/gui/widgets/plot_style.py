@@ -42,14 +42,13 @@ class QuietPlot(pg.PlotItem):
         """axis_width_px: of the left axis; the same for plots that stand above each other."""
         self._axis_width_px = axis_width_px
         axes = {side: axis for side, axis in (("left", left), ("bottom", bottom)) if axis is not None}
-        super().__init__(axisItems=axes)
+        super().__init__(axisItems=axes, enableMenu=False)
         # The view's own background would cover a grid that lies under the data.
         self._ground = QGraphicsRectItem(self)
         self._ground.setFlag(QGraphicsRectItem.GraphicsItemFlag.ItemNegativeZStacksBehindParent)  # as the axes do
         self._ground.setZValue(-2000)
         self.getViewBox().sigResized.connect(self._fit_ground)
         self.hideButtons()
-        self.setMenuEnabled(False)
         self.setMouseEnabled(x=False, y=False)
         self.restyle()
 
