@@ -99,11 +99,11 @@ def test_a_measured_speed_is_shown_sorted_plotted_and_kept(qtbot, page, context)
     costs = page.chooser.costs.costs
     rows = arranged(LIST, page.backbones.filter(), BY_ATTRIBUTE["images_per_s"], True, costs)
     assert rows[2].name == "resnet50"  # installed first, then what is known
-    assert "4 are drawn" in page.chooser.scatter_panel.subtitle_label.toolTip()
+    assert "4 drawn" in page.chooser.scatter_panel.subtitle_label.toolTip()
     with closing(page.chooser.axis_menu()) as menu:
         menu.actions()[list(AXES).index("ms_per_image")].trigger()
     assert [i.name for i in page.scatter._infos] == ["resnet50"]
-    assert "1 are drawn" in page.chooser.scatter_panel.subtitle_label.toolTip()
+    assert "1 drawn" in page.chooser.scatter_panel.subtitle_label.toolTip()
     assert not page.scatter.hint.isVisibleTo(page)
     measured = {key_of(RESNET50): Cost(images_per_s=125.0), key_of(RESNET18): Cost(images_per_s=100.0)}
     assert best_for_cost(LIST, "ms_per_image", measured) == [(8.0, 0.8)], "the slower one is less accurate as well"

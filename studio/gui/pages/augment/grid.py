@@ -217,7 +217,7 @@ class VariantGrid(QWidget):
             painter.setRenderHint(QPainter.RenderHint.Antialiasing)
             painter.setCompositionMode(QPainter.CompositionMode.CompositionMode_DestinationOut)
             painter.setPen(Qt.PenStyle.NoPen)
-            painter.setBrush(Qt.GlobalColor.black)
+            painter.setBrush(ground)
             painter.drawRoundedRect(QRectF(0, 0, side, side), 4 * ratio, 4 * ratio)
             painter.end()
             cover.setDevicePixelRatio(ratio)
