@@ -54,8 +54,8 @@ def score_run(
     unknown = sorted({s.label for s in samples} - index.keys())
     known = [s for s in samples if s.label in index]
     if not samples:
-        which, way_out = ("", "") if part == "all" else (f"{part} ", " Choose another part, or all of them.")
-        raise BadInput(f"There are no {which}images in {shown(data.source)} to score.{way_out}")
+        kind, way_out = ("", "") if part == "all" else (f"{part} ", " Choose another part, or all of them.")
+        raise BadInput(f"There are no {kind}images in {shown(data.source)} to score.{way_out}")
     if not known:
         raise BadInput(
             f"None of the classes there is known to {folder.nickname}: it knows {listed(trained.classes)}, the folder has {listed(unknown)}."
