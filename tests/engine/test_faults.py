@@ -41,11 +41,13 @@ def warned(folder, code: str) -> list[ev.WarningRaised]:
     return [w for w in of_kind(folder, ev.WarningRaised) if w.code == code]
 
 
-def test_stop_after_this_epoch_stops_at_its_end_and_resumes_to_the_same_bits(tmp_path, whole):
+def test_save_now_saves_after_the_step_and_stop_after_this_epoch_stops_at_its_end_and_resumes_to_the_same_bits(tmp_path, whole):
     folder = small_run(tmp_path)
+    folder.command("save")
     folder.command("stop_after_epoch")
     assert train_here(folder) == 3
     state = folder.read_state()
+    assert [c.step for c in of_kind(folder, ev.CheckpointSaved)][0] == 1
     assert (state.stopped.step, len(state.epochs)) == (STEPS_PER_EPOCH, 1) and find_checkpoint(folder).step == STEPS_PER_EPOCH
     assert train_here(folder, resume=True) == 0
     assert metrics(folder)["state_sha256"] == whole

@@ -84,9 +84,10 @@ class ComparePanel(Panel):
         is_share = key == "top1"
         self.plot.set_factor(100 if is_share else 1)
         self.plot.set_left_label(label)
-        keys = {row.entry.folder.name for row in self._rows}
-        for old in [k for k in self.plot.curve_keys() if k not in keys]:
-            self.plot.remove_curve(old)
+        keys = [row.entry.folder.name for row in self._rows]
+        old = self.plot.curve_keys()
+        for key_ in old if list(old) != keys[: len(old)] else ():  # the legend has them in the order of the runs
+            self.plot.remove_curve(key_)
         self.plot.legend.set_corner("top right" if key == "loss" else "bottom right")
         best: tuple[float, int, RunRow] | None = None
         values = []
@@ -116,7 +117,7 @@ class ComparePanel(Panel):
             low, high = float(np.percentile(whole, 20) if len(whole) > 8 else whole.min()), float(whole.max())
             if key == "loss":
                 low, high = float(whole.min()), float(np.percentile(whole, 80) if len(whole) > 8 else whole.max())
-            room = max(high - low, 0.02) * 0.12
+            room = max(0.12 * (high - low), 0.01)  # of a single value the axis would have five digits
             self.plot.set_y_range(max(0.0, low - room), min(1.0, high + room) if key != "loss" else high + room)
         self.plot.legend.settle()
         words = f"Best {label} {show(best[0])}, {best[2].name} at epoch {best[1]}." if best else "No finished epoch."

@@ -451,7 +451,7 @@ class ResultsPage(Page):
             (("Delete", lambda: self._delete(row)), ("Keep", self._keep)),
         )  # fmt: skip
         if self.table.hasFocus():  # it was asked for by the keyboard: so can the answer be
-            self.banner.findChild(QAbstractButton, "results.banner.action0").setFocus(Qt.FocusReason.OtherFocusReason)
+            self.banner.findChild(QAbstractButton, "results.banner.action0").setFocus(Qt.FocusReason.ShortcutFocusReason)
 
     def _keep(self) -> None:
         self.banner.hide()
