@@ -176,3 +176,22 @@ def test_no_colour_stands_outside_the_tokens():
     assert found == []
     assert colour("series.3").isValid()
     assert theme() is not None
+
+
+@pytest.mark.parametrize("width", (340, 520))
+def test_a_banner_is_as_high_as_its_words_need_beside_its_buttons(qtbot, width):
+    from PySide6.QtWidgets import QVBoxLayout, QWidget
+
+    from studio.gui.widgets import Banner
+
+    place = QWidget()
+    qtbot.addWidget(place)
+    column, banner = QVBoxLayout(place), Banner(name="place.banner")
+    column.addWidget(banner)
+    column.addStretch(1)
+    place.resize(width, 400)
+    place.show()
+    banner.show_message("error", "photo.jpg cannot be read: No such file or directory.", "", (("Try again", int), ("Next photo", int)))
+    words = banner.title_label
+    qtbot.waitUntil(lambda: words.width() > 0 and words.height() >= words.heightForWidth(words.width()))
+    assert banner.height() < 200

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from PySide6.QtCore import QSize, Qt, QTimer
-from PySide6.QtGui import QHideEvent, QPainter, QPaintEvent, QPixmap, QPixmapCache, QShowEvent
+from PySide6.QtGui import QHideEvent, QPainter, QPaintEvent, QPixmap, QPixmapCache, QResizeEvent, QShowEvent
 from PySide6.QtWidgets import QFrame, QHBoxLayout, QLabel, QSizePolicy, QVBoxLayout, QWidget
 
 from studio.gui.icon import paint_icon
@@ -101,7 +101,19 @@ class Banner(QFrame):
         self._actions = QHBoxLayout()
         self._actions.setSpacing(px(6))
         row.addLayout(self._actions)
+        self._laid_out = 0  # the width that the words were last laid out in
         self.hide()
+
+    def sizeHint(self) -> QSize:
+        """As high as the words need in the width that there is."""
+        hint = super().sizeHint()
+        return QSize(hint.width(), self.heightForWidth(self._laid_out)) if self._laid_out else hint
+
+    def resizeEvent(self, event: QResizeEvent) -> None:
+        super().resizeEvent(event)
+        if event.size().width() != self._laid_out:
+            self._laid_out = event.size().width()
+            self.updateGeometry()
 
     def show_message(
         self, severity: str, title: str, detail: str = "", actions: tuple[tuple[str, Callable[[], object]], ...] = (),
