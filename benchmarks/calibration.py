@@ -10,17 +10,14 @@ from __future__ import annotations
 
 import argparse
 import contextlib
-import json
 import os
 import statistics
-import subprocess
-import sys
 import tempfile
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 from benchmarks.capped import CAPPED
+from benchmarks.side import serve, side
 
 NETWORKS = {"resnet18": "torchvision", "tf_efficientnet_lite0": "bundled"}
 BATCH, SIZE_PX, CLASSES = 16, 224, 10
@@ -70,19 +67,23 @@ def _calibrated() -> str:
     return f"Calibrated: {found.count} thread{'' if found.count == 1 else 's'}, {found.waiting}."
 
 
+def _side(which: str, name: str, environment: dict[str, str]):
+    return side("benchmarks.calibration", "--side", which, name, environment=environment)
+
+
 def _compare(name: str, instructions: str, threads: str, rounds: int, steps: int) -> str:
     environment = os.environ | (CAPPED if instructions == "AVX2" else {}) | ({} if threads == "default" else {"OMP_NUM_THREADS": threads})
     times: dict[str, list[dict[str, float]]] = {"plain": [], "engine": []}
-    with _process("plain", name, environment) as plain, _process("engine", name, environment) as engine:
+    with _side("plain", name, environment) as plain, _side("engine", name, environment) as engine:
         sides = {"plain": plain, "engine": engine}
-        told = {side: ask() for side, ask in sides.items()}
+        told = {which: ask() for which, ask in sides.items()}
         for ask in sides.values():
             ask(1)  # what is made once
         for number in range(rounds):
-            for side in sides if number % 2 == 0 else reversed(sides):
-                times[side].append(sides[side](steps))
+            for which in sides if number % 2 == 0 else reversed(sides):
+                times[which].append(sides[which](steps))
     ratios = {clock: [p[clock] / e[clock] for p, e in zip(times["plain"], times["engine"], strict=True)] for clock in ("wall", "cpu")}
-    milliseconds = {side: statistics.median(t["wall"] for t in found) / steps * 1e3 for side, found in times.items()}
+    milliseconds = {which: statistics.median(t["wall"] for t in found) / steps * 1e3 for which, found in times.items()}
     count = told["engine"]["threads"]
     own = f"{count}" if count == told["plain"]["threads"] else f"{count} (plain {told['plain']['threads']})"
     return (
@@ -91,40 +92,12 @@ def _compare(name: str, instructions: str, threads: str, rounds: int, steps: int
     )
 
 
-@contextlib.contextmanager
-def _process(side: str, name: str, environment: dict[str, str]) -> Iterator[Callable[..., dict]]:
-    """A side that waits for work: called with a number of steps, their seconds; called with nothing first, what it is."""
-    command = [sys.executable, "-m", "benchmarks.calibration", "--side", side, name]
-    with subprocess.Popen(command, env=environment, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
-
-        def ask(steps: int | None = None) -> dict:
-            if steps is not None:
-                process.stdin.write(f"{steps}\n")
-                process.stdin.flush()
-            if not (line := process.stdout.readline()):
-                raise SystemExit(f"The {side} side of {name} ended.")
-            return json.loads(line)
-
-        try:
-            yield ask
-        finally:
-            process.stdin.close()
+def _serve(which: str, name: str) -> None:
+    with tempfile.TemporaryDirectory() as scratch, contextlib.ExitStack() as stack:
+        serve(lambda: _engine(name, Path(scratch), stack) if which == "engine" else _plain(name))
 
 
-def _serve(side: str, name: str) -> None:
-    out, sys.stdout = sys.stdout, sys.stderr  # libraries may print
-    with tempfile.TemporaryDirectory() as scratch:
-        step, facts, close = _engine(name, Path(scratch)) if side == "engine" else _plain(name)
-        print(json.dumps(facts), file=out, flush=True)
-        for line in sys.stdin:
-            wall, cpu = time.perf_counter(), time.process_time()
-            for _ in range(int(line)):
-                step()
-            print(json.dumps({"wall": time.perf_counter() - wall, "cpu": time.process_time() - cpu}), file=out, flush=True)
-        close()
-
-
-def _plain(name: str) -> tuple[Callable[[], None], dict, Callable[[], None]]:
+def _plain(name: str) -> tuple[Callable[[], None], dict]:
     """What a tutorial does: the network as its library gives it, float32, AdamW."""
     if hasattr(os, "nice"):
         os.nice(5)  # as the engine is
@@ -143,10 +116,10 @@ def _plain(name: str) -> tuple[Callable[[], None], dict, Callable[[], None]]:
         optimiser.step()
         optimiser.zero_grad()
 
-    return step, {"threads": torch.get_num_threads()}, lambda: None
+    return step, {"threads": torch.get_num_threads()}
 
 
-def _engine(name: str, scratch: Path) -> tuple[Callable[[], None], dict, Callable[[], None]]:
+def _engine(name: str, scratch: Path, stack: contextlib.ExitStack) -> tuple[Callable[[], None], dict]:
     """Studio's own step of a run that was set up as any other."""
     from studio.engine.main import be_a_good_neighbour, set_up_torch
 
@@ -187,6 +160,7 @@ def _engine(name: str, scratch: Path) -> tuple[Callable[[], None], dict, Callabl
     folder = create_run(scratch / "runs", experiment)
     control = Control(folder.commands_path)
     setup = prepare(folder, experiment, control, Reporter(folder, control), None)
+    stack.enter_context(setup.loader)
     thaw(setup)
     setup.network.train_mode()
     fit_memory(setup)
@@ -201,7 +175,7 @@ def _engine(name: str, scratch: Path) -> tuple[Callable[[], None], dict, Callabl
     chosen = f"{precision.name}, channels {'last' if precision.channels_last else 'first'}"
     if precision.fast_depthwise:
         chosen += ", own depthwise gradients"
-    return step, {"threads": torch.get_num_threads(), "chosen": chosen}, setup.loader.close
+    return step, {"threads": torch.get_num_threads(), "chosen": chosen}
 
 
 if __name__ == "__main__":
