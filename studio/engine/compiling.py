@@ -3,8 +3,7 @@
 torch's compiler (`torch.export`, then AOTInductor with frozen weights) writes a library for one network, batch size, number format and processor.
 It is kept in the user's cache folder, so that the next pass with the same weights begins with it. Whether it is faster is measured against what
 runs already, and the outcome is kept by network and computer: where it gained nothing, other weights of that network are not compiled again.
-It can fail, or take longer than the pass; then the pass ends as it began. Training on a processor gains nothing from the compiler (25.9 against
-25.8 images a second) and never uses it.
+It can fail, or take longer than the pass; then the pass ends as it began. Steps of training are compiled by `compiled_step`.
 """
 
 from __future__ import annotations
