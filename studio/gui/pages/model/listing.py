@@ -121,8 +121,8 @@ COLUMNS = (
 BY_ATTRIBUTE = {column.attribute: index for index, column in enumerate(COLUMNS)}
 _OF_COST = ("memory_bytes", "images_per_s", "ms_per_image")
 _WHY_UNKNOWN = {
-    "num_parameters": "Not known: this network cannot be counted without its weights",
-    "gflops": "Not known: this network cannot be counted without its weights",
+    "num_parameters": "Not known: its library states none, and Studio has not counted it",
+    "gflops": "Not known: its library states none, and Studio has not counted it",
     "top1": "Not known: its library states no accuracy. timm’s are known where timm has published a result for these weights",
     "top5": "Not known: its library states no accuracy. timm’s are known where timm has published a result for these weights",
     "memory_bytes": "Estimated a moment after the row has come into view",
