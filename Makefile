@@ -10,6 +10,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 export PIP_DISABLE_PIP_VERSION_CHECK = 1
+unexport PYTHONDONTWRITEBYTECODE  # each of the hundred processes that the tests start would compile Studio again
 
 .PHONY: demo test check run bench install-test setup system clean
 

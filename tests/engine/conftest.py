@@ -15,6 +15,9 @@ def one_thread():
         torch.set_num_threads(1)
         yield
         torch.set_num_threads(before)
+    from engine_runs import close_nursery
+
+    close_nursery()
 
 
 @pytest.fixture(autouse=True)

@@ -12,6 +12,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from builders import build_dataset
+from nursery import CAN_FORK, Nursery
 
 from studio.core.event import Event
 from studio.core.experiment import Experiment
@@ -37,6 +38,7 @@ CLASSES = ("boot", "dress", "hat")
 NUM_TRAIN, NUM_VALIDATION = 42, 12
 STEPS_PER_EPOCH = 6  # 42 images in batches of 8, the last one smaller
 _started: list[EngineProcess | subprocess.Popen] = []
+_nurseries: list[Nursery] = []  # one, once it is wanted
 
 
 def small_run(tmp_path: Path, **values) -> RunFolder:
@@ -101,12 +103,25 @@ def kill(process: EngineProcess | subprocess.Popen) -> None:
     process.wait(30)
 
 
-def run_patched(folder: RunFolder, code: str) -> subprocess.Popen:
-    """An engine process that runs `code` before it starts, to break something in it."""
-    program = f"{code}\nfrom studio.engine.main import main\nraise SystemExit(main([{str(folder.path)!r}]))"
-    with open(folder.log_path, "ab") as log:
-        _started.append(subprocess.Popen([sys.executable, "-c", program], stdin=subprocess.DEVNULL, stdout=log, stderr=log))
-    return _started[-1]
+def fork_engine(folder: RunFolder, code: str = "", *, resume: bool = False) -> EngineProcess:
+    """An engine process for a test that is not about its start. It runs `code` first, to break something in it."""
+    if CAN_FORK:
+        if not _nurseries:
+            _nurseries.append(Nursery())
+        process = _nurseries[0].start(folder, code, resume)
+    else:
+        arguments = [str(folder.path), *(["--resume"] if resume else [])]
+        program = f"{code}\nfrom studio.engine.main import main\nraise SystemExit(main({arguments!r}))"
+        with open(folder.log_path, "ab") as log:
+            streams = {"stdin": subprocess.DEVNULL, "stdout": log, "stderr": log}
+            process = EngineProcess(folder, subprocess.Popen([sys.executable, "-c", program], **streams))
+    _started.append(process)
+    return process
+
+
+def close_nursery() -> None:
+    while _nurseries:
+        _nurseries.pop().close()
 
 
 def start_beside(command: list[str], log) -> subprocess.Popen:
@@ -121,12 +136,13 @@ __all__ = [
     "NUM_VALIDATION",
     "SMALL",
     "STEPS_PER_EPOCH",
+    "close_nursery",
     "end_started",
     "events",
+    "fork_engine",
     "kill",
     "metrics",
     "of_kind",
-    "run_patched",
     "small_run",
     "start_beside",
     "start_engine",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from engine_runs import kill, of_kind, small_run, start_engine, wait_until
+from engine_runs import fork_engine, kill, of_kind, small_run, wait_until
 
 from studio.cli import BAD_INPUT, DONE, main
 from studio.core import event as ev
@@ -10,7 +10,7 @@ from studio.core import event as ev
 
 def test_a_setting_changes_while_the_run_goes_on(tmp_path, capsys):
     folder = small_run(tmp_path, schedule__epochs=10_000)
-    process = start_engine(folder)
+    process = fork_engine(folder)
     try:
         wait_until(lambda: folder.read_state().step > 2)
         assert main(["edit", str(folder.path), "--set", "schedule.peak_lr=2e-4", "--set", "training.early_stop_epochs=50"]) == DONE

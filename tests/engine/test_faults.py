@@ -9,7 +9,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 import torch
-from engine_runs import STEPS_PER_EPOCH, events, metrics, of_kind, run_patched, small_run, train_here, wait_until
+from engine_runs import STEPS_PER_EPOCH, events, fork_engine, metrics, of_kind, small_run, train_here, wait_until
 
 from studio.core import event as ev
 from studio.core.outcome import Status
@@ -180,7 +180,7 @@ def killed(s, batches):
     return step(s, batches)
 loop.train_step = killed
 """
-    assert run_patched(folder, killing).wait(120) == 0
+    assert fork_engine(folder, killing).wait(120) == 0
     (warning,) = warned(folder, "loader-died")
     assert "started again" in warning.sentence and "fewer loader workers" in warning.fix
     assert metrics(folder)["state_sha256"] == whole
@@ -199,7 +199,7 @@ def hung(s, batches):
     return step(s, batches)
 loop.train_step = hung
 """
-    process = run_patched(folder, hanging)
+    process = fork_engine(folder, hanging)
     wait_until(lambda: warned(folder, "loader-hangs"))
     (warning,) = warned(folder, "loader-hangs")
     assert "No image has come for" in warning.sentence and "goes on by itself" in warning.fix
@@ -222,7 +222,7 @@ def hung(path):
     return read(path)
 loader.read_bytes = hung
 """
-    process = run_patched(folder, hanging)
+    process = fork_engine(folder, hanging)
     wait_until(lambda: warned(folder, "loader-hangs"))
     folder.command("stop")
     assert process.wait(60) == 3
@@ -340,7 +340,7 @@ def stepped(s, batches):
     return step(s, batches)
 loop.train_step = stepped
 """
-    assert run_patched(folder, slept).wait(60) == 0
+    assert fork_engine(folder, slept).wait(60) == 0
     assert [w.sentence for w in warned(folder, "slept")] == ["The computer slept for 120 min; the run went on where it was."]
     told = events(folder)
     assert [e.t for e in told] == sorted(e.t for e in told) and [e.seq for e in told] == list(range(len(told)))

@@ -23,7 +23,7 @@ from studio.engine.evaluate import read_predictions
 from studio.engine.feature_cache import CacheSize, FeatureCache, make_room, row_name
 from studio.engine.network import build_network
 from studio.engine.progress import Progress
-from studio.supervise.engine import start_engine
+from studio.supervise.engine import fork_engine
 
 FROZEN = {"model__train_stages": 1, "model__pretrained": False}
 
@@ -103,7 +103,7 @@ def test_a_run_killed_in_the_middle_resumes_to_the_same_bits(tmp_path):
     values = FROZEN | {"schedule__epochs": 30, "augment__preset": "none", "training__checkpoint_seconds": 1}
     whole, broken = small_run(tmp_path / "a", **values), small_run(tmp_path / "b", **values)
     assert train_here(whole) == 0
-    process = start_engine(broken)
+    process = fork_engine(broken)
     wait_until(lambda: len(of_kind(broken, ev.EpochFinished)) >= 3)
     kill(process)
     assert train_here(broken, resume=True) == 0

@@ -9,7 +9,7 @@ import sys
 import time
 
 import pytest
-from engine_runs import STEPS_PER_EPOCH, kill, metrics, of_kind, run_patched, small_run, start_engine, train_here, wait_until
+from engine_runs import STEPS_PER_EPOCH, fork_engine, kill, metrics, of_kind, small_run, start_engine, train_here, wait_until
 
 from studio.core import event as ev
 from studio.core.outcome import Status
@@ -60,7 +60,7 @@ def slowed(s, batch):
 loop.train_step = slowed
 loop.save_every_s = lambda s: 1.0  # on a slow disk its share of the time would let it save at ends of epochs only
 """
-    process = run_patched(killed, slow)
+    process = fork_engine(killed, slow)
     wait_until(lambda: any(c.step > STEPS_PER_EPOCH and c.step % STEPS_PER_EPOCH for c in of_kind(killed, ev.CheckpointSaved)))
     at = of_kind(killed, ev.CheckpointSaved)[-1].step
     wait_until(lambda: killed.read_state().step > at)
@@ -68,7 +68,7 @@ loop.save_every_s = lambda s: 1.0  # on a slow disk its share of the time would 
     process.wait(30)
     assert killed.read_state().status is Status.CRASHED
 
-    assert start_engine(killed, resume=True).wait(120) == 0
+    assert fork_engine(killed, resume=True).wait(120) == 0
     started = of_kind(killed, ev.RunStarted)
     assert started[-1].session == 1 and started[-1].resumed_step > STEPS_PER_EPOCH
     assert of_kind(undisturbed, ev.StagesThawed) == [] or [e.step for e in of_kind(killed, ev.StagesThawed)] == [STEPS_PER_EPOCH]
@@ -85,7 +85,7 @@ def test_a_run_paused_with_its_memory_released_resumes_with_loader_processes_to_
     whole = small_run(tmp_path / "a", augment__preset="light")
     assert train_here(whole) == 0
     stopped = small_run(tmp_path / "b", augment__preset="light")
-    process = run_patched(stopped, _at_step(8, "release"))
+    process = fork_engine(stopped, _at_step(8, "release"))
     assert process.wait(60) == 3  # the process has ended: no memory of it is left
     assert stopped.read_state().is_released and stopped.read_state().stopped.step == 8
     text = stopped.experiment_path.read_text()
@@ -142,7 +142,7 @@ def evaluate(s, part):
     return real(s, part)
 loop.evaluate = evaluate
 """
-    process = run_patched(folder, pausing)
+    process = fork_engine(folder, pausing)
     wait_until(lambda: folder.read_state().status is Status.PAUSED)
     kill(process)
     assert [c.step for c in of_kind(folder, ev.CheckpointSaved)] == [STEPS_PER_EPOCH]
@@ -154,7 +154,7 @@ loop.evaluate = evaluate
 
 def test_discard_ends_the_run_without_a_checkpoint(tmp_path):
     folder = small_run(tmp_path, schedule__epochs=10_000, training__batch_size=2)
-    process = run_patched(folder, _at_step(3, "discard"))
+    process = fork_engine(folder, _at_step(3, "discard"))
     assert process.wait(60) == 3
     assert folder.read_state().stopped.checkpoint == ""
     assert not folder.has_checkpoint()
@@ -162,7 +162,7 @@ def test_discard_ends_the_run_without_a_checkpoint(tmp_path):
 
 def test_a_second_engine_leaves_a_running_run_alone(tmp_path):
     folder = small_run(tmp_path, schedule__epochs=10_000)
-    process = start_engine(folder)
+    process = fork_engine(folder)
     wait_until(lambda: folder.read_state().step > 0)
     second = start_engine(folder)
     assert second.wait(30) == 2
@@ -184,7 +184,7 @@ def synced(path):
     return real(path)
 c._synced_size = synced
 """
-    process = run_patched(folder, full)
+    process = fork_engine(folder, full)
     wait_until(lambda: folder.read_state().status is Status.PAUSED)
     state = folder.read_state()
     assert state.phase == "waiting for disk"
@@ -211,7 +211,7 @@ def test_a_data_folder_that_vanishes_pauses_the_run_which_goes_on_to_the_same_bi
     assert train_here(whole) == 0
     folder = small_run(tmp_path / "b")
     images, away = tmp_path / "b" / "images", tmp_path / "b" / "elsewhere"
-    process = run_patched(folder, _SLOW_WITHOUT_MEMORY)
+    process = fork_engine(folder, _SLOW_WITHOUT_MEMORY)
     wait_until(lambda: folder.read_state().step >= 2)
     images.rename(away)
     wait_until(lambda: folder.read_state().status is Status.PAUSED)
@@ -227,7 +227,7 @@ def test_a_data_folder_that_vanishes_pauses_the_run_which_goes_on_to_the_same_bi
 
 def test_a_run_that_waits_for_its_images_can_be_stopped(tmp_path):
     folder = small_run(tmp_path)
-    process = run_patched(folder, _SLOW_WITHOUT_MEMORY)
+    process = fork_engine(folder, _SLOW_WITHOUT_MEMORY)
     wait_until(lambda: folder.read_state().step >= 2)
     (tmp_path / "images").rename(tmp_path / "elsewhere")
     wait_until(lambda: folder.read_state().status is Status.PAUSED)
@@ -247,7 +247,7 @@ def append(self, event):
     return real(self, event)
 j.JournalWriter.append = append
 """
-    process = run_patched(folder, full)
+    process = fork_engine(folder, full)
     wait_until(lambda: folder.read_state().status is Status.PAUSED)
     folder.command("stop")
     assert process.wait(30) == 3
