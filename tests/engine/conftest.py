@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import shutil
+from pathlib import Path
+
 import pytest
 
 
@@ -18,6 +21,26 @@ def one_thread():
     from engine_runs import close_nursery
 
     close_nursery()
+
+
+@pytest.fixture(scope="package")
+def measured_cache(tmp_path_factory, one_thread) -> Path:
+    """What runs of the small network measure once on a computer, such as the memory layout: a third of what such a run takes."""
+    from engine_runs import small_run, train_here
+
+    home = tmp_path_factory.mktemp("measured")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("STUDIO_HOME", str(home))
+        for stages in (-1, 1):
+            values = {"model__train_stages": stages, "schedule__epochs": 1, "training__feature_cache": "off"}
+            assert train_here(small_run(home / f"{stages}", **values)) == 0
+    return home / "cache"
+
+
+@pytest.fixture
+def measured(measured_cache, studio_home) -> None:
+    """This test is about what comes after the measuring."""
+    shutil.copytree(measured_cache, studio_home / "cache")
 
 
 @pytest.fixture(autouse=True)

@@ -17,6 +17,8 @@ from studio.engine.checkpoint import find_checkpoint
 from studio.engine.failure import describe
 from studio.engine.watch import GradientWatch, Waiting
 
+pytestmark = pytest.mark.usefixtures("measured")
+
 
 @pytest.fixture(scope="module")
 def undisturbed(tmp_path_factory) -> tuple[str, str]:

@@ -17,6 +17,8 @@ from studio.dataset.plan_check import check_run
 from studio.engine.feeding import Feeding
 from studio.engine.mix import draw_mix, mixed_loss
 
+pytestmark = pytest.mark.usefixtures("measured")
+
 BOTH = Augment(mixup_p=0.5, mixup_alpha=0.4, cutmix_p=0.5)
 
 

@@ -16,6 +16,8 @@ from studio.core.outcome import Status
 from studio.engine.checkpoint import AVERAGE, find_checkpoint
 from studio.supervise.engine import StandbyEngine
 
+pytestmark = pytest.mark.usefixtures("measured")
+
 
 def test_the_first_sign_of_life_comes_before_torch(tmp_path):
     folder = small_run(tmp_path)

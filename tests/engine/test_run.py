@@ -22,6 +22,8 @@ from studio.engine.evaluate import read_predictions
 from studio.engine.network import load_trained
 from studio.engine.progress import Progress
 
+pytestmark = pytest.mark.usefixtures("measured")
+
 
 @pytest.fixture(scope="module")
 def finished(tmp_path_factory) -> RunFolder:

@@ -18,6 +18,8 @@ from studio.core.run_folder import RunFolder
 from studio.engine.checkpoint import AVERAGE, MODEL, OPTIMISER, find_checkpoint
 from studio.engine.network import load_trained
 
+pytestmark = pytest.mark.usefixtures("measured")
+
 
 def stages_of(folder: RunFolder) -> list[str]:
     return [stage.name for stage in folder.read_state().description.stages]

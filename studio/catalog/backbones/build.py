@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from functools import lru_cache
 from types import ModuleType
 
 from studio.catalog.backbones.backbone import Built, WeightsReport
@@ -200,6 +201,7 @@ def _nearer(origin: ModuleType, name: str, refused: int, taken: int) -> int:
     return taken
 
 
+@lru_cache(maxsize=1024)  # a run asks, its description asks, and the forms ask again with every edit
 def _passes(origin: ModuleType, name: str, size: int) -> bool:
     import torch
 
