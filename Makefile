@@ -18,7 +18,7 @@ demo: setup
 	bash packaging/demo.sh $(BIN)
 
 test: setup
-	$(BIN)/python -m pytest -n 2 --dist loadfile
+	$(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder
 
 check: setup
 	$(BIN)/ruff format --check studio tests benchmarks resources

@@ -23,6 +23,7 @@ if not os.environ.get("STUDIO_EXPLORE"):
     hypothesis.settings.load_profile("same")
 
 
+LONG_FIRST = ("engine", "integration", "worker", "cli", "export", "backbones", "gui")  # folders, by the seconds of their longest file
 PATIENCE_MS = 30_000
 
 
@@ -37,6 +38,13 @@ class PatientBot(QtBot):
 
     def waitSignals(self, signals, *, timeout: int = PATIENCE_MS, **more):
         return super().waitSignals(signals, timeout=max(timeout, PATIENCE_MS), **more)
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Long files first: the last ones to be given out leave no process waiting for the other."""
+    folders = [Path(__file__).parent / name for name in LONG_FIRST]
+    items.sort(key=lambda item: next((i for i, folder in enumerate(folders) if folder in item.path.parents), len(folders)))
 
 
 def pytest_collection_finish() -> None:
