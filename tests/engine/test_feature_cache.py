@@ -9,7 +9,7 @@ import sys
 import numpy as np
 import pytest
 import torch
-from engine_runs import NUM_VALIDATION, events, kill, metrics, of_kind, small_run, train_here, wait_until
+from engine_runs import NUM_VALIDATION, events, fork_engine, kill, metrics, of_kind, small_run, train_here, wait_until
 from PIL import Image
 from safetensors.torch import load_file
 
@@ -23,7 +23,6 @@ from studio.engine.evaluate import read_predictions
 from studio.engine.feature_cache import CacheSize, FeatureCache, make_room, row_name
 from studio.engine.network import build_network
 from studio.engine.progress import Progress
-from studio.supervise.engine import fork_engine
 
 FROZEN = {"model__train_stages": 1, "model__pretrained": False}
 
