@@ -1,7 +1,7 @@
 """Memory for the first step, taken page by page beside the loading of libraries, which keeps a single core busy.
 
 The first step of EfficientNet-Lite0 at batch 32 met 670,000 page faults, 2 s of the processor's time; later steps find the pages in the heap.
-How much a step keeps there was measured in an earlier run of the same network and size. Nothing where the C library is another one than glibc
+How much a step keeps there was measured in the first run of the same network and size. Nothing where the C library is another one than glibc
 or the kernel is older than Linux 5.14. Imports no torch.
 """
 
@@ -42,18 +42,20 @@ class Ahead:
         self.num_bytes = 0  # taken and not handed over yet
 
     def begin(self, experiment: Experiment, num_processes: int = 1) -> None:
-        """Take what an earlier run of the same size had, in a thread; of all processes together at most a share of the memory that is free."""
+        """Take what the first run of the same size had, in a thread; of all processes together at most a share of the memory that is free."""
         self.hand_over()
         self.__init__()
         model, training = experiment.model, experiment.training
         self._key = f"{model.source} | {model.backbone} | {model.input_size} px | {model.train_stages} stages | batch {training.batch_size}"
         wish = remembered(_VERDICTS, self._key)
+        if wish is not None:
+            self._key = ""  # measured again, what was taken ahead would count too, and the figure grow from run to run
         if isinstance(wish, int) and 0 < wish < MOST * psutil.virtual_memory().available / num_processes:
-            with contextlib.suppress(OSError, AttributeError):
+            with contextlib.suppress(AttributeError):
                 self._take(wish)
 
     def _take(self, num_bytes: int) -> None:
-        library = ctypes.CDLL(None, use_errno=True)
+        library = _library()
         library.malloc.restype, library.malloc.argtypes = ctypes.c_void_p, [ctypes.c_size_t]
         library.madvise.argtypes = [ctypes.c_void_p, ctypes.c_size_t, ctypes.c_int]
         while num_bytes > 0 and (piece := library.malloc(min(num_bytes, PIECE_BYTES))):
@@ -78,25 +80,33 @@ class Ahead:
         if self._thread is not None:
             self._thread.join()
             self._thread = None
-        library = ctypes.CDLL(None)
-        library.free.argtypes = [ctypes.c_void_p]
-        for piece in self._pieces:
-            library.free(piece)
+        if self._pieces:
+            library = _library()
+            library.free.argtypes = [ctypes.c_void_p]
+            for piece in self._pieces:
+                library.free(piece)
         self._pieces, self.num_bytes = [], 0
         if self._used_before is None and (use := _use()):
             self._used_before = use.uordblks
 
     def note(self) -> None:
-        """Remember for later runs what the steps so far have had of the heap; once."""
+        """Remember for later runs what the steps so far have had of the heap; once, in the first run of its size."""
         if self._key and self._used_before is not None and (use := _use()):
             remember(_VERDICTS, self._key, max(0, use.arena - self._used_before))
             self._key = ""
 
 
-def _use() -> _Use | None:
+def _library() -> ctypes.CDLL | None:
+    """The C library; None on Windows, where ctypes raises TypeError."""
     try:
-        mallinfo = ctypes.CDLL(None).mallinfo2  # glibc 2.33
-    except (OSError, AttributeError):
+        return ctypes.CDLL(None)
+    except (OSError, TypeError):
+        return None
+
+
+def _use() -> _Use | None:
+    mallinfo = getattr(_library(), "mallinfo2", None)  # glibc 2.33
+    if mallinfo is None:
         return None
     mallinfo.restype = _Use
     return mallinfo()
