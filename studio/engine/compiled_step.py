@@ -13,11 +13,12 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import signal
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 import numpy as np
 import torch
@@ -34,6 +35,8 @@ if TYPE_CHECKING:
     from torch import nn
 
     from studio.engine.setup import Setup
+
+T = TypeVar("T")
 
 VERDICTS = "compiled-steps-1"
 BACKEND = "inductor"
@@ -91,17 +94,17 @@ def _try(s: Setup, is_forced: bool) -> StepCompiled:
         return _told(s, f"Not compiled: that needs {missing}, which is not installed.")
     batch = _example(s)
     inputs, module = s.inputs(batch), s.network.module
-    plain_s = min(_pass(s, batch, inputs, module)[0] for _ in range(2))
     known = remembered(VERDICTS, _everywhere(s))
     known = known if isinstance(known, dict) and known.keys() == GUESS.keys() else None
-    if reason := "" if is_forced else s.ranks.from_first(lambda: why_not(_num_passes(s), plain_s, known)):
-        return _told(s, f"Not compiled: {reason}")
-    s.reporter.phase("compiling", "the forward and backward pass of a step")
     try:
-        run, seconds = _compiled(s, batch, inputs)
-        gain = _gain(s, batch, inputs, run)
-    except Exception as exc:  # whatever a compiler raises: the run needs none of it
-        return _told(s, _why_it_failed(s, exc))
+        plain_s = _on_all(s, lambda: min(_pass(s, batch, inputs, module)[0] for _ in range(2)))
+        if reason := "" if is_forced else s.ranks.from_first(lambda: why_not(_num_passes(s), plain_s, known)):
+            return _told(s, f"Not compiled: {reason}")
+        s.reporter.phase("compiling", "the forward and backward pass of a step")
+        run, seconds = _on_all(s, lambda: _compiled(s, batch, inputs))
+        gain = _on_all(s, lambda: _gain(s, batch, inputs, run))
+    except _Failed as failure:
+        return _told(s, str(failure))
     remember(VERDICTS, _everywhere(s), {"gain": round(gain, 3), "seconds": round(seconds, 1)})
     gain = s.ranks.from_first(lambda: gain)
     is_used = gain >= LEAST_GAIN
@@ -125,12 +128,29 @@ def _compile_again(s: Setup) -> StepCompiled:
     batch = _example(s)
     inputs = s.inputs(batch)
     try:
-        run, seconds = _compiled(s, batch, inputs)
-    except Exception as exc:  # as above
-        s.reporter.warn("resume-inexact", f"The run goes on, but not bit for bit as without the break. {_why_it_failed(s, exc)}")
+        run, seconds = _on_all(s, lambda: _compiled(s, batch, inputs))
+    except _Failed as failure:
+        s.reporter.warn("resume-inexact", f"The run goes on, but not bit for bit as without the break. {failure}")
         return _told(s, "Not compiled again.")
     s.compiled = CompiledStep(run, inputs.shape)
     return _told(s, f"Compiled as before, {f'after {seconds:.0f} s' if seconds >= 1 else 'at once'}.", True, None, seconds)
+
+
+class _Failed(Exception):
+    """The step could not be compiled; the text is a sentence."""
+
+
+def _on_all(s: Setup, make: Callable[[], T]) -> T:
+    """What `make` gives here, where it works in all processes of the run. Raises _Failed in all of them where it fails in one: each that went on
+    alone would wait for the others for ever."""
+    made, failure = None, ""
+    try:
+        made = make()
+    except Exception as exc:  # whatever a compiler raises: the run needs none of it
+        failure = _why_it_failed(s, exc)
+    if failure := next(filter(None, s.ranks.gather(failure)), ""):
+        raise _Failed(failure)
+    return made
 
 
 def _told(s: Setup, sentence: str, is_used: bool = False, gain: float | None = None, seconds: float = 0.0) -> StepCompiled:
@@ -273,7 +293,5 @@ def _listening(s: Setup) -> Iterator[None]:
 
 def _end_compilers() -> None:
     """The processes that the compiler keeps for more of the same: each holds a torch of its own."""
-    if BACKEND == "inductor":
-        from torch._inductor.async_compile import shutdown_compile_workers
-
-        shutdown_compile_workers()
+    if compiler := sys.modules.get("torch._inductor.async_compile"):  # nothing where it was not loaded
+        compiler.shutdown_compile_workers()

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
 import time
 
 import pytest
 import torch
-from engine_runs import metrics, of_kind, small_run, train_here
+from engine_runs import free_port, metrics, of_kind, small_run, train_here
 from safetensors.torch import load_file
 
 from studio.core import event as ev
@@ -108,6 +111,10 @@ def refusing(_graph, _inputs):
     raise ValueError("no such instruction")
 
 
+def too_large(*_):
+    raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB.")
+
+
 @pytest.mark.parametrize(
     ("asked", "change", "words"),
     [
@@ -115,6 +122,7 @@ def refusing(_graph, _inputs):
         ("on", {"LEAST_GAIN": 1e9}, "times as fast"),
         ("on", {"MOST_APART": -1.0}, "something else"),
         ("on", {"BACKEND": refusing}, "no such instruction"),
+        ("on", {"_pass": too_large}, "out of memory"),
     ],
 )
 def test_a_step_that_gains_nothing_or_cannot_be_compiled_goes_on_as_it_is_and_says_so(cached, tmp_path, monkeypatch, asked, change, words):
@@ -139,6 +147,32 @@ def test_stop_works_while_the_compiler_is_at_work(tmp_path, monkeypatch):
     monkeypatch.setattr(compiled_step, "BACKEND", endless)
     assert train_here(folder) == STOPPED
     assert not told(folder) and of_kind(folder, ev.RunStopped)[0].step == 0
+
+
+def test_where_one_process_cannot_compile_none_waits_for_it(tmp_path):
+    program = """
+import sys
+from types import SimpleNamespace
+from studio.engine.compiled_step import _Failed, _on_all
+from studio.engine.ranks import Ranks
+
+ranks = Ranks.from_environment().join("cpu")
+setup = SimpleNamespace(ranks=ranks)
+assert _on_all(setup, lambda: ranks.rank) == ranks.rank
+try:
+    _on_all(setup, lambda: 1 // ranks.rank)
+except _Failed as failure:
+    print(failure)
+ranks.leave()
+"""
+    environment = os.environ | {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(free_port()), "WORLD_SIZE": "2"}
+    both = [
+        subprocess.Popen([sys.executable, "-c", program], env=environment | {"RANK": rank}, stdout=subprocess.PIPE, text=True)
+        for rank in "01"
+    ]
+    answers = [process.communicate(timeout=240)[0] for process in both]
+    assert [process.returncode for process in both] == [0, 0] and answers[0] == answers[1]
+    assert "division by zero" in answers[0] or "modulo by zero" in answers[0]
 
 
 def test_the_gain_stands_among_the_events_of_the_run():

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import shlex
 import signal
-import socket
 import subprocess
 import sys
 import threading
@@ -15,7 +14,7 @@ import numpy as np
 import psutil
 import pytest
 import torch
-from engine_runs import NUM_VALIDATION, metrics, of_kind, small_run, start_beside, train_here, wait_until
+from engine_runs import NUM_VALIDATION, free_port, metrics, of_kind, small_run, start_beside, train_here, wait_until
 from safetensors.torch import load_file
 
 from studio.core import event as ev
@@ -93,12 +92,6 @@ def test_when_a_process_on_one_of_two_machines_is_killed_all_start_again_by_them
     for name, tensor in weights(alone).items():
         torch.testing.assert_close(weights(together)[name], tensor, rtol=1e-4, atol=1e-6)
     assert metrics(together)["best_epoch"] == metrics(alone)["best_epoch"]
-
-
-def free_port() -> int:
-    with socket.socket() as s:
-        s.bind(("127.0.0.1", 0))
-        return s.getsockname()[1]
 
 
 def start_as_told(folder) -> subprocess.Popen:
