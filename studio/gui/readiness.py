@@ -9,6 +9,7 @@ from PySide6.QtCore import QObject, QTimer, Signal
 from studio.core.problem import errors_in
 from studio.gui.background import Background
 from studio.gui.store import ExperimentStore
+from studio.gui.wording import in_window
 
 if TYPE_CHECKING:
     from studio.gui.workers import WorkerClient
@@ -40,7 +41,7 @@ class Readiness(QObject):
         if not store.experiment.data.source:
             return "Open a folder of images first (Ctrl O)."
         if errors := errors_in(store.problems):
-            return errors[0].sentence
+            return in_window(errors[0].sentence)
         if store.dataset is None or not store.is_dataset_current:
             return "The images are still being read."
         return self._settings_error() or self._network_problem() or self.device_reason()

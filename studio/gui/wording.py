@@ -2,8 +2,16 @@
 
 from __future__ import annotations
 
+import re
+
 NBSP = "\N{NO-BREAK SPACE}"
 MINUS = "\N{MINUS SIGN}"
+_ON_THE_COMMAND_LINE = re.compile(r",? or with --set \S+(?=\.(?:\s|$))")
+
+
+def in_window(sentence: str) -> str:
+    """What the window shows of a problem that is told on the command line too: without what is typed there."""
+    return _ON_THE_COMMAND_LINE.sub("", sentence)
 
 
 def count(n: int | float) -> str:

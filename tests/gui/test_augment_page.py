@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import Image
 from PySide6.QtCore import Qt
 from PySide6.QtGui import QPixmap
 from PySide6.QtWidgets import QLabel, QPushButton
@@ -243,6 +244,23 @@ def test_a_picture_that_cannot_be_shown_says_why_and_offers_the_next(page, desk,
     page.preview.step(1)
     show(page, desk, qtbot)
     assert not page.preview.banner.isVisible()
+
+
+def test_the_original_is_read_as_the_variants_when_an_experiment_brings_another_pipeline_and_another_white(page, qtbot, tmp_path):
+    for name in ("cat", "dog"):
+        (tmp_path / "deep" / name).mkdir(parents=True)
+        for number in range(4):
+            Image.fromarray(np.full((32, 32), 2000, np.uint16)).save(tmp_path / "deep" / name / f"{number}.png")
+
+    def level() -> int:
+        original = page.preview.grid.variants[0]
+        return original.pixmap.toImage().pixelColor(9, 9).red() if original is not None and not original.pixmap.isNull() else -1
+
+    give_data(page, tmp_path / "deep")
+    qtbot.waitUntil(lambda: 0 <= level() < 20)
+    page.store.reset_to(page.store.experiment.changed({"augment.preset": "strong", "data.white": 4095}))
+    page.context.scan.cancel()
+    qtbot.waitUntil(lambda: 110 < level() < 140)
 
 
 def test_a_photo_that_cannot_be_read_is_one_sentence_and_not_a_mark_on_every_tile(page, desk, images):

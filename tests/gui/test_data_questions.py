@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import shutil
+
 import numpy as np
 import pytest
 import tifffile
@@ -52,6 +54,8 @@ def test_bands_are_asked_for_shown_chosen_and_undone(page, qtbot, images):
     assert panel.isVisible() and panel.title_label.text() == "12 images have 5 bands"
     assert panel.chosen == (3, 2, 1) and store.experiment.data.bands == ()
     assert errors_in(store.problems)
+    (card,) = [card for card in page.issues.cards if "bands" in card.finding.title]
+    assert card.finding.detail == "Choose which three are red, green and blue, on the Data page."
     assert is_near(colour_of(page, qtbot), (120, 80, 40))
     page.shortcuts()[1][2]()
     assert panel.combos[0].hasFocus()
@@ -71,6 +75,28 @@ def test_bands_are_asked_for_shown_chosen_and_undone(page, qtbot, images):
     store.undo()
     wait_for_scan(page, qtbot)
     assert store.experiment.data.bands == () and errors_in(store.problems) and panel.use_button.isVisible()
+
+
+def test_another_folder_gets_its_own_suggestion(page, qtbot, images, tmp_path):
+    open_and_wait(page, qtbot, images)
+    page.context.store.set({"data.bands": (5, 4, 3)})
+    wait_for_scan(page, qtbot)
+    assert page.bands.chosen == (5, 4, 3)
+    open_and_wait(page, qtbot, shutil.copytree(images, tmp_path / "other"))
+    page.context.store.set({"data.bands": ()})
+    wait_for_scan(page, qtbot)
+    assert page.bands.use_button.isVisible() and page.bands.chosen == (3, 2, 1)
+
+
+def test_what_a_scan_tells_moves_nothing_in_an_open_list(page, qtbot, images):
+    open_and_wait(page, qtbot, images)
+    white = page.bands.white
+    white.showPopup()
+    for _ in range(2):
+        qtbot.keyClick(white.view(), Qt.Key.Key_Down)
+    page.context.scan.changed.emit()
+    assert white.view().currentIndex().row() == 2
+    white.hidePopup()
 
 
 def test_the_grid_shows_the_chosen_bands(page, qtbot, images):

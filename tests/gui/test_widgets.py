@@ -136,6 +136,21 @@ def test_segments_move_with_the_arrow_keys(qtbot, theme):
     assert (chosen, choice.value) == (["b"], "b")
 
 
+def test_a_segment_can_be_allowed_again_inside_something_that_is_off(qtbot, theme):
+    from PySide6.QtWidgets import QWidget
+
+    choice, around = Segmented([("a", "A"), ("b", "B")]), QWidget()
+    qtbot.addWidget(around)
+    choice.setParent(around)
+    around.setEnabled(False)
+    choice.set_option_enabled("b", False, "Open images first.")
+    part = choice._group.button(1)
+    assert "Open images first." in part.toolTip()
+    choice.set_option_enabled("b", True)
+    around.setEnabled(True)
+    assert part.isEnabled() and part.toolTip() == ""
+
+
 def test_labels_and_tooltips_never_read_markup(qtbot, theme):
     label = PlainLabel("<img src=file:///etc/passwd>")
     qtbot.addWidget(label)

@@ -124,7 +124,7 @@ class Segmented(QFrame):
     def set_option_enabled(self, value: object, enabled: bool, reason: str = "") -> None:
         """What a part says in its tooltip comes back when it can be chosen again."""
         part = self._group.button(self._values.index(value))
-        if part.isEnabled():
+        if part.isEnabledTo(self):  # whatever is around it
             self._tips[value] = part.toolTip()
         part.setEnabled(enabled)
         part.setToolTip(self._tips[value] if enabled else plain_tooltip(reason))

@@ -69,7 +69,6 @@ class PreviewPanel(Panel):
         # The original is the whole photo, not what validation sees of it: that is cropped for some backbones.
         self._loader = ThumbLoader(self, read=read_whole, threads=1)
         self._loader.loaded.connect(self._on_loader_loaded)
-        self._loader.set_reading(self._store.experiment.data.reading)
         self._original_path = ""
         self._last_reroll = QElapsedTimer()
         self._mute = QTimer(self, singleShot=True, interval=_MUTE_AFTER_MS)
@@ -396,7 +395,6 @@ class PreviewPanel(Panel):
             self.refresh()
 
     def _on_store_experiment_changed(self, old: Experiment, new: Experiment) -> None:
-        self._loader.set_reading(new.data.reading)
         if _facts(old) != _facts(new):
             self.refresh()
 
@@ -491,6 +489,7 @@ class PreviewPanel(Panel):
         grid.begin(num + question.first)
         asker.ask(question, plain_experiment(experiment, augment), is_dragging=self._store.is_dragging)
         if question.first:
+            self._loader.set_reading(question.reading)
             self._original_path = subjects[0].path
             self._show_original()
         return True

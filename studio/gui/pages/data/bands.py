@@ -34,6 +34,8 @@ class BandsPanel(Panel):
         self.setSizePolicy(QSizePolicy.Policy.Preferred, QSizePolicy.Policy.Fixed)
         self._store = store
         self._num_bands = 0
+        self._asked_of: tuple[str, int] = ("", 0)  # the folder and its bands that the boxes have a choice of
+        self._whites: list[tuple[int, str]] = []
         self._detail = ""
         self.preview = _Preview()
         self.preview.loader.loaded.connect(lambda _: self._show_detail())
@@ -92,7 +94,7 @@ class BandsPanel(Panel):
         self._show_white(data.white)
         is_wrong = any(p.field == "data.bands" for p in problems) or bool(banded) and not data.bands
         if banded:
-            self._show_bands(min(s.num_bands for s in banded), data.bands)
+            self._show_bands(dataset.root, min(s.num_bands for s in banded), data.bands)
             most = max(s.num_bands for s in banded)
             numbers = f"{self._num_bands}" if most == self._num_bands else f"{self._num_bands} to {most}"
             self.title_label.setText(f"{counted(len(banded), 'image has', 'images have')} {numbers} bands")
@@ -117,9 +119,9 @@ class BandsPanel(Panel):
         """What the boxes show."""
         return tuple(combo.value for combo in self.combos) if self._choice.isVisibleTo(self) else ()
 
-    def _show_bands(self, num_bands: int, bands: tuple[int, ...]) -> None:
-        if num_bands != self._num_bands:
-            self._num_bands = num_bands
+    def _show_bands(self, root: str, num_bands: int, bands: tuple[int, ...]) -> None:
+        if (root, num_bands) != self._asked_of:
+            self._asked_of, self._num_bands = (root, num_bands), num_bands
             for combo, band in zip(self.combos, suggested_bands(num_bands)):
                 combo.set_options([(n, f"{n}") for n in range(1, num_bands + 1)], band)
         for combo, band in zip(self.combos, bands):
@@ -128,7 +130,10 @@ class BandsPanel(Panel):
 
     def _show_white(self, white: int) -> None:
         options = [(value, f"{value:,}") for value in sorted({white, *_WHITES}, reverse=True)]
-        self.white.set_options(options, white)
+        if options != self._whites:  # a scan tells of itself many times a second: a list that is open stays as it is
+            self._whites = options
+            self.white.set_options(options)
+        self.white.set_value(white)
 
     def _show_preview(self) -> None:
         self.preview.set_reading(replace(self._store.experiment.data.reading, bands=self.chosen))

@@ -16,7 +16,7 @@ from studio.gui.theme import colour, font, px
 from studio.gui.widgets import EmptyState, IconLabel, Panel, PlainLabel, Tag, button, line, scrolling
 from studio.gui.widgets.thumb import ThumbLoader, paint_cover
 from studio.gui.widgets.thumb_grid import paint_badge
-from studio.gui.wording import duration
+from studio.gui.wording import duration, in_window
 
 _TONE = {Severity.ERROR: "bad", Severity.WARNING: "warn", Severity.NOTE: "text2"}
 _ICONS = {
@@ -63,7 +63,7 @@ def findings(problems: Sequence[Problem], issues: Sequence) -> list[Finding]:
     for problem in problems:
         is_repeated = issues and problem.severity is not Severity.ERROR and any(w in problem.sentence for w in _SAID_BY_CHECKS)
         if not is_repeated:
-            title, detail = split_sentence(problem.sentence)
+            title, detail = split_sentence(in_window(problem.sentence))
             answers = _ANSWERS.get(problem.field, ())
             if answers:
                 detail = detail.partition("Say whether")[0].rstrip()  # the buttons say it here
