@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import csv
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 from builders import build_dataset, build_run
+from PIL import Image
 from PySide6.QtCore import QMimeData, Qt, QUrl
 from PySide6.QtGui import QGuiApplication, QImage
 from PySide6.QtWidgets import QAbstractButton, QAbstractSlider
@@ -15,6 +17,7 @@ from PySide6.QtWidgets import QAbstractButton, QAbstractSlider
 from studio.core.outcome import Status
 from studio.core.path_text import path_to_text, text_to_path
 from studio.core.place import runs_dir
+from studio.core.reading import Reading
 from studio.gui.context import make_context
 from studio.gui.monitor import RunUpdate
 from studio.gui.pages.use.code import sample_code
@@ -163,6 +166,20 @@ def test_a_dropped_picture_is_shown_answered_and_explained(qtbot, page, probe, p
     assert answer.share_label.text() == "90.0\xa0%" and not answer.unsure_tag.isVisibleTo(page)
     assert answer.bars.accessibleName().count("%") == 2
     qtbot.waitUntil(lambda: "24 × 24" in page.try_panel.picture.accessibleName())
+
+
+def test_the_picture_is_shown_as_the_run_reads_it_that_answers(qtbot, page, tmp_path):
+    Image.fromarray(np.full((24, 24), 2000, np.uint16)).save(tmp_path / "deep.png")
+    panel = page.try_panel
+
+    def level() -> int:
+        picture = panel.picture._picture
+        return picture.image.pixelColor(9, 9).red() if picture else -1
+
+    panel.try_path(str(tmp_path / "deep.png"))
+    qtbot.waitUntil(lambda: 0 <= level() < 20)
+    panel.set_model(replace(panel._model, reading=Reading(white=4095)))
+    qtbot.waitUntil(lambda: 110 < level() < 140)
 
 
 def test_names_of_classes_are_shown_as_they_are(qtbot, page, pictures):

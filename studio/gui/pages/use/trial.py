@@ -99,10 +99,13 @@ class TryPanel(Panel):
 
     def set_model(self, model: Model | None) -> None:
         if model != self._model:
-            self._model = model
+            before, self._model = self._reading, model
             if model:
                 self._loader.set_reading(model.reading)
+                self._strip.update()
             if self._path and model:
+                if before != model.reading:
+                    self._read()
                 self._ask()
 
     def set_threshold(self, threshold: float) -> None:
@@ -121,10 +124,7 @@ class TryPanel(Panel):
         self.recent = [path, *self.recent][:_MAX_RECENT]
         self._strip.show_paths(self.recent, path)
         self.picture.show_heat(None)
-        reading = self._model.reading if self._model else Reading()
-        self._context.background.run(
-            lambda: read_picture(path, reading), self._on_picture_read, lambda exc: self._on_picture_failed(path, exc)
-        )
+        self._read()
         self._ask()
 
     def paste(self) -> bool:
@@ -149,9 +149,25 @@ class TryPanel(Panel):
         dialog.fileSelected.connect(self.try_path)
         dialog.open()
 
+    @property
+    def _reading(self) -> Reading:
+        return self._model.reading if self._model else Reading()
+
+    def _read(self) -> None:
+        """Have the picture as the run reads it that answers."""
+        path, reading = self._path, self._reading
+
+        def is_wanted() -> bool:
+            return (path, reading) == (self._path, self._reading)
+
+        self._context.background.run(
+            lambda: read_picture(path, reading),
+            lambda picture: self._on_picture_read(picture) if is_wanted() else None,
+            lambda exc: self._on_picture_failed(path, exc) if is_wanted() else None,
+        )
+
     def _on_picture_read(self, picture: Picture) -> None:
-        if picture.path == self._path:
-            self.picture.show_picture(picture, os.path.basename(picture.path))
+        self.picture.show_picture(picture, os.path.basename(picture.path))
 
     def _on_picture_failed(self, path: str, exc: Exception) -> None:
         if path == self._path or not path:
