@@ -10,6 +10,7 @@ from __future__ import annotations
 import io
 import logging
 import struct
+from collections.abc import Callable
 from typing import TYPE_CHECKING, BinaryIO
 
 import numpy as np
@@ -21,6 +22,7 @@ from studio.dataset.refused import ImageRefused
 if TYPE_CHECKING:
     from tifffile import TiffPage
 
+_ROWS = 64
 _MOST_BYTES = 1 << 30  # of all bands together, unpacked
 _UNPACKED, _PACKED = 1, (5, 8, 32773, 32946, 34925, 50000)  # LZW, Deflate, PackBits, Deflate, LZMA, Zstandard
 _GREY, _RGB = (0, 1), 2  # photometric interpretations; palette, CMYK and the like say themselves what their channels are
@@ -50,13 +52,13 @@ def count_bands(file: BinaryIO) -> tuple[int, int, int]:
 
 
 def chosen_bands(num_bands: int, reading: Reading) -> tuple[int, ...]:
-    """Which bands are red, green and blue, counted from 1. Raises BandsUndecided."""
+    """Which bands are red, green and blue, counted from 1; a choice is for files with more than three. Raises BandsUndecided."""
+    if num_bands == 3:
+        return (1, 2, 3)
     if reading.bands:
         if max(reading.bands) > num_bands:
             raise BandsUndecided(f"it has {num_bands} bands, and band {max(reading.bands)} is asked for")
         return reading.bands
-    if num_bands == 3:
-        return (1, 2, 3)
     raise BandsUndecided(f"{num_bands} bands per pixel; say which three are red, green and blue")
 
 
@@ -145,7 +147,7 @@ def _to_8_bits(values_HWC: np.ndarray, white: int, ranges: tuple[np.ndarray, np.
         kind = "floating-point" if values_HWC.dtype.kind == "f" else "signed or 32-bit"
         raise ImageRefused(f"{kind} pixels without a declared range; save it with 8 or 16 bits per channel")
     low, high = ranges
-    return np.rint(np.clip((values_HWC - low) / (high - low), 0, 1) * 255).astype(np.uint8)
+    return _by_rows(values_HWC, lambda some: np.rint(np.clip((some - low) / (high - low), 0, 1) * 255))
 
 
 def scale_16_bits(values: np.ndarray, white: int, notes: list[str]) -> np.ndarray:
@@ -155,4 +157,12 @@ def scale_16_bits(values: np.ndarray, white: int, notes: list[str]) -> np.ndarra
         notes.append(f"uses {100 * top / WHITE_16_BIT:.0f} % of the 16-bit range")
     elif top > white:
         notes.append("brighter than the value of white")
-    return ((np.minimum(values, white).astype(np.uint32) * 255 + white // 2) // white).astype(np.uint8)
+    return _by_rows(values, lambda some: (np.minimum(some, white).astype(np.uint32) * 255 + white // 2) // white)
+
+
+def _by_rows(values: np.ndarray, convert: Callable[[np.ndarray], np.ndarray]) -> np.ndarray:
+    """uint8 of the same shape; some rows at a time, since what is computed between takes eight bytes for each value."""
+    converted = np.empty(values.shape, np.uint8)
+    for top in range(0, len(values), _ROWS):
+        converted[top : top + _ROWS] = convert(values[top : top + _ROWS])
+    return converted

@@ -67,7 +67,7 @@ def list_files(root: str, *, on_found: Callable[[int], None] | None = None, is_c
         if prefix:
             found.folders.append(prefix[:-1])
         for entry in entries:
-            _sort_in(entry, prefix, depth, found, folders, links, real_root)
+            _sort_in(entry, prefix, depth, found, folders, links, real_root, is_cancelled)
         if on_found:
             on_found(len(found.files))
     for each in (
@@ -84,7 +84,16 @@ def list_files(root: str, *, on_found: Callable[[int], None] | None = None, is_c
     return found
 
 
-def _sort_in(entry: os.DirEntry, prefix: str, depth: int, found: Listing, folders: list, links: list, real_root: str) -> None:
+def _sort_in(
+    entry: os.DirEntry,
+    prefix: str,
+    depth: int,
+    found: Listing,
+    folders: list,
+    links: list,
+    real_root: str,
+    is_cancelled: Callable[[], bool] | None,
+) -> None:
     name = entry.name
     if name in _IGNORED or name.startswith(_IGNORED_BEGINNINGS):
         found.num_ignored += 1
@@ -92,7 +101,7 @@ def _sort_in(entry: os.DirEntry, prefix: str, depth: int, found: Listing, folder
     id_ = prefix + path_to_text(name)
     try:
         if name[0] == ".":
-            found.hidden[id_] = _names_of_hidden(entry)
+            found.hidden[id_] = _names_of_hidden(entry, is_cancelled)
         elif entry.is_file():
             found.files.append((id_, entry.path))
             if entry.is_symlink() and not os.path.realpath(entry.path).startswith(real_root):
@@ -111,8 +120,13 @@ def _sort_in(entry: os.DirEntry, prefix: str, depth: int, found: Listing, folder
         kinds.get(exc.errno, found.denied).append(id_)
 
 
-def _names_of_hidden(entry: os.DirEntry) -> list[str]:
-    """The names of the files in what is left out for its name, so that it can be said; links are not followed."""
-    if entry.is_dir(follow_symlinks=False):
-        return [path_to_text(name) for _, _, names in os.walk(entry.path) for name in names]
-    return [path_to_text(entry.name)] if entry.is_file(follow_symlinks=False) else []
+def _names_of_hidden(entry: os.DirEntry, is_cancelled: Callable[[], bool] | None) -> list[str]:
+    """The names of the files in what is left out for its name, so that it can be said; links are not followed. Raises Cancelled."""
+    if not entry.is_dir(follow_symlinks=False):
+        return [path_to_text(entry.name)] if entry.is_file(follow_symlinks=False) else []
+    found = []
+    for _, _, names in os.walk(entry.path):
+        if is_cancelled and is_cancelled():
+            raise Cancelled
+        found += map(path_to_text, names)
+    return found

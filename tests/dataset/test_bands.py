@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import tracemalloc
 
 import numpy as np
 import pytest
@@ -106,11 +107,23 @@ def test_other_numbers_are_read_by_the_range_that_the_file_declares():
         decode(tiff(stored, extratags=declared), CHOSEN)
 
 
+def test_a_picture_of_16_bit_bands_takes_little_more_memory_than_its_values():
+    stored = values(5, np.uint16, 1000, 1000)
+    data = tiff(stored)
+    tracemalloc.start()
+    try:
+        decode(data, CHOSEN)
+        assert tracemalloc.get_traced_memory()[1] < 25 * 1000 * 1000, "three bands of 2 bytes, all five of one piece, and the picture"
+    finally:
+        tracemalloc.stop()
+
+
 def test_pictures_with_transparency_and_three_bands_ask_nothing():
     four = values(4, np.uint8)
     assert parse_header(tiff(four, photometric="rgb", extrasamples=["unassalpha"])).num_bands == 0
     three = tiff(four[..., :3])  # not said to be RGB, as many programs write three bands
-    assert np.array_equal(decode(three), four[..., :3])
+    for reading in (Reading(), CHOSEN, Reading(bands=(3, 2, 1))):  # a choice is for files with more than three
+        assert np.array_equal(decode(three, reading), four[..., :3])
 
 
 def test_without_a_choice_and_with_too_few_bands_the_file_is_sound_and_asked_about():

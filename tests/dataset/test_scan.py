@@ -15,6 +15,7 @@ from studio.core.path_text import path_to_text
 from studio.core.problem import BadInput, Severity
 from studio.dataset.dataset import Cancelled, Dataset
 from studio.dataset.scan import scan
+from studio.dataset.walk import list_files
 
 from .conftest import make_images
 from .corpus import encoded, jpeg, photo
@@ -444,6 +445,13 @@ def test_a_scan_reports_progress_and_can_be_cancelled(tmp_path):
     assert said[0][1] is None and said[-1] == (40, 40, "Reading images")
     with pytest.raises(Cancelled):
         scan(Data(source=str(tmp_path)), is_cancelled=lambda: True)
+
+
+def test_looking_through_a_hidden_folder_can_be_cancelled(tmp_path):
+    (tmp_path / ".large").mkdir()
+    answers = iter([False, True])
+    with pytest.raises(Cancelled):
+        list_files(str(tmp_path), is_cancelled=lambda: next(answers))
 
 
 def test_scanning_twice_gives_the_same_and_a_dataset_survives_json(tmp_path):
