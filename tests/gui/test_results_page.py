@@ -9,7 +9,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 from builders import build_dataset, build_run
-from PySide6.QtCore import Qt
+from PySide6.QtCore import QCoreApplication, QEvent, Qt
 from PySide6.QtWidgets import QAbstractButton, QLabel, QLineEdit, QWidget
 
 from studio.core.experiment import Experiment
@@ -188,13 +188,17 @@ def test_the_legend_says_in_what_the_overlaid_runs_of_a_sweep_differ(open_page, 
 def test_a_run_is_deleted_by_keys_alone_and_keep_keeps_it(qtbot, open_page, three_runs):
     page = open_page(*three_runs)
     page.table.setFocus()
+    qtbot.waitUntil(page.table.hasFocus)
     folder = page.chosen.entry.folder
     qtbot.keyClick(page.table, Qt.Key.Key_Delete)
     keep = page.banner.findChild(QAbstractButton, "results.banner.action1")
     qtbot.keyClick(keep, Qt.Key.Key_Space)
     assert not page.banner.isVisible() and folder.path.exists()
     qtbot.keyClick(page.table, Qt.Key.Key_Delete)
-    qtbot.keyClick(page.banner.findChild(QAbstractButton, "results.banner.action0"), Qt.Key.Key_Space)
+    QCoreApplication.sendPostedEvents(None, QEvent.Type.DeferredDelete)  # the buttons of the question before
+    answer = page.banner.findChild(QAbstractButton, "results.banner.action0")
+    assert answer.hasFocus()
+    qtbot.keyClick(answer, Qt.Key.Key_Space)
     qtbot.waitUntil(lambda: not folder.path.exists())
 
 

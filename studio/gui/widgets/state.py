@@ -126,7 +126,9 @@ class Banner(QFrame):
         self.detail_label.setText(detail)
         self.detail_label.setVisible(bool(detail))
         while self._actions.count():
-            self._actions.takeAt(0).widget().deleteLater()
+            old = self._actions.takeAt(0).widget()
+            old.setObjectName("")  # until it is gone, who looks for the button by its name finds the new one
+            old.deleteLater()
         for index, (label, act) in enumerate(actions):
             self._actions.addWidget(button(label, small=True, name=f"{self.objectName()}.action{index}", on_click=act))
         if can_close:
