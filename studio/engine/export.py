@@ -195,10 +195,13 @@ _BANDS = """    if path.lower().endswith((".tif", ".tiff")):  # needs tifffile, 
         import tifffile
 
         with tifffile.TiffFile(path) as file:
-            values, axes, extra = file.pages[0].asarray(), file.pages[0].axes, file.pages[0].extrasamples
+            page = file.pages[0]
+            values, axes, extra, turn = page.asarray(), page.axes, page.extrasamples, page.tags.valueof(274, 1)
         values = np.moveaxis(values, axes.index("S"), -1) if "S" in axes else values[..., None]
         if values.shape[-1] - any(extra) > 3:  # a picture with transparency is one like any other
-            return to_8_bits(values[..., {bands}])
+            picture = Image.fromarray(to_8_bits(values[..., {bands}]))
+            picture.getexif()[274] = turn
+            return np.asarray(ImageOps.exif_transpose(picture))
 """
 _EXAMPLE = '''"""What is in a picture? `python preprocess.py picture.jpg`. Needs numpy, pillow, opencv-python-headless and what is imported below."""
 
@@ -212,6 +215,8 @@ from PIL import Image, ImageOps
 
 def to_8_bits(values, white={white}):
     """16 bits to 8: `white` and above become 255."""
+    if values.dtype.kind != "u" or values.dtype.itemsize > 2:
+        raise ValueError(f"pixels of type {{values.dtype}}; save the picture with 8 or 16 bits per channel")
     return values if values.dtype == np.uint8 else ((np.minimum(values, white).astype(np.uint32) * 255 + white // 2) // white).astype(np.uint8)
 
 

@@ -89,3 +89,11 @@ def test_an_export_says_the_bands_and_its_program_reads_them(run, images, tmp_pa
     program = runpy.run_path(str(tmp_path / "st" / "preprocess.py"))
     path = str(images / "grown" / "0.tif")
     assert np.array_equal(program["read"](path), read_image(path, run.experiment().data.reading))
+    turned, floats = str(tmp_path / "turned.tif"), str(tmp_path / "floats.tif")
+    stored = tifffile.imread(path)
+    options = {"photometric": "minisblack", "planarconfig": "contig"}
+    tifffile.imwrite(turned, stored, extratags=[(274, "H", 1, 6, True)], **options)
+    assert np.array_equal(program["read"](turned), read_image(turned, run.experiment().data.reading))
+    tifffile.imwrite(floats, stored / 65535, **options)
+    with pytest.raises(ValueError, match="8 or 16 bits"):  # in place of a black picture
+        program["read"](floats)
