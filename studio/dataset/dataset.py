@@ -87,6 +87,12 @@ class Dataset:
         """The images of more bands than a picture has colours."""
         return tuple(s for s in self.samples if s.num_bands > 3)
 
+    @cached_property
+    def band_range(self) -> tuple[int, int]:
+        """The fewest and the most bands of `banded`; (0, 0) without."""
+        numbers = {s.num_bands for s in self.banded} or {0}
+        return min(numbers), max(numbers)
+
     def counts(self) -> dict[str, dict[str, int]]:
         """Images per class and part: {"cat": {"train": 70, "validation": 15, "test": 15}, ...} in class order."""
         found = {name: dict.fromkeys(SPLITS, 0) for name in self.classes}

@@ -94,8 +94,8 @@ class BandsPanel(Panel):
         self._show_white(data.white)
         is_wrong = any(p.field == "data.bands" for p in problems) or bool(banded) and not data.bands
         if banded:
-            self._show_bands(dataset.root, min(s.num_bands for s in banded), data.bands)
-            most = max(s.num_bands for s in banded)
+            fewest, most = dataset.band_range
+            self._show_bands(dataset.root, fewest, data.bands)
             numbers = f"{self._num_bands}" if most == self._num_bands else f"{self._num_bands} to {most}"
             self.title_label.setText(f"{counted(len(banded), 'image has', 'images have')} {numbers} bands")
             ask = "Choose which three are red, green and blue; training waits for it."
