@@ -59,8 +59,8 @@ def qtbot(qapp, request) -> Iterator[PatientBot]:
     before = set(qapp.topLevelWidgets())
     yield PatientBot(request)
     QCoreApplication.sendPostedEvents(None, QEvent.Type.DeferredDelete)
-    while left := set(qapp.topLevelWidgets()) - before:  # what a menu held is left when it is gone
-        for widget in left:
+    for _ in range(8):  # what a menu held is left when it is gone
+        for widget in set(qapp.topLevelWidgets()) - before:
             widget.deleteLater()
         QCoreApplication.sendPostedEvents(None, QEvent.Type.DeferredDelete)
 

@@ -201,8 +201,10 @@ def test_layers_that_are_frozen_in_flight_stop_at_the_next_epoch_and_a_wish_that
         control.edits.extend(({"model.layers": {"backbone.layer4.0.conv1": "train"}}, {"model.layers": {"head": "frozen"}}))
 
     assert train_here(folder, before=wish) == 0
-    assert [e.code for e in of_kind(folder, ev.WarningRaised)] == ["edit-refused"]
-    assert "Nothing trains" in of_kind(folder, ev.WarningRaised)[0].sentence
+    (refusal,) = [
+        e for e in of_kind(folder, ev.WarningRaised) if e.code != "no-gradient"
+    ]  # of the untrained network; sampled when there is time
+    assert refusal.code == "edit-refused" and "Nothing trains" in refusal.sentence
     start = build_network(folder.experiment(), 3).module.state_dict()
     end = load_file(find_checkpoint(folder, "last").path / "model.safetensors")
     assert {n for n in start if n.startswith("backbone.") and not torch.equal(start[n], end[n])} == {"backbone.layer4.0.conv1.weight"}

@@ -30,8 +30,8 @@ def room_for(monkeypatch):
     def limit(num_images: int, error: type[Exception], words: str) -> None:
         before = Setup.logits
 
-        def logits(self, module, batch, inputs):
-            made = before(self, module, batch, inputs)
+        def logits(self, module, batch, inputs, run=None):
+            made = before(self, module, batch, inputs, run)
             if len(inputs) > num_images and module.training:
                 if error is MemoryError:
                     raise error(words)

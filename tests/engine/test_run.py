@@ -344,7 +344,9 @@ def test_a_normalisation_of_ones_own_reaches_the_tensors_that_the_network_trains
 
     mean, std, seen = (0.1, 0.2, 0.3), (0.5, 0.25, 1.0), []
     before = Setup.logits
-    monkeypatch.setattr(Setup, "logits", lambda self, module, batch, inputs: (seen.append(inputs), before(self, module, batch, inputs))[1])
+    monkeypatch.setattr(
+        Setup, "logits", lambda self, module, batch, inputs, run=None: (seen.append(inputs), before(self, module, batch, inputs, run))[1]
+    )
     folder = small_run(
         tmp_path, model__normalisation="custom", model__custom_mean=mean, model__custom_std=std, augment__preset="none", schedule__epochs=1
     )

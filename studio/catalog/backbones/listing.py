@@ -12,7 +12,7 @@ from studio.catalog.backbones.sources import SOURCES, source_of
 from studio.core.file import write_atomically
 from studio.core.place import cache_dir
 
-_FORMAT = 8  # raised when BackboneInfo or the way it is filled changes
+_FORMAT = 9  # raised when BackboneInfo or the way it is filled changes
 
 
 def list_backbones() -> tuple[BackboneInfo, ...]:
