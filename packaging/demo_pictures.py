@@ -1,10 +1,17 @@
 """Opens the window without a display on a folder of images and its runs, and keeps a picture of every page: OUT DATA RUNS."""
 
+import json
 import os
 import sys
+import tempfile
 from pathlib import Path
 
-os.environ["QT_QPA_PLATFORM"] = "offscreen"
+SIZE = (1440, 900)  # of the window; the platform's own screen is smaller
+screen = {"name": "demo", "x": 0, "y": 0, "width": 1920, "height": 1200, "logicalDpi": 96, "logicalBaseDpi": 96, "dpr": 1}
+scratch = tempfile.TemporaryDirectory()
+config = Path(scratch.name) / "screen.json"
+config.write_text(json.dumps({"screens": [screen]}))
+os.environ["QT_QPA_PLATFORM"] = f"offscreen:configfile={config}"
 os.environ["STUDIO_RUNS"] = str(Path(sys.argv[3]).absolute())
 
 from PySide6.QtCore import QTimer
@@ -20,7 +27,7 @@ def main() -> int:
     out.mkdir(parents=True, exist_ok=True)
     app = studio_app.make_application()
     window = studio_app.open_window(sys.argv[2])
-    window.resize(1440, 900)
+    window.resize(*SIZE)
     waiting = [slot.key for slot in PAGES]
 
     def begin() -> None:

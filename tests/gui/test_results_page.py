@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from builders import build_dataset, build_run
 from PySide6.QtCore import QCoreApplication, QEvent, Qt
-from PySide6.QtWidgets import QAbstractButton, QLabel, QLineEdit, QWidget
+from PySide6.QtWidgets import QAbstractButton, QApplication, QLabel, QLineEdit, QWidget
 
 from studio.core.experiment import Experiment
 from studio.core.outcome import Status
@@ -529,3 +529,14 @@ def test_the_page_fits_the_least_window(open_page, three_runs):
     page = open_page(*three_runs, size=(940, 600))
     hint = page.minimumSizeHint()
     assert hint.width() <= 940 and hint.height() <= 600
+
+
+def test_the_panels_fit_beside_one_another_in_the_least_window(open_page, three_runs):
+    page = open_page(*three_runs)
+    page.setMinimumWidth(1)  # the window gives what it has
+    page.resize(798, 740)  # of 1100 px
+    for _ in range(5):  # layouts in layouts, each after the one around it
+        QApplication.processEvents()
+    assert page.width() == 798
+    places = [part.geometry() for part in (page.compare, page.confusion, page.side)]
+    assert places[0].right() < places[1].left() and places[1].right() < places[2].left() and places[2].right() < page._middle.width()

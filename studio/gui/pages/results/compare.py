@@ -74,6 +74,9 @@ class ComparePanel(Panel):
         self.body.addWidget(self.plot)
         self.body.setContentsMargins(px(4), 0, px(4), px(4))
 
+    def set_narrow(self, is_narrow: bool) -> None:
+        self.measure.set_dense(is_narrow)
+
     def show_rows(self, rows: list[RunRow]) -> None:
         self._rows = rows[:MAX_RUNS]
         self._draw()

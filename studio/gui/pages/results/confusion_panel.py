@@ -47,11 +47,16 @@ class ConfusionPanel(Panel):
         self.body.addWidget(head)
         self.body.addWidget(holder, 1)
         self.body.setContentsMargins(px(4), 0, px(6), px(6))
-        self.setMinimumWidth(px(290))
+        self.set_narrow(False)
         self.view.value_changed.connect(self.set_view)
         self.share.value_changed.connect(self.matrix.set_share)
         self.matrix.cell_chosen.connect(self.cell_chosen)
         self.classes.class_chosen.connect(lambda index: self.cell_chosen.emit((index, None)))
+
+    def set_narrow(self, is_narrow: bool) -> None:
+        for choice in (self.view, self.share):
+            choice.set_dense(is_narrow)
+        self.setMinimumWidth(px(248 if is_narrow else 290))
 
     def set_view(self, which: object) -> None:
         """ "matrix" or "classes"."""

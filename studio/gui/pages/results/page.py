@@ -35,6 +35,7 @@ from studio.gui.widgets.state import Banner, EmptyState
 from studio.gui.widgets.thumb import ThumbLoader
 
 REDRAW_MS = 200  # tables and curves over epochs: nobody reads faster
+NARROW_PX = 880  # page width under which words stand closer
 SHORT_PX = 700
 MANY_ROWS, ROWS_MS = 200, 500
 MAX_STORED = 4
@@ -526,6 +527,8 @@ class ResultsPage(Page):
     def resizeEvent(self, event: QResizeEvent) -> None:
         super().resizeEvent(event)
         self._fit_height()
+        for panel in (self.compare, self.confusion, self.side):
+            panel.set_narrow(self.width() < px(NARROW_PX))
 
     def _fit_height(self) -> None:
         """In a low window the mistakes are the second half of a switch."""

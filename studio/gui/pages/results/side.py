@@ -34,10 +34,8 @@ class SidePanel(Panel):
         row.setContentsMargins(px(10), px(5), px(8), px(5))
         self.view = Segmented([("details", "Details"), ("difference", "Difference")], "difference", name="results.side.view")
         self.view.setAccessibleName("Details of the run or difference to another")
-        self.view.setMinimumWidth(self.view.sizeHint().width())
         self.other = ComboBox([], name="results.other")
         self.other.setSizeAdjustPolicy(ComboBox.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon)
-        self.other.setMinimumContentsLength(5)
         self.other.setMaximumWidth(px(150))
         self.other.setAccessibleName("Compare the settings with")
         row.addWidget(self.view)
@@ -51,9 +49,15 @@ class SidePanel(Panel):
         self._stack.addWidget(self.details)
         self.body.setSpacing(0)
         self.body.addWidget(holder, 1)
-        self.setMinimumWidth(px(296))
+        self.set_narrow(False)
         self.view.value_changed.connect(self.set_view)
         self.other.value_changed.connect(self._on_other_value_changed)
+
+    def set_narrow(self, is_narrow: bool) -> None:
+        self.view.set_dense(is_narrow)
+        self.view.setMinimumWidth(self.view.sizeHint().width())
+        self.other.setMinimumContentsLength(3 if is_narrow else 5)
+        self.setMinimumWidth(px(266 if is_narrow else 296))
 
     def _make_difference(self) -> QWidget:
         made = QWidget()

@@ -36,6 +36,7 @@ from studio.gui.widgets.panel import Panel, splitter
 from studio.gui.widgets.slider import Slider
 from studio.gui.widgets.state import EmptyState
 
+NARROW_PX = 860  # page width under which words stand closer
 SHORT_PX = 700  # page height under which the batch strip goes, for the plots' sake
 NO_GHOST, BEST_GHOST, PREVIOUS_GHOST, SEVERAL_GHOSTS = "none", "best", "previous", "several"
 
@@ -354,8 +355,7 @@ class TrainPage(Page):
         return super().eventFilter(watched, event)
 
     def _fit_height(self) -> None:
-        for above, below in zip(self.panels[:2], self.panels[2:], strict=True):  # both rows can be divided alike
-            above.setMinimumWidth(below.minimumSizeHint().width())
+        self.fourth.set_dense(self.width() < px(NARROW_PX))
         has_log = not self.banner.details.isHidden()
         self.banner.log.setFixedHeight(px(150 if self.height() >= px(SHORT_PX) else 54))
         self.figures.setVisible(not has_log)
