@@ -32,6 +32,7 @@ NETWORKS = (
     ("timm", "vit_small_patch16_224", 64, -1),
     ("torchvision", "convnext_tiny", 64, 2),
 )
+RECORDED = (("torchvision", "resnet18"), ("bundled", "tf_efficientnet_lite0"), ("torchvision", "convnext_tiny"))
 PLANTED_ROOM = 6e9  # bytes the process may take in the part that runs out of memory
 KILLS = 2
 
@@ -41,7 +42,15 @@ def main() -> None:
 
     from studio.core.experiment import Experiment
 
-    parts = {"speed": speed, "waits": waits, "memory": memory, "out_of_memory": out_of_memory, "exact": exact, "road": road}
+    parts = {
+        "speed": speed,
+        "recording": recording,
+        "waits": waits,
+        "memory": memory,
+        "out_of_memory": out_of_memory,
+        "exact": exact,
+        "road": road,
+    }
     parser = argparse.ArgumentParser()
     parser.add_argument("parts", nargs="*", choices=[[], *parts], help="which of them (default: all)")
     parser.add_argument("--data", type=Path, default=Path(__file__).parents[2] / "shared" / "data" / "clothing")
@@ -68,8 +77,8 @@ def speed(data: Path, scratch: Path) -> None:
     import torch
 
     setup = _engine(_many(data, scratch), scratch, "torchvision", "resnet50", **{"training.batch_size": BATCH})
-    sides = {"engine": lambda: _epoch(setup), "synthetic": _loop(setup, plain=False), "plain": _loop(setup, plain=True)}
-    first = _seconds(sides["engine"])
+    first = _seconds(lambda: _epoch(setup))
+    sides = {"engine": lambda: _epoch(setup)} | {form: _loop(setup, form) for form in ("synthetic", "recorded", "plain")}
     for side in sides.values():
         side()
     times: dict[str, list[float]] = {name: [] for name in sides}
@@ -77,7 +86,7 @@ def speed(data: Path, scratch: Path) -> None:
         for name in sides if number % 2 == 0 else reversed(sides):
             times[name].append(_seconds(sides[name]))
     per_s = {name: STEPS * BATCH / statistics.median(seconds) for name, seconds in times.items()}
-    against = {name: statistics.median(t / e for t, e in zip(times[name], times["engine"], strict=True)) for name in ("synthetic", "plain")}
+    against = {name: statistics.median(t / e for t, e in zip(times[name], times["engine"], strict=True)) for name in times}
     waited = _last(setup.folder, "StepsReported")["data_wait_fraction"]
     form = f"{setup.precision.name}, channels {'last' if setup.precision.channels_last else 'first'}"
     setup.loader.close()
@@ -85,10 +94,71 @@ def speed(data: Path, scratch: Path) -> None:
     print("| | images/s | engine : this | limit |\n|---|---|---|---|")
     print(f"| engine, photographs from its {setup.loader.num_workers} loaders ({form}) | {per_s['engine']:,.0f} | | |")
     print(f"| the same network and optimiser on random tensors | {per_s['synthetic']:,.0f} | **{against['synthetic']:.3f}** | 0.95 |")
+    print(f"| the same, played from a recording | {per_s['recorded']:,.0f} | {against['recorded']:.3f} | |")
     print(f"| plain float32 loop, channels first, on random tensors | {per_s['plain']:,.0f} | **{against['plain']:.2f}** | 2 |")
     print(f"\n{_timeline(setup.folder)}")
     print(f"\nFirst epoch, which decodes: {STEPS * BATCH / first:,.0f} images/s. Waiting for data in the last report: {waited:.1%}.")
+    print("".join(f"{event['sentence']} " for event in _events(setup.folder) if event["event"] == "StepCompiled"))
     print(f"Medians of {ROUNDS} rounds of {STEPS} steps. Peak {torch.cuda.max_memory_allocated() / 1e9:.1f} GB.")
+
+
+def recording(data: Path, scratch: Path) -> None:
+    """Steps played from a recording against the same steps put into the queue kernel by kernel: their losses and their time."""
+    import torch
+
+    from studio.engine import recorded_step
+
+    print("\n### Steps played from a recording\n")
+    print(
+        "| network | as it is, ms per step | recorded | largest difference of a loss in 8 steps | what the run says |\n|---|---|---|---|---|"
+    )
+    for source, name in RECORDED:
+        losses, seconds, told = [], [], ""
+        for least in (10**9, 1):
+            recorded_step.LEAST_STEPS = least
+            values = {"training.batch_size": 32, "model.input_size": 224, "training.precision": "bf16", "training.seed": 1}
+            setup = _engine(_many(data, scratch, times=2), scratch / str(least), source, name, **values)
+            _epoch(setup)
+            seconds.append(_seconds(lambda setup=setup: _epoch(setup)) / setup.steps_per_epoch)
+            events = _events(setup.folder)
+            losses.append([loss for e in events if e["event"] == "StepsReported" for loss in e["losses"]][:8])
+            told = next((e["sentence"] for e in events if e["event"] == "StepCompiled"), "nothing")
+            setup.loader.close()
+            del setup
+            torch.cuda.empty_cache()
+        apart = max(abs(a - b) for a, b in zip(*losses, strict=True))
+        print(f"| {name} | {seconds[0] * 1e3:.1f} | {seconds[1] * 1e3:.1f} | {apart:.1e} | {told} |", flush=True)
+    print(_broken_off())
+
+
+def _broken_off() -> str:
+    """A recording that fails in the middle, and a network that draws afterwards."""
+    import torch
+    from torch import nn
+
+    from studio.engine.precision import Precision
+    from studio.engine.recorded_step import record
+
+    class Looks(nn.Linear):
+        def forward(self, x):
+            return super().forward(x) * float(self.weight.sum())  # waits for the device
+
+    images, form = torch.rand(8, 64, device="cuda"), Precision("fp32", False)
+    net = nn.Sequential(nn.Linear(64, 64), nn.Dropout(0.5)).cuda().train()
+    torch.cuda.manual_seed(3)
+    before = net(images)
+    try:
+        record(Looks(64, 64).cuda(), form, images)
+        return "\nA network that waits for the device was recorded, which cannot be."
+    except RuntimeError as exc:
+        words = str(exc).splitlines()[0][:80]
+    torch.cuda.manual_seed(3)
+    after, play = net(images), record(net, form, images)
+    torch.cuda.manual_seed(3)
+    same = torch.equal(before, after), torch.equal(before, play(images))
+    return (
+        f"\nA recording that breaks off ({words}) leaves the draws as they were: {same[0]}; dropout draws the same when played: {same[1]}."
+    )
 
 
 def waits(data: Path, scratch: Path) -> None:
@@ -295,15 +365,18 @@ def _epoch(setup) -> None:
     setup.progress.count_epoch({"top1": 0.0, "top5": 0.0, "loss": 1.0, "macro_f1": 0.0})
 
 
-def _loop(setup, *, plain: bool):
-    """`STEPS` training steps on tensors that stay on the device: in the engine's form, or float32 with channels first."""
+def _loop(setup, form: str):
+    """`STEPS` training steps on tensors that stay on the device: in the engine's number format ("synthetic"), that "recorded", or "plain", which is
+    float32 with channels first."""
     import copy
 
     import torch
 
     from studio.catalog.optimisers import build_optimiser
     from studio.engine.precision import Precision
+    from studio.engine.recorded_step import record
 
+    plain = form == "plain"
     network = copy.deepcopy(setup.network)
     network.train_mode()
     precision = Precision("fp32", False) if plain else setup.precision
@@ -320,10 +393,13 @@ def _loop(setup, *, plain: bool):
     images = torch.randn(BATCH, 3, 224, 224, device=setup.device).contiguous(memory_format=layout)
     labels = torch.randint(0, 10, (BATCH,), device=setup.device)
 
+    call = record(network.module, precision, images) if form == "recorded" else network.module
+    optimiser.zero_grad(set_to_none=True)
+
     def run() -> None:
         for _ in range(STEPS):
             with precision.autocast(setup.device):
-                logits = network.module(images)
+                logits = call(images)
             torch.nn.functional.cross_entropy(logits.float(), labels).backward()
             optimiser.step()
             optimiser.zero_grad(set_to_none=True)

@@ -1,7 +1,6 @@
 """The forward and backward pass of a training step as torch's compiler makes it, where a measurement says that it is faster.
 
-Only the call of the network is replaced: its modules, the names of its weights and what hangs on them stay, so checkpoints, proofs and averages
-know nothing of it. It is compiled for one plan of what trains and one number of images, before the first step with them; other numbers, such as
+It is compiled for one plan of what trains and one number of images, before the first step with them; other numbers, such as
 the last of an epoch, go the ordinary way. Draws are torch's own, so dropout is the same either way. What was decided goes into every checkpoint:
 a resumed run computes as it did.
 
@@ -11,24 +10,22 @@ On a processor nothing is won (25.9 against 25.8 images a second on ResNet-18, 4
 from __future__ import annotations
 
 import contextlib
-import hashlib
 import signal
 import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, TypeVar
 
-import numpy as np
 import torch
 
 from studio.core.event import StepCompiled
 from studio.engine.compiling import what_is_missing
 from studio.engine.control import StopAsked
-from studio.engine.device import device_key, seed_draws, synchronise
-from studio.engine.loader import Batch, Request
+from studio.engine.device import device_key
+from studio.engine.loader import Batch
 from studio.engine.memory import is_out_of_memory, let_go
+from studio.engine.step_trial import StandIn, example, gain_of, nothing_changed, num_at_once, one_pass, what_it_fits
 from studio.engine.verdict import remember, remembered
 
 if TYPE_CHECKING:
@@ -42,18 +39,7 @@ VERDICTS = "compiled-steps-1"
 BACKEND = "inductor"
 LEAST_GAIN = 1.05  # times as fast, to be taken
 GUESS = {"gain": 1.2, "seconds": 60.0}  # of a network that was never compiled here; only whether to try it hangs on that
-ROUNDS = 4
-MOST_APART = 0.05  # of probabilities, and of the length of the gradient as a share of it
 TICK_S = 0.5
-
-
-@dataclass(frozen=True)
-class CompiledStep:
-    run: Callable[[torch.Tensor], torch.Tensor]  # stands in for the network's call
-    shape: torch.Size  # of what it takes
-
-    def takes(self, inputs: torch.Tensor) -> bool:
-        return inputs.shape == self.shape
 
 
 def follow_compiling(s: Setup) -> None:
@@ -62,54 +48,41 @@ def follow_compiling(s: Setup) -> None:
     asked = s.asked.training.compile
     if asked == "off" or (asked == "auto" and s.device.type != "cuda"):
         return
-    key = _what(s)
+    key = what_it_fits(s)
     if key == s.compiled_for:
         return
     s.compiled, s.compiled_for = None, key
     decided = s.compile_verdicts.get(key)
     if decided is False:
         return
-    with _nothing_changed(s):
+    with nothing_changed(s):
         event = _compile_again(s) if decided else _try(s, asked == "on")
     s.compile_verdicts[key] = event.is_used
     s.reporter.tell(event)
-
-
-def _what(s: Setup) -> str:
-    """What a compiled step is good for."""
-    plan = hashlib.sha256(repr((sorted(s.network.plan.trainable), sorted(s.network.plan.active))).encode()).hexdigest()[:16]
-    tail = ", from features" if s.prefix.trains_from_cache else ""
-    return f"{plan}, {num_at_once(s)} images{tail}{', recomputing' if s.recomputes else ''}"
-
-
-def num_at_once(s: Setup) -> int:
-    """Images that go through the network at once in most steps."""
-    share = -(-min(s.asked.training.batch_size, s.epoch_size) // s.ranks.count)
-    return -(-share // -(-share // s.micro_batch)) if s.micro_batch else share
 
 
 def _try(s: Setup, is_forced: bool) -> StepCompiled:
     """Compile where it may be worth the time, and keep it where it is faster and gives the same."""
     if missing := what_is_missing(s.device.type):
         return _told(s, f"Not compiled: that needs {missing}, which is not installed.")
-    batch = _example(s)
+    batch = example(s)
     inputs, module = s.inputs(batch), s.network.module
     known = remembered(VERDICTS, _everywhere(s))
     known = known if isinstance(known, dict) and known.keys() == GUESS.keys() else None
     try:
-        plain_s = _on_all(s, lambda: min(_pass(s, batch, inputs, module)[0] for _ in range(2)))
+        plain_s = _on_all(s, lambda: min(one_pass(s, batch, inputs, module)[0] for _ in range(2)))
         if reason := "" if is_forced else s.ranks.from_first(lambda: why_not(_num_passes(s), plain_s, known)):
             return _told(s, f"Not compiled: {reason}")
         s.reporter.phase("compiling", "the forward and backward pass of a step")
         run, seconds = _on_all(s, lambda: _compiled(s, batch, inputs))
-        gain = _on_all(s, lambda: _gain(s, batch, inputs, run))
+        gain = _on_all(s, lambda: gain_of(s, batch, inputs, run))
     except _Failed as failure:
         return _told(s, str(failure))
     remember(VERDICTS, _everywhere(s), {"gain": round(gain, 3), "seconds": round(seconds, 1)})
     gain = s.ranks.from_first(lambda: gain)
     is_used = gain >= LEAST_GAIN
     if is_used:
-        s.compiled = CompiledStep(run, inputs.shape)
+        s.compiled = StandIn(run, inputs.shape)
     else:
         torch.compiler.reset()
     took = f"after {seconds:.0f} s" if seconds >= 1 else "at once"
@@ -125,14 +98,14 @@ def _try(s: Setup, is_forced: bool) -> StepCompiled:
 def _compile_again(s: Setup) -> StepCompiled:
     """As the run did before it was left."""
     s.reporter.phase("compiling", "the forward and backward pass of a step, as before")
-    batch = _example(s)
+    batch = example(s)
     inputs = s.inputs(batch)
     try:
         run, seconds = _on_all(s, lambda: _compiled(s, batch, inputs))
     except _Failed as failure:
         s.reporter.warn("resume-inexact", f"The run goes on, but not bit for bit as without the break. {failure}")
         return _told(s, "Not compiled again.")
-    s.compiled = CompiledStep(run, inputs.shape)
+    s.compiled = StandIn(run, inputs.shape)
     return _told(s, f"Compiled as before, {f'after {seconds:.0f} s' if seconds >= 1 else 'at once'}.", True, None, seconds)
 
 
@@ -179,19 +152,8 @@ def _everywhere(s: Setup) -> str:
     """What a gain depends on, for other runs."""
     model, precision = s.asked.model, s.precision
     layout = "last" if precision.channels_last else "first"
-    what = f"{model.source} | {model.backbone} | {model.input_size} px | {_what(s)} | {precision.name}, channels {layout}"
+    what = f"{model.source} | {model.backbone} | {model.input_size} px | {what_it_fits(s)} | {precision.name}, channels {layout}"
     return f"{what} | {device_key(s.device)}"
-
-
-def _example(s: Setup) -> Batch:
-    """A batch as the steps will be given them."""
-    count = num_at_once(s)
-    if s.prefix.trains_from_cache:
-        request = Request(tuple(i % len(s.parts["train"]) for i in range(count)))
-        return next(s.prefix.training_batches([request], s.progress.epoch))
-    size = s.view["input_size"]
-    images = np.random.default_rng(0).integers(0, 256, (count, size, size, 3), np.uint8)
-    return Batch(images, np.arange(count))
 
 
 def _compiled(s: Setup, batch: Batch, inputs: torch.Tensor) -> tuple[Callable, float]:
@@ -202,44 +164,9 @@ def _compiled(s: Setup, batch: Batch, inputs: torch.Tensor) -> tuple[Callable, f
     run = torch.compile(lambda inputs: module(inputs), backend=BACKEND, dynamic=False, options=options)
     start = time.monotonic()
     with _listening(s):
-        _pass(s, batch, inputs, run)
+        one_pass(s, batch, inputs, run)
     _end_compilers()
     return run, time.monotonic() - start
-
-
-def _gain(s: Setup, batch: Batch, inputs: torch.Tensor, run: Callable) -> float:
-    """How many times as fast the compiled network is; 0 where it does not give the same."""
-    sides = (s.network.module, run)
-    times: list[list[float]] = [[], []]
-    for number in range(ROUNDS):
-        found = [_pass(s, batch, inputs, side) for side in sides]  # in turn, so that a busy moment hits both
-        if number == 0 and not _agree(*(answer for _, *answer in found)):
-            return 0.0
-        for some, (seconds, *_) in zip(times, found, strict=True):
-            some.append(seconds)
-    return min(times[0]) / min(times[1])
-
-
-def _pass(s: Setup, batch: Batch, inputs: torch.Tensor, run: Callable) -> tuple[float, torch.Tensor, torch.Tensor]:
-    """(seconds, probabilities_NC, length of the gradient) of a forward and backward pass, always with the same draws. On a processor CPU seconds:
-    what neighbours take does not count."""
-    clock = time.process_time if s.device.type == "cpu" else time.perf_counter
-    s.optimiser.zero_grad(set_to_none=True)
-    seed_draws(0, s.device)
-    synchronise(s.device)
-    start = clock()
-    logits_NC = s.logits(s.network.module, batch, inputs, run).float()
-    logits_NC.logsumexp(1).mean().backward()
-    synchronise(s.device)
-    seconds = clock() - start
-    norm = torch.nn.utils.get_total_norm([weight.grad for weight in s.network.trainable() if weight.grad is not None])
-    return seconds, logits_NC.detach().softmax(1), norm
-
-
-def _agree(plain: list[torch.Tensor], compiled: list[torch.Tensor]) -> bool:
-    (some_NC, norm), (others_NC, other_norm) = plain, compiled
-    is_norm_alike = abs(norm - other_norm) <= MOST_APART * norm if torch.isfinite(norm) else True  # fp16 may overflow without its scaler
-    return bool((some_NC - others_NC).abs().max() <= MOST_APART and is_norm_alike)
 
 
 def _why_it_failed(s: Setup, exc: Exception) -> str:
@@ -255,18 +182,6 @@ def _why_it_failed(s: Setup, exc: Exception) -> str:
     exc = getattr(exc, "inner_exception", exc)  # the compiler says where it was; this is what it met there
     words = next((line.strip() for line in str(exc).splitlines() if line.strip()), type(exc).__name__)
     return f"The step could not be compiled, so the run goes on without: {words[:300]}"
-
-
-@contextlib.contextmanager
-def _nothing_changed(s: Setup) -> Iterator[None]:
-    """Weights, statistics and random states are afterwards as before."""
-    put_back = s.network.statistics_kept()
-    try:
-        with torch.random.fork_rng(devices=[s.device] if s.device.type == "cuda" else []):
-            yield
-    finally:
-        put_back()
-        s.optimiser.zero_grad(set_to_none=True)
 
 
 @contextlib.contextmanager

@@ -20,6 +20,7 @@ from studio.engine.heap import suit_step
 from studio.engine.memory import ROOM, OutOfMemory, advice, free_bytes, is_out_of_memory, step_memory
 from studio.engine.plan import training_requests
 from studio.engine.recompute import recompute
+from studio.engine.recorded_step import follow_recording
 from studio.engine.recovery import RECOVERABLE, Recovery
 from studio.engine.saving import agree_on_statistics, keep_epoch, norms_that_count, save, save_every_s, save_held, tensors_of
 from studio.engine.scoring import best_weights, evaluate, write_part
@@ -72,6 +73,7 @@ def train_epoch(s: Setup) -> None:
     needed = fit_memory(s)
     ahead.hand_over()
     follow_compiling(s)
+    follow_recording(s)
     s.reporter.phase("training", needed)
     steps = StepBuffer(s)
     made = {"num_synthetic": len(s.dataset.synthetic), "num_taken": s.epoch_size - s.num_real}

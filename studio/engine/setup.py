@@ -27,7 +27,6 @@ from studio.dataset.plan_check import check_run
 from studio.dataset.scan import Cancelled, scan
 from studio.engine.average import Average
 from studio.engine.checkpoint import MODEL, NUM_KEPT, OPTIMISER, Checkpoint, restore_optimiser
-from studio.engine.compiled_step import CompiledStep
 from studio.engine.control import Control, StopAsked
 from studio.engine.device import choose_device, device_key, device_name
 from studio.engine.feeding import Feeding
@@ -47,6 +46,7 @@ from studio.engine.rates import Rates
 from studio.engine.reporter import Reporter
 from studio.engine.standby import Prebuilt
 from studio.engine.start_run import start_checkpoint
+from studio.engine.step_trial import StandIn
 from studio.engine.verdict import remember, remembered
 from studio.engine.watch import GradientWatch, Waiting
 
@@ -100,8 +100,10 @@ class Setup:
     flow: Flow | None = None
     micro_batch: int = 0  # images at once where a whole batch does not fit into memory; 0 where it does
     recomputes: bool = False  # activations, in the backward pass
-    compiled: CompiledStep | None = None  # stands in for the network in steps of its size
+    compiled: StandIn | None = None  # for the network in steps of its size
     compiled_for: str = ""  # the steps it was last looked at for
+    recorded: StandIn | None = None
+    recorded_for: str = ""
     compile_verdicts: dict[str, bool] = field(default_factory=dict)  # by steps, whether they run compiled
     fitted_for: tuple[bool, ...] = ()  # what was frozen when the memory of a step was looked at
     ranks: Ranks = field(default_factory=Ranks)
@@ -128,9 +130,9 @@ class Setup:
             return run(inputs) if batch.features is None else self.prefix.rest(module, inputs, self.device, run)
 
     def trained_logits(self, batch: Batch, inputs: torch.Tensor) -> torch.Tensor:
-        """logits_NC for a step, compiled where it is."""
-        is_compiled = self.compiled is not None and self.compiled.takes(inputs)
-        return self.logits(self.network.module, batch, inputs, self.compiled.run if is_compiled else None)
+        """logits_NC for a step, compiled or played from a recording where it is."""
+        stand_in = self.compiled or self.recorded
+        return self.logits(self.network.module, batch, inputs, stand_in.run if stand_in and stand_in.takes(inputs) else None)
 
     def forward(self, module: nn.Module, batch: Batch) -> torch.Tensor:
         return self.logits(module, batch, self.inputs(batch))

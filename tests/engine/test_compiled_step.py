@@ -15,7 +15,7 @@ from safetensors.torch import load_file
 from studio.core import event as ev
 from studio.core.fold import RunState, fold
 from studio.core.run_folder import RunFolder
-from studio.engine import compiled_step
+from studio.engine import compiled_step, step_trial
 from studio.engine.checkpoint import MODEL, find_checkpoint
 from studio.engine.compiled_step import why_not
 from studio.engine.main import FINISHED, STOPPED
@@ -100,7 +100,7 @@ def test_a_compiled_run_that_was_left_in_mid_epoch_ends_at_the_same_bits(cached,
     with monkeypatch.context() as patch:
         patch.setattr(loop, "train_step", stop_after_the_first)
         assert train_here(broken) == STOPPED
-    monkeypatch.setattr(compiled_step, "_gain", lambda *_: 1.0)  # what was decided is not measured again
+    monkeypatch.setattr(compiled_step, "gain_of", lambda *_: 1.0)  # what was decided is not measured again
     assert train_here(broken, resume=True) == FINISHED
     first, again = told(broken)
     assert (first.step, again.step) == (0, 1) and first.gain and again.gain is None and again.is_used
@@ -122,12 +122,12 @@ def too_large(*_):
         ("on", {"LEAST_GAIN": 1e9}, "times as fast"),
         ("on", {"MOST_APART": -1.0}, "something else"),
         ("on", {"BACKEND": refusing}, "no such instruction"),
-        ("on", {"_pass": too_large}, "out of memory"),
+        ("on", {"one_pass": too_large}, "out of memory"),
     ],
 )
 def test_a_step_that_gains_nothing_or_cannot_be_compiled_goes_on_as_it_is_and_says_so(cached, tmp_path, monkeypatch, asked, change, words):
     for constant, value in change.items():
-        monkeypatch.setattr(compiled_step, constant, value)
+        monkeypatch.setattr(step_trial if constant == "MOST_APART" else compiled_step, constant, value)
     folder = small_run(tmp_path, training__compile=asked, **CACHED)
     assert train_here(folder) == FINISHED
     assert [(e.is_used, words in e.sentence) for e in told(folder)] == ([] if words is None else [(False, True)])
