@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import argparse
+import os
 from pathlib import Path
 
 from studio.cli import DONE
 from studio.command import terminal
 from studio.command.chosen import parse_settings
 from studio.command.train import planned
+from studio.core.experiment import Experiment
 from studio.core.experiment_file import experiment_to_toml, write_experiment
 from studio.core.problem import BadInput, errors_in
 
@@ -18,6 +20,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("-o", "--output", metavar="FILE", type=Path, default=Path("experiment.toml"), help="where to write; - prints it")
     parser.add_argument("--set", metavar="SECTION.FIELD=VALUE", action="append", default=[], help="change one setting; can be repeated")
     parser.add_argument("--force", action="store_true", help="write over an existing file")
+    parser.add_argument("--json", action="store_true", help="end standard output with one line of JSON")
 
 
 def run(args: argparse.Namespace) -> int:
@@ -34,14 +37,21 @@ def run(args: argparse.Namespace) -> int:
     terminal.complain_all(dataset.problems)
     if "training.batch_size" not in parse_settings(args.set):
         experiment = with_fitting_batch(experiment, dataset)
-    if str(args.output) == "-":
+    is_printed = str(args.output) == "-"
+    if is_printed:
         terminal.say(experiment_to_toml(experiment).rstrip("\n"))
-        return DONE
-    try:
-        write_experiment(experiment, args.output)
-    except OSError as exc:
-        raise BadInput(f"{args.output} cannot be written: {exc.strerror}. Choose another place with -o.") from None
-    terminal.say(
-        f"Wrote {args.output}: {len(dataset.classes):,} classes, {len(dataset.samples):,} images. Train with: studio train {args.output}"
-    )
+    else:
+        _write(experiment, args.output)
+        counts = f"{len(dataset.classes):,} classes, {len(dataset.samples):,} images"
+        terminal.say(f"Wrote {args.output}: {counts}. Train with: studio train {args.output}")
+    if args.json:
+        path = None if is_printed else os.path.abspath(args.output)
+        terminal.say_json({"status": "done", "experiment": path, "classes": len(dataset.classes), "images": len(dataset.samples)})
     return DONE
+
+
+def _write(experiment: Experiment, path: Path) -> None:
+    try:
+        write_experiment(experiment, path)
+    except OSError as exc:
+        raise BadInput(f"{path} cannot be written: {exc.strerror}. Choose another place with -o.") from None

@@ -17,7 +17,7 @@ from studio.core.run_index import read_digests
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_runs_argument(parser)
-    parser.add_argument("--json", action="store_true", help="print one line of JSON: a list with the figures of every run")
+    parser.add_argument("--json", action="store_true", help="print one line of JSON: the figures of every run, and what cannot be read")
 
 
 def run(args: argparse.Namespace) -> int:
@@ -26,7 +26,9 @@ def run(args: argparse.Namespace) -> int:
     for folder, reason in refused:
         terminal.note(f"Warning: {terminal.safe(folder.name)} cannot be read: {reason}")
     if args.json:
-        terminal.say_json([summary(folder, _state(folder, digest)) for folder, digest in found])
+        figures = [summary(folder, _state(folder, digest)) for folder, digest in found]
+        unreadable = [{"run": str(folder.path), "sentence": reason} for folder, reason in refused]
+        terminal.say_json({"status": "done", "runs": figures, "unreadable": unreadable})
         return DONE
     if not found:
         terminal.say(f"There are no runs in {terminal.safe(str(place))} yet. Start one with: studio train --data DIR")

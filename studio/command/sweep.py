@@ -11,9 +11,11 @@ from pathlib import Path
 
 from studio.command import terminal
 from studio.command.chosen import add_runs_argument, chosen_runs
-from studio.command.follow import start_and_follow
+from studio.command.follow import start_and_follow, summary
 from studio.command.train import model_problems, planned
 from studio.core.device import device_problem
+from studio.core.experiment import Experiment
+from studio.core.fold import RunState
 from studio.core.problem import BadInput, errors_in
 from studio.core.run_folder import RunFolder, create_run
 from studio.core.sweep import parse_axis, plan_sweep
@@ -31,6 +33,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--random", metavar="N", type=int, default=0, help="draw N points instead of the whole grid")
     parser.add_argument("--seeds", metavar="N", type=int, default=1, help="train each with N seeds, to see how much is chance")
     parser.add_argument("--dry-run", action="store_true", help="list what would be trained and stop")
+    parser.add_argument("--json", action="store_true", help="end standard output with one line of JSON: the runs, best first")
     add_runs_argument(parser)
 
 
@@ -53,6 +56,8 @@ def run(args: argparse.Namespace) -> int:
     for number, experiment in enumerate(experiments, 1):
         terminal.say(f"{number:3} of {len(experiments)}: {terminal.safe(experiment.name)}")
     if args.dry_run:
+        if args.json:
+            terminal.say_json({"status": "planned", "runs": [{"name": experiment.name} for experiment in experiments]})
         return DONE
     content, worst, done = dataset.to_json(), DONE, []
     for number, experiment in enumerate(experiments, 1):
@@ -64,14 +69,16 @@ def run(args: argparse.Namespace) -> int:
             worst = STOPPED
             break
         worst = max(worst, code)
-    _list(done)
+    rows = [(folder.read_state(), folder, experiment) for folder, experiment in done]
+    rows.sort(key=lambda row: -(row[0].best.validation_top1 if row[0].best else -1.0))
+    _list(rows)
+    if args.json:
+        runs = [{"name": experiment.name, **summary(folder, state)} for state, folder, experiment in rows]
+        terminal.say_json({"status": {DONE: "done", STOPPED: "stopped"}.get(worst, "failed"), "runs": runs})
     return worst
 
 
-def _list(done: list[tuple[RunFolder, object]]) -> None:
-    """Best first."""
-    rows = [(folder.read_state(), folder, experiment) for folder, experiment in done]
-    rows.sort(key=lambda row: -(row[0].best.validation_top1 if row[0].best else -1.0))
+def _list(rows: list[tuple[RunState, RunFolder, Experiment]]) -> None:
     terminal.say("")
     for state, folder, experiment in rows:
         best = state.best

@@ -52,7 +52,7 @@ def say(text: str = "") -> bool:
     return _write(sys.stdout, text)
 
 
-def say_json(value: dict[str, Any] | list[Any]) -> None:
+def say_json(value: dict[str, Any]) -> None:
     say(json.dumps(value))
 
 

@@ -73,6 +73,10 @@ def test_init_writes_the_defaults_and_train_reads_them_back(images, tmp_path, ca
     assert "# " in file.read_text()
     expected = Experiment().changed({"data.source": str(images), "schedule.epochs": 3, "name": "shapes"})
     assert planned(file, None, []) == expected
+    capsys.readouterr()
+    assert cli.main(["init", "--data", str(images), "-o", str(tmp_path / "second.toml"), "--json"]) == 0
+    told = json.loads(capsys.readouterr().out.splitlines()[-1])
+    assert told["status"] == "done" and told["experiment"] == str(tmp_path / "second.toml") and told["images"] > told["classes"] > 1
 
 
 def test_settings_win_over_the_file_and_data_over_its_source(images, tmp_path):

@@ -111,7 +111,8 @@ def test_the_list_of_runs_shows_nickname_status_and_score(run_here, trained):
     nickname = Path(last_json(trained[1])["run"]).name.rpartition("_")[2]
     _, out, _ = run_here("runs")
     assert nickname in out and "finished" in out and "2/2" in out
-    assert json.loads(run_here("runs", "--json")[1])[0]["status"] == "finished"
+    found = json.loads(run_here("runs", "--json")[1].splitlines()[-1])
+    assert found["status"] == "done" and found["runs"][0]["status"] == "finished" and found["unreadable"] == []
 
 
 BAR = re.compile(r"\r[^\r\n]*\d+%\|[^\r\n]*\|\s*\d+/\d+ ")  # redrawn in its line, with a share and a count

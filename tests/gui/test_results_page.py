@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from builders import build_dataset, build_run
 from PySide6.QtCore import QCoreApplication, QEvent, Qt
-from PySide6.QtWidgets import QAbstractButton, QApplication, QLabel, QLineEdit, QWidget
+from PySide6.QtWidgets import QAbstractButton, QApplication, QLabel, QLineEdit, QMenu, QWidget
 
 from studio.core.experiment import Experiment
 from studio.core.outcome import Status
@@ -29,6 +29,7 @@ from studio.gui.pages.results.rows import BY_KEY, COLUMNS, RunRow, matches
 from studio.gui.pages.results.scores import ClassScore, Scores, read_predictions, read_scores, worst_mistakes
 from studio.gui.recorded import Recording
 from studio.gui.run_bin import BIN, move_to_bin, take_back
+from studio.gui.window import Window
 
 FIRST = Recording().started
 
@@ -168,9 +169,9 @@ def test_compare_draws_every_epoch_of_the_checked_runs(open_page, three_runs):
             np.testing.assert_array_equal(y, [getattr(e, field) for e in entry.state.epochs])
 
 
-def test_the_legend_says_in_what_the_overlaid_runs_of_a_sweep_differ(open_page, dataset):
+def test_eight_overlaid_runs_are_told_apart_and_the_legend_says_in_what_they_differ(open_page, dataset):
     base = Experiment().changed({"data.source": dataset.root})
-    points = [{"schedule.peak_lr": rate, "training.seed": seed} for rate in (5e-4, 2e-3) for seed in (0, 1)]
+    points = [{"schedule.peak_lr": rate, "training.seed": seed} for rate in (2e-4, 5e-4, 2e-3, 5e-3) for seed in (0, 1)]
     folders = [
         build_run(runs_dir(), dataset, nickname=f"run-{i}", started=FIRST.replace(hour=8 + i), experiment=base.changed(point), seed=i)
         for i, point in enumerate(points)
@@ -179,10 +180,32 @@ def test_the_legend_says_in_what_the_overlaid_runs_of_a_sweep_differ(open_page, 
     for entry in page.runs.entries:
         if entry.folder.name not in page.model.checked:
             page.toggle_check(entry)
-    assert [row.name for row in page.compare._rows] == ["run 1", "run 2", "run 3", "run 4"]
-    told = [page.compare.plot.style_of(folder.name).label for folder in folders]
-    assert told == ["run 1 · 5e-4, seed 0", "run 2 · 5e-4, seed 1", "run 3 · 2e-3, seed 0", "run 4 · 2e-3, seed 1"]
-    assert "They differ in Peak learning rate, Seed." in page.compare.plot.accessibleDescription()
+    keys = [folder.name for folder in folders]
+    plot = page.compare.plot
+    assert list(plot.curve_keys()) == plot.legend_keys() == keys
+    styles = [plot.style_of(key) for key in keys]
+    rates = ("2e-4", "5e-4", "2e-3", "5e-3")
+    assert [style.label for style in styles] == [f"run {i + 1} · {rates[i // 2]}, seed {i % 2}" for i in range(8)]
+    assert len({style.token for style in styles}) == 8 and len({(style.symbol, style.dash) for style in styles}) >= 6
+    assert page.compare.plot.legend.isVisible() and page.compare.plot.rect().contains(page.compare.plot.legend.geometry())
+    for folder, key in zip(folders, keys, strict=True):
+        np.testing.assert_array_equal(plot.curve_data(key)[1], folder.read_state().validation_top1.y)
+    assert "8 runs." in plot.accessibleDescription() and "They differ in Peak learning rate, Seed." in plot.accessibleDescription()
+
+
+def test_a_setting_that_differs_is_highlighted_and_one_that_is_equal_is_not(open_page, three_runs):
+    page = open_page(*three_runs)
+    page.side.other.value_changed.emit(three_runs[1].name)
+    page.side.equal_button.setChecked(True)
+    table = page.side.difference
+    picture = table.viewport().grab().toImage()
+
+    def ground(kind: str) -> str:
+        row = next(i for i, line in enumerate(table.lines.lines) if line.kind == kind)
+        box = table.visualRect(table.lines.index(row, 2))
+        return picture.pixelColor(box.right() - 2, box.top() + 2).name()
+
+    assert ground("setting") != ground("equal")
 
 
 def test_a_run_is_deleted_by_keys_alone_and_keep_keeps_it(qtbot, open_page, three_runs):
@@ -441,6 +464,30 @@ def test_restore_makes_the_run_the_draft_and_keeps_the_name(open_page, three_run
     assert page.store.experiment == page.runs.entries[1].experiment.changed({"name": "Mine"})
     page.store.undo()
     assert page.store.experiment.schedule.epochs == 8
+
+
+def test_clone_with_changes_in_the_menu_leads_to_the_schedule_with_the_settings_of_the_run(qtbot, context, dataset, three_runs):
+    context.store.reset_to(context.store.experiment.changed({"name": "Mine", "data.source": dataset.root}))
+    context.runs.take(tuple(RunUpdate(f, f.read_state(), f.experiment(), False) for f in three_runs))
+    window = Window()
+    qtbot.addWidget(window)
+    window.attach(context)
+    window.show()
+    before, entry = context.store.experiment, context.runs.entries[1]
+    window.show_page("results", entry)
+    page = window.page("results")
+    qtbot.mouseClick(page.more_button, Qt.MouseButton.LeftButton)
+    menu, clone = next((m, a) for m in page.findChildren(QMenu) for a in m.actions() if a.text() == "Clone with changes…")
+    clone.trigger()
+    menu.close()
+    assert window.current_page == "schedule"
+    assert context.store.experiment == entry.experiment.changed({"name": "Mine"})
+    assert window.page("schedule").epochs_editor.findChild(QLineEdit).text() == "6"
+    context.store.set({"schedule.epochs": 9})
+    assert entry.experiment.schedule.epochs == 6, "the run itself stays as it was"
+    context.store.undo()
+    context.store.undo()
+    assert context.store.experiment == before
 
 
 def test_delete_asks_and_moves_the_folder_to_the_bin(qtbot, open_page, three_runs):
