@@ -426,8 +426,18 @@ class Training(_Section):
         "stop",
         "Loss is no number",
         "What happens at a step whose loss or gradient is no number; it is never applied. Stop: the run ends and can be resumed. Lower the "
-        "rate: the step is left out. Go back: to the last checkpoint. Both go on at half the rate, three times at most.",
+        "rate: the step is left out. Go back: to an earlier step. Both go on at half the rate, three times at most.",
         takes="live",
+    )
+    roll_back_steps: int = _field(
+        0,
+        "Go back by",
+        "How many steps Go back takes back before the one whose loss is no number; 0 goes back to the last checkpoint. Two copies of what trains "
+        "are held in memory for it.",
+        takes="live",
+        unit="steps",
+        ge=0,
+        le=100_000,
     )
     seed: int = _field(0, "Seed", "Same seed, same run.", ge=0, le=2**31 - 1)
     device: str = _field(

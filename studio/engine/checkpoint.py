@@ -14,7 +14,7 @@ import os
 import secrets
 import shutil
 import time
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -70,10 +70,11 @@ def save_checkpoint(
     optimiser: Mapping[str, torch.Tensor],
     state: dict[str, Any],
     average: Mapping[str, torch.Tensor] | None = None,
+    also_kept: Collection[int] = (),
 ) -> Saved:
     """Write, verify and publish a checkpoint, then remove those no longer needed. OSError leaves all earlier ones as they were.
 
-    `state["best_step"]` names the checkpoint to keep besides the newest two; None when there is no best yet. Newer ones are removed: this
+    `state["best_step"]` names the checkpoint to keep besides the newest two and those of `also_kept`; None when there is no best yet. Newer ones are removed: this
     run went on from an older one, because they were damaged. Weights are a function of the step, so a whole checkpoint of this step with
     this state is left as it is.
     """
@@ -86,7 +87,9 @@ def save_checkpoint(
     final = home / f"step-{step:08d}"
     temporary = home / f".{secrets.token_hex(6)}.tmp"
     state_bytes = json.dumps(state, indent=1).encode()
+    kept = {state.get("best_step"), *also_kept}
     if _holds(final, state_bytes):
+        _prune(home, step, kept)
         return Saved(final, sum(path.stat().st_size for path in final.iterdir()), time.perf_counter() - start)
     try:
         temporary.mkdir()
@@ -113,14 +116,16 @@ def save_checkpoint(
     if not is_whole(final):
         shutil.rmtree(final, ignore_errors=True)
         raise OSError(5, "A checkpoint could not be read back")
-    _prune(home, step, state.get("best_step"))
+    _prune(home, step, kept)
     return Saved(final, sum(f["bytes"] for f in files.values()), time.perf_counter() - start)
 
 
-def find_checkpoint(folder: RunFolder, which: Literal["best", "last"] = "last") -> Checkpoint | None:
-    """The newest whole checkpoint, or the best one; None when there is none. A damaged one is passed over and named."""
+def find_checkpoint(folder: RunFolder, which: Literal["best", "last"] = "last", until: int | None = None) -> Checkpoint | None:
+    """The newest whole checkpoint (of at most `until` steps), or the best one; None when there is none. A damaged one is passed over and named."""
     damaged = []
     for path in _newest_first(folder.checkpoints_path):
+        if until is not None and path.name > f"step-{until:08d}":
+            continue
         if not is_whole(path):
             damaged.append(path.name)
             continue
@@ -184,7 +189,7 @@ def restore_optimiser(optimiser: torch.optim.Optimizer, module: torch.nn.Module,
         if value.shape == parameter.shape:
             value = torch.empty_like(parameter, dtype=value.dtype, requires_grad=False).copy_(value)
         else:
-            value = value.to(parameter.device)
+            value = value.to(parameter.device, copy=True)
         optimiser.state[parameter][field] = value
 
 
@@ -238,10 +243,10 @@ def _synced_size(path: Path) -> int:
         os.close(fd)
 
 
-def _prune(home: Path, step: int, best_step: int | None) -> None:
-    """Keep the checkpoint of `step`, those just before it, and the best. What cannot be removed now, because it is read, goes next time."""
+def _prune(home: Path, step: int, more: Collection[int | None]) -> None:
+    """Keep the checkpoint of `step`, those just before it, and `more`, the best. What cannot be removed now, because it is read, goes next time."""
     until_now = [p.name for p in _newest_first(home) if p.name <= f"step-{step:08d}"]
-    kept = {*until_now[:NUM_KEPT], f"step-{best_step:08d}" if best_step is not None else ""}
+    kept = {*until_now[:NUM_KEPT], *(f"step-{other:08d}" for other in more if other is not None)}
     for path in _newest_first(home):
         if path.name not in kept:
             hidden = path.with_name(f".{secrets.token_hex(6)}.old")  # a reader never sees half of it

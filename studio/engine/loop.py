@@ -22,7 +22,7 @@ from studio.engine.plan import training_requests
 from studio.engine.recompute import recompute
 from studio.engine.recorded_step import follow_recording
 from studio.engine.recovery import RECOVERABLE, Recovery
-from studio.engine.saving import agree_on_statistics, keep_epoch, norms_that_count, save, save_every_s, save_held, tensors_of
+from studio.engine.saving import agree_on_statistics, hold, keep_epoch, norms_that_count, save, save_every_s, save_held, tensors_of
 from studio.engine.scoring import best_weights, evaluate, write_part
 from studio.engine.setup import Setup, freeze_for
 from studio.engine.steps import StepBuffer
@@ -83,6 +83,7 @@ def train_epoch(s: Setup) -> None:
     batches = steps.timed(batches)
     last_saved = time.monotonic()
     while p.step_in_epoch < s.steps_per_epoch:
+        hold(s, steps.report)
         try:
             steps.add(train_step(s, islice(batches, t.accumulation)))
         except LossNotFinite:
@@ -187,6 +188,7 @@ def thaw(s: Setup) -> None:
     if s.network.plan == before:
         return
     save_held(s)  # it shares the weights that were frozen until now
+    s.snapshots.part_from(s.network.module)
     for group, was_trained in zip(s.optimiser.param_groups, trained, strict=True):
         if group["trains"] and not was_trained:
             begin_anew(s.optimiser, group)

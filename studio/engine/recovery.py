@@ -12,7 +12,7 @@ from studio.engine.failure import DataGone, LossNotFinite
 from studio.engine.loader import WorkerDied
 from studio.engine.memory import OutOfMemory, let_go
 from studio.engine.saving import save
-from studio.engine.setup import Setup, restore
+from studio.engine.setup import Setup, put_back, restore
 from studio.engine.wishes import apply_edit
 
 RECOVERABLE = (DataGone, WorkerDied, LossNotFinite, OutOfMemory)
@@ -86,24 +86,43 @@ class Recovery:
         s.loader.restart()
 
     def _calm_down(self, fault: LossNotFinite) -> None:
-        """As the user chose: stop, or leave the step out, or go back to the last checkpoint; then on at half the rate."""
-
+        """As the user chose: stop, or leave the step out, or go back; then on at half the rate."""
         s, choice = self._s, self._s.experiment.training.not_finite
-        checkpoint = find_checkpoint(s.folder) if choice == "go back" else None
-        can_leave_out = choice == "lower the rate" and fault.step == s.progress.step
-        if checkpoint is None and not can_leave_out:
-            raise fault
-        if checkpoint:
-            restore(s, checkpoint)
-            done = f"the run went back to step {checkpoint.step:,}"
-        else:
+        rate = s.experiment.schedule.peak_lr * CALMER
+        if choice == "go back":
+            step, done = self._go_back(fault)
+        elif choice == "lower the rate" and fault.step == s.progress.step:
             s.progress.step += 1
             s.progress.step_in_epoch += 1
-            done = "that step was left out"
-        rate = s.experiment.schedule.peak_lr * CALMER
+            step, done = s.progress.step, "that step was left out"
+        else:
+            raise fault
         s.reporter.warn(
             "loss-not-finite",
             f"The loss stopped being a number at step {fault.step + 1:,}; {done} and goes on at half the rate, {rate:.1e} at its peak.",
             "If it happens again, clip gradients at 1 or start with a lower rate.",
         )
-        apply_edit(s, {"schedule.peak_lr": rate})
+        apply_edit(s, {"schedule.peak_lr": rate}, step)
+
+    def _go_back(self, fault: LossNotFinite) -> tuple[int, str]:
+        """To the last checkpoint, or to a state from which the wanted step is reached again to the same bits; returns from which step on the run
+        is another, and what was done in words. Raises the fault where there is nothing to go back to."""
+        s, num_back, newest = self._s, self._s.experiment.training.roll_back_steps, self._s.saved_step
+        step = max(0, fault.step - num_back) if num_back else s.progress.step
+        held = s.snapshots.for_step(step) if num_back else None
+        checkpoint = None if held else find_checkpoint(s.folder, until=step)
+        if num_back and not checkpoint:
+            held = held or s.snapshots.oldest
+        if held:
+            put_back(s, held)
+        elif checkpoint:
+            restore(s, checkpoint)
+        else:
+            raise fault
+        if newest > s.progress.step:
+            save(s)  # a resume must not begin at what the run went back behind
+        if not num_back:
+            return s.progress.step, f"the run went back to step {s.progress.step:,}"
+        step = max(step, s.progress.step)
+        count = fault.step - step
+        return step, f"the run went back {count:,} step{'' if count == 1 else 's'} to step {step:,}"

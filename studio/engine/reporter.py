@@ -28,7 +28,8 @@ SAMPLES_OF_FEATURES_EVERY_S = 10.0  # their pictures have to be read again for i
 TILE_PX = 96
 NUM_TILES = 12
 RESERVE_BYTES = 256 * 1024  # freed when the disk is full, so that the journal can still say so
-RETRY_S = 1.0
+RETRY_S = 1.0  # between two tries to write on a full disk
+POLL_S = 0.2  # meanwhile it listens
 NUM_NAMED = 20  # unreadable files that get a sentence of their own
 
 
@@ -142,10 +143,12 @@ class Reporter:
         self._try(ev.PauseChanged(is_paused=True, step=self.step, reason="disk full"))
         self._try(ev.PhaseStarted(phase="waiting for disk"))
         while True:
-            time.sleep(RETRY_S)
-            self._control.poll()
-            if self._control.stop:
-                raise StopAsked(keep=False)  # there is no room for a checkpoint
+            again_at = time.monotonic() + RETRY_S
+            while time.monotonic() < again_at:
+                time.sleep(POLL_S)
+                self._control.poll()
+                if self._control.stop:
+                    raise StopAsked(keep=False)  # there is no room for a checkpoint
             try:
                 result = write()
                 break

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 
 import torch
 from torch import nn
@@ -10,7 +11,8 @@ from torch import nn
 from studio.core import event as ev
 from studio.engine.checkpoint import optimiser_tensors, save_checkpoint
 from studio.engine.freezing import has_statistics
-from studio.engine.setup import Held, Setup, checkpoint_state
+from studio.engine.setup import Setup, checkpoint_state
+from studio.engine.snapshot import Held
 
 SAVE_SHARE = 0.02  # of the time goes into checkpoints in mid-epoch, at most
 CHEAP_BYTES = 20_000_000  # a checkpoint up to this size is written after every epoch, however short
@@ -51,13 +53,30 @@ def save_held(s: Setup) -> None:
 
 def _save(s: Setup, is_best: bool, held: Held | None = None) -> str:
     held = held or Held(s.progress.step, tensors_of(s), checkpoint_state(s))
-    saved = s.reporter.with_room(lambda: save_checkpoint(s.folder, held.step, **held.tensors, state=held.state))
+    kept = s.snapshots.best_steps
+    saved = s.reporter.with_room(lambda: save_checkpoint(s.folder, held.step, **held.tensors, state=held.state, also_kept=kept))
     s.save_seconds, s.saved_bytes, s.saved_at, s.saved_step = saved.seconds, saved.num_bytes, time.monotonic(), held.step
     path = saved.path.relative_to(s.folder.path).as_posix()
     s.reporter.tell(
         ev.CheckpointSaved(step=held.step, path=path, num_bytes=saved.num_bytes, is_best=is_best, seconds=round(saved.seconds, 3))
     )
     return path
+
+
+def hold(s: Setup, report: Callable[[], None]) -> None:
+    """Between two steps: hold this state where the user may want the run to go back to it. `report` books the steps so far, and raises
+    LossNotFinite where one of them was none to go back to."""
+    t = s.experiment.training
+    if t.not_finite != "go back" or not t.roll_back_steps:
+        return s.snapshots.clear()
+    if not s.ranks.from_first(lambda: s.snapshots.is_due(s.progress.step, t.roll_back_steps)):
+        return
+    report()
+    start = time.perf_counter()
+    agree_on_statistics(s)
+    state = {"progress": s.progress.to_json(), "scaler": s.scaler.state_dict(), "micro_batch": s.micro_batch}
+    held = Held(s.progress.step, _copied(s, tensors_of(s)), state, s.held)
+    s.snapshots.add(held, time.perf_counter() - start)
 
 
 def tensors_of(s: Setup) -> dict[str, dict[str, torch.Tensor]]:
@@ -68,10 +87,10 @@ def tensors_of(s: Setup) -> dict[str, dict[str, torch.Tensor]]:
 
 
 def _copied(s: Setup, tensors: dict[str, dict[str, torch.Tensor]]) -> dict[str, dict[str, torch.Tensor]]:
-    """Copies of what steps change; weights that are frozen stay the same until other layers train."""
+    """Copies in the computer's memory of what steps change; weights that are frozen stay the same until other layers train."""
     frozen = {name for name, weight in s.network.module.named_parameters() if not weight.requires_grad}
     return {
-        kind: {name: t if kind == "model" and name in frozen else t.clone() for name, t in values.items()}
+        kind: {name: t if kind == "model" and name in frozen else t.to("cpu", copy=True) for name, t in values.items()}
         for kind, values in tensors.items()
     }
 

@@ -44,6 +44,7 @@ from studio.engine.proof import Proof
 from studio.engine.ranks import Ranks
 from studio.engine.rates import Rates
 from studio.engine.reporter import Reporter
+from studio.engine.snapshot import Held, Snapshots
 from studio.engine.standby import Prebuilt
 from studio.engine.start_run import start_checkpoint
 from studio.engine.step_trial import StandIn
@@ -54,15 +55,6 @@ FUSING = "fusing-1"  # name of the verdicts on it
 CACHE_SHARE = 0.25  # of the memory that is free at the start, for decoded images
 ENOUGH_FOR_NORMS = 16  # images of one process: below, their mean and variance are rough
 NUM_AT_ONCE = NUM_KEPT + 2  # checkpoints on the disk: those kept, the best, and the one being written
-
-
-@dataclass(frozen=True)
-class Held:
-    """A checkpoint that is not written yet: its step, all tensors and its state."""
-
-    step: int
-    tensors: dict[str, dict[str, torch.Tensor]]
-    state: dict
 
 
 @dataclass
@@ -112,6 +104,7 @@ class Setup:
     saved_at: float = 0.0  # by the monotonic clock
     saved_step: int = -1  # of the newest checkpoint
     held: Held | None = None  # the best epoch, while it is not written yet
+    snapshots: Snapshots = field(default_factory=Snapshots)
     edit_events: tuple[ExperimentEdited, ...] = ()  # of all sessions; some may lie ahead after a resume
     edits: tuple[Edit, ...] = ()  # what follows from them
 
@@ -396,22 +389,32 @@ def restore(setup: Setup, checkpoint: Checkpoint) -> None:
     """Everything as it was at a checkpoint, whatever has happened since."""
     from safetensors.torch import load_file
 
-    module = setup.network.module
-    module.load_state_dict(load_file(checkpoint.path / MODEL))
+    tensors = {"model": load_file(checkpoint.path / MODEL), "optimiser": load_file(checkpoint.path / OPTIMISER)}
+    if checkpoint.average_path:
+        tensors["average"] = load_file(checkpoint.average_path)
+    setup.saved_step = checkpoint.step
+    put_back(setup, Held(checkpoint.step, tensors, checkpoint.state))
+
+
+def put_back(setup: Setup, held: Held) -> None:
+    """Everything as it was at a state, which stays as it is."""
+    module, state = setup.network.module, held.state
+    module.load_state_dict(held.tensors["model"])
     setup.optimiser.state.clear()
     setup.optimiser.zero_grad(set_to_none=True)
     if hasattr(setup.optimiser, "found_inf"):
         del setup.optimiser.found_inf
     setup.average = None
-    restore_optimiser(setup.optimiser, module, load_file(checkpoint.path / OPTIMISER))
-    setup.held, setup.saved_step = None, checkpoint.step
-    setup.micro_batch = checkpoint.state.get("micro_batch", 0)
-    setup.compile_verdicts = checkpoint.state.get("compiled", {}) | setup.compile_verdicts
-    if checkpoint.state.get("scaler"):
-        setup.scaler.load_state_dict(checkpoint.state["scaler"])
-    p = setup.progress = Progress.from_json(checkpoint.state["progress"])
-    if checkpoint.average_path:
-        setup.average = Average(module, p.num_averaged, load_file(checkpoint.average_path))
+    restore_optimiser(setup.optimiser, module, held.tensors["optimiser"])
+    setup.held = held.best
+    setup.snapshots.drop_after(held.step)
+    setup.micro_batch = state.get("micro_batch", 0)
+    setup.compile_verdicts = state.get("compiled", {}) | setup.compile_verdicts
+    if state.get("scaler"):
+        setup.scaler.load_state_dict(state["scaler"])
+    p = setup.progress = Progress.from_json(state["progress"])
+    if "average" in held.tensors:
+        setup.average = Average(module, p.num_averaged, held.tensors["average"])
     setup.reporter.step = p.step
     setup.experiment = in_force(setup.asked, setup.edits, p.step)
     setup.rates.after_epoch(p.validation_losses)

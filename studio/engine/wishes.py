@@ -35,9 +35,10 @@ def take_edits(s: Setup) -> None:
     s.experiment = in_force(s.asked, s.edits, p.step)
 
 
-def apply_edit(s: Setup, values: dict[str, Any]) -> None:
-    """Settings that count from the next step on, told before they do."""
-    s.edit_events += (s.reporter.tell(ev.ExperimentEdited(step=s.progress.step, values=values)),)
+def apply_edit(s: Setup, values: dict[str, Any], step: int | None = None) -> None:
+    """Settings that count from the next step on, or from a later one, told before they do."""
+    step = s.progress.step if step is None else step
+    s.edit_events += (s.reporter.tell(ev.ExperimentEdited(step=step, values=values)),)
     s.edits = edited(s.asked, s.edit_events)
     s.rates.after_edit(s.edits)
     s.experiment = in_force(s.asked, s.edits, s.progress.step)

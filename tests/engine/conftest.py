@@ -50,3 +50,23 @@ def no_engine_is_left():
     from engine_runs import end_started
 
     end_started()
+
+
+@pytest.fixture
+def bad_step(monkeypatch):
+    """From now on the loss of one step is no number while the rate is above a limit."""
+
+    def at(step: int, limit: float = 0.0) -> None:
+        from studio.engine import update
+
+        real = update._add_gradient
+
+        def broken(s, batch, num_images):
+            labels, losses, logits = real(s, batch, num_images)
+            if s.progress.step == step and s.experiment.schedule.peak_lr > limit:
+                losses = losses * float("nan")
+            return labels, losses, logits
+
+        monkeypatch.setattr(update, "_add_gradient", broken)
+
+    return at

@@ -58,26 +58,6 @@ def test_save_now_saves_after_the_step_and_stop_after_this_epoch_stops_at_its_en
 # --- a loss that is no number --------------------------------------------------------------------
 
 
-@pytest.fixture
-def bad_step(monkeypatch):
-    """From now on the loss of one step is no number while the rate is above a limit."""
-
-    def at(step: int, limit: float = 0.0) -> None:
-        from studio.engine import update
-
-        real = update._add_gradient
-
-        def broken(s, batch, num_images):
-            labels, losses, logits = real(s, batch, num_images)
-            if s.progress.step == step and s.experiment.schedule.peak_lr > limit:
-                losses = losses * float("nan")
-            return labels, losses, logits
-
-        monkeypatch.setattr(update, "_add_gradient", broken)
-
-    return at
-
-
 def test_a_step_without_a_number_is_left_out_and_leaves_no_trace_when_the_rate_is_to_be_lowered(tmp_path, bad_step, monkeypatch):
     from studio.engine import loop
 

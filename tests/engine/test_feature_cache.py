@@ -53,15 +53,23 @@ def test_cached_validation_changes_no_bit_of_what_is_learnt(tmp_path, more, num_
     assert not (cached.path / "cache").exists()
 
 
-def test_cached_training_without_augmentation_gives_the_same_weights(tmp_path, num_forwards):
-    values = FROZEN | {"schedule__epochs": 4, "augment__preset": "none"}
+@pytest.mark.parametrize(
+    ("preset", "cached", "num_views"), [("none", {"training__feature_cache": "exact"}, 1), ("light", {"training__feature_cache": "views", "training__cached_views": 4}, 4)],
+    ids=["without augmentation", "as many views as epochs"],
+)  # fmt: skip
+def test_training_from_the_cache_learns_what_the_same_pictures_teach_without_it(tmp_path, num_forwards, preset, cached, num_views):
+    """A view is drawn as the pictures of its epoch are, so until the views come again cached and fresh training see the same."""
+    values = FROZEN | {"schedule__epochs": 4, "augment__preset": preset}
     plain = small_run(tmp_path / "a", training__feature_cache="off", **values)
-    cached = small_run(tmp_path / "b", training__feature_cache="exact", **values)
+    cached = small_run(tmp_path / "b", **cached, **values)
     assert train_here(plain) == train_here(cached) == 0
     ours, theirs = weights(cached), weights(plain)
     for name, tensor in theirs.items():
         torch.testing.assert_close(ours[name], tensor, rtol=1e-4, atol=1e-4)  # AdamW makes much of the smallest gradients
-    assert sum(num_forwards) == 42 + 12
+    ours, theirs = cached.read_state(), plain.read_state()
+    np.testing.assert_allclose(ours.train_loss.y, theirs.train_loss.y, rtol=1e-4, atol=1e-4)
+    np.testing.assert_allclose(ours.validation_loss.y, theirs.validation_loss.y, rtol=1e-4, atol=1e-4)
+    assert sum(num_forwards) == num_views * 42 + 12
     assert [e.phase for e in of_kind(cached, ev.PhaseStarted)].count("caching features") == 4
 
 

@@ -83,7 +83,7 @@ loop.save_every_s = lambda s: 1.0  # on a slow disk its share of the time would 
     assert [e.validation_loss for e in killed.read_state().epochs] == [e.validation_loss for e in undisturbed.read_state().epochs]
 
 
-def test_a_run_paused_with_its_memory_released_resumes_with_loader_processes_to_the_same_bits(tmp_path):
+def test_a_run_paused_twice_in_an_epoch_with_its_memory_released_resumes_with_any_loader_processes_to_the_same_bits(tmp_path):
     whole = small_run(tmp_path / "a", augment__preset="light")
     assert train_here(whole) == 0
     stopped = small_run(tmp_path / "b", augment__preset="light")
@@ -93,8 +93,14 @@ def test_a_run_paused_with_its_memory_released_resumes_with_loader_processes_to_
     text = stopped.experiment_path.read_text()
     assert "workers = 0" in text
     stopped.experiment_path.write_text(text.replace("workers = 0", "workers = 2"))
+    assert fork_engine(stopped, _at_step(10, "release"), resume=True).wait(120) == 3
+    assert stopped.read_state().stopped.step == 10 < 2 * STEPS_PER_EPOCH, "in the same epoch"
+    stopped.experiment_path.write_text(text.replace("workers = 0", "workers = 1"))
     assert start_engine(stopped, resume=True).wait(120) == 0
+    assert [e.resumed_step for e in of_kind(stopped, ev.RunStarted)] == [None, 8, 10]
     assert metrics(stopped)["state_sha256"] == metrics(whole)["state_sha256"]
+    ours, theirs = stopped.read_state(), whole.read_state()
+    assert list(ours.train_loss.y) == list(theirs.train_loss.y) and [e.train_loss for e in ours.epochs] == [e.train_loss for e in theirs.epochs]
 
 
 def _at_step(step: int, command: str) -> str:

@@ -397,6 +397,15 @@ def test_the_optimiser_shows_the_settings_of_its_kind(qtbot, page):
     assert page.optimiser_form.rows["momentum"].isVisibleTo(page) and not page.optimiser_form.rows["beta1"].isVisibleTo(page)
 
 
+def test_how_far_to_go_back_is_asked_where_the_run_is_to_go_back(page):
+    row = page.run_rows["roll_back_steps"]
+    assert not row.isVisibleTo(page)
+    page.store.set({"training.not_finite": "go back"})
+    assert row.isVisibleTo(page)
+    row.editor.number_field.step(3)
+    assert page.store.experiment.training.roll_back_steps > 0
+
+
 def test_momentum_is_offered_where_the_shape_moves_it(qtbot, page):
     assert page.momentum_toggle.isEnabled()
     page.momentum_toggle.click()

@@ -198,10 +198,12 @@ class SchedulePage(Page):
         precision.control.stretch()
         column.addWidget(precision)
         section(column, "Run")
+        self.run_rows = {}
         for name in (
             "label_smoothing",
             "early_stop_epochs",
             "not_finite",
+            "roll_back_steps",
             "seed",
             "exact",
             "checkpointing",
@@ -210,7 +212,8 @@ class SchedulePage(Page):
             "workers",
         ):
             most = 2 if name == "not_finite" else 4  # its choices are sentences: side by side they are wider than the column
-            column.addWidget(narrow(FormRow(self.store, f"training.{name}", label_width=FORM_LABEL_PX, max_segments=most)))
+            self.run_rows[name] = FormRow(self.store, f"training.{name}", label_width=FORM_LABEL_PX, max_segments=most)
+            column.addWidget(narrow(self.run_rows[name]))
         self.cache_form = CacheForm(self.store)
         column.addWidget(self.cache_form)
         column.addStretch(1)
@@ -271,6 +274,7 @@ class SchedulePage(Page):
         self.list_editor.show_schedule(experiment.schedule, length)
         self._share_height()
         self.cache_form.refresh(self._described)
+        self.run_rows["roll_back_steps"].setVisible(experiment.training.not_finite == "go back")
         self.optimiser_form.refresh((self._described or {}).get("num_undecayed"))
         self.depth_rates.show_rates(_depth_rates(network, curves))
         num_train = dataset.epoch_size(experiment.data.synthetic_fraction) if dataset else None

@@ -1,0 +1,135 @@
+"""A loss that is no number takes back as many steps as the user chose, to the very weights of that step."""
+
+from __future__ import annotations
+
+from types import SimpleNamespace
+
+import pytest
+import torch
+from engine_runs import STEPS_PER_EPOCH, metrics, of_kind, small_run, train_here
+
+from studio.core import event as ev
+from studio.core.outcome import Status
+from studio.engine import loop, snapshot
+from studio.engine.checkpoint import checkpoint_names, state_sha256
+from studio.engine.saving import tensors_of
+from studio.engine.snapshot import Held, Snapshots
+
+pytestmark = pytest.mark.usefixtures("measured")
+
+GO_BACK = {"training__not_finite": "go back", "training__roll_back_steps": 4}
+
+
+@pytest.fixture(autouse=True)
+def held_by_steps_alone(monkeypatch):
+    """Steps of milliseconds: what is held does not hang on the clock."""
+    monkeypatch.setattr(snapshot, "EVERY_S", 0.0)
+    monkeypatch.setattr(snapshot, "SHARE", 1e9)
+
+
+@pytest.fixture
+def before_step(monkeypatch):
+    """Call what is given with the setup before every step."""
+
+    def watch(look) -> None:
+        real = loop.train_step
+        monkeypatch.setattr(loop, "train_step", lambda s, batches: (look(s), real(s, batches))[1])
+
+    return watch
+
+
+def warning(folder) -> ev.WarningRaised:
+    (found,) = [w for w in of_kind(folder, ev.WarningRaised) if w.code == "loss-not-finite"]
+    return found
+
+
+def test_the_run_goes_back_by_the_steps_that_were_chosen_over_a_thaw_and_an_epoch(tmp_path, bad_step, before_step):
+    settings = {"optimiser__ema_decay": 0.9, "model__train_stages": 1, "model__thaw": {"stem": 1}}
+    bad, target = 9, 5  # the stem thaws at step 6
+    states, kept = [], []
+
+    def look(s):
+        if s.progress.step == target:
+            states.append(state_sha256(*tensors_of(s).values()))
+            kept.append(checkpoint_names(s.folder))
+        if s.progress.step == 7 and len(states) == 1:
+            s.control.is_save_wanted = True
+
+    before_step(look)
+    bad_step(bad, limit=6e-4)
+    folder = small_run(tmp_path, **GO_BACK, **settings)
+    assert train_here(folder) == 0
+    assert "at step 10; the run went back 4 steps to step 5 and goes on at half the rate, 5.0e-04" in warning(folder).sentence
+    (edit,) = of_kind(folder, ev.ExperimentEdited)
+    assert (edit.step, edit.values) == (target, {"schedule.peak_lr": 5e-4})
+    assert len(states) == 2 and states[0] == states[1], "weights, statistics, the optimiser's memory and the mean are those of that step"
+    assert kept[1] == ["step-00000004"], "a resume cannot begin at what the run went back behind"
+    state = folder.read_state()
+    assert state.status is Status.FINISHED and list(state.train_loss.x) == list(range(2 * STEPS_PER_EPOCH)) and len(state.epochs) == 2
+
+    # the same bits and figures as a run whose rate was halved at that step by hand
+    def edit_by_hand(s):
+        if s.progress.step == target - 1:
+            s.control.edits.append({"schedule.peak_lr": 5e-4})
+
+    before_step(edit_by_hand)
+    other = small_run(tmp_path / "other", **settings)
+    assert train_here(other) == 0
+    assert metrics(other)["state_sha256"] == metrics(folder)["state_sha256"]
+    theirs = other.read_state()
+    assert (list(state.train_loss.y), list(state.lr.y)) == (list(theirs.train_loss.y), list(theirs.lr.y))
+
+
+def test_before_anything_is_saved_the_run_goes_back_to_its_start(tmp_path, bad_step):
+    bad_step(3, limit=6e-4)
+    folder = small_run(tmp_path, **GO_BACK)
+    assert train_here(folder) == 0
+    assert "went back 3 steps to step 0" in warning(folder).sentence
+    assert [e.step for e in of_kind(folder, ev.ExperimentEdited)] == [0]
+
+
+def test_after_a_resume_the_run_goes_back_as_far_as_there_are_states(tmp_path, bad_step):
+    folder = small_run(tmp_path, **GO_BACK)
+    assert train_here(folder, before=lambda control: setattr(control, "stops_after_epoch", True)) == 3
+    bad_step(STEPS_PER_EPOCH + 1, limit=6e-4)
+    assert train_here(folder, resume=True) == 0
+    assert "went back 1 step to step 6" in warning(folder).sentence
+
+
+def held(step: int) -> Held:
+    return Held(step, {"model": {}}, {"progress": {"best": {"step": step - 1} if step else None}})
+
+
+@pytest.mark.parametrize("num_back", [1, 7, 100])
+def test_one_of_two_states_always_lies_far_enough_back(num_back):
+    snapshots = Snapshots()
+    for step in range(500):
+        if snapshots.is_due(step, num_back):
+            snapshots.add(held(step), 0.0)
+        found = snapshots.for_step(max(0, step - num_back))
+        assert found is not None and step - found.step < 2 * num_back, "fewer steps are done again than were taken back"
+
+
+def test_a_copy_takes_no_more_than_its_share_of_the_time(monkeypatch):
+    monkeypatch.setattr(snapshot, "SHARE", 0.02)
+    now = [100.0]
+    monkeypatch.setattr(snapshot, "time", SimpleNamespace(monotonic=lambda: now[0]))
+    snapshots = Snapshots()
+    snapshots.add(held(0), seconds=0.2)
+    now[0] += 9
+    assert not snapshots.is_due(1000, 10)
+    now[0] += 2
+    assert snapshots.is_due(1000, 10) and not snapshots.is_due(9, 10)
+
+
+def test_weights_that_begin_to_train_are_no_longer_shared_with_what_is_held():
+    module = torch.nn.Linear(2, 2)
+    best = Held(3, {"model": dict(module.state_dict())}, {})
+    snapshots = Snapshots()
+    snapshots.add(Held(5, {"model": dict(module.state_dict())}, {"progress": {"best": None}}, best), 0.0)
+    snapshots.part_from(module)
+    before = module.weight.detach().clone()
+    with torch.no_grad():
+        module.weight.zero_()
+    (kept,) = [snapshots.oldest]
+    assert torch.equal(kept.tensors["model"]["weight"], before) and torch.equal(kept.best.tensors["model"]["weight"], before)
