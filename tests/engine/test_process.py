@@ -100,7 +100,9 @@ def test_a_run_paused_twice_in_an_epoch_with_its_memory_released_resumes_with_an
     assert [e.resumed_step for e in of_kind(stopped, ev.RunStarted)] == [None, 8, 10]
     assert metrics(stopped)["state_sha256"] == metrics(whole)["state_sha256"]
     ours, theirs = stopped.read_state(), whole.read_state()
-    assert list(ours.train_loss.y) == list(theirs.train_loss.y) and [e.train_loss for e in ours.epochs] == [e.train_loss for e in theirs.epochs]
+    assert list(ours.train_loss.y) == list(theirs.train_loss.y) and [e.train_loss for e in ours.epochs] == [
+        e.train_loss for e in theirs.epochs
+    ]
 
 
 def _at_step(step: int, command: str) -> str:
