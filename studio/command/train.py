@@ -14,12 +14,15 @@ from studio.command.chosen import add_runs_argument, chosen_runs, parse_settings
 from studio.command.follow import start_and_follow
 from studio.core.device import device_problem
 from studio.core.experiment import Experiment, parse_experiment
-from studio.core.experiment_file import read_experiment
+from studio.core.experiment_file import experiment_to_toml, read_experiment
+from studio.core.file import write_atomically
 from studio.core.outcome import Status
 from studio.core.path_text import path_to_text
 from studio.core.problem import BadInput, Problem, errors_in
 from studio.core.run_folder import RunFolder, create_run, find_run
 from studio.supervise.engine import command_elsewhere
+
+_DEVICE = "training.device"  # what a run may go on with: nothing of what it learns hangs on it but the last bits
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -149,16 +152,24 @@ def model_problems(experiment: Experiment, num_classes: int) -> list[Problem]:
 def _resumable(args: argparse.Namespace) -> RunFolder:
     if args.start or args.freeze or args.train:
         raise BadInput("A run goes on with the layers it was begun with: --resume takes no --from, --freeze or --train. Start a new run.")
-    if args.experiment or args.data or args.set or args.processes or args.machines or args.meet:
-        raise BadInput("A run goes on as it was begun: --resume takes no experiment, --data or --set. Start a new run to change something.")
+    values = parse_settings(args.set)
+    if args.experiment or args.data or values.keys() - {_DEVICE} or args.processes or args.machines or args.meet:
+        raise BadInput(
+            f"A run goes on as it was begun: --resume takes no experiment, --data or --set other than {_DEVICE}. Start a new run to change something."
+        )
     folder = find_run(chosen_runs(args), args.resume)
     if folder.read_state().status is Status.FINISHED:
         raise BadInput(f"{folder.nickname} is finished: there is nothing left to resume. Start a new run with more epochs to train longer.")
     if folder.is_alive():
         raise BadInput(f"{folder.nickname} is running already. Stop it first, or watch it in the window.")
-    device = folder.experiment().training.device
+    experiment = folder.experiment().changed(values)
+    device = experiment.training.device
     if device_problem(device):
+        begun = "is to go on" if values else "was begun"
         raise BadInput(
-            f"{folder.nickname} was begun on “{device}”, which is not there now. Resume it where it is, or start a new run on another device."
+            f"{folder.nickname} {begun} on “{device}”, which is not there now. Resume it where it is, or on the processor: "
+            f"studio train --resume {folder.nickname} --set {_DEVICE}=cpu"
         )
+    if values:
+        write_atomically(folder.experiment_path, experiment_to_toml(experiment).encode())
     return folder

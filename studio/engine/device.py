@@ -8,6 +8,7 @@ import platform
 import numpy as np
 import torch
 
+from studio.core.device import cuda_state
 from studio.core.problem import BadInput, error
 
 
@@ -22,16 +23,25 @@ def choose_device(asked: str) -> torch.device:
         count = torch.cuda.device_count() if torch.cuda.is_available() else 0
         index = int(asked.partition(":")[2] or 0)
         if count == 0:
-            raise BadInput(
-                error(
-                    "training.device", f"No GPU was found, and “{asked}” was asked for. Set the device to auto or cpu, or check the driver."
-                )
-            )
+            raise BadInput(error("training.device", _why_no_gpu(asked)))
         if index >= count:
             names = ", ".join(f"cuda:{i}" for i in range(count))
             raise BadInput(error("training.device", f"There is no GPU “{asked}” here. Choose one of {names}."))
         return torch.device("cuda", index)
     return torch.device(asked)
+
+
+def _why_no_gpu(asked: str) -> str:
+    """Why torch has none, in a sentence with a way out."""
+    found = cuda_state()
+    if found.gpus and torch.version.cuda is None:
+        why = f"There is a GPU, but the installed torch is made for the CPU, and “{asked}” was asked for."
+    elif found.gpus:
+        versions = f"(for CUDA {found.driver_version} and {torch.version.cuda})"
+        why = f"The GPU's driver and the installed torch do not fit together {versions}, and “{asked}” was asked for."
+    else:
+        return f"No GPU was found, and “{asked}” was asked for. Set the device to auto or cpu, or check the driver."
+    return f"{why} Set the device to auto or cpu; `studio doctor` says what fits."
 
 
 def device_name(device: torch.device) -> str:

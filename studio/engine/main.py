@@ -213,7 +213,7 @@ def _session(
                 reporter.warn("rank-failed", f"One of {ranks.count} processes failed: {failure.sentence}", AGAIN_WORDS)
             return AGAIN
         trace = traceback.format_exc()[-20_000:] if failure.is_bug or not isinstance(exc, BadInput) else ""
-        can_resume = not isinstance(exc, BadInput) and folder.has_checkpoint()
+        can_resume = folder.has_checkpoint()  # also where an input is bad: the device or the images may come back
         reporter.tell_last(ev.RunFailed(step=reporter.step, sentence=failure.sentence, fix=failure.fix, trace=trace, can_resume=can_resume))
         return FAILED
 

@@ -19,7 +19,7 @@ from studio.core.event import ExperimentEdited, RunDescribed
 from studio.core.experiment import Experiment
 from studio.core.file import write_atomically
 from studio.core.path_text import shown, text_to_path
-from studio.core.problem import BadInput, errors_in
+from studio.core.problem import BadInput, error, errors_in
 from studio.core.run_folder import RunFolder
 from studio.dataset.dataset import Dataset, Sample
 from studio.dataset.decoded import decoded_folder
@@ -142,7 +142,7 @@ def prepare(
 ) -> Setup:
     """Everything in place, at the checkpoint where one is given. Raises BadInput, StopAsked."""
     ranks = ranks or Ranks()
-    device = choose_device(ranks.device(experiment.training.device))
+    device = _device(ranks.device(experiment.training.device), folder, checkpoint)
     if device.type == "cuda":
         torch.cuda.set_device(device)  # events and streams are those of the current device
     dataset = ranks.from_first(lambda: _dataset(folder, experiment, getattr(control, "own", control), reporter))
@@ -173,7 +173,7 @@ def prepare(
     network = network or build_network(experiment, len(dataset.classes), with_weights=checkpoint is None, labels=labels)
     if network.taken_over:
         reporter.phase("taking over weights", network.taken_over.sentence)
-    if checkpoint:
+    if checkpoint and _is_from_such(device, checkpoint):
         precision = Precision(**checkpoint.state["precision"])
     else:
         precision = ranks.from_first(lambda: choose_precision(network, experiment, device))
@@ -225,6 +225,26 @@ def prepare(
     _say_if_room_is_short(setup)
     _say_if_batch_norms_see_little(setup)
     return setup
+
+
+def _device(asked: str, folder: RunFolder, checkpoint: Checkpoint | None) -> torch.device:
+    """The device that is asked for. Raises BadInput where it is not there; a run that was begun on it says how it goes on all the same."""
+    try:
+        return choose_device(asked)
+    except BadInput as exc:
+        if checkpoint is None:
+            raise
+        why = exc.problems[0].sentence
+        way_out = f"Resume when it is back, or on the processor: studio train --resume {folder.nickname} --set training.device=cpu"
+        raise BadInput(
+            error("training.device", f"{why} Nothing of the run is lost, it is safe at step {checkpoint.step:,}. {way_out}")
+        ) from None
+
+
+def _is_from_such(device: torch.device, checkpoint: Checkpoint) -> bool:
+    """Whether a checkpoint was made on a processor too, or on a GPU too: what is fast on one may be slow on the other, or not there."""
+    name = checkpoint.state.get("origin", {}).get("device")
+    return name is None or name.startswith("CPU") == (device.type == "cpu")
 
 
 def _folding(
