@@ -85,8 +85,10 @@ def speed(data: Path, scratch: Path) -> None:
     for number in range(ROUNDS):
         for name in sides if number % 2 == 0 else reversed(sides):
             times[name].append(_seconds(sides[name]))
-    per_s = {name: STEPS * BATCH / statistics.median(seconds) for name, seconds in times.items()}
-    against = {name: statistics.median(t / e for t, e in zip(times[name], times["engine"], strict=True)) for name in times}
+    num = dict.fromkeys(times, STEPS * BATCH) | {"engine": setup.epoch_size}  # images; the engine takes all there are
+    per_s = {name: num[name] / statistics.median(seconds) for name, seconds in times.items()}
+    share = {name: num["engine"] / num[name] for name in times}
+    against = {name: share[name] * statistics.median(t / e for t, e in zip(times[name], times["engine"], strict=True)) for name in times}
     waited = _last(setup.folder, "StepsReported")["data_wait_fraction"]
     form = f"{setup.precision.name}, channels {'last' if setup.precision.channels_last else 'first'}"
     setup.loader.close()
@@ -97,7 +99,7 @@ def speed(data: Path, scratch: Path) -> None:
     print(f"| the same, played from a recording | {per_s['recorded']:,.0f} | {against['recorded']:.3f} | |")
     print(f"| plain float32 loop, channels first, on random tensors | {per_s['plain']:,.0f} | **{against['plain']:.2f}** | 2 |")
     print(f"\n{_timeline(setup.folder)}")
-    print(f"\nFirst epoch, which decodes: {STEPS * BATCH / first:,.0f} images/s. Waiting for data in the last report: {waited:.1%}.")
+    print(f"\nFirst epoch, which decodes: {setup.epoch_size / first:,.0f} images/s. Waiting for data in the last report: {waited:.1%}.")
     print("".join(f"{event['sentence']} " for event in _events(setup.folder) if event["event"] == "StepCompiled"))
     print(f"Medians of {ROUNDS} rounds of {STEPS} steps. Peak {torch.cuda.max_memory_allocated() / 1e9:.1f} GB.")
 

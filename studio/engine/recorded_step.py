@@ -14,6 +14,7 @@ from __future__ import annotations
 import contextlib
 import gc
 import time
+import warnings
 from collections.abc import Callable, Iterator
 from functools import partial
 from typing import TYPE_CHECKING
@@ -121,6 +122,7 @@ class _Whole(nn.Module):
 
 def record(network: nn.Module, precision: Precision, inputs: torch.Tensor) -> Callable[[torch.Tensor], torch.Tensor]:
     """What plays the recording: logits_NC from images_NCHW of the shape of `inputs`, with gradients to all weights that train."""
+    torch.autograd.graph.set_warn_on_accumulate_grad_stream_mismatch(False)  # gradients of recordings come on a stream of their own
     with _as_before_where_it_fails(inputs.device):
         whole = torch.cuda.make_graphed_callables(_Whole(network, precision, inputs.device), (inputs.clone(),), allow_unused_input=True)
     return lambda images_NCHW: whole(images_NCHW).clone()  # the next step writes where this one's answers are
@@ -142,7 +144,9 @@ def _as_before_where_it_fails(device: torch.device) -> Iterator[None]:
 def _errors_for_waiting() -> Iterator[None]:
     """What waits for the device cannot be recorded: better to know before."""
     mode = torch.cuda.get_sync_debug_mode()
-    torch.cuda.set_sync_debug_mode("error")
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # torch calls it a prototype
+        torch.cuda.set_sync_debug_mode("error")
     try:
         yield
     finally:
