@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import time
+from dataclasses import replace
+from functools import partial
 from itertools import islice
 
 from studio.catalog.optimisers import begin_anew
@@ -14,6 +16,7 @@ from studio.engine.caching import fill_cache, follow_boundary
 from studio.engine.checkpoint import state_sha256
 from studio.engine.compiled_step import follow_compiling
 from studio.engine.control import StopAsked
+from studio.engine.dry_step import put_right, taken_by
 from studio.engine.evaluate import scores_json
 from studio.engine.failure import LossNotFinite
 from studio.engine.heap import suit_step
@@ -150,9 +153,12 @@ def fit_memory(s: Setup) -> str:
     need = step_memory(s.network, s.precision.name, s.experiment, recomputes=s.recomputes)
     share = -(-size // s.ranks.count)
     now, free = min(s.micro_batch or share, share), free_bytes(s.device)
-    fits = need.fitting(now, int(ROOM * free))
+    tried = now
+    if s.device.type == "cuda":
+        need, tried = put_right(need, now, free, partial(taken_by, s))
+    fits = min(need.fitting(now, int(ROOM * free)), tried)
     if fits < now and not s.recomputes and s.asked.training.checkpointing == "auto":
-        lighter = step_memory(s.network, s.precision.name, s.experiment, recomputes=True)
+        lighter = replace(step_memory(s.network, s.precision.name, s.experiment, recomputes=True), factor=need.factor)
         if lighter.fitting(now, int(ROOM * free)) > fits:
             start_recomputing(s)
             s.reporter.warn(

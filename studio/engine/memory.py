@@ -1,6 +1,7 @@
 """Fitting a run into memory: the peak of a step is known before the first one, and a step that fails all the same goes in smaller parts.
 
-The peak is the same estimate that the window shows, engine.footprint, for the plan of the epoch and the number format of the run.
+The peak is the same estimate that the window shows, engine.footprint, for the plan of the epoch and the number format of the run; on a GPU, where
+that comes near to what is free, it is put right by a step that is tried (engine.dry_step).
 """
 
 from __future__ import annotations
@@ -51,11 +52,19 @@ class StepMemory:
     trainable: frozenset[str]
     training: Training  # with the precision that was chosen
     optimiser: Optimiser
+    factor: float = 1.0  # of what a pass takes, where one was tried
 
     def peak(self, num_images: int) -> int:
         """Bytes with so many images at once, the weights left out."""
-        found = estimate_memory(self.trace, self.trainable, self.training.model_copy(update={"batch_size": num_images}), self.optimiser)
-        return found["gradients"] + found["optimiser"] + found["activations"] + found["batch"]
+        return round(self.factor * self.of_pass(num_images)) + self._estimate(num_images)["optimiser"]
+
+    def of_pass(self, num_images: int) -> int:
+        """Bytes of a forward and backward pass as they are estimated, the optimiser's memory left out too."""
+        found = self._estimate(num_images)
+        return found["gradients"] + found["activations"] + found["batch"]
+
+    def _estimate(self, num_images: int) -> dict[str, int]:
+        return estimate_memory(self.trace, self.trainable, self.training.model_copy(update={"batch_size": num_images}), self.optimiser)
 
     def fitting(self, batch_size: int, room: int) -> int:
         """The largest even part of the batch that fits; 1 where none does."""

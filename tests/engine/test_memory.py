@@ -14,6 +14,7 @@ from studio.core import event as ev
 from studio.core.experiment import Experiment
 from studio.engine.checkpoint import find_checkpoint
 from studio.engine.describe import describe_model
+from studio.engine.dry_step import put_right, taken_by
 from studio.engine.footprint import known_trace, trace_memory
 from studio.engine.memory import is_out_of_memory, step_memory
 from studio.engine.network import build_network
@@ -211,3 +212,67 @@ def test_what_was_traced_is_known_the_next_time_and_only_for_the_same_network(st
     for path in kept:
         path.write_bytes(b"{")
     assert known_trace(one, 32) == traced
+
+
+# --- a step tried on a GPU ------------------------------------------------------------------------
+
+
+def test_a_step_is_tried_where_the_estimate_comes_near_to_what_is_free_and_puts_it_right():
+    network, experiment = tiny_network()
+    need = step_memory(network, "fp32", experiment)
+    held, tried = need.peak(64) - need.of_pass(64), []  # by the optimiser
+
+    def takes_a_third_more(num_images: int) -> int:
+        tried.append(num_images)
+        return round(need.of_pass(num_images) * 4 / 3)
+
+    assert put_right(need, 64, 3 * need.peak(64), takes_a_third_more) == (need, 64) and not tried, "far from the limit nobody waits for it"
+    right, count = put_right(need, 64, round(1.2 * need.peak(64)), takes_a_third_more)
+    assert (count, tried) == (64, [64])
+    assert right.peak(64) == pytest.approx(need.of_pass(64) * 4 / 3 + held, abs=2)
+    assert (need.fitting(64, round(1.2 * need.peak(64))), right.fitting(64, round(1.2 * need.peak(64)))) == (64, 32)
+
+
+def test_half_as_many_images_are_tried_where_the_gpu_has_no_room_for_all():
+    network, experiment = tiny_network()
+    need, tried = step_memory(network, "fp32", experiment), []
+
+    def room_for(most: int):
+        def peak_of(num_images: int) -> int:
+            tried.append(num_images)
+            if num_images > most:
+                raise torch.OutOfMemoryError("CUDA out of memory")
+            return need.of_pass(num_images)
+
+        return peak_of
+
+    assert put_right(need, 50, 1, room_for(20))[1] == 13 and tried == [50, 25, 13]
+    assert put_right(need, 8, 1, room_for(0)) == (need, 1)
+    with pytest.raises(RuntimeError, match="launch"):
+        put_right(need, 8, 1, lambda _: _raise(RuntimeError("unspecified launch failure")))
+
+
+def test_a_step_that_is_tried_leaves_no_trace(tmp_path, monkeypatch):
+    """The pass is the one of a GPU, run on the processor; what the allocator says of it is played."""
+    from studio.engine import loop
+
+    asked, seen = [], []
+    said = {"memory_allocated": 3_000, "max_memory_allocated": 10_000, "reset_peak_memory_stats": None}
+    for name, value in said.items():
+        monkeypatch.setattr(torch.cuda, name, lambda _device, name=name, value=value: asked.append(name) or value)
+    real = loop.fit_memory
+
+    def tried(s):
+        def state() -> dict[str, torch.Tensor]:
+            return {name: t.clone() for name, t in s.network.module.state_dict().items()} | {"draws": torch.random.get_rng_state()}
+
+        before = state()
+        assert taken_by(s, 5) == 7_000
+        seen.append(all(torch.equal(before[name], t) for name, t in state().items()))
+        seen.append(all(weight.grad is None for weight in s.network.trainable()) and not s.optimiser.state)
+        return real(s)
+
+    monkeypatch.setattr(loop, "fit_memory", tried)
+    folder = small_run(tmp_path, model__dropout=0.5, schedule__epochs=1)
+    assert train_here(folder) == 0, of_kind(folder, ev.RunFailed)
+    assert seen == [True, True] and asked == ["reset_peak_memory_stats", "memory_allocated", "max_memory_allocated"]
