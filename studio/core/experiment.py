@@ -410,6 +410,12 @@ class Training(_Section):
     label_smoothing: float = _field(
         0.1, "Label smoothing", "Share of the target spread over all classes. arXiv 1512.00567.", takes="live", ge=0.0, le=0.9
     )
+    class_weights: Literal["off", "balanced", "effective number"] = _field(
+        "off",
+        "Class weights",
+        "How much the images of each class count in the loss. Balanced: the rarer its class the more, so that all classes count alike. "
+        "Effective number: the same, but classes of some thousand images and more count alike. arXiv 1901.05555.",
+    )
     early_stop_epochs: int = _field(
         0,
         "Stop early after",

@@ -170,7 +170,7 @@ def valley(course: np.ndarray) -> int:
 
 
 _LEFT_OUT = {"optimiser.ema_decay", "optimiser.weight_decay_course", "optimiser.weight_decay_final"}  # no part in the test
-_TRAINING = {"training.batch_size", "training.accumulation", "training.label_smoothing"}
+_TRAINING = {"training.batch_size", "training.accumulation", "training.label_smoothing", "training.class_weights"}
 
 
 def digests(experiment: Experiment) -> dict[str, str]:

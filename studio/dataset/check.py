@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from studio.core.path_text import shown
-from studio.core.problem import Severity
+from studio.core.problem import Repair, Severity
 from studio.core.words import counted
 from studio.dataset.bands import BandsUndecided
 from studio.dataset.dataset import Dataset, Sample, Split
@@ -18,7 +18,7 @@ from studio.dataset.header import ImageRefused
 from studio.dataset.image import decode_noted, read_bytes
 from studio.dataset.likeness import Look, alike_pairs, groups_of, look_at
 from studio.dataset.name_group import groups_by_name
-from studio.dataset.shape import FEW_VALIDATION_IMAGES, IMBALANCE
+from studio.dataset.shape import FEW_VALIDATION_IMAGES, IMBALANCE, WEIGHT_CLASSES
 from studio.dataset.verify import in_threads
 from studio.dataset.words import listed
 
@@ -41,6 +41,7 @@ class Issue:
     ids: tuple[str, ...] = ()
     pairs: tuple[tuple[str, str], ...] = ()
     moves: dict[str, Split] = field(default_factory=dict)
+    repair: Repair | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -250,8 +251,10 @@ def _imbalance(dataset: Dataset) -> Iterable[Issue]:
             "imbalance",
             Severity.WARNING,
             f"Classes are 1 : {most / least:,.0f}",
-            f"{shown(rare)} has {counted(least, 'training image')}, {shown(common)} {most:,}. Rare classes are learned less. Add images of them.",
+            f"{shown(rare)} has {counted(least, 'training image')}, {shown(common)} {most:,}. Rare classes are learned less. "
+            "Add images of them, or let their images count more.",
             tuple(s.id for s in dataset.part("train") if s.label == rare),
+            repair=WEIGHT_CLASSES,
         )
 
 

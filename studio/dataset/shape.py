@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Mapping
 
 from studio.core.path_text import shown
-from studio.core.problem import Problem, error, note, warning
+from studio.core.problem import Problem, Repair, error, note, warning
 from studio.core.reading import suggested_bands
 from studio.core.words import counted
 from studio.dataset.dataset import Dataset, SetAside, Split
@@ -15,6 +15,7 @@ from studio.dataset.words import listed, look_alikes
 FEW_VALIDATION_IMAGES = 5
 IMBALANCE = 5  # largest to smallest class
 MISSING_IN_TABLE = "there is no such file (row"  # the reading of the table reports these with their rows
+WEIGHT_CLASSES = Repair("Weight classes", {"training.class_weights": "balanced"})
 _MANY_BROKEN = 0.05
 _FEWEST_BROKEN = 3  # one bad file of twenty says nothing about how the class was copied
 
@@ -130,7 +131,9 @@ def _balance_problems(counts: dict[str, dict[str, int]]) -> list[Problem]:
         warning(
             "data.source",
             f"Classes are 1 : {most / least:,.0f}. “{shown(rare)}” has {counted(least, 'training image')}, “{shown(common)}” {most:,}. "
-            "Rare classes are learned less; add images of them.",
+            "Rare classes are learned less. Add images of them, or weight the classes, on the Schedule page or with --set "
+            "training.class_weights=balanced.",
+            WEIGHT_CLASSES,
         )
     ]
 

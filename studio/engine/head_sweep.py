@@ -26,11 +26,12 @@ from studio.core.rng import step_seed
 from studio.dataset.dataset import Dataset
 from studio.engine.device import choose_device, seed_draws
 from studio.engine.loader import Loader, choose_num_workers
+from studio.engine.mix import training_loss
 from studio.engine.network import Normaliser, build_network
 from studio.engine.plan import steps_per_epoch, training_requests
 from studio.engine.precision import choose_precision
 from studio.engine.prefix import Prefix
-from studio.engine.setup import cache_plan, source_for, view_for
+from studio.engine.setup import cache_plan, class_weights_on, source_for, view_for
 
 NUM_RATES = 32
 SPAN = 1000.0  # between the lowest and the highest peak
@@ -104,8 +105,9 @@ def sweep_head(
         raise BadInput("The head of this network takes more than pooled features, so a sweep cannot stack it.")
     tested = torch.cat([batch.features for batch in scored]).to(device).float()
     wanted = labels[np.concatenate([batch.indices for batch in scored])]
+    class_weights = class_weights_on(device, experiment, dataset.changed(synthetic=()))  # real images alone are swept over
     feature_seconds, start = time.perf_counter() - start, time.perf_counter()
-    heads = _train(experiment, network, linear, features.to(device).float(), labels[shown], peaks, device, progress)
+    heads = _train(experiment, network, linear, features.to(device).float(), labels[shown], peaks, device, progress, class_weights)
     with torch.no_grad():
         logits_KNC = torch.stack([tested @ weight.T + bias for weight, bias in heads])
         losses = [float(cross_entropy(logits_NC, wanted)) for logits_NC in logits_KNC]
@@ -114,7 +116,9 @@ def sweep_head(
     return Sweep(found, experiment.schedule.epochs, feature_seconds, time.perf_counter() - start)
 
 
-def _train(experiment, network, linear, features, labels, peaks, device, progress) -> list[tuple[torch.Tensor, torch.Tensor]]:
+def _train(
+    experiment, network, linear, features, labels, peaks, device, progress, class_weights
+) -> list[tuple[torch.Tensor, torch.Tensor]]:
     """(weight[C, D], bias[C]) of every head at its end."""
     t, num = experiment.training, len(features)
     weights = [nn.Parameter(linear.weight.detach().float().clone()) for _ in peaks]
@@ -139,7 +143,8 @@ def _train(experiment, network, linear, features, labels, peaks, device, progres
                 torch.stack(biases).unsqueeze(1), batch_BD.expand(len(peaks), -1, -1), torch.stack(weights).transpose(1, 2)
             )
             wanted = labels[rows].expand(len(peaks), -1)
-            loss = cross_entropy(logits_KBC.flatten(0, 1), wanted.flatten(), label_smoothing=t.label_smoothing) * len(peaks)
+            loss = training_loss(None, logits_KBC.flatten(0, 1), wanted.flatten(), smoothing=t.label_smoothing, weights_C=class_weights)
+            loss = loss * len(peaks)
             loss.backward()  # the mean over pictures of each head, summed over heads, which share no weight
             norms = torch.stack(torch._foreach_norm([w.grad for w in weights + biases])).view(2, -1).norm(dim=0)
             scales = (clip / (norms + 1e-6)).clamp(max=1.0)

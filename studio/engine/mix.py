@@ -93,6 +93,23 @@ def draw_mix(augment: Augment, num_images: int, input_size: int, seed: int, step
     return Mix(1 - (bottom - top) * (right - left) / input_size**2, partners_N, (top, left, bottom, right))
 
 
+def training_loss(
+    mix: Mix | None,
+    logits_NC: torch.Tensor,
+    labels_N: torch.Tensor,
+    rows: slice = slice(None),
+    *,
+    smoothing: float,
+    weights_C: torch.Tensor | None = None,
+) -> torch.Tensor:
+    """What training lowers: the mean over the images of `rows`, each counted as much as its class does. Not divided by the sum of their weights, as
+    torch's own mean is: so batches, parts of one and processes add up to the same gradient."""
+    if weights_C is None:
+        return mixed_loss(mix, logits_NC, labels_N, rows, label_smoothing=smoothing)
+    summed = mixed_loss(mix, logits_NC, labels_N, rows, label_smoothing=smoothing, weight=weights_C, reduction="sum")
+    return summed / len(logits_NC)
+
+
 def mixed_loss(mix: Mix | None, logits_NC: torch.Tensor, labels_N: torch.Tensor, rows: slice = slice(None), **options) -> torch.Tensor:
     from torch.nn.functional import cross_entropy
 

@@ -24,11 +24,11 @@ from studio.dataset.plan_check import check_run
 from studio.engine.device import choose_device, seed_draws, to_device
 from studio.engine.failure import DataGone, NoReadableImages, describe
 from studio.engine.loader import Batch, Loader, Request, WorkerDied, choose_num_workers
-from studio.engine.mix import draw_mix, mixed_loss
+from studio.engine.mix import draw_mix, training_loss
 from studio.engine.network import Labels, Normaliser, build_network
 from studio.engine.plan import training_requests
 from studio.engine.precision import choose_precision
-from studio.engine.setup import source_for, view_for
+from studio.engine.setup import class_weights_on, source_for, view_for
 
 MAX_PASSES = 2  # over the training images: what is learnt by heart later would look like a good rate
 LEAST_STEPS = 40  # more passes than that are taken where fewer steps would leave no curve
@@ -85,6 +85,7 @@ class _Trial:
         samples = dataset.part("train") + dataset.synthetic
         self.num_real, self.num_train = len(dataset.part("train")), dataset.epoch_size(experiment.data.synthetic_fraction)
         self.made = {"num_synthetic": len(dataset.synthetic), "num_taken": self.num_train - self.num_real}
+        self.class_weights = class_weights_on(device, experiment, dataset)
         self.labels = np.array([dataset.class_index[s.label] for s in samples], np.int64)
         self.network = build_network(experiment, len(dataset.classes), labels=Labels.of(dataset))
         self.precision = choose_precision(self.network, experiment, device)
@@ -152,14 +153,14 @@ class _Trial:
                 yield step
 
     def _backward(self, batch: Batch, share: float) -> torch.Tensor:
-        """Add the batch to the gradients; its `share` of the loss that training lowers, label smoothing included."""
+        """Add the batch to the gradients; its `share` of the loss that training lowers, label smoothing and class weights included."""
         training = self.experiment.training
         labels_N = to_device(self.labels[batch.indices], self.device)
         images_NCHW = self.normaliser(batch.images_NHWC)
         images_NCHW = batch.mix.images(images_NCHW) if batch.mix else images_NCHW
         with self.precision.autocast(self.device):
             logits_NC = self.network.module(images_NCHW)
-        loss = mixed_loss(batch.mix, logits_NC.float(), labels_N, label_smoothing=training.label_smoothing)
+        loss = training_loss(batch.mix, logits_NC.float(), labels_N, smoothing=training.label_smoothing, weights_C=self.class_weights)
         loss = loss * share
         self.scaler.scale(loss).backward()
         return loss.detach()

@@ -21,6 +21,7 @@ from studio.core.file import write_atomically
 from studio.core.path_text import shown, text_to_path
 from studio.core.problem import BadInput, error, errors_in
 from studio.core.run_folder import RunFolder
+from studio.dataset.balance import weights_of
 from studio.dataset.dataset import Dataset, Sample
 from studio.dataset.decoded import decoded_folder
 from studio.dataset.plan_check import check_run
@@ -71,6 +72,7 @@ class Setup:
     network: Network
     precision: Precision
     normaliser: Normaliser
+    class_weights: torch.Tensor | None  # float32[C], on the device; None where all classes count alike
     optimiser: torch.optim.Optimizer
     scaler: torch.amp.GradScaler
     loader: Loader
@@ -199,6 +201,7 @@ def prepare(
         network=network,
         precision=precision,
         normaliser=normaliser,
+        class_weights=class_weights_on(device, experiment, dataset),
         optimiser=build_optimiser(experiment.optimiser, groups),
         scaler=precision.scaler(device),
         loader=loader,
@@ -344,6 +347,12 @@ def source_for(experiment: Experiment, dataset: Dataset, samples: Sequence[Sampl
         root=text_to_path(dataset.root),
         decoded_folder=str(decoded_folder()),
     )
+
+
+def class_weights_on(device: torch.device, experiment: Experiment, dataset: Dataset) -> torch.Tensor | None:
+    """float32[C]; None where all classes count alike."""
+    weights = weights_of(dataset, experiment.training.class_weights, experiment.data.synthetic_fraction)
+    return None if weights is None else torch.tensor(weights, dtype=torch.float32, device=device)
 
 
 def cache_bytes() -> int:

@@ -13,7 +13,7 @@ from studio.engine.average import Average
 from studio.engine.device import seed_draws, to_device
 from studio.engine.failure import LossNotFinite
 from studio.engine.loader import Batch
-from studio.engine.mix import draw_mix, mixed_loss
+from studio.engine.mix import draw_mix, mixed_loss, training_loss
 from studio.engine.plan import images_of_step
 from studio.engine.setup import Setup
 from studio.engine.steps import Step
@@ -56,7 +56,7 @@ def train_step(s: Setup, batches: Iterable[Batch]) -> Step:
 
 def _add_gradient(s: Setup, batch: Batch, num_images: int) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
     """Add the share of one batch among `num_images`, in even parts where the whole does not fit into memory; returns (labels_N, of blended
-    images those with the larger share, losses_N without smoothing, logits_NC)."""
+    images those with the larger share, losses_N without smoothing and class weights, logits_NC)."""
     labels_N = to_device(s.labels[batch.indices], s.device)
     inputs, smoothing = s.inputs(batch), s.experiment.training.label_smoothing
     num_parts = -(-len(inputs) // s.micro_batch) if s.micro_batch else 1
@@ -64,7 +64,7 @@ def _add_gradient(s: Setup, batch: Batch, num_images: int) -> tuple[torch.Tensor
     for part in inputs.tensor_split(num_parts):
         rows = slice(stop, stop := stop + len(part))
         logits_NC = s.trained_logits(batch, part).float()
-        loss = mixed_loss(batch.mix, logits_NC, labels_N, rows, label_smoothing=smoothing)
+        loss = training_loss(batch.mix, logits_NC, labels_N, rows, smoothing=smoothing, weights_C=s.class_weights)
         if len(part) != num_images:
             loss = loss * (len(part) / num_images)
         s.scaler.scale(loss).backward()

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from studio.core.experiment import Data
+from studio.core.experiment import Data, Experiment
 from studio.core.path_text import path_to_text
 from studio.core.problem import BadInput, Severity
 from studio.dataset.dataset import Cancelled, Dataset
@@ -388,6 +388,8 @@ def test_imbalance_is_warned_about_with_numbers(tmp_path):
     make_images(tmp_path, {"cat": 200, "newt": 10})
     text = sentences(scanned(tmp_path), Severity.WARNING)
     assert "Classes are 1 : " in text and "“newt” has " in text
+    (problem,) = [p for p in scanned(tmp_path).problems if p.sentence in text and "Classes are" in p.sentence]
+    assert Experiment().changed(problem.repair.values).training.class_weights == "balanced"
 
 
 def test_few_validation_images_are_counted_for_each_class(tmp_path):

@@ -458,6 +458,18 @@ def test_an_image_in_both_parts_can_be_moved_to_train(page, qtbot, images):
     assert all(c.finding.kind != "duplicates_across" for c in page.issues.cards)
 
 
+def test_uneven_classes_are_weighted_at_one_click_and_undone(page, qtbot, tmp_path):
+    open_and_wait(page, qtbot, make_images(tmp_path / "pets", {"cat": 60, "dog": 8}))
+    (card,) = [c for c in page.issues.cards if c.finding.kind == "imbalance"]
+    qtbot.mouseClick(card.findChild(QPushButton, "data.issue.imbalance.repair"), Qt.MouseButton.LeftButton)
+    assert page.store.experiment.training.class_weights == "balanced"
+    (card,) = [c for c in page.issues.cards if c.finding.kind == "imbalance"]
+    assert card.finding.severity is Severity.NOTE and card.finding.repair is None and "Chosen: weight classes." in card.finding.detail
+    page.store.undo()
+    (card,) = [c for c in page.issues.cards if c.finding.kind == "imbalance"]
+    assert card.finding.severity is Severity.WARNING and card.finding.repair is not None
+
+
 def test_no_issues_is_said_with_the_number_of_images(page, qtbot, tmp_path):
     make_images(tmp_path / "fine", {"a": 60, "b": 60})
     open_and_wait(page, qtbot, tmp_path / "fine")

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 
 from PySide6.QtCore import QRectF, QSize, Qt, Signal
 from PySide6.QtGui import QPainter, QPaintEvent
 from PySide6.QtWidgets import QFrame, QHBoxLayout, QVBoxLayout, QWidget
 
-from studio.core.problem import Problem, Severity
+from studio.core.problem import Problem, Repair, Severity
 from studio.core.words import counted
 from studio.gui.theme import colour, font, px
 from studio.gui.widgets import EmptyState, IconLabel, Panel, PlainLabel, Tag, button, line, scrolling
@@ -48,6 +48,7 @@ class Finding:
     moves: tuple[tuple[str, str], ...] = ()
     field: str = ""  # the setting that answers it,
     answers: tuple[tuple[str, str], ...] = ()  # and button and value of each answer
+    repair: Repair | None = None  # a way out at one click
 
     @property
     def copies(self) -> tuple[str, ...]:
@@ -57,8 +58,8 @@ class Finding:
         return self.ids
 
 
-def findings(problems: Sequence[Problem], issues: Sequence) -> list[Finding]:
-    """Problems of the scan and issues of the checks as one list, most harmful first."""
+def findings(problems: Sequence[Problem], issues: Sequence, is_set: Callable[[Repair], bool] = lambda repair: False) -> list[Finding]:
+    """Problems of the scan and issues of the checks as one list, most harmful first. `is_set`: whether a repair has been made already."""
     found = []
     for problem in problems:
         is_repeated = issues and problem.severity is not Severity.ERROR and any(w in problem.sentence for w in _SAID_BY_CHECKS)
@@ -68,11 +69,20 @@ def findings(problems: Sequence[Problem], issues: Sequence) -> list[Finding]:
             if answers:
                 detail = detail.partition("Say whether")[0].rstrip()  # the buttons say it here
             found.append(
-                Finding("question" if answers else "problem", problem.severity, title, detail, field=problem.field, answers=answers)
-            )
-    found += [Finding(i.kind, i.severity, i.title, i.detail, i.ids, i.pairs, tuple(i.moves.items())) for i in issues]
+                Finding(
+                    "question" if answers else "problem", problem.severity, title, detail, field=problem.field, answers=answers,
+                    repair=problem.repair,
+                )
+            )  # fmt: skip
+    found += [Finding(i.kind, i.severity, i.title, i.detail, i.ids, i.pairs, tuple(i.moves.items()), repair=i.repair) for i in issues]
+    found = [_mended(f) if f.repair is not None and is_set(f.repair) else f for f in found]
     order = list(_TONE)
     return sorted(found, key=lambda f: order.index(f.severity))
+
+
+def _mended(finding: Finding) -> Finding:
+    """As it stands once its repair is in force: what was found is still so, and harms less."""
+    return replace(finding, severity=Severity.NOTE, detail=f"{finding.detail} Chosen: {finding.repair.label.lower()}.", repair=None)
 
 
 def split_sentence(text: str) -> tuple[str, str]:
@@ -93,6 +103,7 @@ class IssuesPanel(Panel):
     move_wanted = Signal(object)  # {id: part}
     leave_out_wanted = Signal(object)  # ids
     answered = Signal(str, object)  # setting, value
+    repair_wanted = Signal(object)  # Repair
 
     def __init__(self, loader: ThumbLoader, parent: QWidget | None = None):
         super().__init__("Issues", name="data.issues", margins=False, parent=parent)
@@ -161,6 +172,7 @@ class IssuesPanel(Panel):
             card.move_wanted.connect(self.move_wanted)
             card.leave_out_wanted.connect(self.leave_out_wanted)
             card.answered.connect(self.answered)
+            card.repair_wanted.connect(self.repair_wanted)
             self._column.insertWidget(self._column.count() - 1, card)
 
 
@@ -171,6 +183,7 @@ class IssueCard(QFrame):
     move_wanted = Signal(object)
     leave_out_wanted = Signal(object)
     answered = Signal(str, object)
+    repair_wanted = Signal(object)
 
     def __init__(self, finding: Finding, loader: ThumbLoader, path_of, part_of: dict[str, str], parent: QWidget | None = None):
         super().__init__(parent)
@@ -209,6 +222,9 @@ class IssueCard(QFrame):
                 on_click=lambda value=value: self.answered.emit(finding.field, value),
             )  # fmt: skip
             self.actions.addWidget(answer, 0, Qt.AlignmentFlag.AlignRight)
+        if (repair := finding.repair) is not None:
+            mend = button(repair.label, small=True, name=f"{name}.repair", on_click=lambda: self.repair_wanted.emit(repair))
+            self.actions.addWidget(mend, 0, Qt.AlignmentFlag.AlignRight)
         moves = dict(finding.moves)
         if moves:
             target = "train" if "train" in moves.values() else "validation"

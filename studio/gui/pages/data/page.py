@@ -144,6 +144,7 @@ class DataPage(Page):
         self.issues.show_wanted.connect(self.images.show_ids)
         self.issues.move_wanted.connect(self._on_issue_move_wanted)
         self.issues.leave_out_wanted.connect(self.leave_out)
+        self.issues.repair_wanted.connect(self._on_issue_repair_wanted)
         self.issues.answered.connect(lambda field, value: self._edit({field: value}, f"answer: {value}", f"Remembered: {value}."))
 
     # What is shown
@@ -159,6 +160,8 @@ class DataPage(Page):
     def _on_store_experiment_changed(self, old, new) -> None:
         if old.data != new.data:
             self._show_state()
+        elif old.training.class_weights != new.training.class_weights:
+            self._show_issues()
 
     def _on_scan_changed(self) -> None:
         scan = self.context.scan
@@ -239,7 +242,7 @@ class DataPage(Page):
         if dataset is None or self.stack.currentWidget() is not self.full:
             return
         self.bands.show_state(dataset, self.store.experiment.data, self.store.problems)
-        found = findings(self.store.problems, scan.issues)
+        found = findings(self.store.problems, scan.issues, lambda repair: all(self.store.value(p) == v for p, v in repair.values.items()))
         self.issues.show_state(
             dataset,
             found,
@@ -304,6 +307,9 @@ class DataPage(Page):
         moved = self.store.experiment.data.moved | moves
         words = counted(len(moves), "image")
         self._edit({"data.moved": moved}, f"move {words}", f"{words} moved. The files stay where they are.")
+
+    def _on_issue_repair_wanted(self, repair) -> None:
+        self._edit(repair.values, repair.label[:1].lower() + repair.label[1:], f"{repair.label}: done.")
 
     def _on_classes_leave_out_wanted(self, names: tuple[str, ...]) -> None:
         words = f"“{shown(names[0])}”" if len(names) == 1 else f"{len(names)} classes"

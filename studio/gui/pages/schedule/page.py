@@ -201,6 +201,7 @@ class SchedulePage(Page):
         self.run_rows = {}
         for name in (
             "label_smoothing",
+            "class_weights",
             "early_stop_epochs",
             "not_finite",
             "roll_back_steps",
@@ -211,7 +212,8 @@ class SchedulePage(Page):
             "checkpoint_seconds",
             "workers",
         ):
-            most = 2 if name == "not_finite" else 4  # its choices are sentences: side by side they are wider than the column
+            # choices that are sentences are wider than the column side by side
+            most = 2 if name in ("not_finite", "class_weights") else 4
             self.run_rows[name] = FormRow(self.store, f"training.{name}", label_width=FORM_LABEL_PX, max_segments=most)
             column.addWidget(narrow(self.run_rows[name]))
         self.cache_form = CacheForm(self.store)
