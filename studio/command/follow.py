@@ -137,9 +137,11 @@ class _Screen:
                 frozen = sum(s.is_frozen for s in event.stages)
                 return f"On {event.device_name} in {event.precision}; {frozen} of {len(event.stages)} stages frozen, {event.num_trainable:,} weights train"
             case ev.EpochFinished():
+                epoch = f"Epoch {event.epoch + 1:>{len(str(state.description.epochs)) if state.description else 1}}: "
+                if event.validation_top1 is None:
+                    return f"{epoch}{event.words}, {event.seconds:.1f} s"
                 return (
-                    f"Epoch {event.epoch + 1:>{len(str(state.description.epochs)) if state.description else 1}}: "
-                    f"loss {event.train_loss:.3f}, validation loss {event.validation_loss:.3f}, top-1 {event.validation_top1:.1%}, "
+                    f"{epoch}loss {event.train_loss:.3f}, validation loss {event.validation_loss:.3f}, {event.words}, "
                     f"{event.seconds:.1f} s{'  best so far' if event.is_best else ''}"
                 )
             case ev.WarningRaised():

@@ -70,7 +70,7 @@ def run(args: argparse.Namespace) -> int:
             break
         worst = max(worst, code)
     rows = [(folder.read_state(), folder, experiment) for folder, experiment in done]
-    rows.sort(key=lambda row: -(row[0].best.validation_top1 if row[0].best else -1.0))
+    rows.sort(key=lambda row: -(row[0].best.validation_top1 or 0.0 if row[0].best else -1.0))
     _list(rows)
     if args.json:
         runs = [{"name": experiment.name, **summary(folder, state)} for state, folder, experiment in rows]
@@ -82,5 +82,7 @@ def _list(rows: list[tuple[RunState, RunFolder, Experiment]]) -> None:
     terminal.say("")
     for state, folder, experiment in rows:
         best = state.best
-        figure = f"top-1 {best.validation_top1:6.1%}, macro F1 {best.macro_f1:.3f}" if best else f"{state.status.value:>14}"
+        figure = f"{state.status.value:>14}"
+        if best:
+            figure = f"top-1 {best.validation_top1:6.1%}, macro F1 {best.macro_f1:.3f}" if state.is_measured else f"{best.words:>14}"
         terminal.say(f"{figure}  {folder.nickname:<16} {terminal.safe(experiment.name)}")

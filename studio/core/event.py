@@ -91,13 +91,18 @@ class EpochFinished(Event):
     step: int  # steps done when it finished
     train_loss: float
     train_top1: float
-    validation_loss: float
-    validation_top1: float
-    validation_top5: float
-    macro_f1: float
+    validation_loss: float | None  # this and the next three: None where no images are held back
+    validation_top1: float | None
+    validation_top5: float | None
+    macro_f1: float | None
     class_recalls: tuple[float | None, ...]  # per class, None without validation images
-    is_best: bool
+    is_best: bool  # so far; where nothing is measured, the last is
     seconds: float  # of this epoch, validation included
+
+    @property
+    def words(self) -> str:
+        """ "top-1 91.3%"; the loss in training where nothing is measured."""
+        return f"top-1 {self.validation_top1:.1%}" if self.validation_top1 is not None else f"train loss {_figure(self.train_loss)}"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -211,18 +216,24 @@ class TestScored(Event):
 
 @dataclass(frozen=True, kw_only=True)
 class RunFinished(Event):
-    """The run reached its end. Epochs and steps as in EpochFinished; scores are those of the best epoch on validation."""
+    """The run reached its end. Epochs and steps as in EpochFinished; scores are those of the best epoch on validation, None without images for it."""
 
     step: int
     epochs: int
     best_epoch: int
-    top1: float
-    top5: float
-    loss: float
-    macro_f1: float
+    top1: float | None
+    top5: float | None
+    loss: float | None
+    macro_f1: float | None
     images_per_s: float  # over all training phases
     seconds: float
     stopped_early: bool = False
+
+    @property
+    def words(self) -> str:
+        """ "top-1 91.3% at epoch 7"; what was kept where nothing is measured."""
+        at = f"epoch {self.best_epoch + 1}"
+        return f"top-1 {self.top1:.1%} at {at}" if self.top1 is not None else f"{at} is kept, nothing was measured"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -287,6 +298,10 @@ def decode(line: bytes) -> Event | None:
         return event
     except (ValueError, TypeError, AttributeError):
         return None
+
+
+def _figure(value: float | None) -> str:
+    return "not finite" if value is None else f"{value:.3f}"
 
 
 def _stage(raw: dict[str, Any]) -> StageDescribed:

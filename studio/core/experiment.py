@@ -37,8 +37,11 @@ class Data(_Section):
     label_column: str = _field("", "Label column", "CSV column with the class names; empty finds it by name.")
     split_column: str = _field("", "Split column", "CSV column with train, val or test; empty finds it by name or splits by share.")
     validation_fraction: float = _field(
-        0.15, "Validation share", "Share of each class held back to measure progress, where the folder does not say.", ge=0.01, le=0.5
-    )
+        0.15, "Validation share",
+        "Share of each class held back to measure progress, where the folder does not say. 0 trains on all images: nothing is measured, and the "
+        "last epoch is kept.",
+        ge=0.0, le=0.5,
+    )  # fmt: skip
     test_fraction: float = _field(
         0.0, "Test share", "Share of each class kept unseen for one final figure, where the folder does not say.", ge=0.0, le=0.5
     )

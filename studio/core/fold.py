@@ -79,6 +79,11 @@ class RunState:
         return next((e for e in reversed(self.epochs) if e.is_best), None)
 
     @property
+    def is_measured(self) -> bool:
+        """Whether images are held back; without, the last epoch counts as the best."""
+        return self.description is None or self.description.num_validation > 0
+
+    @property
     def is_released(self) -> bool:
         """Paused, with its engine ended: nothing of it is in memory, and Resume goes on exactly."""
         return self.stopped is not None and self.stopped.is_pause
@@ -192,7 +197,7 @@ def _after(state: RunState, event: ev.Event) -> RunState:
         case ev.TestScored():
             return _noted(_with(state, test=event), event, "end", f"Test set: top-1 {event.top1:.1%} on {event.num_images:,} images")
         case ev.RunFinished():
-            words = f"Finished: top-1 {event.top1:.1%} at epoch {event.best_epoch + 1}" + (", stopped early" if event.stopped_early else "")
+            words = f"Finished: {event.words}{', stopped early' if event.stopped_early else ''}"
             return _noted(_with(state, status=Status.FINISHED, finished=event, step=event.step, phase=""), event, "end", words)
         case ev.RunStopped():
             words = f"Paused with its memory released, safe at step {event.step:,}" if event.is_pause else f"Stopped at step {event.step:,}"
@@ -244,15 +249,17 @@ def _longer(curve: Curve, x: range, y: np.ndarray) -> Curve:
 
 
 def _with_epoch(state: RunState, event: ev.EpochFinished) -> RunState:
-    state = _with(
-        state,
-        epochs=(*(e for e in state.epochs if e.epoch < event.epoch), event),
-        validation_loss=state.validation_loss.before(event.step).extended(event.step, event.validation_loss),
-        validation_top1=state.validation_top1.before(event.step).extended(event.step, event.validation_top1),
-        validation_top5=state.validation_top5.before(event.step).extended(event.step, event.validation_top5),
-    )
-    words = f"Epoch {event.epoch + 1}: top-1 {event.validation_top1:.1%}" + (", best so far" if event.is_best else "")
-    return _noted(state, event, "best" if event.is_best else "epoch", words)
+    is_measured = event.validation_top1 is not None
+    curves = {}
+    if is_measured:
+        curves = {
+            name: getattr(state, name).before(event.step).extended(event.step, getattr(event, name))
+            for name in ("validation_loss", "validation_top1", "validation_top5")
+        }
+    state = _with(state, epochs=(*(e for e in state.epochs if e.epoch < event.epoch), event), **curves)
+    is_best = event.is_best and is_measured
+    words = f"Epoch {event.epoch + 1}: {event.words}{', best so far' if is_best else ''}"
+    return _noted(state, event, "best" if is_best else "epoch", words)
 
 
 def _with_edit(state: RunState, event: ev.ExperimentEdited) -> RunState:

@@ -152,7 +152,7 @@ class RunFolder:
         resume = f"Resume goes on from {at}."
         match state.status:
             case Status.FINISHED if state.finished:
-                return Outcome(state.status, f"Finished, top-1 {state.finished.top1:.1%}")
+                return Outcome(state.status, f"Finished, {state.finished.words}")
             case Status.STOPPED if state.stopped:
                 how = "Paused, its memory released," if state.is_released else "Stopped"
                 return Outcome(state.status, f"{how} at step {state.stopped.step:,}", resume, can_resume=self.has_checkpoint())

@@ -230,6 +230,8 @@ def _one_part(group: list[Sample]) -> Split:
 
 
 def _few_validation_images(dataset: Dataset) -> Iterable[Issue]:
+    if dataset.is_unmeasured:
+        return
     few = {name: n["validation"] for name, n in dataset.counts().items() if n["validation"] < FEW_VALIDATION_IMAGES}
     if few:
         words = listed([f"{name} ({n})" for name, n in sorted(few.items(), key=lambda item: item[1])])

@@ -64,6 +64,7 @@ class Dataset:
     problems: tuple[Problem, ...] = ()
     has_given_parts: bool = False  # the folder or table says which image is in which part
     synthetic: tuple[Sample, ...] = ()  # made images, only ever trained on; ids are absolute paths, no part holds them
+    is_unmeasured: bool = False  # as asked, nothing is held back to measure progress with
     reading: Reading = Reading()  # as the scan was told, and every later reading keeps it
 
     def part(self, split: Split) -> tuple[Sample, ...]:
@@ -132,6 +133,7 @@ class Dataset:
             "root": self.root,
             "layout": self.layout,
             "has_given_parts": self.has_given_parts,
+            "is_unmeasured": self.is_unmeasured,
             "max_megapixels": self.reading.max_megapixels,
             "bands": self.reading.bands,
             "white": self.reading.white,
@@ -165,6 +167,7 @@ class Dataset:
                 root=raw["root"],
                 layout=raw["layout"],
                 has_given_parts=bool(raw.get("has_given_parts", False)),
+                is_unmeasured=bool(raw.get("is_unmeasured", False)),
                 reading=Reading(float(raw.get("max_megapixels", 80.0)), tuple(raw.get("bands", ())), int(raw.get("white", WHITE_16_BIT))),
                 classes=classes,
                 samples=_from_columns(raw["samples"], classes),

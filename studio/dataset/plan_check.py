@@ -8,7 +8,7 @@ from studio.catalog.augments.check import augment_problems
 from studio.catalog.schedules.check import fitting_batch, schedule_problems
 from studio.core.experiment import Experiment, Model
 from studio.core.path_text import text_to_path
-from studio.core.problem import Problem, error, errors_in, warning
+from studio.core.problem import Problem, Repair, error, errors_in, warning
 from studio.dataset.dataset import Dataset
 
 NOTHING_TRAINS = error("model.layers", "Nothing trains: every layer is frozen. Let the head or a stage train.")
@@ -22,6 +22,7 @@ def check_run(experiment: Experiment, dataset: Dataset) -> list[Problem]:
     found += schedule_problems(experiment, num_train=num_train)
     found += augment_problems(experiment)
     found += _files(experiment)
+    found += _without_validation(experiment) if dataset.is_unmeasured else []
     found += [NOTHING_TRAINS] if trains_nothing(experiment.model) else []
     found += _together(experiment)
     return found
@@ -62,7 +63,7 @@ def _parts(dataset: Dataset) -> list[Problem]:
         return []  # the scan has said it, class by class
     if not dataset.part("train"):
         return [error("data.source", "There are no training images. Move images to train, or choose another folder.")]
-    if not dataset.part("validation"):
+    if not dataset.part("validation") and not dataset.is_unmeasured:
         return [
             error(
                 "data.validation_fraction",
@@ -70,6 +71,28 @@ def _parts(dataset: Dataset) -> list[Problem]:
             )
         ]
     return []
+
+
+def _without_validation(experiment: Experiment) -> list[Problem]:
+    """What follows the validation loss, where nothing is held back to measure one."""
+    found = []
+    if experiment.schedule.shape == "plateau":
+        found.append(
+            error(
+                "schedule.shape",
+                "The rate follows the validation loss, and no images are held back. Choose another shape, or a validation share.",
+                Repair("Use one-cycle", {"schedule.shape": "one_cycle"}),
+            )
+        )
+    if experiment.training.early_stop_epochs:
+        found.append(
+            warning(
+                "training.early_stop_epochs",
+                "Stopping early follows the validation loss, and no images are held back: the run trains to its end.",
+                Repair("Set to 0", {"training.early_stop_epochs": 0}),
+            )
+        )
+    return found
 
 
 def _files(experiment: Experiment) -> list[Problem]:

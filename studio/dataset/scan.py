@@ -60,6 +60,7 @@ def scan(data: Data, *, progress: Progress | None = None, is_cancelled: Callable
         samples=samples,
         set_aside=tuple(SetAside(id_, reason) for id_, reason in sorted(labelled.reasons.items())),
         has_given_parts=bool(labelled.splits),
+        is_unmeasured=data.validation_fraction == 0 and "validation" not in splits.values(),
         reading=data.reading,
     )
     made, refused, findings = synthetic_samples(data, root, classes, is_cancelled)
@@ -228,7 +229,7 @@ def _split(data: Data, labelled: Labelled, labels: Mapping[str, str]) -> dict[st
     by_hand = {id_: split for id_, split in data.moved.items() if id_ in labels}
     parts = set(given.values())
     free = {id_: label for id_, label in labels.items() if id_ not in given}
-    if given and "validation" not in parts:
+    if given and "validation" not in parts and data.validation_fraction:
         # A test part but nothing to measure progress with: hold back some of what trains.
         free |= {id_: labels[id_] for id_, split in given.items() if split == "train"}
         given = {id_: split for id_, split in given.items() if split != "train"}

@@ -37,7 +37,7 @@ def shape_problems(dataset: Dataset, named: Mapping[str, set[Split]]) -> list[Pr
                 f"{counted(len(empty), 'class has', 'classes have')} no usable image and {'is' if len(empty) == 1 else 'are'} left out: {listed(empty)}.",
             )
         )
-    found += _part_problems(counts, dataset.has_given_parts)
+    found += _part_problems(counts, dataset)
     found += _balance_problems(counts)
     for group in look_alikes(dataset.classes):
         names = " and ".join(f"“{shown(name)}”" for name in group)
@@ -68,18 +68,28 @@ def band_problems(dataset: Dataset) -> list[Problem]:
     return []
 
 
-def _part_problems(counts: dict[str, dict[str, int]], has_given_parts: bool) -> list[Problem]:
+def _part_problems(counts: dict[str, dict[str, int]], dataset: Dataset) -> list[Problem]:
     found = []
     several = len(counts) > 1
-    if several and all(sum(n.values()) == 1 for n in counts.values()):
+    if several and not dataset.is_unmeasured and all(sum(n.values()) == 1 for n in counts.values()):
         return [
             error(
                 "data.source",
-                "Each class has one image, so none is left to measure progress with. Add at least one more image to each class.",
+                "Each class has one image, so none is left to measure progress with. Add at least one more image to each class, or train on "
+                "all of them without measuring, on the Data page or with --set data.validation_fraction=0.",
+                Repair("Train on all", {"data.validation_fraction": 0.0}),
             )
         ]
     untrained = [name for name, n in counts.items() if not n["train"]]
-    unmeasured = [name for name, n in counts.items() if n["train"] and not n["validation"]]
+    unmeasured = [name for name, n in counts.items() if n["train"] and not n["validation"] and not dataset.is_unmeasured]
+    if dataset.is_unmeasured:
+        found.append(
+            note(
+                "data.validation_fraction",
+                "All images train and none is held back, so nothing says how good the network is; the last epoch is kept. Measure it on images "
+                "of its own with `studio evaluate`.",
+            )
+        )
     if untrained:
         found.append(
             error(
@@ -88,7 +98,7 @@ def _part_problems(counts: dict[str, dict[str, int]], has_given_parts: bool) -> 
                 "Add training images, or leave the class out.",
             )
         )
-    if unmeasured and has_given_parts:
+    if unmeasured and dataset.has_given_parts:
         found.append(
             error(
                 "data.source",

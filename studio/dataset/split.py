@@ -4,6 +4,8 @@ Every image has a fixed position in [0, 1), the first 8 bytes of SHA-256 over "p
 share are validation, positions in the last `test share` are test, the rest trains. Labels and other files play no role.
 The shares are therefore met on average, class by class, not exactly.
 
+A validation share of 0 leaves validation empty.
+
 The one exception, for tiny classes: a class in which no image falls into validation gives its image with the lowest
 position to it, and a class with none left to train on gives its highest to training. Only in such a class can a new image
 take the place of another. A class with a single image trains with it and has nothing to validate.
@@ -54,7 +56,7 @@ def _split_class(ids: Iterable[str], validation_fraction: float, test_fraction: 
     parts = list(found.values())
     if "train" not in parts and free:
         found[max(free)[1]] = "train"
-    if "validation" not in found.values():
+    if "validation" not in found.values() and validation_fraction:
         # From training as long as one image is left to train on; else from test.
         trains = sorted(f for f in free if found[f[1]] == "train")
         enough = list(found.values()).count("train") > 1

@@ -41,6 +41,10 @@ class Scores:
     per_class: tuple[dict[str, float | int | None], ...]  # precision, recall, f1 (None without images), support
 
     @property
+    def figures(self) -> dict[str, float]:
+        return {"top1": self.top1, "top5": self.top5, "loss": self.loss, "macro_f1": self.macro_f1}
+
+    @property
     def class_recalls(self) -> tuple[float | None, ...]:
         return tuple(row["recall"] for row in self.per_class)
 

@@ -37,7 +37,7 @@ class ExportReport:
     main_file: str
     num_bytes: int
     num_images: int
-    are_real_images: bool  # False: no validation image could be read, random pictures were compared
+    are_real_images: bool  # False: no image of the run could be read, random pictures were compared
     agreement: float
     max_difference: float  # of the probabilities
     is_good: bool
@@ -45,7 +45,7 @@ class ExportReport:
 
     @property
     def sentence(self) -> str:
-        what = "validation images" if self.are_real_images else "random pictures (no validation image could be read)"
+        what = "images of the run" if self.are_real_images else "random pictures (no image of the run could be read)"
         compared = f"{self.agreement:.1%} agreement and a largest difference of {self.max_difference:.1e} on {self.num_images} {what}"
         if self.is_good:
             return f"Same answers as in Studio: {compared}."
@@ -126,11 +126,12 @@ def as_exportable(trained: Trained) -> Exportable:
 
 
 def comparison_views(folder: RunFolder, trained: Trained) -> tuple[np.ndarray, bool]:
-    """Up to 64 evaluation views of validation images, spread over the whole part, uint8[N, S, S, 3]; random pictures if none can be read."""
+    """Up to 64 evaluation views of validation images, of those that trained where none were held back, spread over the whole part,
+    uint8[N, S, S, 3]; random pictures if none can be read."""
     predictor, views = Predictor(trained), []
     try:
         dataset = Dataset.from_json(folder.dataset_path.read_bytes())
-        samples = dataset.part("validation")
+        samples = dataset.part("validation") or dataset.part("train")
     except (OSError, BadInput):
         samples = ()
     for position in np.linspace(0, len(samples) - 1, min(NUM_COMPARED, len(samples))).round().astype(int):

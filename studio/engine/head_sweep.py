@@ -72,6 +72,8 @@ def sweep_head(
 ) -> Sweep:
     """Train one head per peak for the experiment's epochs. `own_folder` is scratch. Raises BadInput where the head is not a single layer on
     pooled features."""
+    if not dataset.part("validation"):
+        raise BadInput("A sweep compares heads on validation images, and none are held back. Choose a validation share.")
     experiment = experiment.changed({"model.train_stages": 0, "model.thaw": {}})
     experiment = experiment.model_copy(update={"augment": Augment(preset="none")})
     start, device = time.perf_counter(), choose_device(experiment.training.device)

@@ -203,21 +203,22 @@ def thaw(s: Setup) -> None:
 
 
 def validate_epoch(s: Setup) -> None:
-    """Score this epoch on the validation images, keep the answers when they are the best so far, and save."""
+    """Score this epoch on the validation images, keep the answers when they are the best so far, and save. Where none are held back, it is saved."""
     start = time.perf_counter()
-    s.reporter.phase("validating")
-    p = s.progress
+    p, is_measured = s.progress, len(s.parts["validation"]) > 0
+    if is_measured:
+        s.reporter.phase("validating")
     s.feeding.after_epoch()
     agree_on_statistics(s)
     if s.average:
         s.average.finished(s.network.module)
     train_loss, train_top1 = p.loss_sum / max(1, p.num_seen), p.num_correct / max(1, p.num_seen)
-    scores, answers = evaluate(s, "validation")
+    scores, answers = evaluate(s, "validation") if is_measured else (None, None)
     epoch, seconds = p.epoch, p.epoch_seconds + time.perf_counter() - start
-    figures = {"top1": scores.top1, "top5": scores.top5, "loss": scores.loss, "macro_f1": scores.macro_f1}
+    figures = scores.figures if scores else None
     is_best = p.count_epoch(figures)
     s.rates.after_epoch(p.validation_losses)
-    if is_best:
+    if is_best and scores:
         write_part(s, "validation", scores, answers)
     s.reporter.tell(
         ev.EpochFinished(
@@ -225,11 +226,11 @@ def validate_epoch(s: Setup) -> None:
             step=p.step,
             train_loss=train_loss,
             train_top1=train_top1,
-            validation_loss=scores.loss,
-            validation_top1=scores.top1,
-            validation_top5=scores.top5,
-            macro_f1=scores.macro_f1,
-            class_recalls=scores.class_recalls,
+            validation_loss=scores and scores.loss,
+            validation_top1=scores and scores.top1,
+            validation_top5=scores and scores.top5,
+            macro_f1=scores and scores.macro_f1,
+            class_recalls=scores.class_recalls if scores else (),
             is_best=is_best,
             seconds=seconds,
         )

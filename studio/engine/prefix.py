@@ -315,7 +315,7 @@ class Prefix:
     def probe(self) -> torch.Tensor:
         """Two of the run's own pictures as the network is given them; fewer where they cannot be read."""
         if self._probed is None:
-            part = self._parts["validation"]
+            part = self._parts["validation"] or self._parts["train"]
             found = []
             for request in evaluation_requests(part.start, min(len(part), 16), NUM_PROBED):
                 (batch,) = self._loader.batches([request])

@@ -20,7 +20,7 @@ class Progress:
     # over all epochs
     images_trained: int = 0
     training_seconds: float = 0.0  # validation not included
-    best: dict[str, Any] | None = None  # {"epoch", "step", "top1", "top5", "loss", "macro_f1"}
+    best: dict[str, Any] | None = None  # {"epoch", "step", "top1", "top5", "loss", "macro_f1"}; scores are None where nothing is measured
     least_loss: float | None = None  # of validation, for early stopping
     epochs_without_progress: int = 0
     validation_losses: list[float] = field(default_factory=list)  # of the epochs that have ended: the plateau shape follows them
@@ -33,16 +33,20 @@ class Progress:
         self.num_seen += num_images
         self.images_trained += num_images
 
-    def count_epoch(self, scores: dict[str, float]) -> bool:
-        """Book the validation of this epoch and go to the next; True when it is the best so far (top-1, then the smaller loss)."""
-        is_best = self.best is None or (scores["top1"], -scores["loss"]) > (self.best["top1"], -self.best["loss"])
+    def count_epoch(self, scores: dict[str, float] | None) -> bool:
+        """Book the validation of this epoch and go to the next; True when it is the best so far (top-1, then the smaller loss). Without scores,
+        where no images are held back, the last epoch counts as the best."""
+        is_best = scores is None or self.best is None or (scores["top1"], -scores["loss"]) > (self.best["top1"], -self.best["loss"])
         if is_best:
-            self.best = {"epoch": self.epoch, "step": self.step, **scores}
-        if self.least_loss is None or scores["loss"] < self.least_loss:
+            self.best = {"epoch": self.epoch, "step": self.step, **(scores or dict.fromkeys(("top1", "top5", "loss", "macro_f1")))}
+        if scores is None:
+            pass
+        elif self.least_loss is None or scores["loss"] < self.least_loss:
             self.least_loss, self.epochs_without_progress = scores["loss"], 0
         else:
             self.epochs_without_progress += 1
-        self.validation_losses.append(scores["loss"])
+        if scores is not None:
+            self.validation_losses.append(scores["loss"])
         self.epoch += 1
         self.step_in_epoch = self.num_correct = self.num_seen = 0
         self.loss_sum = self.epoch_seconds = 0.0

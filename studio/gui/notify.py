@@ -17,7 +17,8 @@ def notice_of(entry: RunEntry) -> tuple[str, str]:
     """Title and sentence for a run that ended."""
     state, title = entry.state, f"Studio: {entry.name}"
     if state.status is Status.FINISHED and state.finished:
-        return f"{title} finished", f"Top-1 {wording.percent(state.finished.top1)} after {wording.duration(state.finished.seconds)}."
+        after, top1 = f"after {wording.duration(state.finished.seconds)}.", state.finished.top1
+        return f"{title} finished", f"Top-1 {wording.percent(top1)} {after}" if top1 is not None else f"Done {after}"
     outcome = entry.outcome
     words = "stopped" if state.status is Status.STOPPED else "stopped unexpectedly"
     return f"{title} {words}", shown(outcome.sentence) if outcome else ""

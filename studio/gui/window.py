@@ -517,7 +517,8 @@ class Window(QMainWindow):
         self._notifier = self._notifier or Notifier(self)
         self._notifier.run_ended(entry)
         if entry.status is Status.FINISHED and entry.state.finished:
-            words = f"{entry.name.capitalize()} finished, {wording.percent(entry.state.finished.top1)}."
+            top1 = entry.state.finished.top1
+            words = f"{entry.name.capitalize()} finished{'' if top1 is None else f', {wording.percent(top1)}'}."
             self.context.shell.toast(words, "See results", lambda: self.show_page("results", entry))
         elif entry.status in (Status.FAILED, Status.CRASHED) and entry.outcome:
             self.context.shell.toast(entry.outcome.sentence, "Details", lambda: self.open_failure(entry))

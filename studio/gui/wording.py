@@ -68,6 +68,13 @@ def percent(fraction: float | None, places: int = 1) -> str:
     return f"{fraction * 100:.{places}f}{NBSP}%".replace("-", MINUS)
 
 
+def epoch_score(epoch) -> str:
+    """What an epoch (core.event.EpochFinished) reached: "top-1 91.3 %"; its loss in training where no images are held back."""
+    if epoch.validation_top1 is not None:
+        return f"top-1 {percent(epoch.validation_top1)}"
+    return "train loss …" if epoch.train_loss is None else f"train loss {epoch.train_loss:.3f}"
+
+
 def rate(value: float) -> str:
     """A learning rate: 1e-3 -> "1e-3", 8.5e-4 -> "8.5e-4", 0.05 -> "0.05"."""
     if value == 0:

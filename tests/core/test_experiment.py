@@ -186,7 +186,7 @@ def test_differences_name_only_what_changed():
 
 
 def test_forms_can_ask_for_bounds_and_choices():
-    assert bounds("data.validation_fraction") == (0.01, 0.5)
+    assert bounds("data.validation_fraction") == (0.0, 0.5)
     assert "adamw" in choices("optimiser.kind")
     assert choices("schedule.epochs") == ()
 

@@ -12,7 +12,7 @@ import pytest
 
 from studio.core.experiment import Data, Experiment
 from studio.core.path_text import path_to_text
-from studio.core.problem import BadInput, Severity
+from studio.core.problem import BadInput, Severity, errors_in
 from studio.dataset.dataset import Cancelled, Dataset
 from studio.dataset.scan import scan
 from studio.dataset.walk import list_files
@@ -363,6 +363,10 @@ def test_one_class_is_an_error(tmp_path):
 def test_one_image_in_each_class_is_an_error(tmp_path):
     text = sentences(scanned(make_images(tmp_path, {"cat": 1, "dog": 1, "bird": 1})), Severity.ERROR)
     assert "Each class has one image" in text and "at least one more" in text
+    (problem,) = errors_in(scanned(tmp_path).problems)
+    mended = scan(Data(source=str(tmp_path)).model_copy(update={"validation_fraction": problem.repair.values["data.validation_fraction"]}))
+    assert not errors_in(mended.problems) and len(mended.part("train")) == 3 and "nothing says how good" in sentences(mended, Severity.NOTE)
+    assert Dataset.from_json(mended.to_json()).is_unmeasured
 
 
 def test_a_class_with_one_image_is_named(tmp_path):

@@ -470,6 +470,16 @@ def test_uneven_classes_are_weighted_at_one_click_and_undone(page, qtbot, tmp_pa
     assert card.finding.severity is Severity.WARNING and card.finding.repair is not None
 
 
+def test_one_image_of_each_class_can_be_trained_on_without_measuring(page, qtbot, tmp_path):
+    open_and_wait(page, qtbot, make_images(tmp_path / "pets", {"cat": 1, "dog": 1}))
+    (card,) = [c for c in page.issues.cards if c.finding.repair is not None]
+    assert card.finding.severity is Severity.ERROR
+    qtbot.mouseClick(card.findChild(QPushButton, "data.issue.problem.repair"), Qt.MouseButton.LeftButton)
+    wait_for_scan(page, qtbot)
+    assert not [c for c in page.issues.cards if c.finding.severity is Severity.ERROR]
+    assert page.context.runs.reason_not_to_train() == "" and len(page.store.dataset.part("train")) == 2
+
+
 def test_no_issues_is_said_with_the_number_of_images(page, qtbot, tmp_path):
     make_images(tmp_path / "fine", {"a": 60, "b": 60})
     open_and_wait(page, qtbot, tmp_path / "fine")

@@ -75,7 +75,7 @@ def _from_runs(context: Context) -> list[Advice]:
                 f"{entry.name.capitalize()} waits {wording.percent(state.data_wait_fraction, 0)} of its time for images.",
             )
         )
-    scores = [e.validation_top1 for e in state.epochs]
+    scores = [e.validation_top1 for e in state.epochs if e.validation_top1 is not None]
     if len(scores) >= 3 and entry.status is Status.FINISHED and scores[-1] >= max(scores) - 1e-9 and scores[-1] - scores[-3] > 0.01:
         longer = min(10_000, entry.experiment.schedule.epochs * 2)
         if draft.schedule.epochs < longer:

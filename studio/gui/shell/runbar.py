@@ -274,7 +274,7 @@ class RunBar(QFrame):
         left = state.seconds_left
         self._left.setText(f"left {wording.clock(left)}" if left is not None else "")
         tips = tuple(
-            f"Epoch {e.epoch + 1}: top-1 {wording.percent(e.validation_top1)}, validation loss {e.validation_loss:.3f}"
+            f"Epoch {e.epoch + 1}: {wording.epoch_score(e)}" + (f", validation loss {e.validation_loss:.3f}" if e.validation_loss else "")
             for e in state.epochs
         )
         token = {Status.FINISHED: "goodDot", Status.FAILED: "bad", Status.CRASHED: "bad", Status.PAUSED: "warnDot"}.get(
@@ -358,7 +358,10 @@ def _title(entry: RunEntry) -> str:
 
 def _subtitle(entry: RunEntry) -> str:
     state = entry.state
-    best = f"best {wording.percent(state.best.validation_top1)} at epoch {state.best.epoch + 1}" if state.best else ""
+    best = ""
+    if state.best:
+        measured = f"best {wording.percent(state.best.validation_top1)} at epoch {state.best.epoch + 1}"
+        best = measured if state.is_measured else wording.epoch_score(state.best)
     match entry.status:
         case Status.STARTING:
             return state.phase_detail or state.phase or "waking the trainer"

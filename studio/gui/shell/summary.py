@@ -113,7 +113,7 @@ def _train(context: Context) -> Summary:
     if not described:
         return Summary(state.phase or "starting", RUNNING, 0.0)
     epoch = min(described.epochs, state.step // max(1, described.steps_per_epoch) + 1)
-    best = f" · {wording.percent(state.best.validation_top1)}" if state.best else ""
+    best = f" · {wording.percent(state.best.validation_top1)}" if state.best and state.is_measured else ""
     words = "paused" if run.status is Status.PAUSED else f"epoch {epoch}/{described.epochs}"
     return Summary(words + best, RUNNING, round(state.step / max(1, state.num_steps), 3))  # finer than the bar shows would paint it anew
 

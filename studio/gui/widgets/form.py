@@ -47,7 +47,7 @@ SLIDER_RANGES: dict[str, tuple[float, float]] = {
     "optimiser.stage_lr_factor": (0.05, 1.0),
     "optimiser.momentum": (0.0, 0.999),
     "model.dropout": (0.0, 0.9),
-    "data.validation_fraction": (0.01, 0.5),
+    "data.validation_fraction": (0.0, 0.5),
     "data.test_fraction": (0.0, 0.5),
 }
 

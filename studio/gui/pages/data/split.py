@@ -12,7 +12,7 @@ from studio.gui.theme import colour, font, pen, px
 from studio.gui.widgets.bubble import Bubble
 from studio.gui.widgets.label import set_plain_tooltip
 
-LEAST_VALIDATION, MOST = 0.01, 0.5  # the bounds of the two settings
+LEAST_VALIDATION, MOST = 0.01, 0.5  # dragging never gets to a run that measures nothing: that is asked for in words
 PART_ALPHA = {"train": 1.0, "validation": 0.6, "test": 0.3}
 PART_TITLES = {"train": "Train", "validation": "Validation", "test": "Test"}
 SHORT_TITLES = {"train": "Train", "validation": "Val", "test": "Test"}

@@ -21,9 +21,14 @@ def facts(row: RunRow) -> list[tuple[str, str]]:
     state = row.state
     lines: list[tuple[str, str]] = []
     if best := state.best:
+        which = "Best epoch" if state.is_measured else "Kept epoch"
+        lines.append((which, f"{best.epoch + 1} of {len(state.epochs)}"))
+    if best and best.validation_top1 is None:
+        lines.append(("Train loss", "…" if best.train_loss is None else f"{best.train_loss:.3f}"))
+    elif best:
         lines += [
-            ("Best epoch", f"{best.epoch + 1} of {len(state.epochs)}"), ("Top-1", percent(best.validation_top1)),
-            *([("Top-5", percent(best.validation_top5))] if len(best.class_recalls) > 5 else []), ("Loss", f"{best.validation_loss:.3f}"), ("Macro F1", f"{best.macro_f1:.3f}"),
+            ("Top-1", percent(best.validation_top1)),
+            *([("Top-5", percent(best.validation_top5))] if len(best.class_recalls) > 5 else []), ("Loss", "…" if best.validation_loss is None else f"{best.validation_loss:.3f}"), ("Macro F1", f"{best.macro_f1:.3f}"),
         ]  # fmt: skip
     if state.test:
         lines.append(("Test top-1", f"{percent(state.test.top1)} ± {interval(state.test.top1, state.test.num_images)}"))

@@ -305,7 +305,8 @@ class ResultsPage(Page):
             parts.append(f"reading run {num_read:,} of {num_there:,}")
         row = self.chosen
         if row and row.state.description:
-            parts.append(f"validation set, {counted(row.state.description.num_validation, 'image')}")
+            held_back = counted(row.state.description.num_validation, "image")
+            parts.append(f"validation set, {held_back}" if row.state.is_measured else "no images held back")
         self.set_subtitle(" · ".join(parts))
 
     # The chosen run
@@ -582,6 +583,8 @@ def _show_eight(page) -> None:
 
 
 def _why_no_scores(row: RunRow) -> str:
+    if row.state.epochs and not row.state.is_measured:
+        return "No images were held back, so nothing was measured. “studio evaluate” scores the network on a folder of its own."
     match row.entry.status:
         case Status.RUNNING | Status.STARTING | Status.PAUSED:
             return "The confusion matrix comes when the run ends."

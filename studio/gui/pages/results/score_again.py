@@ -54,7 +54,7 @@ class ScoreAgain(QWidget):
 
     def _show(self) -> None:
         row = self._row
-        can = row is not None and row.entry.folder.has_checkpoint() and row.state.best is not None
+        can = row is not None and row.entry.folder.has_checkpoint() and row.top1 is not None
         self.setVisible(can)
         if not can:
             return

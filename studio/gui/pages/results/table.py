@@ -133,7 +133,13 @@ class RunsModel(QAbstractTableModel):
                 best = ", best" if row.entry.folder.name == self.best_name else ""
                 return f"{row.name}, {row.entry.status.value}{best}"
             case "spark":
-                return f"validation loss {row.loss:.3f}" if row.loss is not None else "no epoch yet"
+                return (
+                    f"validation loss {row.loss:.3f}"
+                    if row.loss is not None
+                    else "nothing measured"
+                    if row.summary.epochs_done
+                    else "no epoch yet"
+                )
         return f"{COLUMNS[BY_KEY[key]].title} {text}"
 
     def setData(self, index: QModelIndex, value: object, role: int = Qt.ItemDataRole.EditRole) -> bool:

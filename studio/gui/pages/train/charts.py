@@ -276,7 +276,7 @@ class TrainCharts(QObject):
             if not happened or happened[-1] != (notice.step, word, token):
                 happened.append((notice.step, word, token))
         happened = happened[-MAX_MARKS:]
-        if best := run.state.best:
+        if (best := run.state.best) and run.state.is_measured:
             happened.append((best.step, "best", "good"))
         return [(self.position_of(step), word if with_words else "", token) for step, word, token in happened]
 

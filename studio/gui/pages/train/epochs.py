@@ -17,6 +17,8 @@ HELP = (
 
 
 def cells(epoch: EpochFinished, is_best: bool = False) -> tuple[str, ...]:
+    if epoch.validation_top1 is None and not epoch.class_recalls:  # no images are held back
+        return f"{epoch.epoch + 1}", _number(epoch.train_loss), "–", "–", "–", "–", clock(epoch.seconds)
     return (
         f"{'★ ' if is_best else ''}{epoch.epoch + 1}", _number(epoch.train_loss), _number(epoch.validation_loss), _number(epoch.validation_top1, 100, 1),
         _number(epoch.validation_top5, 100, 1), _number(epoch.macro_f1), clock(epoch.seconds),

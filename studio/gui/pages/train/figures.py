@@ -34,19 +34,22 @@ def run_figures(state: RunState, experiment: Experiment, ghost: RunState | None 
     """Six figures of a run, compared with `ghost` at the last epoch that both have finished."""
     last = state.epochs[-1] if state.epochs else None
     twin = next((e for e in ghost.epochs if last and e.epoch == last.epoch), None) if ghost else None
+    none = "no images held back" if last and not state.is_measured else ""
     against = f"Compared with {ghost_name} after epoch {last.epoch + 1}." if twin and last else ""
     return (
-        _compared("Validation top-1", last and last.validation_top1, twin and twin.validation_top1, against, is_fraction=True),
-        _compared("Validation loss", last and last.validation_loss, twin and twin.validation_loss, against, is_lower_better=True),
+        _compared("Validation top-1", last and last.validation_top1, twin and twin.validation_top1, against, none, is_fraction=True),
+        _compared("Validation loss", last and last.validation_loss, twin and twin.validation_loss, against, none, is_lower_better=True),
         _train_loss(state, last),
-        _compared("Macro F1", last and last.macro_f1, twin and twin.macro_f1, against, "Mean over classes of the F1 score: all classes count the same."),
+        _compared("Macro F1", last and last.macro_f1, twin and twin.macro_f1, against, none, "Mean over classes of the F1 score: all classes count the same."),
         _rarest_class(state, last),
         _gradient(state, experiment) if len(state.grad_norm) else _speed(state),
     )  # fmt: skip
 
 
-def _compared(label, value, other, against: str, help_: str = "", *, is_fraction=False, is_lower_better=False) -> Figure:
+def _compared(label, value, other, against: str, none: str, help_: str = "", *, is_fraction=False, is_lower_better=False) -> Figure:
     if value is None or value != value:
+        if none:
+            return Figure(label, "–", none if label == "Validation top-1" else "", help=help_)
         return Figure(label, "…", "after the first epoch" if label == "Validation top-1" else "", help=help_)
     words = percent(value) if is_fraction else f"{value:.3f}"
     if other is None or other != other:

@@ -21,7 +21,7 @@ from studio.gui.pages.use.trial import Model, TryPanel
 from studio.gui.run_entry import RunEntry
 from studio.gui.theme import px
 from studio.gui.widgets import ComboBox, EmptyState, PlainLabel, Segmented, Slider, set_plain_tooltip, splitter
-from studio.gui.wording import percent
+from studio.gui.wording import epoch_score, percent
 
 _THRESHOLD = "use/unsure_below"
 DEFAULT_THRESHOLD = 0.5
@@ -108,7 +108,7 @@ class UsePage(Page):
         ):
             widget.setVisible(has_any)
         chosen = next((e for e in usable if e.folder.name == self._wanted), usable[0] if usable else None)
-        labels = [(e.folder.name, f"{'★ ' if e is usable[0] else ''}{e.name}, {e.folder.nickname} · {percent(_score(e))}") for e in usable]
+        labels = [(e.folder.name, f"{'★ ' if e is usable[0] else ''}{e.name}, {e.folder.nickname} · {_score_words(e)}") for e in usable]
         self.picker.set_options(labels, chosen.folder.name if chosen else None)
         self._refresh_model()
 
@@ -207,14 +207,18 @@ def _views_title(choice: TestTime) -> str:
 
 def _score(entry: RunEntry) -> float:
     top1 = entry.summary.top1
-    return top1 if top1 is not None else entry.state.epochs[-1].validation_top1
+    return top1 if top1 is not None else entry.state.epochs[-1].validation_top1 or 0.0
+
+
+def _score_words(entry: RunEntry) -> str:
+    return percent(_score(entry)) if entry.state.is_measured else "not measured"
 
 
 def _epoch_words(entry: RunEntry, which: str) -> str:
     """ "epoch 7 of 12, top-1 93.1 %"."""
     epoch = (entry.state.best or entry.state.epochs[-1]) if which == "best" else entry.state.epochs[-1]
     total = entry.experiment.schedule.epochs
-    return f"epoch {epoch.epoch + 1} of {total}, top-1 {percent(epoch.validation_top1)}"
+    return f"epoch {epoch.epoch + 1} of {total}, {epoch_score(epoch)}"
 
 
 def _show_tried(page: UsePage) -> None:
