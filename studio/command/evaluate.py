@@ -64,6 +64,7 @@ def run(args: argparse.Namespace) -> int:
             raise BadInput(f"{args.output} cannot be written: {exc.strerror}. Choose another place.") from None
     if args.json:
         kept = {key: scores[key] for key in ("top1", "top5", "loss", "macro_f1", "num_images")}
+        kept |= {key: (scores["reliability"] or {}).get(key) for key in ("ece", "brier", "temperature")}
         terminal.say_json({"status": "done", "run": str(folder.path)} | kept)
     return DONE
 
@@ -85,6 +86,19 @@ def _print_table(scores: dict) -> None:
         f"top-1 {scores['top1']:.2%}, top-5 {scores['top5']:.2%}, loss {scores['loss']:.4f}, macro F1 {scores['macro_f1']:.2%} "
         f"on {scores['num_images']:,} images"
     )
+    if scores["reliability"]:
+        terminal.say(_how_sure(scores["reliability"]))
+
+
+def _how_sure(reliability: dict) -> str:
+    """Calibration, and what answering only when sure comes to."""
+    words = f"calibration error {reliability['ece']:.2%}, Brier score {reliability['brier']:.4f}"
+    if reliability["temperature"] is not None:
+        words += f"; with temperature {reliability['temperature']:.2f} the error is {reliability['ece_after']:.2%}"
+    for row in reliability["answer_only_when_sure"]:
+        if row["confidence"] is not None:
+            words += f"\nright {row['accuracy']:.0%} of the time from {row['confidence']:.2%} sure on, which {row['share']:.1%} of the answers are"
+    return words
 
 
 def _percent(value: float | None) -> str:

@@ -14,6 +14,8 @@ import torch
 from torch import nn
 
 from studio.core.file import write_atomically
+from studio.core.reliability import as_json, measure
+from studio.core.threshold import class_thresholds
 from studio.engine.device import synchronise, to_device
 from studio.engine.loader import Batch
 
@@ -26,6 +28,11 @@ class Answers:
     labels_N: np.ndarray  # int64
     probabilities_NC: np.ndarray  # float32
     losses_N: np.ndarray  # float32
+
+    @property
+    def log_p_NC(self) -> np.ndarray:
+        """Logarithms of the probabilities, made anew each time; what was rounded to 0 is given the least normal number."""
+        return np.log(np.maximum(self.probabilities_NC, np.finfo(np.float32).tiny))
 
 
 @dataclass(frozen=True)
@@ -134,34 +141,40 @@ def score(answers: Answers, num_classes: int) -> Scores:
 def write_results(
     results: Path, part: str, classes: Sequence[str], scores: Scores, answers: Answers, ids: Sequence[str], step: int
 ) -> None:
-    """`<part>.json` and `<part>_predictions.npz` (ids as JSON text, labels, probabilities float16, losses). OSError when it cannot."""
+    """`<part>.json` and `<part>_predictions.npz` (ids as JSON text, labels, logarithms of the probabilities, losses: see core/predictions.py). OSError when it cannot."""
     packed = io.BytesIO()
     np.savez_compressed(
         packed,
         ids=np.array(json.dumps(list(ids))),
         labels=answers.labels_N.astype(np.int32),
-        probabilities=answers.probabilities_NC.astype(np.float16),
+        log_p=answers.log_p_NC.astype(np.float16),
         losses=answers.losses_N.astype(np.float32),
     )
     write_atomically(results / f"{part}_predictions.npz", packed.getvalue())
-    write_atomically(results / f"{part}.json", json.dumps(scores_json(scores, classes) | {"step": step}, indent=1).encode())
+    write_atomically(results / f"{part}.json", json.dumps(scores_json(scores, classes, answers) | {"step": step}, indent=1).encode())
 
 
-def scores_json(scores: Scores, classes: Sequence[str]) -> dict[str, Any]:
-    """Scores as plain data, as the results page and `studio evaluate` show them."""
+def scores_json(scores: Scores, classes: Sequence[str], answers: Answers | None = None) -> dict[str, Any]:
+    """Scores as plain data, as the results page and `studio evaluate` show them.
+
+    The answers add "reliability" (see core/reliability.py; None where no figure of theirs is finite) and, to each class, its "threshold" with the F1 there, None without images.
+    """
+    per_class, more = list(scores.per_class), {}
+    if answers is not None and len(answers.labels_N):
+        log_p_NC = answers.log_p_NC
+        more["reliability"] = as_json(measure(answers.labels_N, log_p_NC, answers.losses_N))
+        found = zip(*(array.tolist() for array in class_thresholds(answers.labels_N, log_p_NC)), strict=True)
+        per_class = [
+            row | {"threshold": threshold, "threshold_f1": f1} if row["support"] else row | {"threshold": None, "threshold_f1": None}
+            for row, (threshold, f1) in zip(per_class, found, strict=True)
+        ]
     return {
         "classes": list(classes),
         "confusion": scores.confusion_CC.tolist(),
-        "per_class": list(scores.per_class),
+        "per_class": per_class,
         "top1": scores.top1,
         "top5": scores.top5,
         "loss": scores.loss,
         "macro_f1": scores.macro_f1,
         "num_images": scores.num_images,
-    }
-
-
-def read_predictions(path: Path) -> tuple[list[str], np.ndarray, np.ndarray, np.ndarray]:
-    """(ids, labels int32[N], probabilities float16[N, C], losses float32[N]) of a predictions file. Needs no torch."""
-    with np.load(path, allow_pickle=False) as f:
-        return json.loads(str(f["ids"])), f["labels"], f["probabilities"], f["losses"]
+    } | more

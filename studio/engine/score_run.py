@@ -84,7 +84,7 @@ def score_run(
     if not len(answers.labels_N):
         raise BadInput(f"None of the {len(known):,} images can be read. Check that the files were copied completely.")
     scores = score(answers, len(trained.classes))
-    return scores_json(scores, trained.classes) | {
+    return scores_json(scores, trained.classes, answers) | {
         "unknown_classes": unknown,
         "unreadable": unreadable,
         "step": trained.step,

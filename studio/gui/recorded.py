@@ -224,7 +224,7 @@ class _Simulation:
             packed,
             ids=np.array(json.dumps([s.id for s in self.validation])),
             labels=self.labels,
-            probabilities=p_NC.astype(np.float16),
+            log_p=np.log(np.maximum(p_NC, 1e-12)).astype(np.float16),
             losses=losses.astype(np.float32),
         )
         write_atomically(folder.results_path / "validation_predictions.npz", packed.getvalue())

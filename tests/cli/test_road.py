@@ -56,6 +56,7 @@ def test_evaluating_on_the_validation_part_gives_the_figures_of_the_run(run_here
     assert code == 0, err
     assert found["top1"] == pytest.approx(expected["top1"])
     assert found["loss"] == pytest.approx(expected["loss"], rel=1e-3)
+    assert 0 <= found["ece"] <= 1 and 0 <= found["brier"] <= 2 and f"calibration error {found['ece']:.2%}" in out
 
 
 def test_evaluating_says_which_classes_the_run_does_not_know(run_here, tmp_path):

@@ -15,11 +15,11 @@ from safetensors.torch import load_file
 
 from studio.core import event as ev
 from studio.core.experiment import Experiment
+from studio.core.predictions import read_predictions
 from studio.engine import prefix as prefix_module
 from studio.engine import saving
 from studio.engine.checkpoint import find_checkpoint
 from studio.engine.cut import find_cut
-from studio.engine.evaluate import read_predictions
 from studio.engine.feature_cache import CacheSize, FeatureCache, make_room, row_name
 from studio.engine.network import build_network
 from studio.engine.progress import Progress
@@ -102,8 +102,7 @@ def test_an_image_that_vanishes_is_replaced_in_the_cache_as_in_training(tmp_path
     assert train_here(folder) == 0
     told = [e.sentence.split()[0] for e in of_kind(folder, ev.WarningRaised) if e.code == "unreadable-image"]
     assert sorted(told) == ["class-1/0003.png", "class-1/0015.png"]
-    ids, *_ = read_predictions(folder.results_path / "validation_predictions.npz")
-    assert len(ids) == NUM_VALIDATION - 1
+    assert len(read_predictions(folder).ids) == NUM_VALIDATION - 1
 
 
 def test_a_run_killed_in_the_middle_resumes_to_the_same_bits(tmp_path):

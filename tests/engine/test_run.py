@@ -14,11 +14,12 @@ from PIL import Image
 from studio.catalog.schedules import head_lr
 from studio.core import event as ev
 from studio.core.outcome import Status
+from studio.core.predictions import read_predictions
+from studio.core.reliability import measure
 from studio.core.run_folder import RunFolder
 from studio.dataset.dataset import Dataset
 from studio.dataset.image import read_image
 from studio.engine.checkpoint import find_checkpoint, is_whole, save_checkpoint
-from studio.engine.evaluate import read_predictions
 from studio.engine.network import load_trained
 from studio.engine.progress import Progress
 
@@ -75,13 +76,19 @@ def test_the_learning_rates_applied_are_those_that_were_drawn(finished):
 
 def test_results_hold_the_answers_of_the_best_epoch(finished):
     stored = json.loads((finished.results_path / "validation.json").read_bytes())
-    ids, labels, probabilities, losses = read_predictions(finished.results_path / "validation_predictions.npz")
+    answers = read_predictions(finished)
+    ids, labels, probabilities, losses = answers.ids, answers.labels, answers.probabilities, answers.losses
     best = finished.read_state().best
     assert stored["top1"] == best.validation_top1 and stored["step"] == best.step
     assert len(ids) == len(labels) == len(losses) == NUM_VALIDATION // 2 and probabilities.shape == (NUM_VALIDATION // 2, 3)
     assert np.allclose(probabilities.astype(float).sum(1), 1, atol=5e-3)
     assert (probabilities.argmax(1) == labels).mean() == pytest.approx(stored["top1"])
     assert sum(map(sum, stored["confusion"])) == NUM_VALIDATION // 2 and stored["classes"] == list(CLASSES)
+    told = measure(labels, answers.log_p, losses)
+    assert stored["reliability"]["ece"] == pytest.approx(told.error, abs=2e-3) and stored["reliability"]["nll"] == pytest.approx(
+        stored["loss"]
+    )
+    assert all(0 < row["threshold"] < 1 and row["threshold_f1"] >= row["f1"] - 1e-9 for row in stored["per_class"])
     assert metrics(finished)["test"]["num_images"] == NUM_VALIDATION // 2 and (finished.results_path / "test.json").is_file()
 
 
@@ -92,11 +99,14 @@ def test_the_trained_network_loads_again_and_gives_the_stored_answers(finished):
     trained = load_trained(finished)
     assert trained.classes == CLASSES and not trained.module.training
     dataset = Dataset.from_json(finished.dataset_path.read_bytes())
-    ids, _, probabilities, _ = read_predictions(finished.results_path / "validation_predictions.npz")
-    views = [evaluation_view(read_image(dataset.path_of(i)), trained.input_size, trained.interpolation, trained.crop_fraction) for i in ids]
+    answers = read_predictions(finished)
+    views = [
+        evaluation_view(read_image(dataset.path_of(i)), trained.input_size, trained.interpolation, trained.crop_fraction)
+        for i in answers.ids
+    ]
     with torch.inference_mode():
         again = trained.module(trained.normaliser()(np.stack(views))).softmax(1).numpy()
-    assert np.abs(again - probabilities).max() < 2e-3
+    assert np.abs(again - answers.probabilities).max() < 2e-3
 
 
 def test_frozen_stages_keep_weights_and_batch_norm_statistics(tmp_path):
@@ -174,7 +184,7 @@ def test_an_image_that_vanishes_is_replaced_and_told_once(tmp_path):
     assert train_here(folder) == 0
     warnings = [w for w in of_kind(folder, ev.WarningRaised) if w.code == "unreadable-image"]
     assert sorted(w.sentence.split()[0] for w in warnings) == ["class-1/0003.png", "class-1/0015.png"]
-    ids, *_ = read_predictions(folder.results_path / "validation_predictions.npz")
+    ids = read_predictions(folder).ids
     assert len(ids) == NUM_VALIDATION - 1 and "class-1/0015.png" not in ids
 
 

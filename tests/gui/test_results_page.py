@@ -15,6 +15,7 @@ from PySide6.QtWidgets import QAbstractButton, QApplication, QLabel, QLineEdit, 
 from studio.core.experiment import Experiment
 from studio.core.outcome import Status
 from studio.core.place import runs_dir
+from studio.core.predictions import read_predictions
 from studio.core.run_digest import RunDigest
 from studio.core.run_folder import find_runs
 from studio.dataset.dataset import Dataset
@@ -26,7 +27,7 @@ from studio.gui.pages.results.difference import Side, compare
 from studio.gui.pages.results.notes import Notes, read_notes, tags_from_text, write_notes
 from studio.gui.pages.results.page import ResultsPage
 from studio.gui.pages.results.rows import BY_KEY, COLUMNS, RunRow, matches
-from studio.gui.pages.results.scores import ClassScore, Scores, read_predictions, read_scores, worst_mistakes
+from studio.gui.pages.results.scores import ClassScore, Scores, read_scores, worst_mistakes
 from studio.gui.recorded import Recording
 from studio.gui.run_bin import BIN, move_to_bin, take_back
 from studio.gui.window import Window

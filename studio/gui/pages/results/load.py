@@ -5,11 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from studio.core.experiment import Data
+from studio.core.predictions import Predictions, read_predictions
 from studio.core.run_folder import RunFolder
 from studio.dataset.dataset import Dataset
 from studio.gui.pages.results.mistakes import Card
 from studio.gui.pages.results.notes import Notes
-from studio.gui.pages.results.scores import Predictions, Scores, read_dataset, read_predictions, read_scores, worst_mistakes
+from studio.gui.pages.results.scores import Scores, read_dataset, read_scores, worst_mistakes
 
 Cell = tuple[int, int | None]  # true class, predicted class (None: any)
 

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
+import math
 from dataclasses import dataclass
 
 import numpy as np
 
+from studio.core.predictions import Predictions
 from studio.core.run_folder import RunFolder
 from studio.dataset.dataset import Dataset, Sample
 
@@ -43,16 +45,6 @@ class Scores:
 
 
 @dataclass(frozen=True)
-class Predictions:
-    """What the best network of a run said about each validation image."""
-
-    ids: tuple[str, ...]
-    labels: np.ndarray  # int[N], class index
-    probabilities: np.ndarray  # float16[N, C]
-    losses: np.ndarray  # float32[N]
-
-
-@dataclass(frozen=True)
 class Mistake:
     """An image that was called something else than its label. Class indices; `confidence` in [0, 1] is that of the wrong class."""
 
@@ -81,21 +73,6 @@ def read_scores(folder: RunFolder, part: str = "validation") -> Scores | None:
         return None
 
 
-def read_predictions(folder: RunFolder) -> Predictions | None:
-    """The stored predictions; None where there are none or they are damaged. Never unpickles."""
-    try:
-        with np.load(folder.results_path / "validation_predictions.npz", allow_pickle=False) as stored:
-            ids = tuple(str(i) for i in json.loads(str(stored["ids"])))
-            labels, probabilities, losses = stored["labels"], stored["probabilities"], stored["losses"]
-    except Exception as exc:  # zipfile, zlib, numpy and json each have their own way to say "damaged"
-        if isinstance(exc, MemoryError):
-            raise
-        return None
-    if not (len(ids) == len(labels) == len(probabilities) == len(losses)) or probabilities.ndim != 2:
-        return None
-    return Predictions(ids, labels, probabilities, losses)
-
-
 def read_dataset(folder: RunFolder) -> Dataset | None:
     """The images of the run as they were when it started; None where the list is missing or damaged."""
     from studio.core.problem import BadInput
@@ -108,7 +85,7 @@ def read_dataset(folder: RunFolder) -> Dataset | None:
 
 def worst_mistakes(predictions: Predictions, label: int | None = None, predicted: int | None = None) -> list[Mistake]:
     """Wrongly called images, highest loss first, of one true class and one predicted class where given; MAX_MISTAKES at most."""
-    called = predictions.probabilities.argmax(axis=1)
+    called = predictions.log_p.argmax(axis=1)
     wrong = called != predictions.labels
     if label is not None:
         wrong &= predictions.labels == label
@@ -121,7 +98,7 @@ def worst_mistakes(predictions: Predictions, label: int | None = None, predicted
             predictions.ids[i],
             int(predictions.labels[i]),
             int(called[i]),
-            float(predictions.probabilities[i, called[i]]),
+            math.exp(predictions.log_p[i, called[i]]),
             float(predictions.losses[i]),
         )
         for i in picks
