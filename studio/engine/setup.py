@@ -178,7 +178,7 @@ def prepare(
     if checkpoint and _is_from_such(device, checkpoint):
         precision = Precision(**checkpoint.state["precision"])
     else:
-        precision = ranks.from_first(lambda: choose_precision(network, experiment, device))
+        precision = ranks.from_first(lambda: choose_precision(network, _format_for(experiment, checkpoint), device))
     precision.place(network.module, device)
     control.raise_if_stopped()
 
@@ -248,6 +248,12 @@ def _is_from_such(device: torch.device, checkpoint: Checkpoint) -> bool:
     """Whether a checkpoint was made on a processor too, or on a GPU too: what is fast on one may be slow on the other, or not there."""
     name = checkpoint.state.get("origin", {}).get("device")
     return name is None or name.startswith("CPU") == (device.type == "cpu")
+
+
+def _format_for(experiment: Experiment, checkpoint: Checkpoint | None) -> Experiment:
+    """Half precision that was asked for on another kind of device is chosen anew on this one."""
+    is_half = checkpoint is not None and experiment.training.precision != "fp32"
+    return experiment.changed({"training.precision": "auto"}) if is_half else experiment
 
 
 def _folding(

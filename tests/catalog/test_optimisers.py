@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import inspect
+
 import pytest
 import torch
 
@@ -61,6 +63,13 @@ def test_updates_are_those_of_the_libraries():
     for key, make in libraries.items():
         ours = _trained(Optimiser(kind=key, beta1=0.8, beta2=0.95, momentum=0.7, epsilon=1e-4, weight_decay=0.1))
         torch.testing.assert_close(ours, _trained(Optimiser(), make=make), msg=key)
+
+
+@pytest.mark.parametrize("kind", ["sgd", "adam", "adamw", "rmsprop"])
+def test_an_optimiser_of_torch_is_fused_where_torch_can(kind):
+    made = build_optimiser(Optimiser(kind=kind), [{"params": [_parameter()], "weight_decay": 0.0}])
+    can = "fused" in inspect.signature(type(made)).parameters
+    assert can == (kind != "rmsprop") and made.defaults.get("fused", False) is can
 
 
 @pytest.mark.parametrize("kind", ["sgd", "rmsprop"])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import os
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -124,3 +125,33 @@ def test_a_thumbnail_is_made_of_the_picture_that_training_has_kept(studio_home, 
     DecodedCache(decoded_folder()).put(content_of(data.getvalue()), "view", kept)
     assert np.abs(thumbnail(str(tmp_path / "a.jpg"), 96, is_square=True, decoded_view="view").astype(int) - 77).max() <= 1
     assert np.ptp(thumbnail(str(tmp_path / "a.jpg"), 200, is_square=True, decoded_view="view")) > 50, "too small for this one"
+
+
+def test_preview_and_thumbnails_show_what_a_run_has_decoded_without_decoding_it_again(studio_home, tmp_path, monkeypatch):
+    from studio.core.experiment import Experiment
+    from studio.dataset import thumbnail
+    from studio.engine.loader import Loader, Request
+    from studio.engine.setup import source_for, view_for
+    from studio.engine.worker import pictures
+    from studio.gui.widgets.thumb import thumbnail_reader
+
+    experiment = Experiment().changed({"model.input_size": 64, "training.workers": 0})
+    dataset = build_dataset(tmp_path / "images", ("a", "b"), num_train=2, num_validation=1, size_px=300)
+    samples = dataset.part("train")
+    paths = [dataset.path_of(s) for s in samples]
+    source = source_for(experiment, dataset, samples, view_for(experiment, dataset), len(samples))
+    with Loader(source, 4) as loader:
+        list(loader.batches([Request(tuple(range(4)), tuple(range(4)))]))
+        kept = [loader._reader._image(i, is_training=True) for i in range(4)]
+
+    def again(*_args, **_options):
+        raise AssertionError("decoded again")
+
+    monkeypatch.setattr(pictures, "decode", again)
+    monkeypatch.setattr(thumbnail, "decode_noted", again)
+    read = thumbnail_reader(SimpleNamespace(experiment=experiment))
+    for path, picture in zip(paths, kept, strict=True):
+        np.testing.assert_array_equal(pictures.working_picture(path, dataset.reading, 64), picture)
+        assert read(path, 64, dataset.reading).shape == (64, 64, 3)
+    with pytest.raises(AssertionError, match="decoded again"):  # what no run has read
+        pictures.working_picture(dataset.path_of(dataset.part("validation")[0]), dataset.reading, 64)

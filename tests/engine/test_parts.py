@@ -20,7 +20,7 @@ from studio.core.reading import Reading
 from studio.dataset.dataset import Dataset
 from studio.engine.evaluate import Answers, score
 from studio.engine.failure import DataGone, describe
-from studio.engine.loader import Loader, Request, Source
+from studio.engine.loader import LEAST_AHEAD, Loader, Request, Source
 from studio.engine.plan import steps_per_epoch, training_requests
 
 
@@ -82,16 +82,36 @@ def test_batches_are_the_same_with_any_number_of_workers_with_or_without_memory(
 
     def load(num_workers: int, cache_bytes: int):
         with Loader(_source(folder, 42, cache_bytes=cache_bytes), 8, num_workers) as loader:
-            abandoned = loader.batches(training_requests(0, 5, 42, 8))
+            asked = iter(list(training_requests(0, 5, 42, 8)))
+            abandoned = loader.batches(asked)
             next(abandoned)  # a caller that walks away must not disturb the next
+            ahead = 6 - len(list(asked))
             two_epochs = [*training_requests(0, 0, 42, 8), *training_requests(0, 1, 42, 8), Request(tuple(range(42, 50)))]
-            return [(b.images_NHWC.copy(), b.indices) for b in loader.batches(two_epochs)]
+            return ahead, [(b.images_NHWC.copy(), b.indices) for b in loader.batches(two_epochs)]
 
-    here, workers = load(0, 1 << 24), load(3, 0)
+    (no_ahead, here), (ahead, workers) = load(0, 1 << 24), load(3, 0)
+    assert no_ahead == 1 and ahead >= LEAST_AHEAD, "worker processes have the next batches in hand while one is computed"
     assert len(here) == len(workers) == 13
     for (images_a, indices_a), (images_b, indices_b) in zip(here, workers, strict=True):
         assert np.array_equal(images_a, images_b) and np.array_equal(indices_a, indices_b)
+        assert images_a.dtype == images_b.dtype == np.uint8
     assert 2 not in np.concatenate([indices for _, indices in here]), "the broken image is replaced"
+
+
+@pytest.mark.parametrize("channels_last", [True, False])
+def test_pictures_go_to_the_device_as_bytes_and_become_numbers_there(monkeypatch, channels_last):
+    from studio.engine import network
+
+    sent = []
+    monkeypatch.setattr(network, "to_device", lambda values, device: sent.append(values) or torch.as_tensor(values).to(device))
+    pictures = np.random.default_rng(0).integers(0, 256, (2, 8, 6, 3), np.uint8)
+    mean, std = np.array([0.4, 0.5, 0.6]), np.array([0.2, 0.25, 0.3])
+    made = network.Normaliser(mean, std, torch.device("cpu"), channels_last)(pictures)
+    assert len(sent) == 1 and sent[0] is pictures, "a quarter of the bytes of numbers, and no copy on the way"
+    assert made.dtype == torch.float32 and made.is_contiguous(
+        memory_format=torch.channels_last if channels_last else torch.contiguous_format
+    )
+    np.testing.assert_allclose(made.permute(0, 2, 3, 1), (pictures / 255 - mean) / std, rtol=1e-5, atol=1e-5)
 
 
 def test_a_loader_process_never_loads_torch():
