@@ -433,16 +433,16 @@ class Training(_Section):
     )
     not_finite: Literal["stop", "lower the rate", "go back"] = _field(
         "stop",
-        "Loss is no number",
+        "Loss is NaN",
         "What happens at a step whose loss or gradient is no number; it is never applied. Stop: the run ends and can be resumed. Lower the "
         "rate: the step is left out. Go back: to an earlier step. Both go on at half the rate, three times at most.",
         takes="live",
     )
     roll_back_steps: int = _field(
-        0,
+        50,
         "Go back by",
-        "How many steps Go back takes back before the one whose loss is no number; 0 goes back to the last checkpoint. Two copies of what trains "
-        "are held in memory for it.",
+        "How many steps are taken back, counted from the one whose loss is no number; 0 goes back to the last checkpoint. Two copies of what "
+        "trains are held in memory for it.",
         takes="live",
         unit="steps",
         ge=0,

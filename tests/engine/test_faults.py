@@ -88,7 +88,7 @@ def test_a_step_without_a_number_is_left_out_and_leaves_no_trace_when_the_rate_i
 
 def test_the_run_goes_back_to_its_last_checkpoint_and_repeats_from_there_at_half_the_rate(tmp_path, bad_step):
     bad_step(9, limit=6e-4)
-    folder = small_run(tmp_path, training__not_finite="go back", optimiser__ema_decay=0.9)
+    folder = small_run(tmp_path, training__not_finite="go back", training__roll_back_steps=0, optimiser__ema_decay=0.9)
     assert train_here(folder) == 0
     (warning,) = warned(folder, "loss-not-finite")
     assert f"went back to step {STEPS_PER_EPOCH}" in warning.sentence
@@ -111,7 +111,7 @@ def test_the_run_goes_back_to_its_last_checkpoint_and_repeats_from_there_at_half
 
 def test_a_loss_that_stays_without_a_number_ends_the_run_after_three_tries(tmp_path, bad_step):
     bad_step(9)
-    folder = small_run(tmp_path, training__not_finite="go back")
+    folder = small_run(tmp_path, training__not_finite="go back", training__roll_back_steps=0)
     assert train_here(folder) == 1
     assert len(warned(folder, "loss-not-finite")) == 3
     assert "stopped being a number" in folder.read_state().failed.sentence
