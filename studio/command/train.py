@@ -20,6 +20,7 @@ from studio.core.outcome import Status
 from studio.core.path_text import path_to_text
 from studio.core.problem import BadInput, Problem, errors_in
 from studio.core.run_folder import RunFolder, create_run, find_run
+from studio.core.words import counted
 from studio.supervise.engine import command_elsewhere
 
 _DEVICE = "training.device"  # what a run may go on with: nothing of what it learns hangs on it but the last bits
@@ -91,6 +92,8 @@ def _new_run(args: argparse.Namespace) -> RunFolder:
     if dataset.set_aside:
         first = dataset.set_aside[0]
         terminal.note(f"Warning: {len(dataset.set_aside):,} files were set aside, the first is {terminal.safe(first.id)}: {first.reason}")
+    if dataset.num_ignored:
+        terminal.note(f"{counted(dataset.num_ignored, 'file')} of systems and tools (such as .DS_Store) ignored")
     parts = {part: len(dataset.part(part)) for part in ("train", "validation", "test")}
     terminal.say(f"{len(dataset.classes):,} classes; " + ", ".join(f"{n:,} {part} images" for part, n in parts.items() if n))
     return create_run(chosen_runs(args), experiment, dataset.to_json())

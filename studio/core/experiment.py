@@ -25,6 +25,8 @@ Deviation = Annotated[float, Field(ge=0.001, le=1.0)]
 Layout = Literal["auto", "class folders", "inner folders", "split folders", "csv"]
 
 
+Encoding = Literal["auto", "utf-8", "utf-16", "latin-1", "cp1252", "cp1250", "cp1251", "mac-roman", "shift-jis", "gb18030"]
+
 READING = {"max_megapixels", "bands", "white"}  # the settings of `Data` that make its `reading`
 
 
@@ -33,9 +35,16 @@ class Data(_Section):
 
     source: str = _field("", "Images", "A folder with one sub-folder per class, a folder with train/val/test folders, or a CSV file.")
     layout: Layout = _field("auto", "Layout", "How labels are found. Auto looks at the folder and decides.")
-    path_column: str = _field("", "Path column", "CSV column with the file paths, relative to the CSV; empty finds it by name.")
-    label_column: str = _field("", "Label column", "CSV column with the class names; empty finds it by name.")
-    split_column: str = _field("", "Split column", "CSV column with train, val or test; empty finds it by name or splits by share.")
+    path_column: str = _field(
+        "", "Path column", "CSV column with the file paths, relative to the CSV, by its name or as “column 2”; empty finds it by name."
+    )
+    label_column: str = _field("", "Label column", "CSV column with the class names, by its name or as “column 2”; empty finds it by name.")
+    split_column: str = _field(
+        "", "Split column", "CSV column with train, val or test, by its name or as “column 2”; empty finds it by name or splits by share."
+    )
+    encoding: Encoding = _field(
+        "auto", "Encoding", "How the letters of a CSV file are stored. Auto finds out, and says where it cannot be sure."
+    )
     validation_fraction: float = _field(
         0.15, "Validation share",
         "Share of each class held back to measure progress, where the folder does not say. 0 trains on all images: nothing is measured, and the "
@@ -60,6 +69,12 @@ class Data(_Section):
         "ask",
         "Links to outside",
         "Files in the folder that are links to places outside it. Ask: they are used, and said until it is decided.",
+    )
+    empty_classes: Literal["ask", "keep", "leave out"] = _field(
+        "ask",
+        "Classes without images",
+        "Keep: they have their place among the classes, which stays as it is when images come or go. Ask: they are left out, and said until it is "
+        "decided.",
     )
     left_out_classes: tuple[str, ...] = _field((), "Left-out classes", "Classes that are not used.")
     max_megapixels: float = _field(80.0, "Largest image", "Images with more pixels are set aside.", unit="MP", gt=0, le=2000)

@@ -65,6 +65,8 @@ class Dataset:
     has_given_parts: bool = False  # the folder or table says which image is in which part
     synthetic: tuple[Sample, ...] = ()  # made images, only ever trained on; ids are absolute paths, no part holds them
     is_unmeasured: bool = False  # as asked, nothing is held back to measure progress with
+    kept_empty: tuple[str, ...] = ()  # classes without images that have their place in `classes`, as asked
+    num_ignored: int = 0  # what systems and tools left in the folder, pipes and devices
     reading: Reading = Reading()  # as the scan was told, and every later reading keeps it
 
     def part(self, split: Split) -> tuple[Sample, ...]:
@@ -134,6 +136,8 @@ class Dataset:
             "layout": self.layout,
             "has_given_parts": self.has_given_parts,
             "is_unmeasured": self.is_unmeasured,
+            "kept_empty": self.kept_empty,
+            "num_ignored": self.num_ignored,
             "max_megapixels": self.reading.max_megapixels,
             "bands": self.reading.bands,
             "white": self.reading.white,
@@ -168,6 +172,8 @@ class Dataset:
                 layout=raw["layout"],
                 has_given_parts=bool(raw.get("has_given_parts", False)),
                 is_unmeasured=bool(raw.get("is_unmeasured", False)),
+                kept_empty=tuple(raw.get("kept_empty", ())),
+                num_ignored=int(raw.get("num_ignored", 0)),
                 reading=Reading(float(raw.get("max_megapixels", 80.0)), tuple(raw.get("bands", ())), int(raw.get("white", WHITE_16_BIT))),
                 classes=classes,
                 samples=_from_columns(raw["samples"], classes),

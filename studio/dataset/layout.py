@@ -46,6 +46,7 @@ class Labelled:
     named: dict[str, set[Split]] = field(default_factory=dict)  # class -> parts in which it was named, with or without images
     unlabelled: dict[str, str] = field(default_factory=dict)  # id -> path of files that lie where no class is
     problems: list[Problem] = field(default_factory=list)
+    num_ignored: int = 0  # see Listing
 
 
 def suffix_of(id_: str) -> str:

@@ -47,7 +47,10 @@ def scan(data: Data, *, progress: Progress | None = None, is_cancelled: Callable
         )
     splits = _split(data, labelled, labels)
     left_out = set(data.left_out_classes)
-    classes = tuple(sorted({*labels.values()} - left_out, key=natural_key))
+    named = {name: parts for name, parts in labelled.named.items() if name not in left_out}
+    empty = sorted({*named} - {*labels.values()}, key=natural_key)
+    kept = tuple(empty) if data.empty_classes == "keep" else ()
+    classes = tuple(sorted(({*labels.values()} | {*kept}) - left_out, key=natural_key))
     samples = tuple(
         Sample(id_, label, splits[id_], h.width, h.height, h.num_bytes, h.mtime_ns, h.num_bands)
         for id_, label in labels.items()
@@ -60,12 +63,15 @@ def scan(data: Data, *, progress: Progress | None = None, is_cancelled: Callable
         samples=samples,
         set_aside=tuple(SetAside(id_, reason) for id_, reason in sorted(labelled.reasons.items())),
         has_given_parts=bool(labelled.splits),
+        kept_empty=kept,
+        num_ignored=labelled.num_ignored,
         is_unmeasured=data.validation_fraction == 0 and "validation" not in splits.values(),
         reading=data.reading,
     )
     made, refused, findings = synthetic_samples(data, root, classes, is_cancelled)
     dataset = dataset.changed(synthetic=made, set_aside=(*dataset.set_aside, *refused))
-    named = {name: parts for name, parts in labelled.named.items() if name not in left_out}
+    if data.empty_classes == "leave out":
+        named = {name: parts for name, parts in named.items() if name not in empty}
     return dataset.changed(problems=(*labelled.problems, *findings, *band_problems(dataset), *shape_problems(dataset, named)))
 
 
@@ -120,6 +126,7 @@ def _label(data: Data, source: str, progress: Progress | None, is_cancelled) -> 
         raise _bad(f"There are no train, validation or test folders with class folders in them. {layouts.THREE_LAYOUTS}")
     _look_at_unlabelled(labelled, listing, source, data.max_megapixels)
     labelled.problems += layouts.listing_problems(listing, source)
+    labelled.num_ignored = listing.num_ignored
     for id_ in listing.broken_links:
         if layouts.may_be_image(id_):
             labelled.reasons[id_] = "a link to a file that is not there"
@@ -127,7 +134,8 @@ def _label(data: Data, source: str, progress: Progress | None, is_cancelled) -> 
 
 
 def _table(data: Data, path: str) -> Labelled:
-    return labels_from_table(path, path_column=data.path_column, label_column=data.label_column, split_column=data.split_column)
+    columns = {"path_column": data.path_column, "label_column": data.label_column, "split_column": data.split_column}
+    return labels_from_table(path, **columns, encoding=data.encoding)
 
 
 def _look_at_unlabelled(labelled: Labelled, listing, root: str, max_megapixels: float) -> None:

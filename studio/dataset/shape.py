@@ -25,18 +25,31 @@ def shape_problems(dataset: Dataset, named: Mapping[str, set[Split]]) -> list[Pr
     counts = dataset.counts()
     found: list[Problem] = []
     empty = sorted(name for name in named if name not in counts)
-    if len(dataset.classes) == 1:
-        only = shown(dataset.classes[0])
+    with_images = [name for name in dataset.classes if name not in dataset.kept_empty]
+    if len(with_images) == 1:
+        only = shown(with_images[0])
         found.append(
-            error("data.source", f"There is only one class, “{only}”. A classifier needs at least two. Add a folder with another class.")
+            error(
+                "data.source",
+                f"There is only one class{' with images' if dataset.kept_empty else ''}, “{only}”. A classifier needs at least two. Add a folder with another class.",
+            )
         )
     if empty:
         found.append(
             warning(
-                "data.source",
-                f"{counted(len(empty), 'class has', 'classes have')} no usable image and {'is' if len(empty) == 1 else 'are'} left out: {listed(empty)}.",
+                "data.empty_classes",
+                f"{counted(len(empty), 'class has', 'classes have')} no usable image and {'is' if len(empty) == 1 else 'are'} left out: {listed(empty)}. "
+                f"Say whether {'its place' if len(empty) == 1 else 'their places'} among the classes {'is' if len(empty) == 1 else 'are'} kept, on the "
+                'Data page or with --set "data.empty_classes=keep" or "data.empty_classes=leave out".',
             )
         )
+    if dataset.kept_empty:
+        keep = "keeps its place" if len(dataset.kept_empty) == 1 else "keep their places"
+        kept = counted(len(dataset.kept_empty), "class without images", "classes without images")
+        found.append(
+            note("data.empty_classes", f"{kept} {keep} among the classes: {listed(dataset.kept_empty)}. Nothing is learnt of them.")
+        )
+    counts = {name: n for name, n in counts.items() if name not in dataset.kept_empty}
     found += _part_problems(counts, dataset)
     found += _balance_problems(counts)
     for group in look_alikes(dataset.classes):

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import contextlib
 import csv
 import io
 import os
 import posixpath
 import re
+from collections import Counter
 from dataclasses import dataclass
 
 from studio.core.path_text import path_to_text, shown
-from studio.core.problem import BadInput, error, note, warning
+from studio.core.problem import BadInput, Problem, error, warning
 from studio.core.words import counted
 from studio.dataset.dataset import Split
+from studio.dataset.encoding import NAMES, Decoded, decode
 from studio.dataset.header import ImageRefused
 from studio.dataset.image import read_bytes
 from studio.dataset.layout import SPLIT_NAMES, Labelled
@@ -25,6 +28,7 @@ _PATH_NAMES = (
 _LABEL_NAMES = "label labels class class_name classname class_label category category_name target y".split()
 _SPLIT_NAMES = "split set subset partition part data_set dataset".split()
 _PARTS: dict[str, Split] = SPLIT_NAMES | {"dev": "validation"}
+MOST_COLUMNS = 64  # that are shown to choose from
 _MAX_CELL = 1 << 20  # characters; a longer cell is no path
 
 
@@ -35,16 +39,29 @@ class Table:
     columns: tuple[str, ...]
     rows: list[tuple[int, list[str]]]  # (line number from 1, cells)
     separator: str
-    encoding: str
+    letters: Decoded
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """One for every column that the widest row has, by which it can be chosen: its own, or “column 3” where it has none or shares it."""
+        width = max([len(self.columns), *(len(cells) for _, cells in self.rows)])
+        times = Counter(name.casefold() for name in self.columns)
+        own = [*self.columns, *[""] * (width - len(self.columns))]
+        return tuple(name if name and times[name.casefold()] == 1 else f"column {i}" for i, name in enumerate(own, 1))
+
+    def has_more_cells(self, cells: list[str]) -> bool:
+        """Whether a row goes on behind the last column that has a name."""
+        return any(cell.strip() for cell in cells[len(self.columns) :])
 
 
-def read_table(path: str) -> Table:
-    """Encoding by byte order mark, else UTF-8, else Latin-1; separator by the first line. Raises BadInput."""
+def read_table(path: str, encoding: str = "auto") -> Table:
+    """Separator by the first line. Raises BadInput."""
     try:
         data = read_bytes(path)
     except ImageRefused as exc:
         raise _bad(f"The CSV file cannot be used: {exc.reason}.") from None
-    text, encoding = _decode(data)
+    letters = decode(data, encoding)
+    text = letters.text
     first = next((line for line in text.splitlines() if line.strip()), "")
     separator = max(",;\t", key=lambda c: _outside_quotes(first).count(c))
     reader = csv.reader(io.StringIO(text.replace("\0", "\ufffd"), newline=""), delimiter=separator)
@@ -61,28 +78,84 @@ def read_table(path: str) -> Table:
     if not rows:
         raise _bad("The CSV file is empty. Its first line names the columns, each further line an image.")
     columns = tuple(cell.strip() for cell in rows[0][1])
-    return Table(columns, rows[1:], separator, encoding)
+    return Table(columns, rows[1:], separator, letters)
 
 
-def labels_from_table(path: str, *, path_column: str = "", label_column: str = "", split_column: str = "") -> Labelled:
+def labels_from_table(
+    path: str, *, path_column: str = "", label_column: str = "", split_column: str = "", encoding: str = "auto"
+) -> Labelled:
     """Read the table at `path`; ids are relative to its folder. Raises BadInput when a column is missing or no row is usable."""
-    table = read_table(path)
+    table = read_table(path, encoding)
     missing = []
     at_path = _find(table, path_column, _PATH_NAMES, "path", missing)
     at_label = _find(table, label_column, _LABEL_NAMES, "label", missing)
     at_split = _find(table, split_column, _SPLIT_NAMES, "split", missing, optional=True)
+    if not missing and at_path == at_label:
+        missing.append(
+            error("data.label_column", f"“{shown(table.names[at_path])}” cannot hold both the paths and the labels. Choose another.")
+        )
     if missing:
         raise BadInput(*missing)
     if not table.rows:
         raise _bad("The CSV file names its columns but holds no rows.")
+    wide = set() if path_column and label_column else {line for line, cells in table.rows if table.has_more_cells(cells)}
+    if 2 * len(wide) > len(table.rows):
+        names, cells = counted(len(table.columns), "column"), max(len(cells) for _, cells in table.rows)
+        raise BadInput(
+            error(
+                "data.path_column",
+                f"The first line of the CSV file names {names} and most rows have {cells} cells, so it is not clear which is which. Give every "
+                f"column a name, or say which ones hold the path and the label, {_how('path', 'column 1')}.",
+            )
+        )
     found = Labelled("csv")
-    reading = _Reading(found, os.path.dirname(os.path.abspath(path)), table.encoding, at_path, at_label, at_split)
+    reading = _Reading(found, os.path.dirname(os.path.abspath(path)), table.letters.encoding, at_path, at_label, at_split)
     for line, cells in table.rows:
-        reading.add(line, cells)
+        reading.add(line, cells, is_wide=line in wide)
     reading.finish(len(table.rows))
-    if table.encoding == "latin-1":
-        found.problems.append(note("data.source", "The CSV file is not UTF-8 and was read as Latin-1; check names with accents."))
+    found.problems += _letter_problems(table.letters)
     return found
+
+
+def _letter_problems(letters: Decoded) -> list[Problem]:
+    """What is to be asked, or is wrong, about how the letters are stored."""
+    how = "Say how its letters are stored, on the Data page or with --set data.encoding=cp1252."
+    if letters.mixed:
+        lines = listed([f"{line:,}" for line in letters.mixed], 8)
+        which = f"line {lines} is" if len(letters.mixed) == 1 else f"lines {lines} are"
+        return [warning("data.encoding", f"The CSV file is UTF-8, but {which} not; read as Latin-1 there. Check names with accents. {how}")]
+    if not letters.is_sure:
+        return [warning("data.encoding", f"The CSV file is not UTF-8 and was read as Latin-1. Check names with accents. {how}")]
+    if letters.wrong:
+        what = counted(letters.wrong, "place")
+        return [warning("data.encoding", f"{what} in the CSV file cannot be {NAMES[letters.encoding]}. Choose another encoding, or auto.")]
+    return []
+
+
+@dataclass(frozen=True)
+class TablePreview:
+    """What a person needs to see to say which column is which."""
+
+    path: str
+    columns: tuple[str, ...]  # as Table.names
+    rows: tuple[tuple[str, ...], ...]  # the first few
+    num_rows: int
+    separator: str
+    encoding: str
+    is_sure: bool  # of the encoding
+
+
+def preview_table(source: str, encoding: str = "auto", num_rows: int = 3) -> TablePreview | None:
+    """The table that `source` is, or the only one in that folder; None where there is none. Raises BadInput."""
+    if os.path.isdir(source):
+        tables = [name for name in os.listdir(source) if name.lower().endswith((".csv", ".tsv")) and not name.startswith(".")]
+        if len(tables) != 1:
+            return None
+        source = os.path.join(source, tables[0])
+    table = read_table(source, encoding)
+    names = table.names[:MOST_COLUMNS]
+    rows = tuple(tuple(cell[:80] for cell in [*cells, *[""] * len(names)][: len(names)]) for _, cells in table.rows[:num_rows])
+    return TablePreview(source, names, rows, len(table.rows), table.separator, table.letters.encoding, table.letters.is_sure)
 
 
 class _Reading:
@@ -94,13 +167,14 @@ class _Reading:
         self._refused: dict[str, list[int]] = {}
         self._line_of: dict[str, int] = {}
 
-    def add(self, line: int, cells: list[str]) -> None:
+    def add(self, line: int, cells: list[str], *, is_wide: bool = False) -> None:
         at_path, at_label, at_split = self._at
         cell = [cells[at].strip() if at is not None and at < len(cells) else "" for at in (at_path, at_label, at_split)]
         name, label, part = cell
         split = _PARTS.get(part.casefold())
         reason = (
-            _refuse(name)
+            ("it has more cells than the first line names" if is_wide else "")
+            or _refuse(name)
             or ("no class is given" if not label else "")
             or ("the part is not train, val or test" if part and not split else "")
         )
@@ -139,9 +213,9 @@ class _Reading:
         if "\\" in name and not os.path.lexists(path):
             relative = posixpath.normpath(name.replace("\\", "/"))
             path = os.path.join(self._root, relative)
-        if self._encoding == "latin-1" and not relative.isascii() and not os.path.lexists(path):
-            # The bytes of the table may be the bytes of the names.
-            relative = os.fsdecode(relative.encode("latin-1"))
+        if self._encoding not in ("utf-8", "utf-16") and not relative.isascii() and not os.path.lexists(path):
+            with contextlib.suppress(UnicodeEncodeError):  # the bytes of the table may be the bytes of the names
+                relative = os.fsdecode(relative.encode(self._encoding))
             path = os.path.join(self._root, relative)
         return "/".join(path_to_text(part) for part in relative.split("/")), path
 
@@ -184,28 +258,33 @@ def _find(table: Table, wanted: str, usual: list[str], role: str, missing: list,
     there = f"The columns are: {listed([c or '(no name)' for c in table.columns], 12)}."
     field = f"data.{role}_column"
     candidates = [wanted.casefold()] if wanted else usual
+    if (number := re.fullmatch(r"column (\d{1,6})", wanted.casefold())) and wanted.casefold() not in names:
+        if 1 <= int(number[1]) <= len(table.names):
+            return int(number[1]) - 1
+        missing.append(error(field, f"The CSV file has no column {number[1]}; it has {len(table.names)}. {there}"))
+        return None
     for candidate in candidates:
         if names.count(candidate) > 1:
-            missing.append(error(field, f"Two columns of the CSV file are called “{shown(candidate)}”. Rename one."))
+            missing.append(
+                error(
+                    field,
+                    f"Two columns of the CSV file are called “{shown(candidate)}”. Rename one, or say which one it is, {_how(role, 'column 2')}.",
+                )
+            )
             return None
         if candidate in names:
             return names.index(candidate)
     if wanted:
         missing.append(error(field, f"The CSV file has no column “{shown(wanted)}”. {there}"))
     elif not optional:
-        missing.append(error(field, f"The CSV file has no {role} column. {there} Name one “{role}”, or say which one it is."))
+        missing.append(
+            error(field, f"The CSV file has no {role} column. {there} Name one “{role}”, or say which one it is, {_how(role, 'column 1')}.")
+        )
     return None
 
 
-def _decode(data: bytes) -> tuple[str, str]:
-    if data.startswith((b"\xff\xfe", b"\xfe\xff")):
-        return data.decode("utf-16", "replace"), "utf-16"
-    if len(data) >= 4 and data[1:2] == b"\0" and data[3:4] == b"\0":
-        return data.decode("utf-16-le", "replace"), "utf-16"
-    try:
-        return data.decode("utf-8-sig"), "utf-8"
-    except UnicodeDecodeError:
-        return data.decode("latin-1"), "latin-1"
+def _how(role: str, column: str) -> str:
+    return f'on the Data page or with --set "data.{role}_column={column}"'
 
 
 def _outside_quotes(line: str) -> str:

@@ -6,7 +6,7 @@ import re
 
 NBSP = "\N{NO-BREAK SPACE}"
 MINUS = "\N{MINUS SIGN}"
-_ON_THE_COMMAND_LINE = re.compile(r",? or with --set \S+(?=\.(?:\s|$))")
+_ON_THE_COMMAND_LINE = re.compile(r',? or with --set (?:"[^"]*"(?: or "[^"]*")?|\S+)(?=\.(?:\s|$))')
 
 
 def in_window(sentence: str) -> str:

@@ -226,6 +226,7 @@ def test_what_systems_and_tools_leave_behind_is_ignored_without_a_word(tmp_path)
     make_images(tmp_path, "dog/desktop.ini cat/.DS_Store .gitignore .notes/todo.txt", b"x")
     found = scanned(tmp_path)
     assert len(found.samples) == 120 and found.set_aside == () and found.problems == ()
+    assert found.num_ignored == 8 and Dataset.from_json(found.to_json()).num_ignored == 8, "counted"
 
 
 def test_images_hidden_by_their_names_are_left_out_and_said(tmp_path):
@@ -379,6 +380,21 @@ def test_an_empty_class_folder_is_left_out_with_a_warning(tmp_path):
     (tmp_path / "bird").mkdir()
     found = scanned(tmp_path)
     assert found.classes == ("cat", "dog") and "no usable image and is left out: bird" in sentences(found, Severity.WARNING)
+    assert not [p for p in scanned(tmp_path, empty_classes="leave out").problems if p.field == "data.empty_classes"]
+
+
+def test_an_empty_class_keeps_its_place_where_that_is_said(tmp_path):
+    make_images(tmp_path, {"cat": 20, "dog": 20})
+    (tmp_path / "bird").mkdir()
+    found = scanned(tmp_path, empty_classes="keep")
+    assert found.classes == ("bird", "cat", "dog") and found.class_index["dog"] == 2 and not errors_in(found.problems)
+    assert "1 class without images keeps its place among the classes: bird" in sentences(found, Severity.NOTE)
+    assert Dataset.from_json(found.to_json()).kept_empty == ("bird",)
+    make_images(tmp_path, {"bird": 3})
+    assert scanned(tmp_path, empty_classes="keep").classes == found.classes, "the map stays when images come"
+    make_images(tmp_path / "one", {"cat": 5})
+    (tmp_path / "one" / "dog").mkdir()
+    assert "only one class with images" in sentences(scan(Data(source=str(tmp_path / "one"), empty_classes="keep")), Severity.ERROR)
 
 
 def test_train_and_val_with_different_classes_show_the_difference(tmp_path):

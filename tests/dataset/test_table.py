@@ -69,6 +69,25 @@ def test_the_encoding_is_found(folder, encoding):
     assert any("Latin-1" in p.sentence for p in found.problems) == (encoding == "latin-1")
 
 
+def test_an_encoding_that_is_not_sure_is_asked_about_until_it_is_said(folder):
+    content = rows().replace("cat", "кошка").encode("cp1251")
+    (asked,) = [p for p in scanned(folder, content).problems if p.field == "data.encoding"]
+    assert asked.severity is Severity.WARNING and "--set data.encoding=cp1252" in asked.sentence
+    found = scanned(folder, content, encoding="cp1251")
+    assert found.classes == ("dog", "кошка") and not [p for p in found.problems if p.field == "data.encoding"]
+    wrong = scanned(folder, content, encoding="utf-8")
+    assert "20 places" not in str(wrong.problems) and any("cannot be UTF-8" in p.sentence for p in wrong.problems)
+
+
+def test_lines_in_another_encoding_than_the_others_are_named(folder):
+    lines = rows().replace("cat", "Kätzchen").splitlines()
+    mixed = b"\n".join(line.encode("latin-1" if i in (2, 6) else "utf-8") for i, line in enumerate(lines))
+    found = scanned(folder, mixed)
+    assert found.classes == ("dog", "Kätzchen") and len(found.samples) == 40
+    (asked,) = [p for p in found.problems if p.field == "data.encoding"]
+    assert "but lines 3 and 7 are not" in asked.sentence
+
+
 @pytest.mark.parametrize("end", ["\n", "\r\n", "\r"])
 def test_line_ends_of_any_system_are_read(folder, end):
     assert len(scanned(folder, rows().replace("\n", end).rstrip().encode()).samples) == 40
@@ -94,6 +113,25 @@ def test_missing_columns_are_reported_all_at_once_with_the_columns_there_are(fol
 
 def test_two_columns_of_one_name_are_refused(folder):
     assert "Two columns of the CSV file are called “label”" in str(refusal(folder, rows(header="path,label,label")))
+
+
+def test_a_column_can_be_said_by_its_place(folder):
+    found = scanned(folder, rows(header="path,path"), path_column="column 1", label_column="column 2")
+    assert found.classes == ("cat", "dog")
+    assert "no column 3; it has 2" in str(refusal(folder, rows(), label_column="column 3"))
+    assert 'or with --set "data.label_column=column 2"' in str(refusal(folder, rows(header="path,label,label")))
+
+
+def test_rows_with_more_cells_than_names_wait_for_somebody_who_knows(folder):
+    wider = "\n".join(["path,label", *(f"{i},{name},{'cat' if i % 2 else 'dog'}" for i, name in enumerate(NAMES))])
+    refused = refusal(folder, wider)
+    assert "names 2 columns and most rows have 3 cells" in str(refused) and refused.problems[0].field == "data.path_column"
+    found = scanned(folder, wider, path_column="column 2", label_column="column 3")
+    assert found.classes == ("cat", "dog") and len(found.samples) == 40
+    some = scanned(folder, rows(extra=["images/3,x.jpg,cat"]))
+    assert len(some.samples) == 40 and "1 row is not used because it has more cells than the first line names: row 42" in str(
+        some.problems[0]
+    )
 
 
 def test_a_split_column_decides_the_parts_and_empty_cells_are_split_by_share(folder):

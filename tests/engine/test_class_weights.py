@@ -90,6 +90,23 @@ def test_a_run_trains_with_them_and_reports_the_plain_loss(tmp_path):
     assert first[0] == first[1], "losses can be compared with those of a run without weights"
 
 
+def test_a_kept_class_without_images_trains_with_the_others(tmp_path):
+    dataset = build_dataset(tmp_path / "images", ("boot", "hat"), 8, 4, size_px=80).changed(
+        classes=("boot", "empty", "hat"), kept_empty=("empty",)
+    )
+    settings = SMALL | {
+        "data.source": dataset.root,
+        "schedule.epochs": 1,
+        "training.class_weights": "balanced",
+        "model.head_bias": "class prior",
+    }
+    folder = create_run(tmp_path / "runs", Experiment().changed(settings), dataset.to_json())
+    assert train_here(folder) == 0
+    (epoch,) = of_kind(folder, ev.EpochFinished)
+    assert epoch.class_recalls[1] is None and None not in (epoch.class_recalls[0], epoch.class_recalls[2])
+    assert of_kind(folder, ev.RunDescribed)[0].classes == ("boot", "empty", "hat")
+
+
 def test_equal_classes_have_equal_weights(tmp_path):
     folder = small_run(tmp_path, training__class_weights="balanced")
     assert class_weights("balanced", class_counts(Dataset.from_json(folder.dataset_path.read_bytes()), 0.3)) == (1.0, 1.0, 1.0)

@@ -161,5 +161,20 @@ def test_inner_folders_are_asked_about_once(page, qtbot, tmp_path):
     assert not [c for c in page.issues.cards if c.finding.kind == "question"]
 
 
+def test_an_empty_class_is_asked_about_once(page, qtbot, tmp_path):
+    folder = make_images(tmp_path / "pets", {"cat": 8, "dog": 8})
+    (folder / "bird").mkdir()
+    (folder / "cat" / ".DS_Store").write_bytes(b"x")
+    open_and_wait(page, qtbot, folder)
+    store = page.context.store
+    assert store.dataset.classes == ("cat", "dog") and "1 system file ignored" in page.subtitle_label.text()
+    (card,) = [card for card in page.issues.cards if card.finding.kind == "question"]
+    qtbot.mouseClick(card.findChild(QPushButton, "data.empty_classes.keep"), Qt.MouseButton.LeftButton)
+    wait_for_scan(page, qtbot)
+    assert store.dataset.classes == ("bird", "cat", "dog") and not errors_in(store.problems)
+    assert [row.total for row in page.class_list.rows if row.name == "bird"] == [0]
+    assert not [card for card in page.issues.cards if card.finding.kind == "question"]
+
+
 def test_chosen_bands_are_named_where_two_runs_differ_in_them():
     assert show_value((5, 3, 2)) == "5, 3, 2" and show_value(()) == "0"

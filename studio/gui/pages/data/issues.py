@@ -25,6 +25,7 @@ _ICONS = {
     "few_validation_images": "scales", "turned": "arrows-clockwise", "tiny": "magnifying-glass", "extreme_aspect": "crop",
 }  # fmt: skip
 _ANSWERS = {  # to questions of the scan, by setting: what stands on the button, and the value
+    "data.empty_classes": (("Keep", "keep"), ("Leave out", "leave out")),
     "data.outside_links": (("Use", "use"), ("Leave out", "leave out")),
     "data.layout": (("One class", "class folders"), ("Own classes", "inner folders")),
 }
@@ -65,7 +66,7 @@ def findings(problems: Sequence[Problem], issues: Sequence, is_set: Callable[[Re
         is_repeated = issues and problem.severity is not Severity.ERROR and any(w in problem.sentence for w in _SAID_BY_CHECKS)
         if not is_repeated:
             title, detail = split_sentence(in_window(problem.sentence))
-            answers = _ANSWERS.get(problem.field, ())
+            answers = _ANSWERS.get(problem.field, ()) if problem.severity is Severity.WARNING else ()
             if answers:
                 detail = detail.partition("Say whether")[0].rstrip()  # the buttons say it here
             found.append(

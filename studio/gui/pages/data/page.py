@@ -28,11 +28,12 @@ from studio.gui.pages.data.split import PART_TITLES, Shares, SplitBar
 from studio.gui.pages.data.start import Start
 from studio.gui.pages.data.state import Loading, Trouble, reading_words
 from studio.gui.pages.data.synthetic import SyntheticRow
+from studio.gui.pages.data.table import TablePanel
 from studio.gui.pages.data.welcome import Welcome
 from studio.gui.theme import px
 from studio.gui.widgets import Panel, button, splitter
 from studio.gui.widgets.thumb import ThumbLoader, thumbnail_reader
-from studio.gui.wording import count, num_bytes
+from studio.gui.wording import count, in_window, num_bytes
 
 _LAYOUT_CHOICES = (("auto", "Find the layout"), *LAYOUT_TITLES.items())
 
@@ -56,6 +57,8 @@ class DataPage(Page):
         self.stack = QStackedWidget()
         for widget in (self.welcome, self.loading, self.trouble, self.full):
             self.stack.addWidget(widget)
+        self.table = TablePanel(context)
+        self.body.addWidget(self.table)
         self.body.addWidget(self.stack, 1)
         self.large = LargeView(self)
         self.large.step_wanted.connect(self._on_large_step_wanted)
@@ -170,6 +173,7 @@ class DataPage(Page):
         if self.stack.currentWidget() is self.full and self.store.dataset is not None:
             self._show_subtitle()
             self._show_issues()
+            self._show_table()
         else:
             self._show_state()
 
@@ -184,6 +188,7 @@ class DataPage(Page):
             if self.isVisible() and self.stack.currentWidget() is not self.welcome:
                 self._show_welcome()
             self.stack.setCurrentWidget(self.welcome)
+            self._show_table()
             return
         if scan.error is not None:
             self._show_trouble(scan.error)
@@ -196,6 +201,12 @@ class DataPage(Page):
         else:
             self._show_stopped()
         self._show_subtitle()
+        self._show_table()
+
+    def _show_table(self) -> None:
+        scan, dataset = self.context.scan, self.store.dataset
+        problems = scan.error.problems if scan.error is not None else dataset.problems if dataset is not None else ()
+        self.table.show_state(self.store.experiment.data, dataset, tuple(problems), dataset or scan.error)
 
     def _show_head(self, has_dataset: bool) -> None:
         source = shown(self.store.experiment.data.source)
@@ -220,7 +231,15 @@ class DataPage(Page):
         if dataset is not self._sized[0]:
             self._sized = (dataset, num_bytes(dataset.num_bytes))
         made = [f"{count(len(dataset.synthetic))} synthetic"] if dataset.synthetic else []
-        facts = (counted(len(dataset.samples), "image"), *made, counted(len(dataset.classes), "class", "classes"), self._sized[1], words)
+        ignored = [f"{counted(dataset.num_ignored, 'system file')} ignored"] if dataset.num_ignored else []
+        facts = (
+            counted(len(dataset.samples), "image"),
+            *made,
+            counted(len(dataset.classes), "class", "classes"),
+            self._sized[1],
+            words,
+            *ignored,
+        )
         self.set_subtitle(" · ".join(facts))
 
     def _show_dataset(self) -> None:
@@ -253,7 +272,7 @@ class DataPage(Page):
         )
 
     def _show_trouble(self, error: BadInput) -> None:
-        sentences = [p.sentence for p in error.problems]
+        sentences = [in_window(p.sentence) for p in error.problems]
         first, _, rest = sentences[0].partition(". ")
         detail = "\n".join(([rest] if rest else []) + sentences[1:])
         source = text_to_path(self.store.experiment.data.source)
@@ -263,7 +282,7 @@ class DataPage(Page):
             ("data.retry", "Try again", self._on_rescan_clicked),
             ("data.close_project", "Start over", self.context.projects.create),
         )
-        with_layouts = is_there and "permission" not in sentences[0]
+        with_layouts = is_there and "permission" not in sentences[0] and not error.problems[0].field.endswith("_column")
         self.trouble.show_trouble(first.rstrip("."), detail, actions, with_layouts=with_layouts)
         self.stack.setCurrentWidget(self.trouble)
 
