@@ -176,7 +176,7 @@ def fit_memory(s: Setup) -> str:
             "network at once, and the step stays the same.",
             advice(size, fits, s.asked.training.accumulation, s.precision.name, s.device),
         )
-    suit_step(need.peak(min(fits, now)) if s.device.type == "cpu" else 0)
+    suit_step(need.peak(min(fits, now)) if s.device.type == "cpu" else 0, is_tight=s.recomputes)
     return f"a step takes about {need.peak(min(fits, now)) / 1e9:.1f} GB, {free / 1e9:.1f} GB are free"
 
 
