@@ -107,7 +107,8 @@ class Recovery:
     def _go_back(self, fault: LossNotFinite) -> tuple[int, str]:
         """To the last checkpoint, or to a state from which the wanted step is reached again to the same bits; returns from which step on the run
         is another, and what was done in words. Raises the fault where there is nothing to go back to."""
-        s, num_back, newest = self._s, self._s.experiment.training.roll_back_steps, self._s.saved_step
+        s, num_back = self._s, self._s.experiment.training.roll_back_steps
+        newest = max(s.ranks.gather(s.saved_step))  # the first process alone saves
         step = max(0, fault.step - num_back) if num_back else s.progress.step
         held = s.snapshots.for_step(step) if num_back else None
         checkpoint = None if held else find_checkpoint(s.folder, until=step)
@@ -119,6 +120,7 @@ class Recovery:
             restore(s, checkpoint)
         else:
             raise fault
+        s.ranks.gather(None)  # all have read what the first may now replace
         if newest > s.progress.step:
             save(s)  # a resume must not begin at what the run went back behind
         if not num_back:

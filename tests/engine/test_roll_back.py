@@ -6,12 +6,13 @@ from types import SimpleNamespace
 
 import pytest
 import torch
-from engine_runs import STEPS_PER_EPOCH, metrics, of_kind, small_run, train_here
+from engine_runs import STEPS_PER_EPOCH, fork_engine, free_port, metrics, of_kind, small_run, train_here
+from safetensors.torch import load_file
 
 from studio.core import event as ev
 from studio.core.outcome import Status
 from studio.engine import loop, snapshot
-from studio.engine.checkpoint import checkpoint_names, state_sha256
+from studio.engine.checkpoint import checkpoint_names, find_checkpoint, state_sha256
 from studio.engine.saving import tensors_of
 from studio.engine.snapshot import Held, Snapshots
 
@@ -94,6 +95,36 @@ def test_after_a_resume_the_run_goes_back_as_far_as_there_are_states(tmp_path, b
     bad_step(STEPS_PER_EPOCH + 1, limit=6e-4)
     assert train_here(folder, resume=True) == 0
     assert "went back 1 step to step 6" in warning(folder).sentence
+
+
+def test_two_processes_go_back_together(tmp_path, bad_step, monkeypatch):
+    still = {"model__backbone": "test_convnext", "model__dropout": 0.0, "augment__preset": "none", "optimiser__kind": "sgd"}
+    alone, together = (small_run(tmp_path / name, **GO_BACK, **still) for name in "ab")
+    for name, value in {"WORLD_SIZE": 2, "LOCAL_WORLD_SIZE": 2, "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": free_port()}.items():
+        monkeypatch.setenv(name, str(value))
+    processes = []
+    for rank in "01":
+        monkeypatch.setenv("RANK", rank)
+        monkeypatch.setenv("LOCAL_RANK", rank)
+        processes.append(fork_engine(together, BROKEN))
+    assert [process.wait(120) for process in processes] == [0, 0], together.log_tail()
+    bad_step(9, limit=6e-4)
+    assert train_here(alone) == 0
+    assert warning(together).sentence == warning(alone).sentence and "went back 4 steps to step 5" in warning(alone).sentence
+    ours, theirs = (load_file(find_checkpoint(folder).path / "model.safetensors") for folder in (together, alone))
+    for name, tensor in theirs.items():
+        torch.testing.assert_close(ours[name], tensor, rtol=1e-4, atol=1e-6)
+
+
+BROKEN = """
+import studio.engine.snapshot as snapshot, studio.engine.update as update
+snapshot.EVERY_S, snapshot.SHARE = 0.0, 1e9
+real = update._add_gradient
+def broken(s, batch, num_images):
+    labels, losses, logits = real(s, batch, num_images)
+    return labels, losses * (float("nan") if s.progress.step == 9 and s.experiment.schedule.peak_lr > 6e-4 else 1), logits
+update._add_gradient = broken
+"""
 
 
 def held(step: int) -> Held:
