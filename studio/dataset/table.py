@@ -154,6 +154,8 @@ def preview_table(source: str, encoding: str = "auto", num_rows: int = 3) -> Tab
         source = os.path.join(source, tables[0])
     table = read_table(source, encoding)
     names = table.names[:MOST_COLUMNS]
+    if not table.letters.is_sure:  # those that show whether the letters are right
+        table.rows.sort(key=lambda row: "".join(row[1]).isascii())
     rows = tuple(tuple(cell[:80] for cell in [*cells, *[""] * len(names)][: len(names)]) for _, cells in table.rows[:num_rows])
     return TablePreview(source, names, rows, len(table.rows), table.separator, table.letters.encoding, table.letters.is_sure)
 

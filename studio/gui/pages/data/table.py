@@ -29,7 +29,7 @@ class TablePanel(Panel):
         self._context = context
         self._asked: tuple | None = None  # what was read last, or is being read
         self._preview = None  # studio.dataset.table.TablePreview
-        self._is_asking = False
+        self._is_asking = self._is_wrong = False
         self._is_open = False
         self._icon = IconLabel("check-circle", "good", 18)
         self.title_label = PlainLabel("", "strong", elide=Qt.TextElideMode.ElideMiddle)
@@ -64,9 +64,9 @@ class TablePanel(Panel):
         """`problems` of the scan or why it failed; `scanned` changes with every scan, so that a changed file is read again."""
         is_table = dataset.layout == "csv" if dataset else data.layout == "csv" or data.source.lower().endswith((".csv", ".tsv", ".txt"))
         self._is_asking = any(p.field in _FIELDS and p.severity is not Severity.NOTE for p in problems)
-        is_wrong = any(p.field in _FIELDS and p.severity is Severity.ERROR for p in problems)
+        self._is_wrong = any(p.field in _FIELDS and p.severity is Severity.ERROR for p in problems)
         self._icon.set_icon(
-            *(("warning-octagon", "bad") if is_wrong else ("warning", "warn") if self._is_asking else ("check-circle", "good"))
+            *(("warning-octagon", "bad") if self._is_wrong else ("warning", "warn") if self._is_asking else ("check-circle", "good"))
         )
         self.setVisible(bool(is_table and data.source and self._preview is not None))
         if not is_table:
@@ -121,12 +121,13 @@ class TablePanel(Panel):
         if preview is None:
             return
         self.grid.setColumnCount(len(preview.columns))
-        self.grid.setRowCount(len(preview.rows))
+        rows = preview.rows if self._is_wrong or self._is_open else preview.rows[:1]  # beside all else there is little room
+        self.grid.setRowCount(len(rows))
         self.grid.setHorizontalHeaderLabels([shown(column) for column in preview.columns])
-        for row, cells in enumerate(preview.rows):
+        for row, cells in enumerate(rows):
             for column, cell in enumerate(cells):
                 self.grid.setItem(row, column, QTableWidgetItem(shown(cell)))
-        self.grid.setFixedHeight(px(_ROW_PX) * (len(preview.rows) + 1) + px(4))
+        self.grid.setFixedHeight(px(_ROW_PX) * (len(rows) + 1) + px(4))
 
     def _on_rows_clicked(self) -> None:
         self._is_open = not self._is_open
