@@ -15,9 +15,9 @@ from studio.command.follow import start_and_follow
 from studio.core.device import device_problem
 from studio.core.experiment import Experiment, parse_experiment
 from studio.core.experiment_file import experiment_to_toml, read_experiment
-from studio.core.file import write_atomically
+from studio.core.file import sha256_of, write_atomically
 from studio.core.outcome import Status
-from studio.core.path_text import path_to_text
+from studio.core.path_text import path_to_text, text_to_path
 from studio.core.problem import BadInput, Problem, errors_in
 from studio.core.run_folder import RunFolder, create_run, find_run
 from studio.core.words import counted
@@ -104,7 +104,7 @@ def started_from(folder: RunFolder) -> Experiment:
     if not folder.has_checkpoint():
         raise BadInput(f"{folder.nickname} has no checkpoint yet: there is nothing to start from. Train it first, or choose another run.")
     earlier, plain = folder.experiment(), Experiment()
-    start = {"start_run": path_to_text(folder.path.absolute()), "weights_file": ""}
+    start = {"start_run": path_to_text(folder.path.absolute()), "weights_file": "", "weights_sha256": ""}
     return parse_experiment(
         earlier.model_dump() | {"name": plain.name, "data": plain.data.model_dump(), "model": earlier.model.model_dump() | start}
     )
@@ -136,7 +136,18 @@ def planned(file: Path | None, data: str | None, assignments: list[str], start: 
             settings[path] = source_text(settings[path])
     if experiment.name == Experiment().name and (source := settings.get("data.source", values.get("data.source", experiment.data.source))):
         values["name"] = str(source).rstrip("/").rpartition("/")[2][:200] or experiment.name
-    return experiment.changed(values | settings)
+    return _with_checksum(experiment.changed(values | settings), settings)
+
+
+def _with_checksum(experiment: Experiment, settings: dict[str, Any]) -> Experiment:
+    """With the SHA-256 of a weights file that is chosen now, so that the run, and the file of its settings, know it from now on."""
+    model = experiment.model
+    if not model.weights_file or "model.weights_sha256" in settings or (model.weights_sha256 and "model.weights_file" not in settings):
+        return experiment
+    try:
+        return experiment.changed({"model.weights_sha256": sha256_of(text_to_path(model.weights_file))})
+    except OSError:  # said where the file is read
+        return experiment
 
 
 def model_problems(experiment: Experiment, num_classes: int) -> list[Problem]:

@@ -107,6 +107,12 @@ class Model(_Section):
     backbone: str = _field("tf_efficientnet_lite0", "Backbone", "The name of the network in its library.", min_length=1, max_length=200)
     pretrained: bool = _field(True, "Pretrained", "Start from ImageNet weights; off starts from random ones.")
     weights_file: str = _field("", "Weights file", "A .safetensors or .pth file to start from instead of the library's weights.")
+    weights_sha256: str = _field(
+        "",
+        "Its SHA-256",
+        "Of the weights file when it was chosen: a file that has changed since, if only by a bit, is refused. Empty looks at nothing.",
+        pattern=r"^([0-9a-f]{64})?$",
+    )
     train_stages: int = _field(
         3,
         "Stages that train",

@@ -14,6 +14,8 @@ from torchvision import models
 
 from studio.catalog.backbones import build_backbone
 from studio.catalog.backbones.weights_file import read_tensors
+from studio.core.experiment_file import write_experiment
+from studio.core.file import sha256_of
 from studio.core.path_text import path_to_text
 from studio.core.problem import BadInput
 
@@ -252,3 +254,48 @@ def test_a_file_name_that_is_not_utf8_is_read(resnet18, tmp_path):
     plain = as_safetensors(resnet18, tmp_path / "w.safetensors")
     os.rename(plain, path)
     assert len(build(path).report.matched) == 120
+
+
+@pytest.fixture
+def flipped(resnet18, tmp_path) -> tuple[Path, str]:
+    """A file in which one bit of a weight has flipped since, and the SHA-256 that it had."""
+    path = as_safetensors(resnet18, tmp_path / "weights.safetensors")
+    sha256, content = sha256_of(path), bytearray(path.read_bytes())
+    content[len(content) // 2] ^= 1
+    path.write_bytes(content)
+    return path, sha256
+
+
+def test_a_file_with_a_bit_flipped_since_it_was_chosen_is_refused_and_can_be_taken_as_it_is(flipped):
+    path, sha256 = flipped
+    asked = {"num_classes": 3, "pretrained": True, "weights_file": path_to_text(path)}
+    with pytest.raises(BadInput) as caught:
+        build_backbone("torchvision", "resnet18", weights_sha256=sha256, **asked)
+    (problem,) = caught.value.problems
+    assert f"its SHA-256 is {sha256_of(path)[:12]}…, {sha256[:12]}… was remembered" in problem.sentence
+    now = problem.repair.values["model.weights_sha256"]
+    assert len(build_backbone("torchvision", "resnet18", weights_sha256=now, **asked).report.matched) == 120
+
+
+def test_a_checksum_beside_a_file_is_looked_at(flipped):
+    path, sha256 = flipped
+    beside = path.with_name(f"{path.name}.sha256")
+    beside.write_text(f"{sha256.upper()}  {path.name}\n")
+    assert "is damaged" in refusal(path) and f"{path.name}.sha256 beside it says {sha256[:12]}…" in refusal(path)
+    beside.write_text(f"{sha256_of(path)}\n")
+    build(path)
+    beside.write_text("no checksum\n")
+    build(path)
+
+
+def test_the_command_line_remembers_the_checksum_of_the_weights_it_is_given(flipped):
+    from studio.command.train import planned
+
+    path, _ = flipped
+    now = sha256_of(path)
+    assert planned(None, str(path.parent), [f"model.weights_file={path}"]).model.weights_sha256 == now
+    kept = planned(None, str(path.parent), [f"model.weights_file={path}", f"model.weights_sha256={'0' * 64}"])
+    assert kept.model.weights_sha256 == "0" * 64, "what is said stands"
+    file = path.with_name("experiment.toml")
+    write_experiment(kept, file)
+    assert planned(file, None, []).model.weights_sha256 == "0" * 64, "and is compared in later runs"

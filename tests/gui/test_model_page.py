@@ -505,7 +505,7 @@ def test_a_weights_file_is_reported_before_it_is_applied(page, probe, tmp_path):
     method, params = probe.calls[-1]
     assert method == "check_weights_file" and params["path"] == path_to_text(path)
     probe.held[method][0](
-        {"matched": ["a", "b"], "missing": ["c"], "unexpected": [], "wrong_shape": [], "sentence": "2 tensors matched, 1 missing."}
+        {"matched": ["a", "b"], "missing": ["c"], "unexpected": [], "wrong_shape": [], "sentence": "2 tensors matched, 1 missing.", "sha256": "a" * 64}
     )
     report = page.weights_report
     assert page.store.experiment == Experiment()
@@ -513,6 +513,7 @@ def test_a_weights_file_is_reported_before_it_is_applied(page, probe, tmp_path):
     assert report.names.toPlainText() == "c" and report.title_label.text() == "<b>mine.safetensors"
     report.apply_button.click()
     assert page.store.experiment.model.weights_file == path_to_text(path)
+    assert page.store.experiment.model.weights_sha256 == "a" * 64, "so that a change of the file is seen later"
     assert page.weights_banner.title_label.text() == "Starts from <b>mine.safetensors"
     assert not report.isVisibleTo(page) and page.strip_panel.isVisibleTo(page)
 

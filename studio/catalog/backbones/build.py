@@ -36,6 +36,7 @@ def build_model(
         head=model.head,
         dropout=model.dropout,
         weights_file=model.weights_file if with_weights else "",
+        weights_sha256=model.weights_sha256,
         input_size=model.input_size,
         head_init=model.head_init,
         head_init_fan=model.head_init_fan,
@@ -55,6 +56,7 @@ def build_backbone(
     head: tuple = (),
     dropout: float = 0.0,
     weights_file: str = "",
+    weights_sha256: str = "",
     input_size: int | None = None,
     head_init: str = "xavier",
     head_init_fan: str = "in",
@@ -65,7 +67,7 @@ def build_backbone(
     """The network with a new head for `num_classes`. Equal arguments give equal weights.
 
     `cut` is the last stage that is kept, `head` the parts between it and the last layer; see `studio.core.experiment.Model`.
-    `weights_file` (text form of a path) takes the place of the library's weights. `input_size` in px; None is the backbone's own.
+    `weights_file` (text form of a path) takes the place of the library's weights, and must have `weights_sha256` where that is given. `input_size` in px; None is the backbone's own.
     On device "meta" the network has shapes and no values, and no weights are loaded.
     Raises BadInput for an unknown name, weights that are not on this computer, a file that cannot be used, a size it cannot take, a
     place where it cannot be cut, a head that does not fit there.
@@ -101,7 +103,7 @@ def build_backbone(
     network.add_module("backbone", body.module)
     network.add_module("head", new_head)
     report = None
-    file = WeightsFile(weights_file) if weights_file and not is_meta else None
+    file = WeightsFile(weights_file, weights_sha256) if weights_file and not is_meta else None
     if file and not file.is_own:
         report = file.load(network, body)
     elif path is not None:

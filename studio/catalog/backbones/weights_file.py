@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import os
 import pickle
+import re
 import stat
 import warnings
 from pathlib import Path
@@ -15,8 +16,9 @@ from typing import TYPE_CHECKING
 
 from studio.catalog.backbones.backbone import WeightsReport
 from studio.catalog.backbones.body import Body, Tensors
+from studio.core.file import sha256_of
 from studio.core.path_text import path_to_text, shown, text_to_path
-from studio.core.problem import BadInput, error
+from studio.core.problem import BadInput, Repair, error
 
 if TYPE_CHECKING:
     from torch import nn
@@ -52,12 +54,13 @@ def read_tensors(path: str | os.PathLike) -> Tensors:
 
 
 class WeightsFile:
-    """A file of weights at `path_text`. Raises BadInput where it cannot be used."""
+    """A file of weights at `path_text`. Raises BadInput where it cannot be used, and where it has another SHA-256 than it should."""
 
-    def __init__(self, path_text: str):
+    def __init__(self, path_text: str, sha256: str = ""):
         path = Path(text_to_path(path_text))
         self._name = shown(path_to_text(path.name))
         self._tensors = read_tensors(path)
+        _verify(path, self._name, sha256)
 
     @property
     def is_own(self) -> bool:
@@ -71,6 +74,38 @@ class WeightsFile:
         """
         own, head = _split(self._tensors, body, self.is_own)
         return _fit(network, body, own, head, self._name)
+
+
+def _verify(path: Path, name: str, sha256: str) -> None:
+    """Compare with what was remembered when the file was chosen, and with a checksum that lies beside it (`name.pth.sha256`, as sha256sum
+    writes it)."""
+    beside = _checksum_beside(path)
+    if not (sha256 or beside):
+        return
+    now = sha256_of(path)
+    if sha256 and now != sha256:
+        raise BadInput(
+            error(
+                "model.weights_file",
+                f"“{name}” is not as it was when it was chosen: its SHA-256 is {now[:12]}…, {sha256[:12]}… was remembered. Copy or download it again, "
+                "or choose it anew.",
+                Repair("Use it as it is now", {"model.weights_sha256": now}),
+            )
+        )
+    if beside and now != beside:
+        raise _refused(
+            f"“{name}” is damaged: its SHA-256 is {now[:12]}…, and {name}.sha256 beside it says {beside[:12]}…. Copy or download it again."
+        )
+
+
+def _checksum_beside(path: Path) -> str:
+    """The SHA-256 in the file of checksums that belongs to this one; "" where there is none."""
+    try:
+        with open(path.with_name(f"{path.name}.sha256"), "rb") as f:
+            found = re.match(rb"\s*([0-9a-fA-F]{64})(?![0-9a-fA-F])", f.read(4096))
+    except OSError:
+        return ""
+    return found[1].decode().lower() if found else ""
 
 
 def load_all(body: Body, tensors: Tensors, path: Path) -> None:

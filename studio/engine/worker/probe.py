@@ -9,7 +9,8 @@ from dataclasses import asdict
 from typing import Any
 
 from studio.core.experiment import Model, Optimiser, Training, parse_experiment
-from studio.core.path_text import path_to_text
+from studio.core.file import sha256_of
+from studio.core.path_text import path_to_text, text_to_path
 from studio.core.problem import BadInput
 from studio.core.run_folder import RunFolder
 from studio.engine.worker import model as looking
@@ -75,13 +76,14 @@ def check_model(call: Call, model: dict[str, Any], num_classes: int) -> dict[str
 
 
 def check_weights_file(call: Call, model: dict[str, Any], num_classes: int, path: str | None = None) -> dict[str, Any]:
-    """What a weights file gives this backbone: the fields of WeightsReport, and its "sentence". An error says why it cannot be used."""
+    """What a weights file gives this backbone: the fields of WeightsReport, its "sentence", and the file's "sha256". An error says why it cannot be used."""
     _load_torch(call)
     from studio.catalog.backbones import build_model
 
     spec = _spec(model).model
-    built = build_model(spec.model_copy(update={"pretrained": True, "weights_file": path or spec.weights_file}), num_classes)
-    return asdict(built.report) | {"sentence": built.report.sentence}
+    path = path or spec.weights_file
+    built = build_model(spec.model_copy(update={"pretrained": True, "weights_file": path, "weights_sha256": ""}), num_classes)
+    return asdict(built.report) | {"sentence": built.report.sentence, "sha256": sha256_of(text_to_path(path))}
 
 
 def measure(

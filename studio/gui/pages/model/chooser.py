@@ -220,6 +220,7 @@ class Chooser(QSplitter):
             "model.input_size": info.input_size,
             "model.pretrained": pretrained,
             "model.weights_file": "",
+            "model.weights_sha256": "",
         }
         if key_of(info) != self.chosen_key:
             fields = type(self._store.experiment.model).model_fields

@@ -250,7 +250,8 @@ class ModelPage(Page):
     def _on_weights_apply_wanted(self, path: str) -> None:
         self.weights_report.hide()
         self.strip_panel.show()
-        self.store.set({"model.weights_file": path, "model.pretrained": True}, "weights from a file")
+        values = {"model.weights_file": path, "model.weights_sha256": self.weights_report.sha256, "model.pretrained": True}
+        self.store.set(values, "weights from a file")
 
     def _show_weights_note(self, model) -> None:
         if model.start_run:
@@ -273,7 +274,7 @@ class ModelPage(Page):
             self.weights_banner.hide()
 
     def _on_weights_removed(self) -> None:
-        self.store.set({"model.weights_file": ""}, "weights from the library")
+        self.store.set({"model.weights_file": "", "model.weights_sha256": ""}, "weights from the library")
 
     # the window
 

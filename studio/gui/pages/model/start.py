@@ -24,7 +24,7 @@ def start_values(entry: RunEntry) -> dict[str, Any]:
     model = entry.experiment.model.model_dump()
     values = {f"model.{name}": model[name] for name in _NETWORK}
     return values | {
-        "model.pretrained": True, "model.weights_file": "", "model.start_run": path_to_text(entry.folder.path), "model.thaw": {}, "model.layers": {},
+        "model.pretrained": True, "model.weights_file": "", "model.weights_sha256": "", "model.start_run": path_to_text(entry.folder.path), "model.thaw": {}, "model.layers": {},
         "model.batch_norm": {}, "optimiser.stage_lr_factors": {},
     }  # fmt: skip
 

@@ -84,6 +84,11 @@ class WeightsReport(QFrame):
     def path(self) -> str:
         return self._path
 
+    @property
+    def sha256(self) -> str:
+        """Of the file that was compared."""
+        return str(self._report.get("sha256", ""))
+
     def show_checking(self, path: str, file_name: str) -> None:
         self._path = path
         self.title_label.setText(shown(file_name))
