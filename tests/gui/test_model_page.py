@@ -505,7 +505,14 @@ def test_a_weights_file_is_reported_before_it_is_applied(page, probe, tmp_path):
     method, params = probe.calls[-1]
     assert method == "check_weights_file" and params["path"] == path_to_text(path)
     probe.held[method][0](
-        {"matched": ["a", "b"], "missing": ["c"], "unexpected": [], "wrong_shape": [], "sentence": "2 tensors matched, 1 missing.", "sha256": "a" * 64}
+        {
+            "matched": ["a", "b"],
+            "missing": ["c"],
+            "unexpected": [],
+            "wrong_shape": [],
+            "sentence": "2 tensors matched, 1 missing.",
+            "sha256": "a" * 64,
+        }
     )
     report = page.weights_report
     assert page.store.experiment == Experiment()
