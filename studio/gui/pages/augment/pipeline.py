@@ -289,5 +289,6 @@ class PipelinePanel(Panel):
         self.set_subtitle(f"{num_on} on" if num_on == num else f"{num_on} of {num} on")
 
     def show_cost(self, ms_per_image: float | None) -> None:
-        """What an image costs one core, measured on what the preview has just computed; None where it is not known."""
-        self.cost_label.setText(f"{ms_per_image:.1f}{NBSP}ms per image" if ms_per_image is not None else "")
+        """What an image costs one core, measured on what the preview has just computed; nothing where nothing is done or it is not known."""
+        ms = "" if not ms_per_image else "under 0.1" if ms_per_image < 0.05 else f"{ms_per_image:.1f}"
+        self.cost_label.setText(f"{ms}{NBSP}ms per image" if ms else "")
