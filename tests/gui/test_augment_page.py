@@ -10,8 +10,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image
-from PySide6.QtCore import Qt
+from PySide6.QtCore import QPoint, Qt
 from PySide6.QtGui import QPixmap
+from PySide6.QtTest import QTest
 from PySide6.QtWidgets import QLabel, QPushButton
 
 from studio.catalog.augments import PRESETS
@@ -595,6 +596,22 @@ def test_while_a_slider_moves_pictures_come_for_their_tiles_and_as_trained_when_
     qtbot.waitUntil(lambda: "size_px" not in desk.asked()[-1], timeout=5000)
     assert desk.asked()[-1]["experiment"]["augment"]["transforms"][3]["params"]["brightness"] == [0.8, 1.4]
     page.store.end_drag()
+
+
+def test_a_slider_that_moves_asks_for_pictures_before_the_experiment_hears_and_both_get_the_same_value(page, desk, qtbot):
+    page.store.set({"augment.preset": "medium"})
+    page.draft.choose((3,))
+    desk.answer(len(desk.calls) - 1)
+    num_asked, slider = len(desk.calls), page.form.rows["brightness"].editor.slider
+    QTest.mousePress(slider, Qt.MouseButton.LeftButton, pos=QPoint(int(slider.width() * 0.8), slider.height() // 2))
+    assert len(desk.calls) == num_asked + 1 and page.store.experiment.augment.preset == "medium"
+    asked = desk.asked()[-1]["experiment"]["augment"]["transforms"]
+    assert asked[3]["params"]["brightness"][1] > 1.4 and [step["name"] for step in asked] == MEDIUM
+    qtbot.waitUntil(lambda: page.store.experiment.augment.preset == "custom", timeout=5000)
+    assert list(page.draft.steps[3].params["brightness"]) == asked[3]["params"]["brightness"]
+    assert page.form.rows["brightness"].editor.value == page.draft.steps[3].params["brightness"] and slider.updatesEnabled()
+    QTest.mouseRelease(slider, Qt.MouseButton.LeftButton, pos=QPoint(int(slider.width() * 0.8), slider.height() // 2))
+    assert len([c for c in desk.asked() if c["experiment"]["augment"]["transforms"] == asked and "size_px" in c]) == 1
 
 
 def test_a_step_that_fails_is_named_on_the_page_the_tile_and_its_card_while_others_go_on(page, desk, qtbot):

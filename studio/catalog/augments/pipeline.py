@@ -168,12 +168,7 @@ class _LateGenerator:
 
 def _build(spec: TransformSpec, input_size: int, field: str, p: float):
     """The object that does it. `p` is the weight inside a composition. Raises BadInput with a sentence."""
-    import os
-
-    os.environ["NO_ALBUMENTATIONS_UPDATE"] = "1"  # it would ask a server for a newer version
-    import albumentations as alb
-
-    name = spec.name
+    alb, name = _library(), spec.name
     if problems := step_problems(spec, field, is_inside=".of." in field):
         raise BadInput(*problems)
     try:
@@ -192,9 +187,22 @@ def _build(spec: TransformSpec, input_size: int, field: str, p: float):
 
 
 @functools.cache
-def _cls(name: str) -> type:
-    import albumentations as alb
+def _library():
+    import inspect
+    import os
 
+    os.environ["NO_ALBUMENTATIONS_UPDATE"] = "1"  # it would ask a server for a newer version
+    import albumentations
+    from albumentations.core import validation
+
+    # It looks up how a class is made whenever it makes an object: half of the time that takes, and a slider makes one with every move.
+    validation.signature = functools.cache(inspect.signature)
+    return albumentations
+
+
+@functools.cache
+def _cls(name: str) -> type:
+    alb = _library()
     if name == "RandomResizedCrop":
         return resized_crop(alb.RandomResizedCrop)
     if name != "Erasing":

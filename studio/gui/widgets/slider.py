@@ -247,8 +247,8 @@ class RangeSlider(QWidget):
         value = round(value) if self._integer else float(f"{value:.3g}")
         if value != self._values[self._active]:
             self._values[self._active] = value
-            self.update()
             self.range_changed.emit(*self._values)
+            self.update()
 
     def paintEvent(self, event: QPaintEvent) -> None:
         painter = QPainter(self)

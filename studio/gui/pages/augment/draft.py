@@ -33,6 +33,7 @@ class PipelineDraft(QObject):
         super().__init__(parent)
         self.store = store
         self._steps: Steps = pipeline_of(store.experiment.augment)
+        self._moving: Steps | None = None  # what the steps are about to be, while a slider moves
         self._current: Target = None
         self._solo: Path | None = None
         self._last_p: dict[Mix, float] = {}
@@ -69,9 +70,10 @@ class PipelineDraft(QObject):
 
     def shown_augment(self) -> Augment:
         """What the preview shows: the draft, or one step of it alone, on every image."""
-        step = step_at(self._steps, self._solo) if self._solo is not None else None
+        steps = self._steps if self._moving is None else self._moving
+        step = step_at(steps, self._solo) if self._solo is not None else None
         if step is None:
-            return self.augment
+            return self.augment if self._moving is None else self.augment.model_copy(update={"preset": "custom", "transforms": steps})
         alone = TransformSpec(name=step.name, p=1.0, params=step.params, of=step.of)
         return Augment(preset="custom", transforms=(alone,))
 
@@ -152,6 +154,11 @@ class PipelineDraft(QObject):
             label = f"{lower_first(title_of(step.name))} to {p * 100:.0f} %"
             self._set(change.changed(self._steps, path, p=min(1.0, max(0.0, p))), label)
 
+    def move_params(self, path: Path, params: dict[str, object]) -> None:
+        """While a slider moves: pictures are asked for now, before the experiment and all that follows it hear by `set_params`."""
+        self._moving = change.changed(self._steps, path, params=params)
+        self.changed.emit()
+
     def set_params(self, path: Path, params: dict[str, object], label: str) -> None:
         self._set(change.changed(self._steps, path, params=params), label)
 
@@ -180,6 +187,7 @@ class PipelineDraft(QObject):
         self.store.set({f"augment.{name}": value for name, value in augment.model_dump().items()}, label)
 
     def _set(self, steps: Steps, label: str) -> None:
+        self._moving = None
         self.store.set({"augment.preset": "custom", "augment.transforms": steps}, label)
 
     def _num_beside(self, path: Path) -> int:
@@ -188,6 +196,7 @@ class PipelineDraft(QObject):
     def _on_store_experiment_replaced(self, old: Experiment, new: Experiment) -> None:
         if old.augment == new.augment:
             return
+        self._moving = None
         self._steps = pipeline_of(new.augment)
         if self._solo is not None and step_at(self._steps, self._solo) is None:
             self._solo = None

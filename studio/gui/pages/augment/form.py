@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from PySide6.QtCore import Qt, Signal
+from PySide6.QtCore import Qt, QTimer, Signal
 from PySide6.QtGui import QPixmap
 from PySide6.QtWidgets import QHBoxLayout, QVBoxLayout, QWidget
 
@@ -34,10 +34,17 @@ from studio.gui.widgets import (
 )
 from studio.gui.widgets.form import FieldEditor
 
+_TELL_AFTER_MS = 8  # half a frame
+
 
 class ParamRow(QWidget):
-    """Label, editor and reset; the slider and the strip below. A dot before the label says that it is not the default."""
+    """Label, editor and reset; the slider and the strip below. A dot before the label says that it is not the default.
 
+    While a slider is dragged `moved` tells of a value at once and `changed` half a frame later, when the row shows it too: all that follows
+    from a change takes as long as a picture does, and where the processor is busy the picture would have to wait for it.
+    """
+
+    moved = Signal(object)
     changed = Signal(object)
 
     def __init__(self, param: Any, value: Any, name: str):
@@ -91,6 +98,12 @@ class ParamRow(QWidget):
             self.strip.step_chosen.connect(self.take_step)
             indented.addWidget(self.strip)
         column.addLayout(indented)
+        self._is_dragged = False
+        self._due: Any = None  # a value that only `moved` has told
+        self._tell_due = QTimer(self, singleShot=True, interval=_TELL_AFTER_MS, timerType=Qt.TimerType.PreciseTimer)
+        self._tell_due.timeout.connect(self._on_tell_due_timeout)
+        self.editor.drag_started.connect(self._on_editor_drag_started)
+        self.editor.drag_ended.connect(self._on_editor_drag_ended)
         self.editor.value_changed.connect(self._on_editor_value_changed)
         self._mark(value)
 
@@ -140,9 +153,33 @@ class ParamRow(QWidget):
         self.changed.emit(value)
 
     def _on_editor_value_changed(self, value: Any) -> None:
-        """The pictures are asked for first: they take their time beside the window, which shows the value meanwhile."""
-        self.changed.emit(value)
-        self.set_value(value)
+        if not self._is_dragged:
+            self.changed.emit(value)
+            self.set_value(value)
+            return
+        self._due = value
+        self.setUpdatesEnabled(False)
+        if not self._tell_due.isActive():
+            self._tell_due.start()
+        self.moved.emit(value)
+
+    def let_go(self) -> None:
+        """Tell nothing more: another step is shown."""
+        self._tell_due.stop()
+
+    def _on_editor_drag_started(self) -> None:
+        self._is_dragged = True
+
+    def _on_editor_drag_ended(self) -> None:
+        self._is_dragged = False
+        if self._tell_due.isActive():
+            self._tell_due.stop()
+            self._on_tell_due_timeout()
+
+    def _on_tell_due_timeout(self) -> None:
+        self.changed.emit(self._due)
+        self.set_value(self._due)
+        self.setUpdatesEnabled(True)
 
     def _mark(self, value: Any) -> None:
         self.shown = value
@@ -223,6 +260,8 @@ class TransformForm(Panel):
             if item.widget() is not None:
                 item.widget().hide()
                 item.widget().deleteLater()
+        for row in self.rows.values():
+            row.let_go()
         self.rows, self._children = {}, []
         self.banner.hide()
         current, step = self._draft.current, self._draft.current_step
@@ -259,6 +298,7 @@ class TransformForm(Panel):
                 continue  # follows the network
             name = f"augment.param.{param.name}"
             row = ParamRow(param, step.params.get(param.name, param.default), name)
+            row.moved.connect(lambda value, param=param: self._move(param, value))
             row.changed.connect(lambda value, param=param: self._set(param, value))
             row.editor.drag_started.connect(self._draft.store.begin_drag)
             row.editor.drag_ended.connect(self._draft.store.end_drag)
@@ -344,6 +384,11 @@ class TransformForm(Panel):
         self._column.addWidget(PlainLabel("The Batch view shows mixed pictures with their labels.", "label", "muted", wrap=True))
 
     # Edits
+
+    def _move(self, param: Any, value: Any) -> None:
+        step = self._draft.current_step
+        if step is not None:
+            self._draft.move_params(self._draft.current, with_param(step, param.name, value, param.default))
 
     def _set(self, param: Any, value: Any) -> None:
         step = self._draft.current_step

@@ -36,7 +36,7 @@ from studio.gui.workers import plain_experiment
 
 _ORIGINAL_PX = 640
 LARGER_PX = 448  # twice the usual input size: sharp on a large tile
-_REST_AFTER_MS = 90  # a slider that has not moved for so long
+_REST_AFTER_MS = 150  # a slider that has not moved for so long
 _MUTE_AFTER_MS = 120  # answers that come sooner do not flicker
 _REROLL_EVERY_MS = 240  # with R held
 _NUM_COMPARED = 8  # tiles of each side
