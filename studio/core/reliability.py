@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from studio.core.threshold import Answered, answered
+from studio.core.words import counted
 
 NUM_BINS = 15  # as in the paper
 ACCURACIES = (0.95, 0.99)  # which of the answered shall be right at least, where only the sure ones are given
@@ -172,7 +173,10 @@ def in_words(r: Reliability, percent: Callable[[float], str]) -> str:
             f"Every image was called right, {percent(r.confidence)} sure on average: without mistakes nothing tells how sure it should be."
         )
     if abs(r.sigmas) < SIGMAS:
-        return f"It is as sure as it should be: {percent(r.confidence)} sure on average, right {percent(r.accuracy)} of the time."
+        return (
+            f"It is {percent(r.confidence)} sure on average and right {percent(r.accuracy)} of the time: "
+            f"as sure as it should be, as far as {counted(r.num_images, 'image')} can tell."
+        )
     gaps = (r.bins.confidence_B - r.bins.accuracy_B) * r.bins.count_B
     worst = int(np.argmax(gaps if r.sigmas > 0 else -gaps))
     kind = "over-confident" if r.sigmas > 0 else "under-confident"

@@ -48,7 +48,7 @@ def test_brier_score_and_loss_are_those_told_by_hand():
 def test_probabilities_that_come_true_have_no_error_and_need_no_temperature():
     r = measure(*stored(*honest()))
     assert r.error < 0.01 and r.temperature == pytest.approx(1, abs=0.03)
-    assert "as sure as it should be" in in_words(r, percent)
+    assert "as sure as it should be, as far as 20,000 images can tell" in in_words(r, percent)
 
 
 @pytest.mark.parametrize("factor", [0.5, 1.6, 3.0])

@@ -28,9 +28,11 @@ from studio.gui.pages.results.notes import Notes, read_notes, tags_from_text, wr
 from studio.gui.pages.results.page import ResultsPage
 from studio.gui.pages.results.rows import BY_KEY, COLUMNS, RunRow, matches
 from studio.gui.pages.results.scores import ClassScore, Scores, read_scores, worst_mistakes
+from studio.gui.pages.results.sure import confidence_text
 from studio.gui.recorded import Recording
 from studio.gui.run_bin import BIN, move_to_bin, take_back
 from studio.gui.window import Window
+from studio.gui.wording import NBSP
 
 FIRST = Recording().started
 
@@ -331,6 +333,89 @@ def test_predictions_are_never_unpickled(dataset, tmp_path):
     np.savez(path, ids=np.array([Evil()], dtype=object), labels=np.zeros(1), probabilities=np.zeros((1, 2)), losses=np.zeros(1))
     assert read_predictions(folder) is None
     assert not trap.exists()
+
+
+# How sure
+
+
+@pytest.fixture
+def sure(qtbot, open_page, dataset):
+    """The page on a run that is far too sure: what it said is sharpened threefold."""
+    folder = build_run(runs_dir(), dataset, Status.FINISHED, skill=0.6, seed=5)
+    stored = read_predictions(folder)
+    log_p = 3 * stored.log_p.astype(np.float32)
+    log_p -= np.log(np.exp(log_p).sum(1, keepdims=True))
+    ids, losses = np.array(json.dumps(stored.ids)), -log_p[np.arange(len(log_p)), stored.labels]
+    np.savez(
+        folder.results_path / "validation_predictions.npz", ids=ids, labels=stored.labels, log_p=log_p.astype(np.float16), losses=losses
+    )
+    page = open_page(folder)
+    page.confusion.set_view("sure")
+    return page
+
+
+def test_a_run_that_is_too_sure_is_said_to_be_with_the_temperature_that_mends_it(sure):
+    r = sure.stored.sureness.validation
+    assert sure.confusion.sure.isVisible() and r.temperature > 1.5
+    assert "over-confident" in sure.confusion.sure.words.text() and f"{r.temperature:.2f}" in sure.confusion.sure.words.text()
+
+
+def test_holding_back_unsure_answers_says_at_once_what_it_comes_to(qtbot, sure):
+    view, curve = sure.confusion.sure, sure.stored.sureness.validation.answered
+    accuracy, _ = curve.at(0)
+    assert view.outcome.text().replace(NBSP, " ") == f"{accuracy:.1%} right, 100.0% answered".replace("%", " %")
+    view.slider.setFocus()
+    for _ in range(30):
+        qtbot.keyClick(view.slider, Qt.Key.Key_Right)
+    least = 1 - 1 / view.slider.number
+    accuracy, share = curve.at(least)
+    assert 0 < share < 1 and view.outcome.text().replace(NBSP, " ") == f"{accuracy:.1%} right, {share:.1%} answered".replace("%", " %")
+
+
+def test_a_wanted_accuracy_sets_the_least_confidence_that_gives_it(qtbot, sure):
+    view, curve = sure.confusion.sure, sure.stored.sureness.validation.answered
+    wanted = next(a for a, made in view.targets.items() if made.isEnabled())
+    qtbot.mouseClick(view.targets[wanted], Qt.MouseButton.LeftButton)
+    accuracy, share = curve.at(curve.confidence_for(wanted))
+    assert accuracy >= wanted and f"{share:.1%}".replace("%", "") in view.outcome.text()
+
+
+def test_the_bars_of_the_diagram_are_told_by_keys(qtbot, sure):
+    diagram, bins = sure.confusion.sure.diagram, sure.stored.sureness.validation.bins
+    last = int(np.flatnonzero(bins.count_B)[-1])
+    qtbot.keyClick(diagram, Qt.Key.Key_Left)
+    assert diagram.accessibleDescription() == diagram.sentence(last) and f"{bins.count_B[last]} answer" in diagram.sentence(last)
+
+
+def test_the_best_threshold_of_a_class_stands_in_its_row(sure):
+    table, stored = sure.confusion.classes.source, sure.stored
+    threshold = stored.sureness.thresholds_C[2]
+    assert table.index(2, 4).data(Qt.ItemDataRole.UserRole) == threshold
+    assert table.index(2, 4).data() == confidence_text(threshold)
+
+
+def test_answers_that_are_gone_are_said_and_the_matrix_stays(open_page, dataset):
+    folder = build_run(runs_dir(), dataset, Status.FINISHED)
+    (folder.results_path / "validation_predictions.npz").write_bytes(b"")
+    page = open_page(folder)
+    page.confusion.set_view("sure")
+    assert "missing or damaged" in page.confusion.sure.words.text() and not page.confusion.sure.slider.isEnabled()
+
+
+@pytest.mark.parametrize(
+    ("confidence", "text"), [(0.834, "83 %"), (0.99, "99 %"), (0.9971, "99.7 %"), (0.99987, "99.98 %"), (1.0, "100 %")]
+)
+def test_a_confidence_has_as_many_places_as_keep_it_apart_from_certainty(confidence, text):
+    assert confidence_text(confidence).replace(NBSP, " ") == text
+
+
+def test_probabilities_stored_by_an_earlier_version_are_still_read(dataset):
+    folder = build_run(runs_dir(), dataset, Status.FINISHED)
+    now = read_predictions(folder)
+    half = now.probabilities.astype(np.float16)
+    ids = np.array(json.dumps(now.ids))
+    np.savez(folder.results_path / "validation_predictions.npz", ids=ids, labels=now.labels, losses=now.losses, probabilities=half)
+    assert np.allclose(read_predictions(folder).probabilities, now.probabilities, atol=2e-3)
 
 
 # Mistakes

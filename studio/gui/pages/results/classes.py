@@ -1,4 +1,4 @@
-"""Precision, recall and F1 of every class, sortable."""
+"""Precision, recall, F1 and the best threshold of every class, sortable."""
 
 from __future__ import annotations
 
@@ -8,14 +8,16 @@ from PySide6.QtWidgets import QAbstractItemView, QFrame, QHeaderView, QStyle, QS
 
 from studio.core.path_text import shown
 from studio.gui.pages.results.scores import ClassScore, Scores
+from studio.gui.pages.results.sure import Sureness, confidence_text
 from studio.gui.theme import colour, font, pen, px
 from studio.gui.widgets.label import plain_tooltip
 from studio.gui.widgets.sort_header import SortHeader
 
-COLUMNS = ("Class", "Precision", "Recall", "F1", "Images")
+COLUMNS = ("Class", "Precision", "Recall", "F1", "From", "Images")
+THRESHOLD = 4
 HELP = (
     "Class", "Precision: share of the images called so that truly are", "Recall: share of the images of the class that were found",
-    "F1: harmonic mean of precision and recall", "Validation images of the class",
+    "F1: harmonic mean of precision and recall", "The probability from which on this class against the rest has the best F1", "Validation images of the class",
 )  # fmt: skip
 
 
@@ -23,15 +25,18 @@ class ClassModel(QAbstractTableModel):
     def __init__(self, parent=None):
         super().__init__(parent)
         self.rows: tuple[ClassScore, ...] = ()
+        self._sureness: Sureness | None = None
 
-    def set_scores(self, scores: Scores | None) -> None:
+    def set_scores(self, scores: Scores | None, sureness: Sureness | None = None) -> None:
         self.beginResetModel()
+        self._sureness = sureness
         self.rows = scores.per_class if scores else ()
         self.endResetModel()
 
     def values(self, row: int) -> tuple:
         r = self.rows[row]
-        return (r.name, r.precision, r.recall, r.f1, r.support)
+        threshold = float(self._sureness.thresholds_C[row]) if self._sureness and r.support else -1.0
+        return (r.name, r.precision, r.recall, r.f1, threshold, r.support)
 
     def rowCount(self, parent: QModelIndex = QModelIndex()) -> int:  # noqa: B008 - Qt's signature
         return 0 if parent.isValid() else len(self.rows)
@@ -41,19 +46,29 @@ class ClassModel(QAbstractTableModel):
 
     def data(self, index: QModelIndex, role: int = Qt.ItemDataRole.DisplayRole):
         value = self.values(index.row())[index.column()]
-        text = shown(value) if isinstance(value, str) else f"{value:,}" if isinstance(value, int) else f"{value:.3f}"
+        text = self._text(index.column(), value)
         match role:
             case Qt.ItemDataRole.DisplayRole:
                 return text
             case Qt.ItemDataRole.UserRole:
                 return value
             case Qt.ItemDataRole.ToolTipRole:
-                return plain_tooltip(
-                    text if index.column() == 0 else f"{shown(self.rows[index.row()].name)}\n{HELP[index.column()]}: {text}"
-                )
+                name = shown(self.rows[index.row()].name)
+                return plain_tooltip(name if index.column() == 0 else f"{name}\n{HELP[index.column()]}: {text}{self._more(index)}")
             case Qt.ItemDataRole.AccessibleTextRole:
                 return f"{COLUMNS[index.column()]} {text}"
         return None
+
+    def _text(self, column: int, value: str | int | float) -> str:
+        if column == THRESHOLD:
+            return confidence_text(value) if value >= 0 else "–"
+        return shown(value) if isinstance(value, str) else f"{value:,}" if isinstance(value, int) else f"{value:.3f}"
+
+    def _more(self, index: QModelIndex) -> str:
+        """What F1 is at the threshold."""
+        if index.column() != THRESHOLD or self.values(index.row())[THRESHOLD] < 0:
+            return ""
+        return f"\nF1 is {self._sureness.threshold_f1_C[index.row()]:.3f} there, on the images it was chosen by."
 
     def headerData(self, section: int, orientation: Qt.Orientation, role: int = Qt.ItemDataRole.DisplayRole):
         if orientation != Qt.Orientation.Horizontal:
@@ -97,8 +112,8 @@ class ClassTable(QTableView):
         self.horizontalHeader().setMinimumSectionSize(px(40))
         self.doubleClicked.connect(self._choose)
 
-    def set_scores(self, scores: Scores | None) -> None:
-        self.source.set_scores(scores)
+    def set_scores(self, scores: Scores | None, sureness: Sureness | None = None) -> None:
+        self.source.set_scores(scores, sureness)
 
     def keyPressEvent(self, event: QKeyEvent) -> None:
         if event.key() in (Qt.Key.Key_Return, Qt.Key.Key_Enter) and self.currentIndex().isValid():

@@ -11,6 +11,7 @@ from studio.dataset.dataset import Dataset
 from studio.gui.pages.results.mistakes import Card
 from studio.gui.pages.results.notes import Notes
 from studio.gui.pages.results.scores import Scores, read_dataset, read_scores, worst_mistakes
+from studio.gui.pages.results.sure import Sureness, read_sureness
 
 Cell = tuple[int, int | None]  # true class, predicted class (None: any)
 
@@ -23,10 +24,11 @@ class Stored:
     predictions: Predictions | None
     dataset: Dataset | None
     has_checkpoint: bool
+    sureness: Sureness | None
 
 
 def read_stored(folder: RunFolder) -> Stored:
-    return Stored(read_scores(folder), read_predictions(folder), read_dataset(folder), folder.has_checkpoint())
+    return Stored(read_scores(folder), read_predictions(folder), read_dataset(folder), folder.has_checkpoint(), read_sureness(folder))
 
 
 def make_cards(stored: Stored, data: Data, notes: Notes, cell: Cell | None) -> list[Card]:

@@ -352,7 +352,7 @@ class ResultsPage(Page):
         if stored.scores is None:
             self._say_no_scores(_why_no_scores(row))
             return
-        self.confusion.show_scores(stored.scores, self._cell)
+        self.confusion.show_scores(stored.scores, self._cell, stored.sureness)
         self._show_mistakes(row, stored)
 
     def _say_no_scores(self, sentence: str) -> None:
@@ -554,7 +554,7 @@ class ResultsPage(Page):
                 page._choose_cell(divmod(int(wrong.argmax()), len(wrong)))
 
         return {
-            "eight": _show_eight, "classes": lambda page: page.confusion.set_view("classes"), "details": lambda page: page.side.set_view("details"), "mistakes": mistakes, "cell": cell,
+            "eight": _show_eight, "classes": lambda page: page.confusion.set_view("classes"), "sure": lambda page: page.confusion.set_view("sure"), "details": lambda page: page.side.set_view("details"), "mistakes": mistakes, "cell": cell,
         }  # fmt: skip
 
 
