@@ -19,7 +19,7 @@ MAX_PHASES = 32
 MAX_SAMPLES = 1000  # of gradients: more columns than a heat map has pixels
 MAX_CHECKPOINTS = 64
 MAX_POINTS = 1 << 17  # of a curve over steps: 30 times what a screen shows; a run of days must not fill the memory of the window
-WAITS_FOR = ("disk-full", "images-gone")  # warnings after which a run pauses until that is mended
+WAITS_FOR = ("disk-full", "images-gone", "loader-hangs")  # warnings after which a run pauses until that is mended
 
 
 @dataclass(frozen=True)

@@ -20,8 +20,8 @@ class Aside:
         self._thread: threading.Thread | None = None
 
     def run(self, work: Callable[[], T], on_wait: Callable[[float], None]) -> T:
-        """What `work` returns or raises. While it takes long, `on_wait` is called every half second with the seconds so far; what that raises
-        ends the wait, and the work is left to itself."""
+        """What `work` returns or raises. While it takes long, `on_wait` is called every half second with the seconds so far, and with 0 when
+        the wait is over; what that raises ends the wait, and the work is left to itself."""
         if self._thread is None:
             self._thread = threading.Thread(target=_serve, args=(self._wanted,), name="aside", daemon=True)
             self._thread.start()
@@ -35,6 +35,8 @@ class Aside:
             except queue.Empty:
                 num_ticks += 1
                 on_wait(num_ticks * TICK_S)
+        if num_ticks:
+            on_wait(0.0)
         if fault is not None:
             raise fault
         return result

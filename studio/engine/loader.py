@@ -192,7 +192,8 @@ def _stamp(path: str) -> tuple[int, int] | None:
 class Loader:
     """Serves batches in the order of the requests. Close it, or use it in a `with` block.
 
-    `on_wait` is called every half second while a worker lets everybody wait, with the seconds so far; what it raises ends the wait.
+    `on_wait` is called every half second while a worker lets everybody wait, with the seconds so far, and with 0 when the wait is over; what it raises
+    ends the wait.
     """
 
     def __init__(self, source: Source, max_batch: int, num_workers: int = 0):
@@ -358,11 +359,16 @@ class _Pool:
     def _receive(self, pipe: connection.Connection):
         start = time.monotonic()
         try:
+            has_waited = False
             while not pipe.poll(WAIT_TICK_S):
+                has_waited = True
                 self._on_wait(time.monotonic() - start)
-            return pipe.recv()
+            answer = pipe.recv()
         except (EOFError, OSError) as exc:
             raise WorkerDied from exc
+        if has_waited:
+            self._on_wait(0.0)
+        return answer
 
     def close(self) -> None:
         for pipe in self._pipes:

@@ -169,7 +169,7 @@ def prepare(
     source = replace(source, stamps=tuple((s.num_bytes, s.mtime_ns) for s in samples))
     loader = Loader(source, size, choose_num_workers(experiment.training.workers, device.type))  # its processes start while we build
     if ranks.is_alone:  # several listen together, between steps only
-        loader.on_wait = Waiting(control, reporter, device)
+        loader.on_wait = Waiting(control, reporter, device, lambda: checkpoint.step if checkpoint else 0)
     labels = Labels.of(dataset)
     network = prebuilt.network_for(experiment, labels) if prebuilt and not checkpoint else None
     network = network or build_network(experiment, len(dataset.classes), with_weights=checkpoint is None, labels=labels)
@@ -220,6 +220,8 @@ def prepare(
         edit_events=reporter.earlier_edits,
         edits=edits,
     )
+    if ranks.is_alone:
+        loader.on_wait = Waiting(control, reporter, device, lambda: setup.saved_step)
     setup.flow = Flow(network)
     if checkpoint:
         restore(setup, checkpoint)

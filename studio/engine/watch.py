@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
 
+from studio.core.event import PauseChanged
 from studio.engine.control import Control
 from studio.engine.reporter import Reporter
 
 EXPLODES_AT = 100.0  # times the median of the steps before
 _NUM_BEFORE, _LEAST_BEFORE = 200, 20
 QUIET_STEPS = 500  # after a warning, before the next
-HANGS_AFTER_S = 30.0
+HANGS_AFTER_S = 25.0  # said within half a minute
 
 
 class GradientWatch:
@@ -38,17 +39,20 @@ class GradientWatch:
 
 
 class Waiting:
-    """What the engine does while it waits for images: it listens, reports, and says when none have come for long."""
+    """What the engine does while it waits for images: it listens, reports, and says when none have come for long. From then on the run counts as
+    paused, until the next image is there. `saved_step` gives the step of the newest checkpoint."""
 
-    def __init__(self, control: Control, reporter: Reporter, device):
-        self._control, self._reporter, self._device = control, reporter, device
+    def __init__(self, control: Control, reporter: Reporter, device, saved_step: Callable[[], int]):
+        self._control, self._reporter, self._device, self._saved_step = control, reporter, device, saved_step
         self._is_told = False
 
     def __call__(self, seconds: float) -> None:
-        """`seconds` since the wait began. Raises StopAsked."""
+        """`seconds` since the wait began; 0 once it is over. Raises StopAsked."""
         self._control.raise_if_stopped()
         self._reporter.system(self._device)
         if seconds < HANGS_AFTER_S:
+            if self._is_told:
+                self._reporter.tell(PauseChanged(is_paused=False, step=self._reporter.step))
             self._is_told = False
         elif not self._is_told:
             self._is_told = True
@@ -56,3 +60,4 @@ class Waiting:
                 "loader-hangs", f"No image has come for {seconds:.0f} s: a drive or a network does not answer.",
                 "The run goes on by itself when it does. Stop works meanwhile.",
             )  # fmt: skip
+            self._reporter.tell(PauseChanged(is_paused=True, step=max(0, self._saved_step()), reason="no image comes"))

@@ -212,14 +212,59 @@ loader.read_bytes = hung
     assert state.status is Status.STOPPED and find_checkpoint(folder).step == state.stopped.step == state.step
 
 
+@pytest.mark.parametrize("workers", [0, 1])
+def test_a_drive_that_stalls_pauses_the_run_which_goes_on_to_the_same_bits_when_it_answers(tmp_path, whole, workers):
+    folder = small_run(tmp_path, training__workers=workers)
+    answers = tmp_path / "the drive answers"
+    process = fork_engine(
+        folder,
+        f"""
+import os, signal, threading, time, studio.engine.loader as loader, studio.engine.loop as loop, studio.engine.watch as watch
+read, count, step = loader.read_bytes, [0], loop.train_step
+def stalled(path):
+    count[0] += 1
+    if count[0] == 12:
+        watch.HANGS_AFTER_S = 0.5  # from here on: the start of a busy computer is no stall
+    while count[0] == 12 and not os.path.exists({str(answers)!r}):
+        time.sleep(0.05)  # in a thread of its own: without loader processes
+    return read(path)
+def hung(s, batches):
+    if s.progress.step == 3:
+        watch.HANGS_AFTER_S = 0.5
+        processes = [process.pid for process in s.loader._pool._processes]
+        for pid in processes:
+            os.kill(pid, signal.SIGSTOP)
+        def go_on():
+            while not os.path.exists({str(answers)!r}):
+                time.sleep(0.05)
+            for pid in processes:
+                os.kill(pid, signal.SIGCONT)
+        threading.Thread(target=go_on, daemon=True).start()
+    return step(s, batches)
+if {workers}:
+    loop.train_step = hung
+else:
+    loader.read_bytes = stalled
+""",
+    )
+    wait_until(lambda: folder.read_state().status is Status.PAUSED)
+    state = folder.read_state()
+    assert state.waits_for.code == "loader-hangs" and state.notices[-1].sentence.startswith("Paused: no image comes, safe at step")
+    answers.touch()
+    assert process.wait(60) == 0
+    assert [event.is_paused for event in of_kind(folder, ev.PauseChanged)][-1] is False
+    assert metrics(folder)["state_sha256"] == whole
+
+
 def test_waiting_is_said_again_only_after_images_have_come(tmp_path):
     said = []
     control = SimpleNamespace(raise_if_stopped=lambda: None)
-    reporter = SimpleNamespace(system=lambda device: None, warn=lambda code, *words: said.append(code))
-    waiting = Waiting(control, reporter, None)
-    for seconds in (10, 31, 40, 1, 29, 35):
+    tell = lambda event: said.append((event.is_paused, event.step))  # noqa: E731
+    reporter = SimpleNamespace(system=lambda device: None, warn=lambda code, *words: said.append(code), tell=tell, step=9)
+    waiting = Waiting(control, reporter, None, lambda: 4)
+    for seconds in (10, 26, 40, 0, 1, 24, 35):
         waiting(seconds)
-    assert said == ["loader-hangs"] * 2
+    assert said == ["loader-hangs", (True, 4), (False, 9), "loader-hangs", (True, 4)]
 
 
 def test_too_little_shared_memory_uses_the_temporary_folder_instead(tmp_path, monkeypatch):

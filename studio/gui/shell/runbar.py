@@ -365,6 +365,8 @@ def _subtitle(entry: RunEntry) -> str:
     match entry.status:
         case Status.STARTING:
             return state.phase_detail or state.phase or "waking the trainer"
+        case Status.PAUSED if (waits_for := state.waits_for) and waits_for.code == "loader-hangs":
+            return "no image comes; it goes on by itself"
         case Status.PAUSED:
             return f"safe at step {wording.count(state.step)}"
         case Status.STOPPED if state.is_released:
