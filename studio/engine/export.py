@@ -15,8 +15,11 @@ import numpy as np
 
 from studio.catalog.exporters import Exportable, Exporter, exporter_of
 from studio.core.path_text import path_to_text, shown
+from studio.core.predictions import read_predictions
 from studio.core.problem import BadInput
+from studio.core.reliability import as_json, measure
 from studio.core.run_folder import RunFolder
+from studio.core.threshold import class_thresholds
 from studio.dataset.dataset import Cancelled, Dataset
 from studio.dataset.image import ImageRefused, read_image
 from studio.engine.network import Trained, load_trained
@@ -83,7 +86,7 @@ def export(
     try:
         temporary.mkdir(parents=True)
         step(1, f"Writing {exporter.title}")
-        exportable = as_exportable(trained)
+        exportable = as_exportable(trained, reliability(folder) if which == "best" else None)  # the stored answers are the best epoch's
         facts = exporter.write(exportable, temporary)
         _write_companions(temporary, exporter, exportable)
         step(2, "Reading images to compare")
@@ -96,7 +99,9 @@ def export(
         report = ExportReport(
             format_, path_to_text(final), exporter.main_file, num_bytes, len(views), are_real, agreement, difference, is_good, facts
         )
-        (temporary / "report.json").write_text(json.dumps(asdict(report) | {"run": folder.name, "which": which}, indent=1))
+        (temporary / "report.json").write_text(
+            json.dumps(asdict(report) | {"run": folder.name, "which": which, "reliability": exportable.reliability}, indent=1)
+        )
         _publish(temporary, final)
     except OSError as exc:
         raise BadInput(
@@ -109,7 +114,21 @@ def export(
     return report
 
 
-def as_exportable(trained: Trained) -> Exportable:
+def reliability(folder: RunFolder) -> dict[str, Any] | None:
+    """What a user of the export may want to know of its probabilities, which stay as they are; None where a run has stored no answers.
+
+    {"temperature", "ece", "ece_after", "answer_only_when_sure", "thresholds": by class, None for one without validation images}
+    """
+    answers = read_predictions(folder)
+    found = as_json(measure(answers.labels, answers.log_p, answers.losses)) if answers else None
+    if answers is None or found is None:
+        return None
+    thresholds, _ = class_thresholds(answers.labels, answers.log_p)
+    kept = {key: found[key] for key in ("temperature", "ece", "ece_after", "answer_only_when_sure")}
+    return kept | {"thresholds": [None if np.isnan(t) else float(t) for t in thresholds]}
+
+
+def as_exportable(trained: Trained, reliability: dict[str, Any] | None = None) -> Exportable:
     return Exportable(
         trained.module,
         trained.experiment.model.source,
@@ -121,6 +140,7 @@ def as_exportable(trained: Trained) -> Exportable:
         trained.interpolation,
         trained.crop_fraction,
         trained.experiment.data.reading,
+        reliability,
         not (trained.experiment.model.cut or trained.experiment.model.head),
     )
 

@@ -17,7 +17,9 @@ from PySide6.QtWidgets import QAbstractButton, QAbstractSlider
 from studio.core.outcome import Status
 from studio.core.path_text import path_to_text, text_to_path
 from studio.core.place import runs_dir
+from studio.core.predictions import read_predictions
 from studio.core.reading import Reading
+from studio.core.reliability import measure
 from studio.gui.context import make_context
 from studio.gui.monitor import RunUpdate
 from studio.gui.pages.use.code import sample_code
@@ -195,6 +197,19 @@ def test_below_the_threshold_the_answer_is_unsure(qtbot, page, pictures):
     page.threshold_slider.setValue(950)
     assert page.try_panel.answer.unsure_tag.isVisibleTo(page) and page.threshold_value.text() == "95\xa0%"
     assert page.context.settings.number("use/unsure_below", 0) == pytest.approx(0.95)
+
+
+def test_without_a_choice_of_the_users_own_unsure_begins_where_95_percent_of_the_answers_are_right(qtbot, page):
+    page._on_run_chosen(next(e.folder.name for e in page._entries if e.folder.nickname == "weak-wren"))
+    page.picker.set_value(page._wanted)
+    page._refresh_model()
+    answers = read_predictions(page.entry.folder)
+    curve = measure(answers.labels, answers.log_p, answers.losses).answered
+    expected = max(0.5, curve.confidence_for(0.95) or 0)
+    qtbot.waitUntil(lambda: "95" in page.threshold_slider.toolTip() and page._threshold == expected)
+    page.threshold_slider.setValue(720)
+    page._refresh_model()
+    assert page._threshold == 0.72
 
 
 def test_a_late_answer_for_an_earlier_picture_is_dropped(qtbot, page, probe, pictures):

@@ -30,6 +30,9 @@ class Exportable:
     interpolation: str
     crop_fraction: float  # share of the shorter side that the evaluation view keeps
     reading: Reading = Reading()  # how files become pixels
+    reliability: dict[str, Any] | None = (
+        None  # from the run's own validation: "temperature", "thresholds" by class, "answer_only_when_sure"
+    )
     is_library_network: bool = True  # all stages and one linear layer in the classifier's place: what the library can build by itself
 
     @property

@@ -116,6 +116,7 @@ def _metadata(exportable: Exportable) -> dict[str, str]:
         "interpolation": exportable.interpolation,
         "crop_fraction": repr(exportable.crop_fraction),
         "backbone": f"{exportable.source}/{exportable.backbone}",
+        **({"reliability": json.dumps(exportable.reliability)} if exportable.reliability else {}),
     }
 
 

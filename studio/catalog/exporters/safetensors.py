@@ -70,6 +70,7 @@ def _config(exportable: Exportable) -> dict[str, Any]:
         "num_classes": len(exportable.classes),
         "label_names": list(exportable.classes),
         "model_args": _model_args(exportable),
+        **({"reliability": exportable.reliability} if exportable.reliability else {}),
         "identity": ["classifier.2"] if _is_squeezenet(exportable) else [],  # its logits would be cut off at zero
         "pretrained_cfg": {
             "input_size": [3, size, size],

@@ -54,6 +54,10 @@ class Slider(QSlider):
         self.setValue(round(self._fraction(value) * _TICKS))
         self._is_own_change = False
 
+    def set_default(self, default: float) -> None:
+        """Where a double-click goes."""
+        self._default = default
+
     def wheelEvent(self, event: QWheelEvent) -> None:
         event.ignore()
 

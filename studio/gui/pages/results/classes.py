@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from PySide6.QtCore import QAbstractTableModel, QModelIndex, QRectF, QSortFilterProxyModel, Qt, Signal
-from PySide6.QtGui import QKeyEvent, QPainter
+from PySide6.QtGui import QKeyEvent, QPainter, QResizeEvent
 from PySide6.QtWidgets import QAbstractItemView, QFrame, QHeaderView, QStyle, QStyledItemDelegate, QTableView, QWidget
 
 from studio.core.path_text import shown
@@ -15,6 +15,7 @@ from studio.gui.widgets.sort_header import SortHeader
 
 COLUMNS = ("Class", "Precision", "Recall", "F1", "From", "Images")
 THRESHOLD = 4
+_SIX_COLUMNS_PX = 290
 HELP = (
     "Class", "Precision: share of the images called so that truly are", "Recall: share of the images of the class that were found",
     "F1: harmonic mean of precision and recall", "The probability from which on this class against the rest has the best F1", "Validation images of the class",
@@ -66,9 +67,11 @@ class ClassModel(QAbstractTableModel):
 
     def _more(self, index: QModelIndex) -> str:
         """What F1 is at the threshold."""
-        if index.column() != THRESHOLD or self.values(index.row())[THRESHOLD] < 0:
+        threshold = self.values(index.row())[THRESHOLD]
+        if index.column() not in (3, THRESHOLD) or threshold < 0:
             return ""
-        return f"\nF1 is {self._sureness.threshold_f1_C[index.row()]:.3f} there, on the images it was chosen by."
+        at = "" if index.column() == THRESHOLD else f"The class against the rest: best from {confidence_text(threshold)} on. "
+        return f"\n{at}F1 is {self._sureness.threshold_f1_C[index.row()]:.3f} there, on the images it was chosen by."
 
     def headerData(self, section: int, orientation: Qt.Orientation, role: int = Qt.ItemDataRole.DisplayRole):
         if orientation != Qt.Orientation.Horizontal:
@@ -115,6 +118,11 @@ class ClassTable(QTableView):
     def set_scores(self, scores: Scores | None, sureness: Sureness | None = None) -> None:
         self.source.set_scores(scores, sureness)
 
+    def resizeEvent(self, event: QResizeEvent) -> None:
+        """Where six columns would cut their figures, the threshold stands in the tooltip of F1 alone."""
+        super().resizeEvent(event)
+        self.setColumnHidden(THRESHOLD, self.viewport().width() < px(_SIX_COLUMNS_PX))
+
     def keyPressEvent(self, event: QKeyEvent) -> None:
         if event.key() in (Qt.Key.Key_Return, Qt.Key.Key_Enter) and self.currentIndex().isValid():
             self._choose(self.currentIndex())
@@ -136,7 +144,7 @@ class _Bar(QStyledItemDelegate):
             painter.fillRect(rect, colour("accentWash"))
         painter.setPen(pen("border"))
         painter.drawLine(rect.bottomLeft(), rect.bottomRight())
-        box = rect.adjusted(px(6), 0, -px(6), 0)
+        box = rect.adjusted(px(4), 0, -px(4), 0)
         value = index.data(Qt.ItemDataRole.UserRole)
         if 1 <= column <= 3:
             painter.setPen(Qt.PenStyle.NoPen)

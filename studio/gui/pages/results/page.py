@@ -554,8 +554,14 @@ class ResultsPage(Page):
                 page._choose_cell(divmod(int(wrong.argmax()), len(wrong)))
 
         return {
-            "eight": _show_eight, "classes": lambda page: page.confusion.set_view("classes"), "sure": lambda page: page.confusion.set_view("sure"), "details": lambda page: page.side.set_view("details"), "mistakes": mistakes, "cell": cell,
+            "eight": _show_eight, "classes": lambda page: page.confusion.set_view("classes"), "sure": _show_sure, "details": lambda page: page.side.set_view("details"), "mistakes": mistakes, "cell": cell,
         }  # fmt: skip
+
+
+def _show_sure(page) -> None:
+    """Answering only from where 99 % are right on."""
+    page.confusion.set_view("sure")
+    page.confusion.sure.targets[0.99].click()
 
 
 def _show_eight(page) -> None:

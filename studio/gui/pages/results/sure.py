@@ -146,14 +146,14 @@ class SureView(QWidget):
     def _set_least(self, confidence: float) -> None:
         self._least = confidence
         self.diagram.set_least(confidence)
-        self.least_label.setText(f"{confidence_text(confidence)} sure" if confidence else "any")
+        self.least_label.setText(confidence_text(confidence) if confidence else "any")
         if self._sureness is None:
             self.outcome.setText("")
             return
         accuracy, share = self._sureness.validation.answered.at(confidence)
         words = f"{percent(accuracy)} right, {percent(share)} answered" if accuracy is not None else "No answer is so sure"
         self.outcome.setText(words)
-        self.slider.setAccessibleDescription(f"{self.least_label.text()}: {words}")
+        self.slider.setAccessibleDescription(f"From {self.least_label.text()} sure: {words}" if confidence else words)
 
 
 def _figures(sureness: Sureness) -> str:

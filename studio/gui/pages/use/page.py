@@ -13,8 +13,10 @@ from PySide6.QtWidgets import QStackedLayout, QWidget
 
 from studio.catalog.augments.test_time import TEST_TIMES, TestTime
 from studio.core.path_text import path_to_text
+from studio.core.reliability import ACCURACIES
 from studio.gui.context import Context
 from studio.gui.page import Page
+from studio.gui.pages.results.sure import Sureness, confidence_text, read_sureness, sure_words
 from studio.gui.pages.use.export import ExportColumn
 from studio.gui.pages.use.folder import FolderPanel
 from studio.gui.pages.use.trial import Model, TryPanel
@@ -37,7 +39,10 @@ class UsePage(Page):
         super().__init__(context, parent)
         self._entries: list[RunEntry] = []
         self._wanted: str = ""  # name of the run the user chose; empty follows the best
-        self._threshold = min(1.0, max(0.0, context.settings.number(_THRESHOLD, DEFAULT_THRESHOLD)))
+        wish = context.settings.number(_THRESHOLD, -1.0)
+        self._wish = min(1.0, wish) if wish >= 0 else None  # the user's own; None takes what the run's validation suggests
+        self._sureness: dict[tuple[str, int], Sureness | None] = {}  # of the model in use, by name and epoch; None while it is read
+        self._threshold = DEFAULT_THRESHOLD if self._wish is None else self._wish
         self.picker = ComboBox(name="use.model")
         self.picker.setAccessibleName("Model")
         self.picker.setSizeAdjustPolicy(ComboBox.SizeAdjustPolicy.AdjustToContents)
@@ -134,6 +139,7 @@ class UsePage(Page):
             part.set_model(model)
         self.export_column.set_model(replace(model, test_time="off") if model else None)  # an export has one view
         self.set_subtitle(_epoch_words(entry, str(self.epoch_choice.value)) if entry else "")
+        self._suggest_threshold()
 
     def _on_views_chosen(self, key: object) -> None:
         self.context.settings.set(_TEST_TIME, key)
@@ -158,13 +164,43 @@ class UsePage(Page):
 
     # the threshold
 
+    def _suggest_threshold(self) -> None:
+        """Half, or the confidence from which on 95 % of the run's validation images are right where that is more. The user's own choice stays."""
+        suggested, words = DEFAULT_THRESHOLD, "Below this probability an answer counts as unsure."
+        entry = self.entry
+        best = entry.state.best if entry else None
+        if best and (
+            self.epoch_choice.value == "best" or best is entry.state.epochs[-1]
+        ):  # the answers that are stored are the best epoch's
+            key = (entry.folder.name, best.epoch)
+            if key not in self._sureness:
+                self._sureness = {key: None}
+                self.context.background.run(lambda: read_sureness(entry.folder), lambda found: self._on_sureness_read(key, found))
+            if sureness := self._sureness[key]:
+                words += "\n" + "\n".join(sure_words(sureness.validation, accuracy) + "." for accuracy in ACCURACIES)
+                suggested = max(suggested, sureness.validation.answered.confidence_for(ACCURACIES[0]) or 0.0)
+        words += f"\nA double-click goes to {confidence_text(suggested)}."
+        for widget in (self.threshold_label, self.threshold_slider, self.threshold_value):
+            set_plain_tooltip(widget, words)
+        self.threshold_slider.setAccessibleDescription(words)
+        self.threshold_slider.set_default(suggested)
+        if self._wish is None and suggested != self._threshold:
+            self._threshold = suggested
+            self.threshold_slider.set_number(suggested)
+            self._apply_threshold()
+
+    def _on_sureness_read(self, key: tuple[str, int], found: Sureness | None) -> None:
+        if key in self._sureness and found is not None:
+            self._sureness[key] = found
+            self._suggest_threshold()
+
     def _on_threshold_changed(self, value: float) -> None:
-        self._threshold = round(value, 2)
+        self._wish = self._threshold = round(value, 2)
         self.context.settings.set(_THRESHOLD, self._threshold)
         self._apply_threshold()
 
     def _apply_threshold(self) -> None:
-        self.threshold_value.setText(percent(self._threshold, 0))
+        self.threshold_value.setText(confidence_text(self._threshold))
         self.try_panel.set_threshold(self._threshold)
         self.folder_panel.set_threshold(self._threshold)
 
