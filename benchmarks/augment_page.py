@@ -21,7 +21,7 @@ from benchmarks.drag import close_window
 os.environ.setdefault("QT_QPA_PLATFORM", "offscreen")
 
 MOVES, HZ = int(os.environ.get("AUGMENT_MOVES", "600")), 60
-SINGLE = 20  # moves with a rest before each
+SINGLE = 40  # moves with a rest before each
 RESTS = (("half a second of rest", 0.5), ("the pictures of the move before", 0.06))  # what a move comes after
 LIMIT_MS, FIRST_MS, ALL_MS, LEAST_RATIO = 16.0, 5.0, 33.0, 5.0
 SIZE_PX = (1440, 900)
@@ -37,14 +37,14 @@ def main() -> None:
     theme.install(app, "dark")
     with ExitStack() as stack:
         page, window = _open_window(app, Path(stack.enter_context(tempfile.TemporaryDirectory(ignore_cleanup_errors=True))))
-        painted = _watch_painting(page.preview.grid)
+        painter = Painter(page.preview.grid)
         idle = _lateness(app, page, moves=0)
         came: list[int] = []
         line = page.preview.asker.picture_came.connect(lambda index, _: came.append(index))
         dragged = _lateness(app, page, moves=MOVES)
         page.preview.asker.picture_came.disconnect(line)
         singles = {
-            (words, before): _single_moves(app, page, painted, step, param, rest_s)
+            (words, before): _single_moves(app, page, painter, step, param, rest_s)
             for words, step, param in SLIDERS
             for before, rest_s in RESTS
         }
@@ -58,15 +58,14 @@ def main() -> None:
         late = sorted(values)[int(0.99 * (len(values) - 1))]
         print(f"| {name} | {statistics.median(values):.1f} | **{late:.1f}** | {max(values):.1f} | {LIMIT_MS:.0f} |")
     print(f"\nPictures that came while dragging: {len(came)}, {len(came) / (MOVES / HZ):.0f} a second.\n")
-    print(f"From a move of the mouse until it is painted, median of {SINGLE} moves:\n")
-    print(
-        f"| slider of | after | first tile, ms (limit {FIRST_MS:.0f}) | all, ms (limit {ALL_MS:.0f}) | matplotlib, times (at least {LEAST_RATIO:.0f}) |"
-    )
-    print("|---|---|---|---|---|")
+    print(f"From a move of the mouse until it is painted, of {SINGLE} moves:\n")
+    limits = f"first tile, ms (limit {FIRST_MS:.0f}) | 95 of 100 within | all, ms (limit {ALL_MS:.0f})"
+    print(f"| slider of | after | {limits} | matplotlib, times (at least {LEAST_RATIO:.0f}) |\n|---|---|---|---|---|---|")
     for (words, before), (first, whole) in singles.items():
         everything = statistics.median(whole)
         ratio = f"**{grid / everything:.1f}**" if grid else "not installed"
-        print(f"| {words} | {before} | **{statistics.median(first):.1f}** | **{everything:.1f}** | {ratio} |")
+        within = sorted(first)[int(0.95 * (len(first) - 1))]
+        print(f"| {words} | {before} | **{statistics.median(first):.1f}** | {within:.1f} | **{everything:.1f}** | {ratio} |")
     print("\nIn half a second the processor falls asleep and its caches are another's; a hand that drags leaves it no such time.")
     if grid:
         print(f"\nMatplotlib, drawing these 16 pictures alone: {grid:.0f} ms, the least of 5.")
@@ -128,6 +127,12 @@ class Hand:
         self._send("MouseButtonRelease", share)
 
     def _send(self, kind: str, share: float) -> None:
+        self.give(self.event(kind, share))
+
+    def give(self, event) -> None:
+        self._app.sendEvent(self._slider, event)
+
+    def event(self, kind: str, share: float):
         """`share` of the slider's width."""
         from PySide6.QtCore import QEvent, QPointF, Qt
         from PySide6.QtGui import QMouseEvent
@@ -135,8 +140,7 @@ class Hand:
         at = QPointF(self._slider.width() * share, self._slider.height() / 2)
         left, none = Qt.MouseButton.LeftButton, Qt.MouseButton.NoButton
         button, buttons = (none if kind == "MouseMove" else left), (none if kind == "MouseButtonRelease" else left)
-        event = QMouseEvent(QEvent.Type[kind], at, self._slider.mapToGlobal(at), button, buttons, Qt.KeyboardModifier.NoModifier)
-        self._app.sendEvent(self._slider, event)
+        return QMouseEvent(QEvent.Type[kind], at, self._slider.mapToGlobal(at), button, buttons, Qt.KeyboardModifier.NoModifier)
 
 
 def _lateness(app, page, moves: int) -> list[float]:
@@ -173,50 +177,59 @@ def _lateness(app, page, moves: int) -> list[float]:
     return late[2:]
 
 
-def _watch_painting(grid) -> dict[int, tuple[float, object]]:
-    """By tile: when it was first painted with the picture that it shows, and that picture."""
-    painted: dict[int, tuple[float, object]] = {}
-    paint = grid.paintEvent
+class Painter:
+    """Watches a grid: when each of its tiles was first painted with another picture."""
 
-    def watched(event) -> None:
-        paint(event)
-        now = time.perf_counter()
-        for index, variant in enumerate(grid.variants):
-            is_new = variant is not None and (index not in painted or painted[index][1] is not variant)
-            if is_new and event.region().contains(grid.tile(index).toAlignedRect().center()):
-                painted[index] = (now, variant)
+    def __init__(self, grid):
+        self._grid, self._paint = grid, grid.paintEvent
+        self.times: dict[int, float] = {}
+        self._before: list = []
+        self.is_done = lambda: None  # called when every tile but the original has been painted anew
+        grid.paintEvent = self._watched
 
-    grid.paintEvent = watched
-    return painted
+    def begin(self) -> None:
+        self.times, self._before = {}, list(self._grid.variants)
+
+    def _watched(self, event) -> None:
+        self._paint(event)
+        now, region = time.perf_counter(), event.region()
+        for index, (variant, before) in enumerate(zip(self._grid.variants, self._before, strict=False)):
+            if variant is not before and index not in self.times and region.contains(self._grid.tile(index).toAlignedRect().center()):
+                self.times[index] = now
+        if len(self.times) == self._grid.num_wanted - 1:  # no slider changes the original
+            self.is_done()
 
 
-def _single_moves(app, page, painted: dict, step: int, param: str, rest_s: float) -> tuple[list[float], list[float]]:
+def _single_moves(app, page, painter: Painter, step: int, param: str, rest_s: float) -> tuple[list[float], list[float]]:
     """(first tile, all tiles): milliseconds from a move of the hand, which holds the slider, until the grid is painted with them. Before a
-    move everything is painted, and nothing happens for `rest_s`."""
+    move everything is painted, and nothing happens for `rest_s`. The event loop runs as the application's does and gets the move as an event."""
+    from PySide6.QtCore import QEventLoop, QTimer
+
     page.draft.choose((step,))
     _wait_for(app, lambda: False, 1)
-    num_tiles = page.preview.grid.num_wanted - 1  # no slider changes the original
     hand = Hand(app, page.form.rows[param].editor.slider)
     hand.press(0.62)
     first, whole = [], []
     for i in range(SINGLE):
         _wait_for(app, lambda: False, rest_s)
-        painted.clear()
-        painted.update((index, (0.0, variant)) for index, variant in enumerate(page.preview.grid.variants))
-        start = time.perf_counter()
-        hand.move(0.64 + 0.01 * i)
-        times: dict[int, float] = {}
+        move, loop, start = hand.event("MouseMove", 0.64 + 0.01 * i), QEventLoop(), [0.0]
+        painter.begin()
+        painter.is_done = loop.quit
 
-        def is_done(start=start, times=times) -> bool:
-            for index, (when, _) in painted.items():
-                if when > start:
-                    times.setdefault(index, when)
-            return len(times) >= num_tiles
+        def give(move=move, start=start) -> None:
+            start[0] = time.perf_counter()
+            hand.give(move)
 
-        _wait_for(app, is_done, 30)
-        assert len(times) == num_tiles, f"{len(times)} of {num_tiles} tiles were painted"
-        first.append(1000 * (min(times.values()) - start))
-        whole.append(1000 * (max(times.values()) - start))
+        QTimer.singleShot(5, give)
+        guard = QTimer(singleShot=True, interval=30_000)
+        guard.timeout.connect(loop.quit)
+        guard.start()
+        loop.exec()
+        num_tiles = page.preview.grid.num_wanted - 1
+        assert len(painter.times) == num_tiles, f"{len(painter.times)} of {num_tiles} tiles were painted"
+        first.append(1000 * (min(painter.times.values()) - start[0]))
+        whole.append(1000 * (max(painter.times.values()) - start[0]))
+    painter.is_done = lambda: None
     hand.release(0.64)
     return first, whole
 

@@ -95,6 +95,10 @@ class Pipeline:
         applied: list[Applied] = []
         return self._run(image, seed, applied, trail), applied
 
+    def left(self, trail: Trail) -> tuple[bool, float]:
+        """(whether the picture of that trail stays as it is, seconds until it is made), as far as its last run tells."""
+        return trail.left(self._names)
+
     def take_tally(self) -> Tally:
         """Everything since the last call."""
         found, self.tally = self.tally, Tally()

@@ -40,6 +40,16 @@ class Trail:
         del self.marks[same:]
         return self.marks
 
+    def left(self, steps: list[tuple[Any, ...]]) -> tuple[bool, float]:
+        """(whether these steps make the same picture again, seconds that they are likely to take), by what was done last."""
+        same = 0
+        for mark, step in zip(self.marks, steps, strict=False):
+            if mark.step != step:
+                break
+            same += 1
+        behind = self.marks[same:]
+        return bool(behind) and behind[0].applied is None, sum(mark.seconds for mark in behind)
+
     @property
     def seconds(self) -> float:
         """What all steps have taken, each at the time it was done."""

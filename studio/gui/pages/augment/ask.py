@@ -94,8 +94,8 @@ class Asker(QObject):
         self._sent = question
         self._since_sent.start()
         is_photo = question.mode == "photo"
-        subjects = question.subjects * question.num if is_photo else question.subjects
-        raw = [{"path": s.path_text, "index": s.index, "epoch": question.epoch_of(i), "label": s.label} for i, s in enumerate(subjects)]
+        photos = [{"path": s.path_text, "index": s.index, "label": s.label} for s in question.subjects]
+        raw = [photo | {"epoch": question.epoch_of(i)} for i, photo in enumerate(photos * question.num if is_photo else photos)]
         params: dict[str, Any] = {"experiment": experiment, "subjects": raw}
         if question.size_px:
             params["size_px"] = question.size_px

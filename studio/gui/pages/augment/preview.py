@@ -412,8 +412,9 @@ class PreviewPanel(Panel):
         if self._is_active:
             self._ask_all(place, size_px)
         if size_px is not None:
-            self._rest.start()
-        self._show_subject(place)
+            self._rest.start()  # what is said of the pictures stays as it is meanwhile
+        else:
+            self._show_subject(place)
 
     def _show_subject(self, place: BatchPlace | None) -> None:
         if place is None:
@@ -439,7 +440,8 @@ class PreviewPanel(Panel):
         step, batch = (place.step, place.batch) if place is not None else (0, 0)
         if self._ask(self._asker, subjects, augment, size_px, step=step, batch=batch):
             self._mute.start()
-            self._say_facts()
+            if size_px is None:
+                self._say_facts()
         if self._other is not None:
             self._ask(self._other_asker, subjects, self._other[1], step=step, batch=batch)
         if pins := self.pins.pins:
