@@ -21,7 +21,7 @@ from benchmarks.drag import close_window
 os.environ.setdefault("QT_QPA_PLATFORM", "offscreen")
 
 MOVES, HZ = int(os.environ.get("AUGMENT_MOVES", "600")), 60
-SINGLE = 40  # moves with a rest before each
+SINGLE = 40  # moves with a rest before each, each to another value
 RESTS = (("half a second of rest", 0.5), ("the pictures of the move before", 0.06))  # what a move comes after
 LIMIT_MS, FIRST_MS, ALL_MS, LEAST_RATIO = 16.0, 5.0, 33.0, 5.0
 SIZE_PX = (1440, 900)
@@ -44,9 +44,9 @@ def main() -> None:
         dragged = _lateness(app, page, moves=MOVES)
         page.preview.asker.picture_came.disconnect(line)
         singles = {
-            (words, before): _single_moves(app, page, painter, step, param, rest_s)
+            (words, before): _single_moves(app, page, painter, step, param, rest_s, 0.64 + 0.0035 * k)
             for words, step, param in SLIDERS
-            for before, rest_s in RESTS
+            for k, (before, rest_s) in enumerate(RESTS)
         }
         pictures = [variant.pixmap.toImage() for variant in page.preview.grid.variants]
         close_window(app, window)
@@ -200,7 +200,7 @@ class Painter:
             self.is_done()
 
 
-def _single_moves(app, page, painter: Painter, step: int, param: str, rest_s: float) -> tuple[list[float], list[float]]:
+def _single_moves(app, page, painter: Painter, step: int, param: str, rest_s: float, start_share: float) -> tuple[list[float], list[float]]:
     """(first tile, all tiles): milliseconds from a move of the hand, which holds the slider, until the grid is painted with them. Before a
     move everything is painted, and nothing happens for `rest_s`. The event loop runs as the application's does and gets the move as an event."""
     from PySide6.QtCore import QEventLoop, QTimer
@@ -212,7 +212,7 @@ def _single_moves(app, page, painter: Painter, step: int, param: str, rest_s: fl
     first, whole = [], []
     for i in range(SINGLE):
         _wait_for(app, lambda: False, rest_s)
-        move, loop, start = hand.event("MouseMove", 0.64 + 0.01 * i), QEventLoop(), [0.0]
+        move, loop, start = hand.event("MouseMove", start_share + 0.007 * i), QEventLoop(), [0.0]
         painter.begin()
         painter.is_done = loop.quit
 

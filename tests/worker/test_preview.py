@@ -161,11 +161,23 @@ def test_pictures_that_begin_behind_the_unchanged_steps_are_those_of_a_fresh_sta
             assert [(d["step"], d["name"]) for d in part["drawn"]] == [(a.step, a.name) for a in applied]
 
 
+def test_pictures_that_a_changed_step_acts_on_come_before_those_that_stay(preview, photos):
+    for brightness in (1.2, 1.3):
+        steps = ({"name": "HorizontalFlip"}, {"name": "ColorJitter", "p": 0.5, "params": {"brightness": (0.8, brightness)}})
+        spec = spec_of(augment__preset="custom", augment__transforms=steps)
+        _, parts = preview.parts(
+            "tiles", experiment=spec.model_dump(mode="json"), subjects=subjects_of(photos[0], range(8), epoch=5), size_px=SIZE
+        )
+    changes = ["ColorJitter" in {drawn["name"] for drawn in part["drawn"]} for part in parts]
+    assert changes == sorted(changes, reverse=True) and len(set(changes)) == 2
+    assert sorted(part["tile"] for part in parts) == list(range(8))
+
+
 def test_pictures_for_small_tiles_are_the_same_ones_shrunk(preview, photos):
     asked = {"experiment": spec_of(augment__preset="strong").model_dump(mode="json"), "subjects": subjects_of(photos[0], [0, 1])}
     _, whole = preview.parts("tiles", **asked)
     _, small = preview.parts("tiles", **asked, size_px=SIZE // 2)
-    for each, part in zip(whole, small, strict=True):
+    for each, part in zip(*(sorted(parts, key=lambda part: part["tile"]) for parts in (whole, small)), strict=True):
         quarters = pixels(each["image"]).reshape(SIZE // 2, 2, SIZE // 2, 2, 3).mean((1, 3))
         assert np.abs(pixels(part["image"]) - quarters).max() <= 1
 

@@ -67,18 +67,20 @@ def tiles(
     is_normalised: bool = False,
     measured: Normalisation | None = None,
 ) -> dict[str, Any]:
-    """What the network is given of training images, bit for bit, before batches are blended. When asked again with steps that have changed,
-    pictures that change and are made soonest come first: whoever drags a slider sees something happen.
+    """What the network is given of training images, bit for bit, before batches are blended.
 
     A subject is {"path", "index": its position in the training part, "epoch"}. Parts: {"tile", "image", "seed", "drawn"}, where "drawn" lists
     the steps that acted: {"step": position in the pipeline, "name", "title", "values": [[name, text], ...], "failure"}. With `size_px` the
-    finished pictures are shrunk to that side. `is_normalised` as in `batch`. Result: {"count", "ms_per_image": processor time of the pipeline,
+    finished pictures are shrunk to that side, as for a slider that moves: of those asked for before, pictures that change and are made soonest
+    then come first. `is_normalised` as in `batch`. Result: {"count", "ms_per_image": processor time of the pipeline,
     the median; None without a picture}.
     """
     spec, pipeline = _asked(call, experiment, len(subjects))
     picture_of, show, spent = _pictures(spec), Show(size_px, _normalisation(spec, measured) if is_normalised else None), []
-    trails = [_trail(call.key, _seed(spec, subject)) for subject in subjects]
-    for number in sorted(range(len(subjects)), key=lambda number: pipeline.left(trails[number])):
+    order = list(range(len(subjects)))
+    if size_px:
+        order.sort(key=lambda number: pipeline.left(_trail(call.key, _seed(spec, subjects[number]))))
+    for number in order:
         call.check()
         spent += _send_tile(call, number, spec, pipeline, subjects[number], picture_of, show)
     return {"count": len(subjects), "ms_per_image": 1000 * statistics.median(spent) if spent else None}
