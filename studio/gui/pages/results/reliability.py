@@ -111,7 +111,7 @@ class ReliabilityDiagram(QWidget):
         painter.drawLine(plot.bottomLeft(), plot.topRight())
         if self._least > 0:
             x = plot.left() + self._least * plot.width()
-            painter.setPen(pen("accent", 1.6))
+            painter.setPen(pen("text", 1.4))
             painter.drawLine(QPointF(x, plot.top()), QPointF(x, plot.bottom()))
         if self.hasFocus():
             painter.setPen(pen("focus", 2))
