@@ -19,6 +19,8 @@ from studio.core.threshold import class_thresholds
 from studio.engine.device import synchronise, to_device
 from studio.engine.loader import Batch
 
+MOST_IN_MATRIX = 1000  # classes
+
 
 @dataclass(frozen=True)
 class Answers:
@@ -37,14 +39,16 @@ class Answers:
 
 @dataclass(frozen=True)
 class Scores:
-    """Fractions in [0, 1]; `confusion_CC` has true classes in rows and predicted ones in columns. Top-5 is top-C below five classes."""
+    """Fractions in [0, 1]. `confusion_CC` has true classes in rows and predicted ones in columns; None above MOST_IN_MATRIX classes: of ten thousand
+    it would take 800 MB and hold next to nothing. `cells` has what is not empty of it. Top-5 is top-C below five classes."""
 
     num_images: int
     loss: float
     top1: float
     top5: float
     macro_f1: float
-    confusion_CC: np.ndarray
+    confusion_CC: np.ndarray | None  # int64
+    cells: np.ndarray  # int64[K, 3]: true class, predicted class, images
     per_class: tuple[dict[str, float | int | None], ...]  # precision, recall, f1 (None without images), support
 
     @property
@@ -106,16 +110,20 @@ def score(answers: Answers, num_classes: int) -> Scores:
     """Scores of answers; all zero without images. Macro F1 is the mean over classes that have images."""
     labels, probabilities = answers.labels_N, answers.probabilities_NC
     n = len(labels)
-    confusion = np.zeros((num_classes, num_classes), np.int64)
+    has_matrix = num_classes <= MOST_IN_MATRIX
+    confusion = np.zeros((num_classes, num_classes), np.int64) if has_matrix else None
     if n == 0:
         empty = tuple({"precision": None, "recall": None, "f1": None, "support": 0} for _ in range(num_classes))
-        return Scores(0, 0.0, 0.0, 0.0, 0.0, confusion, empty)
+        return Scores(0, 0.0, 0.0, 0.0, 0.0, confusion, np.empty((0, 3), np.int64), empty)
     predicted = probabilities.argmax(1)
-    np.add.at(confusion, (labels, predicted), 1)
+    places, counts = np.unique(labels * num_classes + predicted, return_counts=True)
+    cells = np.column_stack((places // num_classes, places % num_classes, counts))
+    if has_matrix:
+        confusion[cells[:, 0], cells[:, 1]] = counts
     k = min(5, num_classes)
     own = probabilities[np.arange(n), labels]
     rank = (probabilities > own[:, None]).sum(1)  # classes that are strictly more likely
-    hits, support, claimed = np.diag(confusion), confusion.sum(1), confusion.sum(0)
+    hits, support, claimed = (np.bincount(some, minlength=num_classes) for some in (labels[predicted == labels], labels, predicted))
     per_class = []
     for hit, have, claim in zip(hits.tolist(), support.tolist(), claimed.tolist(), strict=True):
         per_class.append(
@@ -134,6 +142,7 @@ def score(answers: Answers, num_classes: int) -> Scores:
         top5=float((rank < k).mean()),
         macro_f1=float(np.mean(f1s)),
         confusion_CC=confusion,
+        cells=cells,
         per_class=tuple(per_class),
     )
 
@@ -170,7 +179,8 @@ def scores_json(scores: Scores, classes: Sequence[str], answers: Answers | None 
         ]
     return {
         "classes": list(classes),
-        "confusion": scores.confusion_CC.tolist(),
+        "confusion": None if scores.confusion_CC is None else scores.confusion_CC.tolist(),
+        "confusion_cells": scores.cells.tolist() if scores.confusion_CC is None else None,
         "per_class": per_class,
         "top1": scores.top1,
         "top5": scores.top5,

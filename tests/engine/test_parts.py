@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 import os
 import subprocess
 import sys
@@ -18,7 +19,7 @@ from studio.core.file import write_atomically
 from studio.core.problem import BadInput
 from studio.core.reading import Reading
 from studio.dataset.dataset import Dataset
-from studio.engine.evaluate import Answers, score
+from studio.engine.evaluate import Answers, score, scores_json
 from studio.engine.failure import DataGone, describe
 from studio.engine.loader import LEAST_AHEAD, Loader, Request, Source
 from studio.engine.plan import steps_per_epoch, training_requests
@@ -192,6 +193,19 @@ def test_scores_agree_with_a_reference():
     assert found.macro_f1 == pytest.approx(f1_score(labels, predicted, average="macro"))
     assert [r["precision"] for r in found.per_class] == pytest.approx(precision_score(labels, predicted, average=None).tolist())
     assert found.top5 == pytest.approx(top_k_accuracy_score(labels, probabilities, k=5))
+
+
+def test_of_ten_thousand_classes_what_is_not_empty_of_the_confusion_is_kept():
+    num_classes, labels = 10_000, np.repeat(np.arange(100), 2)
+    probabilities = np.zeros((200, num_classes), np.float32)
+    probabilities[np.arange(200), np.where(labels == 70, 9_000, labels)] = 1
+    found = score(Answers(np.arange(200), labels, probabilities, np.ones(200, np.float32)), num_classes)
+    assert (
+        found.confusion_CC is None and found.top1 == 0.99 and found.cells.tolist() == [[i, 9_000 if i == 70 else i, 2] for i in range(100)]
+    )
+    assert found.per_class[70]["recall"] == 0 and found.per_class[9_000]["precision"] == 0 and found.per_class[5]["f1"] == 1
+    raw = scores_json(found, [f"class {i}" for i in range(num_classes)])
+    assert raw["confusion"] is None and raw["confusion_cells"] == found.cells.tolist() and len(json.dumps(raw)) < 2_000_000
 
 
 @pytest.mark.parametrize(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -184,14 +185,15 @@ class _Job(QRunnable):
     def run(self) -> None:
         from studio.dataset.header import ImageRefused
 
+        image, reason = None, ""
         try:
-            self._done.emit(*self._wanted, image_of(self._read(*self._wanted)), "")
+            image = image_of(self._read(*self._wanted))
         except ImageRefused as exc:
-            self._done.emit(*self._wanted, None, exc.reason)
+            reason = exc.reason
         except (OSError, MemoryError) as exc:
-            self._done.emit(*self._wanted, None, str(exc) or type(exc).__name__)
-        except RuntimeError:  # the loader is gone: the window was closed
-            pass
+            reason = str(exc) or type(exc).__name__
+        with suppress(RuntimeError):  # the loader is gone: the window was closed
+            self._done.emit(*self._wanted, image, reason)
 
 
 def paint_cover(painter: QPainter, rect: QRectF, pixmap: QPixmap | None, radius: float = 4.0, *, opacity: float = 1.0) -> None:

@@ -27,7 +27,7 @@ _NAMES_PX = 84
 class ConfusionMatrix(QWidget):
     """Arrow keys move, Enter or a click chooses a cell, Escape takes the choice back."""
 
-    cell_chosen = Signal(object)  # (row, column) or None
+    cell_chosen = Signal(object)  # (true class, predicted class) or None
 
     def __init__(self, parent: QWidget | None = None):
         super().__init__(parent)
@@ -46,13 +46,13 @@ class ConfusionMatrix(QWidget):
         self._stack.setContentsMargins(0, 0, 0, 0)
         self._stack.addWidget(grid)
         self._stack.addWidget(self.picture)
-        self.table.chosen.connect(self.cell_chosen)
-        self.picture.chosen.connect(self.cell_chosen)
+        self.table.chosen.connect(self._on_chosen)
+        self.picture.chosen.connect(self._on_chosen)
         self.setMinimumSize(px(200), px(120))
 
     def set_scores(self, scores: Scores | None) -> None:
         self.model.set_scores(scores)
-        is_large = scores is not None and len(scores.classes) > MANY
+        is_large = len(self.model.classes) > MANY
         self._stack.setCurrentIndex(int(is_large))
         self.picture.refresh()
         self.table.chosen_cell = self.picture.chosen_cell = None
@@ -71,8 +71,16 @@ class ConfusionMatrix(QWidget):
     def set_share(self, is_share: bool) -> None:
         self.model.set_share(is_share)
 
+    def _on_chosen(self, place: tuple[int, int] | None) -> None:
+        """From rows and columns to classes."""
+        classes = self.model.scores.confused_classes
+        self.cell_chosen.emit(place and (classes[place[0]], classes[place[1]]))
+
     def choose(self, cell: tuple[int, int] | None) -> None:
-        """Show a cell as the chosen one, without a signal."""
+        """Show a cell, by its classes, as the chosen one, without a signal."""
+        if cell is not None:
+            classes = self.model.scores.confused_classes
+            cell = (classes.index(cell[0]), classes.index(cell[1])) if {*cell} <= {*classes} else None
         self.table.chosen_cell = cell
         self.picture.chosen_cell = cell
         if cell is not None:

@@ -17,28 +17,26 @@ MANY = 40  # classes above which cells are too small for figures: one picture, z
 
 
 class ConfusionModel(QAbstractTableModel):
-    """int64[C, C]; shares are of the row: of all images of the true class."""
+    """The matrix of Scores; shares are of the row: of all images of the true class."""
 
     def __init__(self, parent=None):
         super().__init__(parent)
         self.scores: Scores | None = None
+        self.classes: tuple[str, ...] = ()  # of the rows and columns
         self.is_share = False
         self._sums = np.empty(0)
 
     def set_scores(self, scores: Scores | None) -> None:
         self.beginResetModel()
         self.scores = scores
-        self._sums = scores.confusion.sum(axis=1) if scores else np.empty(0)
+        self._sums = np.array([scores.per_class[i].support for i in scores.confused_classes]) if scores else np.empty(0)
+        self.classes = tuple(scores.classes[i] for i in scores.confused_classes) if scores else ()
         self.endResetModel()
 
     def set_share(self, is_share: bool) -> None:
         self.is_share = is_share
         if self.rowCount():
             self.dataChanged.emit(self.index(0, 0), self.index(self.rowCount() - 1, self.columnCount() - 1))
-
-    @property
-    def classes(self) -> tuple[str, ...]:
-        return self.scores.classes if self.scores else ()
 
     def count(self, row: int, column: int) -> int:
         return int(self.scores.confusion[row, column])

@@ -30,7 +30,7 @@ class ConfusionPanel(Panel):
         self.view.setAccessibleName("Confusion matrix, scores per class, or how sure it is")
         self.share = Chip("Row %", name="results.share")
         self.share.setAccessibleName("Cells as share of the true class")
-        self._wrong = ""
+        self._wrong, self._is_part = "", False
         self._label = PlainLabel("", "label", "muted", elide=Qt.TextElideMode.ElideRight)
         head = QWidget()
         row = QHBoxLayout(head)
@@ -64,7 +64,7 @@ class ConfusionPanel(Panel):
         """The number of mistakes stands beside the choice where there is room for the whole of it."""
         taken = self.view.sizeHint().width() + (self.share.sizeHint().width() if self.share.isVisibleTo(self) else 0) + px(54)
         fits = self.fontMetrics().horizontalAdvance(self._wrong) <= self.width() - taken
-        self._label.setText(self._wrong if fits else "")
+        self._label.setText(self._wrong if fits or self._is_part else "")
 
     def set_narrow(self, is_narrow: bool) -> None:
         self.view.set_dense(is_narrow)
@@ -86,12 +86,14 @@ class ConfusionPanel(Panel):
         self.sure.show_sureness(sureness)
         self._stack.setCurrentWidget(self.matrix)
         self.set_view(self.view.value)
-        self._wrong = f"{count(scores.num_mistakes)} wrong"
+        self._wrong, self._is_part = f"{count(scores.num_mistakes)} wrong", scores.confused is not None
+        if scores.confused:
+            self._wrong += f", the {len(scores.confused)} most confused of {count(len(scores.classes))} classes"
         self._fit_label()
         self.matrix.choose(cell if cell and cell[1] is not None else None)
 
     def show_message(self, sentence: str) -> None:
         self.message.setText(sentence)
-        self._wrong = ""
+        self._wrong, self._is_part = "", False
         self._fit_label()
         self._stack.setCurrentWidget(self.message)

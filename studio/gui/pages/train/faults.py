@@ -43,7 +43,7 @@ FAULTS: dict[str, tuple[ev.Event, ...]] = {
     "loader_died": _warned(
         "loader-died", "A process that loads images ended by itself, most often because the memory ran out; it was started again.",
         "If it happens again, use fewer loader workers or a smaller batch."),
-    "drive_hangs": _warned("loader-hangs", "No image has come for 30 s: a drive or a network does not answer.", "The run goes on by itself when it does. Stop works meanwhile."),
+    "drive_hangs": _warned("loader-hangs", "No image has come for 25 s: a drive or a network does not answer.", "The run goes on by itself when it does. Stop works meanwhile.", _paused("no image comes")),
     "image_gone": _warned("unreadable-image", "cat/0012.jpg cannot be read any more (No such file or directory); the run goes on without it.", "Put the file back, or leave it out on the Data page."),
     "image_changed": _warned("image-changed", "cat/0012.jpg was changed since the run began; it is used as it is now.", "The run can no longer be repeated bit for bit."),
     "images_gone": _warned(
