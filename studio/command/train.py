@@ -14,8 +14,8 @@ from studio.command.chosen import add_runs_argument, chosen_runs, parse_settings
 from studio.command.follow import start_and_follow
 from studio.core.device import device_problem
 from studio.core.experiment import Experiment, parse_experiment
-from studio.core.experiment_file import experiment_to_toml, read_experiment
-from studio.core.file import sha256_of, write_atomically
+from studio.core.experiment_file import read_experiment
+from studio.core.file import sha256_of
 from studio.core.outcome import Status
 from studio.core.path_text import path_to_text, text_to_path
 from studio.core.problem import BadInput, Problem, errors_in
@@ -185,5 +185,5 @@ def _resumable(args: argparse.Namespace) -> RunFolder:
             f"studio train --resume {folder.nickname} --set {_DEVICE}=cpu"
         )
     if values:
-        write_atomically(folder.experiment_path, experiment_to_toml(experiment).encode())
+        folder.move_to(device)
     return folder

@@ -252,6 +252,7 @@ class RunFailed(Event):
     fix: str = ""
     trace: str = ""
     can_resume: bool = False
+    is_device: bool = False  # the device is gone or broken, and nothing else
 
 
 EVENTS: tuple[type[Event], ...] = (

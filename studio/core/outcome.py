@@ -31,6 +31,7 @@ class Outcome:
     fix: str = ""
     log_tail: str = ""
     can_resume: bool = False
+    can_move: bool = False  # go on on the processor, because the device is gone or broken
 
 
 def describe_exit_code(code: int | None) -> str:

@@ -146,6 +146,12 @@ class RunFolder:
     def has_checkpoint(self) -> bool:
         return any(self.checkpoints_path.glob("*/manifest.json"))
 
+    def move_to(self, device: str) -> Experiment:
+        """Let the run go on on another device; nothing else of it changes. Not while it goes on. Raises BadInput, OSError."""
+        experiment = self.experiment().changed({"training.device": device})
+        write_atomically(self.experiment_path, experiment_to_toml(experiment).encode())
+        return experiment
+
     def outcome(self, state: RunState, exit_code: int | None = None) -> Outcome | None:
         """How the run ended, in words; None while it is active or queued."""
         at = f"step {state.checkpoints[-1].step:,}" if state.checkpoints else "the beginning"
@@ -157,9 +163,9 @@ class RunFolder:
                 how = "Paused, its memory released," if state.is_released else "Stopped"
                 return Outcome(state.status, f"{how} at step {state.stopped.step:,}", resume, can_resume=self.has_checkpoint())
             case Status.FAILED if state.failed:
-                return Outcome(
-                    state.status, state.failed.sentence, state.failed.fix, state.failed.trace or self.log_tail(), state.failed.can_resume
-                )
+                failed = state.failed
+                can_move = failed.can_resume and failed.is_device
+                return Outcome(state.status, failed.sentence, failed.fix, failed.trace or self.log_tail(), failed.can_resume, can_move)
             case Status.CRASHED:
                 words = f"The training process {describe_exit_code(exit_code)} at step {state.step:,}."
                 return Outcome(state.status, words, resume, self.log_tail(), can_resume=True)

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from studio.core.experiment import Experiment
 from studio.core.path_text import path_to_text, shown
-from studio.core.problem import BadInput
+from studio.core.problem import BadInput, Problem
 
 NO_SPACE = (errno.ENOSPC, errno.EDQUOT)
 CHANGED = "changed"  # said of an image that was replaced since the data set was listed: it is used all the same
@@ -30,6 +30,14 @@ class DataGone(Exception):
         self.root = root
 
 
+class DeviceGone(BadInput):
+    """The device that a run was begun on is not there now. `fix` says how it goes on all the same."""
+
+    def __init__(self, problem: Problem, fix: str):
+        super().__init__(problem)
+        self.fix = fix
+
+
 class NoReadableImages(Exception):
     """Not one image of `part` ("training", "validation", "test") can be read any more."""
 
@@ -43,11 +51,14 @@ class Failure:
     sentence: str
     fix: str = ""
     is_bug: bool = False  # the trace is worth showing
+    is_device: bool = False  # another device may go on
 
 
 def describe(exc: BaseException, experiment: Experiment | None) -> Failure:
     """The failure behind an exception. `experiment` gives the numbers to change; None when it could not be read."""
     name, text = type(exc).__name__, str(exc)
+    if isinstance(exc, DeviceGone):
+        return Failure(exc.problems[0].sentence, exc.fix, is_device=True)
     if isinstance(exc, BadInput):
         return Failure(" ".join(p.sentence for p in exc.problems))
     if isinstance(exc, LossNotFinite):
@@ -71,6 +82,7 @@ def describe(exc: BaseException, experiment: Experiment | None) -> Failure:
         return Failure(
             "The GPU's driver and the installed torch do not fit together.",
             "Update the driver, or run `studio doctor` for the torch that fits. The device cpu works meanwhile.",
+            is_device=True,
         )
     if re.search(
         r"no CUDA-capable device|No CUDA GPUs|device.*(?:lost|not available|unavailable)|fallen off the bus|unknown error", text
@@ -78,10 +90,13 @@ def describe(exc: BaseException, experiment: Experiment | None) -> Failure:
         return Failure(
             "The GPU is not there any more.",
             "Resume when it is back, after a restart of the computer if need be. Its checkpoints are whole.",
+            is_device=True,
         )
     if "CUDA error" in text or "device-side assert" in text or name == "AcceleratorError":
         return Failure(
-            "The GPU reported an error and cannot go on.", "Resume. If it happens again, restart the computer or update the driver."
+            "The GPU reported an error and cannot go on.",
+            "Resume. If it happens again, restart the computer or update the driver.",
+            is_device=True,
         )
     if found := re.search(r"(\S+) does not have a deterministic implementation", text):
         return Failure(

@@ -214,7 +214,8 @@ def _session(
             return AGAIN
         trace = traceback.format_exc()[-20_000:] if failure.is_bug or not isinstance(exc, BadInput) else ""
         can_resume = folder.has_checkpoint()  # also where an input is bad: the device or the images may come back
-        reporter.tell_last(ev.RunFailed(step=reporter.step, sentence=failure.sentence, fix=failure.fix, trace=trace, can_resume=can_resume))
+        facts = {"sentence": failure.sentence, "fix": failure.fix, "is_device": failure.is_device}
+        reporter.tell_last(ev.RunFailed(step=reporter.step, trace=trace, can_resume=can_resume, **facts))
         return FAILED
 
 

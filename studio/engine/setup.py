@@ -30,6 +30,7 @@ from studio.engine.average import Average
 from studio.engine.checkpoint import MODEL, NUM_KEPT, OPTIMISER, Checkpoint, restore_optimiser
 from studio.engine.control import Control, StopAsked
 from studio.engine.device import choose_device, device_key, device_name
+from studio.engine.failure import DeviceGone
 from studio.engine.feeding import Feeding
 from studio.engine.flow import Flow
 from studio.engine.folding import Folding
@@ -240,10 +241,9 @@ def _device(asked: str, folder: RunFolder, checkpoint: Checkpoint | None) -> tor
         if checkpoint is None:
             raise
         why = exc.problems[0].sentence
-        way_out = f"Resume when it is back, or on the processor: studio train --resume {folder.nickname} --set training.device=cpu"
-        raise BadInput(
-            error("training.device", f"{why} Nothing of the run is lost, it is safe at step {checkpoint.step:,}. {way_out}")
-        ) from None
+        safe = error("training.device", f"{why} Nothing of the run is lost: it is safe at step {checkpoint.step:,}.")
+        command = f"studio train --resume {folder.nickname} --set training.device=cpu"
+        raise DeviceGone(safe, f"Resume when it is back, or go on on the processor: {command}") from None
 
 
 def _is_from_such(device: torch.device, checkpoint: Checkpoint) -> bool:

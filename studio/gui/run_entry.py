@@ -46,6 +46,11 @@ class RunEntry:
             self._experiment = _unpacked_experiment(self.folder, self._digest)
         return self._experiment
 
+    def move_to(self, device: str) -> None:
+        """Let the run go on on another device. Raises BadInput, OSError."""
+        self._experiment = self.folder.move_to(device)
+        self.state = self.state  # what was counted with the old device is counted again
+
     @property
     def state(self) -> RunState:
         if self._state is None:

@@ -173,6 +173,15 @@ class RunsController(RunList):
         if not entry.is_active:
             self._launch(entry, resume=True)
 
+    def continue_on_processor(self, entry: RunEntry) -> None:
+        """As `continue_run`, where the device is gone or broken."""
+        try:
+            entry.move_to("cpu")
+        except (BadInput, OSError) as exc:
+            self.failed_to_start.emit(f"The run cannot go on on the processor: {exc}")
+        else:
+            self.continue_run(entry)
+
     # The queue
 
     def start_now(self, entry: RunEntry) -> None:

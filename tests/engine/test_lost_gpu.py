@@ -50,8 +50,9 @@ def test_a_run_whose_gpu_is_gone_loses_nothing_and_goes_on_on_the_processor_when
     state = folder.read_state()
     assert "No GPU was found" in state.failed.sentence and f"safe at step {STEPS_PER_EPOCH}" in state.failed.sentence
     way_out = f"studio train --resume {folder.nickname} --set training.device=cpu"
-    assert way_out in state.failed.sentence and not state.failed.trace
-    assert folder.outcome(state).can_resume, "the window offers it for when the GPU is back"
+    assert way_out in state.failed.fix and not state.failed.trace
+    outcome = folder.outcome(state)
+    assert outcome.can_resume and outcome.can_move, "the window offers both: when the GPU is back, and on the processor"
     assert find_checkpoint(folder).step == STEPS_PER_EPOCH and is_whole(find_checkpoint(folder).path)
 
     assert cli.main(["train", "--resume", folder.nickname, *home]) == cli.BAD_INPUT

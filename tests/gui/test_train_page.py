@@ -17,6 +17,7 @@ from studio.core import event as ev
 from studio.core.curve import Curve
 from studio.core.experiment import Experiment
 from studio.core.fold import RunState, fold
+from studio.core.journal import JournalWriter
 from studio.core.outcome import Status
 from studio.core.place import runs_dir
 from studio.gui.context import make_context
@@ -249,6 +250,21 @@ def test_a_failed_run_says_what_happened_and_resumes(qtbot, open_page, context, 
     assert banner.isVisible() and "not a finite number" in banner.title_label.text() and "Lower the peak" in banner.detail_label.text()
     qtbot.mouseClick(banner.findChild(QAbstractButton, "train.banner.action0"), Qt.MouseButton.LeftButton)
     assert context.engines.started == [(page.entry.folder, True)]
+
+
+def test_a_run_whose_gpu_is_gone_goes_on_on_the_processor_at_a_click(qtbot, open_page, context, dataset):
+    folder = build_run(runs_dir(), dataset, Status.FAILED)
+    folder.move_to("cuda")
+    journal = JournalWriter(folder.journal_path)
+    journal.append(ev.RunFailed(step=3, sentence="The GPU is not there any more.", fix="Resume.", can_resume=True, is_device=True))
+    journal.close()
+    page = open_page(folder)
+    assert page.entry.experiment.training.device == "cuda"
+    click = page.banner.banner.findChild(QAbstractButton, "train.banner.action1")
+    assert click.text() == "Resume on the processor"
+    qtbot.mouseClick(click, Qt.MouseButton.LeftButton)
+    assert context.engines.started == [(page.entry.folder, True)]
+    assert folder.experiment().training.device == page.entry.experiment.training.device == page.entry.summary.device == "cpu"
 
 
 def test_a_crashed_run_shows_the_end_of_its_log_and_copies_it(qtbot, open_page, dataset):

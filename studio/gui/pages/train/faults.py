@@ -20,8 +20,8 @@ def _warned(code: str, sentence: str, fix: str = "", *more: ev.Event) -> tuple[e
     return (ev.WarningRaised(code=code, sentence=sentence, fix=fix), *more)
 
 
-def _failed(sentence: str, fix: str, trace: str = _TRACE) -> tuple[ev.Event, ...]:
-    return (ev.RunFailed(step=40, sentence=sentence, fix=fix, trace=trace, can_resume=True),)
+def _failed(sentence: str, fix: str, trace: str = _TRACE, *, is_device: bool = False) -> tuple[ev.Event, ...]:
+    return (ev.RunFailed(step=40, sentence=sentence, fix=fix, trace=trace, can_resume=True, is_device=is_device),)
 
 
 def _paused(reason: str) -> ev.Event:
@@ -51,8 +51,8 @@ FAULTS: dict[str, tuple[ev.Event, ...]] = {
         "Bring it back, for instance by plugging the drive in. The run goes on by itself.", _paused("the images are gone")),
     "disk_full": _warned("disk-full", "The disk with /home/ada/runs is full; the run waits.", "Free some space. The run goes on by itself.", _paused("disk full")),
     "checkpoint": _warned("checkpoint-damaged", "The checkpoint step-00000040 is damaged and was passed over; the run goes on from step 20.", "Check the drive."),
-    "gpu_gone": _failed("The GPU is not there any more.", "Resume when it is back, after a restart of the computer if need be. Its checkpoints are whole."),
-    "driver": _failed("The GPU's driver and the installed torch do not fit together.", "Update the driver, or run `studio doctor` for the torch that fits. The device cpu works meanwhile."),
+    "gpu_gone": _failed("The GPU is not there any more.", "Resume when it is back, after a restart of the computer if need be. Its checkpoints are whole.", is_device=True),
+    "driver": _failed("The GPU's driver and the installed torch do not fit together.", "Update the driver, or run `studio doctor` for the torch that fits. The device cpu works meanwhile.", is_device=True),
     "slept": _warned("slept", "The computer slept for 120 min; the run went on where it was."),
     "rank": _warned("ranks-restarted", "A process of the run ended; all 2 were started again, from step 20."),
     "released": (ev.RunStopped(step=40, checkpoint="checkpoints/step-00000040", is_pause=True),),

@@ -259,7 +259,7 @@ class TrainPage(Page):
         self.set_subtitle(describe_run(entry))
         self.banner.show_run(
             state if not entry.is_launching else type(state)(), entry.outcome, on_resume=lambda: self.runs.continue_run(entry),
-            on_go_on=lambda: self.runs.resume(entry), on_results=lambda: self.context.shell.go_to("results", entry),
+            on_go_on=lambda: self.runs.resume(entry), on_move=lambda: self.runs.continue_on_processor(entry), on_results=lambda: self.context.shell.go_to("results", entry),
         )  # fmt: skip
         if entry.status in (Status.STARTING, Status.QUEUED) and not len(state.train_loss):
             self.stack.setCurrentWidget(self.starting)

@@ -158,7 +158,7 @@ class RunBanner(QWidget):
         self._key: object = None
 
     def show_run(self, state: RunState, outcome: Outcome | None, *, on_resume: Callable[[], object], on_go_on: Callable[[], object],
-                 on_results: Callable[[], object]) -> None:  # fmt: skip
+                 on_results: Callable[[], object], on_move: Callable[[], object]) -> None:  # fmt: skip
         """Nothing while a run goes on or after it finished well, unless what was frozen has moved."""
         moved = next((w for w in reversed(state.warnings) if w.code == "frozen-changed"), None)
         last = next((n for n in reversed(state.notices) if n.kind == "pause"), None) if state.status is Status.PAUSED else None
@@ -169,6 +169,8 @@ class RunBanner(QWidget):
         self.set_details_open(False)
         details: Actions = (("Details", lambda: self.set_details_open(self.details.isHidden())),) if outcome and outcome.log_tail else ()
         resume: Actions = (("Resume", on_resume),) if outcome and outcome.can_resume else ()
+        if outcome and outcome.can_move:
+            resume = (*resume, ("Resume on the processor", on_move))
         self.log.setPlainText(outcome.log_tail if outcome else "")
         match state.status:
             case Status.PAUSED:
