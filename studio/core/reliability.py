@@ -185,9 +185,7 @@ def in_words(r: Reliability, percent: Callable[[float], str]) -> str:
     if r.temperature is None:
         return f"{words} No temperature mends that."
     if r.error_after < r.error:
-        words += (
-            f" Temperature {r.temperature:.2f} would mend that: calibration error {percent(r.error_after)} in place of {percent(r.error)}."
-        )
+        words += f" Temperature {r.temperature:.2f} would bring the calibration error from {percent(r.error)} to {percent(r.error_after)}."
     return words
 
 

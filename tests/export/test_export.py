@@ -70,6 +70,8 @@ def test_onnx_takes_any_batch_size_and_carries_names_and_recipe(bundled_run, onn
 
 
 def test_an_export_carries_the_temperature_and_the_thresholds_that_the_run_has_found(small_run, tmp_path):
+    import onnxruntime
+
     rng = np.random.default_rng(0)
     logits, labels = rng.normal(0, 3, (200, len(CLASSES))), rng.integers(0, len(CLASSES), 200)
     logits[np.arange(200), labels] += 2
@@ -78,9 +80,12 @@ def test_an_export_carries_the_temperature_and_the_thresholds_that_the_run_has_f
     path = small_run.results_path / "validation_predictions.npz"
     np.savez(path, ids=ids, labels=labels, log_p=log_p.astype(np.float16), losses=losses.astype(np.float32))
     report = export(small_run, "safetensors", tmp_path / "st")
+    export(small_run, "onnx", tmp_path / "onnx")
     path.unlink()
     config, told = (json.loads((tmp_path / "st" / name).read_text()) for name in ("config.json", "report.json"))
     assert report.is_good and config["reliability"] == told["reliability"]
+    session = onnxruntime.InferenceSession(str(tmp_path / "onnx" / "model.onnx"), providers=["CPUExecutionProvider"])
+    assert json.loads(session.get_modelmeta().custom_metadata_map["reliability"]) == told["reliability"]
     assert config["reliability"]["temperature"] > 1.5 and len(config["reliability"]["thresholds"]) == len(CLASSES)
 
 

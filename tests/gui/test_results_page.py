@@ -28,11 +28,11 @@ from studio.gui.pages.results.notes import Notes, read_notes, tags_from_text, wr
 from studio.gui.pages.results.page import ResultsPage
 from studio.gui.pages.results.rows import BY_KEY, COLUMNS, RunRow, matches
 from studio.gui.pages.results.scores import ClassScore, Scores, read_scores, worst_mistakes
-from studio.gui.pages.results.sure import confidence_text
 from studio.gui.recorded import Recording
 from studio.gui.run_bin import BIN, move_to_bin, take_back
+from studio.gui.sureness import confidence_text
 from studio.gui.window import Window
-from studio.gui.wording import NBSP
+from studio.gui.wording import NBSP, percent
 
 FIRST = Recording().started
 
@@ -346,9 +346,9 @@ def sure(qtbot, open_page, dataset):
     log_p = 3 * stored.log_p.astype(np.float32)
     log_p -= np.log(np.exp(log_p).sum(1, keepdims=True))
     ids, losses = np.array(json.dumps(stored.ids)), -log_p[np.arange(len(log_p)), stored.labels]
-    np.savez(
-        folder.results_path / "validation_predictions.npz", ids=ids, labels=stored.labels, log_p=log_p.astype(np.float16), losses=losses
-    )
+    for part in ("validation", "test"):
+        path = folder.results_path / f"{part}_predictions.npz"
+        np.savez(path, ids=ids, labels=stored.labels, log_p=log_p.astype(np.float16), losses=losses)
     page = open_page(folder)
     page.confusion.set_view("sure")
     return page
@@ -357,6 +357,7 @@ def sure(qtbot, open_page, dataset):
 def test_a_run_that_is_too_sure_is_said_to_be_with_the_temperature_that_mends_it(sure):
     r = sure.stored.sureness.validation
     assert sure.confusion.sure.isVisible() and r.temperature > 1.5
+    assert f"on test {percent(r.error)}, with the temperature {percent(r.error_after)}" in sure.confusion.sure.figures.text()
     assert "over-confident" in sure.confusion.sure.words.text() and f"{r.temperature:.2f}" in sure.confusion.sure.words.text()
 
 

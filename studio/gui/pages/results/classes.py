@@ -8,7 +8,7 @@ from PySide6.QtWidgets import QAbstractItemView, QFrame, QHeaderView, QStyle, QS
 
 from studio.core.path_text import shown
 from studio.gui.pages.results.scores import ClassScore, Scores
-from studio.gui.pages.results.sure import Sureness, confidence_text
+from studio.gui.sureness import Sureness, confidence_text
 from studio.gui.theme import colour, font, pen, px
 from studio.gui.widgets.label import plain_tooltip
 from studio.gui.widgets.sort_header import SortHeader

@@ -10,7 +10,8 @@ from studio.gui.pages.results.classes import ClassTable
 from studio.gui.pages.results.confusion import ConfusionMatrix
 from studio.gui.pages.results.load import Cell
 from studio.gui.pages.results.scores import Scores
-from studio.gui.pages.results.sure import Sureness, SureView
+from studio.gui.pages.results.sure import SureView
+from studio.gui.sureness import Sureness
 from studio.gui.theme import px
 from studio.gui.widgets.button import Chip, Segmented
 from studio.gui.widgets.label import PlainLabel

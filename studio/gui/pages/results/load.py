@@ -11,7 +11,7 @@ from studio.dataset.dataset import Dataset
 from studio.gui.pages.results.mistakes import Card
 from studio.gui.pages.results.notes import Notes
 from studio.gui.pages.results.scores import Scores, read_dataset, read_scores, worst_mistakes
-from studio.gui.pages.results.sure import Sureness, read_sureness
+from studio.gui.sureness import Sureness, read_sureness
 
 Cell = tuple[int, int | None]  # true class, predicted class (None: any)
 

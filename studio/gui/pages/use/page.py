@@ -16,11 +16,11 @@ from studio.core.path_text import path_to_text
 from studio.core.reliability import ACCURACIES
 from studio.gui.context import Context
 from studio.gui.page import Page
-from studio.gui.pages.results.sure import Sureness, confidence_text, read_sureness, sure_words
 from studio.gui.pages.use.export import ExportColumn
 from studio.gui.pages.use.folder import FolderPanel
 from studio.gui.pages.use.trial import Model, TryPanel
 from studio.gui.run_entry import RunEntry
+from studio.gui.sureness import Sureness, confidence_text, read_sureness, sure_words
 from studio.gui.theme import px
 from studio.gui.widgets import ComboBox, EmptyState, PlainLabel, Segmented, Slider, set_plain_tooltip, splitter
 from studio.gui.wording import epoch_score, percent
