@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import statistics
 import threading
+import time
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -34,6 +35,7 @@ Normalisation = Sequence[Sequence[float]]  # mean and deviation of red, green an
 PictureOf = Callable[[str], np.ndarray]  # by path: the decoded picture, not to be written into
 
 MOST_TILES = 64
+_GLIMPSE_S = 0.0004  # in which the window shows the first picture, where it shares a core with this process: a turn there lasts several ms
 _built = threading.local()  # steps hold state while they run: one set per thread
 _MOST_BUILT = 256
 _TRAIL_BYTES = 128 << 20  # of each lane
@@ -80,9 +82,11 @@ def tiles(
     order = list(range(len(subjects)))
     if size_px:
         order.sort(key=lambda number: pipeline.left(_trail(call.key, _seed(spec, subjects[number]))))
-    for number in order:
+    for place, number in enumerate(order):
         call.check()
         spent += _send_tile(call, number, spec, pipeline, subjects[number], picture_of, show)
+        if size_px and place == 0:
+            time.sleep(_GLIMPSE_S)
     return {"count": len(subjects), "ms_per_image": 1000 * statistics.median(spent) if spent else None}
 
 
