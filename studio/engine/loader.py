@@ -29,6 +29,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from studio.catalog.augments import Pipeline, Tally, build_pipeline, evaluation_view, shrink_to_working_size
+from studio.catalog.augments.library import load_albumentations
 from studio.catalog.augments.view import decoded_view
 from studio.core.device import num_cores
 from studio.core.experiment import Augment
@@ -414,7 +415,7 @@ def import_without_torch() -> None:
             return
         sys.modules["torch"] = None  # type: ignore[assignment]  # an import of it fails, and albumentations goes on without
         try:
-            import albumentations  # noqa: F401
+            load_albumentations()
         finally:
             del sys.modules["torch"]
 

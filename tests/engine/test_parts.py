@@ -115,11 +115,13 @@ def test_pictures_go_to_the_device_as_bytes_and_become_numbers_there(monkeypatch
     np.testing.assert_allclose(made.permute(0, 2, 3, 1), (pictures / 255 - mean) / std, rtol=1e-5, atol=1e-5)
 
 
-def test_a_loader_process_never_loads_torch():
+def test_a_loader_process_loads_neither_torch_nor_a_translator_of_fortran():
     code = (
-        "from studio.engine.loader import import_without_torch as load; load(); import albumentations, sys; print('torch' in sys.modules)"
+        "from studio.engine.loader import import_without_torch as load; load(); import albumentations, numpy, sys; "
+        "print('torch' in sys.modules, 'numpy.f2py' in sys.modules, numpy.f2py.__name__)"
     )
-    assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.strip() == "False"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "False False numpy.f2py", "who asks for it later gets it"
 
 
 def test_loader_processes_say_that_the_whole_folder_is_gone(tmp_path):

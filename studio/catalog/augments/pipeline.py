@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any
 from studio.catalog.augments.catalog import COMPOSITIONS
 from studio.catalog.augments.check import step_problems
 from studio.catalog.augments.default import completed
+from studio.catalog.augments.library import load_albumentations
 from studio.catalog.augments.policy import POLICIES, build_policy
 from studio.catalog.augments.trail import Mark, Trail
 from studio.catalog.augments.view import centre_view, grow_to_least_size, resized_crop, shrink_to_working_size
@@ -193,10 +194,8 @@ def _build(spec: TransformSpec, input_size: int, field: str, p: float):
 @functools.cache
 def _library():
     import inspect
-    import os
 
-    os.environ["NO_ALBUMENTATIONS_UPDATE"] = "1"  # it would ask a server for a newer version
-    import albumentations
+    albumentations = load_albumentations()
     from albumentations.core import validation
 
     # It looks up how a class is made whenever it makes an object: half of the time that takes, and a slider makes one with every move.
