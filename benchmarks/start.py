@@ -1,6 +1,7 @@
-"""From pressing Train to the first training step, with a warm engine and with a cold one, against a steady step of the same run.
+"""From pressing Train to the first training step, with a warm engine and with a cold one, against a steady step of the same run and a fastai script.
 
-The clock starts before the run folder is made and stops at the time the journal gives for the first step's report.
+The clock starts before the run folder is made and stops at the time the journal gives for the first step's report. The script trains the same
+network from the same weights on the same photographs with the same batch; its clock starts before its process and stops behind its first step.
 """
 
 from __future__ import annotations
@@ -8,12 +9,39 @@ from __future__ import annotations
 import argparse
 import os
 import statistics
+import subprocess
+import sys
 import tempfile
 import time
+from importlib.util import find_spec
 from pathlib import Path
 
 ROUNDS = 3
 STEPS = 6
+FASTAI = """
+import sys, time
+import timm, torch
+from fastai.vision.all import *
+
+class FirstStep(Callback):
+    def after_batch(self):
+        print(time.time(), flush=True)
+        os._exit(0)
+
+if __name__ == "__main__":
+    data, weights, batch, size = *sys.argv[1:3], *map(int, sys.argv[3:])
+    dls = ImageDataLoaders.from_folder(
+        data, train="train", valid="val", bs=batch, item_tfms=RandomResizedCrop(size, min_scale=0.5),
+        batch_tfms=[*aug_transforms(), Normalize.from_stats([0.5] * 3, [0.5] * 3)],
+    )
+    network = timm.create_model("tf_efficientnet_lite0", num_classes=1000)
+    tensors = torch.load(weights, weights_only=True)
+    network.load_state_dict(dict(zip(network.state_dict(), tensors.values(), strict=True)))
+    network.reset_classifier(dls.c)
+    learn = Learner(dls, network, loss_func=CrossEntropyLossFlat(), cbs=FirstStep())
+    with learn.no_bar(), learn.no_logging():
+        learn.fit_one_cycle(1, 1e-3)
+"""
 
 
 def main() -> None:
@@ -29,7 +57,7 @@ def main() -> None:
 
         experiment = Experiment().changed({"data.source": options.data, "training.device": "cpu"})
         dataset = scan(experiment.data)
-        seen = {"cold": [], "warm": [], "step": []}
+        seen = {"cold": [], "warm": [], "step": [], "fastai": []}
         for _ in range(options.rounds):
             first_s, step_s = _first_step(Path(scratch), experiment, dataset, start_engine)
             seen["cold"].append(first_s)
@@ -41,10 +69,16 @@ def main() -> None:
             first_s, step_s = _first_step(Path(scratch), experiment, dataset, warm.start)
             seen["warm"].append(first_s)
             seen["step"].append(step_s)
+            if find_spec("fastai"):
+                seen["fastai"].append(_fastai_first_step(experiment))
     step = statistics.median(seen["step"])
     print("## From Train to the first step\n\n| engine | first step done after | in steady steps |\n|---|---|---|")
-    for side in ("warm", "cold"):
-        print(f"| {side} | {statistics.median(seen[side]):.2f} s | {statistics.median(seen[side]) / step:.1f} |")
+    for side, name in (("warm", "warm"), ("cold", "cold"), ("fastai", "a fastai script")):
+        if seen[side]:
+            print(f"| {name} | {statistics.median(seen[side]):.2f} s | {statistics.median(seen[side]) / step:.1f} |")
+    if seen["fastai"]:
+        fastai, warm, cold = (statistics.median(seen[side]) for side in ("fastai", "warm", "cold"))
+        print(f"\nfastai over warm: **{fastai / warm:.1f}** (limit 8), over cold: {fastai / cold:.1f}.")
     print(
         f"\nThe default experiment: batch {experiment.training.batch_size}, {experiment.model.input_size} px; a steady step takes {step:.2f} s. "
         f"Medians of {options.rounds} rounds; the first start of all also measures the precision. Load {os.getloadavg()[0]:.1f}."
@@ -74,6 +108,22 @@ def _first_step(scratch: Path, experiment, dataset, start) -> tuple[float, float
     process.wait(60)
     steady = [(t1 - t0) / (n1 - n0) for (n0, t0), (n1, t1) in zip(reports[1:], reports[2:], strict=False)]
     return started + reports[0][1] - pressed, statistics.median(steady)
+
+
+def _fastai_first_step(experiment) -> float:
+    """Seconds from the start of the script's process to the end of its first step."""
+    from studio.catalog.backbones import backbone_info
+    from studio.catalog.backbones.sources import source_of
+
+    model = experiment.model
+    weights = source_of(model.source).weights_path(backbone_info(model.source, model.backbone))
+    data = experiment.data.source
+    command = [sys.executable, "-c", FASTAI, data, str(weights), str(experiment.training.batch_size), str(model.input_size)]
+    begun = time.time()
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    if not done.stdout:
+        raise SystemExit(f"the fastai script ended early: {done.stderr[-2000:]}")
+    return float(done.stdout.splitlines()[-1]) - begun
 
 
 if __name__ == "__main__":
