@@ -22,7 +22,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     place = chosen_runs(args)
-    found, refused = read_digests(place)
+    found, refused = read_digests(place, is_whole=args.json)
     for folder, reason in refused:
         terminal.note(f"Warning: {terminal.safe(folder.name)} cannot be read: {reason}")
     if args.json:
@@ -57,7 +57,7 @@ def run(args: argparse.Namespace) -> int:
 def _state(folder: RunFolder, digest: RunDigest) -> RunState:
     try:
         return digest.state()
-    except ValueError:  # what was kept of it is damaged
+    except ValueError:  # what was kept of it is damaged or gone
         return folder.read_state()
 
 

@@ -79,10 +79,10 @@ def model_id(model: Model) -> int:
 
 @dataclass(frozen=True, slots=True)
 class RunDigest:
-    """`packed` holds the experiment and the events worth keeping, compressed: about a kilobyte."""
+    """`packed` holds the experiment and the events worth keeping, compressed: one or two kilobytes. None where the run index has it."""
 
     summary: RunSummary
-    packed: bytes
+    packed: bytes | None
 
     @classmethod
     def of(cls, experiment: Experiment, state: RunState) -> RunDigest:
@@ -90,11 +90,11 @@ class RunDigest:
         return cls(summarise(experiment, state), zlib.compress(experiment.model_dump_json().encode() + b"\n" + lines, 1))
 
     def experiment(self) -> Experiment:
-        """ValueError when what is packed is not an experiment (of this version)."""
+        """ValueError when what is packed is not an experiment (of this version), or not here."""
         return Experiment.model_validate_json(self._lines()[0])
 
     def state(self) -> RunState:
-        """Without curves over steps, notices and figures of the computer; `is_whole` says so."""
+        """Without curves over steps, notices and figures of the computer; `is_whole` says so. ValueError as `experiment`."""
         events = [event for line in self._lines()[1:] if (event := ev.decode(line)) is not None]
         s = self.summary
         return replace(
@@ -102,6 +102,8 @@ class RunDigest:
         )
 
     def _lines(self) -> list[bytes]:
+        if self.packed is None:
+            raise ValueError("It is in the run index.")
         try:
             return zlib.decompress(self.packed).splitlines() or [b""]
         except zlib.error as exc:

@@ -44,18 +44,34 @@ _ANIMALS = "badger bat bear beaver bee bison crane crow deer dove eagle elk falc
 class RunFolder:
     """One run on disk. Cheap to construct; every property reads the files anew."""
 
+    __slots__ = ("_parent", "name")
+
     def __init__(self, path: str | os.PathLike):
-        self.path = Path(path).absolute()
-        self.name = self.path.name
+        path = Path(path).absolute()
+        self._parent, self.name = str(path.parent), path.name
+
+    @classmethod
+    def below(cls, runs: str, name: str) -> RunFolder:
+        """As `RunFolder(runs/name)` for an absolute `runs`, without a Path of its own: there may be ten thousand."""
+        made = cls.__new__(cls)
+        made._parent, made.name = runs, name
+        return made
+
+    @property
+    def path(self) -> Path:
+        return Path(self._parent, self.name)
+
+    def __fspath__(self) -> str:
+        return os.path.join(self._parent, self.name)
 
     def __repr__(self) -> str:
         return f"RunFolder({str(self.path)!r})"
 
     def __eq__(self, other: object) -> bool:
-        return isinstance(other, RunFolder) and self.path == other.path
+        return isinstance(other, RunFolder) and self.name == other.name and self.path == other.path
 
     def __hash__(self) -> int:
-        return hash(self.path)
+        return hash(self.name)
 
     @property
     def nickname(self) -> str:
@@ -218,7 +234,8 @@ def run_names(runs: str | os.PathLike, known: Container[str] = ()) -> set[str]:
 def find_runs(runs: str | os.PathLike) -> list[RunFolder]:
     """All runs under `runs`, oldest first."""
     try:
-        return [RunFolder(os.path.join(runs, name)) for name in sorted(run_names(runs))]
+        parent = str(Path(runs).absolute())
+        return [RunFolder.below(parent, name) for name in sorted(run_names(runs))]
     except OSError:
         return []
 

@@ -13,17 +13,21 @@ import sqlite3
 from collections.abc import Iterable
 from pathlib import Path
 
+from studio.core.fold import RunState, fold
+from studio.core.journal import JournalReader
 from studio.core.place import cache_dir
 from studio.core.problem import BadInput
 from studio.core.run_digest import RunDigest, pack_summary, unpack_summary
 from studio.core.run_folder import RunFolder, find_runs
 
-SCHEMA = 3  # raise it with every change of what a digest holds
+SCHEMA = 4  # raise it with every change of what a digest holds
 PATIENCE_S = 1.0  # for another window that writes
-_TABLE = (
-    "CREATE TABLE runs (place BLOB, name BLOB, size INTEGER, time INTEGER, experiment_size INTEGER, experiment_time INTEGER, summary BLOB, "
-    "packed BLOB, PRIMARY KEY (place, name)) WITHOUT ROWID"
-)
+# What is packed has a table of its own: all summaries are read at the start, and of what is packed only that of runs that are looked at.
+_TABLES = {
+    "runs": "CREATE TABLE runs (place BLOB, name BLOB, size INTEGER, time INTEGER, experiment_size INTEGER, experiment_time INTEGER, "
+    "summary BLOB, PRIMARY KEY (place, name)) WITHOUT ROWID",
+    "details": "CREATE TABLE details (place BLOB, name BLOB, packed BLOB, PRIMARY KEY (place, name)) WITHOUT ROWID",
+}
 
 Stamp = tuple[int, int, int, int]  # size and time of the journal, then of the experiment; (0, 0) for a file that is not there
 
@@ -31,7 +35,7 @@ Stamp = tuple[int, int, int, int]  # size and time of the journal, then of the e
 def stamp_of(folder: str | os.PathLike) -> Stamp:
     """What must be the same for a digest to count."""
     path = os.fspath(folder)
-    return (*_size_and_time(os.path.join(path, "journal.jsonl")), *_size_and_time(os.path.join(path, "experiment.toml")))
+    return (*_size_and_time(f"{path}/journal.jsonl"), *_size_and_time(f"{path}/experiment.toml"))
 
 
 def _size_and_time(path: str) -> tuple[int, int]:
@@ -59,14 +63,15 @@ class RunIndex:
                 db.execute("PRAGMA trusted_schema = OFF")
                 db.execute("PRAGMA journal_mode = WAL")
                 db.execute("PRAGMA synchronous = NORMAL")
-                if db.execute("PRAGMA user_version").fetchone()[0] == SCHEMA and _is_table(db):
+                if db.execute("PRAGMA user_version").fetchone()[0] == SCHEMA and _has_tables(db):
                     return db
                 with db:
                     db.execute("BEGIN IMMEDIATE")
-                    if db.execute("PRAGMA user_version").fetchone()[0] != SCHEMA or not _is_table(db):  # nobody did it meanwhile
+                    if db.execute("PRAGMA user_version").fetchone()[0] != SCHEMA or not _has_tables(db):  # nobody did it meanwhile
                         for kind, name in db.execute("SELECT type, name FROM sqlite_master WHERE type IN ('table', 'view')").fetchall():
                             db.execute(f'DROP {kind} "{name.replace(chr(34), chr(34) * 2)}"')
-                        db.execute(_TABLE)
+                        for table in _TABLES.values():
+                            db.execute(table)
                         db.execute(f"PRAGMA user_version = {SCHEMA}")
                 return db
             except sqlite3.OperationalError:  # locked for long, or a place that cannot be written
@@ -82,54 +87,96 @@ class RunIndex:
             with contextlib.suppress(OSError):
                 os.remove(f"{self._path}{suffix}")
 
-    def load(self) -> dict[str, tuple[Stamp, RunDigest]]:
-        """By folder name. What cannot be read is left out."""
+    @property
+    def is_usable(self) -> bool:
+        return self._db is not None
+
+    def load(self, *, is_whole: bool = False) -> dict[str, tuple[Stamp, RunDigest]]:
+        """By folder name; unless `is_whole` what is packed stays in the index. What cannot be read is left out."""
         found: dict[str, tuple[Stamp, RunDigest]] = {}
+        packed, join = ("packed", "LEFT JOIN details USING (place, name)") if is_whole else ("NULL", "")
+        columns = f"name, summary, {packed}, size, time, experiment_size, experiment_time"
+        for name, summary, kept, *stamp in self._read(f"SELECT {columns} FROM runs {join} WHERE place = ?", self._place):
+            try:
+                found[os.fsdecode(name)] = (tuple(stamp), RunDigest(unpack_summary(summary), kept))
+            except (ValueError, TypeError):
+                continue
+        return found
+
+    def packed(self, name: str) -> bytes | None:
+        """What is packed of one run; None where the index does not have it."""
+        rows = self._read("SELECT packed FROM details WHERE place = ? AND name = ?", self._place, os.fsencode(name))
+        return rows[0][0] if rows and isinstance(rows[0][0], bytes) else None
+
+    def _read(self, statement: str, *values: bytes) -> list[tuple]:
+        """All rows in one go. Of a damaged file nothing, and it is made anew."""
         if self._db is None:
-            return found
+            return []
         try:
-            columns = "name, summary, packed, size, time, experiment_size, experiment_time"
-            for name, summary, packed, *stamp in self._db.execute(f"SELECT {columns} FROM runs WHERE place = ?", (self._place,)):
-                with contextlib.suppress(ValueError, TypeError):
-                    found[os.fsdecode(name)] = (tuple(stamp), RunDigest(unpack_summary(summary), bytes(packed)))
+            return self._db.execute(statement, values).fetchall()
         except sqlite3.OperationalError:
-            return found
+            return []
         except sqlite3.DatabaseError:
             _close(self._db)
             self._remove()
             self._db = self._open()
-            return {}
-        return found
+            return []
 
     def put(self, digests: Iterable[tuple[str, Stamp, RunDigest]]) -> None:
         """Keep (folder name, stamp from before it was read, digest)."""
+        runs, details = [], []
+        for name, stamp, digest in digests:
+            key = (self._place, os.fsencode(name))
+            runs.append((*key, *stamp, pack_summary(digest.summary)))
+            if digest.packed is not None:
+                details.append((*key, digest.packed))
         self._write(
-            "INSERT OR REPLACE INTO runs VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
-            [(self._place, os.fsencode(name), *stamp, pack_summary(d.summary), d.packed) for name, stamp, d in digests],
+            ("INSERT OR REPLACE INTO details VALUES (?, ?, ?)", details), ("INSERT OR REPLACE INTO runs VALUES (?, ?, ?, ?, ?, ?, ?)", runs)
         )
 
     def forget(self, names: Iterable[str]) -> None:
         """Runs that are gone."""
-        self._write("DELETE FROM runs WHERE place = ? AND name = ?", [(self._place, os.fsencode(name)) for name in names])
+        keys = [(self._place, os.fsencode(name)) for name in names]
+        where = "WHERE place = ? AND name = ?"
+        self._write((f"DELETE FROM details {where}", keys), (f"DELETE FROM runs {where}", keys))
 
-    def _write(self, statement: str, rows: list[tuple]) -> None:
-        if self._db is None or not rows:
+    def _write(self, *statements: tuple[str, list[tuple]]) -> None:
+        """Each with its rows: all or none."""
+        if self._db is None or not any(rows for _, rows in statements):
             return
         with contextlib.suppress(sqlite3.Error, OverflowError), self._db:  # next time then
-            self._db.executemany(statement, rows)
+            for statement, rows in statements:
+                self._db.executemany(statement, rows)
 
     def close(self) -> None:
         _close(self._db)
         self._db = None
 
 
-def read_digests(runs: str | os.PathLike) -> tuple[list[tuple[RunFolder, RunDigest]], list[tuple[RunFolder, str]]]:
-    """All runs of a folder, oldest first, and those that cannot be read, with why. Reads only what is new since the last time."""
+def unpacked(folder: RunFolder, digest: RunDigest) -> RunDigest:
+    """The digest with what is packed: from the index, else from the run's own files. Raises BadInput where its experiment cannot be read."""
+    if digest.packed is not None:
+        return digest
+    index = RunIndex(folder.path.parent)
+    try:
+        packed = index.packed(folder.name)
+    finally:
+        index.close()
+    if packed is None:
+        packed = RunDigest.of(folder.experiment(), fold(RunState(), JournalReader(folder.journal_path).read_rare())).packed
+    return RunDigest(digest.summary, packed)
+
+
+def read_digests(
+    runs: str | os.PathLike, *, is_whole: bool = False
+) -> tuple[list[tuple[RunFolder, RunDigest]], list[tuple[RunFolder, str]]]:
+    """All runs of a folder, oldest first, and those that cannot be read, with why. Reads only what is new since the last time. `is_whole`: with
+    what is packed."""
     index, found, refused, new = RunIndex(runs), [], [], []
     try:
-        known = index.load()
+        known = index.load(is_whole=is_whole)
         for folder in find_runs(runs):
-            stamp = stamp_of(folder.path)
+            stamp = stamp_of(folder)
             kept = known.get(folder.name)
             if kept is not None and kept[0] == stamp:
                 digest = kept[1]
@@ -148,9 +195,9 @@ def read_digests(runs: str | os.PathLike) -> tuple[list[tuple[RunFolder, RunDige
     return found, refused
 
 
-def _is_table(db: sqlite3.Connection) -> bool:
-    row = db.execute("SELECT sql FROM sqlite_master WHERE type = 'table' AND name = 'runs'").fetchone()
-    return row is not None and row[0] == _TABLE
+def _has_tables(db: sqlite3.Connection) -> bool:
+    found = dict(db.execute("SELECT name, sql FROM sqlite_master WHERE type = 'table'").fetchall())
+    return all(found.get(name) == sql for name, sql in _TABLES.items())
 
 
 def _close(db: sqlite3.Connection | None) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import locale
 import os
 import signal
@@ -13,6 +14,8 @@ from PySide6.QtWidgets import QApplication
 
 from studio.gui import theme
 from studio.gui.qt_types import TypesAhead
+
+MOST_LISTING_MS = 2000  # ten thousand runs of the index take a third of it
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -83,6 +86,7 @@ def _bring_to_life(window, path: str) -> None:
 
     context = make_context()
     window.attach(context)
+    gc.freeze()  # what is loaded stays: looking through it again while the runs come in would take 80 ms each time
     sys.excepthook = lambda *what: report_fault(context.shell, *what)
     window.start_background()
     if path:
@@ -90,11 +94,14 @@ def _bring_to_life(window, path: str) -> None:
     window.grant_wishes()
     from studio.gui.pages import PAGES
 
-    # Plots and the other pages, so that the first visit does not wait either.
+    # Plots and the other pages, so that the first visit does not wait either. After the list of runs: both need the same interpreter.
     loader = _Loader(("pyqtgraph", *(slot.module for slot in PAGES)), window)
     loader.finished.connect(window.make_pages_ahead)
     window.closing.connect(lambda: (loader.requestInterruption(), loader.wait()))
-    loader.start(QThread.Priority.LowPriority)
+    wait = QTimer(window, singleShot=True, interval=MOST_LISTING_MS)
+    wait.timeout.connect(lambda: None if window.is_closed else loader.start(QThread.Priority.LowPriority))
+    context.runs.monitor.listed.connect(lambda: wait.start(0) if wait.isActive() else None)
+    wait.start()
 
 
 def report_fault(shell, kind, exc, trace) -> None:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 import time
+from collections import deque
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -33,10 +34,11 @@ AT_ONCE, MOST_AT_ONCE = (
 )  # runs of the index in one batch: soon something to see, then few batches, each taken between two pictures
 NUM_WHOLE = 16  # of the runs that are over, the first that are read are told with all their points, so that they need not be read twice
 NUM_LOOKED_AT = 300  # of the runs that are over, at each look; all of them get their turn
+NUM_CHECKED = 200  # of those told from the index without a look at their files, at each tick between two looks
 HOT_S = 60.0  # how long a run that was asked to start is looked at every time
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class RunUpdate:
     """What is new about one run. `experiment` is None when its file cannot be read, and stands in the first update only. `state` is None
     where nothing but the digest is known."""
@@ -49,7 +51,7 @@ class RunUpdate:
     digest: RunDigest | None = None
 
 
-@dataclass
+@dataclass(slots=True)
 class _Watch:
     folder: RunFolder
     number: int
@@ -77,7 +79,7 @@ class RunMonitor(QObject):
 
     updated = Signal(object)  # tuple[RunUpdate, ...]
     removed = Signal(object)  # tuple[RunFolder, ...]
-    listed = Signal()  # all runs that the index knows have been told
+    listed = Signal()  # once, when all runs that the index knows have been told
     progressed = Signal(int, int)  # runs read, runs there; while they are read for the first time
     _poke = Signal(object)  # RunFolder | None
     _want = Signal(object)  # RunFolder
@@ -89,10 +91,10 @@ class RunMonitor(QObject):
         self._thread.setObjectName("run-monitor")
         self._watcher = _Watcher(runs_dir)
         self._watcher.moveToThread(self._thread)
-        self._watcher.updated.connect(self.updated)
-        self._watcher.removed.connect(self.removed)
-        self._watcher.listed.connect(self.listed)
-        self._watcher.progressed.connect(self.progressed)
+        self._untold: deque[tuple[str, tuple]] = deque()
+        self._next = QTimer(self, singleShot=True, interval=0)
+        self._next.timeout.connect(self._pass_on)
+        self._watcher.told.connect(self._on_watcher_told)
         self._poke.connect(self._watcher.look_now)
         self._want.connect(self._watcher.read_whole)
         self._thread.started.connect(self._watcher.start)
@@ -100,6 +102,17 @@ class RunMonitor(QObject):
 
     def start(self) -> None:
         self._thread.start()
+
+    def _on_watcher_told(self, what: str, values: tuple) -> None:
+        """One batch in each turn of the event loop, so that between two of them the window can paint and answer."""
+        self._untold.append((what, values))
+        self._next.start()
+
+    def _pass_on(self) -> None:
+        what, values = self._untold.popleft()
+        if self._untold:
+            self._next.start()
+        getattr(self, what).emit(*values)
 
     def look_now(self, folder: RunFolder | None = None) -> None:
         """Look at once instead of within a second: a run was made or started."""
@@ -111,6 +124,8 @@ class RunMonitor(QObject):
 
     def close(self) -> None:
         """End the thread; at most the time of one tick."""
+        self._next.stop()
+        self._untold.clear()
         if self._thread.isRunning():
             self._end.emit()
             self._thread.wait()
@@ -119,19 +134,18 @@ class RunMonitor(QObject):
 class _Watcher(QObject):
     """Lives in the monitor's thread."""
 
-    updated = Signal(object)
-    removed = Signal(object)
-    listed = Signal()
-    progressed = Signal(int, int)
+    told = Signal(str, object)  # which signal of RunMonitor, with what
 
     def __init__(self, runs_dir: Path):
         super().__init__()
-        self._runs_dir = runs_dir
+        self._runs_dir = str(runs_dir.absolute())
         self._watches: dict[str, _Watch] = {}  # by folder name
         self._unread: list[_Watch] = []  # the next one last
         self._index: RunIndex | None = None
         self._indexed: dict[str, tuple[Stamp, RunDigest]] = {}  # not used yet
         self._to_keep: list[tuple[str, Stamp, RunDigest]] = []
+        self._unchecked: list[_Watch] = []  # told as the index has them; the next one last
+        self._is_listed = False
         self._num_whole = 0  # runs that are over and were told with all their points
         self._num_numbered = 0
         self._turn = 0
@@ -180,43 +194,55 @@ class _Watcher(QObject):
         try:
             names = run_names(self._runs_dir, self._watches or self._indexed)
         except OSError:  # not there yet, or out of reach for a while: nothing is known of the runs, least of all that they are gone
+            self._tell_listed()
             return
         new = sorted(names - self._watches.keys())
         for name in new:
             self._num_numbered += 1
-            self._watches[name] = _Watch(RunFolder(self._runs_dir / name), self._num_numbered)
+            self._watches[name] = _Watch(RunFolder.below(self._runs_dir, name), self._num_numbered)
         self._take_indexed(new)
+        self._tell_listed()
         self._unread += [watch for name in new if (watch := self._watches[name]).is_first]
         gone = [self._watches.pop(name) for name in self._watches.keys() - names]
         if gone:
             self._index.forget(watch.folder.name for watch in gone)
-            self.removed.emit(tuple(watch.folder for watch in gone))
+            self.told.emit("removed", (tuple(watch.folder for watch in gone),))
         self._hot = {path: until for path, until in self._hot.items() if until > self._last_look}
         known = self._due()
         for watch in known:
-            watch.is_alive = is_locked(watch.folder.lock_path)
+            watch.is_alive = is_locked(_lock(watch))
         self._read(known)
         if self._unread and not self._next_slice.isActive():
             self._read_unread(FIRST_SLICE_S)
         self._keep()
 
     def _take_indexed(self, names: list[str]) -> None:
-        """Runs whose digest still holds, newest first, in parts that the window takes between two pictures."""
-        updates, at_once = [], AT_ONCE
+        """Runs of the index, newest first, in parts that the window takes between two pictures. Those that somebody may ask for at once, and
+        those that wait for their start, only where their digest still holds; the others are looked at soon."""
+        updates, at_once, is_trusted = [], AT_ONCE, False
         for name in reversed(names):
             stamp, digest = self._indexed.get(name, (None, None))
             watch = self._watches[name]
-            if digest is None or stamp != stamp_of(os.path.join(self._runs_dir, name)):
+            if digest is None:
+                continue
+            if (not is_trusted or digest.summary.status is Status.QUEUED) and stamp != stamp_of(watch.folder):
                 continue
             del self._indexed[name]
             watch.stamp, watch.digest, watch.is_first = stamp, digest, False
+            if is_trusted:
+                self._unchecked.append(watch)
             updates.append(RunUpdate(watch.folder, None, None, False, watch.number, digest))
             if len(updates) == at_once:
-                self.updated.emit(tuple(updates))
-                updates, at_once = [], min(2 * at_once, MOST_AT_ONCE)
+                self.told.emit("updated", (tuple(updates),))
+                updates, at_once, is_trusted = [], min(2 * at_once, MOST_AT_ONCE), True
         if updates:
-            self.updated.emit(tuple(updates))
-            self.listed.emit()
+            self.told.emit("updated", (tuple(updates),))
+        self._unchecked.reverse()
+
+    def _tell_listed(self) -> None:
+        if not self._is_listed:
+            self._is_listed = True
+            self.told.emit("listed", ())
 
     def _due(self) -> list[_Watch]:
         """Runs of which something may be new, and in turn some of those that are over."""
@@ -235,16 +261,15 @@ class _Watcher(QObject):
         while self._unread and is_time_left:
             watch = self._unread.pop()
             if self._watches.get(watch.folder.name) is watch and (watch.is_first or watch.is_wanted):
-                watch.is_alive = is_locked(watch.folder.lock_path)
+                watch.is_alive = is_locked(_lock(watch))
                 updates += self._updates_of([watch])
                 if watch.is_wanted:  # a long journal, and somebody waits for it
                     self._unread.append(watch)
                 elif watch.is_first:  # a long journal: the others come first
                     self._unread.insert(0, watch)
             is_time_left = time.monotonic() < end
-        if updates:
-            self.updated.emit(tuple(updates))
-        self.progressed.emit(len(self._watches) - len(self._unread), len(self._watches))
+        self._tell(updates)
+        self.told.emit("progressed", (len(self._watches) - len(self._unread), len(self._watches)))
         if self._unread and not self._next_slice.isActive():
             self._next_slice.start(TICK_BESIDE_MS if is_beside else BETWEEN_SLICES_MS)
 
@@ -255,12 +280,20 @@ class _Watcher(QObject):
         if time.monotonic() - self._last_look >= LOOK_AROUND_S:
             self.look_around()
         else:
-            self._read([watch for watch in self._watches.values() if watch.is_alive])
+            unchecked = self._unchecked[-NUM_CHECKED:]
+            del self._unchecked[-NUM_CHECKED:]
+            for watch in unchecked:
+                watch.is_alive = is_locked(_lock(watch))
+            self._read([watch for watch in self._watches.values() if watch.is_alive] + [w for w in unchecked if not w.is_alive])
         self._timer.setInterval(TICK_BESIDE_MS if self._shares_cores() else TICK_MS)
 
     def _read(self, watches: list[_Watch]) -> None:
-        if updates := self._updates_of(watches):
-            self.updated.emit(tuple(updates))
+        self._tell(self._updates_of(watches))
+
+    def _tell(self, updates: list[RunUpdate]) -> None:
+        if updates:
+            self._keep()  # first: what is packed is asked of the index
+            self.told.emit("updated", (tuple(updates),))
 
     def _updates_of(self, watches: list[_Watch]) -> list[RunUpdate]:
         updates = []
@@ -279,6 +312,8 @@ class _Watcher(QObject):
             return RunUpdate(folder, state, experiment, watch.is_alive, watch.number)
         watch.digest = RunDigest.of(experiment, state)
         self._to_keep.append((folder.name, watch.stamp, watch.digest))
+        if self._index.is_usable:
+            watch.digest = RunDigest(watch.digest.summary, None)
         self._num_whole += not is_wanted
         if folder.name not in self._hot and state.status is not Status.QUEUED:
             watch.reader, watch.state, watch.sent = None, RunState(), None
@@ -291,7 +326,7 @@ class _Watcher(QObject):
 
     def _catch_up(self, watch: _Watch) -> bool:
         """Read what is new; True when there is something to tell."""
-        stamp = stamp_of(watch.folder.path)
+        stamp = stamp_of(watch.folder)
         if watch.reader is None and stamp == watch.stamp and not watch.is_wanted:
             return False
         wants_points = watch.is_wanted or watch.is_alive or not watch.is_first or self._num_whole < NUM_WHOLE
@@ -313,12 +348,16 @@ class _Watcher(QObject):
                 if not watch.is_alive:
                     return False
         if watch.state.status.is_active and not watch.is_alive:
-            watch.is_alive = is_locked(watch.folder.lock_path)  # an engine may have started since the lock was looked at
+            watch.is_alive = is_locked(_lock(watch))  # an engine may have started since the lock was looked at
         told = (settled(watch.state, is_alive=watch.is_alive), watch.is_alive)
         if not watch.is_first and not watch.is_wanted and watch.sent is not None and told[0] == watch.sent[0] and told[1] == watch.sent[1]:
             return False
         watch.sent = told
         return True
+
+
+def _lock(watch: _Watch) -> str:
+    return f"{os.fspath(watch.folder)}/engine.lock"
 
 
 def _experiment_of(watch: _Watch) -> Experiment | None:

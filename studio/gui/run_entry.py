@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-import contextlib
 import time
+from collections.abc import Mapping
+from types import MappingProxyType
 from typing import Any
 
 from studio.core.edit import Edit, edited
@@ -13,9 +14,11 @@ from studio.core.outcome import Outcome, Status
 from studio.core.problem import BadInput
 from studio.core.run_digest import RunDigest, RunSummary, summarise
 from studio.core.run_folder import RunFolder
+from studio.core.run_index import unpacked
 
 STOP_ANSWER_S = 10.0
 UNREADABLE = "Unreadable"
+_NO_WISHES: Mapping[str, Any] = MappingProxyType({})
 
 
 class RunEntry:
@@ -24,6 +27,10 @@ class RunEntry:
     Of runs that are over and that nobody looks at only the digest is held: `summary` costs nothing, `experiment` and `state` are unpacked when
     they are asked for, and the state has its curves once `RunList.read_whole` was called.
     """
+
+    __slots__ = (
+        "folder", "number", "is_alive", "is_launching", "exit_code", "stop_asked_at", "wishes", "standing", "_experiment", "_digest", "_state", "_summary",
+    )  # fmt: skip
 
     def __init__(
         self, folder: RunFolder, number: int, experiment: Experiment | None = None, state: RunState | None = None,
@@ -34,7 +41,7 @@ class RunEntry:
         self.is_launching = is_launching  # asked for; no word from the engine yet
         self.exit_code: int | None = None
         self.stop_asked_at: float | None = None  # time.monotonic(); None when no stop is under way
-        self.wishes: dict[str, Any] = {}  # settings asked for in flight that the run has not answered yet
+        self.wishes: Mapping[str, Any] = _NO_WISHES  # settings asked for in flight that the run has not answered yet
         self._experiment, self._digest = experiment, digest
         self._state = state if digest is not None else state or RunState()
         self._summary: RunSummary | None = None
@@ -43,7 +50,10 @@ class RunEntry:
     @property
     def experiment(self) -> Experiment:
         if self._experiment is None:
-            self._experiment = _unpacked_experiment(self.folder, self._digest)
+            try:
+                self._experiment = self._unpacked().experiment() if self._digest is not None else self.folder.experiment()
+            except (BadInput, ValueError, OSError):  # of another version, or damaged
+                self._experiment = _experiment_of(self.folder)
         return self._experiment
 
     def move_to(self, device: str) -> None:
@@ -54,12 +64,19 @@ class RunEntry:
     @property
     def state(self) -> RunState:
         if self._state is None:
-            self._state = self._digest.state()
+            try:
+                self._state = self._unpacked().state()
+            except (BadInput, ValueError, OSError):
+                self._state = RunState(status=self._digest.summary.status, is_whole=False)
         return self._state
 
     @state.setter
     def state(self, state: RunState) -> None:
         self._state, self._digest, self._summary = state, None, None
+
+    def _unpacked(self) -> RunDigest:
+        self._digest = unpacked(self.folder, self._digest)
+        return self._digest
 
     @property
     def summary(self) -> RunSummary:
@@ -103,7 +120,7 @@ class RunEntry:
         told = [n.sentence for n in state.notices if n.kind == "edit"] if len(state.edits) > len(before.edits) else []
         refused = [w.sentence for w in state.warnings if w.code == "edit-refused" and w not in before.warnings]
         if told or refused or not self.is_active:
-            self.wishes = {}
+            self.wishes = _NO_WISHES
             return (refused or told or ["it ended before the change could count."])[-1]
         return ""
 
@@ -136,11 +153,7 @@ class RunEntry:
         return None if self.is_active else self.folder.outcome(self.state, self.exit_code)
 
 
-def _unpacked_experiment(folder: RunFolder, digest: RunDigest | None) -> Experiment:
-    """Of the digest, or of the run itself where that is of another version."""
-    with contextlib.suppress(ValueError):
-        if digest is not None:
-            return digest.experiment()
+def _experiment_of(folder: RunFolder) -> Experiment:
     try:
         return folder.experiment()
     except BadInput:

@@ -193,6 +193,8 @@ class RunList(QObject):
     def _take_one(self, update: RunUpdate) -> tuple[RunEntry, bool, bool]:
         """The run, whether it is new, whether it was active."""
         is_new = update.folder.name not in self._entries
+        if not is_new and (known := self._entries[update.folder.name]).standing is None:
+            known.standing = _standing(known)
         entry = self._add(update.folder, update.experiment, update.number, update.digest)
         was_active, before = entry.is_active, entry.state if entry.is_launching or entry.wishes else None
         # Not at the sight of the lock: the engine holds it before its first word, and the journal still says queued or stopped.
@@ -220,8 +222,7 @@ class RunList(QObject):
 
     def _stand(self, entry: RunEntry) -> None:
         """Forget the answers that rest on what has changed in a run; to be called after every change of its state."""
-        summary, is_active = entry.summary, entry.is_active
-        standing = (entry.status, summary.epochs_done, summary.top1)
+        standing, is_active = _standing(entry), entry.is_active
         if standing != entry.standing:
             entry.standing = standing
             self._surveyed = None
@@ -272,6 +273,10 @@ def _is_newer(new: RunState, old: RunState) -> bool:
     """Whether an engine has spoken since: it began (a clock may be set back, so any other time will do) or ended before it could."""
     ends = (new.failed, new.stopped, new.finished) != (old.failed, old.stopped, old.finished)
     return new.wall_time not in (0.0, old.wall_time) or ends
+
+
+def _standing(entry: RunEntry) -> tuple:
+    return entry.status, entry.summary.epochs_done, entry.summary.top1
 
 
 class _Survey:

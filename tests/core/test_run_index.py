@@ -14,7 +14,7 @@ from studio.core.fold import RunState, fold
 from studio.core.journal import JournalReader
 from studio.core.outcome import Status
 from studio.core.run_digest import RunDigest, summarise
-from studio.core.run_index import RunIndex, read_digests, stamp_of
+from studio.core.run_index import RunIndex, read_digests, stamp_of, unpacked
 
 
 @pytest.fixture(scope="module")
@@ -36,7 +36,7 @@ def indexed(runs, tmp_path):
 
 
 def test_a_digest_shows_a_run_as_its_journal_does(runs):
-    for folder, digest in read_digests(runs)[0]:
+    for folder, digest in read_digests(runs, is_whole=True)[0]:
         whole, short = folder.read_state(), digest.state()
         assert digest.summary == summarise(folder.experiment(), whole) == summarise(digest.experiment(), short)
         assert digest.experiment() == folder.experiment()
@@ -76,6 +76,17 @@ def test_only_runs_whose_files_have_changed_are_read_again(runs):
     finally:
         for folder, (content, _) in kept.items():
             folder.journal_path.write_bytes(content)
+
+
+def test_what_is_packed_comes_from_the_index_and_without_one_from_the_files_of_the_run(runs, studio_home):
+    read_digests(runs)
+    folder, short = read_digests(runs)[0][0]
+    _, whole = read_digests(runs, is_whole=True)[0][0]
+    assert short.packed is None and whole.packed
+    assert unpacked(folder, short) == whole
+    for path in studio_home.rglob("runs.sqlite*"):
+        path.unlink()
+    assert unpacked(folder, short) == whole
 
 
 def damage_bytes(path):

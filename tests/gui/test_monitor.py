@@ -7,12 +7,14 @@ import time
 
 from PySide6.QtCore import QThread
 
-from studio.core.event import RunStarted, StepsReported
+from studio.core.event import RunFailed, RunStarted, StepsReported, encode
 from studio.core.experiment import Experiment
 from studio.core.journal import JournalWriter
 from studio.core.outcome import Status
 from studio.core.run_folder import RunFolder, create_run
+from studio.core.run_index import read_digests
 from studio.gui.monitor import RunMonitor
+from studio.gui.recorded import Recording
 from tests.builders import build_dataset, build_run
 
 
@@ -144,6 +146,27 @@ def test_runs_of_the_index_are_told_without_reading_their_journals_and_whole_whe
         monitor.read_whole(folder)
         qtbot.waitUntil(lambda: len(told) == 2, timeout=20_000)
         assert told[1].state.is_whole and len(told[1].state.train_loss) == state.step
+    finally:
+        monitor.close()
+
+
+def test_older_runs_are_told_as_the_index_has_them_and_again_where_they_have_changed_since(qtbot, tmp_path, monkeypatch):
+    from studio.gui import monitor as monitor_module
+
+    dataset, told = build_dataset(tmp_path / "images", num_train=2, num_validation=1), []
+    older = build_run(tmp_path / "runs", dataset, status=Status.STOPPED, nickname="keen-finch")
+    newer = build_run(tmp_path / "runs", dataset, nickname="calm-otter", started=Recording().started.replace(hour=23))
+    read_digests(tmp_path / "runs")
+    with open(older.journal_path, "ab") as journal:  # resumed while no window was open
+        journal.write(encode(RunFailed(t=1e6, step=9, sentence="The disk is gone.")))
+    monkeypatch.setattr(monitor_module, "AT_ONCE", 1)
+    monitor = RunMonitor(tmp_path / "runs")
+    monitor.updated.connect(lambda updates: told.extend((u.folder, u.digest.summary.status) for u in updates))
+    with qtbot.waitSignal(monitor.listed):
+        monitor.start()
+    try:
+        qtbot.waitUntil(lambda: len(told) == 3)
+        assert told == [(newer, Status.FINISHED), (older, Status.STOPPED), (older, Status.FAILED)]
     finally:
         monitor.close()
 

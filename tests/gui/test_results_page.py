@@ -31,7 +31,7 @@ from studio.gui.pages.results.scores import ClassScore, Scores, read_scores, wor
 from studio.gui.recorded import Recording
 from studio.gui.run_bin import BIN, move_to_bin, take_back
 from studio.gui.sureness import confidence_text
-from studio.gui.window import Window
+from studio.gui.widgets.form import field_editor
 from studio.gui.wording import NBSP, percent
 
 FIRST = Recording().started
@@ -553,28 +553,26 @@ def test_restore_makes_the_run_the_draft_and_keeps_the_name(open_page, three_run
     assert page.store.experiment.schedule.epochs == 8
 
 
-def test_clone_with_changes_in_the_menu_leads_to_the_schedule_with_the_settings_of_the_run(qtbot, context, dataset, three_runs):
-    context.store.reset_to(context.store.experiment.changed({"name": "Mine", "data.source": dataset.root}))
-    context.runs.take(tuple(RunUpdate(f, f.read_state(), f.experiment(), False) for f in three_runs))
-    window = Window()
-    qtbot.addWidget(window)
-    window.attach(context)
-    window.show()
-    before, entry = context.store.experiment, context.runs.entries[1]
-    window.show_page("results", entry)
-    page = window.page("results")
+def test_clone_with_changes_in_the_menu_leads_to_the_schedule_with_the_settings_of_the_run(qtbot, open_page, three_runs):
+    page = open_page(*three_runs)
+    page.store.set({"name": "Mine"})
+    before, entry, asked = page.store.experiment, page.runs.entries[1], []
+    page.context.shell.page_requested.connect(lambda *args: asked.append(args))
+    page.table.choose(entry)
     qtbot.mouseClick(page.more_button, Qt.MouseButton.LeftButton)
     menu, clone = next((m, a) for m in page.findChildren(QMenu) for a in m.actions() if a.text() == "Clone with changes…")
     clone.trigger()
     menu.close()
-    assert window.current_page == "schedule"
-    assert context.store.experiment == entry.experiment.changed({"name": "Mine"})
-    assert window.page("schedule").epochs_editor.findChild(QLineEdit).text() == "6"
-    context.store.set({"schedule.epochs": 9})
+    assert [key for key, _ in asked] == ["schedule"]
+    assert page.store.experiment == entry.experiment.changed({"name": "Mine"})
+    editor = field_editor(page.store, "schedule.epochs", slider=False)
+    qtbot.addWidget(editor)
+    assert editor.findChild(QLineEdit).text() == "6", "the Schedule page's own field has it"
+    page.store.set({"schedule.epochs": 9})
     assert entry.experiment.schedule.epochs == 6, "the run itself stays as it was"
-    context.store.undo()
-    context.store.undo()
-    assert context.store.experiment == before
+    page.store.undo()
+    page.store.undo()
+    assert page.store.experiment == before
 
 
 def test_delete_asks_and_moves_the_folder_to_the_bin(qtbot, open_page, three_runs):

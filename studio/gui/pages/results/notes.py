@@ -28,7 +28,7 @@ class Notes:
 def read_notes(folder: RunFolder) -> Notes:
     """The notes of a run; empty ones where the file is missing or is not what we wrote."""
     try:
-        with open(os.path.join(folder.path, FILE), "rb") as file:  # ten thousand may be asked for, and few have one
+        with open(os.path.join(folder, FILE), "rb") as file:  # ten thousand may be asked for, and few have one
             raw = json.loads(file.read())
         tags = tuple(str(tag) for tag in raw.get("tags", ()))
         confirmed = tuple(str(id_) for id_ in raw.get("confirmed", ()))

@@ -60,10 +60,13 @@ class ResultsPage(Page):
         self._cell: Cell | None = None
         self._is_in_front = False
         self._has_checked = False
+        self._is_arranging = False
         self._has_old_rows = False  # a run has changed since its row was made
         self._progress = (0, 0)  # runs read for the first time, runs there
         self._timer = QTimer(self, singleShot=True, interval=REDRAW_MS)
-        self._timer.timeout.connect(self._refresh)
+        self._timer.timeout.connect(self._refresh_in_parts)
+        self._chosen_timer = QTimer(self, singleShot=True, interval=0)
+        self._chosen_timer.timeout.connect(self._show_chosen)
         self._rows_timer = QTimer(self, singleShot=True, interval=ROWS_MS)
         self._rows_timer.timeout.connect(self._update_rows)
         self.loader = ThumbLoader(self)
@@ -75,6 +78,7 @@ class ResultsPage(Page):
         self.notebook.changed.connect(self._on_notebook_changed)
         self.runs.entries_changed.connect(self._on_runs_entries_changed)
         self.runs.state_changed.connect(self._on_run_state_changed)
+        self.runs.monitor.listed.connect(self._on_monitor_listed)
         self.runs.monitor.progressed.connect(self._on_monitor_progressed)
         self.store.experiment_changed.connect(self._on_store_experiment_changed)
         self.store.dataset_changed.connect(lambda _: self._schedule())
@@ -187,6 +191,7 @@ class ResultsPage(Page):
     def deactivate(self) -> None:
         self._is_in_front = False
         self._timer.stop()
+        self._chosen_timer.stop()
 
     def show_argument(self, argument: object) -> None:
         if isinstance(argument, RunEntry):
@@ -232,9 +237,13 @@ class ResultsPage(Page):
             self._has_old_rows = True
         self._schedule()
 
+    def _on_monitor_listed(self) -> None:
+        if self._rows_timer.isActive():  # no more come
+            QTimer.singleShot(0, self, self._update_rows)
+
     def _on_monitor_progressed(self, num_read: int, num_there: int) -> None:
-        self._progress = (num_read, num_there)
-        if self._is_in_front:
+        before, self._progress = self._progress, (num_read, num_there)
+        if self._is_in_front and (num_read < num_there or before[0] < before[1]):
             self._show_subtitle()
 
     def _on_notebook_changed(self) -> None:
@@ -244,12 +253,18 @@ class ResultsPage(Page):
         """At once while there are few rows. Thousands arrive in many parts: the table takes them twice a second."""
         if len(self._rows) < MANY_ROWS:
             self._update_rows()
-            if self._is_in_front:
+            if not self._is_in_front:
+                return
+            if len(self._rows) < MANY_ROWS:
                 self._refresh()
+            else:  # the table first; what lies below it follows
+                self._show_which()
         elif not self._rows_timer.isActive():
             self._rows_timer.start()
 
     def _update_rows(self) -> None:
+        self._rows_timer.stop()
+        self._is_arranging = True
         old, notes_of, rows = self._rows, self.notebook.of, {}
         for entry in self.runs.started_entries:
             name, notes, last = entry.folder.name, notes_of(entry.folder), old.get(entry.folder.name)
@@ -269,6 +284,7 @@ class ResultsPage(Page):
                 self.table.choose(first.entry)
         elif self.table.chosen is None:
             self.table.choose(self._chosen, scroll=False)
+        self._is_arranging = False
         self._fit_table()
         self._schedule()
 
@@ -283,19 +299,31 @@ class ResultsPage(Page):
 
     def _refresh(self) -> None:
         """Draw everything from the rows; cheap where nothing changed."""
+        self._refresh_compared()
+        self._show_chosen()
+
+    def _refresh_in_parts(self) -> None:
+        """As `_refresh`, in two turns of the event loop."""
+        self._refresh_compared()
+        self._chosen_timer.start()
+
+    def _refresh_compared(self) -> None:
         if self._has_old_rows:
             if len(self._rows) < MANY_ROWS:
                 self._update_rows()
             elif not self._rows_timer.isActive():
                 self._rows_timer.start()
+        self._show_which()
+        self.compare.show_rows(sorted((self._rows[n] for n in self.model.checked if n in self._rows), key=lambda r: r.entry.number))
+
+    def _show_which(self) -> None:
+        """The runs, or that there are none."""
         self.stack.setCurrentIndex(1 if self._rows else 0)
         self._controls.setVisible(bool(self._rows))
         reason = self.runs.reason_not_to_train()
         self.empty.set_texts("No runs yet", reason or "The first finished epoch shows up here.")
         self.empty.action_button.setEnabled(not reason)
         self._show_subtitle()
-        self.compare.show_rows(sorted((self._rows[n] for n in self.model.checked if n in self._rows), key=lambda r: r.entry.number))
-        self._show_chosen()
 
     def _show_subtitle(self) -> None:
         finished, live = self.runs.num_ended_well, len(self.runs.going)
@@ -316,7 +344,7 @@ class ResultsPage(Page):
             self._chosen = entry
             self._cell = None
             self.banner.hide()
-            if self._is_in_front:
+            if self._is_in_front and not self._is_arranging:  # else everything is drawn afterwards
                 self._show_chosen()
 
     def _show_chosen(self) -> None:
