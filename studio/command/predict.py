@@ -64,7 +64,7 @@ def run(args: argparse.Namespace) -> int:
                 return DONE  # nobody reads any more
             rows.append({"path": name, "top": [[classes[i], p] for i, p in top], "is_unsure": is_unsure})
     if num_refused:
-        terminal.note(f"{num_refused:,} of {len(files):,} files could not be read. Supported are JPEG, PNG, WebP, BMP, TIFF and GIF.")
+        terminal.note(f"{num_refused:,} of {len(files):,} files could not be read. Supported are JPEG, PNG, WebP, AVIF, BMP, TIFF and GIF.")
     if args.json:
         terminal.say_json({"status": "done" if num_refused < len(files) else "failed", "run": str(folder.path), "predictions": rows})
     return DONE if num_refused < len(files) else FAILED

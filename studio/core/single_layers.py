@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 if TYPE_CHECKING:
     from studio.core.experiment import Model
@@ -18,10 +18,20 @@ def wish_for(wishes: Mapping[str, str], name: str) -> str | None:
     return None
 
 
+def why_trains(model: Model, stage: str, parameter: str, norms: Collection[str], is_frozen: bool) -> Literal["", "stage", "layer", "norm"]:
+    """Why a parameter of a stage trains: with its stage, by a name in `model.layers`, or because the batch normalisation that it belongs to is to
+    train; "" where it does not. `norms` are the names of the normalisations."""
+    wish = wish_for(model.layers, parameter)
+    if wish is not None:
+        return "layer" if wish == "train" else ""
+    mode = model.batch_norm.get(stage)
+    if mode in ("adapt", "train") and parameter.rpartition(".")[0] in norms:
+        return "norm" if mode == "train" else ""
+    return "" if is_frozen else "stage"
+
+
 def trains_while_frozen(model: Model, stage: str, parameters: Iterable[str], norms: Collection[str]) -> bool:
     """Whether any of a stage's `parameters` trains while the stage is frozen: layers by name, and its batch `norms` if they are to train."""
-    norms_train = model.batch_norm.get(stage) == "train"
-    if not norms_train and "train" not in model.layers.values():
+    if model.batch_norm.get(stage) != "train" and "train" not in model.layers.values():
         return False
-    wishes = ((name, wish_for(model.layers, name)) for name in parameters)
-    return any(wish == "train" or (wish is None and norms_train and name.rpartition(".")[0] in norms) for name, wish in wishes)
+    return any(why_trains(model, stage, name, norms, is_frozen=True) for name in parameters)

@@ -18,7 +18,7 @@ from studio.catalog.backbones import Stage
 from studio.core.experiment import Model
 from studio.core.path_text import shown
 from studio.core.problem import BadInput, Problem, error, warning
-from studio.core.single_layers import wish_for
+from studio.core.single_layers import why_trains, wish_for
 from studio.dataset.plan_check import NOTHING_TRAINS
 
 
@@ -39,12 +39,8 @@ def make_plan(module: nn.Module, stages: Sequence[Stage], is_frozen: Sequence[bo
         mode = model.batch_norm.get(stage.name)
         mine, by_mode = set(), set()
         for name in stage.parameter_names:
-            wish = wish_for(model.layers, name)
-            if wish is None and mode in ("adapt", "train") and name.rpartition(".")[0] in norms:
-                if mode == "train":
-                    (by_mode if frozen else mine).add(name)
-            elif wish == "train" or (wish is None and not frozen):
-                mine.add(name)
+            if why := why_trains(model, stage.name, name, norms, frozen):
+                (by_mode if why == "norm" and frozen else mine).add(name)
         trainable |= mine | by_mode
         inside = _Inside(mine, norms, mode, model.layers, active)
         for name in stage.module_names:

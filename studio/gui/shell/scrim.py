@@ -7,6 +7,7 @@ from PySide6.QtGui import QKeyEvent, QMouseEvent, QPainter
 from PySide6.QtWidgets import QFrame, QWidget
 
 from studio.gui.theme import colour
+from studio.gui.widgets.focus import step_focus
 
 
 class Scrim(QWidget):
@@ -29,6 +30,10 @@ class Scrim(QWidget):
             self.dismiss()
         else:
             super().keyPressEvent(event)
+
+    def focusNextPrevChild(self, forward: bool) -> bool:
+        """Tab stays inside: what lies below is out of reach of the mouse, too."""
+        return step_focus(self, forward)
 
     def mousePressEvent(self, event: QMouseEvent) -> None:
         if not self._box.geometry().contains(event.position().toPoint()):

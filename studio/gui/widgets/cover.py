@@ -8,6 +8,7 @@ from PySide6.QtWidgets import QFrame, QHBoxLayout, QVBoxLayout, QWidget
 
 from studio.gui.theme import px
 from studio.gui.widgets.button import icon_button
+from studio.gui.widgets.focus import step_focus
 from studio.gui.widgets.label import PlainLabel
 
 _STEPS = {Qt.Key.Key_Left: -1, Qt.Key.Key_Up: -1, Qt.Key.Key_Right: 1, Qt.Key.Key_Down: 1}
@@ -74,6 +75,10 @@ class Cover(QFrame):
         else:
             event.ignore()
             self.key_pressed.emit(event)
+
+    def focusNextPrevChild(self, forward: bool) -> bool:
+        """Tab stays inside: what lies below is covered."""
+        return step_focus(self, forward)
 
     def mousePressEvent(self, event) -> None:
         """A click beside the controls goes no further: the page lies below."""

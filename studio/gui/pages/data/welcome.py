@@ -136,7 +136,7 @@ class DropZone(DashedFrame):
         row.addStretch(1)
         column.addLayout(row)
         column.addSpacing(px(6))
-        hint = PlainLabel("JPEG, PNG, WebP, TIFF, BMP, GIF · 8 and 16 bit · about 30 images per class are enough to start", "caption")
+        hint = PlainLabel("JPEG, PNG, WebP, AVIF, TIFF, BMP, GIF · 8 and 16 bit · about 30 images per class are enough to start", "caption")
         hint.setAlignment(Qt.AlignmentFlag.AlignHCenter)
         column.addWidget(hint)
         column.addStretch(1)

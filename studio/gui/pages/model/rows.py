@@ -233,7 +233,9 @@ class RowDelegate(QStyledItemDelegate):
         painter.setFont(font("strong" if is_chosen and index.column() == 0 else "number" if is_number else "label"))
         text = index.data()
         painter.setPen(colour("muted" if text == "–" else "text" if index.column() == 0 or is_number else "text2"))
-        text = painter.fontMetrics().elidedText(text, Qt.TextElideMode.ElideRight, int(rect.width()))
+        # Long names of networks are alike at their beginning and differ at their end.
+        where = Qt.TextElideMode.ElideMiddle if index.column() == 0 else Qt.TextElideMode.ElideRight
+        text = painter.fontMetrics().elidedText(text, where, int(rect.width()))
         painter.drawText(rect, int(index.data(Qt.ItemDataRole.TextAlignmentRole)), text)
         painter.restore()
 

@@ -1,0 +1,28 @@
+"""Keeping the keyboard inside what lies over the window."""
+
+from __future__ import annotations
+
+from PySide6.QtCore import Qt
+from PySide6.QtWidgets import QApplication, QWidget
+
+
+def step_focus(inside: QWidget, forward: bool) -> bool:
+    """What Tab and Shift+Tab do in an overlay: the next control inside it, and after the last one the first again. False where it has none."""
+    stops = []
+    at = inside.nextInFocusChain()
+    while at is not None and at is not inside:
+        if _is_stop(at, inside):
+            stops.append(at)
+        at = at.nextInFocusChain()
+    if not stops:
+        return False
+    now = QApplication.focusWidget()
+    place = stops.index(now) if now in stops else (-1 if forward else 0)
+    reason = Qt.FocusReason.TabFocusReason if forward else Qt.FocusReason.BacktabFocusReason
+    stops[(place + (1 if forward else -1)) % len(stops)].setFocus(reason)
+    return True
+
+
+def _is_stop(widget: QWidget, inside: QWidget) -> bool:
+    takes_tab = widget.focusPolicy() & Qt.FocusPolicy.TabFocus and widget.focusProxy() is None
+    return bool(takes_tab) and inside.isAncestorOf(widget) and widget.isEnabled() and widget.isVisibleTo(inside)
