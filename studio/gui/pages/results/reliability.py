@@ -139,7 +139,7 @@ class ReliabilityDiagram(QWidget):
         for index in self._filled:
             says, does = bins.confidence_B[index], bins.accuracy_B[index]
             left = plot.left() + index * width + 1
-            strength = 1.0 if says >= self._least else 0.3
+            strength = 1.0 if (index + 1) / self._num_bins > self._least else 0.3  # some of the bin's answers are given
             painter.setPen(Qt.PenStyle.NoPen)
             painter.setBrush(colour("accent", strength * (1.0 if index == self._at else 0.7)))
             painter.drawRect(QRectF(left, plot.bottom() - does * plot.height(), width - 2, does * plot.height()))

@@ -84,7 +84,7 @@ class SureView(QWidget):
             self.words.setText("The stored answers of this run are missing or damaged.")
             self.figures.setText("")
         else:
-            self.words.setText(in_words(r, lambda x: percent(x, 0 if 0.1 <= x <= 0.995 else 1)))
+            self.words.setText(in_words(r, lambda x: percent(x, 1 if x < 0.1 or 0.995 < x < 0.9995 else 0)))
             self.figures.setText(_figures(sureness))
         set_plain_tooltip(self.words, HELP)
         for accuracy, made in self.targets.items():
