@@ -253,7 +253,10 @@ class TrainCharts(QObject):
             self.gradient.describe(f"Gradient norm {live.raw.y[-1]:.2f}, highest {self.gradient.curve_extent('norm.raw')[1]:.2f}.")
 
     def _validation(self, plot: CurvePlot, run: Shown, key: str, curve: Curve, style: CurveStyle) -> None:
-        plot.set_curve(key, positions(run, curve.x, self.mode), curve.y, style)
+        if run.state.is_measured:
+            plot.set_curve(key, positions(run, curve.x, self.mode), curve.y, style)
+        else:
+            plot.remove_curve(key)
 
     def _draw_ghosts(self, plot: CurvePlot, curve_name: str, what: str, show: Callable[[float], str]) -> None:
         """Earlier runs under this one. The only one is grey; several have a colour and a dash each."""

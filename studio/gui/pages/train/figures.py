@@ -87,7 +87,7 @@ def _rarest_class(state: RunState, last) -> Figure:
     classes = state.description.classes if state.description else ()
     recalls = [(r, i) for i, r in enumerate(last.class_recalls) if r is not None] if last else []
     if not recalls or not classes:
-        return Figure("Weakest class", "…")
+        return Figure("Weakest class", "…" if last is None or state.is_measured else "–")
     recall, index = min(recalls)
     tone = "warn" if recall < LOW_RECALL else "muted"
     return Figure(
