@@ -133,7 +133,7 @@ def test_names_are_printed_safely_where_the_terminal_knows_ascii_only(tmp_path, 
 def test_the_unexpected_becomes_a_sentence_and_its_trace_goes_to_a_file(monkeypatch, capsys, studio_home):
     import studio.command.runs as runs
 
-    monkeypatch.setattr(runs, "read_digests", lambda _: 1 / 0)
+    monkeypatch.setattr(runs, "read_digests", lambda *_, **__: 1 / 0)
     assert cli.main(["runs"]) == 1
     err = capsys.readouterr().err
     assert "ZeroDivisionError" in err and "Traceback" not in err
