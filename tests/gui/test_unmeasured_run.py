@@ -67,7 +67,9 @@ def test_the_pages_show_it_without_a_score(qtbot, context, entry):
     words = shown_on(qtbot, train)
     assert "no images held back" in words and "not finite" not in words
     assert len(train.charts.loss.curve_data("train.raw")[0])
-    assert not {"validation", "top5"} & {*train.charts.loss.legend_keys(), *train.charts.accuracy.legend_keys()}, "nothing in a legend that is not there"
+    assert not {"validation", "top5"} & {*train.charts.loss.legend_keys(), *train.charts.accuracy.legend_keys()}, (
+        "nothing in a legend that is not there"
+    )
     results = ResultsPage(context)
     qtbot.addWidget(results)
     results.resize(1120, 800)
