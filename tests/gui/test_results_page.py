@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 from builders import build_dataset, build_run
 from PySide6.QtCore import QCoreApplication, QEvent, Qt
+from PySide6.QtGui import QFontMetrics
 from PySide6.QtWidgets import QAbstractButton, QApplication, QLabel, QLineEdit, QMenu, QWidget
 
 from studio.core.experiment import Experiment
@@ -20,6 +21,8 @@ from studio.core.run_digest import RunDigest
 from studio.core.run_folder import find_runs
 from studio.dataset.dataset import Dataset
 from studio.gui.monitor import RunUpdate
+from studio.gui.pages.results.classes import COLUMNS as SCORE_COLUMNS
+from studio.gui.pages.results.classes import THRESHOLD, ClassTable
 from studio.gui.pages.results.confusion import ConfusionMatrix
 from studio.gui.pages.results.confusion_model import MANY
 from studio.gui.pages.results.details import interval
@@ -31,6 +34,7 @@ from studio.gui.pages.results.scores import ClassScore, Scores, read_scores, wor
 from studio.gui.recorded import Recording
 from studio.gui.run_bin import BIN, move_to_bin, take_back
 from studio.gui.sureness import confidence_text
+from studio.gui.theme import font, px
 from studio.gui.widgets.form import field_editor
 from studio.gui.wording import NBSP, percent
 
@@ -333,6 +337,22 @@ def test_predictions_are_never_unpickled(dataset, tmp_path):
     np.savez(path, ids=np.array([Evil()], dtype=object), labels=np.zeros(1), probabilities=np.zeros((1, 2)), losses=np.zeros(1))
     assert read_predictions(folder) is None
     assert not trap.exists()
+
+
+@pytest.mark.parametrize(("width", "has_threshold"), [(238, False), (298, True), (500, True)])
+def test_no_title_over_the_scores_per_class_is_cut(qtbot, theme, width, has_threshold):
+    table = ClassTable()
+    qtbot.addWidget(table)
+    table.resize(width, 200)
+    table.show()
+    header, metrics = table.horizontalHeader(), QFontMetrics(font("caption"))
+    assert table.isColumnHidden(THRESHOLD) != has_threshold
+    for sorted_by in range(1, len(SCORE_COLUMNS)):
+        table.sortByColumn(sorted_by, Qt.SortOrder.DescendingOrder)
+        for column, title in enumerate(SCORE_COLUMNS):
+            arrow = header.arrow_px if column == sorted_by else 0
+            assert table.isColumnHidden(column) or header.sectionSize(column) >= metrics.horizontalAdvance(title) + arrow + px(6)
+    assert header.length() <= table.viewport().width()
 
 
 # How sure

@@ -210,6 +210,8 @@ def test_without_a_choice_of_the_users_own_unsure_begins_where_95_percent_of_the
     page.threshold_slider.setValue(720)
     page._refresh_model()
     assert page._threshold == 0.72
+    qtbot.mouseDClick(page.threshold_slider, Qt.MouseButton.LeftButton)
+    assert page._threshold == expected, "not rounded: 99.7 % must not become 100 %"
 
 
 def test_a_late_answer_for_an_earlier_picture_is_dropped(qtbot, page, probe, pictures):

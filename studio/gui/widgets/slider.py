@@ -21,6 +21,7 @@ class Slider(QSlider):
     """
 
     value_changed = Signal(float)
+    default_wanted = Signal()  # by a double-click, after value_changed
     drag_started = Signal()
     drag_ended = Signal()
 
@@ -81,6 +82,7 @@ class Slider(QSlider):
     def mouseDoubleClickEvent(self, event: QMouseEvent) -> None:
         if self._default is not None:
             self.setValue(round(self._fraction(self._default) * _TICKS))
+            self.default_wanted.emit()
 
     def _on_value_changed(self) -> None:
         if not self._is_own_change:

@@ -9,15 +9,24 @@ from PySide6.QtWidgets import QHeaderView, QWidget
 from studio.gui.icon import paint_icon
 from studio.gui.theme import colour, font, pen, px
 
+_ARROW_PX, _GAP_PX = 11, 3
+
 
 class SortHeader(QHeaderView):
     """Horizontal. Titles stand over their values; the arrow of the sorted column is on the free side."""
 
-    def __init__(self, parent: QWidget):
+    def __init__(self, parent: QWidget, side: int = 6):
+        """side: room left and right of a title, px."""
         super().__init__(Qt.Orientation.Horizontal, parent)
+        self._side = px(side)
         self.setSectionsClickable(True)
         self.setHighlightSections(False)
         self.setFixedHeight(px(28))
+
+    @property
+    def arrow_px(self) -> int:
+        """What the arrow takes beside the title."""
+        return px(_ARROW_PX) + px(_GAP_PX)
 
     def sizeHint(self) -> QSize:
         return QSize(super().sizeHint().width(), px(28))
@@ -35,8 +44,8 @@ class SortHeader(QHeaderView):
         painter.drawLine(rect.bottomLeft(), rect.bottomRight())
         painter.setFont(font("caption"))
         painter.setPen(colour("text" if is_sorted else "muted"))
-        side, gap = px(11), px(3)
-        box = rect.adjusted(px(6), 0, -px(6), 0)
+        side, gap = px(_ARROW_PX), px(_GAP_PX)
+        box = rect.adjusted(self._side, 0, -self._side, 0)
         words = painter.fontMetrics().elidedText(text, Qt.TextElideMode.ElideRight, box.width() - (side + gap if is_sorted else 0))
         width = painter.fontMetrics().horizontalAdvance(words)
         painter.drawText(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from PySide6.QtCore import QAbstractTableModel, QModelIndex, QRectF, QSortFilterProxyModel, Qt, Signal
-from PySide6.QtGui import QKeyEvent, QPainter, QResizeEvent
+from PySide6.QtGui import QFontMetrics, QKeyEvent, QPainter, QResizeEvent
 from PySide6.QtWidgets import QAbstractItemView, QFrame, QHeaderView, QStyle, QStyledItemDelegate, QTableView, QWidget
 
 from studio.core.path_text import shown
@@ -15,7 +15,9 @@ from studio.gui.widgets.sort_header import SortHeader
 
 COLUMNS = ("Class", "Precision", "Recall", "F1", "From", "Images")
 THRESHOLD = 4
-_SIX_COLUMNS_PX = 290
+_WIDEST = ("", "0.000", "0.000", "0.000", "99.9 %", "1,000")  # what a column of figures holds whole
+_CLASS_PX = 48  # where six columns stand side by side
+_SIDE_PX = 3
 HELP = (
     "Class", "Precision: share of the images called so that truly are", "Recall: share of the images of the class that were found",
     "F1: harmonic mean of precision and recall", "The probability from which on this class against the rest has the best F1", "Validation images of the class",
@@ -68,7 +70,7 @@ class ClassModel(QAbstractTableModel):
     def _more(self, index: QModelIndex) -> str:
         """What F1 is at the threshold."""
         threshold = self.values(index.row())[THRESHOLD]
-        if index.column() not in (3, THRESHOLD) or threshold < 0:
+        if index.column() not in (3, THRESHOLD) or not threshold >= 0:
             return ""
         at = "" if index.column() == THRESHOLD else f"The class against the rest: best from {confidence_text(threshold)} on. "
         return f"\n{at}F1 is {self._sureness.threshold_f1_C[index.row()]:.3f} there, on the images it was chosen by."
@@ -108,20 +110,42 @@ class ClassTable(QTableView):
         self.setSelectionMode(QAbstractItemView.SelectionMode.SingleSelection)
         self.verticalHeader().hide()
         self.verticalHeader().setDefaultSectionSize(px(26))
-        self.setHorizontalHeader(SortHeader(self))
-        self.horizontalHeader().setSectionResizeMode(QHeaderView.ResizeMode.Stretch)
+        header = SortHeader(self, _SIDE_PX)
+        self.setHorizontalHeader(header)
+        header.setSectionResizeMode(QHeaderView.ResizeMode.Fixed)
+        header.setMinimumSectionSize(px(30))
         self.setSortingEnabled(True)
         self.sortByColumn(3, Qt.SortOrder.AscendingOrder)
-        self.horizontalHeader().setMinimumSectionSize(px(40))
+        header.sortIndicatorChanged.connect(self._fit_columns)
         self.doubleClicked.connect(self._choose)
 
     def set_scores(self, scores: Scores | None, sureness: Sureness | None = None) -> None:
         self.source.set_scores(scores, sureness)
 
     def resizeEvent(self, event: QResizeEvent) -> None:
-        """Where six columns would cut their figures, the threshold stands in the tooltip of F1 alone."""
         super().resizeEvent(event)
-        self.setColumnHidden(THRESHOLD, self.viewport().width() < px(_SIX_COLUMNS_PX))
+        self._fit_columns()
+
+    def _fit_columns(self) -> None:
+        """No title and no figure is cut: what is left goes to all alike. Where six columns are too many, the threshold stands in the tooltip of F1 alone."""
+        header, room = self.horizontalHeader(), self.viewport().width()
+        titles, figures = QFontMetrics(font("caption")), QFontMetrics(font("number"))
+        least = {0: px(_CLASS_PX)}
+        for column in range(1, len(COLUMNS)):
+            words = max(titles.horizontalAdvance(COLUMNS[column]), figures.horizontalAdvance(_WIDEST[column]))
+            least[column] = words + 2 * px(_SIDE_PX) + 1
+        is_cut = sum(least.values()) > room
+        self.setColumnHidden(THRESHOLD, is_cut)
+        if is_cut:
+            del least[THRESHOLD]
+        if (sorted_by := header.sortIndicatorSection()) in least and sorted_by:
+            title = titles.horizontalAdvance(COLUMNS[sorted_by]) + header.arrow_px + 2 * px(_SIDE_PX) + 1
+            least[sorted_by] = max(least[sorted_by], title)
+        more, rest = divmod(room - sum(least.values()), len(least))
+        if more < 0:  # names of classes have tooltips
+            more, rest = 0, room - sum(least.values())
+        for column, width in least.items():
+            header.resizeSection(column, width + more + (rest if column == 0 else 0))
 
     def keyPressEvent(self, event: QKeyEvent) -> None:
         if event.key() in (Qt.Key.Key_Return, Qt.Key.Key_Enter) and self.currentIndex().isValid():
@@ -144,7 +168,7 @@ class _Bar(QStyledItemDelegate):
             painter.fillRect(rect, colour("accentWash"))
         painter.setPen(pen("border"))
         painter.drawLine(rect.bottomLeft(), rect.bottomRight())
-        box = rect.adjusted(px(4), 0, -px(4), 0)
+        box = rect.adjusted(px(_SIDE_PX), 0, -px(_SIDE_PX), 0)
         value = index.data(Qt.ItemDataRole.UserRole)
         if 1 <= column <= 3:
             painter.setPen(Qt.PenStyle.NoPen)

@@ -66,6 +66,7 @@ class UsePage(Page):
         self.threshold_slider.setAccessibleName("Say unsure below this probability")
         self.threshold_slider.setFixedWidth(px(72))
         self.threshold_slider.value_changed.connect(self._on_threshold_changed)
+        self.threshold_slider.default_wanted.connect(self._on_threshold_default_wanted)
         self.threshold_value = PlainLabel(percent(self._threshold, 0), "number")
         self.threshold_value.setMinimumWidth(px(36))
         for widget in (self.threshold_label, self.threshold_slider, self.threshold_value):
@@ -198,6 +199,12 @@ class UsePage(Page):
         self._wish = self._threshold = round(value, 2)
         self.context.settings.set(_THRESHOLD, self._threshold)
         self._apply_threshold()
+
+    def _on_threshold_default_wanted(self) -> None:
+        """From now on what the run's validation suggests, to its last digit: that of the next run, too."""
+        self._wish = None
+        self.context.settings.set(_THRESHOLD, -1.0)
+        self._suggest_threshold()
 
     def _apply_threshold(self) -> None:
         self.threshold_value.setText(confidence_text(self._threshold))
