@@ -36,6 +36,8 @@ class Painted(QObject):
 def painted(now):
     if "all" not in marks:
         marks["all"], marks["cpu"] = now, time.process_time() - cpu
+        marks["late"] = sorted([*late, now - due])  # the beat that is due now too
+        late.clear()
         QTimer.singleShot(1000, sort)
     elif "sorting" in marks and "sorted" not in marks:
         marks["sorted"] = now
@@ -68,10 +70,10 @@ def beat():
 def end():
     import psutil
     timer.stop()
-    late.sort()
+    until, after = marks["late"], max(late)
     found = {name: marks[name] - marks["started"] for name in ("first", "all")}
     found |= {"sorted": marks["sorted"] - marks["sorting"], "num_first": marks["num_first"], "cpu": marks["cpu"]}
-    found |= {"late_99": late[int(0.99 * len(late))], "late_worst": late[-1], "memory": psutil.Process().memory_info().rss}
+    found |= {"late_99": until[int(0.99 * len(until))], "late_worst": until[-1], "late_after": after, "memory": psutil.Process().memory_info().rss}
     print(json.dumps(found), flush=True)
     os._exit(0)
 
@@ -119,8 +121,11 @@ def main() -> None:
     print(f"| **all are in the table, painted, after** | **{found['all']:.2f} s** | {without['all']:.1f} s | 1 |")
     print(f"| sorted by another column and painted after | {1000 * found['sorted']:.0f} ms | {1000 * without['sorted']:.0f} ms | |")
     print(
-        f"| late meanwhile, 99 of 100 within; worst | {_ms(found['late_99'])}; {_ms(found['late_worst'])} "
+        f"| late until then, 99 of 100 within; worst | {_ms(found['late_99'])}; {_ms(found['late_worst'])} "
         f"| {_ms(without['late_99'])}; {_ms(without['late_worst'])} | |"
+    )
+    print(
+        f"| late afterwards, worst: sorting, and the other pages are made ahead | {_ms(found['late_after'])} | {_ms(without['late_after'])} | |"
     )
     print(f"| processor time of the window until then | {found['cpu']:.1f} s | {without['cpu']:.1f} s | |")
     print(f"| memory of the window afterwards | {found['memory'] / 1e6:.0f} MB | {without['memory'] / 1e6:.0f} MB | |")

@@ -7,30 +7,20 @@ everything; in large ones each large tensor has pages of its own again, at some 
 
 from __future__ import annotations
 
-import contextlib
-import ctypes
+from studio.core import malloc
 
 LARGE_STEP_BYTES = 1_500_000_000  # what may be lost to pieces of a heap grows with the step
 LARGE_TENSOR_BYTES = 24 << 20  # at 100 MB nothing was won: the tensors of the first layers are smaller, and there are many
 _EVERYTHING = 2**31 - 1
-_M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3  # of glibc's malloc.h
 
 
 def keep_freed_memory() -> None:
     """As a process begins, and for small steps."""
-    _set(_EVERYTHING)
+    malloc.map_from(_EVERYTHING)
 
 
 def suit_step(num_bytes: int, *, is_tight: bool = False) -> None:
     """Before steps that take so much. What trials before them have left behind is given back. Where memory is `is_tight`, small steps too give
     theirs back: ResNet-18 at batch 64 held 3.5 GB with its activations computed again, and 2.8 GB with all of them kept."""
-    _set(LARGE_TENSOR_BYTES if num_bytes >= LARGE_STEP_BYTES or is_tight else _EVERYTHING)
-    with contextlib.suppress(OSError, AttributeError, TypeError):
-        ctypes.CDLL(None).malloc_trim(0)
-
-
-def _set(mapped_from: int) -> None:
-    with contextlib.suppress(OSError, AttributeError, TypeError):
-        mallopt = ctypes.CDLL(None).mallopt
-        mallopt(_M_MMAP_THRESHOLD, mapped_from)
-        mallopt(_M_TRIM_THRESHOLD, -1)
+    malloc.map_from(LARGE_TENSOR_BYTES if num_bytes >= LARGE_STEP_BYTES or is_tight else _EVERYTHING)
+    malloc.trim()

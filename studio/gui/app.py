@@ -12,10 +12,13 @@ from importlib import import_module
 from PySide6.QtCore import QThread, QTimer
 from PySide6.QtWidgets import QApplication
 
+from studio.core import malloc
 from studio.gui import theme
 from studio.gui.qt_types import TypesAhead
 
-MOST_LISTING_MS = 2000  # ten thousand runs of the index take a third of it
+LARGE_ARRAY_BYTES = 1 << 20  # the points of a curve: among small things they left a heap in pieces, 60 MB in ten hours of a run
+KEPT_BYTES = 16 << 20  # a picture after the other needs as much again
+MOST_LISTING_MS = 10_000  # runs on a drive that does not answer; ten thousand of the index take half a second
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -32,6 +35,7 @@ def main(argv: list[str] | None = None) -> int:
 
 def make_application() -> QApplication:
     """The application with its theme as the user left it."""
+    malloc.map_from(LARGE_ARRAY_BYTES, keep_bytes=KEPT_BYTES, most_arenas=2)
     app = QApplication([sys.argv[0]])
     locale.setlocale(locale.LC_NUMERIC, "C")  # QApplication takes the system's: libraries would then read 0,5
     app.setApplicationName("finetune-studio")
