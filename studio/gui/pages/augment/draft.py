@@ -25,6 +25,7 @@ class PipelineDraft(QObject):
     """Reads and writes the `augment` section. What is chosen and what is looked at alone belong to the view and are not undone."""
 
     changed = Signal()  # at once, for what pictures are asked for
+    move_shown = Signal()  # the first picture of what `move_params` told is there
     settled = Signal()  # the same for all that says in words what the pipeline is: now and then while a slider moves
     current_changed = Signal()
     solo_changed = Signal()
@@ -158,6 +159,11 @@ class PipelineDraft(QObject):
         """While a slider moves: pictures are asked for now, before the experiment and all that follows it hear by `set_params`."""
         self._moving = change.changed(self._steps, path, params=params)
         self.changed.emit()
+
+    def show_move(self) -> None:
+        """For the preview: a picture has come."""
+        if self._moving is not None:
+            self.move_shown.emit()
 
     def set_params(self, path: Path, params: dict[str, object], label: str) -> None:
         self._set(change.changed(self._steps, path, params=params), label)

@@ -34,14 +34,14 @@ from studio.gui.widgets import (
 )
 from studio.gui.widgets.form import FieldEditor
 
-_TELL_AFTER_MS = 8  # half a frame
+_TELL_AFTER_MS = 8  # half a frame, where no picture comes before
 
 
 class ParamRow(QWidget):
     """Label, editor and reset; the slider and the strip below. A dot before the label says that it is not the default.
 
-    While a slider is dragged `moved` tells of a value at once and `changed` half a frame later, when the row shows it too: all that follows
-    from a change takes as long as a picture does, and where the processor is busy the picture would have to wait for it.
+    While a slider is dragged `moved` tells of a value at once, and `changed` when the first picture of it is there or half a frame has passed;
+    then the row shows it too. All that follows from a change takes as long as a picture, which would have to wait where the processor is busy.
     """
 
     moved = Signal(object)
@@ -100,7 +100,7 @@ class ParamRow(QWidget):
         column.addLayout(indented)
         self._is_dragged = False
         self._due: Any = None  # a value that only `moved` has told
-        self._tell_due = QTimer(self, singleShot=True, interval=_TELL_AFTER_MS, timerType=Qt.TimerType.PreciseTimer)
+        self._tell_due = QTimer(self, singleShot=True, timerType=Qt.TimerType.PreciseTimer)
         self._tell_due.timeout.connect(self._on_tell_due_timeout)
         self.editor.drag_started.connect(self._on_editor_drag_started)
         self.editor.drag_ended.connect(self._on_editor_drag_ended)
@@ -158,10 +158,16 @@ class ParamRow(QWidget):
             self.set_value(value)
             return
         self._due = value
-        self.setUpdatesEnabled(False)
+        if self.editor.long is not None:
+            self.editor.long.setUpdatesEnabled(False)
         if not self._tell_due.isActive():
-            self._tell_due.start()
+            self._tell_due.start(_TELL_AFTER_MS)
         self.moved.emit(value)
+
+    def tell_soon(self) -> None:
+        """What is due, in the next turn of the event loop."""
+        if self._tell_due.isActive():
+            self._tell_due.start(0)
 
     def let_go(self) -> None:
         """Tell nothing more: another step is shown."""
@@ -179,7 +185,8 @@ class ParamRow(QWidget):
     def _on_tell_due_timeout(self) -> None:
         self.changed.emit(self._due)
         self.set_value(self._due)
-        self.setUpdatesEnabled(True)
+        if self.editor.long is not None:
+            self.editor.long.setUpdatesEnabled(True)
 
     def _mark(self, value: Any) -> None:
         self.shown = value
@@ -233,6 +240,7 @@ class TransformForm(Panel):
         self.body.addWidget(scrolling(self._content, name="augment.form.rows"), 1)
         draft.settled.connect(self.show_current)
         draft.current_changed.connect(self.show_current)
+        draft.move_shown.connect(self._on_draft_move_shown)
         self.show_current()
 
     # What is shown
@@ -384,6 +392,10 @@ class TransformForm(Panel):
         self._column.addWidget(PlainLabel("The Batch view shows mixed pictures with their labels.", "label", "muted", wrap=True))
 
     # Edits
+
+    def _on_draft_move_shown(self) -> None:
+        for row in self.rows.values():
+            row.tell_soon()
 
     def _move(self, param: Any, value: Any) -> None:
         step = self._draft.current_step

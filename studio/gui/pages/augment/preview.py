@@ -512,8 +512,10 @@ class PreviewPanel(Panel):
         if grid is self.grid and not variant.error and not self.banner.isHidden():
             self.banner.hide()
         grid.show_variant(index, variant)
-        if grid is self.grid and self.pins.pins:
-            self._mark_pins()
+        if grid is self.grid:
+            self._draft.show_move()
+            if self.pins.pins:
+                self._mark_pins()
 
     def _on_finished(self, result: dict[str, Any]) -> None:
         self._mute.stop()
