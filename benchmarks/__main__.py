@@ -21,6 +21,7 @@ MODULES = (
     "accuracy",
     "calibration",
     "frozen",
+    "head_accuracy",
     "last_stage",
     "evaluation",
     "memory",
