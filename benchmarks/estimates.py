@@ -112,6 +112,7 @@ def training(experiment, batch: int, size: int, device: str = "cpu") -> Callable
     import torch
 
     from studio.catalog.optimisers import build_optimiser
+    from studio.engine.lean import is_lean, keep_less
     from studio.engine.network import build_network
     from studio.engine.precision import Precision
 
@@ -119,6 +120,8 @@ def training(experiment, batch: int, size: int, device: str = "cpu") -> Callable
     network = build_network(experiment, 10)
     precision.place(network.module, place)
     network.train_mode()
+    if is_lean(experiment.training):
+        keep_less(network.module)
     optimiser = build_optimiser(experiment.optimiser, network.parameter_groups(0.01)[0])
     for group in optimiser.param_groups:
         group["lr"] = 1e-6

@@ -14,6 +14,7 @@ from studio.catalog.backbones.describe import StageDescription, describe
 from studio.core.experiment import Model, Optimiser, Training, parse_experiment
 from studio.engine.footprint import Trace, estimate_memory, known_trace, num_bytes_of
 from studio.engine.freezing import Plan, has_statistics, make_plan, still_tensors
+from studio.engine.lean import is_lean
 from studio.engine.network import Network, frozen_as_asked
 from studio.engine.work import stage_work
 
@@ -34,7 +35,7 @@ def describe_model(model: Model, training: Training, optimiser: Optimiser, num_c
     freeze line, with the stages before it frozen from the start. Buffers of the libraries come on top: 0.3 to 1 GB on a GPU.
     """
     shapes = shapes_of(model, num_classes)
-    trace = _trace(_asked(model), num_classes, num_bytes_of(training.precision))
+    trace = _trace(_asked(model), num_classes, num_bytes_of(training.precision), is_lean(training))
     spec = parse_experiment({"model": model.model_dump(), "training": training.model_dump(), "optimiser": optimiser.model_dump()})
     network = frozen_as_asked(shapes.built.module, shapes.built.stages, spec, must_train=False)  # the page shows it, and says so
     stages = [
@@ -134,6 +135,6 @@ def _shapes(asked: str, num_classes: int) -> _Shapes:
 
 
 @lru_cache(maxsize=16)
-def _trace(asked: str, num_classes: int, width: int) -> Trace:
+def _trace(asked: str, num_classes: int, width: int, lean: bool) -> Trace:
     built = _shapes(asked, num_classes).built
-    return known_trace(built.module, built.input_size, width)
+    return known_trace(built.module, built.input_size, width, is_lean=lean)

@@ -29,6 +29,7 @@ from studio.catalog.optimisers import kind_of
 from studio.core.experiment import Optimiser, Training
 from studio.core.file import write_atomically
 from studio.core.place import cache_dir
+from studio.engine.lean import keep_less, recipe_of
 
 _BYTES = {"fp32": 4, "bf16": 2, "fp16": 2}
 _IMAGES = 2  # batch norm needs two
@@ -81,7 +82,7 @@ def trace_memory(module: nn.Module, input_size: int, width: int = 4) -> Trace:
     def pack(tensor: torch.Tensor) -> torch.Tensor:
         nonlocal saved
         storage = tensor.untyped_storage()
-        if storage._cdata not in known and not isinstance(tensor, nn.Parameter):
+        if storage._cdata not in known and not isinstance(tensor, nn.Parameter) and recipe_of(tensor) is None:
             know(storage)
             saved += storage.nbytes()
         return tensor
@@ -174,15 +175,19 @@ class _Alive(TorchDispatchMode):
         self._sizes[key], self.most = 0, self._most_before
 
 
-def known_trace(module: nn.Module, input_size: int, width: int = 4) -> Trace:
-    """`trace_memory` of a module on any device, kept on this computer: to find it out takes a second at the start of a run."""
+def known_trace(module: nn.Module, input_size: int, width: int = 4, *, is_lean: bool = False) -> Trace:
+    """`trace_memory` of a module on any device, where asked as engine.lean trains it, kept on this computer: to find it out takes a second at the
+    start of a run."""
     shapes = [(name, *tensor.shape) for name, tensor in (*module.named_parameters(), *module.named_buffers())]
-    what = f"{_FORMAT} {torch.__version__} {input_size} {width} {module!r} {shapes}"  # Swin's windows show in its buffers alone
+    what = f"{_FORMAT} {torch.__version__} {input_size} {width}{' lean' if is_lean else ''} {module!r} {shapes}"  # Swin's windows show in its buffers alone
     path = cache_dir() / "traces" / f"{hashlib.sha256(what.encode()).hexdigest()[:32]}.json"
     try:
         return _KEPT.validate_json(path.read_bytes())
     except (OSError, ValueError):
-        trace = trace_memory(without_values(module), input_size, width)
+        bare = without_values(module)
+        if is_lean:
+            keep_less(bare, hooks=False)
+        trace = trace_memory(bare, input_size, width)
     with contextlib.suppress(OSError):
         write_atomically(path, _KEPT.dump_json(trace), is_durable=False)
     return trace
@@ -195,7 +200,7 @@ def without_values(module: nn.Module) -> nn.Module:
     made = copy.deepcopy(module, memo)
     for part in made.modules():
         part.__dict__.pop("_conv_forward", None)  # engine.depthwise saves what torch saves, and asks for autocast
-        part.__dict__.pop("forward", None)  # engine.recompute
+        part.__dict__.pop("forward", None)  # engine.recompute, engine.lean
     return made
 
 

@@ -20,6 +20,7 @@ from studio.engine.dry_step import put_right, taken_by
 from studio.engine.evaluate import scores_json
 from studio.engine.failure import LossNotFinite
 from studio.engine.heap import suit_step
+from studio.engine.lean import is_lean, keep_less
 from studio.engine.memory import ROOM, OutOfMemory, advice, free_bytes, is_out_of_memory, step_memory
 from studio.engine.plan import training_requests
 from studio.engine.recompute import recompute
@@ -145,6 +146,8 @@ def prove_frozen(s: Setup) -> None:
 
 def fit_memory(s: Setup) -> str:
     """Find out what a step will need, where other stages train than before, and take smaller parts where that is more than there is; in words."""
+    if is_lean(s.asked.training) and s.precision.name == "fp32":
+        keep_less(s.network.module)
     if s.asked.training.checkpointing == "on":
         start_recomputing(s)
     if s.prefix.trains_from_cache or s.fitted_for == s.network.is_frozen:

@@ -17,6 +17,7 @@ import torch
 from studio.core.experiment import Experiment, Optimiser, Training
 from studio.engine.ahead import ahead
 from studio.engine.footprint import Trace, estimate_memory, known_trace, num_bytes_of, trace_memory, without_values
+from studio.engine.lean import is_lean, keep_less
 from studio.engine.network import Network
 from studio.engine.recompute import blocks_of, recompute, recomputed
 
@@ -79,9 +80,11 @@ def step_memory(network: Network, precision: str, experiment: Experiment, *, rec
     module may be on any device; it is left as it was."""
     training = experiment.training.model_copy(update={"precision": precision})
     size, width = experiment.model.input_size, num_bytes_of(precision)
-    trace = known_trace(network.module, size, width)
+    trace = known_trace(network.module, size, width, is_lean=is_lean(training))
     if recomputes:
         module = without_values(network.module)
+        if is_lean(training):
+            keep_less(module, hooks=False)
         recompute(module, network.stages)
         trace = recomputed(trace, trace_memory(module, size, width), list(blocks_of(module, network.stages)))
     return StepMemory(trace, network.plan.trainable, training, experiment.optimiser)

@@ -1,0 +1,101 @@
+"""Batch norms that keep less for the backward pass: the same bits, less memory, nothing left behind."""
+
+from __future__ import annotations
+
+import copy
+import gc
+
+import pytest
+import torch
+from engine_runs import metrics, small_run, train_here
+from torch import nn
+
+from studio.catalog.backbones import build_backbone
+from studio.core.experiment import Training
+from studio.engine.footprint import known_trace
+from studio.engine.lean import Recipe, _is_norm, is_lean, keep_less, recipe_of
+
+NETWORKS = [("timm", "test_resnet"), ("timm", "test_efficientnet"), ("torchvision", "mobilenet_v3_small"), ("torchvision", "resnet18")]
+
+
+def network(source: str, name: str) -> nn.Module:
+    torch.manual_seed(0)
+    return build_backbone(source, name, num_classes=3, pretrained=False, input_size=64).module.train()
+
+
+def a_step(module: nn.Module, images: torch.Tensor) -> dict[str, torch.Tensor]:
+    torch.manual_seed(1)
+    nn.functional.cross_entropy(module(images), torch.arange(len(images)) % 3).backward()
+    found = {f"{name} gradient": p.grad.clone() for name, p in module.named_parameters() if p.grad is not None}
+    module.zero_grad()
+    return found | {name: buffer.clone() for name, buffer in module.named_buffers()}
+
+
+@pytest.mark.parametrize(("source", "name"), NETWORKS)
+@pytest.mark.parametrize("layout", [torch.contiguous_format, torch.channels_last])
+def test_a_step_gives_the_same_bits(source, name, layout):
+    """ResNets add in place to what a batch norm gave out; MobileNetV3 squeezes it besides."""
+    module, images = network(source, name).to(memory_format=layout), torch.randn(4, 3, 64, 64).contiguous(memory_format=layout)
+    lean = copy.deepcopy(module)
+    assert keep_less(lean) > 5
+    for _ in range(2):
+        theirs, ours = a_step(module, images), a_step(lean, images)
+    assert theirs.keys() == ours.keys()
+    assert [key for key, tensor in theirs.items() if not torch.equal(tensor, ours[key])] == []
+
+
+def test_norms_that_stand_still_and_layers_that_are_frozen_are_as_before():
+    module, images = network("timm", "test_resnet"), torch.randn(4, 3, 64, 64)
+    lean = copy.deepcopy(module)
+    keep_less(lean)
+    for one in (module, lean):
+        norms = [part for part in one.modules() if _is_norm(part)]
+        for norm in norms[:4]:
+            norm.eval().requires_grad_(False)
+        for norm in norms[4:6]:
+            norm.eval()
+    theirs, ours = a_step(module, images), a_step(lean, images)
+    assert theirs.keys() == ours.keys() and all(torch.equal(tensor, ours[key]) for key, tensor in theirs.items())
+    with torch.no_grad():
+        assert torch.equal(module.eval()(images), lean.eval()(images))
+
+
+def test_all_that_is_kept_goes_with_the_backward_pass_while_the_loss_is_held():
+    module = network("timm", "test_efficientnet")
+    keep_less(module)
+
+    def recipes() -> int:
+        return sum(isinstance(held, Recipe) for held in gc.get_objects())
+
+    loss = module(torch.randn(2, 3, 64, 64)).square().sum()
+    assert recipes() > 5
+    loss.backward()
+    assert recipes() == 0 and loss.grad_fn is not None
+
+
+@pytest.mark.parametrize(("source", "name"), NETWORKS)
+def test_what_is_traced_is_what_is_kept(source, name):
+    module, images, sizes = network(source, name), torch.randn(2, 3, 64, 64), {}
+    known = {t.untyped_storage()._cdata for t in (*module.parameters(), *module.buffers(), images)}
+
+    def pack(tensor):
+        if tensor.untyped_storage()._cdata not in known and recipe_of(tensor) is None:
+            sizes[tensor.untyped_storage()._cdata] = tensor.untyped_storage(), tensor.untyped_storage().nbytes()
+        return tensor
+
+    lean, plain = (sum(layer.saved for layer in known_trace(module, 64, is_lean=is_so).layers) for is_so in (True, False))
+    keep_less(module, hooks=False)
+    with torch.autograd.graph.saved_tensors_hooks(pack, lambda t: t):
+        module(images)
+    assert lean == pytest.approx(sum(size for _, size in sizes.values()) / 2, rel=0.02)
+    assert lean < 0.85 * plain
+
+
+def test_a_run_keeps_less_on_a_processor_unless_asked_not_to_with_the_same_bits(tmp_path):
+    assert [is_lean(Training(device="cpu", checkpointing=asked)) for asked in ("auto", "on", "off")] == [True, True, False]
+    sums = []
+    for asked in ("auto", "off"):
+        folder = small_run(tmp_path / asked, training__checkpointing=asked, schedule__epochs=1)
+        assert train_here(folder) == 0
+        sums.append(metrics(folder)["state_sha256"])
+    assert sums[0] == sums[1]
