@@ -173,7 +173,7 @@ def test_a_diverging_test_stops_by_itself_and_keeps_its_curve(dataset):
 def test_a_test_that_is_no_number_from_the_first_step_says_so(dataset, monkeypatch):
     from studio.engine import rate_test
 
-    monkeypatch.setattr(rate_test, "mixed_loss", lambda *_, **__: torch.tensor(float("nan"), requires_grad=True))
+    monkeypatch.setattr(rate_test, "training_loss", lambda *_, **__: torch.tensor(float("nan"), requires_grad=True))
     with pytest.raises(BadInput, match="not a number"):
         find_rate(small(dataset), dataset)
 
@@ -227,7 +227,7 @@ def test_too_little_memory_is_a_sentence_with_a_smaller_batch(dataset, monkeypat
     def refuse(*_, **__):
         raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB")
 
-    monkeypatch.setattr(rate_test, "mixed_loss", refuse)
+    monkeypatch.setattr(rate_test, "training_loss", refuse)
     with pytest.raises(BadInput, match="Batch size 8 does not fit into memory.* Try 4"):
         find_rate(small(dataset), dataset)
 
