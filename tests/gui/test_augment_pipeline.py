@@ -318,6 +318,14 @@ def test_nothing_in_the_pipeline_says_so_and_offers_light(page):
 # Presets of one's own, and files
 
 
+def test_the_cost_of_a_pipeline_is_left_out_where_nothing_is_done_and_never_zero(page):
+    shown = []
+    for ms in (None, 0.0, 0.02, 1.26):
+        page.pipeline.show_cost(ms)
+        shown.append(page.pipeline.cost_label.text().replace("\N{NO-BREAK SPACE}", " "))
+    assert shown == ["", "", "under 0.1 ms per image", "1.3 ms per image"]
+
+
 def test_own_presets_are_saved_used_renamed_and_deleted(page):
     page.draft.set_p((0,), 0.9)
     page.store.set({"augment.mixup_p": 0.25})
