@@ -18,7 +18,7 @@ import tempfile
 import time
 from pathlib import Path
 
-from benchmarks.capped import obey_cap
+from benchmarks.capped import obey_cap, processor
 from benchmarks.side import serve, side
 from studio.engine.main import be_a_good_neighbour
 
@@ -50,7 +50,7 @@ def main() -> None:
         "\nLimits: 3.5 with matrix units and no compiler, 6 compiled; metrics, thresholds and calibration 1 %. Without matrix units (AVX2) bf16 does not pay and arithmetic is the limit: "
         "1.3 for ResNet-18, whose convolutions run at the processor's peak already, 2 for EfficientNet-Lite0; never below 1."
     )
-    print(f"CPU time of one thread; {NUM_IMAGES} pictures, {options.rounds} rounds, load {os.getloadavg()[0]:.1f}.")
+    print(f"{processor()}. CPU time of one thread; {NUM_IMAGES} pictures, {options.rounds} rounds, load {os.getloadavg()[0]:.1f}.")
     return None
 
 
