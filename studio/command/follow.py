@@ -140,10 +140,8 @@ class _Screen:
                 epoch = f"Epoch {event.epoch + 1:>{len(str(state.description.epochs)) if state.description else 1}}: "
                 if event.validation_top1 is None:
                     return f"{epoch}{event.words}, {event.seconds:.1f} s"
-                return (
-                    f"{epoch}loss {event.train_loss:.3f}, validation loss {event.validation_loss:.3f}, {event.words}, "
-                    f"{event.seconds:.1f} s{'  best so far' if event.is_best else ''}"
-                )
+                losses = f"loss {ev.figure(event.train_loss)}, validation loss {ev.figure(event.validation_loss)}"
+                return f"{epoch}{losses}, {event.words}, {event.seconds:.1f} s{'  best so far' if event.is_best else ''}"
             case ev.WarningRaised():
                 return f"Warning: {' '.join(filter(None, [event.sentence, event.fix]))}"
             case ev.ExperimentEdited() | ev.StagesThawed() | ev.StepCompiled() if state.notices:

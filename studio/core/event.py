@@ -102,7 +102,7 @@ class EpochFinished(Event):
     @property
     def words(self) -> str:
         """ "top-1 91.3%"; the loss in training where nothing is measured."""
-        return f"top-1 {self.validation_top1:.1%}" if self.validation_top1 is not None else f"train loss {_figure(self.train_loss)}"
+        return f"top-1 {self.validation_top1:.1%}" if self.validation_top1 is not None else f"train loss {figure(self.train_loss)}"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -301,7 +301,8 @@ def decode(line: bytes) -> Event | None:
         return None
 
 
-def _figure(value: float | None) -> str:
+def figure(value: float | None) -> str:
+    """A loss for people; one that is not finite comes out of a journal as None."""
     return "not finite" if value is None else f"{value:.3f}"
 
 

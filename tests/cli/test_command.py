@@ -203,3 +203,15 @@ def test_a_run_that_waits_for_a_full_disk_says_so_and_what_to_do(capsys):
     assert capsys.readouterr().out.splitlines() == [
         "Warning: The disk with /runs is full; the run waits. Free some space.", "Paused: disk full, safe at step 1,040", "Going on",
     ]  # fmt: skip
+
+
+def test_a_validation_loss_that_is_not_finite_is_told_like_any_other(capsys):
+    """As after an overflow in half precision, which some images alone may meet."""
+    scores = {"validation_top1": 0.5, "validation_top5": 1.0, "macro_f1": 0.5, "class_recalls": (1.0, 0.0)}
+    epoch = ev.EpochFinished(
+        epoch=0, step=6, train_loss=0.7, train_top1=0.5, validation_loss=float("inf"), is_best=True, seconds=2.0, **scores
+    )
+    happened = (ev.decode(ev.encode(epoch)),)
+    with _Screen() as screen:
+        screen.show(list(happened), fold(RunState(), happened))
+    assert capsys.readouterr().out.strip() == "Epoch 1: loss 0.700, validation loss not finite, top-1 50.0%, 2.0 s  best so far"
