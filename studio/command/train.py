@@ -6,6 +6,7 @@ The training process is one of its own: closing this terminal does not end it. C
 from __future__ import annotations
 
 import argparse
+import os
 from pathlib import Path
 from typing import Any
 
@@ -141,12 +142,14 @@ def planned(file: Path | None, data: str | None, assignments: list[str], start: 
 
 def _with_checksum(experiment: Experiment, settings: dict[str, Any]) -> Experiment:
     """With the SHA-256 of a weights file that is chosen now, so that the run, and the file of its settings, know it from now on."""
-    model = experiment.model
-    if not model.weights_file or "model.weights_sha256" in settings or (model.weights_sha256 and "model.weights_file" not in settings):
+    model, file = experiment.model, text_to_path(experiment.model.weights_file)
+    if "model.weights_sha256" in settings or (model.weights_sha256 and "model.weights_file" not in settings):
+        return experiment
+    if not os.path.isfile(file):  # a pipe would never end; what is wrong is said where the file is read
         return experiment
     try:
-        return experiment.changed({"model.weights_sha256": sha256_of(text_to_path(model.weights_file))})
-    except OSError:  # said where the file is read
+        return experiment.changed({"model.weights_sha256": sha256_of(file)})
+    except OSError:
         return experiment
 
 

@@ -299,3 +299,6 @@ def test_the_command_line_remembers_the_checksum_of_the_weights_it_is_given(flip
     file = path.with_name("experiment.toml")
     write_experiment(kept, file)
     assert planned(file, None, []).model.weights_sha256 == "0" * 64, "and is compared in later runs"
+    if hasattr(os, "mkfifo"):
+        os.mkfifo(pipe := path.with_name("pipe.pth"))
+        assert planned(None, str(path.parent), [f"model.weights_file={pipe}"]).model.weights_sha256 == "", "nobody waits for a pipe"
