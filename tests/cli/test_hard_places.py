@@ -16,6 +16,8 @@ import pytest
 from studio.core.journal import JournalReader
 from tests.cli.conftest import snapshot, write_images
 
+pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="needs a file system that takes any bytes")
+
 CLASS, FILE = b"caf\xe9", b"\xff\xfe bild\xe9.png"
 ROOM_BYTES = 32 << 20  # of the disk
 LEFT_BYTES = 1_500_000  # while it is full: enough for a journal, not for a checkpoint of 2 MB
