@@ -27,7 +27,7 @@ from studio.engine.recompute import recompute
 from studio.engine.recorded_step import follow_recording
 from studio.engine.recovery import RECOVERABLE, Recovery
 from studio.engine.saving import agree_on_statistics, hold, keep_epoch, norms_that_count, save, save_every_s, save_held, tensors_of
-from studio.engine.scoring import best_weights, evaluate, write_part
+from studio.engine.scoring import answer_again, best_weights, evaluate, write_part
 from studio.engine.setup import Setup, freeze_for
 from studio.engine.steps import StepBuffer
 from studio.engine.update import train_step
@@ -50,6 +50,8 @@ def train(s: Setup) -> None:
 
 def train_epochs(s: Setup) -> bool:
     """The epochs that are not done yet; whether they were stopped early."""
+    if s.is_behind_best:
+        answer_again(s)
     stopped_early = _has_stalled(s)
     while s.progress.epoch < s.experiment.schedule.epochs and not stopped_early:
         if s.progress.step_in_epoch < s.steps_per_epoch:

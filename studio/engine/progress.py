@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import dataclasses
 from dataclasses import dataclass, field
 from typing import Any
@@ -57,4 +58,4 @@ class Progress:
 
     @classmethod
     def from_json(cls, raw: dict[str, Any]) -> Progress:
-        return cls(**raw)
+        return cls(**copy.deepcopy(raw))  # `raw` may be held, to be gone back to again

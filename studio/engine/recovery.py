@@ -108,7 +108,7 @@ class Recovery:
         """To the last checkpoint, or to a state from which the wanted step is reached again to the same bits; returns from which step on the run
         is another, and what was done in words. Raises the fault where there is nothing to go back to."""
         s, num_back = self._s, self._s.experiment.training.roll_back_steps
-        newest = max(s.ranks.gather(s.saved_step))  # the first process alone saves
+        newest, best = max(s.ranks.gather(s.saved_step)), s.progress.best  # the first process alone saves
         step = max(0, fault.step - num_back) if num_back else s.progress.step
         held = s.snapshots.for_step(step) if num_back else None
         checkpoint = None if held else find_checkpoint(s.folder, until=step)
@@ -121,7 +121,8 @@ class Recovery:
         else:
             raise fault
         s.ranks.gather(None)  # all have read what the first may now replace
-        if newest > s.progress.step:
+        s.is_behind_best |= s.progress.best != best and len(s.parts["validation"]) > 0
+        if newest > s.progress.step or s.is_behind_best:
             save(s)  # a resume must not begin at what the run went back behind
         if not num_back:
             return s.progress.step, f"the run went back to step {s.progress.step:,}"

@@ -19,16 +19,18 @@ from studio.engine.wishes import pause, take_edits
 LEAST_FOLDED = 64  # images to score: folding batch norms costs a few forward passes
 
 
-def evaluate(s: Setup, part: str) -> tuple[Scores, Answers]:
-    """Scores and answers on a part of the data. Raises StopAsked between batches, where pausing works too, and NoReadableImages."""
+def evaluate(s: Setup, part: str, *, is_again: bool = False) -> tuple[Scores, Answers]:
+    """Scores and answers on a part of the data. Raises StopAsked between batches, where pausing works too, and NoReadableImages. `is_again`: of
+    validation with the best weights in place, as the test part always is; they must not be saved as the last."""
+    is_last = part == "validation" and not is_again
 
     def between() -> None:
         s.reporter.system(s.device)
         s.control.raise_if_stopped()
-        if part == "validation":
+        if is_last:
             take_edits(s)
         if s.control.is_paused:
-            if part == "validation":  # the test part is scored after the last checkpoint, with the best weights in place
+            if is_last:
                 save(s)
             pause(s)
 
@@ -62,11 +64,23 @@ def _warned(s: Setup, batches):
         yield batch
 
 
-def write_part(s: Setup, part: str, scores: Scores, answers: Answers) -> None:
+def write_part(s: Setup, part: str, scores: Scores, answers: Answers, step: int | None = None) -> None:
+    """Store answers of the network after `step` steps, by default those done."""
     if not s.ranks.is_first:
         return
-    ids = [s.ids[i] for i in answers.indices_N]
-    s.reporter.with_room(lambda: write_results(s.folder.results_path, part, s.dataset.classes, scores, answers, ids, s.progress.step))
+    ids, step = [s.ids[i] for i in answers.indices_N], s.progress.step if step is None else step
+    s.reporter.with_room(lambda: write_results(s.folder.results_path, part, s.dataset.classes, scores, answers, ids, step))
+
+
+def answer_again(s: Setup) -> None:
+    """After the run went back behind its best epoch: put the answers of the best that is left in place of those stored."""
+    if best := s.progress.best:  # else the first epoch to end is the best
+        s.reporter.phase("validating", f"epoch {best['epoch'] + 1} again, the best that is left")
+        follow_boundary(s)  # features to train from are those of the last weights
+        with best_weights(s):
+            scores, answers = evaluate(s, "validation", is_again=True)
+        write_part(s, "validation", scores, answers, best["step"])
+    s.is_behind_best = False
 
 
 @contextlib.contextmanager

@@ -108,6 +108,7 @@ class Setup:
     saved_step: int = -1  # of the newest checkpoint
     held: Held | None = None  # the best epoch, while it is not written yet
     snapshots: Snapshots = field(default_factory=Snapshots)
+    is_behind_best: bool = False  # the answers that are stored are those of an epoch that the run went back behind
     edit_events: tuple[ExperimentEdited, ...] = ()  # of all sessions; some may lie ahead after a resume
     edits: tuple[Edit, ...] = ()  # what follows from them
 

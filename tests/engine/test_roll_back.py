@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from types import SimpleNamespace
 
 import pytest
@@ -13,6 +14,7 @@ from studio.core import event as ev
 from studio.core.outcome import Status
 from studio.engine import loop, snapshot
 from studio.engine.checkpoint import checkpoint_names, find_checkpoint, state_sha256
+from studio.engine.progress import Progress
 from studio.engine.saving import tensors_of
 from studio.engine.snapshot import Held, Snapshots
 
@@ -97,6 +99,24 @@ def test_after_a_resume_the_run_goes_back_as_far_as_there_are_states(tmp_path, b
     assert "went back 1 step to step 6" in warning(folder).sentence
 
 
+def test_behind_its_best_epoch_the_run_shows_the_answers_of_the_best_that_is_left(tmp_path, bad_step, before_step):
+    bad_step(STEPS_PER_EPOCH + 9, limit=6e-4)
+    shown = []
+
+    def look(s):
+        if s.progress.step == STEPS_PER_EPOCH + 5:  # before, and after the run has come back to it
+            shown.append((json.loads((s.folder.results_path / "validation.json").read_bytes()), s.progress.best))
+
+    before_step(look)
+    folder = small_run(tmp_path, **(GO_BACK | {"training__roll_back_steps": 4, "schedule__epochs": 3}))
+    assert train_here(folder) == 0
+    first, second, *_ = of_kind(folder, ev.EpochFinished)
+    assert first.is_best and second.is_best, "it went back behind an epoch that was the best"
+    assert len(shown) == 2 and shown[1] == shown[0]
+    for stored, best in shown:
+        assert stored["step"] == best["step"] == STEPS_PER_EPOCH and stored["loss"] == pytest.approx(first.validation_loss, rel=1e-5)
+
+
 def test_two_processes_go_back_together(tmp_path, bad_step, monkeypatch):
     still = {"model__backbone": "test_convnext", "model__dropout": 0.0, "augment__preset": "none", "optimiser__kind": "sgd"}
     alone, together = (small_run(tmp_path / name, **GO_BACK, **still) for name in "ab")
@@ -151,6 +171,12 @@ def test_a_copy_takes_no_more_than_its_share_of_the_time(monkeypatch):
     assert not snapshots.is_due(1000, 10)
     now[0] += 2
     assert snapshots.is_due(1000, 10) and not snapshots.is_due(9, 10)
+
+
+def test_what_a_run_that_went_back_books_leaves_the_held_state_as_it_was():
+    raw = Progress(validation_losses=[0.5]).to_json()
+    Progress.from_json(raw).count_epoch({"top1": 0.5, "top5": 1.0, "loss": 0.4, "macro_f1": 0.5})
+    assert raw["validation_losses"] == [0.5], "else the plateau shape would see an epoch twice when the run goes back again"
 
 
 def test_weights_that_begin_to_train_are_no_longer_shared_with_what_is_held():
