@@ -8,6 +8,7 @@ Bulò et al., In-Place Activated BatchNorm, arXiv 1712.02616, from the other end
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import NamedTuple
 
 import torch
@@ -18,20 +19,18 @@ from studio.core.experiment import Training
 
 
 class _Kind(NamedTuple):
-    run: object  # of values, in place
-    back: object  # of the gradient and values
+    run: Callable[[torch.Tensor, bool], torch.Tensor]  # of values, in place or not
+    back: Callable[[torch.Tensor, torch.Tensor], torch.Tensor]  # of the gradient and values
     wants_input: bool  # values of `back` are what the activation is given, or what it gives out
 
 
 _aten = torch.ops.aten
 _KINDS = {
-    nn.ReLU: _Kind(torch.relu_, lambda gradient, out: _aten.threshold_backward(gradient, out, 0), False),
-    nn.ReLU6: _Kind(
-        lambda values: nn.functional.hardtanh_(values, 0.0, 6.0), lambda gradient, out: _aten.hardtanh_backward(gradient, out, 0.0, 6.0), False
-    ),
-    nn.SiLU: _Kind(lambda values: nn.functional.silu(values, inplace=True), lambda gradient, given: _aten.silu_backward(gradient, given), True),
-    nn.Hardswish: _Kind(_aten.hardswish_, lambda gradient, given: _aten.hardswish_backward(gradient, given), True),
-}  # fmt: skip
+    nn.ReLU: _Kind(nn.functional.relu, lambda gradient, out: _aten.threshold_backward(gradient, out, 0), False),
+    nn.ReLU6: _Kind(nn.functional.relu6, lambda gradient, out: _aten.hardtanh_backward(gradient, out, 0.0, 6.0), False),
+    nn.SiLU: _Kind(nn.functional.silu, _aten.silu_backward, True),
+    nn.Hardswish: _Kind(nn.functional.hardswish, _aten.hardswish_backward, True),
+}
 
 
 class Recipe:
@@ -52,8 +51,14 @@ class Recipe:
         """Kept until the backward pass has come to the activation itself."""
         if self._made is None:
             values = self.before()
-            self._made = values if self.kind is None else self.kind.run(values)
+            self._made = values if self.kind is None else self.kind.run(values, True)
         return self._made
+
+    def followed_by(self, kind: _Kind) -> Recipe:
+        """That of another tensor, made from the one this hangs on, which may be used as it is besides."""
+        other = Recipe(self._given, self._mean, self._scale, self._bias)
+        other.kind = kind
+        return other
 
     def forget(self) -> None:
         self._made = None
@@ -72,8 +77,7 @@ def is_lean(training: Training) -> bool:
 
 
 def keep_less(module: nn.Module, *, hooks: bool = True) -> int:
-    """From now on the batch norms of this module keep less where it trains in float32; how many were
-    changed. Names and weights stay. Without `hooks`
+    """From now on the batch norms of this module keep less where it trains in float32; how many were changed. Names and weights stay. Without `hooks`
     what is saved for the backward pass can be looked at from outside, with `recipe_of`, but all is kept."""
     count = 0
     if isinstance(module.__dict__.get("forward"), _LeanNetwork):
@@ -114,11 +118,12 @@ class _Norm(torch.autograd.Function):
 
 class _Activation(torch.autograd.Function):
     @staticmethod
-    def forward(ctx, values, recipe):
-        recipe.kind.run(values)
-        ctx.mark_dirty(values)
+    def forward(ctx, values, recipe, in_place):
+        out = recipe.kind.run(values, in_place)
+        if in_place:
+            ctx.mark_dirty(out)
         ctx.recipe = recipe
-        return values
+        return out
 
     @staticmethod
     @once_differentiable
@@ -126,7 +131,7 @@ class _Activation(torch.autograd.Function):
         recipe, ctx.recipe = ctx.recipe, None  # what hangs on a node is not freed with what it has saved
         values = recipe.before() if recipe.kind.wants_input else recipe.made()
         recipe.forget()
-        return recipe.kind.back(gradient, values), None
+        return recipe.kind.back(gradient, values), None, None
 
 
 class _LeanNorm:
@@ -138,7 +143,10 @@ class _LeanNorm:
     def __call__(self, images_NCHW: torch.Tensor) -> torch.Tensor:
         norm = self._norm
         is_asked = norm.training and torch.is_grad_enabled() and (images_NCHW.requires_grad or norm.weight.requires_grad)
-        if not is_asked or images_NCHW.dtype != torch.float32 or torch.compiler.is_compiling():
+        is_usual = (
+            images_NCHW.dtype == torch.float32 and images_NCHW.numel() > images_NCHW.shape[1]
+        )  # of a single value torch says what is wrong
+        if not (is_asked and is_usual) or torch.compiler.is_compiling():
             return type(norm).forward(norm, images_NCHW)
         norm.num_batches_tracked.add_(1)
         out, mean, inverse = _Norm.apply(images_NCHW, norm.weight, norm.bias, norm.running_mean, norm.running_var, norm.momentum, norm.eps)
@@ -158,8 +166,8 @@ class _LeanActivation:
         recipe = recipe_of(values)
         if recipe is None or recipe.kind is not None or not values.requires_grad or torch.compiler.is_compiling():
             return type(self._activation).forward(self._activation, values)
-        recipe.kind = _KINDS[type(self._activation)]
-        out = _Activation.apply(values, recipe)
+        recipe = recipe.followed_by(_KINDS[type(self._activation)])
+        out = _Activation.apply(values, recipe, self._activation.inplace)
         out.recipe, recipe.version = recipe, out._version
         return out
 

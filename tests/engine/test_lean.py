@@ -44,6 +44,35 @@ def test_a_step_gives_the_same_bits(source, name, layout):
     assert [key for key, tensor in theirs.items() if not torch.equal(tensor, ours[key])] == []
 
 
+class _Twice(nn.Module):
+    """What a batch norm gave out goes on with and without its activation, as in NASNet's cells."""
+
+    def __init__(self):
+        super().__init__()
+        self.before, self.norm, self.act = nn.Conv2d(3, 8, 3), nn.BatchNorm2d(8), nn.ReLU()
+        self.left, self.right = nn.Conv2d(8, 4, 1), nn.Conv2d(8, 4, 1)
+
+    def forward(self, images):
+        out = self.norm(self.before(images))
+        return (self.left(self.act(out)) + self.right(out)).mean((2, 3))
+
+
+def test_an_activation_that_is_not_in_place_leaves_what_others_use():
+    torch.manual_seed(0)
+    module, images = _Twice().train(), torch.randn(4, 3, 16, 16)
+    lean = copy.deepcopy(module)
+    assert keep_less(lean) == 1 and torch.equal(module(images), lean(images))
+    theirs, ours = a_step(module, images), a_step(lean, images)
+    assert [key for key, tensor in theirs.items() if not torch.equal(tensor, ours[key])] == []
+
+
+def test_a_single_value_of_a_channel_has_no_variance_which_is_said():
+    lean = nn.Sequential(nn.Conv2d(3, 8, 3), nn.BatchNorm2d(8)).train()
+    keep_less(lean)
+    with pytest.raises(ValueError, match="more than 1 value"):
+        lean(torch.randn(1, 3, 3, 3))
+
+
 def test_norms_that_stand_still_and_layers_that_are_frozen_are_as_before():
     module, images = network("timm", "test_resnet"), torch.randn(4, 3, 64, 64)
     lean = copy.deepcopy(module)
