@@ -64,12 +64,10 @@ def _images(experiment: Experiment) -> Dataset:
 def _tested(experiment: Experiment, dataset: Dataset, num_steps: int | None) -> RateTest:
     with terminal.Progress("steps") as progress:
         progress(0, None, "Loading torch")
-        import torch
-
         from studio.engine.main import set_up_torch
-        from studio.engine.no_compiler import keep_compiler_out
+        from studio.engine.no_compiler import load_torch
 
-        keep_compiler_out()
+        torch = load_torch()
         from studio.engine.rate_test import find_rate
 
         set_up_torch(torch, experiment)
@@ -79,12 +77,10 @@ def _tested(experiment: Experiment, dataset: Dataset, num_steps: int | None) -> 
 def _sweep(experiment: Experiment, dataset: Dataset, wants_json: bool) -> int:
     with terminal.Progress("steps") as progress, tempfile.TemporaryDirectory() as scratch:
         progress(0, None, "Loading torch")
-        import torch
-
         from studio.engine.main import set_up_torch
-        from studio.engine.no_compiler import keep_compiler_out
+        from studio.engine.no_compiler import load_torch
 
-        keep_compiler_out()
+        torch = load_torch()
         from studio.engine.head_sweep import peaks_around, sweep_head
 
         set_up_torch(torch, experiment)

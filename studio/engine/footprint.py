@@ -195,6 +195,8 @@ def known_trace(module: nn.Module, input_size: int, width: int = 4, *, is_lean: 
 
 def without_values(module: nn.Module) -> nn.Module:
     """A copy of a module on the meta device, which takes no memory."""
+    import torch._meta_registrations  # noqa: F401 - see studio.engine.no_compiler
+
     memo: dict[int, object] = {id(p): nn.Parameter(p.detach().to("meta"), requires_grad=p.requires_grad) for p in module.parameters()}
     memo |= {id(b): b.detach().to("meta") for b in module.buffers()}
     made = copy.deepcopy(module, memo)

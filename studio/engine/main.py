@@ -31,7 +31,7 @@ from studio.engine.control import Control, StopAsked
 from studio.engine.failure import DataGone, LossNotFinite, NoReadableImages, describe
 from studio.engine.heap import keep_freed_memory
 from studio.engine.loading import begin_loading, end_loading
-from studio.engine.no_compiler import keep_compiler_out
+from studio.engine.no_compiler import load_torch
 from studio.engine.origin import package_versions
 from studio.engine.ranks import JOURNAL_AT_START, LOCK_HELD, Ranks, SharedControl, Silence
 from studio.engine.reporter import Reporter
@@ -170,9 +170,7 @@ def _session(
         experiment = folder.experiment()
         ahead.begin(experiment, ranks.count)
 
-        import torch
-
-        keep_compiler_out()
+        torch = load_torch()
         from studio.engine.loop import train
         from studio.engine.saving import save
         from studio.engine.setup import prepare

@@ -17,7 +17,7 @@ from studio.core.rng import init_seed
 from studio.core.run_folder import RunFolder
 from studio.engine.calibration import calibrate, kept
 from studio.engine.loading import end_loading
-from studio.engine.no_compiler import keep_compiler_out
+from studio.engine.no_compiler import load_torch
 
 if TYPE_CHECKING:
     from studio.engine.network import Labels, Network
@@ -62,9 +62,7 @@ def serve(lines: IO[str], say: IO[str]) -> tuple[RunFolder, bool, Prebuilt | Non
 
     Only the newest of several waiting requests is carried out: the user has moved on from the others. Each is answered.
     """
-    import torch
-
-    keep_compiler_out()
+    torch = load_torch()
     import studio.engine.loop  # noqa: F401 - everything a run needs, loaded now
     from studio.catalog.augments import build_pipeline
 

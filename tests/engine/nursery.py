@@ -84,11 +84,9 @@ def serve() -> None:
 
     be_a_good_neighbour()
     begin_loading()
-    import torch  # noqa: F401
+    from studio.engine.no_compiler import load_torch
 
-    from studio.engine.no_compiler import keep_compiler_out
-
-    keep_compiler_out()
+    load_torch()
     import albumentations  # noqa: F401
     import timm  # noqa: F401
 

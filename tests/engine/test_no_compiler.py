@@ -5,10 +5,12 @@ from __future__ import annotations
 import subprocess
 import sys
 
+import pytest
+
 _TRAIN = """
-import sys, torch
-from studio.engine.no_compiler import keep_compiler_out
-keep_compiler_out()
+import sys
+from studio.engine.no_compiler import load_torch
+torch = load_torch()
 import torchvision
 from studio.core.experiment import Experiment
 from studio.engine.main import set_up_torch
@@ -27,10 +29,28 @@ def _last_line(code: str) -> str:
 
 
 def test_an_optimiser_steps_without_loading_the_compiler():
-    code = "print([m for m in ('sympy', 'torch._inductor', 'torch._dynamo.eval_frame', 'torch.distributed.fsdp') if m in sys.modules])"
+    code = "print([m for m in ('sympy', 'torch._inductor', 'torch._dynamo.eval_frame', 'torch.distributed.fsdp', 'torch._refs') if m in sys.modules])"
     assert _last_line(code) == "[]"
 
 
 def test_who_compiles_gets_the_real_compiler():
     code = "f = torch.compile(lambda x: x + 1, backend='eager')\nprint(f(torch.ones(1)).item(), 'torch._dynamo.eval_frame' in sys.modules)"
     assert _last_line(code) == "2.0 True"
+
+
+@pytest.mark.parametrize("first", ["torch._refs", "torch._meta_registrations"])
+def test_what_was_left_out_of_torch_is_there_for_whoever_asks(first):
+    code = f"""
+import importlib, torch.func
+from studio.catalog.backbones.build import check_input_size
+from studio.catalog.backbones.sources import source_of
+from studio.engine.footprint import without_values
+importlib.import_module("{first}")
+shape = torch.broadcast_shapes((3, 1), (1, 4))
+check_input_size(source_of("bundled"), "tf_efficientnet_lite0", 160)
+block = torch.nn.Sequential(torch.nn.Conv2d(3, 4, 3), torch.nn.BatchNorm2d(4), torch.nn.AdaptiveAvgPool2d(1), torch.nn.Flatten())
+slope = torch.func.jvp(torch.nn.functional.softplus, (torch.zeros(1),), (torch.ones(1),))[1]
+seed = torch.Generator().manual_seed(3).initial_seed()
+print(tuple(shape), tuple(without_values(block)(torch.empty(2, 3, 32, 32, device="meta")).shape), slope.item(), seed)
+"""
+    assert _last_line(code) == "(3, 4) (2, 4) 0.5 3"

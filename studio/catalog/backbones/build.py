@@ -148,6 +148,8 @@ def parameters_on_meta() -> Iterator[None]:
 
 def build_shapes(origin: ModuleType, name: str, input_size: int) -> Body:
     """The backbone with shapes and no values."""
+    import torch._meta_registrations  # noqa: F401 - see studio.engine.no_compiler
+
     with seeded(0):
         try:
             with parameters_on_meta():

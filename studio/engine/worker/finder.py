@@ -19,12 +19,10 @@ def find_rate(call: Call, experiment: dict[str, Any], dataset: str) -> dict[str,
     """
     call.progress(0, None, "Loading torch")
     from studio.engine.main import be_a_good_neighbour, set_up_torch
-    from studio.engine.no_compiler import keep_compiler_out
+    from studio.engine.no_compiler import load_torch
 
     be_a_good_neighbour()
-    import torch
-
-    keep_compiler_out()
+    torch = load_torch()
     from studio.engine.rate_test import find_rate as found
 
     asked = parse_experiment(experiment)
