@@ -80,7 +80,7 @@ def step_memory(network: Network, precision: str, experiment: Experiment, *, rec
     module may be on any device; it is left as it was."""
     training = experiment.training.model_copy(update={"precision": precision})
     size, width = experiment.model.input_size, num_bytes_of(precision)
-    trace = known_trace(network.module, size, width, is_lean=is_lean(training))
+    trace = known_trace(network.module, size, width, is_lean=is_lean(training) and not recomputes)  # blocks that are recomputed are not
     if recomputes:
         module = without_values(network.module)
         if is_lean(training):

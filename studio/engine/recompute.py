@@ -16,6 +16,7 @@ from torch.utils.checkpoint import checkpoint
 
 from studio.catalog.backbones import Stage
 from studio.engine.footprint import Layer, Trace
+from studio.engine.lean import keep_all
 
 
 def blocks_of(module: nn.Module, stages: Sequence[Stage]) -> dict[str, nn.Module]:
@@ -40,6 +41,7 @@ def recompute(module: nn.Module, stages: Sequence[Stage]) -> int:
     """From now on the blocks of this module are computed twice where gradients are wanted; how many there are. Names and weights stay."""
     blocks = blocks_of(module, stages)
     for block in blocks.values():
+        keep_all(block)
         block.forward = _Twice(block)
     return len(blocks)
 
