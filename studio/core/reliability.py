@@ -64,9 +64,10 @@ class Reliability:
 
 
 def measure(labels_N: np.ndarray, log_p_NC: np.ndarray, losses_N: np.ndarray, temperature: float | None = None) -> Reliability | None:
-    """log_p_NC: logarithms of probabilities, float16 at least. None without images. `temperature`: that of another part, such as of validation for the test part; None fits one to these images.
+    """How far the probabilities of these images can be believed; None without images.
 
-    losses_N is the cross entropy of each image; images whose figures are not finite are left out.
+    log_p_NC: logarithms of the probabilities, float16 at least. losses_N: the cross entropy of each image. `temperature`: that of another part, such
+    as of validation for the test part; None fits one to these images. Images whose figures are not finite are left out.
     """
     is_sound = np.isfinite(losses_N) & np.isfinite(log_p_NC).all(1)
     if not is_sound.all():

@@ -19,7 +19,7 @@ class Decoded:
     encoding: str  # a key of NAMES
     is_sure: bool  # found by its mark or valid UTF-8, or said by somebody
     mixed: tuple[int, ...] = ()  # lines, from 1, that are not UTF-8 where others are; read as UNSURE
-    wrong: int = 0  # bytes that the encoding that was said has no letter for
+    wrong: int = 0  # places where the encoding that was said has no letter
 
 
 def decode(data: bytes, wanted: str = "auto") -> Decoded:

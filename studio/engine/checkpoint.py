@@ -74,9 +74,9 @@ def save_checkpoint(
 ) -> Saved:
     """Write, verify and publish a checkpoint, then remove those no longer needed. OSError leaves all earlier ones as they were.
 
-    `state["best_step"]` names the checkpoint to keep besides the newest two and those of `also_kept`; None when there is no best yet. Newer ones are removed: this
-    run went on from an older one, because they were damaged. Weights are a function of the step, so a whole checkpoint of this step with
-    this state is left as it is.
+    `state["best_step"]` names the checkpoint to keep besides the newest two and those of `also_kept`; None when there is no best yet. Newer ones
+    are removed: this run went on from an older one, because they were damaged or it went back behind them. Weights are a function of the step,
+    so a whole checkpoint of this step with this state is left as it is.
     """
     from safetensors.torch import save_file
 

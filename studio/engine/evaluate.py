@@ -150,7 +150,8 @@ def score(answers: Answers, num_classes: int) -> Scores:
 def write_results(
     results: Path, part: str, classes: Sequence[str], scores: Scores, answers: Answers, ids: Sequence[str], step: int
 ) -> None:
-    """`<part>.json` and `<part>_predictions.npz` (ids as JSON text, labels, logarithms of the probabilities, losses: see core/predictions.py). OSError when it cannot."""
+    """`<part>.json` and `<part>_predictions.npz` (ids as JSON text, labels, logarithms of the probabilities, losses: see core/predictions.py).
+    OSError when it cannot."""
     packed = io.BytesIO()
     np.savez_compressed(
         packed,
@@ -166,7 +167,8 @@ def write_results(
 def scores_json(scores: Scores, classes: Sequence[str], answers: Answers | None = None) -> dict[str, Any]:
     """Scores as plain data, as the results page and `studio evaluate` show them.
 
-    The answers add "reliability" (see core/reliability.py; None where no figure of theirs is finite) and, to each class, its "threshold" with the F1 there, None without images.
+    The answers add "reliability" (see core/reliability.py; None where no figure of theirs is finite) and, to each class, its "threshold" with the
+    F1 there, None without images.
     """
     per_class, more = list(scores.per_class), {}
     if answers is not None and len(answers.labels_N):

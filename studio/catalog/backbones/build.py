@@ -67,7 +67,8 @@ def build_backbone(
     """The network with a new head for `num_classes`. Equal arguments give equal weights.
 
     `cut` is the last stage that is kept, `head` the parts between it and the last layer; see `studio.core.experiment.Model`.
-    `weights_file` (text form of a path) takes the place of the library's weights, and must have `weights_sha256` where that is given. `input_size` in px; None is the backbone's own.
+    `weights_file` (text form of a path) takes the place of the library's weights, and must have `weights_sha256` where that is given.
+    `input_size` in px; None is the backbone's own.
     On device "meta" the network has shapes and no values, and no weights are loaded.
     Raises BadInput for an unknown name, weights that are not on this computer, a file that cannot be used, a size it cannot take, a
     place where it cannot be cut, a head that does not fit there.

@@ -76,7 +76,8 @@ def check_model(call: Call, model: dict[str, Any], num_classes: int) -> dict[str
 
 
 def check_weights_file(call: Call, model: dict[str, Any], num_classes: int, path: str | None = None) -> dict[str, Any]:
-    """What a weights file gives this backbone: the fields of WeightsReport, its "sentence", and the file's "sha256". An error says why it cannot be used."""
+    """What a weights file gives this backbone: the fields of WeightsReport, its "sentence", and the file's "sha256". An error says why it cannot be
+    used."""
     _load_torch(call)
     from studio.catalog.backbones import build_model
 
