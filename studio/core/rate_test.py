@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 from dataclasses import asdict, dataclass
-from functools import cached_property
+from functools import cache, cached_property
 
 import numpy as np
 
@@ -80,8 +80,8 @@ class RateTest:
 
     def changed_since(self, experiment: Experiment) -> tuple[str, ...]:
         """Settings that have another value now and that the curve depends on; none where the test still fits."""
-        now = digests(experiment)
-        return tuple(path for path in sorted(now.keys() | self.made_with.keys()) if now.get(path) != self.made_with.get(path))
+        now, then = digests(experiment), _defaults() | self.made_with  # a setting that an older version did not know had its default
+        return tuple(path for path in sorted(now.keys() | then.keys()) if now.get(path) != then.get(path))
 
     def to_json(self) -> bytes:
         return json.dumps({"version": 1} | asdict(self), separators=(",", ":"), allow_nan=False).encode()
@@ -179,6 +179,11 @@ def digests(experiment: Experiment) -> dict[str, str]:
     paths = (f"{section}.{name}" for section in SECTIONS if section != "schedule" for name in raw[section])
     kept = (p for p in paths if p not in _LEFT_OUT and (not p.startswith("training.") or p in _TRAINING))
     return {path: _digest(raw[path.partition(".")[0]][path.partition(".")[2]]) for path in kept}
+
+
+@cache
+def _defaults() -> dict[str, str]:
+    return digests(Experiment())
 
 
 def _digest(value) -> str:

@@ -172,3 +172,10 @@ def test_a_changed_setting_that_the_curve_depends_on_is_named(values):
 )
 def test_the_schedule_and_what_has_no_part_in_the_test_may_change(values):
     assert built(course()[1]).changed_since(Experiment().changed(values)) == ()
+
+
+def test_a_test_of_a_version_that_did_not_know_a_setting_was_made_with_its_default():
+    older = built(course()[1])
+    del older.made_with["training.class_weights"]
+    assert older.changed_since(Experiment()) == ()
+    assert older.changed_since(Experiment().changed({"training.class_weights": "balanced"})) == ("training.class_weights",)
