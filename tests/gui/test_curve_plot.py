@@ -117,6 +117,21 @@ def test_words_of_marks_that_lie_close_take_rows_of_their_own_and_none_is_cut(pl
     assert len({row for *_, row in words}) == 3, "no more rows than it takes"
 
 
+def test_the_legend_covers_no_word_of_a_mark(plot):
+    x = np.linspace(0, 10, 200)
+    plot.set_x_range(0, 10)
+    plot.set_y_range(0, 1)
+    for key, height in (("a", 1.0), ("b", 0.97)):
+        plot.set_curve(key, x, np.full(200, height), CurveStyle(key, "series.0"))
+    plot.set_marks([(0.2, "failed", "bad")])
+    plot.legend.set_corner("bottom left")
+    plot.legend.settle()
+    left, right = plot.mark_words()[0]
+    box = plot.widget.mapFromScene(plot.view.sceneBoundingRect()).boundingRect()
+    place = plot.legend.geometry()
+    assert place.center().y() > box.center().y() and place.left() - box.left() > right > left
+
+
 def test_the_legend_of_ten_runs_stands_whole_in_a_low_plot(plot, qtbot):
     plot.resize(360, 170)
     for number in range(10):

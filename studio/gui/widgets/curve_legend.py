@@ -47,7 +47,7 @@ class CurveLegend(QWidget):
         self.place()
 
     def settle(self) -> None:
-        """Go to the corner in which the least of the curves lies; stay where another one is not much better."""
+        """Go to the corner in which the least of the curves and of the words beside marks lies; stay where another one is not much better."""
         if not self.isVisible():
             return
         seen = [self._plot.curve_seen(key) for key in self._plot.legend_keys() if not self._plot.is_curve_hidden(key)]
@@ -61,7 +61,7 @@ class CurveLegend(QWidget):
             self.place()
 
     def _covered(self, corner: str, seen: list[tuple[np.ndarray, np.ndarray, np.ndarray]]) -> float:
-        """How much of the legend would lie over curves in a corner: shares of its width, summed over the curves."""
+        """How much of the legend would lie over curves and words of marks in a corner: shares of its width, summed."""
         (left, right), (bottom, top) = self._plot.view.viewRange()
         box = self._plot_box()
         width, height = (right - left) * self.width() / max(1, box.width()), (top - bottom) * (self.height() + px(6)) / max(1, box.height())
@@ -72,6 +72,11 @@ class CurveLegend(QWidget):
             if len(x):
                 least, most = (np.interp(at, x, y, left=np.nan, right=np.nan) for y in (least, most))
                 total += float(np.mean((most >= low) & (least <= low + height)))
+        if "bottom" in corner:
+            edge = 0 if "left" in corner else box.width() - self.width()
+            total += (
+                sum(max(0.0, min(right, edge + self.width()) - max(left, edge)) for left, right in self._plot.mark_words()) / self.width()
+            )
         return total
 
     def _plot_box(self) -> QRect:

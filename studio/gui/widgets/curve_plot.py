@@ -193,6 +193,10 @@ class CurvePlot(QWidget):
     def marks(self) -> tuple[Mark, ...]:
         return self._marks.marks
 
+    def mark_words(self) -> list[tuple[float, float]]:
+        """Left and right edges, px, of the words that stand at the lower edge beside the marks."""
+        return self._marks.shown_words()
+
     def set_guide(self, key: str, y: float | None, token: str = "outline", word: str = "") -> None:
         """A horizontal reference line at `y` in data units; None removes it."""
         wanted = (y, token, word)

@@ -60,6 +60,10 @@ class PlotMarks:
             found.append((word, left, left + room, row))
         return found
 
+    def shown_words(self) -> list[tuple[float, float]]:
+        """Left and right edges of the words for which there is a row, px."""
+        return [(left, right) for _, left, right, row in self.words() if row < _MAX_ROWS]
+
     def place(self) -> None:
         height = max(1.0, self._view.height())
         lines = sorted((mark, i) for i, mark in enumerate(self.marks) if mark[1])
