@@ -32,6 +32,8 @@ def states() -> dict[str, Callable[[DataPage], object]]:
         "error": _error,
         "filtered": lambda page: page.show_argument(page.store.dataset.classes[1]),
         "large": lambda page: page.show_large(2),
+        "table": lambda page: _show_table(page, "path,label"),
+        "columns": lambda page: _show_table(page, "image,kind"),
         "bands": lambda page: _show_fields(page, Data(white=4095)),
         "bands-chosen": lambda page: _show_fields(page, Data(bands=(8, 4, 3), white=4095)),
     }
@@ -48,20 +50,40 @@ def _error(page: DataPage) -> None:
     page._show_trouble(BadInput("No images in this folder. It holds 12 folders without images."))
 
 
+def _show_table(page: DataPage, header: str) -> None:
+    """The same images from a CSV file, with its rows."""
+    images = page.store.dataset
+    path = cache_dir() / "samples" / "labels.csv"
+    rows = (f"{images.path_of(sample)},{sample.label}" for sample in images.samples)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text("\n".join([header, *rows]), "utf-8")
+    _show_scanned(page, {"data.source": path_to_text(path), "data.layout": "auto"})
+    page.table._on_rows_clicked()
+
+
 def _show_fields(page: DataPage, data: Data) -> None:
-    """Small multi-spectral images, read as the scan would read them."""
+    """Small multi-spectral images."""
+    folder = cache_dir() / "samples" / "fields"
+    if not folder.exists():
+        _write_fields(folder)
+    _show_scanned(page, {"data.source": path_to_text(folder), "data.bands": data.bands, "data.white": data.white})
+
+
+def _show_scanned(page: DataPage, values: dict[str, object]) -> None:
+    """Read as the scan of the window would read it."""
     from studio.dataset.check import find_issues
     from studio.dataset.scan import scan
     from studio.dataset.statistics import pixel_statistics
     from studio.dataset.verify import verify
     from studio.gui.scan import ScanState
 
-    folder = cache_dir() / "samples" / "fields"
-    if not folder.exists():
-        _write_fields(folder)
-    values = {"data.source": path_to_text(folder), "data.bands": data.bands, "data.white": data.white}
     page.store.reset_to(page.store.experiment.changed(values))
-    dataset = verify(scan(page.store.experiment.data))
+    try:
+        dataset = verify(scan(page.store.experiment.data))
+    except BadInput as exc:
+        page.store.set_dataset(None, exc.problems)
+        page.context.scan.hold(ScanState(error=exc))
+        return
     page.context.scan.hold(
         ScanState(issues=tuple(find_issues(dataset)), statistics=pixel_statistics(dataset), seconds=0.4, is_complete=True)
     )

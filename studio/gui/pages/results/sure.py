@@ -35,7 +35,7 @@ class SureView(QWidget):
         column.setContentsMargins(px(8), px(2), px(6), px(2))
         column.setSpacing(px(5))
         self.words = PlainLabel("", "label", wrap=True)
-        self.figures = PlainLabel("", "caption", "muted", elide=Qt.TextElideMode.ElideRight)
+        self.figures = PlainLabel("", "caption", "muted", wrap=True)
         self.diagram = ReliabilityDiagram()
         self.axis = PlainLabel("right, % by how sure, % · n: answers", "caption", "muted", elide=Qt.TextElideMode.ElideRight)
         column.addWidget(self.words)
@@ -86,7 +86,8 @@ class SureView(QWidget):
         else:
             self.words.setText(in_words(r, lambda x: percent(x, 1 if x < 0.1 or 0.995 < x < 0.9995 else 0)))
             self.figures.setText(_figures(sureness))
-        set_plain_tooltip(self.words, HELP)
+        for widget in (self.words, self.figures):
+            set_plain_tooltip(widget, HELP)
         for accuracy, made in self.targets.items():
             set_plain_tooltip(made, sure_words(r, accuracy) if r else "")
             made.setEnabled(r is not None and r.answered.confidence_for(accuracy) is not None)
