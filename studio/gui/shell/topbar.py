@@ -12,6 +12,7 @@ from studio.gui.shell.device import DevicePicker
 from studio.gui.shell.rail import NARROW, WIDTH
 from studio.gui.theme import colour, px, theme
 from studio.gui.widgets import PlainLabel, Tag, button, icon_button, set_plain_tooltip
+from studio.gui.widgets.label import tell_size
 from studio.gui.widgets.state import IconLabel
 
 
@@ -233,6 +234,7 @@ class TrainButton(QWidget):
         self.main.setText("Train next" if runs.active else "Train")
         put_icon(self.main, "queue" if runs.active else "play-fill", "onAccent")
         self.main.setMinimumWidth(self.main.sizeHint().width())
+        tell_size(self.main)
 
     def _set_enabled(self, reason: str) -> None:
         for part in (self.main, self.more):

@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 from PySide6.QtCore import Property, QEasingCurve, QPropertyAnimation, QRectF, QSize, Qt, Signal
-from PySide6.QtGui import QKeyEvent, QPainter, QPaintEvent
+from PySide6.QtGui import QKeyEvent, QPainter, QPaintEvent, QResizeEvent
 from PySide6.QtWidgets import QButtonGroup, QCheckBox, QFrame, QHBoxLayout, QPushButton, QSizePolicy, QStyle, QWidget
 
 from studio.gui.icon import icon as make_icon
 from studio.gui.theme import colour, pen, px
-from studio.gui.widgets.label import plain_tooltip, restyle, set_plain_tooltip
+from studio.gui.widgets.label import plain_tooltip, restyle, set_plain_tooltip, tell_size
 
 _ICON_TONE = {"primary": "onAccent", "trainleft": "onAccent", "trainright": "onAccent", "danger": "bad", "link": "accent"}
 
@@ -76,6 +76,7 @@ class Segmented(QFrame):
         self.setSizePolicy(QSizePolicy.Policy.Fixed, QSizePolicy.Policy.Fixed)
         self._values = [v for v, _ in options]
         self._tips: dict[object, str] = {}
+        self._whole_px = 0  # what its words need, where it is to fill a width
         self._group = QButtonGroup(self)
         row = QHBoxLayout(self)
         row.setContentsMargins(2, 2, 2, 2)
@@ -89,11 +90,17 @@ class Segmented(QFrame):
         self.set_value(self._values[0] if value is None else value)
 
     def stretch(self) -> Segmented:
-        """Fill the width, all parts equal."""
+        """Fill the width, all parts equal, and closer where that is less than the words need."""
+        self._whole_px = self.sizeHint().width()
         self.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Fixed)
         for part in self._group.buttons():
             part.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Fixed)
         return self
+
+    def resizeEvent(self, event: QResizeEvent) -> None:
+        super().resizeEvent(event)
+        if self._whole_px:
+            self.set_dense(self.width() < self._whole_px)
 
     def set_dense(self, is_dense: bool) -> None:
         """Less room around the words, where there is little."""
@@ -101,6 +108,14 @@ class Segmented(QFrame):
             if bool(part.property("dense")) != is_dense:
                 part.setProperty("dense", is_dense)
                 restyle(part)
+                tell_size(part)
+
+    def set_text(self, value: object, label: str) -> None:
+        part = self._group.button(self._values.index(value))
+        if part.text() != label:
+            part.setText(label)
+            part.setAccessibleName(label)
+            tell_size(part)
 
     @property
     def value(self) -> object:

@@ -171,6 +171,14 @@ def plain_tooltip(text: str) -> str:
     return f"<span>{escape(text).replace(chr(10), '<br>')}</span>"
 
 
+def tell_size(widget: QWidget) -> None:
+    """What `widget` needs has changed: let all above it know. By itself a layout does not tell its parent where it was laid out anew meanwhile."""
+    at: QWidget | None = widget
+    while at is not None and not at.isWindow():
+        at.updateGeometry()
+        at = at.parentWidget()
+
+
 def restyle(widget: QWidget) -> None:
     """Look the style sheet up again after a dynamic property changed."""
     style = widget.style()

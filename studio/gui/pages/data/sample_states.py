@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -54,7 +55,7 @@ def _show_table(page: DataPage, header: str) -> None:
     """The same images from a CSV file, with its rows."""
     images = page.store.dataset
     path = cache_dir() / "samples" / "labels.csv"
-    rows = (f"{images.path_of(sample)},{sample.label}" for sample in images.samples)
+    rows = (f"{os.path.relpath(images.path_of(sample), path.parent)},{sample.label}" for sample in images.samples)
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text("\n".join([header, *rows]), "utf-8")
     _show_scanned(page, {"data.source": path_to_text(path), "data.layout": "auto"})

@@ -78,6 +78,7 @@ class HeadPanel(Panel):
         for index, preset in enumerate(PRESETS):
             set_plain_tooltip(self.presets._group.button(index), preset.help)
         self.presets.value_changed.connect(self._on_preset_changed)
+        self.presets.set_dense(True)
         self.fold_button = icon_button(
             "caret-down",
             "Show the parts of the head",

@@ -4,15 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
+from itertools import takewhile
 
 import numpy as np
 
 from studio.core import event as ev
 from studio.core.curve import Curve
-from studio.core.fold import fold
+from studio.core.fold import RunState, fold
+from studio.core.journal import JournalReader
 from studio.core.outcome import Status
 from studio.gui.monitor import RunUpdate
 
+_STEP = 40  # at which it happens
 _TRACE = "Traceback (most recent call last):\n  File \"studio/engine/main.py\", line 139, in _session\n    train(setup)\n"  # fmt: skip
 
 
@@ -21,11 +24,11 @@ def _warned(code: str, sentence: str, fix: str = "", *more: ev.Event) -> tuple[e
 
 
 def _failed(sentence: str, fix: str, trace: str = _TRACE, *, is_device: bool = False) -> tuple[ev.Event, ...]:
-    return (ev.RunFailed(step=40, sentence=sentence, fix=fix, trace=trace, can_resume=True, is_device=is_device),)
+    return (ev.RunFailed(step=_STEP, sentence=sentence, fix=fix, trace=trace, can_resume=True, is_device=is_device),)
 
 
 def _paused(reason: str) -> ev.Event:
-    return ev.PauseChanged(is_paused=True, step=40, reason=reason)
+    return ev.PauseChanged(is_paused=True, step=_STEP, reason=reason)
 
 
 FAULTS: dict[str, tuple[ev.Event, ...]] = {
@@ -51,22 +54,24 @@ FAULTS: dict[str, tuple[ev.Event, ...]] = {
         "Bring it back, for instance by plugging the drive in. The run goes on by itself.", _paused("the images are gone")),
     "disk_full": _warned("disk-full", "The disk with /home/ada/runs is full; the run waits.", "Free some space. The run goes on by itself.", _paused("disk full")),
     "checkpoint": _warned("checkpoint-damaged", "The checkpoint step-00000040 is damaged and was passed over; the run goes on from step 20.", "Check the drive."),
-    "gpu_gone": _failed("The GPU is not there any more.", "Resume when it is back, after a restart of the computer if need be. Its checkpoints are whole.", is_device=True),
+    "gpu_gone": _failed("The GPU is not there any more.", "Resume when it is back, after a restart of the computer if need be. Its checkpoints are whole.",
+        f"{_TRACE}torch.AcceleratorError: CUDA error: no CUDA-capable device is detected\n", is_device=True),
     "driver": _failed("The GPU's driver and the installed torch do not fit together.", "Update the driver, or run `studio doctor` for the torch that fits. The device cpu works meanwhile.", is_device=True),
     "slept": _warned("slept", "The computer slept for 120 min; the run went on where it was."),
     "rank": _warned("ranks-restarted", "A process of the run ended; all 2 were started again, from step 20."),
-    "released": (ev.RunStopped(step=40, checkpoint="checkpoints/step-00000040", is_pause=True),),
+    "released": (ev.RunStopped(step=_STEP, checkpoint="checkpoints/step-00000040", is_pause=True),),
     "killed": (),
 }  # fmt: skip
 
 
 def _shower(name: str) -> Callable:
     def show(page) -> None:
-        """The newest run with this fault as the last that happened."""
+        """The newest run, as it was at step 40, with this fault as the last that happened."""
         entry = next(e for e in reversed(page.runs.entries) if e.status is not Status.QUEUED)
-        notices = tuple(notice for notice in entry.state.notices if notice.kind != "end")
-        state = replace(entry.state, status=Status.RUNNING, finished=None, stopped=None, failed=None, phase="training", notices=notices)
-        state = fold(state, [replace(event, t=state.t) for event in FAULTS[name]])
+        events = JournalReader(entry.folder.journal_path).read()
+        state = fold(RunState(), takewhile(lambda event: getattr(event, "first_step", getattr(event, "step", 0) - 1) < _STEP, events))
+        batch = [replace(event, step=_STEP) for event in events if isinstance(event, ev.SamplesReported)]
+        state = fold(state, [replace(event, t=state.t) for event in (*batch, *FAULTS[name])])
         if name == "killed":
             state = replace(state, status=Status.CRASHED)
         entry.exit_code = -9 if name == "killed" else None

@@ -355,7 +355,10 @@ class TrainPage(Page):
         return super().eventFilter(watched, event)
 
     def _fit_height(self) -> None:
-        self.fourth.set_dense(self.width() < px(NARROW_PX))
+        is_narrow = self.width() < px(NARROW_PX)
+        self.fourth.set_dense(is_narrow)
+        self.fourth.set_text("gradient", "Gradient" if is_narrow else "Norm")
+        self.panels[3].title_label.setVisible(not is_narrow)
         has_log = not self.banner.details.isHidden()
         self.banner.log.setFixedHeight(px(150 if self.height() >= px(SHORT_PX) else 54))
         self.figures.setVisible(not has_log)

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from PySide6.QtCore import Qt
+from PySide6.QtGui import QResizeEvent
 from PySide6.QtWidgets import QHBoxLayout, QVBoxLayout, QWidget
 
 from studio.core.fold import RunState
@@ -18,6 +19,7 @@ from studio.gui.wording import NBSP, count, num_bytes, percent
 HIGH_WAIT = 0.3  # a device that waits more than this for images is held up by loading
 HIGH_MEMORY = 0.92
 _ROW = 33
+_WITH_CURVES_PX = 280
 
 
 @dataclass(frozen=True)
@@ -151,8 +153,18 @@ class SystemPanel(Panel):
                 view = self._rows[row.label] = _RowView(row.label)
                 self._column.insertWidget(self._column.count() - 1, view)
             view.show_row(row)
+        self._fit_rows()
         # As high as the rows need; what is left goes to the events.
         self.setMaximumHeight(px(37 + _ROW) + 2 if not rows else px(37 + 3) + len(rows) * px(_ROW))
+
+    def resizeEvent(self, event: QResizeEvent) -> None:
+        super().resizeEvent(event)
+        self._fit_rows()
+
+    def _fit_rows(self) -> None:
+        """Where there is little room the figures stay whole, without their curves."""
+        for view in self._rows.values():
+            view.spark.setVisible(self.width() >= px(_WITH_CURVES_PX))
 
     def texts(self) -> list[str]:
         return [view.accessibleName() for view in self._rows.values()]
@@ -176,6 +188,7 @@ class _RowView(QWidget):
         self.value.setAlignment(Qt.AlignmentFlag.AlignRight | Qt.AlignmentFlag.AlignVCenter)
         row.addWidget(name)
         row.addWidget(self.spark, 1)
+        row.addStretch(0)
         row.addWidget(self.value)
         column.addLayout(row)
         self.setFixedHeight(px(_ROW))
