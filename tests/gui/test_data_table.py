@@ -29,6 +29,16 @@ def test_what_was_found_is_shown_with_its_rows_at_a_click(page, qtbot, tmp_path)
     assert panel.grid.isVisible() and panel.grid.item(0, 0).text() == "a/000.png" and panel.grid.horizontalHeaderItem(1).text() == "label"
 
 
+def test_its_rows_push_no_panel_over_another_in_a_low_window(page, qtbot, tmp_path):
+    page.resize(780, 600)
+    open_and_wait(page, qtbot, table_of(tmp_path, "path,label"))
+    qtbot.mouseClick(wait_for_table(page, qtbot).rows_button, Qt.MouseButton.LeftButton)
+    classes, images = page.class_list.parentWidget(), page.images
+    bottom = lambda: classes.mapTo(page, classes.rect().bottomLeft()).y()  # noqa: E731
+    qtbot.waitUntil(lambda: page.full.verticalScrollBar().maximum() > 0)
+    assert bottom() < images.mapTo(page, images.rect().topLeft()).y()
+
+
 def test_columns_are_chosen_beside_the_rows_where_their_names_say_nothing(page, qtbot, tmp_path):
     open_and_wait(page, qtbot, table_of(tmp_path, "wo,was"))
     panel, store = wait_for_table(page, qtbot), page.context.store

@@ -244,6 +244,17 @@ def test_a_starting_run_shows_its_phases_with_times(open_page, dataset):
     assert texts[3].startswith("Read the first batch")
 
 
+def test_in_a_narrow_window_the_figures_of_system_stay_whole(qtbot, open_page, dataset):
+    page = open_page(build_run(runs_dir(), dataset))
+    page.resize(790, 610)
+    qtbot.waitUntil(lambda: page.system.width() < 280)
+    rows = list(page.system._rows.values())
+    assert rows and all(row.spark.isHidden() for row in rows)
+    qtbot.waitUntil(lambda: all(row.value.mapTo(page.system, row.value.rect().topRight()).x() < page.system.width() for row in rows))
+    parts = page.fourth._group.buttons()
+    qtbot.waitUntil(lambda: all(part.width() >= part.sizeHint().width() for part in parts))
+
+
 def test_a_failed_run_says_what_happened_and_resumes(qtbot, open_page, context, dataset):
     page = open_page(build_run(runs_dir(), dataset, Status.FAILED))
     banner = page.banner.banner

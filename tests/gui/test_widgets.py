@@ -136,6 +136,17 @@ def test_segments_move_with_the_arrow_keys(qtbot, theme):
     assert (chosen, choice.value) == (["b"], "b")
 
 
+def test_segments_that_fill_a_width_stand_closer_before_a_word_is_cut(qtbot, theme):
+    choice = Segmented([("a", "Backbone"), ("b", "Folder"), ("c", "Custom")]).stretch()
+    qtbot.addWidget(choice)
+    choice.show()
+    for width in (400, 190, 400):
+        choice.setFixedWidth(width)
+        parts = choice._group.buttons()
+        qtbot.waitUntil(lambda parts=parts: all(part.width() >= part.sizeHint().width() for part in parts))
+        assert all(bool(part.property("dense")) == (width < 250) for part in parts)
+
+
 def test_a_segment_can_be_allowed_again_inside_something_that_is_off(qtbot, theme):
     from PySide6.QtWidgets import QWidget
 

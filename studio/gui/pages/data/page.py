@@ -31,7 +31,7 @@ from studio.gui.pages.data.synthetic import SyntheticRow
 from studio.gui.pages.data.table import TablePanel
 from studio.gui.pages.data.welcome import Welcome
 from studio.gui.theme import px
-from studio.gui.widgets import Panel, button, splitter
+from studio.gui.widgets import Panel, button, scrolling, splitter
 from studio.gui.widgets.thumb import ThumbLoader, thumbnail_reader
 from studio.gui.wording import count, in_window, num_bytes
 
@@ -105,7 +105,9 @@ class DataPage(Page):
         self.bands = BandsPanel(self.store)
         column.addWidget(self.bands)
         column.addWidget(rows, 1)
-        return holder
+        area = scrolling(holder, name="data.full")  # in a low window a CSV file's rows or bands leave less than the panels need
+        area.setMinimumWidth(holder.minimumSizeHint().width())
+        return area
 
     def _make_classes(self) -> Panel:
         panel = Panel("Classes", "train, validation, test", name="data.classes", margins=False)
