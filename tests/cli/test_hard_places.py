@@ -26,12 +26,13 @@ QUICK = {
     "training.batch_size": 8, "training.precision": "fp32", "training.workers": 0, "training.device": "cpu", "schedule.epochs": 2,
 }  # fmt: skip
 
-# A disk of its own for this process and its children; somebody else's file fills it until `flag` is there.
+# A disk of its own for this process and its children; somebody else's file fills it until `flag` is there. Who waits for that holds no pipe: where
+# the command ends before, its output ends too.
 _ON_SMALL_DISK = """
 set -e
 mount -t tmpfs -o size={room} tmpfs "{runs}"
 head -c {ballast} /dev/zero > "{runs}/ballast"
-( while [ ! -e "{flag}" ]; do sleep 0.1; done; rm "{runs}/ballast" ) &
+( while [ ! -e "{flag}" ]; do sleep 0.1; done; rm "{runs}/ballast" ) > /dev/null 2>&1 &
 "$@" && code=0 || code=$?
 cp -r "{runs}" "{kept}"
 exit $code
