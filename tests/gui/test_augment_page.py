@@ -598,6 +598,15 @@ def test_while_a_slider_moves_pictures_come_for_their_tiles_and_as_trained_when_
     page.store.end_drag()
 
 
+def test_another_step_chosen_while_a_slider_moves_forgets_what_nobody_was_told(page):
+    page.store.set({"augment.preset": "medium"})
+    page.draft.choose((3,))
+    page.draft.move_params((3,), {"brightness": (0.1, 1.9)})
+    assert page.draft.shown_augment() != page.draft.augment
+    page.draft.choose((0,))
+    assert page.draft.shown_augment() == page.draft.augment
+
+
 def test_a_slider_that_moves_asks_for_pictures_before_the_experiment_hears_and_both_get_the_same_value(page, desk, qtbot):
     page.store.set({"augment.preset": "medium"})
     page.draft.choose((3,))

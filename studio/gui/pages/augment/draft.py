@@ -86,6 +86,7 @@ class PipelineDraft(QObject):
             target = None
         if target != self._current:
             self._current = target
+            self._moving = None  # a row that is gone tells nothing more
             self.current_changed.emit()
 
     def set_solo(self, path: Path | None) -> None:
