@@ -66,6 +66,7 @@ def test_the_pages_show_it_without_a_score(qtbot, context, entry):
     train = TrainPage(context)
     words = shown_on(qtbot, train)
     assert "no images held back" in words and "not finite" not in words
+    assert train.charts.loss.accessibleDescription().startswith("No images are held back")
     assert len(train.charts.loss.curve_data("train.raw")[0])
     assert not {"validation", "top5"} & {*train.charts.loss.legend_keys(), *train.charts.accuracy.legend_keys()}, (
         "nothing in a legend that is not there"

@@ -274,7 +274,8 @@ class RunBar(QFrame):
         left = state.seconds_left
         self._left.setText(f"left {wording.clock(left)}" if left is not None else "")
         tips = tuple(
-            f"Epoch {e.epoch + 1}: {wording.epoch_score(e)}" + (f", validation loss {e.validation_loss:.3f}" if e.validation_loss else "")
+            f"Epoch {e.epoch + 1}: {wording.epoch_score(e)}"
+            + (f", validation loss {e.validation_loss:.3f}" if e.validation_loss is not None else "")
             for e in state.epochs
         )
         token = {Status.FINISHED: "goodDot", Status.FAILED: "bad", Status.CRASHED: "bad", Status.PAUSED: "warnDot"}.get(

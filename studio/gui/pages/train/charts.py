@@ -339,6 +339,8 @@ class TrainCharts(QObject):
 
     @staticmethod
     def _say_curve(run: Shown, what: str, values: np.ndarray, show, best) -> str:
+        if run.state.epochs and not run.state.is_measured:
+            return f"No images are held back, so there is no validation {what}. {run.state.step:,} steps done."
         if not len(values):
             return f"Validation {what} comes after the first epoch. {run.state.step:,} steps done."
         trend = ""
