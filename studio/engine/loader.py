@@ -364,12 +364,11 @@ class _Pool:
             while not pipe.poll(WAIT_TICK_S):
                 has_waited = True
                 self._on_wait(time.monotonic() - start)
-            answer = pipe.recv()
+            if has_waited:
+                self._on_wait(0.0)  # before the answer is taken: what it raises must not lose one that is owed
+            return pipe.recv()
         except (EOFError, OSError) as exc:
             raise WorkerDied from exc
-        if has_waited:
-            self._on_wait(0.0)
-        return answer
 
     def close(self) -> None:
         for pipe in self._pipes:
