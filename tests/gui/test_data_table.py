@@ -36,7 +36,7 @@ def test_its_rows_push_no_panel_over_another_in_a_low_window(page, qtbot, tmp_pa
     classes, images = page.class_list.parentWidget(), page.images
     bottom = lambda: classes.mapTo(page, classes.rect().bottomLeft()).y()  # noqa: E731
     qtbot.waitUntil(lambda: page.full.verticalScrollBar().maximum() > 0)
-    assert bottom() < images.mapTo(page, images.rect().topLeft()).y()
+    qtbot.waitUntil(lambda: bottom() < images.mapTo(page, images.rect().topLeft()).y())
 
 
 def test_columns_are_chosen_beside_the_rows_where_their_names_say_nothing(page, qtbot, tmp_path):

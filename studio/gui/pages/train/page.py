@@ -359,6 +359,10 @@ class TrainPage(Page):
         self.fourth.set_dense(is_narrow)
         self.fourth.set_text("gradient", "Gradient" if is_narrow else "Norm")
         self.panels[3].title_label.setVisible(not is_narrow)
+        for above, below in zip(
+            self.panels[:2], self.panels[2:], strict=True
+        ):  # both rows can be divided alike, where there is room for that
+            above.setMinimumWidth(0 if is_narrow else below.minimumSizeHint().width())
         has_log = not self.banner.details.isHidden()
         self.banner.log.setFixedHeight(px(150 if self.height() >= px(SHORT_PX) else 54))
         self.figures.setVisible(not has_log)
