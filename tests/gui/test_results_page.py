@@ -27,6 +27,7 @@ from studio.gui.pages.results.confusion import ConfusionMatrix
 from studio.gui.pages.results.confusion_model import MANY
 from studio.gui.pages.results.details import interval
 from studio.gui.pages.results.difference import Side, compare
+from studio.gui.pages.results.notebook import Notebook
 from studio.gui.pages.results.notes import Notes, read_notes, tags_from_text, write_notes
 from studio.gui.pages.results.page import ResultsPage
 from studio.gui.pages.results.rows import BY_KEY, COLUMNS, RunRow, matches
@@ -131,8 +132,19 @@ def test_a_star_a_name_tags_and_a_note_are_kept_in_the_run_folder(qtbot, open_pa
     page.table.source.tagged.emit(page.chosen, "paper, low LR, paper")
     page.side.details.note_edited.emit("mirrored images help")
     wanted = Notes("the good one", "mirrored images help", ("paper", "low LR"), True)
-    qtbot.waitUntil(lambda: read_notes(three_runs[0]) == wanted, timeout=3000)
+    qtbot.waitUntil(lambda: read_notes(three_runs[0]) == wanted)
     assert "the good one" in names(page)
+
+
+def test_a_change_before_the_notes_are_read_keeps_them_and_the_last_of_many_changes_stays(qtbot, context, three_runs):
+    write_notes(three_runs[0], Notes("a title", "a note"))
+    notebook = Notebook(context.background)
+    notebook.read(three_runs)
+    for number in range(40):
+        notebook.edit(three_runs[0], note=f"note {number}")
+    context.background._pool.waitForDone()
+    qtbot.waitUntil(lambda: not notebook._unread)
+    assert read_notes(three_runs[0]) == notebook.of(three_runs[0]) == Notes("a title", "note 39")
 
 
 def test_notes_that_are_not_ours_are_read_as_none(three_runs):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Iterable
 from dataclasses import replace
 
@@ -24,6 +25,8 @@ class Notebook(QObject):
         super().__init__(parent)
         self._background = background
         self._notes: dict[str, Notes] = {}
+        self._unread: set[str] = set()  # asked for, and not here yet
+        self._one_at_a_time = threading.Lock()
 
     def of(self, folder: RunFolder) -> Notes:
         return self._notes.get(folder.name, _NONE)
@@ -33,10 +36,14 @@ class Notebook(QObject):
         new = [f for f in folders if f.name not in self._notes]
         if new:
             self._notes |= dict.fromkeys((f.name for f in new), _NONE)
+            self._unread.update(f.name for f in new)
             self._background.run(lambda: {f.name: read_notes(f) for f in new}, self._on_read)
 
     def edit(self, folder: RunFolder, **values) -> None:
         """Change fields of a run's notes."""
+        if folder.name in self._unread:  # a field of what is there, not of nothing
+            self._unread.discard(folder.name)
+            self._notes[folder.name] = read_notes(folder)
         old = self.of(folder)
         new = replace(old, **values)
         if new == old:
@@ -49,10 +56,16 @@ class Notebook(QObject):
             self.changed.emit()
             self.failed.emit(f"The note could not be saved: {exc}.")
 
-        self._background.run(lambda: write_notes(folder, new), None, failed)
+        def write() -> None:
+            """What counts now: of two changes the later one stays, whichever thread comes first."""
+            with self._one_at_a_time:
+                write_notes(folder, self.of(folder))
+
+        self._background.run(write, None, failed)
 
     def _on_read(self, notes: dict[str, Notes]) -> None:
-        written = {name: each for name, each in notes.items() if each != _NONE}
+        written = {name: each for name, each in notes.items() if each != _NONE and name in self._unread}
+        self._unread.difference_update(notes)
         if written:
             self._notes |= written
             self.changed.emit()
