@@ -115,7 +115,7 @@ def test_a_file_that_answers_differently_is_kept_aside_and_not_offered(small_run
     """A real export with its mean shifted: the comparison must notice."""
     import studio.engine.export as module
 
-    monkeypatch.setattr(module, "as_exportable", lambda trained: dataclasses.replace(as_exportable(trained), mean=(0.2, 0.5, 0.5)))
+    monkeypatch.setattr(module, "as_exportable", lambda *given: dataclasses.replace(as_exportable(*given), mean=(0.2, 0.5, 0.5)))
     report = export(small_run, "safetensors", tmp_path / "st")
     assert not report.is_good and report.max_difference > 1e-3
     assert not (tmp_path / "st").exists() and (tmp_path / "st.failed" / "model.safetensors").is_file()
