@@ -32,6 +32,12 @@ def a_step(module: nn.Module, images: torch.Tensor) -> dict[str, torch.Tensor]:
     return found | {name: buffer.clone() for name, buffer in module.named_buffers()}
 
 
+@pytest.fixture(autouse=True)
+def nothing_left():
+    """Of the graphs of other tests, which the garbage collector has not come to yet."""
+    gc.collect()
+
+
 def recipes() -> list[Recipe]:
     return [held for held in gc.get_objects() if type(held) is Recipe]
 
