@@ -85,7 +85,7 @@ def trace_memory(module: nn.Module, input_size: int, width: int = 4) -> Trace:
         if storage._cdata not in known and not isinstance(tensor, nn.Parameter) and recipe_of(tensor) is None:
             know(storage)
             saved += storage.nbytes()
-        return tensor
+        return tensor.detach()  # kept with its own graph, what a layer gives out would hold itself for ever
 
     def leave(part, inputs, output) -> None:
         nonlocal saved

@@ -194,7 +194,9 @@ class _LeanNetwork:
 
 def _pack(tensor: torch.Tensor) -> torch.Tensor | Recipe:
     recipe = recipe_of(tensor)
-    return tensor if recipe is None else recipe
+    return (
+        tensor.detach() if recipe is None else recipe
+    )  # with its own graph, what a layer gives out would hold itself until a backward pass
 
 
 def _unpack(kept: torch.Tensor | Recipe) -> torch.Tensor:

@@ -183,13 +183,13 @@ def test_a_run_that_ends_while_it_is_read_is_not_taken_for_crashed(tmp_path, mon
     writer = JournalWriter(run.journal_path)
     writer.append(ev.RunStarted(wall_time=1.0, pid=2, session=0))
 
-    def ends_now() -> bool:
+    def ends_now(_run) -> bool:
         if not ended:
             ended.append(writer.append(ev.RunStopped(step=3)))
         return False
 
     ended = []
-    monkeypatch.setattr(run, "is_alive", ends_now)
+    monkeypatch.setattr(type(run), "is_alive", ends_now)
     assert run.read_state().status is Status.STOPPED
     writer.append(ev.RunStarted(wall_time=2.0, pid=3, session=1))
     assert run.read_state().status is Status.CRASHED
