@@ -151,7 +151,7 @@ def test_stop_works_while_the_compiler_is_at_work(tmp_path, monkeypatch):
 
 def test_where_one_process_cannot_compile_none_waits_for_it(tmp_path):
     program = """
-import sys
+import os
 from types import SimpleNamespace
 from studio.engine.compiled_step import _Failed, _on_all
 from studio.engine.ranks import Ranks
@@ -162,8 +162,9 @@ assert _on_all(setup, lambda: ranks.rank) == ranks.rank
 try:
     _on_all(setup, lambda: 1 // ranks.rank)
 except _Failed as failure:
-    print(failure)
+    print(failure, flush=True)
 ranks.leave()
+os._exit(0)  # how torch's threads end with the process is not looked at here
 """
     environment = os.environ | {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(free_port()), "WORLD_SIZE": "2"}
     both = [
