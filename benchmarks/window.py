@@ -60,7 +60,9 @@ from studio.gui import app as studio_app
 from studio.gui.window import Window
 marks = {}
 def open_folder(self):
-    marks.setdefault("clicked", time.time())
+    if "clicked" not in marks:
+        marks["clicked"] = time.time()
+        marks["widgets"] = [w for w in window.findChildren(QObject) if w.isWidgetType()]  # other pages are made from now on
 Window.open_folder_dialog = open_folder  # what the click comes to, noted instead of opened
 app = studio_app.make_application()
 window = studio_app.open_window()
@@ -72,7 +74,7 @@ def look():
     from collections import Counter
     window.repaint()
     heavy = [m for m in ("torch", "torchvision", "timm", "albumentations", "cv2", "sklearn") if m in sys.modules]
-    counts = Counter(next(c.__name__ for c in type(w).__mro__ if c.__module__.startswith("PySide6")) for w in window.findChildren(QObject) if w.isWidgetType())
+    counts = Counter(next(c.__name__ for c in type(w).__mro__ if c.__module__.startswith("PySide6")) for w in marks["widgets"])
     import json
     report(json.dumps({"clicked": marks["clicked"], "heavy": heavy, "widgets": counts}))
 QTimer.singleShot(0, look)
