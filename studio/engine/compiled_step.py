@@ -25,7 +25,7 @@ from studio.engine.control import StopAsked
 from studio.engine.device import device_key
 from studio.engine.loader import Batch
 from studio.engine.memory import is_out_of_memory, let_go
-from studio.engine.step_trial import StandIn, example, gain_of, nothing_changed, num_at_once, one_pass, what_it_fits
+from studio.engine.step_trial import StandIn, example, first_words, gain_of, nothing_changed, num_at_once, one_pass, what_it_fits
 from studio.engine.verdict import remember, remembered
 
 if TYPE_CHECKING:
@@ -180,8 +180,7 @@ def _why_it_failed(s: Setup, exc: Exception) -> str:
     torch.compiler.reset()
     _end_compilers()
     exc = getattr(exc, "inner_exception", exc)  # the compiler says where it was; this is what it met there
-    words = next((line.strip() for line in str(exc).splitlines() if line.strip()), type(exc).__name__)
-    return f"The step could not be compiled, so the run goes on without: {words[:300]}"
+    return f"The step could not be compiled, so the run goes on without: {first_words(exc)[:300]}"
 
 
 @contextlib.contextmanager

@@ -29,7 +29,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from studio.catalog.augments import Pipeline, Tally, build_pipeline, evaluation_view, shrink_to_working_size
-from studio.catalog.augments.library import load_albumentations
+from studio.catalog.augments.load import load_albumentations
 from studio.catalog.augments.view import decoded_view
 from studio.core.device import num_cores
 from studio.core.experiment import Augment

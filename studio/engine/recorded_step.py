@@ -25,7 +25,7 @@ from torch import nn
 from studio.core.event import StepCompiled
 from studio.engine.memory import free_bytes, is_out_of_memory, let_go, step_memory
 from studio.engine.precision import Precision
-from studio.engine.step_trial import StandIn, example, gain_of, nothing_changed, num_at_once, what_it_fits
+from studio.engine.step_trial import StandIn, example, first_words, gain_of, nothing_changed, num_at_once, what_it_fits
 
 if TYPE_CHECKING:
     from studio.engine.setup import Setup
@@ -83,8 +83,7 @@ def _try(s: Setup) -> StepCompiled:
     except Exception as exc:  # whatever a network does that cannot be recorded: the run needs none of it
         if is_out_of_memory(exc):
             let_go(exc)
-        words = next((line.strip() for line in str(exc).splitlines() if line.strip()), type(exc).__name__)
-        sentence = f"A step could not be recorded for the GPU, so the run goes on without: {words[:200]}"
+        sentence = f"A step could not be recorded for the GPU, so the run goes on without: {first_words(exc)[:200]}"
     else:
         if gain >= LEAST_GAIN:
             s.recorded = StandIn(run, inputs.shape)

@@ -94,6 +94,11 @@ def _agree(plain: list[torch.Tensor], other: list[torch.Tensor]) -> bool:
     return bool((some_NC - others_NC).abs().max() <= MOST_APART and is_norm_alike)
 
 
+def first_words(exc: BaseException) -> str:
+    """The first line of what an exception says that is not empty; what it is where it says nothing."""
+    return next((line.strip() for line in str(exc).splitlines() if line.strip()), type(exc).__name__)
+
+
 @contextlib.contextmanager
 def nothing_changed(s: Setup) -> Iterator[None]:
     """Weights, statistics and random states are afterwards as before."""

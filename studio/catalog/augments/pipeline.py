@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 from studio.catalog.augments.catalog import COMPOSITIONS
 from studio.catalog.augments.check import step_problems
 from studio.catalog.augments.default import completed
-from studio.catalog.augments.library import load_albumentations
+from studio.catalog.augments.load import load_albumentations
 from studio.catalog.augments.policy import POLICIES, build_policy
 from studio.catalog.augments.trail import Mark, Trail
 from studio.catalog.augments.view import centre_view, grow_to_least_size, resized_crop, shrink_to_working_size
