@@ -7,6 +7,7 @@ import locale
 import os
 import signal
 import sys
+from contextlib import suppress
 from importlib import import_module
 
 from PySide6.QtCore import QThread, QTimer
@@ -14,7 +15,7 @@ from PySide6.QtWidgets import QApplication
 
 from studio.core import malloc
 from studio.gui import theme
-from studio.gui.qt_types import TypesAhead
+from studio.gui.slices import Slices, import_each, make_types
 
 LARGE_ARRAY_BYTES = 1 << 20  # the points of a curve: among small things they left a heap in pieces, 60 MB in ten hours of a run
 KEPT_BYTES = 16 << 20  # a picture after the other needs as much again
@@ -53,17 +54,18 @@ def open_window(path: str = ""):
 
     window = Window()
     window.show()
-    types, loader = TypesAhead(window), _Loader(_MODULES, window)
-    types.finished.connect(lambda: None if window.is_closed else loader.start())
-    loader.finished.connect(lambda: _bring_to_life(window, path))
-    window.closing.connect(lambda: (loader.requestInterruption(), loader.wait()))
+    types, loader, parts = Slices(make_types(), window), _Loader(_MODULES, window), Slices(import_each(*_PARTS), window)
+    types.finished.connect(loader.start)
+    loader.finished.connect(parts.start)
+    parts.finished.connect(lambda: _bring_to_life(window, path))
+    _end_with(window, types, loader, parts)
     # A timer of 0 ms fires when the events of showing, the first paint among them, are done.
     QTimer.singleShot(0, types, types.start)
     return window
 
 
 class _Loader(QThread):
-    """Imports modules, so that the window answers to the mouse meanwhile. Qt's types must be made before: see `qt_types`."""
+    """Imports modules, so that the window answers to the mouse meanwhile. None with classes of Qt's: see `slices`."""
 
     def __init__(self, modules: tuple[str, ...], parent):
         super().__init__(parent)
@@ -73,13 +75,37 @@ class _Loader(QThread):
         for name in self._modules:
             if self.isInterruptionRequested():
                 return
-            import_module(name)
+            with suppress(ImportError):  # one that pyqtgraph can do without, or it is said where it is used
+                import_module(name)
 
 
+def _end_with(window, *parts: Slices | _Loader) -> None:
+    """Let nothing of what is loaded go on when the window closes."""
+
+    def end() -> None:
+        for part in parts:
+            if isinstance(part, Slices):
+                part.stop()
+            else:
+                part.finished.disconnect()
+                part.requestInterruption()
+                part.wait()
+
+    window.closing.connect(end)
+
+
+# What the window needs to come to life, and what the other pages need then: first without Qt, in a thread, then the parts with classes of Qt's.
 _MODULES = (
     "numpy", "pydantic", "studio.core.fold", "studio.core.experiment_file", "studio.catalog.schedules", "studio.catalog.augments",
-    "studio.catalog.backbones", "PIL.Image", "studio.gui.runs", "studio.gui.scan", "studio.gui.estimate", "studio.gui.shell.inspector",
-    "studio.gui.shell.runbar", "studio.gui.shell.summary", "studio.gui.pages.data.page",
+    "studio.catalog.backbones", "studio.catalog.advice", "studio.core.run_index", "studio.core.queue", "studio.dataset.sample_set", "PIL.Image",
+)  # fmt: skip
+_PARTS = (
+    "studio.gui.runs", "studio.gui.scan", "studio.gui.estimate", "studio.gui.shell.inspector", "studio.gui.shell.runbar",
+    "studio.gui.shell.summary", "studio.gui.context", "studio.gui.pages.data.page",
+)  # fmt: skip
+_PAGE_MODULES = (
+    "cuda.bindings.runtime", "multiprocessing.connection", "pydoc", "xml.etree.ElementTree",  # pyqtgraph's; the first where it is there
+    "studio.catalog.exporters", "studio.core.predictions", "studio.core.rate_test", "studio.core.reliability", "studio.dataset.look",
 )  # fmt: skip
 
 
@@ -99,9 +125,10 @@ def _bring_to_life(window, path: str) -> None:
     from studio.gui.pages import PAGES
 
     # Plots and the other pages, so that the first visit does not wait either. After the list of runs: both need the same interpreter.
-    loader = _Loader(("pyqtgraph", *(slot.module for slot in PAGES)), window)
-    loader.finished.connect(window.make_pages_ahead)
-    window.closing.connect(lambda: (loader.requestInterruption(), loader.wait()))
+    loader, parts = _Loader(_PAGE_MODULES, window), Slices(import_each("pyqtgraph", *(slot.module for slot in PAGES)), window)
+    loader.finished.connect(parts.start)
+    parts.finished.connect(window.make_pages_ahead)
+    _end_with(window, loader, parts)
     wait = QTimer(window, singleShot=True, interval=MOST_LISTING_MS)
     wait.timeout.connect(lambda: None if window.is_closed else loader.start(QThread.Priority.LowPriority))
     context.runs.monitor.listed.connect(lambda: wait.start(0) if wait.isActive() else None)

@@ -5,13 +5,13 @@ from __future__ import annotations
 import pytest
 
 from studio.gui.context import Context, make_context
-from studio.gui.qt_types import make_types
+from studio.gui.slices import make_types
 from studio.gui.testing import FakeEngines, FakeWorker
 
 
 @pytest.fixture(scope="session", autouse=True)
 def types_of_qt() -> None:
-    """As in the program before its first thread: see `studio.gui.qt_types`."""
+    """As in the program before its first thread: see `studio.gui.slices`."""
     for _ in make_types():
         pass
 

@@ -98,7 +98,7 @@ def test_threads_may_use_qts_types_once_they_are_made():
         import sys, threading
         sys.setswitchinterval(1e-6)
         from PySide6 import QtCore, QtGui, QtWidgets
-        from studio.gui.qt_types import make_types
+        from studio.gui.slices import make_types
         assert "QWidget" in list(make_types())
         def use_all(order):
             for module in (QtCore, QtGui, QtWidgets):
@@ -112,6 +112,24 @@ def test_threads_may_use_qts_types_once_they_are_made():
         print("ended well")
     """
     assert _run(code).strip() == "ended well"
+
+
+def test_no_other_thread_makes_classes_of_qts():
+    """What is imported in a thread brings nothing of Qt's with it; what has classes of Qt's is imported in the window's own."""
+    code = """if True:
+        import sys, threading
+        from PySide6.QtCore import QObject
+        from studio.gui import app
+        made = []
+        QObject.__init_subclass__ = classmethod(lambda cls: made.append((cls.__name__, threading.current_thread() is threading.main_thread())))
+        a = app.make_application()
+        window = app.open_window()
+        while "studio.gui.pages.use.page" not in sys.modules:
+            a.processEvents()
+        window.close()
+        print(len(made) > 100, [name for name, in_main in made if not in_main])
+    """
+    assert _run(code).splitlines()[-1] == "True []"
 
 
 @pytest.mark.skipif(sys.version_info >= (3, 12), reason="None is immortal from Python 3.12 on")
