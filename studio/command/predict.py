@@ -10,6 +10,7 @@ from studio.cli import DONE, FAILED
 from studio.command import terminal
 from studio.command.chosen import add_device_argument, add_run_argument, add_test_time_argument, add_which_argument, trained_run
 from studio.core.path_text import path_to_text, shown
+from studio.core.unsure import unsure_of
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -17,8 +18,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("paths", metavar="FILE_OR_DIR", nargs="+", help="images, or folders with images")
     parser.add_argument("--top", type=_count, default=3, metavar="N", help="classes per image (default: 3)")
     parser.add_argument(
-        "--unsure", type=_share, default=None, metavar="P", help="mark images whose best class is less likely (default: 0.5)"
-    )
+        "--threshold", type=_share, default=None, metavar="P",
+        help="say “unsure” where the best class is less likely (default: from where 95 %% of the run's validation answers are right, half at least)",
+    )  # fmt: skip
     parser.add_argument("--csv", action="store_true", help="print CSV with the probability of every class")
     parser.add_argument("--json", action="store_true", help="end standard output with one line of JSON")
     add_test_time_argument(parser)
@@ -31,7 +33,7 @@ def run(args: argparse.Namespace) -> int:
     from studio.engine.device import choose_device
     from studio.engine.fast_pass import LONG_PASS, FastPass
     from studio.engine.network import load_trained
-    from studio.engine.predict import UNSURE_BELOW, Predictor, find_images
+    from studio.engine.predict import Predictor, find_images
 
     files = find_images(args.paths)
     device = choose_device(args.device)
@@ -40,7 +42,8 @@ def run(args: argparse.Namespace) -> int:
     logits = FastPass(trained.module.to(device), device, trained.input_size, is_long=True) if is_long else None
     predictor = Predictor(trained, device, args.tta, logits)
     classes = [shown(name) for name in predictor.trained.classes]
-    unsure_below = UNSURE_BELOW if args.unsure is None else args.unsure
+    unsure = unsure_of(folder, args.which, args.threshold)
+    terminal.note(unsure.sentence)
     if args.csv:
         terminal.say(_csv_row(["path", "label", "probability", "unsure", *classes]))
     num_refused, rows = 0, []
@@ -52,7 +55,7 @@ def run(args: argparse.Namespace) -> int:
                 terminal.note(f"Warning: {name} cannot be read: {prediction.reason}")
                 rows.append({"path": name, "reason": prediction.reason})
                 continue
-            is_unsure = prediction.confidence < unsure_below
+            is_unsure = prediction.confidence < unsure.below
             top = prediction.top(args.top)
             if args.csv:
                 row = [name, classes[prediction.best], f"{prediction.confidence:.6f}", "yes" if is_unsure else "no"]
@@ -66,7 +69,8 @@ def run(args: argparse.Namespace) -> int:
     if num_refused:
         terminal.note(f"{num_refused:,} of {len(files):,} files could not be read. Supported are JPEG, PNG, WebP, AVIF, BMP, TIFF and GIF.")
     if args.json:
-        terminal.say_json({"status": "done" if num_refused < len(files) else "failed", "run": str(folder.path), "predictions": rows})
+        status = "done" if num_refused < len(files) else "failed"
+        terminal.say_json({"status": status, "run": str(folder.path), "unsure_below": unsure.below, "predictions": rows})
     return DONE if num_refused < len(files) else FAILED
 
 

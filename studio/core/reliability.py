@@ -81,8 +81,7 @@ def measure(labels_N: np.ndarray, log_p_NC: np.ndarray, losses_N: np.ndarray, te
         p, labels = np.exp(log_p), labels_N[rows]
         each = np.arange(len(p))
         best = log_p.argmax(1)
-        is_right[rows] = best == labels
-        confidence[rows] = np.exp(log_p[each, best].astype(np.float64))
+        is_right[rows], confidence[rows] = best == labels, _confidence(log_p, best)
         brier[rows] = np.einsum("nc,nc->n", p, p) - 2 * p[each, labels] + 1
     if temperature is None:
         fitted = np.sort(np.random.default_rng(0).permutation(n)[: max(1, _FITTED_VALUES // c)])
@@ -113,6 +112,24 @@ def measure(labels_N: np.ndarray, log_p_NC: np.ndarray, losses_N: np.ndarray, te
         loss_after=loss_after,
         answered=answered(confidence, is_right),
     )
+
+
+def answers_of(labels_N: np.ndarray, log_p_NC: np.ndarray, losses_N: np.ndarray) -> Answered | None:
+    """`measure(...).answered` alone, without the work for the rest; None without images."""
+    is_sound = np.isfinite(losses_N) & np.isfinite(log_p_NC).all(1)
+    labels_N, log_p_NC, losses_N = labels_N[is_sound], log_p_NC[is_sound], losses_N[is_sound]
+    if not log_p_NC.size:
+        return None
+    is_right, confidence = np.empty(len(labels_N), bool), np.empty(len(labels_N))
+    for rows, log_p in _blocks(labels_N, log_p_NC, losses_N):
+        best = log_p.argmax(1)
+        is_right[rows], confidence[rows] = best == labels_N[rows], _confidence(log_p, best)
+    return answered(confidence, is_right)
+
+
+def _confidence(log_p_NC: np.ndarray, best_N: np.ndarray) -> np.ndarray:
+    """float64[N], the probability of the best class."""
+    return np.exp(log_p_NC[np.arange(len(log_p_NC)), best_N].astype(np.float64))
 
 
 def bin_answers(confidence_N: np.ndarray, is_right_N: np.ndarray, num_bins: int = NUM_BINS) -> Bins:

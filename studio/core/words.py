@@ -2,7 +2,18 @@
 
 from __future__ import annotations
 
+import math
+
 
 def counted(number: float, singular: str, plural: str = "") -> str:
     """“1 image”, “1,204 images”."""
     return f"{number:,.0f} {singular if number == 1 else plural or singular + 's'}"
+
+
+def confidence_text(confidence: float, unit: str = "\u00a0%") -> str:
+    """With as many places as keep it apart from 100 %: "83 %", "99.7 %", "99.98 %". Cut, not rounded."""
+    if confidence > 1 - 1e-6:
+        return f"100{unit}"
+    places = max(0, math.ceil(-math.log10(1 - confidence) - 1e-9) - 2)
+    scale = 10**places
+    return f"{math.floor(confidence * 100 * scale + 1e-9) / scale:.{places}f}{unit}"

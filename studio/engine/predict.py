@@ -21,7 +21,6 @@ from studio.dataset.layout import may_be_image
 from studio.dataset.walk import list_files
 from studio.engine.network import Trained
 
-UNSURE_BELOW = 0.5  # a best class less likely than this is shown as "unsure"
 NUM_READERS = 4  # threads that decode while the network computes
 
 Progress = Callable[[int, int | None, str], None]

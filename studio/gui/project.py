@@ -113,10 +113,10 @@ class Projects(QObject):
         text = path_to_text(path.absolute())
         current = self._store.experiment
         if not current.data.source or text == current.data.source:
-            name = _title_of(path) if current.name == "Untitled" else current.name
+            name = title_of(path) if current.name == "Untitled" else current.name
             self._store.set({"data.source": text, "name": name}, "open images")
             return
-        self._start(self._new_path(path.stem), Experiment(name=_title_of(path)).changed({"data.source": text}), None)
+        self._start(self._new_path(path.stem), Experiment(name=title_of(path)).changed({"data.source": text}), None)
 
     def open_experiment(self, source: str) -> None:
         """An experiment file from anywhere, as a new project; the file itself is only read. Raises BadInput."""
@@ -238,7 +238,8 @@ def _held(path: Path) -> EngineLock | None:
     return lock
 
 
-def _title_of(path: Path) -> str:
+def title_of(path: Path) -> str:
+    """What a project of a folder or a CSV file is called until it is renamed."""
     name = path_to_text(path.stem if path.suffix.lower() == ".csv" else path.name)
     return (name.replace("_", " ").replace("-", " ").strip() or "Untitled")[:200].capitalize()
 

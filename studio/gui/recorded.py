@@ -47,6 +47,7 @@ class Recording:
     seconds_per_step: float = 0.25
     device: str = "cpu"
     seed: int = 4
+    is_measured: bool = True  # False: as with no validation images
 
 
 def record_run(runs: Path, recording: Recording, dataset: Dataset) -> RunFolder:
@@ -145,7 +146,7 @@ class _Simulation:
 
     def __init__(self, recording: Recording, dataset: Dataset):
         self.recording, self.dataset = recording, dataset
-        self.validation = dataset.part("validation")
+        self.validation = dataset.part("validation") if recording.is_measured else ()
         self.labels = np.array([dataset.class_index[s.label] for s in self.validation], dtype=np.int64)
         self.num_classes = len(dataset.classes)
         self.num_train = len(dataset.part("train"))
@@ -157,9 +158,10 @@ class _Simulation:
         self.num_steps = self.epochs * self.steps_per_epoch if is_whole else round(recording.epochs_done * self.steps_per_epoch)
         self.noise_NC = self._noise()
         self.top_margin = self._margin_for(recording.skill)
-        self.scores = [self._score(epoch) for epoch in range(self.num_steps // self.steps_per_epoch)]
+        num_epochs = self.num_steps // self.steps_per_epoch
+        self.scores = [self._score(epoch) if recording.is_measured else _UNMEASURED for epoch in range(num_epochs)]
         losses = [s["loss"] for s in self.scores]
-        self.best_epoch = int(np.argmin(losses)) if losses else None
+        self.best_epoch = (int(np.argmin(losses)) if recording.is_measured else num_epochs - 1) if losses else None
 
     def _noise(self) -> np.ndarray:
         """float64[N, C]: per image noise, hard classes and pairs of classes that look alike."""
@@ -214,7 +216,7 @@ class _Simulation:
         }
 
     def write_results(self, folder: RunFolder) -> None:
-        if self.best_epoch is None:
+        if self.best_epoch is None or not self.recording.is_measured:
             return
         p_NC = self.probabilities(self.best_epoch)
         losses = -np.log(np.maximum(p_NC[np.arange(len(p_NC)), self.labels], 1e-12))
@@ -296,7 +298,7 @@ class _Simulation:
 
     def _epoch(self, epoch: int, step: int, t: float, loss: np.ndarray, top1: np.ndarray) -> Iterator[tuple[float, ev.Event]]:
         score, part = self.scores[epoch], slice(step - self.steps_per_epoch, step)
-        is_best = all(score["loss"] < s["loss"] for s in self.scores[:epoch])
+        is_best = not self.recording.is_measured or all(score["loss"] < s["loss"] for s in self.scores[:epoch])
         recalls = tuple(c["recall"] if c["support"] else None for c in score["per_class"])
         yield t, ev.EpochFinished(
             epoch=epoch, step=step, train_loss=float(loss[part].mean()), train_top1=float(top1[part].mean()), validation_loss=score["loss"],
@@ -376,6 +378,9 @@ class _Simulation:
             step=self.num_steps, image="results/batch.png", tile_px=_TILE_PX, ids=tuple(s.id for s in picks),
             labels=tuple(s.label for s in picks), predictions=tuple(predictions), losses=tuple(float(v) for v in losses),
         )  # fmt: skip
+
+
+_UNMEASURED = {"loss": None, "top1": None, "top5": None, "macro_f1": None, "per_class": []}
 
 
 def _strip(ids: tuple[str, ...], dataset: Dataset) -> bytes:

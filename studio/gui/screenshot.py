@@ -192,7 +192,7 @@ class _Stage:
 
         folder = self._home / "runs" / state
         if not folder.exists():
-            recordings = demo_recordings(self._dataset, _PROJECT)
+            recordings = demo_recordings(self._dataset, project_name(self._dataset))
             if state == "full":
                 recordings = recordings[:-1]
             if state == "failed":
@@ -223,9 +223,6 @@ class _Stage:
             if not is_busy and not was_busy or clock.elapsed() > WORKERS_S * 1000:
                 return
             was_busy = is_busy
-
-
-_PROJECT = "Clothing"
 
 
 def _log(kind, context, text: str) -> None:
@@ -271,13 +268,23 @@ def read_data(source: str = "") -> tuple:
     return dataset, tuple(find_issues(dataset)), pixel_statistics(dataset)
 
 
+def project_name(dataset) -> str:
+    """What the window calls a project of these images: pictures are of what their title says."""
+    from studio.core.path_text import text_to_path
+    from studio.gui.project import title_of
+
+    return title_of(Path(text_to_path(dataset.root)))
+
+
 def fill(context, state: str, dataset, issues: tuple, statistics, run_folders: list) -> None:
     """Bring a context into a state as the scan and the monitor would, without their threads."""
     from studio.gui.monitor import RunUpdate
     from studio.gui.scan import ScanState
 
     if dataset is not None:
-        context.store.reset_to(context.store.experiment.changed({"name": _PROJECT, "data.source": dataset.root, "schedule.epochs": 12}))
+        context.store.reset_to(
+            context.store.experiment.changed({"name": project_name(dataset), "data.source": dataset.root, "schedule.epochs": 12})
+        )
         context.scan.hold(ScanState(issues=issues, statistics=statistics, seconds=0.8, is_complete=True))
         context.store.set_dataset(dataset, tuple(dataset.problems))
     updates = tuple(RunUpdate(folder, folder.read_state(), folder.experiment(), folder.is_alive()) for folder in run_folders)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -11,6 +10,7 @@ from studio.core.predictions import read_predictions
 from studio.core.reliability import Reliability, measure
 from studio.core.run_folder import RunFolder
 from studio.core.threshold import class_thresholds
+from studio.core.words import confidence_text
 from studio.gui.wording import percent
 
 
@@ -34,15 +34,6 @@ def read_sureness(folder: RunFolder) -> Sureness | None:
     if found.temperature is not None and (on_test := read_predictions(folder, "test")):
         test = measure(on_test.labels, on_test.log_p, on_test.losses, found.temperature)
     return Sureness(found, test, *class_thresholds(answers.labels, answers.log_p))
-
-
-def confidence_text(confidence: float) -> str:
-    """With as many places as keep it apart from 100 %: "83 %", "99.7 %", "99.98 %". Cut, not rounded."""
-    if confidence > 1 - 1e-6:
-        return percent(1, 0)
-    places = max(0, math.ceil(-math.log10(1 - confidence) - 1e-9) - 2)
-    scale = 10 ** (2 + places)
-    return percent(math.floor(confidence * scale + 1e-9) / scale, places)
 
 
 def sure_words(reliability: Reliability, accuracy: float) -> str:

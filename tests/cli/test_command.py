@@ -186,7 +186,7 @@ def test_few_images_take_a_smaller_batch_unless_one_was_chosen(tmp_path, capsys)
     assert "Batch size 64 is larger" in capsys.readouterr().err and not (tmp_path / "runs").exists()
 
 
-@pytest.mark.parametrize(("option", "value", "words"), [("--top", "-1", "1 or more"), ("--unsure", "9", "from 0 to 1")])
+@pytest.mark.parametrize(("option", "value", "words"), [("--top", "-1", "1 or more"), ("--threshold", "9", "from 0 to 1")])
 def test_predict_refuses_numbers_that_mean_nothing(option, value, words, capsys):
     assert cli.main(["predict", "last", "picture.png", option, value]) == cli.BAD_INPUT
     assert words in capsys.readouterr().err

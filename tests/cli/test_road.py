@@ -77,15 +77,17 @@ def test_predicting_prints_labels_and_survives_unreadable_and_oddly_named_files(
     assert r"caf\xE9.png: " in lines[0] and "red disc" in lines[0]
     assert re.search(r"01\.png: .*blue square \d+\.\d%", lines[1])
     assert "broken.jpg cannot be read" in err and "1 of 3 files" in err
+    assert re.search(r"Unsure below \d.*this run's \d+ validation images", err)
 
 
 def test_predictions_as_csv_hold_the_probability_of_every_class(run_here, images):
-    _, out, _ = run_here("predict", "last", "--csv", images / "red disc")
+    _, out, err = run_here("predict", "last", "--csv", "--threshold", "1", images / "red disc")
     rows = list(csv.DictReader(io.StringIO(out)))
     assert len(rows) == 20
     for row in rows:
         assert float(row["blue square"]) + float(row["red disc"]) == pytest.approx(1, abs=1e-4)
-        assert row["label"] in ("blue square", "red disc")
+        assert row["label"] in ("blue square", "red disc") and (row["unsure"] == "yes" or float(row["probability"]) == 1)
+    assert "Unsure below 100%: as was asked for." in err
 
 
 def test_predicting_where_there_are_no_images_is_bad_input(run_here, tmp_path):

@@ -104,6 +104,25 @@ def test_the_legend_goes_where_no_curve_runs_and_comes_back(plot):
     assert stands() == (True, True)
 
 
+def test_where_curves_run_in_every_corner_the_legend_stands_above_the_plot_and_comes_back(plot, qtbot):
+    x = np.linspace(0, 10, 200)
+    plot.set_x_range(0, 10)
+    plot.set_y_range(0, 1)
+    styles = CurveStyle("one", "series.0"), CurveStyle("two", "series.1")
+    for key, height, style in zip("ab", (0.95, 0.03), styles, strict=True):
+        plot.set_curve(key, x, np.full(200, height), style)
+
+    def box():
+        return plot.widget.mapFromScene(plot.view.sceneBoundingRect()).boundingRect()
+
+    plot.legend.settle()
+    qtbot.waitUntil(lambda: plot.legend.geometry().bottom() <= box().top())
+    assert plot.rect().contains(plot.legend.geometry())
+    plot.set_curve("a", x, np.full(200, 0.5), styles[0])
+    plot.legend.settle()
+    qtbot.waitUntil(lambda: box().contains(plot.legend.geometry()))
+
+
 def test_words_of_marks_that_lie_close_take_rows_of_their_own_and_none_is_cut(plot):
     plot.set_x_range(0, 100)
     plot.set_marks(

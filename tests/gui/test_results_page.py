@@ -19,6 +19,7 @@ from studio.core.place import runs_dir
 from studio.core.predictions import read_predictions
 from studio.core.run_digest import RunDigest
 from studio.core.run_folder import find_runs
+from studio.core.words import confidence_text
 from studio.dataset.dataset import Dataset
 from studio.gui.monitor import RunUpdate
 from studio.gui.pages.results.classes import COLUMNS as SCORE_COLUMNS
@@ -34,7 +35,6 @@ from studio.gui.pages.results.rows import BY_KEY, COLUMNS, RunRow, matches
 from studio.gui.pages.results.scores import ClassScore, Scores, read_scores, worst_mistakes
 from studio.gui.recorded import Recording
 from studio.gui.run_bin import BIN, move_to_bin, take_back
-from studio.gui.sureness import confidence_text
 from studio.gui.theme import font, px
 from studio.gui.widgets.form import field_editor
 from studio.gui.wording import NBSP, percent

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import json
-
 import pytest
 from builders import build_dataset, build_run
 from PySide6.QtWidgets import QLabel
@@ -21,8 +19,6 @@ from studio.gui.pages.train.page import TrainPage
 from studio.gui.pages.use.page import UsePage
 from studio.gui.shell.runbar import _subtitle
 
-SCORES = ("validation_loss", "validation_top1", "validation_top5", "macro_f1")
-
 
 @pytest.fixture(scope="module")
 def dataset(tmp_path_factory):
@@ -31,24 +27,8 @@ def dataset(tmp_path_factory):
 
 @pytest.fixture
 def entry(context, dataset):
-    """A finished run whose journal says what an engine says without validation images."""
-    folder = build_run(runs_dir(), dataset, Status.FINISHED)
-    lines = []
-    for line in folder.journal_path.read_bytes().splitlines():
-        raw = json.loads(line)
-        match raw["event"]:
-            case "EpochFinished":
-                raw |= dict.fromkeys(SCORES) | {"class_recalls": [], "is_best": True}
-            case "RunFinished":
-                raw |= dict.fromkeys(("top1", "top5", "loss", "macro_f1")) | {"best_epoch": raw["epochs"] - 1}
-            case "RunDescribed":
-                raw["num_validation"] = 0
-            case "TestScored":
-                continue
-        lines.append(json.dumps(raw))
-    folder.journal_path.write_text("\n".join(lines) + "\n")
-    for path in folder.results_path.glob("*"):
-        path.unlink()
+    """A finished run that was trained without validation images."""
+    folder = build_run(runs_dir(), dataset, Status.FINISHED, is_measured=False)
     context.runs.take((RunUpdate(folder, folder.read_state(), folder.experiment(), False),))
     return context.runs.entries[0]
 
@@ -76,7 +56,9 @@ def test_the_pages_show_it_without_a_score(qtbot, context, entry):
     results.resize(1120, 800)
     results.show()
     results.activate()
-    qtbot.waitUntil(lambda: "nothing was measured" in " ".join(label.text() for label in results.findChildren(QLabel) if label.isVisible()))
+    qtbot.waitUntil(lambda: "what it confuses" in results.confusion.message.text())
+    for place in (results.compare.message, results.confusion.message, results.mistakes.empty):
+        assert place.isVisible() and "without" in place.text() and "Hold some back on the Data page" in place.text()
     assert "not measured" in " ".join(combo for combo in _choices(qtbot, UsePage(context)))
 
 
@@ -85,6 +67,19 @@ def _choices(qtbot, page) -> list[str]:
 
     shown_on(qtbot, page)
     return [box.itemText(i) for box in page.findChildren(QComboBox) for i in range(box.count())]
+
+
+def test_among_measured_runs_it_is_left_out_of_compare_and_named(qtbot, context, entry, dataset):
+    measured = build_run(runs_dir(), dataset, Status.FINISHED, "keen-finch")
+    context.runs.take((RunUpdate(measured, measured.read_state(), measured.experiment(), False),))
+    results = ResultsPage(context)
+    qtbot.addWidget(results)
+    results.model.checked = {e.folder.name for e in context.runs.entries}
+    results.activate()
+    assert results.compare.plot.isVisibleTo(results) and results.compare.plot.legend_keys() == [measured.name]
+    assert results.compare.subtitle_label.text() == "1 without" and entry.name in results.compare.subtitle_label.toolTip()
+    results.clear_checks()
+    assert results.compare.message.text().startswith("No run is checked")
 
 
 def test_figures_tables_and_notices_have_words_for_it(entry):

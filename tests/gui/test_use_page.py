@@ -20,6 +20,7 @@ from studio.core.place import runs_dir
 from studio.core.predictions import read_predictions
 from studio.core.reading import Reading
 from studio.core.reliability import measure
+from studio.core.unsure import unsure_of
 from studio.gui.context import make_context
 from studio.gui.monitor import RunUpdate
 from studio.gui.pages.use.code import sample_code
@@ -56,12 +57,12 @@ class Probe(FakeWorker):
         for text in params["paths"]:
             stem = Path(text_to_path(text)).stem
             if "broken" in stem:
-                rows.append({"path": text, "top": [], "is_unsure": False, "reason": "the file is cut short"})
+                rows.append({"path": text, "top": [], "reason": "the file is cut short"})
             else:
                 share = 0.4 if "unsure" in stem else 0.9
                 best = sum(map(ord, stem)) % 3
-                rows.append({"path": text, "top": [[best, share], [(best + 1) % 3, 0.95 - share]], "is_unsure": share < 0.5, "reason": ""})
-        return {"classes": CLASSES, "unsure_below": 0.5, "predictions": rows}
+                rows.append({"path": text, "top": [[best, share], [(best + 1) % 3, 0.95 - share]], "reason": ""})
+        return {"classes": CLASSES, "predictions": rows}
 
     def _explain(self, params: dict) -> dict:
         size = {"width": 8, "height": 8}
@@ -206,6 +207,7 @@ def test_without_a_choice_of_the_users_own_unsure_begins_where_95_percent_of_the
     answers = read_predictions(page.entry.folder)
     curve = measure(answers.labels, answers.log_p, answers.losses).answered
     expected = max(0.5, curve.confidence_for(0.95) or 0)
+    assert unsure_of(page.entry.folder).below == expected, "the command line has the same"
     qtbot.waitUntil(lambda: "95" in page.threshold_slider.toolTip() and page._threshold == expected)
     page.threshold_slider.setValue(720)
     page._refresh_model()

@@ -98,12 +98,13 @@ def measure(
 
 
 def predict(call: Call, run: str, paths: list[str], which: str = "best", top: int = 6, test_time: str = "off") -> dict[str, Any]:
-    """{"classes", "unsure_below", "predictions": [{"path", "top": [[class index, probability]], "is_unsure", "reason"}]}.
+    """{"classes", "predictions": [{"path", "top": [[class index, probability]], "reason"}]}.
 
     Folders are searched through; `test_time` is a key of catalog.augments.test_time; a file that cannot be read has a "reason" and an empty "top".
+    From which probability on an answer counts is for who shows it: see core.unsure.
     """
     predictor = _predictor(call, run, which, test_time)
-    from studio.engine.predict import UNSURE_BELOW, find_images
+    from studio.engine.predict import find_images
 
     files = find_images([openable(path) for path in paths])
     rows = []
@@ -113,11 +114,10 @@ def predict(call: Call, run: str, paths: list[str], which: str = "best", top: in
             {
                 "path": path_to_text(prediction.path),
                 "top": prediction.top(top) if is_readable else [],
-                "is_unsure": is_readable and prediction.confidence < UNSURE_BELOW,
                 "reason": prediction.reason,
             }
         )
-    return {"classes": list(predictor.trained.classes), "unsure_below": UNSURE_BELOW, "predictions": rows}
+    return {"classes": list(predictor.trained.classes), "predictions": rows}
 
 
 def label_safety(

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import numpy as np
-from PySide6.QtCore import QPointF, QRect, QRectF, Qt
+from PySide6.QtCore import QPointF, QRect, QRectF, QSize, Qt, QTimer
 from PySide6.QtGui import QMouseEvent, QPainter, QPaintEvent
 from PySide6.QtWidgets import QWidget
 
@@ -16,15 +16,21 @@ if TYPE_CHECKING:
 
 _CORNERS = ("top right", "bottom right", "top left", "bottom left")
 _LOOKS = 24  # places along a legend at which curves are looked for
+_LITTLE = 0.1  # of a legend's width, under which curves may run before it goes above the plot
+_MOST_ABOVE = 0.25  # of a plot's height
 
 
 class CurveLegend(QWidget):
-    """The curves by name, in a corner of the plot."""
+    """The curves by name: in the corner of the plot where none of them runs, or above the plot where they run in all four."""
 
     def __init__(self, plot: CurvePlot, corner: str):
         super().__init__(plot)
         self._plot, self._home, self._corner = plot, corner, corner
         self._rows, self._column_px = 1, px(40)
+        self._inside = QSize()  # its size in a corner, wherever it stands
+        self._is_above = False
+        self._settling = QTimer(self, singleShot=True, interval=0)
+        self._settling.timeout.connect(self.settle)
         self.setCursor(Qt.CursorShape.PointingHandCursor)
 
     def refresh(self) -> None:
@@ -32,39 +38,59 @@ class CurveLegend(QWidget):
         metrics = self.fontMetrics()
         self.setFont(font("caption"))
         width = max((metrics.horizontalAdvance(self._plot.style_of(k).label) for k in keys), default=0)
-        self._rows = max(1, min(len(keys), int((self._plot_box().height() - px(14)) // px(16))))  # what does not fit below goes beside
         self._column_px = width + px(40)
-        num_columns = -(-len(keys) // self._rows)
-        self._rows = -(-len(keys) // num_columns) if keys else 1
-        self.setFixedSize(num_columns * self._column_px, self._rows * px(16) + px(6))
+        box = self._plot_box()
+        most_rows = max(1, min(len(keys), int((box.height() - px(14)) // px(16))))  # what does not fit below goes beside
+        self._inside = self._size_in(most_rows, len(keys))
+        self._rows = self._rows_above(len(keys)) if self._is_above else self._inside.height() // px(16)
+        size = self._size_in(self._rows, len(keys)) if self._is_above else self._inside
+        self.setFixedSize(size)
         self.setVisible(len(keys) > 1)
+        self._plot.set_room_above(size.height() if self._is_above and len(keys) > 1 else 0)
         self.place()
         self.update()
+
+    def _size_in(self, most_rows: int, num_keys: int) -> QSize:
+        num_columns = -(-num_keys // most_rows)
+        rows = -(-num_keys // num_columns) if num_keys else 1
+        return QSize(num_columns * self._column_px, rows * px(16) + px(6))
+
+    def _rows_above(self, num_keys: int) -> int:
+        return max(1, -(-num_keys // max(1, (self._plot_box().width()) // self._column_px)))
 
     def set_corner(self, corner: str) -> None:
         """Where it stands while no curve runs there."""
         self._home = self._corner = corner
         self.place()
 
+    def settle_soon(self) -> None:
+        """After the plot has another size."""
+        self._settling.start()
+
     def settle(self) -> None:
-        """Go to the corner in which the least of the curves and of the words beside marks lies; stay where another one is not much better."""
+        """Go to the corner in which the least of the curves and of the words beside marks lies; stay where another one is not much better.
+        Where something lies in all of them, go above the plot if that leaves it high enough, and come back when a corner is free."""
         if not self.isVisible():
             return
         seen = [self._plot.curve_seen(key) for key in self._plot.legend_keys() if not self._plot.is_curve_hidden(key)]
-        corner = self._home
-        if self._covered(corner, seen):
+        corner, least = self._home, self._covered(self._home, seen)
+        if least:
             covered = {corner: self._covered(corner, seen) for corner in dict.fromkeys((self._corner, self._home, *_CORNERS))}
             best = min(covered, key=covered.__getitem__)
             corner = best if covered[best] < 0.5 * covered[self._corner] else self._corner
-        if corner != self._corner:
-            self._corner = corner
-            self.place()
+            least = covered[corner]
+        has_room = self._rows_above(len(self._plot.legend_keys())) * px(16) + px(6) <= _MOST_ABOVE * self._plot.height()
+        is_above = has_room and least > (0 if self._is_above else _LITTLE)
+        if (corner, is_above) != (self._corner, self._is_above):
+            self._corner, self._is_above = corner, is_above
+            self.refresh()
 
     def _covered(self, corner: str, seen: list[tuple[np.ndarray, np.ndarray, np.ndarray]]) -> float:
         """How much of the legend would lie over curves and words of marks in a corner: shares of its width, summed."""
         (left, right), (bottom, top) = self._plot.view.viewRange()
         box = self._plot_box()
-        width, height = (right - left) * self.width() / max(1, box.width()), (top - bottom) * (self.height() + px(6)) / max(1, box.height())
+        own = self._inside
+        width, height = (right - left) * own.width() / max(1, box.width()), (top - bottom) * (own.height() + px(6)) / max(1, box.height())
         begin = left if "left" in corner else right - width
         low = top - height if "top" in corner else bottom
         at, total = np.linspace(begin, begin + width, _LOOKS), 0.0
@@ -73,10 +99,9 @@ class CurveLegend(QWidget):
                 least, most = (np.interp(at, x, y, left=np.nan, right=np.nan) for y in (least, most))
                 total += float(np.mean((most >= low) & (least <= low + height)))
         if "bottom" in corner:
-            edge = 0 if "left" in corner else box.width() - self.width()
-            total += (
-                sum(max(0.0, min(right, edge + self.width()) - max(left, edge)) for left, right in self._plot.mark_words()) / self.width()
-            )
+            edge = 0 if "left" in corner else box.width() - own.width()
+            words = sum(max(0.0, min(right, edge + own.width()) - max(left, edge)) for left, right in self._plot.mark_words())
+            total += words / own.width()
         return total
 
     def _plot_box(self) -> QRect:
@@ -84,6 +109,9 @@ class CurveLegend(QWidget):
 
     def place(self) -> None:
         box = self._plot_box()
+        if self._is_above:
+            self.move(box.left(), px(2))
+            return
         x = box.left() + 6 if "left" in self._corner else box.right() - self.width() - 4
         y = box.top() + 4 if "top" in self._corner else box.bottom() - self.height() - 4
         self.move(max(0, x), max(0, y))

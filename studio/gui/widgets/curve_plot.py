@@ -105,6 +105,7 @@ class CurvePlot(QWidget):
         self._left_label = left_label
         self._bottom_label = ""
         self._axis_width = axis_width
+        self._room_above = 0
         self._transform_y: Callable[[np.ndarray], np.ndarray] | None = getattr(left, "to_plot", None)
         self.show_x: Callable[[float], str] = lambda x: f"{x:,.4g}"
         left = left or PlainAxis("left")
@@ -133,7 +134,7 @@ class CurvePlot(QWidget):
         self.plot.addItem(self._cross, ignoreBounds=True)
         self._marks = PlotMarks(self.plot)
         self.legend = CurveLegend(self, corner)
-        self.view.sigResized.connect(lambda *_: self.legend.refresh())
+        self.view.sigResized.connect(self._on_view_resized)
         self._bubble = ValueBubble(self)
         self.widget.viewport().installEventFilter(self)
         self.widget.viewport().setFocusPolicy(Qt.FocusPolicy.NoFocus)
@@ -348,6 +349,16 @@ class CurvePlot(QWidget):
     def describe(self, sentence: str) -> None:
         """What the plot says, for those who do not see it: last, best, trend."""
         self.setAccessibleDescription(sentence)
+
+    def set_room_above(self, height: int) -> None:
+        """px above the axes, for a legend that finds no corner."""
+        if height != self._room_above:  # each time, the axes are laid out anew
+            self._room_above = height
+            self.plot.layout.setContentsMargins(0, height + px(4) if height else 6, 10, 0)
+
+    def _on_view_resized(self) -> None:
+        self.legend.refresh()
+        self.legend.settle_soon()
 
     # Visibility of curves
 

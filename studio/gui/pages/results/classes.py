@@ -7,8 +7,9 @@ from PySide6.QtGui import QFontMetrics, QKeyEvent, QPainter, QResizeEvent
 from PySide6.QtWidgets import QAbstractItemView, QFrame, QHeaderView, QStyle, QStyledItemDelegate, QTableView, QWidget
 
 from studio.core.path_text import shown
+from studio.core.words import confidence_text
 from studio.gui.pages.results.scores import ClassScore, Scores
-from studio.gui.sureness import Sureness, confidence_text
+from studio.gui.sureness import Sureness
 from studio.gui.theme import colour, font, pen, px
 from studio.gui.widgets.label import plain_tooltip
 from studio.gui.widgets.sort_header import SortHeader

@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import numpy as np
-from PySide6.QtWidgets import QWidget
+from PySide6.QtCore import Qt
+from PySide6.QtWidgets import QStackedLayout, QWidget
 
 from studio.core.edit import label_of
 from studio.core.experiment import differences
 from studio.core.words import counted
 from studio.gui.pages.results.difference import value_text
 from studio.gui.pages.results.rows import RunRow
+from studio.gui.pages.results.why import is_unmeasured, left_out, no_curves
 from studio.gui.theme import DASHES, px
 from studio.gui.widgets.button import Segmented
 from studio.gui.widgets.curve_plot import CurvePlot, CurveStyle
+from studio.gui.widgets.label import PlainLabel, set_plain_tooltip
 from studio.gui.widgets.panel import Panel
 from studio.gui.widgets.plot_axis import PlainAxis
 from studio.gui.wording import percent
@@ -54,6 +57,7 @@ class ComparePanel(Panel):
     def __init__(self, parent: QWidget | None = None):
         super().__init__("Compare", name="results.compare", parent=parent)
         self._rows: list[RunRow] = []
+        self._wanted: list[RunRow] = []
         self.measure = Segmented([("top1", "Top-1"), ("loss", "Loss"), ("f1", "F1")], "top1", name="results.compare.measure")
         self.measure.setAccessibleName("What is compared")
         self.measure.value_changed.connect(lambda _: self._draw())
@@ -71,14 +75,25 @@ class ComparePanel(Panel):
         self.plot.show_x = lambda x: f"epoch {x:.0f}"
         self.plot.hovered.connect(lambda x: self.plot.set_cross(None if x is None else float(max(1, round(x)))))
         self.plot.fit_requested.connect(self._draw)
-        self.body.addWidget(self.plot)
+        self.message = PlainLabel("", "label", "muted", wrap=True)
+        self.message.setAlignment(Qt.AlignmentFlag.AlignCenter)
+        self.message.setContentsMargins(px(12), 0, px(12), 0)
+        holder = QWidget()
+        self._stack = QStackedLayout(holder)
+        self._stack.addWidget(self.plot)
+        self._stack.addWidget(self.message)
+        self.body.addWidget(holder)
         self.body.setContentsMargins(px(4), 0, px(4), px(4))
 
     def set_narrow(self, is_narrow: bool) -> None:
         self.measure.set_dense(is_narrow)
 
     def show_rows(self, rows: list[RunRow]) -> None:
-        self._rows = rows[:MAX_RUNS]
+        self._wanted = rows[:MAX_RUNS]
+        self._rows = [row for row in self._wanted if not is_unmeasured(row)]  # the others would be names in the legend without a curve
+        short, whole = left_out(self._wanted) if self._rows else ("", "")
+        self.set_subtitle(short)
+        set_plain_tooltip(self.subtitle_label, whole)
         self._draw()
 
     def _draw(self) -> None:
@@ -123,7 +138,11 @@ class ComparePanel(Panel):
             room = max(0.12 * (high - low), 0.01)  # of a single value the axis would have five digits
             self.plot.set_y_range(max(0.0, low - room), min(1.0, high + room) if key != "loss" else high + room)
         self.plot.legend.settle()
-        words = f"Best {label} {show(best[0])}, {best[2].name} at epoch {best[1]}." if best else "No finished epoch."
+        has_points = any(row.state.epochs for row in self._rows)
+        self._stack.setCurrentWidget(self.plot if has_points else self.message)
+        self.measure.setEnabled(has_points)
+        self.message.setText("" if has_points else no_curves(self._wanted))
+        words = f"Best {label} {show(best[0])}, {best[2].name} at epoch {best[1]}." if best else no_curves(self._wanted)
         if differ:
             words += f" They differ in {', '.join(label_of(path) for path in differ)}."
         self.plot.describe(f"{counted(len(self._rows), 'run')}. {words}")

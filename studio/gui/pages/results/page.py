@@ -9,10 +9,10 @@ from PySide6.QtCore import QPoint, Qt, QTimer
 from PySide6.QtGui import QAction, QGuiApplication, QResizeEvent
 from PySide6.QtWidgets import QAbstractButton, QHBoxLayout, QLineEdit, QMenu, QSizePolicy, QStackedWidget, QVBoxLayout, QWidget
 
-from studio.core.outcome import Status
 from studio.core.path_text import shown
 from studio.core.words import counted
 from studio.gui.page import Page
+from studio.gui.pages.results import why
 from studio.gui.pages.results.actions import RunActions
 from studio.gui.pages.results.cam import CamLoader
 from studio.gui.pages.results.compare import MAX_RUNS, ComparePanel
@@ -375,19 +375,19 @@ class ResultsPage(Page):
             return
         if stored is None:
             self._read_stored()
-            self._say_no_scores("Reading…")
+            self._say_no_scores("Reading…", "Reading…")
             return
         if stored.scores is None:
-            self._say_no_scores(_why_no_scores(row))
+            self._say_no_scores(why.no_scores(row), why.no_mistakes(row))
             return
         self.confusion.show_scores(stored.scores, self._cell, stored.sureness)
         self._show_mistakes(row, stored)
 
-    def _say_no_scores(self, sentence: str) -> None:
+    def _say_no_scores(self, sentence: str, of_mistakes: str) -> None:
         self.confusion.show_message(sentence)
         self.mistakes.set_filter("")
         self.mistakes.set_subtitle("")
-        self.mistakes.show_message(sentence)
+        self.mistakes.show_message(of_mistakes)
 
     def _read_stored(self) -> None:
         key, folder = self._stored_key(), self._chosen.folder
@@ -418,7 +418,7 @@ class ResultsPage(Page):
             self.loader.set_reading(stored.dataset.reading)
         cards = make_cards(stored, self.store.experiment.data, row.notes, cell)
         if not cards:
-            self.mistakes.show_message(_why_no_cards(stored, filter_text))
+            self.mistakes.show_message(why.no_cards(stored, filter_text))
             return
         cam_reason = "" if stored.has_checkpoint else "The checkpoint of this run is gone."
         self.mistakes.show_cards(row.entry.folder, cards, classes, cam_reason=cam_reason, edit_reason=self._edit_reason(row))
@@ -582,7 +582,7 @@ class ResultsPage(Page):
                 page._choose_cell(divmod(int(wrong.argmax()), len(wrong)))
 
         return {
-            "eight": _show_eight, "classes": lambda page: page.confusion.set_view("classes"), "sure": _show_sure, "details": lambda page: page.side.set_view("details"), "mistakes": mistakes, "cell": cell,
+            "eight": _show_eight, "unmeasured": _show_unmeasured, "classes": lambda page: page.confusion.set_view("classes"), "sure": _show_sure, "details": lambda page: page.side.set_view("details"), "mistakes": mistakes, "cell": cell,
         }  # fmt: skip
 
 
@@ -590,6 +590,28 @@ def _show_sure(page) -> None:
     """Answering only from where 99 % are right on."""
     page.confusion.set_view("sure")
     page.confusion.sure.targets[0.99].click()
+
+
+def _show_unmeasured(page) -> None:
+    """A run that was trained without validation images, alone in Compare."""
+    from dataclasses import replace
+
+    from studio.core.run_folder import find_runs
+    from studio.gui.monitor import RunUpdate
+    from studio.gui.recorded import demo_recordings, record_run
+
+    first = page.runs.entries[0]
+    home, dataset = first.folder.path.parent.with_name("unmeasured"), page.runs.dataset_of(first)
+    if not home.exists():
+        old = demo_recordings(dataset, first.experiment.name)[2]
+        record_run(home, replace(old, is_measured=False, nickname="blind-mole", started=old.started.replace(hour=12)), dataset)
+    folder = find_runs(home)[0]
+    page.runs.take((RunUpdate(folder, folder.read_state(), folder.experiment(), False, page.runs.entries[-1].number + 1),))
+    page._update_rows()
+    entry = next(e for e in page.runs.entries if e.folder.name == folder.name)
+    page.model.checked = {folder.name}
+    page.table.choose(entry)
+    page._refresh()
 
 
 def _show_eight(page) -> None:
@@ -614,24 +636,3 @@ def _show_eight(page) -> None:
     page._update_rows()
     page.model.checked = {row.entry.folder.name for row in page.model.rows[:8]}
     page._refresh()
-
-
-def _why_no_scores(row: RunRow) -> str:
-    if row.state.epochs and not row.state.is_measured:
-        return "No images were held back, so nothing was measured. “studio evaluate” scores the network on a folder of its own."
-    match row.entry.status:
-        case Status.RUNNING | Status.STARTING | Status.PAUSED:
-            return "The confusion matrix comes when the run ends."
-        case Status.FAILED | Status.CRASHED:
-            return "This run ended before it was scored. Resume it on the Train page."
-        case Status.STOPPED if not row.state.epochs:
-            return "This run was stopped before its first epoch was done."
-    return "The scores of this run are missing or damaged. The figures in the table stay."
-
-
-def _why_no_cards(stored: Stored, filter_text: str) -> str:
-    if stored.predictions is None:
-        return "The stored predictions of this run are missing or damaged."
-    if stored.dataset is None:
-        return "The list of images of this run is missing or damaged."
-    return f"No image: {filter_text}." if filter_text else "No mistakes: every validation image was called right."

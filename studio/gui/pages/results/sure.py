@@ -8,8 +8,9 @@ from PySide6.QtCore import Qt
 from PySide6.QtWidgets import QHBoxLayout, QVBoxLayout, QWidget
 
 from studio.core.reliability import ACCURACIES, in_words
+from studio.core.words import confidence_text
 from studio.gui.pages.results.reliability import ReliabilityDiagram
-from studio.gui.sureness import Sureness, confidence_text, sure_words
+from studio.gui.sureness import Sureness, sure_words
 from studio.gui.theme import px
 from studio.gui.widgets.button import button
 from studio.gui.widgets.label import PlainLabel, set_plain_tooltip

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from PySide6.QtCore import Qt
+from PySide6.QtGui import QResizeEvent
 from PySide6.QtWidgets import QFrame, QHBoxLayout, QSizePolicy, QVBoxLayout, QWidget
 
 from studio.core.experiment import Experiment
@@ -109,7 +110,7 @@ def _speed(state: RunState) -> Figure:
 
 
 class FiguresRow(QFrame):
-    """Six figures side by side, of equal width."""
+    """Six figures side by side, of equal width. Where one of their notes does not fit beside its figure, all stand below."""
 
     def __init__(self, parent: QWidget | None = None):
         super().__init__(parent)
@@ -120,6 +121,7 @@ class FiguresRow(QFrame):
         row.setContentsMargins(1, 1, 1, 1)
         row.setSpacing(0)
         self._cells = [_Cell() for _ in range(6)]
+        self._are_below = False
         for index, cell in enumerate(self._cells):
             if index:
                 row.addWidget(line(vertical=True))
@@ -128,6 +130,18 @@ class FiguresRow(QFrame):
     def set_figures(self, figures: tuple[Figure, ...]) -> None:
         for cell, figure in zip(self._cells, figures):
             cell.set_figure(figure)
+        if not self._are_below:  # figures grow and shrink by a digit all the time: back only in another width
+            self._fit()
+
+    def resizeEvent(self, event: QResizeEvent) -> None:
+        super().resizeEvent(event)
+        if event.size().width() != event.oldSize().width():
+            self._fit()
+
+    def _fit(self) -> None:
+        self._are_below = any(not cell.has_room_beside() for cell in self._cells)
+        for cell in self._cells:
+            cell.set_note_below(self._are_below)
 
     def texts(self) -> list[str]:
         """What is shown, for people and tests: "Validation top-1: 91.3 % +0.7"."""
@@ -150,9 +164,30 @@ class _Cell(QWidget):
         figures.addWidget(self.value)
         figures.addWidget(self.unit, 0, Qt.AlignmentFlag.AlignBottom)
         figures.addWidget(self.note, 1, Qt.AlignmentFlag.AlignBottom)
+        figures.addStretch(0)
         self.note.setContentsMargins(0, 0, 0, px(4))
+        self._figures, self._column, self._is_below = figures, column, False
         column.addWidget(self.label)
         column.addLayout(figures)
+
+    def has_room_beside(self) -> bool:
+        """Whether the whole note fits beside the figure."""
+        margins = self._column.contentsMargins()
+        taken = self.value.sizeHint().width() + (px(5) + self.unit.sizeHint().width() if self.unit.text() else 0) + px(5)
+        return self.note.fontMetrics().horizontalAdvance(self.note.text()) <= self.width() - margins.left() - margins.right() - taken
+
+    def set_note_below(self, is_below: bool) -> None:
+        if is_below == self._is_below:
+            return
+        self._is_below = is_below
+        if is_below:
+            self._figures.removeWidget(self.note)
+            self._column.addWidget(self.note)
+        else:
+            self._column.removeWidget(self.note)
+            self._figures.insertWidget(2, self.note, 1, Qt.AlignmentFlag.AlignBottom)
+        self._figures.setStretch(self._figures.count() - 1, 1 if is_below else 0)
+        self.note.setContentsMargins(0, 0, 0, 0 if is_below else px(4))
 
     def set_figure(self, figure: Figure) -> None:
         self.label.setText(figure.label)

@@ -14,19 +14,20 @@ from PySide6.QtWidgets import QStackedLayout, QWidget
 from studio.catalog.augments.test_time import TEST_TIMES, TestTime
 from studio.core.path_text import path_to_text
 from studio.core.reliability import ACCURACIES
+from studio.core.unsure import LEAST, unsure_below
+from studio.core.words import confidence_text
 from studio.gui.context import Context
 from studio.gui.page import Page
 from studio.gui.pages.use.export import ExportColumn
 from studio.gui.pages.use.folder import FolderPanel
 from studio.gui.pages.use.trial import Model, TryPanel
 from studio.gui.run_entry import RunEntry
-from studio.gui.sureness import Sureness, confidence_text, read_sureness, sure_words
+from studio.gui.sureness import Sureness, read_sureness, sure_words
 from studio.gui.theme import px
 from studio.gui.widgets import ComboBox, EmptyState, PlainLabel, Segmented, Slider, set_plain_tooltip, splitter
 from studio.gui.wording import epoch_score, percent
 
 _THRESHOLD = "use/unsure_below"
-DEFAULT_THRESHOLD = 0.5
 MOST_LOOKED_AT = 120  # the best runs, of which the disk says whether their weights are still there
 MOST_RUNS = 100  # a longer list is no help; the others are chosen on the Results page
 _TEST_TIME = "use/test_time"
@@ -42,7 +43,7 @@ class UsePage(Page):
         wish = context.settings.number(_THRESHOLD, -1.0)
         self._wish = min(1.0, wish) if wish >= 0 else None  # the user's own; None takes what the run's validation suggests
         self._sureness: dict[tuple[str, int], Sureness | None] = {}  # of the model in use, by name and epoch; None while it is read
-        self._threshold = DEFAULT_THRESHOLD if self._wish is None else self._wish
+        self._threshold = LEAST if self._wish is None else self._wish
         self.picker = ComboBox(name="use.model")
         self.picker.setAccessibleName("Model")
         self.picker.setSizeAdjustPolicy(ComboBox.SizeAdjustPolicy.AdjustToContents)
@@ -62,7 +63,7 @@ class UsePage(Page):
             self.head.addWidget(widget)
         self.head.addWidget(self.subtitle_label, 1)
         self.threshold_label = PlainLabel("Unsure below", "label")
-        self.threshold_slider = Slider(0, 1, self._threshold, default=DEFAULT_THRESHOLD, name="use.threshold")
+        self.threshold_slider = Slider(0, 1, self._threshold, default=LEAST, name="use.threshold")
         self.threshold_slider.setAccessibleName("Say unsure below this probability")
         self.threshold_slider.setFixedWidth(px(72))
         self.threshold_slider.value_changed.connect(self._on_threshold_changed)
@@ -167,7 +168,7 @@ class UsePage(Page):
 
     def _suggest_threshold(self) -> None:
         """Half, or the confidence from which on 95 % of the run's validation images are right where that is more. The user's own choice stays."""
-        suggested, words = DEFAULT_THRESHOLD, "Below this probability an answer counts as unsure."
+        suggested, words = unsure_below(None), "Below this probability an answer counts as unsure."
         entry = self.entry
         best = entry.state.best if entry else None
         if best and (
@@ -179,7 +180,7 @@ class UsePage(Page):
                 self.context.background.run(lambda: read_sureness(entry.folder), lambda found: self._on_sureness_read(key, found))
             if sureness := self._sureness[key]:
                 words += "\n" + "\n".join(sure_words(sureness.validation, accuracy) + "." for accuracy in ACCURACIES)
-                suggested = max(suggested, sureness.validation.answered.confidence_for(ACCURACIES[0]) or 0.0)
+                suggested = unsure_below(sureness.validation.answered)
         words += f"\nA double-click goes to {confidence_text(suggested)}."
         for widget in (self.threshold_label, self.threshold_slider, self.threshold_value):
             set_plain_tooltip(widget, words)
