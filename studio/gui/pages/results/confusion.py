@@ -21,7 +21,7 @@ from studio.gui.pages.results.confusion_picture import ConfusionPicture
 from studio.gui.pages.results.scores import Scores
 from studio.gui.theme import colour, font, pen, px
 
-_NAMES_PX = 84
+_NAMES_PX = 84  # at most
 
 
 class ConfusionMatrix(QWidget):
@@ -116,15 +116,18 @@ class _Table(QTableView):
         self.horizontalScrollBar().valueChanged.connect(lambda _: self.fitted.emit())
 
     def fit(self, width: int, height: int) -> None:
-        """Cells share the room; where they would get too small for figures, the matrix scrolls."""
+        """Cells share the room that names leave; where they would get too small for figures, the matrix scrolls."""
         n = self.model().rowCount()
         if not n:
             return
-        room_x, room_y = width - px(_NAMES_PX) - 2, height - 2
+        metrics = QFontMetrics(font("strong"))
+        longest = max(metrics.horizontalAdvance(self.model().headerData(i, Qt.Orientation.Vertical)) for i in range(n))
+        names = min(px(_NAMES_PX), longest + px(16))
+        room_x, room_y = width - names - 2, height - 2
         row = max(px(17), min(px(52), room_y // n))
         self.horizontalHeader().setDefaultSectionSize(max(px(20), min(px(72), room_x // n)))
         self.verticalHeader().setDefaultSectionSize(row)
-        self.verticalHeader().setFixedWidth(px(_NAMES_PX))
+        self.verticalHeader().setFixedWidth(names)
         self.setFixedHeight(max(px(40), min(n * row + 2, height)))
         self.fitted.emit()
 

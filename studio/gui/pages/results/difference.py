@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from PySide6.QtCore import QAbstractTableModel, QModelIndex, QRectF, Qt
-from PySide6.QtGui import QPainter, QPixmap
+from PySide6.QtGui import QFontMetrics, QPainter, QPixmap
 from PySide6.QtWidgets import QAbstractItemView, QFrame, QHeaderView, QStyle, QStyledItemDelegate, QTableView, QWidget
 
 from studio.core.event import EpochFinished
@@ -210,13 +210,22 @@ class DifferenceTable(QTableView):
 
     def resizeEvent(self, event) -> None:
         super().resizeEvent(event)
-        width = self.viewport().width()
-        first, second = round(width * 0.38), round(width * 0.27)
+        self._fit_columns()
+
+    def _fit_columns(self) -> None:
+        """Labels are read first: they get what they need, up to half of the width; the rest goes to the values."""
+        width, lines = self.viewport().width(), self.lines.lines
+        words, figures = QFontMetrics(font("label")), QFontMetrics(font("number"))
+        label = max((words.horizontalAdvance(line.label) for line in lines), default=0) + px(16)
+        value = max((figures.horizontalAdvance(line.first) for line in lines), default=0) + px(16)
+        first = min(max(label, round(width * 0.3)), round(width * 0.5))
+        second = min(max(value, round(width * 0.2)), round(width * 0.27))
         for column, share in enumerate((first, second, width - first - second)):
             self.setColumnWidth(column, share)
 
     def show_sides(self, first: Side, second: Side, series: tuple[int, int | None], *, with_equal: bool) -> None:
         self.lines.set_lines(compare(first, second, with_equal=with_equal), (shown(first.name), shown(second.name)), series)
+        self._fit_columns()
 
 
 class _Cell(QStyledItemDelegate):
