@@ -169,6 +169,16 @@ def test_labels_and_tooltips_never_read_markup(qtbot, theme):
     assert "<img" not in plain_tooltip("<img src=x>")
 
 
+def test_where_a_label_is_narrow_whole_parts_of_it_stay_and_the_rest_is_in_its_tooltip(qtbot):
+    label = PlainLabel("Run 4 · resnet50 · 3 stages and head", "label", elide=Qt.TextElideMode.ElideRight)
+    qtbot.addWidget(label)
+    width = label.fontMetrics().horizontalAdvance
+    label.resize(width("Run 4 · resnet50 · 3"), 20)
+    assert label.fitting(label.width()) == "Run 4 · resnet50" and "3 stages and head" in label.toolTip()
+    assert label.fitting(width("Run 4 ·")) == "Run 4" and label.fitting(width("Run…")).endswith("…")
+    assert PlainLabel("Search runs", elide=Qt.TextElideMode.ElideRight, short="Search").fitting(width("Search ru")) == "Search"
+
+
 def test_both_themes_have_every_token_and_the_style_sheet_leaves_none_open(qapp, theme):
     names = {mode: set() for mode in ("dark", "light")}
     for mode in names:

@@ -197,7 +197,7 @@ class _SearchButton(QPushButton):
         row.setContentsMargins(px(9), 0, px(6), 0)
         row.setSpacing(px(7))
         row.addWidget(IconLabel("magnifying-glass", "muted", 14))
-        row.addWidget(PlainLabel("Search settings, runs, commands", "body", "muted", elide=Qt.TextElideMode.ElideRight), 1)
+        row.addWidget(PlainLabel("Search settings, runs, commands", "body", "muted", elide=Qt.TextElideMode.ElideRight, short="Search"), 1)
         row.addWidget(Tag("Ctrl K", "key"))
         for child in self.findChildren(QWidget):
             child.setAttribute(Qt.WidgetAttribute.WA_TransparentForMouseEvents)

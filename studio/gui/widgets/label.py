@@ -13,15 +13,16 @@ from studio.gui.theme import colour, font, px
 class PlainLabel(QLabel):
     """Plain text in one of the styles of theme.STYLES; `tone` is a token for its colour: text, text2, muted, good, bad, ...
 
-    With `elide` the text is cut with "…" where it does not fit (the whole stands in the tooltip) and the label may shrink.
+    With `elide` the label may shrink. Where the text does not fit then, `short` stands in its place, or of parts that " · " divides as many
+    as fit, the first ones first; only what is still too long is cut with "…". The whole stands in the tooltip.
     """
 
     def __init__(
-        self, text: str = "", style: str = "body", tone: str = "", *, elide: Qt.TextElideMode | None = None, wrap: bool = False,
-        parent: QWidget | None = None,
+        self, text: str = "", style: str = "body", tone: str = "", *, elide: Qt.TextElideMode | None = None, short: str = "",
+        wrap: bool = False, parent: QWidget | None = None,
     ):  # fmt: skip
         super().__init__(parent)
-        self._elide = elide
+        self._elide, self._short = elide, short
         self.setTextFormat(Qt.TextFormat.PlainText)
         self.setProperty("type", style)
         if tone:
@@ -60,9 +61,16 @@ class PlainLabel(QLabel):
         painter = QPainter(self)
         painter.setPen(self.palette().color(self.foregroundRole()))
         rect = self.contentsRect()
-        text = self.fontMetrics().elidedText(self.text().replace("\n", " "), self._elide, rect.width())
-        painter.drawText(rect, int(self.alignment() | Qt.AlignmentFlag.AlignVCenter), text)
+        painter.drawText(rect, int(self.alignment() | Qt.AlignmentFlag.AlignVCenter), self.fitting(rect.width()))
         painter.end()
+
+    def fitting(self, width: int) -> str:
+        """What of the text is shown in so many px."""
+        text, metrics = self.text().replace("\n", " "), self.fontMetrics()
+        parts = text.split(" · ")
+        ways = [self._short] if self._short else [" · ".join(parts[:n]) for n in range(len(parts) - 1, 0, -1)]
+        found = next((way for way in (text, *ways) if metrics.horizontalAdvance(way) <= width), None)
+        return metrics.elidedText(text, self._elide, width) if found is None else found
 
 
 class SteadyLabel(PlainLabel):

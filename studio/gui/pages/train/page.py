@@ -356,7 +356,9 @@ class TrainPage(Page):
 
     def _fit_height(self) -> None:
         is_narrow = self.width() < px(NARROW_PX)
-        self.fourth.set_dense(is_narrow)
+        for choice in (self.fourth, self.mode, self.follow):
+            choice.set_dense(is_narrow)
+        self.smooth_label.setVisible(not is_narrow)
         self.fourth.set_text("gradient", "Gradient" if is_narrow else "Norm")
         self.panels[3].title_label.setVisible(not is_narrow)
         for above, below in zip(
