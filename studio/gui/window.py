@@ -27,13 +27,16 @@ from studio.core.problem import BadInput
 from studio.gui.first_page import FirstPage
 from studio.gui.icon import icon
 from studio.gui.pages import PAGES
+from studio.gui.shell.rail import COMPACT as RAIL_COMPACT
+from studio.gui.shell.rail import NARROW as RAIL_NARROW
+from studio.gui.shell.rail import WIDTH as RAIL_WIDTH
 from studio.gui.shell.rail import Rail
 from studio.gui.shell.toast import Toast
 from studio.gui.shell.topbar import TopBar
 from studio.gui.theme import px, theme
 
 LEAST_SIZE = (1100, 660)
-NARROW_BELOW, SHORT_BELOW = 1360, 800
+NARROW_BELOW, COMPACT_BELOW, SHORT_BELOW = 1360, 1200, 800
 REFRESH_MS = 150
 MAKE_AHEAD = ("train", "model", "schedule", "augment", "results", "use")  # the most likely next ones first
 MAKE_NEXT_MS = 250
@@ -563,9 +566,10 @@ class Window(QMainWindow):
         folded = narrow or by_page if self._inspector_choice is None else self._inspector_choice
         if self.inspector is not None and folded != self.inspector.is_folded:
             self.inspector.set_folded(folded)
-        rail_folded = self.context.settings.flag("window/rail_folded", False) if self.context else False
-        self.rail.set_folded(rail_folded)
-        self.top_bar.set_rail_folded(rail_folded)
+        is_rail_folded = self.context.settings.flag("window/rail_folded", False) if self.context else False
+        rail_width = RAIL_NARROW if is_rail_folded else RAIL_COMPACT if self.width() < px(COMPACT_BELOW) else RAIL_WIDTH
+        self.rail.set_width(rail_width)
+        self.top_bar.set_rail_width(rail_width)
         self.rail.set_short(self.height() < px(SHORT_BELOW))
         self._apply_inspector_visibility()
 

@@ -24,11 +24,11 @@ from studio.gui.icon import icon, paint_icon
 from studio.gui.pages import PAGES
 from studio.gui.theme import colour, font, pen, px
 from studio.gui.widgets import PlainLabel, icon_button, line, plain_tooltip
+from studio.gui.widgets.label import fitting
 
 _SUMMARY = Qt.ItemDataRole.UserRole + 1
 _ICON = Qt.ItemDataRole.UserRole + 2
-WIDTH = 250
-NARROW = 60
+WIDTH, COMPACT, NARROW = 250, 176, 60  # whole, in a narrow window, and folded to its icons
 
 
 class Rail(QFrame):
@@ -77,9 +77,10 @@ class Rail(QFrame):
     def set_summaries(self, summaries: dict) -> None:
         self.steps.set_summaries(summaries)
 
-    def set_folded(self, folded: bool) -> None:
-        """Icons alone."""
-        self.setFixedWidth(px(NARROW if folded else WIDTH))
+    def set_width(self, width: int) -> None:
+        """One of WIDTH, COMPACT and NARROW: icons alone."""
+        folded = width == NARROW
+        self.setFixedWidth(px(width))
         self.steps.is_narrow = folded
         self.steps.viewport().update()
         self.queue.set_folded(folded)
@@ -224,7 +225,7 @@ class _StepDelegate(QStyledItemDelegate):
             return
         painter.setFont(font("caption"))
         painter.setPen(colour("bad" if summary.dot == "bad" else "muted"))
-        words = painter.fontMetrics().elidedText(summary.text, Qt.TextElideMode.ElideRight, rect.width())
+        words = fitting(summary.text, painter.fontMetrics(), rect.width())
         painter.drawText(QRect(rect.left(), top + px(18), rect.width(), px(16)), int(Qt.AlignmentFlag.AlignVCenter), words)
         if has_bar:
             bar = QRectF(rect.left(), top + px(36), rect.width() - px(30), 3)

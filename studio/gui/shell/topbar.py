@@ -77,9 +77,10 @@ class TopBar(QFrame):
         self._on_store_history_changed()
         self._on_projects_changed()
 
-    def set_rail_folded(self, folded: bool) -> None:
-        self.project.setFixedWidth(px(NARROW if folded else WIDTH) - 1)
-        self.project.set_narrow(folded)
+    def set_rail_width(self, width: int) -> None:
+        """One of rail.WIDTH, COMPACT and NARROW."""
+        self.project.setFixedWidth(px(width) - 1)
+        self.project.set_width(width)
 
     def refresh_theme_icon(self) -> None:
         self.theme_button.setIcon(icon("sun" if theme().mode == "dark" else "moon"))
@@ -136,8 +137,9 @@ class _ProjectButton(QPushButton):
         self._saved.set_tone("bad" if saved.startswith("Not saved") else "muted")
         self.setAccessibleName(f"Project {name}, {saved}")
 
-    def set_narrow(self, narrow: bool) -> None:
-        self._words.setVisible(not narrow)
+    def set_width(self, width: int) -> None:
+        self._words.setVisible(width != NARROW)
+        self._name.set_limit(px(width) - px(80))
 
     def sizeHint(self) -> QSize:
         return QSize(px(WIDTH), px(46))
@@ -150,6 +152,10 @@ class _FittingLabel(PlainLabel):
         self._limit = limit
         super().__init__(text, style, elide=Qt.TextElideMode.ElideRight)
         self.setSizePolicy(QSizePolicy.Policy.Fixed, QSizePolicy.Policy.Fixed)
+
+    def set_limit(self, limit: int) -> None:
+        self._limit = limit
+        self.updateGeometry()
 
     def sizeHint(self) -> QSize:
         hint = super().sizeHint()

@@ -66,11 +66,16 @@ class PlainLabel(QLabel):
 
     def fitting(self, width: int) -> str:
         """What of the text is shown in so many px."""
-        text, metrics = self.text().replace("\n", " "), self.fontMetrics()
-        parts = text.split(" · ")
-        ways = [self._short] if self._short else [" · ".join(parts[:n]) for n in range(len(parts) - 1, 0, -1)]
-        found = next((way for way in (text, *ways) if metrics.horizontalAdvance(way) <= width), None)
-        return metrics.elidedText(text, self._elide, width) if found is None else found
+        return fitting(self.text(), self.fontMetrics(), width, self._elide, self._short)
+
+
+def fitting(text: str, metrics: QFontMetrics, width: int, elide: Qt.TextElideMode = Qt.TextElideMode.ElideRight, short: str = "") -> str:
+    """What of a text is shown in so many px: see PlainLabel."""
+    text = text.replace("\n", " ")
+    parts = text.split(" · ")
+    ways = [short] if short else [" · ".join(parts[:n]) for n in range(len(parts) - 1, 0, -1)]
+    found = next((way for way in (text, *ways) if metrics.horizontalAdvance(way) <= width), None)
+    return metrics.elidedText(text, elide, width) if found is None else found
 
 
 class SteadyLabel(PlainLabel):
