@@ -6,7 +6,7 @@ import math
 from dataclasses import dataclass
 
 from PySide6.QtCore import QPointF, QRectF, QSize, Qt
-from PySide6.QtGui import QFontMetrics, QPainter, QPaintEvent, QPolygonF
+from PySide6.QtGui import QFontMetrics, QPainter, QPaintEvent, QPolygonF, QResizeEvent
 from PySide6.QtWidgets import QHBoxLayout, QSizePolicy, QStackedWidget, QVBoxLayout, QWidget
 
 from studio.gui.context import Context
@@ -16,6 +16,7 @@ from studio.gui.widgets.form import field_editor
 
 _CHANNELS = (("R", "bad", "bad"), ("G", "good", "good"), ("B", "series.4", "frozen"))  # letter, fill, token of the letter
 _FAR_STDS = 0.5  # means that differ by more than this many standard deviations are worth a word
+_DENSE_PX = 260  # panel width under which the choice of normalisation stands closer
 _HELP = (
     "How often each brightness occurs in the training images, per colour channel (0 is black, 1 is full colour).\n"
     "The dashed curve is what the backbone was trained on. Where both are alike, its own normalisation fits."
@@ -193,7 +194,7 @@ class PixelPanel(Panel):
         self.body.setSpacing(px(6))
         self.body.addWidget(self._stack, 1)
         self.body.addWidget(PlainLabel("Normalise with", "label"))
-        editor = field_editor(self._store, "model.normalisation", name="data.normalisation")
+        editor = self._normalisation = field_editor(self._store, "model.normalisation", name="data.normalisation")
         editor.control.stretch()
         editor.layout().setStretch(0, 1)
         editor.layout().setStretch(1, 0)
@@ -203,6 +204,10 @@ class PixelPanel(Panel):
         self._store.dataset_changed.connect(lambda _: self.show_scan())
         self._scan.changed.connect(self.show_scan)
         self.show_scan()
+
+    def resizeEvent(self, event: QResizeEvent) -> None:
+        super().resizeEvent(event)
+        self._normalisation.control.set_dense(self.width() < px(_DENSE_PX))
 
     def _on_store_experiment_changed(self, old, new) -> None:
         if (old.model.source, old.model.backbone) != (new.model.source, new.model.backbone):
