@@ -174,6 +174,7 @@ def test_where_a_label_is_narrow_whole_parts_of_it_stay_and_the_rest_is_in_its_t
     qtbot.addWidget(label)
     width = label.fontMetrics().horizontalAdvance
     label.resize(width("Run 4 · resnet50 · 3"), 20)
+    label.show()
     assert label.fitting(label.width()) == "Run 4 · resnet50" and "3 stages and head" in label.toolTip()
     assert label.fitting(width("Run 4 ·")) == "Run 4" and label.fitting(width("Run…")).endswith("…")
     assert PlainLabel("Search runs", elide=Qt.TextElideMode.ElideRight, short="Search").fitting(width("Search ru")) == "Search"

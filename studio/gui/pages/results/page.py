@@ -60,6 +60,7 @@ class ResultsPage(Page):
         self._cell: Cell | None = None
         self._is_in_front = False
         self._has_checked = False
+        self._checked_at_first: set[str] = set()
         self._is_arranging = False
         self._has_old_rows = False  # a run has changed since its row was made
         self._progress = (0, 0)  # runs read for the first time, runs there
@@ -272,9 +273,12 @@ class ResultsPage(Page):
         self._rows, self._has_old_rows = rows, False
         best = self.runs.best and rows.get(self.runs.best.folder.name)
         self.model.best_name = best.entry.folder.name if best else ""
-        if not self._has_checked and best:
-            self._has_checked = True
-            self.model.checked = {e.folder.name for e in [e for e in self.runs.finished if e.summary.top1 is not None][-3:]}
+        if not self._has_checked and self.model.checked == self._checked_at_first:
+            self._has_checked = bool(best)  # runs without validation give way to the first one with it
+            finished = self.runs.finished
+            some = [e for e in finished if e.summary.top1 is not None] if best else finished
+            self.model.checked = {e.folder.name for e in some[-3:]}
+            self._checked_at_first = set(self.model.checked)
         self.model.checked &= rows.keys()
         self.model.set_rows(list(rows.values()))
         if self._chosen is None or self._chosen.folder.name not in rows:
