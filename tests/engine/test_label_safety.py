@@ -24,12 +24,11 @@ def photographs(shared_data):
 def test_a_heavy_blur_is_flagged_and_a_small_shift_is_not(photographs):
     pictures, labels = photographs
     trained = bundled_network()
-    index = {"dress": 0, "hat": 1, "shoes": 0}  # as if a run had these classes
-    safety = LabelSafety(trained.module, trained.module.head, trained.normaliser(), pictures, labels, 128, 0, index)
+    safety = LabelSafety(trained.module, trained.module.head, trained.normaliser(), pictures, labels, 128)
     blur = safety.measure(TransformSpec(name="GaussianBlur", params={"sigma_limit": (9.0, 9.0)}))
     shift = safety.measure(TransformSpec(name="Affine", p=0.1, params={"translate_percent": (-0.04, 0.04), "border_mode": 4}))
     assert blur.verdict == "flagged" and blur.ratio > 1 and shift.verdict == "fine" and shift.ratio < 0.3
-    assert 0 <= safety.accuracy <= 1 and 0 <= blur.accuracy <= 1
+    assert safety.accuracy is None and blur.accuracy is None, "the general network knows none of these classes: tests/worker/test_probe.py"
     assert safety.measure(TransformSpec(name="Affine", params={"translate_percent": (-0.04, 0.04), "border_mode": 4})) == shift
 
 

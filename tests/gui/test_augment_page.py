@@ -283,6 +283,7 @@ def test_a_tile_opens_large_with_its_seed_and_arrows_go_on(page, desk, qtbot):
     qtbot.mouseClick(grid, Qt.MouseButton.LeftButton, pos=grid.tile(3).center().toPoint())
     assert page.large.isVisible() and page.large.seed_label.text() == "seed 102"
     assert page.large.title_label.text() == "As it is in epoch 3"
+    assert "Random resized crop\ncrop coords 1, 2, 30, 40" in texts_of(page.large.drawn), "the values that were drawn for it"
     qtbot.keyClick(page.large, Qt.Key.Key_Right)
     assert page.large.seed_label.text() == "seed 103"
     page.grab()
@@ -363,8 +364,9 @@ def test_a_step_that_changes_the_label_is_flagged_on_its_card_and_can_be_switche
     method, params = probe.calls[-1]
     assert method == "label_safety" and {s["label"] for s in params["samples"]} == {"cat", "dog"}
     assert [step["name"] for step in params["experiment"]["augment"]["transforms"]] == MEDIUM
-    probe.on_part({"step": 1, "name": "HorizontalFlip", "value": None, "ratio": 0.1, "verdict": "fine", "accuracy": None})
-    probe.on_part({"step": 3, "name": "ColorJitter", "value": None, "ratio": 0.93, "verdict": "flagged", "accuracy": None})
+    unknown = {"accuracy": None, "accuracy_before": None}
+    probe.on_part({"step": 1, "name": "HorizontalFlip", "value": None, "ratio": 0.1, "verdict": "fine"} | unknown)
+    probe.on_part({"step": 3, "name": "ColorJitter", "value": None, "ratio": 0.93, "verdict": "flagged"} | unknown)
     cards = page.pipeline.list.cards
     assert not cards[1].safety.isHidden() and cards[0].safety.isHidden()
     assert "93 %" in cards[3].safety.accessibleName().replace("\u00a0", " ") and cards[3].safety.share == 0.93
@@ -381,7 +383,7 @@ def test_every_strength_of_a_parameter_can_be_measured_into_its_strip(page, imag
     page.form.sweep_button.click()
     method, params = probe.calls[-1]
     assert params["sweep"]["param"] == "brightness" and params["sweep"]["values"] == [0.0, 0.5, 1.0, 1.5, 2.0]
-    probe.on_part({"step": 0, "name": "ColorJitter", "value": 2.0, "ratio": 0.6, "verdict": "look", "accuracy": None})
+    probe.on_part({"value": 2.0, "ratio": 0.6, "verdict": "look", "accuracy": None, "accuracy_before": None})
     assert "60" in page.form.rows["brightness"].strip.verdict_words(4)
 
 

@@ -6,10 +6,14 @@ import pickle
 
 import numpy as np
 import pytest
+from engine_runs import train_here
+from PIL import Image
 from safetensors.numpy import save_file
 
-from studio.core.experiment import Experiment, Model
+from studio.core.experiment import Experiment, Model, TransformSpec
+from studio.core.run_folder import create_run
 from studio.dataset.dataset import Dataset
+from studio.dataset.scan import scan
 from studio.supervise.worker import Worker
 from tests.cli.test_bad_input import Bomb
 from tests.export.conftest import CLASSES, make_run
@@ -101,8 +105,6 @@ def test_an_explanation_comes_with_its_view_and_where_that_lies_in_the_picture(p
 
 
 def test_a_run_without_a_checkpoint_is_a_sentence(probe, tmp_path):
-    from studio.core.run_folder import create_run
-
     empty = create_run(tmp_path, Experiment())
     assert "no checkpoint" in probe.fail("predict", run=str(empty.path), paths=["x.png"]).sentence
 
@@ -123,6 +125,10 @@ def test_weights_and_plan_are_checked_before_a_run_exists(probe, tmp_path):
     assert still[0]["sentence"].startswith("Nothing trains") and still[0]["severity"] == "error"
     bad = probe.ask("check_model", model={"backbone": "nonsense"}, num_classes=3)["problems"]
     assert bad[0]["field"] == "model.backbone" and bad[0]["severity"] == "error"
+    pickled, executed = tmp_path / "evil.pth", tmp_path / "executed"
+    pickled.write_bytes(pickle.dumps(Bomb(executed)))
+    evil = probe.ask("check_model", model={"weights_file": str(pickled)}, num_classes=3)["problems"]
+    assert "evil.pth" in evil[0]["sentence"] and evil[0]["severity"] == "error" and not executed.exists()
 
 
 def test_the_doctor_finds_this_computer_able_to_train(probe):
@@ -130,3 +136,64 @@ def test_the_doctor_finds_this_computer_able_to_train(probe):
     assert findings["torch and torchvision"]["status"] == "good"
     assert findings["Weights"]["status"] == "good"
     assert {"Python", "Packages", "Device", "Disk", "Memory", "Window"} <= findings.keys()
+
+
+# Label safety
+
+
+@pytest.fixture(scope="module")
+def stripes(tmp_path_factory):
+    """(run, samples) of lying and standing stripes of 8 px, told apart by a real run of the bundled backbone with a new head."""
+    root = tmp_path_factory.mktemp("stripes")
+    draws = np.random.default_rng(0)
+    for name in ("lying", "standing"):
+        (root / "images" / name).mkdir(parents=True)
+        for number in range(20):
+            wave = 127 + 90 * np.sin((np.arange(80) + draws.uniform(0, 8)) * 2 * np.pi / 8)
+            picture = np.broadcast_to(wave[:, None] if name == "lying" else wave[None, :], (80, 80))
+            colour = draws.uniform(0.5, 1, 3)
+            Image.fromarray((picture[..., None] * colour).astype(np.uint8)).save(root / "images" / name / f"{number:02}.png")
+    experiment = Experiment().changed(
+        {
+            "data.source": str(root / "images"), "data.validation_fraction": 0.3, "model.input_size": 64, "model.train_stages": 0, "schedule.epochs": 8,
+            "augment.preset": "none", "training.batch_size": 8, "training.precision": "fp32", "training.workers": 0, "training.device": "cpu",
+        }
+    )  # fmt: skip
+    dataset = scan(experiment.data)
+    folder = create_run(root / "runs", experiment, dataset.to_json())
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("STUDIO_HOME", str(root / "home"))
+        assert train_here(folder) == 0
+    chosen = [s for name in dataset.classes for s in [s for s in dataset.part("train") if s.label == name][:8]]
+    return folder, [{"path": dataset.path_of(s), "label": s.label} for s in chosen]
+
+
+BLUR = TransformSpec(name="GaussianBlur", params={"sigma_limit": (9.0, 9.0)})
+SHIFT = TransformSpec(name="Affine", params={"translate_percent": (-0.05, 0.05), "border_mode": 4})
+
+
+def with_steps(*steps) -> dict:
+    return Experiment().changed({"augment.preset": "custom", "augment.transforms": steps}).model_dump(mode="json")
+
+
+def test_after_a_run_right_answers_fall_under_a_planted_heavy_blur_and_stay_under_a_small_shift(probe, stripes):
+    run, samples = stripes
+    _, (blur, shift) = probe.parts("label_safety", experiment=with_steps(BLUR, SHIFT), samples=samples, run=str(run.path))
+    assert (blur["name"], shift["name"]) == ("GaussianBlur", "Affine")
+    assert blur["accuracy_before"] >= 0.9 and shift["accuracy"] >= 0.9
+    assert blur["accuracy"] <= 0.6, "of two classes that cannot be told apart any more"
+    assert blur["verdict"] == "flagged" and shift["verdict"] == "fine"
+
+
+def test_every_strength_of_a_blur_is_measured_and_a_class_that_the_run_does_not_know_has_no_right_answers(probe, stripes):
+    run, samples = stripes
+    sweep = {"step": 0, "param": "sigma_limit", "values": [0.1, 3.0, 9.0]}
+    _, parts = probe.parts("label_safety", experiment=with_steps(BLUR), samples=samples, run=str(run.path), sweep=sweep)
+    assert [part["value"] for part in parts] == sweep["values"]
+    ratios, accuracies = ([part[key] for part in parts] for key in ("ratio", "accuracy"))
+    assert ratios == sorted(ratios) and ratios[0] < 0.1 < 0.8 < ratios[-1]
+    assert accuracies[0] >= 0.9 > 0.6 >= accuracies[-1]
+    other = [sample | {"label": sample["label"].replace("lying", "leaning")} for sample in samples]
+    for asked in ({"samples": other, "run": str(run.path)}, {"samples": samples}):
+        _, (part,) = probe.parts("label_safety", experiment=with_steps(SHIFT), **asked)
+        assert part["accuracy"] is None and part["accuracy_before"] is None and part["verdict"] == "fine"

@@ -127,8 +127,9 @@ def label_safety(
 
     `samples` are {"path", "label"}, some of each class; two classes at least. Without `sweep` every step of the pipeline that is on is
     measured as it is set; with {"step", "param", "values"} one step at these values of a parameter. The network is that of a run, else the
-    bundled backbone. Parts: {"step", "name", "value", "ratio", "verdict": "fine", "look" or "flagged", "accuracy": None without a run} or
-    {"step", "name", "value", "error"}. Result: {"count", "accuracy": before any change, "flagged_from", "look_from", "unreadable"}.
+    bundled backbone. Parts: {"step", "name", "value", "ratio", "verdict": "fine", "look" or "flagged", "accuracy", "accuracy_before": shares of
+    right answers on the varied pictures and on the same ones as they are, None without a run that knows the classes} or
+    {"step", "name", "value", "error"}. Result: {"count", "flagged_from", "look_from", "unreadable"}.
     """
     from studio.catalog.augments import pipeline_of
     from studio.catalog.augments.catalog import catalog
@@ -172,10 +173,9 @@ def label_safety(
         except BadInput as exc:
             call.part(told | {"error": exc.problems[0].sentence})
             continue
-        call.part(told | {"ratio": shift.ratio, "verdict": shift.verdict, "accuracy": shift.accuracy})
-    return {
-        "count": len(asked), "accuracy": safety.accuracy, "flagged_from": FLAGGED_FROM, "look_from": LOOK_FROM, "unreadable": unreadable,
-    }  # fmt: skip
+        accuracies = {"accuracy": shift.accuracy, "accuracy_before": safety.accuracy}
+        call.part(told | {"ratio": shift.ratio, "verdict": shift.verdict} | accuracies)
+    return {"count": len(asked), "flagged_from": FLAGGED_FROM, "look_from": LOOK_FROM, "unreadable": unreadable}
 
 
 def explain(call: Call, run: str, path: str, class_index: int | None = None, which: str = "best") -> dict[str, Any]:

@@ -172,7 +172,7 @@ class AugmentPage(Page):
                 if verdict.ratio >= 1
                 else f"{percent(verdict.ratio, 0)} of the way to the nearest other class"
             )
-            words = f"{title_of(name)} can change what a picture shows: pictures move {way}."
+            words = f"{title_of(name)} can change what a picture shows: pictures move {way}.{verdict.fall}"
             found.append(Advice(words, *(off or ()), is_warning=True))
         return found
 

@@ -40,6 +40,13 @@ class Verdict:
             text += f", right answers {percent(self.accuracy_before, 0)} before, {percent(self.accuracy, 0)} after"
         return f"{text}."
 
+    @property
+    def fall(self) -> str:
+        """What it does to the answers of a trained network, as a sentence with a space before it; empty without one, or where they stay."""
+        if self.accuracy is None or self.accuracy_before is None or self.accuracy >= self.accuracy_before:
+            return ""
+        return f" Right answers fall from {percent(self.accuracy_before, 0)} to {percent(self.accuracy, 0)}."
+
 
 class SafetyCheck(QObject):
     """Measures the steps that are on, each once as it is set, when the pipeline has been at rest; never while a run goes on."""
@@ -53,13 +60,13 @@ class SafetyCheck(QObject):
         self._is_active = False
         self._known: dict[tuple, Verdict] = {}
         self._asked: tuple = ()
-        self._asked_steps: tuple[TransformSpec, ...] = ()
-        self._before: float | None = None
+        self._network: str | None = None  # the run whose network measured what is known; None for the bundled one
         self.problem = ""  # why it could not be measured
         self._timer = QTimer(self, singleShot=True, interval=_ASK_AFTER_MS)
         self._timer.timeout.connect(self.measure)
         draft.changed.connect(self._timer.start)
         context.store.dataset_changed.connect(lambda _: self._forget())
+        context.runs.ended.connect(lambda _: self._timer.start())  # its network knows the classes
 
     def set_active(self, is_active: bool) -> None:
         self._is_active = is_active
@@ -100,30 +107,32 @@ class SafetyCheck(QObject):
     def _run(self) -> str | None:
         """The best run on the same images, whose network knows the classes better than the bundled one."""
         source = self._context.store.experiment.data.source
-        usable = [
-            e
-            for e in self._context.runs.finished
-            if e.summary.top1 is not None and e.summary.source == source and e.folder.has_checkpoint()
-        ]
-        best = max(usable, key=lambda e: e.summary.top1, default=None)
+        scored = [e for e in self._context.runs.finished if e.summary.top1 is not None and e.summary.source == source]
+        scored.sort(key=lambda e: e.summary.top1, reverse=True)
+        best = next((e for e in scored if e.folder.has_checkpoint()), None)
         return path_to_text(best.folder.path) if best else None
 
     def measure(self) -> None:
-        """Ask about the steps that are not known yet."""
-        steps = tuple(s for s in self._draft.steps if s.is_on and s.p > 0 and _key(s) not in self._known)
+        """Ask about the steps that are not known yet; about all of them where a run has ended whose network is better."""
         samples = self.samples()
-        if not self._is_active or not steps or not samples or self._context.runs.active is not None:
+        if not self._is_active or not samples or self._context.runs.active is not None:
             return
+        run = self._run()
+        if run != self._network:
+            self._network, self._asked = run, ()
+            self._known.clear()
+            self.changed.emit()
+        steps = tuple(s for s in self._draft.steps if s.is_on and s.p > 0 and _key(s) not in self._known)
         question = tuple(map(_key, steps))
-        if question != self._asked:
-            self._ask(question, steps, samples, self._run())
+        if steps and question != self._asked:
+            self._ask(question, steps, samples, run)
 
     def _ask(self, question: tuple, steps: tuple[TransformSpec, ...], samples: list, run: str | None) -> None:
         self._asked = question
         self._context.probe.call(
             "label_safety",
             {"experiment": self._experiment(steps), "samples": samples, "run": run},
-            lambda result: self._on_result(question, steps, result),
+            lambda result: self._on_result(question),
             lambda error: self._on_error(question, steps, samples, run, error.sentence),
             on_part=lambda part: self._on_part(question, steps, part),
             key="augment.safety",
@@ -134,15 +143,11 @@ class SafetyCheck(QObject):
 
     def _on_part(self, question: tuple, steps: tuple[TransformSpec, ...], part: dict[str, Any]) -> None:
         if "ratio" in part:
-            self._known[_key(steps[part["step"]])] = Verdict(part["ratio"], part["verdict"], part["accuracy"])
+            self._known[_key(steps[part["step"]])] = _verdict(part)
             if question == self._asked:
                 self.changed.emit()
 
-    def _on_result(self, question: tuple, steps: tuple[TransformSpec, ...], result: dict[str, Any]) -> None:
-        for step in steps:
-            known = self._known.get(_key(step))
-            if known is not None and result.get("accuracy") is not None:
-                self._known[_key(step)] = Verdict(known.ratio, known.verdict, known.accuracy, result["accuracy"])
+    def _on_result(self, question: tuple) -> None:
         if question == self._asked:
             self.problem = ""
             self.changed.emit()
@@ -165,27 +170,31 @@ class SafetyCheck(QObject):
             return
         params = list(strips)
 
-        def ask(index: int) -> None:
+        def ask(index: int, run: str | None) -> None:
             if index == len(params) or self._draft.current_step is None or self._draft.current_step.name != step.name:
                 return
             param, values = params[index], list(strips[params[index]])
             self._context.probe.call(
                 "label_safety",
                 {
-                    "experiment": self._experiment((step,)), "samples": samples, "run": None,
+                    "experiment": self._experiment((step,)), "samples": samples, "run": run,
                     "sweep": {"step": 0, "param": param, "values": values},
                 },
-                lambda result: ask(index + 1),
-                lambda error: ask(index + 1),
+                lambda result: ask(index + 1, run),
+                lambda error: ask(index + (run is None), None),  # as in measure: then with the bundled network
                 on_part=lambda part: self._on_sweep(param, values, part),
                 key="augment.safety.sweep",
             )  # fmt: skip
 
-        ask(0)
+        ask(0, self._run())
 
     def _on_sweep(self, param: str, values: list[float], part: dict[str, Any]) -> None:
         if "ratio" in part and part["value"] in values:
-            self.sweep_came.emit(param, values.index(part["value"]), Verdict(part["ratio"], part["verdict"], part["accuracy"]))
+            self.sweep_came.emit(param, values.index(part["value"]), _verdict(part))
+
+
+def _verdict(part: dict[str, Any]) -> Verdict:
+    return Verdict(part["ratio"], part["verdict"], part["accuracy"], part["accuracy_before"])
 
 
 def _key(step: TransformSpec) -> tuple:
