@@ -86,7 +86,7 @@ def _new_run(args: argparse.Namespace) -> RunFolder:
     except BadInput as exc:
         problems += exc.problems
     if dataset is not None and not errors_in(problems):
-        problems += model_problems(experiment, len(dataset.classes))
+        problems += model_problems(experiment, len(dataset.classes)) + pipeline_refusals(experiment)
     if errors_in(problems):
         raise BadInput(*problems)
     terminal.complain_all(problems)
@@ -164,6 +164,19 @@ def model_problems(experiment: Experiment, num_classes: int) -> list[Problem]:
     with terminal.Progress() as progress:
         progress(0, None, "Checking the network")
         return check_model(model, num_classes)
+
+
+def pipeline_refusals(experiment: Experiment) -> list[Problem]:
+    """What only albumentations finds wrong with a pipeline of one's own. Loads it, half a second, where parameters were set by hand."""
+    from studio.catalog.augments import build_pipeline
+
+    if experiment.augment.preset != "custom" or not any(step.params or step.of for step in experiment.augment.transforms):
+        return []
+    try:
+        build_pipeline(experiment.augment, experiment.model.input_size)
+    except BadInput as exc:
+        return list(exc.problems)
+    return []
 
 
 def _resumable(args: argparse.Namespace) -> RunFolder:

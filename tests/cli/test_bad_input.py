@@ -126,6 +126,13 @@ def test_all_problems_of_an_experiment_file_at_once_with_their_lines(refused, im
     assert len(err.splitlines()) == 3
 
 
+def test_a_transform_that_there_is_not_and_a_parameter_that_cannot_be(refused, images):
+    asked = ["train", "--data", images, "--set", "augment.preset=custom", "--set"]
+    assert "augment.transforms.0" in (err := refused(*asked, 'augment.transforms=[{name="Blurr"}]')) and "Did you mean Blur" in err
+    assert "Exchange the two" in refused(*asked, 'augment.transforms=[{name="Blur", params={blur_limit=[9, 3]}}]')
+    assert "cannot be made" in refused(*asked, 'augment.transforms=[{name="PadIfNeeded", params={pad_height_divisor=8}}]')
+
+
 def test_a_file_that_is_no_experiment(refused, tmp_path):
     file = tmp_path / "experiment.toml"
     file.write_text("[data\n")

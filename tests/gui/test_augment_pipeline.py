@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import random
+
 import pytest
 from PySide6.QtCore import QByteArray, QMimeData, QPoint, QPointF, Qt
 from PySide6.QtGui import QDropEvent, QGuiApplication
@@ -12,7 +14,7 @@ from studio.catalog.augments import pipeline_of
 from studio.catalog.augments.catalog import catalog
 from studio.catalog.augments.check import pipeline_problems
 from studio.catalog.augments.own import own_presets
-from studio.core.experiment import TransformSpec
+from studio.core.experiment import Experiment, TransformSpec, parse_experiment
 from studio.core.experiment_file import experiment_from_toml, experiment_to_toml
 from studio.core.problem import errors_in
 from studio.gui.pages.augment.form import ParamRow
@@ -191,6 +193,19 @@ def test_the_gallery_asks_only_for_tiles_in_view_and_shows_what_cannot_be(page, 
     on_result({})
 
 
+def test_mixes_are_shown_of_the_photo_and_another_one_where_there_is_one(page, desk, qtbot, tmp_path):
+    page.gallery.groups.choose(("Mix", "Combine"))
+    page.gallery._filter()
+    qtbot.waitUntil(lambda: {"MixUp", "CutMix", "OneOf", "SomeOf", "Sequential"} <= page.gallery.model.failed.keys())
+    assert not any("MixUp" in params["names"] for _, params, *_ in desk.of("gallery")), "of the test card alone nothing can be mixed"
+    give_data(page, make_images(tmp_path / "pets", {"cat": 4, "dog": 4}))
+    qtbot.waitUntil(lambda: bool(desk.of("gallery")) and desk.of("gallery")[-1][1]["names"] == ["MixUp", "CutMix"])
+    _, params, _, _, on_part = desk.of("gallery")[-1]
+    assert params["partner"]["path"] != params["subject"]["path"] == page.preview.subject.path
+    on_part({"tile": 0, "name": "MixUp", "image": desk.image(9), "drawn": []})
+    assert page.gallery.model.pixmaps["MixUp"].width() == 8
+
+
 # The form
 
 
@@ -205,6 +220,53 @@ def test_the_form_can_express_every_default_and_returns_it_unchanged(qtbot, them
             assert (list(value) if isinstance(value, tuple) else value) == (
                 list(param.default) if isinstance(param.default, tuple) else param.default
             ), f"{entry.name}.{param.name}"
+
+
+def value_for(param, draws: random.Random):
+    """Anything within the useful range, with all of its digits."""
+    low, high = param.slider
+
+    def number():
+        return draws.randint(int(low), int(high)) if param.is_whole else draws.uniform(low, high)
+
+    match param.kind:
+        case "switch":
+            return draws.random() < 0.5
+        case "choice":
+            return draws.choice(param.choices).value
+        case "colour":
+            return draws.choice([draws.randint(0, 255), (1, 2, 3), *(choice.value for choice in param.choices)])
+        case "range":
+            return tuple(sorted((number(), number())))
+        case "number":
+            return number()
+    return tuple(
+        number() for _ in range(len(param.default) if isinstance(param.default, (list, tuple)) else 4 if param.kind == "box" else 2)
+    )
+
+
+def test_every_parameter_goes_from_its_form_through_a_file_into_a_form_unchanged(qtbot, theme):
+    """Values drawn at random, for each transform of the catalogue; what the file holds is what the first editor showed."""
+    draws, num_compared = random.Random(4), 0
+    for entry in catalog().values():
+        first = {}
+        for param in entry.params:
+            if param.kind != "input size":
+                first[param.name] = made = make_editor(param, param.default, "x")
+                qtbot.addWidget(made)
+                value = value_for(param, draws)
+                made.set_value(value)
+                assert made.value == value, f"{entry.name}.{param.name}"
+        shown = {name: editor.value for name, editor in first.items()}
+        step = TransformSpec(name=entry.name, params=shown)
+        experiment = Experiment().changed({"augment.preset": "custom", "augment.transforms": (step,)})
+        (again,) = experiment_from_toml(experiment_to_toml(experiment)).augment.transforms
+        for name, value in again.params.items():
+            second = make_editor(entry.param(name), value, "x")
+            qtbot.addWidget(second)
+            assert second.value == shown[name] and type(second.value) is type(shown[name]), f"{entry.name}.{name}"
+            num_compared += 1
+    assert num_compared > 250
 
 
 def test_form_to_file_to_form_is_exact(page):
@@ -292,6 +354,34 @@ def test_a_bad_parameter_from_a_file_is_a_sentence_on_the_form(page):
     page.store.set({"augment.preset": "custom", "augment.transforms": ({"name": "Posterize", "params": {"num_bits": [9, 12]}},)})
     page.draft.choose((0,))
     assert page.form.banner.isVisible() and "too large" in page.form.banner.title_label.text()
+
+
+def test_what_cannot_be_is_a_sentence_on_the_form_and_goes_when_it_is_mended(page, desk, qtbot):
+    """Found by the catalogue at once; by the library alone a moment later."""
+    for params, words in (
+        ({"name": "Blur", "params": {"blur_limit": [9, 3]}}, "Exchange the two"),
+        ({"name": "Affine", "params": {"interpolation": 9}}, "not one of"),
+        ({"name": "RandomShadow", "params": {"shadow_roi": [0.5, 0.0, 0.1, 1.0]}}, "left must be below right"),
+        ({"name": "GaussNoise", "params": {"noise_scale_factor": 0}}, "more than 0"),
+    ):
+        page.store.set({"augment.preset": "custom", "augment.transforms": (params,)})
+        page.draft.choose((0,))
+        assert page.form.banner.isVisible() and words in page.form.banner.title_label.text()
+    page.store.set({"augment.preset": "custom", "augment.transforms": ({"name": "PadIfNeeded", "params": {"pad_height_divisor": 8}},)})
+    assert page.form.banner.isHidden()
+    step = page.draft.current_step
+    qtbot.waitUntil(lambda: any(asked_about(call) == step for call in desk.of("check_pipeline")))
+    sentence = "PadIfNeeded cannot be made: min_height and pad_height_divisor exclude each other."
+    desk.of("check_pipeline")[-1][2]({"problems": [{"field": "augment.transforms.0", "sentence": sentence}]})
+    assert page.form.banner.isVisible() and page.form.banner.title_label.text() == sentence
+    page.draft.set_params((0,), {}, "defaults")
+    assert page.form.banner.isHidden(), "another setting is another question"
+    qtbot.waitUntil(lambda: asked_about(desk.of("check_pipeline")[-1]) == page.draft.current_step)
+
+
+def asked_about(call: tuple) -> TransformSpec:
+    """The step in a question to the worker."""
+    return parse_experiment(call[1]["experiment"]).augment.transforms[0]
 
 
 def test_choices_of_a_group_are_added_weighted_and_opened(page, qtbot):

@@ -149,6 +149,11 @@ def test_a_batch_larger_than_the_training_images_keeps_train_off(ready):
     assert ready.runs.reason_not_to_train() == ""
 
 
+def test_a_transform_that_there_is_not_keeps_train_off(ready):
+    ready.store.set({"augment.preset": "custom", "augment.transforms": ({"name": "Blurr"},)})
+    assert "Did you mean Blur" in ready.runs.reason_not_to_train()
+
+
 def test_a_network_that_cannot_be_made_keeps_train_off_until_its_weights_are_there(ready, qtbot):
     problem = {"field": "model.pretrained", "severity": "error", "sentence": "The weights are not on this computer. Download them."}
     ready.probe.answer("check_model", {"problems": [problem]})

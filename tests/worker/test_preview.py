@@ -11,10 +11,12 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from studio.catalog.augments import evaluation_view
 from studio.catalog.backbones import bundled, listing
 from studio.core.experiment import Experiment, TransformSpec
 from studio.core.reading import Reading
 from studio.core.rng import epoch_order, sample_seed
+from studio.dataset.image import read_image
 from studio.supervise.worker import Worker
 from tests.builders import build_dataset
 from tests.worker.conftest import Asker
@@ -106,6 +108,22 @@ def test_the_gallery_shows_transforms_on_the_photo_no_smaller_than_asked(preview
     )
     assert result["count"] == 3 and [part["name"] for part in parts] == names
     assert all(pixels(part["image"]).shape == (SIZE // 2, SIZE // 2, 3) for part in parts)
+
+
+def test_the_gallery_shows_mixes_of_the_photo_with_another_one_as_training_blends_them(preview, photos):
+    paths, _ = photos
+    asked = {"experiment": spec_of().model_dump(mode="json"), "subject": subjects_of(paths, [0])[0], "names": ["MixUp", "Blur", "CutMix"]}
+    result, parts = preview.parts("gallery", **asked, partner=subjects_of(paths, [5])[0], size_px=SIZE)
+    assert result["count"] == 3 and [part["name"] for part in parts] == ["Blur", "MixUp", "CutMix"]
+    own, other = (evaluation_view(read_image(paths[i]), SIZE).astype(int) for i in (0, 5))
+    mixed, cut = (pixels(part["image"]).astype(int) for part in parts[1:])
+    share = np.clip((mixed - other).sum() / (own - other).sum(), 0, 1)
+    assert 0.5 <= share <= 0.75 and np.abs(mixed - (share * own + (1 - share) * other)).max() <= 2
+    is_own = (cut == own).all(2)
+    assert 0.5 <= is_own.mean() <= 0.76 and (cut == other).all(2)[~is_own].all(), "each pixel is of one of the two"
+    _, parts = preview.parts("gallery", **asked, partner={"path": "/gone.png"})
+    assert [part["name"] for part in parts if "error" in part] == ["MixUp", "CutMix"]
+    assert [part["name"] for part in preview.parts("gallery", **asked)[1]] == ["Blur"]
 
 
 def test_a_step_that_cannot_be_done_says_so_on_the_tile_and_a_bad_file_does_not_stop_the_others(preview, photos, tmp_path):

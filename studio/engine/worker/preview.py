@@ -17,12 +17,12 @@ from typing import Any
 
 import numpy as np
 
-from studio.catalog.augments import Applied, Pipeline, pipeline_of
+from studio.catalog.augments import Applied, Pipeline, evaluation_view, pipeline_of
 from studio.catalog.augments.catalog import COMPOSITIONS, Param, catalog
 from studio.catalog.augments.check import pipeline_problems
 from studio.catalog.augments.trail import Trail
 from studio.catalog.augments.view import resize
-from studio.core.experiment import Experiment, TransformSpec, parse_experiment, plain_value
+from studio.core.experiment import Augment, Experiment, TransformSpec, parse_experiment, plain_value
 from studio.core.problem import BadInput
 from studio.core.rng import sample_seed
 from studio.dataset.image import ImageRefused
@@ -35,6 +35,7 @@ Normalisation = Sequence[Sequence[float]]  # mean and deviation of red, green an
 PictureOf = Callable[[str], np.ndarray]  # by path: the decoded picture, not to be written into
 
 MOST_TILES = 64
+MIXES = {"MixUp": "mixup_p", "CutMix": "cutmix_p"}
 _GLIMPSE_S = 0.0004  # in which the window shows the first picture, where it shares a core with this process: a turn there lasts several ms
 _built = threading.local()  # steps hold state while they run: one set per thread
 _MOST_BUILT = 256
@@ -124,9 +125,16 @@ def strip(
 
 
 def gallery(
-    call: Call, experiment: dict[str, Any], subject: dict[str, Any], names: list[str] | None = None, size_px: int = 112
+    call: Call,
+    experiment: dict[str, Any],
+    subject: dict[str, Any],
+    names: list[str] | None = None,
+    size_px: int = 112,
+    partner: dict[str, Any] | None = None,
 ) -> dict[str, Any]:
-    """Every transform, or those named, with its defaults applied alone to the photo. Parts: {"tile", "name", "image", "drawn"}."""
+    """Every transform, or those named, with its defaults applied alone to the photo; MixUp and CutMix of it and its `partner`, another photo.
+
+    Parts: {"tile", "name", "image", "drawn"}, or {"tile", "name", "error"} where the partner cannot be read."""
     spec = parse_experiment(experiment)
     picture_of, show = _pictures(spec), Show(size_px)
     picture_of(subject["path"])  # what is wrong with the file is no transform's fault
@@ -138,7 +146,25 @@ def gallery(
         call.check()
         pipeline = _pipeline((TransformSpec(name=name, p=1.0),), spec.model.input_size)
         _send_tile(call, number, spec, pipeline, subject, picture_of, show, name=name)
-    return {"count": len(wanted)}
+    mixes = [name for name in names or () if name in MIXES and partner is not None]
+    for number, name in enumerate(mixes, len(wanted)):
+        call.check()
+        told = {"tile": number, "name": name, "drawn": []}
+        try:
+            pair = [evaluation_view(picture_of(each["path"]), spec.model.input_size) for each in (subject, partner)]
+            call.part(told | {"image": call.image(show(_typical_mix(name, spec).of_pair(*pair)))})
+        except BadInput as exc:
+            call.part(told | {"error": exc.problems[0].sentence})
+    return {"count": len(wanted) + len(mixes)}
+
+
+def _typical_mix(name: str, spec: Experiment):
+    """The first that training would draw of two photos in which both are plainly seen."""
+    from studio.engine.mix import draw_mix
+
+    augment = Augment(**{MIXES[name]: 1.0})
+    drawn = (draw_mix(augment, 2, spec.model.input_size, spec.training.seed, step, 0) for step in range(1000))
+    return next(mix for mix in drawn if 0.5 <= mix.share <= 0.75)
 
 
 def batch(

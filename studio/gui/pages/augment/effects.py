@@ -1,4 +1,4 @@
-"""Pictures of single transforms on the photo in view: the tiles of the gallery and the strips of the form."""
+"""What the worker says of single transforms: their pictures on the photo in view, for the gallery and the strips of the form, and what is wrong."""
 
 from __future__ import annotations
 
@@ -10,12 +10,13 @@ from studio.catalog.augments.catalog import COMPOSITIONS, catalog
 from studio.catalog.augments.default import SIZE_PARAMS
 from studio.core.experiment import Augment, TransformSpec
 from studio.gui.context import Context
-from studio.gui.pages.augment.draft import PipelineDraft
+from studio.gui.pages.augment.draft import MIX_TITLES, PipelineDraft
 from studio.gui.pages.augment.form import TransformForm
 from studio.gui.pages.augment.gallery import TILE_PX, Gallery
 from studio.gui.pages.augment.subject import Subjects
 from studio.gui.workers import plain_experiment, take_pixmap
 
+_MIXES = frozenset(MIX_TITLES.values())
 _STRIP_AFTER_MS = 150  # strips wait until a drag rests: the grid comes first
 
 
@@ -30,6 +31,7 @@ class Effects(QObject):
         self._is_active = False
         self._photo: str | None = None  # that the gallery shows
         self._asked: dict[str, tuple] = {}  # by parameter
+        self._checked: TransformSpec | None = None
         self._timer = QTimer(self, singleShot=True, interval=_STRIP_AFTER_MS)
         self._timer.timeout.connect(self._ask_strips)
         gallery.pictures_wanted.connect(self._ask_gallery)
@@ -64,14 +66,20 @@ class Effects(QObject):
     # The gallery
 
     def _ask_gallery(self, names: tuple[str, ...]) -> None:
-        names = tuple(name for name in names if name in catalog() and name not in COMPOSITIONS)
-        if not self._is_active or self._photo is None or not names:
+        if not self._is_active or self._photo is None:
             return
-        photo = self._photo
+        photo, partner = self._photo, self._subjects.partner()
+        shown = {name for name in names if name in catalog() and name not in COMPOSITIONS or name in _MIXES and partner is not None}
+        for name in set(names) - shown:  # these have an icon
+            self._gallery.show_picture(name, None)
+        names = tuple(name for name in names if name in shown)
+        if not names:
+            return
+        more = {"partner": {"path": partner.path_text}} if partner is not None else {}
         side = round(TILE_PX * self._gallery.devicePixelRatioF())
         self._worker.call(
             "gallery",
-            {"experiment": self._experiment(Augment()), "subject": {"path": photo}, "names": list(names), "size_px": side},
+            {"experiment": self._experiment(Augment()), "subject": {"path": photo}, "names": list(names), "size_px": side} | more,
             lambda result: self._gallery.ask_again(),
             lambda error: self._on_gallery_failed(photo, names),
             on_part=lambda part: self._on_tile(photo, part),
@@ -89,6 +97,19 @@ class Effects(QObject):
             for name in names:
                 self._gallery.show_picture(name, None)
 
+    # What only the library finds wrong with the chosen step
+
+    def _ask_check(self, step: TransformSpec) -> None:
+        if step == self._checked:
+            return
+        self._checked = step
+        self._worker.call(
+            "check_pipeline",
+            {"experiment": self._experiment(Augment(preset="custom", transforms=(step,)))},
+            lambda result: self._form.show_refusal(step, next((found["sentence"] for found in result["problems"]), "")),
+            key="augment.check",
+        )
+
     # Strips
 
     def _on_strips_wanted(self) -> None:
@@ -97,7 +118,10 @@ class Effects(QObject):
 
     def _ask_strips(self) -> None:
         step = self._draft.current_step
-        if not self._is_active or step is None or self._photo is None:
+        if not self._is_active or step is None:
+            return
+        self._ask_check(step)
+        if self._photo is None:
             return
         for param, values in self._form.strips().items():
             others = {name: value for name, value in step.params.items() if name != param}

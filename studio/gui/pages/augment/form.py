@@ -217,6 +217,7 @@ class TransformForm(Panel):
         self.setMinimumWidth(px(232))
         self.rows: dict[str, ParamRow] = {}
         self._shown: tuple | None = None
+        self._refusal: tuple[TransformSpec | None, str] = (None, "")
         self.back_button = icon_button("caret-left", "Back to the group", small=True, name="augment.form.back", on_click=self._go_back)
         self.head.insertWidget(0, self.back_button)
         self.reset_button = button(
@@ -419,12 +420,17 @@ class TransformForm(Panel):
             self._draft.set_params(self._draft.current, {}, f"reset {lower_first(title_of(step.name))}")
 
     def _check(self) -> None:
-        """Say what is wrong with the shown step by the catalogue alone: the library has the last word, in the preview."""
+        """Say what is wrong with the shown step: what the catalogue finds, else what the library has said of it."""
         step = self._draft.current_step
         found = {problem.field.rpartition(".")[2]: problem.sentence for problem in step_problems(step, "")} if step is not None else {}
         for name, row in self.rows.items():
             row.show_problem(found.get(name, ""))
-        self.show_problem(next(iter(found.values()), ""))
+        self.show_problem(next(iter(found.values()), self._refusal[1] if step == self._refusal[0] else ""))
+
+    def show_refusal(self, step: TransformSpec, sentence: str) -> None:
+        """What the library says of a step as it is set; empty when it can be made."""
+        self._refusal = (step, sentence)
+        self._check()
 
     def show_problem(self, sentence: str) -> None:
         """What is wrong with the shown step; empty when nothing is."""

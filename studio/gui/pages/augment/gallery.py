@@ -33,7 +33,7 @@ _MIME = "application/x-studio-transform"
 FAVOURITES = "Favourites"
 TILE_PX = 60  # pictures are asked for at this size, times the screen's ratio
 _ASK_AFTER_MS = 30
-# What one photo alone cannot show.
+# What a picture cannot show, and what it takes a second photo for.
 _ICONS = {
     "MixUp": "intersect", "CutMix": "selection-plus", "OneOf": "shuffle", "SomeOf": "circles-three-plus", "Sequential": "list-numbers",
 }  # fmt: skip
@@ -212,7 +212,7 @@ class _TileDelegate(QStyledItemDelegate):
         is_current = bool(option.state & QStyle.StateFlag.State_Selected)
         is_hovered = bool(option.state & QStyle.StateFlag.State_MouseOver)
         painter.setBrush(Qt.BrushStyle.NoBrush)
-        if icon_name := _ICONS.get(item.name):
+        if (icon_name := _ICONS.get(item.name)) and item.name not in model.pixmaps:
             paint_icon(painter, _centred(tile, 24), icon_name, "text2")
         if model.failed.get(item.name):
             paint_icon(painter, _centred(tile, 20), "prohibit", "bad")
@@ -337,7 +337,7 @@ class Gallery(Panel):
     def wanted(self) -> tuple[str, ...]:
         """Tiles in view without a picture of the present photo."""
         known = self.model.pixmaps.keys() | self.model.failed.keys()
-        names = (self.model.items[row].name for row in self.view.rows_in_view() if self.model.items[row].name not in _ICONS)
+        names = (self.model.items[row].name for row in self.view.rows_in_view())
         return tuple(name for name in names if name not in known or name in self._stale)
 
     def ask_again(self) -> None:

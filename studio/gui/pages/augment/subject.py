@@ -68,6 +68,10 @@ class Subjects(QObject):
         places = range(self._place, self._place + min(num, len(self._order)))
         return tuple(self._from_data(self._order[place % len(self._order)]) for place in places)
 
+    def partner(self) -> Subject | None:
+        """Another photo of the data set, to be mixed with the one; None where there is no other."""
+        return next((each for each in self.several(2) if each.is_from_data and each != self._subject), None)
+
     def step(self, by: int) -> None:
         """The next or previous photo of the data set, or of the chosen class."""
         if self._order:
