@@ -65,7 +65,7 @@ class Feeding:
                 self._what_to_change(),
             )
             return
-        if not is_waiting or busy_s <= 0:
+        if not is_waiting or busy_s <= 0 or spent <= busy_s:  # one process that does both by turns may wait for what is no slower
             self._all.seconds, self._seconds, self._waited_s, self._num_images = {}, 0.0, 0.0, 0  # look at the next stretch
             return
         self._is_slow_told = True

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import numpy as np
 import pytest
 import torch
@@ -98,12 +100,25 @@ class _Heard:
 
 def test_a_pipeline_too_heavy_for_the_network_is_told_with_numbers_and_one_that_keeps_up_is_not():
     heard = _Heard()
-    for seconds_of_blur in (0.2, 9.0):
+    for seconds_of_blur in (0.2, 5.0, 9.0):  # of 13: once not worth a word, once no slower than the network
         feeding = Feeding(heard, num_workers=0)
         feeding.after_steps(Tally(456, {}, {"Blur": seconds_of_blur, "HorizontalFlip": 0.1}), 456, 13.0, seconds_of_blur + 0.3)
     assert heard.sentences == [
         "Augmentation: 50 images/s, the network could take 123. Blur takes 99% of that time."
     ]  # fmt: skip
+
+
+def test_a_run_whose_network_waits_for_a_heavy_pipeline_says_so_with_what_it_measured(tmp_path, monkeypatch):
+    monkeypatch.setattr("studio.engine.feeding.WATCHED_S", 0.2)  # of a run of seconds
+    slow = {"name": "GlassBlur", "p": 1.0, "params": {"max_delta": 5, "iterations": 5}}
+    folder = small_run(tmp_path, augment__preset="custom", augment__transforms=(slow,) * 6, schedule__epochs=1)
+    assert train_here(folder) == 0
+    (told,) = [w for w in of_kind(folder, ev.WarningRaised) if w.code == "augmentation-slow"]
+    found = re.fullmatch(
+        r"Augmentation: ([\d,]+) images/s, the network could take ([\d,]+)\. Glass blur takes (\d+)% of that time\.", told.sentence
+    )
+    varied, taken, share = (int(figure.replace(",", "")) for figure in found.groups())
+    assert varied < taken and share > 90 and "Remove Glass blur" in told.fix
 
 
 def test_waiting_for_files_is_told_with_its_share_and_what_to_change():
