@@ -1,4 +1,4 @@
-"""Opens the window without a display on a folder of images and its runs, and keeps a picture of every page: OUT DATA RUNS."""
+"""Opens the window on a folder of images and its runs, and keeps a picture of every page: OUT DATA RUNS. On the display, or offscreen without one."""
 
 import json
 import os
@@ -11,7 +11,8 @@ screen = {"name": "demo", "x": 0, "y": 0, "width": 1920, "height": 1200, "logica
 scratch = tempfile.TemporaryDirectory()
 config = Path(scratch.name) / "screen.json"
 config.write_text(json.dumps({"screens": [screen]}))
-os.environ["QT_QPA_PLATFORM"] = f"offscreen:configfile={config}"
+if not os.environ.get("DISPLAY") and not os.environ.get("WAYLAND_DISPLAY"):
+    os.environ["QT_QPA_PLATFORM"] = f"offscreen:configfile={config}"
 os.environ["STUDIO_RUNS"] = str(Path(sys.argv[3]).absolute())
 
 from PySide6.QtCore import QTimer

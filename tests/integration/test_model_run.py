@@ -49,14 +49,14 @@ state = {}
 """
 
 
-def test_a_stage_thaws_at_epoch_2_and_frozen_hashes_hold(tmp_path, studio_home):
+def test_a_stage_thaws_at_epoch_2_and_frozen_hashes_hold(tmp_path, studio_home, screen):
     quick = {
         "data.source": str(write_images(tmp_path / "shapes")), "data.validation_fraction": 0.4, "model.input_size": 32, "augment.preset": "none",
         "schedule.epochs": 4, "training.batch_size": 4, "training.precision": "fp32", "training.workers": 0, "training.feature_cache": "off",
     }  # fmt: skip
     path = tmp_path / "experiment.toml"
     write_experiment(Experiment().changed(quick), path)
-    window = open_window(FREEZE_AND_TRAIN, str(path), studio_home)
+    window = open_window(FREEZE_AND_TRAIN, str(path), studio_home, screen)
     try:
         seen = read_line(window)
         window.wait(60)

@@ -1,4 +1,6 @@
-"""Real windows and a real run, as processes: the window may die, the run goes on, and the next window shows every point of it."""
+"""Real windows and a real run, as processes: the window may die, the run goes on, and the next window shows every point of it.
+
+On a real X display under a window manager where there is one: Train is pressed in a window as a person has it."""
 
 from __future__ import annotations
 
@@ -39,7 +41,7 @@ def act(window):
     runs = window.context.runs
     if runs.active is not None:
         if runs.active.state.step >= 3:
-            say(step=runs.active.state.step, folder=str(runs.active.folder.path), page=window.current_page)
+            say(step=runs.active.state.step, folder=str(runs.active.folder.path), page=window.current_page, platform=app.platformName())
             return True
         return False
     train = window.top_bar.train.main
@@ -68,8 +70,8 @@ state = {}
 """
 
 
-def open_window(act: str, path: str, home: Path) -> subprocess.Popen:
-    env = os.environ | {"STUDIO_HOME": str(home), "OMP_NUM_THREADS": "2", "PYTHONPATH": str(Path(__file__).parents[2])}
+def open_window(act: str, path: str, home: Path, screen: dict[str, str]) -> subprocess.Popen:
+    env = os.environ | screen | {"STUDIO_HOME": str(home), "OMP_NUM_THREADS": "2", "PYTHONPATH": str(Path(__file__).parents[2])}
     code = WINDOW + act + "\nlook()\napp.exec()\n"
     return subprocess.Popen([sys.executable, "-c", code, path], env=env, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
 
@@ -111,15 +113,15 @@ def experiment(tmp_path, images) -> Path:
     return path
 
 
-def test_a_killed_window_does_not_touch_the_run_and_the_next_one_shows_every_point(experiment, images, studio_home):
+def test_a_killed_window_does_not_touch_the_run_and_the_next_one_shows_every_point(experiment, images, studio_home, screen):
     before = snapshot(images)
-    window = open_window(PRESS_TRAIN, str(experiment), studio_home)
+    window = open_window(PRESS_TRAIN, str(experiment), studio_home, screen)
     try:
         seen = read_line(window)
     finally:
         window.send_signal(signal.SIGKILL)
         window.communicate()
-    assert seen["page"] == "train"
+    assert seen["page"] == "train" and seen["platform"] == ("xcb" if screen else "offscreen")
     run = RunFolder(seen["folder"])
     wait_for(lambda: not run.is_alive(), 120)
     state = run.read_state()
@@ -127,7 +129,7 @@ def test_a_killed_window_does_not_touch_the_run_and_the_next_one_shows_every_poi
     assert state.step == state.num_steps > seen["step"]
     assert find_runs(studio_home / "runs") == [run]
 
-    window = open_window(LOOK_AT_RUN, "", studio_home)
+    window = open_window(LOOK_AT_RUN, "", studio_home, screen)
     shown = read_line(window)
     assert window.wait(30) == 0, window.communicate()[1]
     window.communicate()
