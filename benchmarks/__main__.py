@@ -12,6 +12,7 @@ from pathlib import Path
 
 MODULES = (
     "window",
+    "open_folder",
     "lateness",
     "curves",
     "drag",

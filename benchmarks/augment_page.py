@@ -22,6 +22,7 @@ os.environ.setdefault("QT_QPA_PLATFORM", "offscreen")
 
 MOVES, HZ = int(os.environ.get("AUGMENT_MOVES", "600")), 60
 SINGLE = 40  # moves with a rest before each, each to another value
+OF_EACH = 12  # such moves of every slider of the preset
 RESTS = (("half a second of rest", 0.5), ("the pictures of the move before", 0.06))  # what a move comes after
 LIMIT_MS, FIRST_MS, ALL_MS, LEAST_RATIO = 16.0, 5.0, 33.0, 5.0
 SIZE_PX = (1440, 900)
@@ -48,6 +49,7 @@ def main() -> None:
             for words, step, param in SLIDERS
             for k, (before, rest_s) in enumerate(RESTS)
         }
+        every = _every_slider(app, page, painter)
         pictures = [variant.pixmap.toImage() for variant in page.preview.grid.variants]
         close_window(app, window)
     grid = _matplotlib(pictures)
@@ -66,6 +68,12 @@ def main() -> None:
         ratio = f"**{grid / everything:.1f}**" if grid else "not installed"
         within = sorted(first)[int(0.95 * (len(first) - 1))]
         print(f"| {words} | {before} | **{statistics.median(first):.1f}** | {within:.1f} | **{everything:.1f}** | {ratio} |")
+    print(f"\nEvery slider of the preset, medians of {OF_EACH} moves, each after the pictures of the one before:\n")
+    print("| step | slider | first tile, ms | all, ms |\n|---|---|---|---|")
+    for (step, param), (first, whole) in every.items():
+        print(f"| {step} | {param} | {statistics.median(first):.1f} | {statistics.median(whole):.1f} |")
+    slowest = [max(statistics.median(times[side]) for times in every.values()) for side in (0, 1)]
+    print(f"\nOf {len(every)} sliders the slowest: first tile **{slowest[0]:.1f} ms**, all **{slowest[1]:.1f} ms**.")
     print("\nIn half a second the processor falls asleep and its caches are another's; a hand that drags leaves it no such time.")
     if grid:
         print(f"\nMatplotlib, drawing these 16 pictures alone: {grid:.0f} ms, the least of 5.")
@@ -200,7 +208,22 @@ class Painter:
             self.is_done()
 
 
-def _single_moves(app, page, painter: Painter, step: int, param: str, rest_s: float, start_share: float) -> tuple[list[float], list[float]]:
+def _every_slider(app, page, painter: Painter) -> dict[tuple[str, str], tuple[list[float], list[float]]]:
+    """By titles of step and parameter: as `_single_moves`."""
+    found, rest_s = {}, RESTS[1][1]
+    for step in range(len(page.draft.steps)):
+        page.store.set({"augment.preset": "medium"})
+        page.draft.choose((step,))
+        rows = page.form.rows.items()
+        for param in [name for name, row in rows if row.strip is not None and row.strip.isVisibleTo(row) and not row.param.is_whole]:
+            titles = (page.form.title_label.text(), page.form.rows[param].param.title)
+            found[titles] = _single_moves(app, page, painter, step, param, rest_s, 0.64, OF_EACH)
+    return found
+
+
+def _single_moves(
+    app, page, painter: Painter, step: int, param: str, rest_s: float, start_share: float, moves: int = SINGLE
+) -> tuple[list[float], list[float]]:
     """(first tile, all tiles): milliseconds from a move of the hand, which holds the slider, until the grid is painted with them. Before a
     move everything is painted, and nothing happens for `rest_s`. The event loop runs as the application's does and gets the move as an event."""
     from PySide6.QtCore import QEventLoop, QTimer
@@ -210,7 +233,7 @@ def _single_moves(app, page, painter: Painter, step: int, param: str, rest_s: fl
     hand = Hand(app, page.form.rows[param].editor.slider)
     hand.press(0.62)
     first, whole = [], []
-    for i in range(SINGLE):
+    for i in range(moves):
         _wait_for(app, lambda: False, rest_s)
         move, loop, start = hand.event("MouseMove", start_share + 0.007 * i), QEventLoop(), [0.0]
         painter.begin()
