@@ -58,7 +58,7 @@ def test_the_pages_show_it_without_a_score(qtbot, context, entry):
     results.activate()
     qtbot.waitUntil(lambda: "what it confuses" in results.confusion.message.text())
     for place in (results.compare.message, results.confusion.message, results.mistakes.empty):
-        assert place.isVisible() and "without" in place.text() and "Hold some back on the Data page" in place.text()
+        assert place.isVisible() and "without" in place.text() and "Hold some back with the split bar" in place.text()
     assert "not measured" in " ".join(combo for combo in _choices(qtbot, UsePage(context)))
 
 

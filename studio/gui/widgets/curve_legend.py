@@ -17,7 +17,8 @@ if TYPE_CHECKING:
 _CORNERS = ("top right", "bottom right", "top left", "bottom left")
 _LOOKS = 24  # places along a legend at which curves are looked for
 _LITTLE = 0.1  # of a legend's width, under which curves may run before it goes above the plot
-_MOST_ABOVE = 0.25  # of a plot's height
+_MOST_ABOVE = 0.3  # of a plot's height
+_ROW_PX, _SAMPLE_PX = 16, 40  # of an entry: its height, and what it takes beside its words
 
 
 class CurveLegend(QWidget):
@@ -26,37 +27,27 @@ class CurveLegend(QWidget):
     def __init__(self, plot: CurvePlot, corner: str):
         super().__init__(plot)
         self._plot, self._home, self._corner = plot, corner, corner
-        self._rows, self._column_px = 1, px(40)
+        self._places: list[QRect] = []  # of the entries
         self._inside = QSize()  # its size in a corner, wherever it stands
+        self._above: list[QRect] = []  # as the entries would lie above the plot
         self._is_above = False
         self._settling = QTimer(self, singleShot=True, interval=0)
         self._settling.timeout.connect(self.settle)
         self.setCursor(Qt.CursorShape.PointingHandCursor)
 
     def refresh(self) -> None:
-        keys = self._plot.legend_keys()
-        metrics = self.fontMetrics()
         self.setFont(font("caption"))
-        width = max((metrics.horizontalAdvance(self._plot.style_of(k).label) for k in keys), default=0)
-        self._column_px = width + px(40)
-        box = self._plot_box()
-        most_rows = max(1, min(len(keys), int((box.height() - px(14)) // px(16))))  # what does not fit below goes beside
-        self._inside = self._size_in(most_rows, len(keys))
-        self._rows = self._rows_above(len(keys)) if self._is_above else self._inside.height() // px(16)
-        size = self._size_in(self._rows, len(keys)) if self._is_above else self._inside
-        self.setFixedSize(size)
+        keys, box = self._plot.legend_keys(), self._plot_box()
+        widths = [self.fontMetrics().horizontalAdvance(self._plot.style_of(key).label) + px(_SAMPLE_PX) for key in keys]
+        inside = _in_columns(widths, max(1, int((box.height() - px(14)) // px(_ROW_PX))))  # what does not fit below goes beside
+        self._above = _in_rows(widths, max(1, box.width()))
+        self._inside = _size_of(inside)
+        self._places = self._above if self._is_above else inside
+        self.setFixedSize(_size_of(self._places))
         self.setVisible(len(keys) > 1)
-        self._plot.set_room_above(size.height() if self._is_above and len(keys) > 1 else 0)
+        self._plot.set_room_above(self.height() if self._is_above and len(keys) > 1 else 0)
         self.place()
         self.update()
-
-    def _size_in(self, most_rows: int, num_keys: int) -> QSize:
-        num_columns = -(-num_keys // most_rows)
-        rows = -(-num_keys // num_columns) if num_keys else 1
-        return QSize(num_columns * self._column_px, rows * px(16) + px(6))
-
-    def _rows_above(self, num_keys: int) -> int:
-        return max(1, -(-num_keys // max(1, (self._plot_box().width()) // self._column_px)))
 
     def set_corner(self, corner: str) -> None:
         """Where it stands while no curve runs there."""
@@ -79,7 +70,7 @@ class CurveLegend(QWidget):
             best = min(covered, key=covered.__getitem__)
             corner = best if covered[best] < 0.5 * covered[self._corner] else self._corner
             least = covered[corner]
-        has_room = self._rows_above(len(self._plot.legend_keys())) * px(16) + px(6) <= _MOST_ABOVE * self._plot.height()
+        has_room = _size_of(self._above).height() <= _MOST_ABOVE * self._plot.height()
         is_above = has_room and least > (0 if self._is_above else _LITTLE)
         if (corner, is_above) != (self._corner, self._is_above):
             self._corner, self._is_above = corner, is_above
@@ -117,9 +108,7 @@ class CurveLegend(QWidget):
         self.move(max(0, x), max(0, y))
 
     def _key_at(self, at: QPointF) -> str | None:
-        keys, row, column = self._plot.legend_keys(), int((at.y() - px(3)) / px(16)), int(at.x() // self._column_px)
-        index = column * self._rows + row
-        return keys[index] if 0 <= row < self._rows and index < len(keys) else None
+        return next((key for key, place in zip(self._plot.legend_keys(), self._places) if place.contains(at.toPoint())), None)
 
     def mousePressEvent(self, event: QMouseEvent) -> None:
         key = self._key_at(event.position())
@@ -139,10 +128,9 @@ class CurveLegend(QWidget):
         painter.setBrush(colour("plot", 0.86))
         painter.drawRoundedRect(self.rect(), 4, 4)
         painter.setFont(font("caption"))
-        for index, key in enumerate(self._plot.legend_keys()):
+        for key, place in zip(self._plot.legend_keys(), self._places):
             style, hidden = self._plot.style_of(key), self._plot.is_curve_hidden(key)
-            column, row = divmod(index, self._rows)
-            left, middle = column * self._column_px, px(3) + row * px(16) + px(8)
+            left, middle = place.left(), place.center().y() + 1
             painter.setOpacity(0.4 if hidden else 1.0)
             painter.setPen(style.pen())
             painter.drawLine(left + px(6), middle, left + px(24), middle)
@@ -151,8 +139,30 @@ class CurveLegend(QWidget):
                 painter.setBrush(colour(style.token))
                 painter.drawEllipse(QRectF(left + px(15) - 3.5, middle - 3.5, 7, 7))
             painter.setPen(colour("text2"))
-            painter.drawText(left + px(30), middle - px(8), self._column_px, px(16), int(Qt.AlignmentFlag.AlignVCenter), style.label)
+            painter.drawText(place.adjusted(px(30), 0, px(30), 0), int(Qt.AlignmentFlag.AlignVCenter), style.label)
         painter.end()
+
+
+def _in_columns(widths: list[int], most_rows: int) -> list[QRect]:
+    """Entries of these widths below one another, in as many columns of equal width as that takes."""
+    num_columns = -(-len(widths) // most_rows)
+    rows, wide = -(-len(widths) // max(1, num_columns)), max(widths, default=0)
+    return [QRect(n // rows * wide, px(3) + n % rows * px(_ROW_PX), wide, px(_ROW_PX)) for n in range(len(widths))]
+
+
+def _in_rows(widths: list[int], room: int) -> list[QRect]:
+    """Entries of these widths beside one another, in as many rows as that takes."""
+    places, x, y = [], 0, px(3)
+    for width in widths:
+        if x and x + width > room:
+            x, y = 0, y + px(_ROW_PX)
+        places.append(QRect(x, y, width, px(_ROW_PX)))
+        x += width
+    return places
+
+
+def _size_of(places: list[QRect]) -> QSize:
+    return QSize(max((p.right() + 1 for p in places), default=0), max((p.bottom() + 1 for p in places), default=0) + px(3))
 
 
 class ValueBubble(QWidget):

@@ -37,6 +37,11 @@ class PlainLabel(QLabel):
             super().setText(text)
             self._update_tooltip()
 
+    def set_texts(self, text: str, short: str) -> None:
+        """`short` stands where the whole does not fit."""
+        self._short = short
+        self.setText(text)
+
     def set_tone(self, tone: str) -> None:
         if self.property("tone") != tone:
             self.setProperty("tone", tone)

@@ -14,7 +14,7 @@ from studio.gui.pages.results.sure import SureView
 from studio.gui.sureness import Sureness
 from studio.gui.theme import px
 from studio.gui.widgets.button import Chip, Segmented
-from studio.gui.widgets.label import PlainLabel
+from studio.gui.widgets.label import PlainLabel, set_plain_tooltip
 from studio.gui.widgets.panel import Panel
 from studio.gui.wording import count
 
@@ -31,6 +31,7 @@ class ConfusionPanel(Panel):
         self.view.setAccessibleName("Confusion matrix, scores per class, or how sure it is")
         self.share = Chip("Row %", name="results.share")
         self.share.setAccessibleName("Cells as share of the true class")
+        set_plain_tooltip(self.share, "Each cell as a share of its row: of the images of that class")
         self._wrong, self._is_part = "", False
         self._label = PlainLabel("", "label", "muted", elide=Qt.TextElideMode.ElideRight)
         head = QWidget()
@@ -43,6 +44,7 @@ class ConfusionPanel(Panel):
         self.matrix, self.classes, self.sure = ConfusionMatrix(), ClassTable(), SureView()
         self.message = PlainLabel("", "label", "muted", wrap=True)
         self.message.setAlignment(Qt.AlignmentFlag.AlignCenter)
+        self.message.setContentsMargins(px(12), 0, px(12), 0)
         holder = QWidget()
         self._stack = QStackedLayout(holder)
         for widget in (self.matrix, self.classes, self.sure, self.message):
@@ -75,7 +77,7 @@ class ConfusionPanel(Panel):
     def set_view(self, which: object) -> None:
         """ "matrix", "classes" or "sure"."""
         self.view.set_value(which)
-        self.share.setVisible(which == "matrix")
+        self.share.setVisible(which == "matrix" and self._stack.currentWidget() is not self.message)
         self._fit_label()
         if self._stack.currentWidget() is not self.message:
             self._stack.setCurrentWidget({"matrix": self.matrix, "classes": self.classes, "sure": self.sure}[which])
@@ -95,6 +97,7 @@ class ConfusionPanel(Panel):
 
     def show_message(self, sentence: str) -> None:
         self.message.setText(sentence)
+        self.share.hide()
         self._wrong, self._is_part = "", False
         self._fit_label()
         self._stack.setCurrentWidget(self.message)

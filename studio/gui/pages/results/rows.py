@@ -90,6 +90,11 @@ class RunRow:
         return str(done) if self.summary.status is Status.FINISHED and done == planned else f"{done} / {planned}"
 
 
+def _unmeasured(row: RunRow) -> str:
+    """A run with an epoch and no score has no validation images."""
+    return "–" if row.summary.epochs_done else ""
+
+
 def _figure(value: float | None, factor: float = 1.0, places: int = 3) -> str:
     return "" if value is None or value != value else f"{value * factor:.{places}f}"
 
@@ -109,8 +114,8 @@ COLUMNS: tuple[Column, ...] = (
     Column("augment", "Augment", lambda r: choice_label("augment.preset", r.summary.preset), lambda r: r.summary.preset, width=76, priority=6),
     Column("schedule", "Schedule", lambda r: r.schedule, lambda r: r.summary.peak_lr, width=118, priority=2, help="Shape and peak learning rate"),
     Column("spark", "Validation loss", lambda r: "", lambda r: -_low_if_none(r.loss), width=100, priority=5, help="Validation loss over the epochs"),
-    Column("top1", "Top-1, %", lambda r: _figure(r.top1, 100, 1), lambda r: _low_if_none(r.top1), True, 74, help="Validation top-1 of the best epoch"),
-    Column("f1", "Macro F1", lambda r: _figure(r.macro_f1), lambda r: _low_if_none(r.macro_f1), True, 74, 1, "Macro F1 of the best epoch"),
+    Column("top1", "Top-1, %", lambda r: _figure(r.top1, 100, 1) or _unmeasured(r), lambda r: _low_if_none(r.top1), True, 74, help="Validation top-1 of the best epoch"),
+    Column("f1", "Macro F1", lambda r: _figure(r.macro_f1) or _unmeasured(r), lambda r: _low_if_none(r.macro_f1), True, 74, 1, "Macro F1 of the best epoch"),
     Column("epochs", "Epochs", lambda r: r.epochs, lambda r: r.summary.epochs_done, True, 66),
     Column("time", "Time", lambda r: clock(r.summary.t), lambda r: r.summary.t, True, 58, 2),
     Column("tags", "Tags", lambda r: ", ".join(shown(t) for t in r.notes.tags), lambda r: r.notes.tags, width=110, priority=7, help="F2 edits"),

@@ -101,7 +101,8 @@ class SidePanel(Panel):
         first = Side(row.name, row.experiment, row.state)
         second = Side(other.name, other.experiment, other.state) if other else Side("Draft", draft)
         self.difference.show_sides(first, second, (row.series, other.series if other else None), with_equal=self.equal_button.isChecked())
-        self.equal_label.setText(f"{num_equal(first.experiment, second.experiment)} equal settings")
+        equal = num_equal(first.experiment, second.experiment)
+        self.equal_label.set_texts(f"{equal} equal settings", f"{equal} equal")
         self.restore_button.setText(f"Restore {row.entry.name}")
         set_plain_tooltip(self.restore_button, f"Take the settings of {row.name} as the draft")
         if other is not None:

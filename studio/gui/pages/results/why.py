@@ -9,7 +9,7 @@ from studio.core.words import counted
 from studio.gui.pages.results.load import Stored
 from studio.gui.pages.results.rows import RunRow
 
-HOLD_BACK = "Hold some back on the Data page (Split) and train again."
+HOLD_BACK = "Hold some back with the split bar on the Data page and train again."
 
 
 def is_unmeasured(row: RunRow) -> bool:
@@ -17,11 +17,15 @@ def is_unmeasured(row: RunRow) -> bool:
     return bool(row.state.epochs) and not row.state.is_measured
 
 
+def _capital(name: str) -> str:
+    return name[:1].upper() + name[1:]
+
+
 def no_scores(row: RunRow) -> str:
     """In place of the confusion matrix, the scores per class and how sure it is."""
     if is_unmeasured(row):
         return (
-            f"{row.name} was trained without validation images, so nothing says what it confuses. {HOLD_BACK} "
+            f"{_capital(row.name)} was trained without validation images, so nothing says what it confuses. {HOLD_BACK} "
             "Or score this network on a folder of labelled images: “studio evaluate”."
         )
     match row.entry.status:
@@ -57,7 +61,7 @@ def no_curves(rows: Sequence[RunRow]) -> str:
     without = [row for row in rows if is_unmeasured(row)]
     if len(without) < len(rows):
         return "A curve begins with the first finished epoch."
-    who = f"{without[0].name} was" if len(without) == 1 else f"All {counted(len(without), 'checked run')} were"
+    who = f"{_capital(without[0].name)} was" if len(without) == 1 else f"All {counted(len(without), 'checked run')} were"
     return f"{who} trained without validation images: there is nothing to compare by. {HOLD_BACK}"
 
 

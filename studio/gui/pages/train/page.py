@@ -36,7 +36,7 @@ from studio.gui.widgets.panel import Panel, splitter
 from studio.gui.widgets.slider import Slider
 from studio.gui.widgets.state import EmptyState
 
-NARROW_PX = 860  # page width under which words stand closer
+NARROW_PX = 940  # page width under which words stand closer
 SHORT_PX = 700  # page height under which the batch strip goes, for the plots' sake
 NO_GHOST, BEST_GHOST, PREVIOUS_GHOST, SEVERAL_GHOSTS = "none", "best", "previous", "several"
 
