@@ -52,6 +52,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as scratch:
         os.environ.setdefault("STUDIO_HOME", f"{scratch}/home")
         from studio.core.experiment import Experiment
+        from studio.dataset.first_batch import first_samples
         from studio.dataset.scan import scan
         from studio.supervise.engine import StandbyEngine, start_engine
 
@@ -63,7 +64,7 @@ def main() -> None:
             seen["cold"].append(first_s)
             seen["step"].append(step_s)
             warm = StandbyEngine()
-            warm.prepare(experiment.model.model_dump(), len(dataset.classes), "cpu")
+            warm.prepare(experiment, len(dataset.classes), first_samples(experiment, dataset))
             if not warm.wait_prepared(120):
                 raise SystemExit("the warm engine did not get ready within two minutes")
             first_s, step_s = _first_step(Path(scratch), experiment, dataset, warm.start)

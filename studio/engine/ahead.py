@@ -12,17 +12,24 @@ from __future__ import annotations
 
 import contextlib
 import ctypes
+import json
 import threading
 
 import psutil
 
+from studio.core import malloc
 from studio.core.experiment import Experiment
 from studio.engine.verdict import remember, remembered
 
 MOST = 0.25  # of the memory that is free
 PIECE_BYTES = 1 << 30  # malloc takes more than 2 GB from the system alone, outside of the heap
 CHUNK_BYTES = 32 << 20  # written in one call, for which `hand_over` may have to wait: about 25 ms
-_VERDICTS = "heap-1"
+_VERDICTS = "heap-2"
+_DECIDES = {  # how much memory a step takes
+    "model": {"source", "backbone", "cut", "head", "input_size", "train_stages", "thaw", "layers", "batch_norm"},
+    "optimiser": {"kind", "ema_decay"},
+    "training": {"batch_size", "precision", "checkpointing", "compile", "feature_cache", "device"},
+}
 
 
 class _Use(ctypes.Structure):
@@ -38,19 +45,23 @@ class Ahead:
         self._pieces: list[int] = []
         self._thread: threading.Thread | None = None
         self._stops = threading.Event()
-        self._key = ""
+        self._begun = ""  # key of what it was begun for
+        self._noted = ""  # key of what is measured; empty where that was done before
         self._used_before: int | None = None
         self.num_bytes = 0  # taken and not handed over yet
 
     def begin(self, experiment: Experiment, num_processes: int = 1) -> None:
-        """Take what the first run of the same size had, in a thread; of all processes together at most a share of the memory that is free."""
+        """Take what the first run of the same size had, in a thread; of all processes together at most a share of the memory that is free.
+        What was begun for such a run already goes on."""
+        key = key_of(experiment)
+        if key == self._begun and self._pieces:
+            return
         self.hand_over()
-        self.__init__()
-        model, training = experiment.model, experiment.training
-        self._key = f"{model.source} | {model.backbone} | {model.input_size} px | {model.train_stages} stages | batch {training.batch_size}"
-        wish = remembered(_VERDICTS, self._key)
-        if wish is not None:
-            self._key = ""  # measured again, what was taken ahead would count too, and the figure grow from run to run
+        self._begun, self._used_before, self._stops = key, None, threading.Event()
+        wish = remembered(_VERDICTS, key)
+        self._noted = (
+            "" if wish is not None else key
+        )  # measured again, what was taken ahead would count too, and the figure grow from run to run
         if isinstance(wish, int) and 0 < wish < MOST * psutil.virtual_memory().available / num_processes:
             with contextlib.suppress(AttributeError):
                 self._take(wish)
@@ -90,11 +101,21 @@ class Ahead:
         if self._used_before is None and (use := _use()):
             self._used_before = use.uordblks
 
+    def give_back(self) -> None:
+        """To the system. Of what is begun again later, as much is taken again."""
+        self.hand_over()
+        malloc.trim()
+
     def note(self) -> None:
         """Remember for later runs what the steps so far have had of the heap; once, in the first run of its size."""
-        if self._key and self._used_before is not None and (use := _use()):
-            remember(_VERDICTS, self._key, max(0, use.arena - self._used_before))
-            self._key = ""
+        if self._noted and self._used_before is not None and (use := _use()):
+            remember(_VERDICTS, self._noted, max(0, use.arena - self._used_before))
+            self._noted = ""
+
+
+def key_of(experiment: Experiment) -> str:
+    """Of runs whose steps take as much memory."""
+    return json.dumps(experiment.model_dump(mode="json", include=_DECIDES), sort_keys=True, separators=(",", ":"))
 
 
 def _library() -> ctypes.CDLL | None:

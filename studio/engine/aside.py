@@ -5,6 +5,7 @@ from __future__ import annotations
 import queue
 import threading
 from collections.abc import Callable
+from concurrent.futures import Future, wait
 from typing import TypeVar
 
 T = TypeVar("T")
@@ -19,27 +20,29 @@ class Aside:
         self._wanted: queue.SimpleQueue = queue.SimpleQueue()
         self._thread: threading.Thread | None = None
 
-    def run(self, work: Callable[[], T], on_wait: Callable[[float], None]) -> T:
-        """What `work` returns or raises. While it takes long, `on_wait` is called every half second with the seconds so far, and with 0 when
-        the wait is over; what that raises ends the wait, and the work is left to itself."""
+    def begin(self, work: Callable[[], T]) -> Future[T]:
+        """Have it done; what it gives is for `wait`."""
         if self._thread is None:
             self._thread = threading.Thread(target=_serve, args=(self._wanted,), name="aside", daemon=True)
             self._thread.start()
-        answers: queue.SimpleQueue = queue.SimpleQueue()
-        self._wanted.put((work, answers))
+        done: Future[T] = Future()
+        self._wanted.put((work, done))
+        return done
+
+    def wait(self, done: Future[T], on_wait: Callable[[float], None], tick_s: float = TICK_S) -> T:
+        """What work returned or raised. While it takes long, `on_wait` is called every `tick_s` with the seconds so far, and with 0 when the wait
+        is over; what that raises ends the wait, and the work is left to itself."""
         num_ticks = 0
-        while True:
-            try:
-                result, fault = answers.get(timeout=TICK_S)
-                break
-            except queue.Empty:
-                num_ticks += 1
-                on_wait(num_ticks * TICK_S)
+        while not wait([done], tick_s).done:
+            num_ticks += 1
+            on_wait(num_ticks * tick_s)
         if num_ticks:
             on_wait(0.0)
-        if fault is not None:
-            raise fault
-        return result
+        return done.result()
+
+    def run(self, work: Callable[[], T], on_wait: Callable[[float], None]) -> T:
+        """`begin` and `wait`."""
+        return self.wait(self.begin(work), on_wait)
 
     def close(self) -> None:
         """End the thread; one that hangs in a read is not waited for."""
@@ -51,9 +54,9 @@ class Aside:
 
 def _serve(wanted: queue.SimpleQueue) -> None:
     while (item := wanted.get()) is not None:
-        work, answers = item
+        work, done = item
         try:
-            answers.put((work(), None))
+            done.set_result(work())
         except BaseException as exc:
-            answers.put((None, exc))
-        del work, answers, item
+            done.set_exception(exc)
+        del work, done, item

@@ -42,12 +42,14 @@ from studio.engine.failure import CHANGED, DataGone, NoReadableImages
 if TYPE_CHECKING:
     import torch
 
+    from studio.engine.first_batch import FirstBatch
     from studio.engine.mix import Mix
 
 LEAST_AHEAD, MOST_AHEAD = (
     3,
     8,
 )  # batches requested before they are needed: the rows of one fall unevenly on the workers, those of several evenly
+CACHE_SHARE = 0.25  # of the memory that is free at the start, for decoded images
 SHARED_BYTES = 256_000_000  # that they may take together, where they are more than the least
 WAIT_TICK_S = 0.5  # how often somebody who waits for a worker may do something else
 
@@ -103,11 +105,22 @@ class ImageReader:
         self._decoded = DecodedCache(source.decoded_folder, num_writers=num_readers) if source.decoded_folder else None
         self._pipeline: Pipeline | None = None
         self._augment: Augment | None = None  # what the pipeline does
-        self._kept: dict[tuple[int, bool], np.ndarray] = {}
+        self.kept: dict[tuple[int, bool], np.ndarray] = {}  # by sample, and whether it is for training
         self._room = cache_bytes
         self._refused: set[int] = set()
         self._reasons: dict[int, str] = {}
         self._num_taken = 0
+
+    def keep(self, pictures: dict[tuple[int, bool], np.ndarray]) -> None:
+        """Pictures that another reader of the same files has decoded, as far as there is room."""
+        for key, picture in pictures.items():
+            if picture.nbytes <= self._room and key not in self.kept:
+                self._room -= picture.nbytes
+                self.kept[key] = picture
+
+    def decode(self, index: int) -> None:
+        """Read a training image now, for a view of it later."""
+        self._image(index, is_training=True)
 
     def take_refused(self) -> dict[int, str]:
         """Files found unreadable, or changed, since the last call: index to reason."""
@@ -145,8 +158,8 @@ class ImageReader:
     def _image(self, index: int, *, is_training: bool) -> np.ndarray | None:
         """The decoded image shrunk to working size (training) or the finished view (evaluation); None when it cannot be read."""
         key = (index, is_training)
-        if key in self._kept:
-            return self._kept[key]
+        if key in self.kept:
+            return self.kept[key]
         if index in self._refused:
             return None
         s = self._source
@@ -158,11 +171,9 @@ class ImageReader:
             self._refused.add(index)
             self._reasons[index] = str(exc)
             return None
-        if s.stamps and index not in self._reasons and _stamp(s.paths[index]) != s.stamps[index]:
+        if s.stamps and index not in self._reasons and stamp_of(s.paths[index]) != s.stamps[index]:
             self._reasons[index] = CHANGED
-        if image.nbytes <= self._room:
-            self._room -= image.nbytes
-            self._kept[key] = image
+        self.keep({key: image})
         return image
 
     def _read(self, index: int, is_training: bool) -> np.ndarray:
@@ -183,7 +194,7 @@ class ImageReader:
         return image
 
 
-def _stamp(path: str) -> tuple[int, int] | None:
+def stamp_of(path: str) -> tuple[int, int] | None:
     with contextlib.suppress(OSError):
         info = os.stat(path)
         return info.st_size, info.st_mtime_ns
@@ -197,8 +208,9 @@ class Loader:
     ends the wait.
     """
 
-    def __init__(self, source: Source, max_batch: int, num_workers: int = 0):
-        self._source = source
+    def __init__(self, source: Source, max_batch: int, num_workers: int = 0, first: FirstBatch | None = None):
+        """`first` may hold the first batch that will be asked for; the loader closes it."""
+        self._source, self._first = source, first
         self.max_batch, self.num_workers = max_batch, num_workers
         self.on_wait: Callable[[float], None] = lambda seconds: None
         self._reader = None if num_workers else ImageReader(source, source.cache_bytes)
@@ -226,20 +238,40 @@ class Loader:
             self._pool = None
         if self._aside:
             self._aside.close()
+        if self._first:
+            self._first.close()
 
     def batches(self, requests: Iterable[Request]) -> Iterator[Batch]:
         """The batches of `requests`, in order. Raises WorkerDied, DataGone, and NoReadableImages when nothing is left to train on."""
-        yield from self._pool.batches(requests) if self._pool else map(self._load_here, requests)
+        requests, made = self._take_first(iter(requests))
+        if self._pool:
+            yield from self._pool.batches(requests, made)
+            return
+        if made:
+            yield made
+        yield from map(self._load_here, requests)
+
+    def _take_first(self, requests: Iterator[Request]) -> tuple[Iterator[Request], Batch | None]:
+        """The requests, and the batch of the first one where it was made before; then without that one."""
+        first, self._first = self._first, None
+        if first is None or (request := next(requests, None)) is None:
+            return requests, None
+        made = first.take(self._source, request, lambda seconds: self.on_wait(seconds))
+        if made is None:
+            return itertools.chain([request], requests), None
+        if self._reader:
+            self._reader.keep(made.decoded)
+        return requests, made.batch
 
     def _load_here(self, request: Request) -> Batch:
         size = self._source.input_size
         images = np.zeros((len(request.indices), size, size, 3), np.uint8)
-        fill = partial(_fill, self._reader, images, request, range(len(request.indices)))
-        shown = self._aside.run(fill, lambda seconds: self.on_wait(seconds))
+        rows = range(len(request.indices))
+        shown = self._aside.run(partial(fill, self._reader, images, request, rows), lambda seconds: self.on_wait(seconds))
         return Batch(images, np.array(shown, np.int64), self._reader.take_refused(), tally=self._reader.take_tally())
 
 
-def _fill(reader: ImageReader, images_NHWC: np.ndarray, request: Request, rows: Iterable[int]) -> list[int]:
+def fill(reader: ImageReader, images_NHWC: np.ndarray, request: Request, rows: Iterable[int]) -> list[int]:
     """Put the pictures of a request into these rows; returns the samples that they show."""
     shown = []
     if request.seeds is not None:
@@ -252,6 +284,13 @@ def _fill(reader: ImageReader, images_NHWC: np.ndarray, request: Request, rows: 
             images_NHWC[row] = 0
         shown.append(index)
     return shown
+
+
+def cache_bytes() -> int:
+    """For decoded images."""
+    import psutil  # loader processes do without
+
+    return int(psutil.virtual_memory().available * CACHE_SHARE)
 
 
 def choose_num_workers(asked: int, device_type: str) -> int:
@@ -303,8 +342,8 @@ class _Pool:
         with contextlib.suppress(OSError):
             os.unlink(self._path)
 
-    def batches(self, requests: Iterable[Request]) -> Iterator[Batch]:
-        self._wait_ready()
+    def batches(self, requests: Iterable[Request], made: Batch | None = None) -> Iterator[Batch]:
+        """Those of `requests`; before them one that is there already, while the workers begin with the others."""
         self._drain()
         requests = iter(requests)
         waiting: deque[tuple[int, Request, list[list[int]]]] = deque()
@@ -313,12 +352,19 @@ class _Pool:
             while len(waiting) < self._ahead and (request := next(requests, None)) is not None:
                 waiting.append((slot, request, self._ask(slot, request)))
                 slot = (slot + 1) % self._shape[0]
+            if made:
+                yield made
+                made = None
+                continue
             if not waiting:
                 return
+            self._wait_ready()
             yield self._collect(*waiting.popleft())
 
     def _drain(self) -> None:
         """Wait for what an earlier caller asked for and walked away from: a late worker would write into a batch of ours."""
+        if any(self._num_owed):
+            self._wait_ready()
         for number, pipe in enumerate(self._pipes):
             while self._num_owed[number]:
                 self._receive(pipe)
@@ -440,7 +486,7 @@ def _serve(pipe: connection.Connection, source: Source, cache_bytes: int, path: 
         while (wish := wishes.get()) is not None:
             slot, request, rows = wish
             try:
-                shown = _fill(reader, slots[slot], request, rows)
+                shown = fill(reader, slots[slot], request, rows)
             except (DataGone, NoReadableImages) as exc:
                 shown = exc
             pipe.send((shown, reader.take_refused(), reader.take_tally()))

@@ -37,6 +37,7 @@ from studio.engine.ranks import JOURNAL_AT_START, LOCK_HELD, Ranks, SharedContro
 from studio.engine.reporter import Reporter
 
 if TYPE_CHECKING:
+    from studio.engine.beginning import Beginning
     from studio.engine.setup import Setup
     from studio.engine.standby import Prebuilt
 
@@ -81,6 +82,8 @@ def wait_for_run() -> int:
     if wanted is None:
         return FINISHED
     folder, resume, prebuilt = wanted
+    if resume and prebuilt and prebuilt.first:
+        prebuilt.first.close()  # the run does not begin at its beginning
     move_output_to(folder.log_path)
     return run(folder, resume=resume, prebuilt=prebuilt)
 
@@ -139,6 +142,7 @@ def _session(
     ranks = ranks or Ranks()
     experiment: Experiment | None = None
     setup: Setup | None = None
+    beginning: Beginning | None = None
     try:
         checkpoint = find_checkpoint(folder) if resume and ranks.is_first else None
         step = checkpoint.step if checkpoint else 0 if resume else None
@@ -169,6 +173,10 @@ def _session(
             )
         experiment = folder.experiment()
         ahead.begin(experiment, ranks.count)
+        if not resume and ranks.is_alone:
+            from studio.engine.beginning import begin
+
+            beginning = begin(folder, experiment, prebuilt and prebuilt.first)
 
         torch = load_torch()
         from studio.engine.loop import train
@@ -184,7 +192,7 @@ def _session(
             else:
                 reporter.earlier_edits = edits
         control.raise_if_stopped()
-        setup = prepare(folder, experiment, control, reporter, checkpoint, prebuilt, ranks)
+        setup = prepare(folder, experiment, control, reporter, checkpoint, prebuilt, ranks, beginning)
         with setup.loader, contextlib.closing(setup.prefix):  # features can be computed again; only a killed session leaves them
             end_loading()
             try:
@@ -215,6 +223,9 @@ def _session(
         facts = {"sentence": failure.sentence, "fix": failure.fix, "is_device": failure.is_device}
         reporter.tell_last(ev.RunFailed(step=reporter.step, trace=trace, can_resume=can_resume, **facts))
         return FAILED
+    finally:
+        if beginning is not None:
+            beginning.close()
 
 
 def set_up_torch(torch, experiment: Experiment, num_threads: int = 0) -> None:

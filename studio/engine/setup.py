@@ -27,6 +27,7 @@ from studio.dataset.decoded import decoded_folder
 from studio.dataset.plan_check import check_run
 from studio.dataset.scan import Cancelled, scan
 from studio.engine.average import Average
+from studio.engine.beginning import Beginning
 from studio.engine.checkpoint import MODEL, NUM_KEPT, OPTIMISER, Checkpoint, restore_optimiser
 from studio.engine.control import Control, StopAsked
 from studio.engine.device import choose_device, device_key, device_name
@@ -35,7 +36,7 @@ from studio.engine.feeding import Feeding
 from studio.engine.flow import Flow
 from studio.engine.folding import Folding
 from studio.engine.freezing import has_statistics
-from studio.engine.loader import Batch, Loader, Source, choose_num_workers
+from studio.engine.loader import Batch, Loader, Source, cache_bytes, choose_num_workers
 from studio.engine.network import Labels, Network, Normaliser, build_network
 from studio.engine.origin import changed_files, changes, origin_of, other_images
 from studio.engine.plan import steps_per_epoch
@@ -54,7 +55,6 @@ from studio.engine.verdict import remember, remembered
 from studio.engine.watch import GradientWatch, Waiting
 
 FUSING = "fusing-1"  # name of the verdicts on it
-CACHE_SHARE = 0.25  # of the memory that is free at the start, for decoded images
 ENOUGH_FOR_NORMS = 16  # images of one process: below, their mean and variance are rough
 NUM_AT_ONCE = NUM_KEPT + 2  # checkpoints on the disk: those kept, the best, and the one being written
 
@@ -143,13 +143,15 @@ def prepare(
     checkpoint: Checkpoint | None,
     prebuilt: Prebuilt | None = None,
     ranks: Ranks | None = None,
+    beginning: Beginning | None = None,
 ) -> Setup:
     """Everything in place, at the checkpoint where one is given. Raises BadInput, StopAsked."""
+    beginning = beginning or Beginning()
     ranks = ranks or Ranks()
     device = _device(ranks.device(experiment.training.device), folder, checkpoint)
     if device.type == "cuda":
         torch.cuda.set_device(device)  # events and streams are those of the current device
-    dataset = ranks.from_first(lambda: _dataset(folder, experiment, getattr(control, "own", control), reporter))
+    dataset = beginning.dataset or ranks.from_first(lambda: _dataset(folder, experiment, getattr(control, "own", control), reporter))
     problems = errors_in(check_run(experiment, dataset))
     if problems:
         raise BadInput(*problems)
@@ -169,7 +171,9 @@ def prepare(
     size = experiment.training.batch_size
     source = source_for(experiment, dataset, samples, view, len(parts["train"]))
     source = replace(source, stamps=tuple((s.num_bytes, s.mtime_ns) for s in samples))
-    loader = Loader(source, size, choose_num_workers(experiment.training.workers, device.type))  # its processes start while we build
+    num_workers = choose_num_workers(experiment.training.workers, device.type)
+    loader = Loader(source, size, num_workers, beginning.first)  # its processes start while we build
+    beginning.make_first()
     if ranks.is_alone:  # several listen together, between steps only
         loader.on_wait = Waiting(control, reporter, device, lambda: checkpoint.step if checkpoint else 0)
     labels = Labels.of(dataset)
@@ -362,12 +366,6 @@ def class_weights_on(device: torch.device, experiment: Experiment, dataset: Data
     """float32[C]; None where all classes count alike."""
     weights = weights_of(dataset, experiment.training.class_weights, experiment.data.synthetic_fraction)
     return None if weights is None else torch.tensor(weights, dtype=torch.float32, device=device)
-
-
-def cache_bytes() -> int:
-    import psutil
-
-    return int(psutil.virtual_memory().available * CACHE_SHARE)
 
 
 def _say_what_changed(setup: Setup, checkpoint: Checkpoint) -> None:

@@ -1,4 +1,4 @@
-"""A warm engine: torch is loaded and the network built before the user presses Train."""
+"""A warm engine: torch is loaded, the network built and the first batch made before the user presses Train."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ import os
 import queue
 import sys
 import threading
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import IO, TYPE_CHECKING
 
@@ -15,7 +16,9 @@ from studio.core.experiment import Experiment, Model, parse_experiment
 from studio.core.problem import BadInput
 from studio.core.rng import init_seed
 from studio.core.run_folder import RunFolder
+from studio.engine.ahead import ahead
 from studio.engine.calibration import calibrate, kept
+from studio.engine.first_batch import FirstBatch
 from studio.engine.loading import end_loading
 from studio.engine.no_compiler import load_torch
 
@@ -23,16 +26,22 @@ if TYPE_CHECKING:
     from studio.engine.network import Labels, Network
 
 IDLE_S = 20.0  # after which the user is taken to be busy with something else
+HOLD_S = 600.0  # after which memory that waits for a step goes back to whoever wants it
 
 
 @dataclass
 class Prebuilt:
-    """A network on the CPU, built for one model and one number of classes; can be taken once."""
+    """A network on the CPU, built for one model and one number of classes, and the first batch; each can be taken once."""
 
     request: dict  # that it was built for
-    experiment: Experiment  # only its model and device matter
+    experiment: Experiment
     num_classes: int
     network: Network | None
+    first: FirstBatch | None = None
+
+    def suits(self, experiment: Experiment, num_classes: int) -> bool:
+        """Whether the network is that of an experiment but for its head's first values and what is frozen."""
+        return self.network is not None and num_classes == self.num_classes and _built_alike(experiment.model, self.experiment.model)
 
     def network_for(self, experiment: Experiment, labels: Labels) -> Network | None:
         """The network when it is just what the experiment would build, with the head its seed asks for; else None."""
@@ -40,8 +49,7 @@ class Prebuilt:
         from studio.engine.network import frozen_as_asked
 
         model, num_classes = experiment.model, len(labels.classes)
-        fits = self.network and num_classes == self.num_classes and _built_alike(model, self.experiment.model)
-        if not fits or not model.pretrained or model.weights_file or model.start_run:
+        if not self.suits(experiment, num_classes) or not model.pretrained or model.weights_file or model.start_run:
             return None  # weights depend on the seed, or on files that may change
         network, self.network = self.network, None
         shares = [count / max(1, sum(labels.counts)) for count in labels.counts]
@@ -76,17 +84,20 @@ def serve(lines: IO[str], say: IO[str]) -> tuple[RunFolder, bool, Prebuilt | Non
         if "run" in request:
             return RunFolder(request["run"]), bool(request.get("resume")), prebuilt
         if waiting.empty() and not (prebuilt and prebuilt.request == request):
-            prebuilt = _prepare(request)
+            prebuilt = _prepare(request, prebuilt, lambda: not waiting.empty())
         _answer(say, {"prepared": prebuilt is not None})
     return None
 
 
 def _next(waiting: queue.SimpleQueue) -> dict | None:
     """The next request. When none comes for long, the time is used to find out how this computer computes fastest, for the engines to come."""
-    if kept() is None:
-        with contextlib.suppress(queue.Empty):
-            return waiting.get(timeout=IDLE_S)
-        calibrate(lambda: not waiting.empty())
+    with contextlib.suppress(queue.Empty):
+        if kept() is None:
+            with contextlib.suppress(queue.Empty):
+                return waiting.get(timeout=IDLE_S)
+            calibrate(lambda: not waiting.empty())
+        return waiting.get(timeout=HOLD_S)
+    ahead.give_back()
     return waiting.get()
 
 
@@ -104,24 +115,46 @@ def _read(lines: IO[str], waiting: queue.SimpleQueue) -> None:
     waiting.put(None)
 
 
-def _prepare(request: dict) -> Prebuilt | None:
-    """Build the network and let it run once, so that kernels are compiled and the precision is known. None when it cannot be built."""
+class _MovedOn(Exception):
+    """There is a newer request."""
+
+
+def _prepare(request: dict, before: Prebuilt | None, is_old: Callable[[], bool]) -> Prebuilt | None:
+    """Build the network, see which precision is fastest, take memory for a step and make the first batch. None when the network cannot be built."""
     from studio.engine.device import choose_device
+    from studio.engine.memory import step_memory
     from studio.engine.network import build_network
     from studio.engine.precision import choose_precision
 
     wanted = request["prepare"]
+    if before and before.first:
+        before.first.close()
     try:
-        raw = {"model": wanted["model"], "training": {"device": wanted.get("device", "auto")}}
-        experiment = parse_experiment(raw)
-        network = build_network(experiment, wanted["num_classes"])
-        choose_precision(network, experiment, choose_device(experiment.training.device))
-        return Prebuilt(request, experiment, wanted["num_classes"], network)
+        experiment, num_classes = parse_experiment(wanted["experiment"]), wanted["num_classes"]
+        device = choose_device(experiment.training.device)
+        has_network = before is not None and before.suits(experiment, num_classes)
+        network = before.network if has_network else build_network(experiment, num_classes)
+        precision = choose_precision(network, experiment, device)
+        step_memory(network, precision.name, experiment)  # finds out, for this network, what the run will ask
+        prebuilt = Prebuilt(request, experiment, num_classes, network)
     except BadInput:
         return None  # the run itself will say what is wrong
     except (RuntimeError, OSError, MemoryError, KeyError, TypeError) as exc:
         print(f"standby: {type(exc).__name__}: {exc}", file=sys.stderr)  # noqa: T201 - for the log
         return None
+    if device.type == "cpu":
+        ahead.begin(experiment)
+    if (samples := wanted.get("first")) and not is_old():
+        prebuilt.first = FirstBatch(experiment, samples)
+        prebuilt.first.make()
+
+        def give_way(_seconds: float) -> None:
+            if is_old():
+                raise _MovedOn
+
+        with contextlib.suppress(_MovedOn):  # also from a drive that hangs: who waits for the batch next can tell of it
+            prebuilt.first.wait(give_way)
+    return prebuilt
 
 
 def _answer(say: IO[str], message: dict) -> None:

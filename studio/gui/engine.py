@@ -5,12 +5,18 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from PySide6.QtCore import QObject
+from PySide6.QtCore import QObject, QTimer
 
 from studio.core.experiment import Experiment
 from studio.core.run_folder import RunFolder
 from studio.gui.background import Background
+
+if TYPE_CHECKING:
+    from studio.dataset.dataset import Dataset
+
+SETTLED_MS = 1000  # without a change, before the waiting engine does anything about it: a slider that is dragged is not followed
 
 
 class Engines(QObject):
@@ -21,8 +27,12 @@ class Engines(QObject):
         self._background = background
         self._standby = None
         self._processes: dict[Path, object] = {}
-        self._prepared: tuple | None = None
+        self._coming: tuple[Experiment, Dataset] | None = None
+        self._told: tuple[Experiment, Dataset] | None = None  # what the waiting engine has ready
+        self._is_telling = False
         self._is_closed = False
+        self._settled = QTimer(self, singleShot=True, interval=SETTLED_MS)
+        self._settled.timeout.connect(self._tell_standby)
 
     def warm_up(self) -> None:
         """Start a waiting engine that has torch loaded."""
@@ -33,25 +43,37 @@ class Engines(QObject):
                 if self._is_closed or self._standby is not None:
                     standby.close()
                     return
-                self._standby = standby
+                self._standby, self._told = standby, None
                 self._tell_standby()
 
             self._background.run(StandbyEngine, made, lambda exc: None)
 
-    def prepare(self, experiment: Experiment, num_classes: int) -> None:
-        """Tell the waiting engine which network comes next, so that it is built when Train is pressed."""
-        wanted = (experiment.model.model_dump(), num_classes, experiment.training.device)
-        if wanted != self._prepared:
-            self._prepared = wanted
-            self._tell_standby()
+    def prepare(self, experiment: Experiment, dataset: Dataset) -> None:
+        """Have the waiting engine build the network and make the first batch of what would be trained now, once nothing has changed for a moment."""
+        self._coming = experiment, dataset
+        self._settled.start()
 
     def _tell_standby(self) -> None:
-        if self._standby is None or self._prepared is None:
+        standby, coming = self._standby, self._coming
+        if standby is None or coming is None or self._is_telling or (self._told is not None and _begin_alike(coming, self._told)):
             return
-        try:
-            self._standby.prepare(*self._prepared)
-        except OSError:  # it died while it waited; the next start makes a fresh one
-            self._standby = None
+        self._told, self._is_telling = coming, True
+
+        def tell() -> None:
+            from studio.dataset.first_batch import first_samples
+
+            experiment, dataset = coming
+            standby.prepare(experiment, len(dataset.classes), first_samples(experiment, dataset))
+
+        def done() -> None:
+            self._is_telling = False
+            self._tell_standby()  # the draft may have changed meanwhile
+
+        def failed(_exc: Exception) -> None:  # it died while it waited; the next start makes a fresh one
+            self._standby = None if self._standby is standby else self._standby
+            done()
+
+        self._background.run(tell, lambda _: done(), failed)
 
     def start(self, folder: RunFolder, resume: bool, on_started: Callable[[], object], on_failed: Callable[[str], object]) -> None:
         """Start a run; one of the callbacks follows."""
@@ -99,7 +121,15 @@ class Engines(QObject):
     def close(self) -> None:
         """End the waiting engine; running ones go on."""
         self._is_closed = True
+        self._settled.stop()
         standby, self._standby = self._standby, None
         if standby is not None:
             # It ends when its input does; waiting for that is nothing for the window.
             threading.Thread(target=standby.close, name="standby-close", daemon=True).start()
+
+
+def _begin_alike(a: tuple[Experiment, Dataset], b: tuple[Experiment, Dataset]) -> bool:
+    """Whether runs begin with the same network, memory and pictures."""
+    (mine, mine_from), (theirs, theirs_from) = a, b
+    is_same_data = mine_from is theirs_from and mine.data.synthetic_fraction == theirs.data.synthetic_fraction
+    return is_same_data and all(getattr(mine, name) == getattr(theirs, name) for name in ("model", "augment", "optimiser", "training"))

@@ -71,7 +71,7 @@ class FakeEngines(QObject):
     def warm_up(self) -> None:
         pass
 
-    def prepare(self, experiment, num_classes) -> None:
+    def prepare(self, experiment, dataset) -> None:
         pass
 
     def start(self, folder, resume, on_started, on_failed) -> None:

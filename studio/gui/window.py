@@ -168,7 +168,7 @@ class Window(QMainWindow):
         context.runs.state_changed.connect(self._on_run_state_changed)
         context.runs.ended.connect(lambda entry: context.engines.warm_up() if context.runs.active is None else None)
         context.store.dataset_changed.connect(lambda dataset: self._prepare_engine())
-        context.store.experiment_changed.connect(lambda old, new: self._prepare_engine() if old.model != new.model else None)
+        context.store.experiment_changed.connect(lambda old, new: self._prepare_engine())
 
     def start_background(self) -> None:
         """After the first paint: pick up live runs, recover the draft, look at the machine, warm the helpers up."""
@@ -197,7 +197,7 @@ class Window(QMainWindow):
     def _prepare_engine(self) -> None:
         dataset = self.context.store.dataset
         if dataset is not None:
-            self.context.engines.prepare(self.context.store.experiment, len(dataset.classes))
+            self.context.engines.prepare(self.context.store.experiment, dataset)
 
     # Pages
 

@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from studio.core.event import RunStarted
+from studio.core.experiment import Experiment
 from studio.core.journal import JournalReader
 from studio.core.problem import BadInput
 from studio.core.process_space import process_space
@@ -26,6 +27,7 @@ _ROOT = Path(__file__).resolve().parents[2]  # the folder that holds the package
 _KILL = getattr(signal, "SIGKILL", signal.SIGTERM)  # Windows knows one way only
 GRACE_S = 5.0  # between asking and ending by force
 MEET_WITHIN_S = 3600  # several machines: somebody may have to walk to the others
+_NOT_READ = {"left_out", "relabelled", "moved"}  # settings of the data that may be long
 MAX_RESTARTS = 3  # of all processes of a run that several train, when one of them has failed
 
 
@@ -78,11 +80,12 @@ def start_engine(folder: RunFolder, resume: bool = False) -> EngineProcess:
 class StandbyEngine:
     """A warm engine: torch is loaded and the network built while the user still chooses. Starting a run takes it up.
 
-    The methods return at once; answers are read by a thread. OSError when the process is gone.
+    The methods return at once, where nothing else is said; answers are read by a thread. OSError when the process is gone.
     """
 
     def __init__(self) -> None:
         self._process = _launch(["--standby"], stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)
+        self._sending = threading.Lock()
         self._ready = threading.Event()
         self._num_prepared = 0
         self._changed = threading.Condition()
@@ -113,9 +116,11 @@ class StandbyEngine:
         with self._changed:
             return self._changed.wait_for(lambda: self._num_prepared >= count, timeout_s)
 
-    def prepare(self, model: dict[str, Any], num_classes: int, device: str = "auto") -> None:
-        """Build this network ahead of time. `model` is the experiment's model section as plain data."""
-        self._send({"prepare": {"model": model, "num_classes": num_classes, "device": device}})
+    def prepare(self, experiment: Experiment, num_classes: int, first: dict[str, Any] | None = None) -> None:
+        """Have ready what a run of this experiment wants at first; `first` as `dataset.first_batch.first_samples` says. May block while the
+        process loads: its input holds 64 KB."""
+        plain = experiment.model_dump(mode="json", exclude={"data": _NOT_READ})
+        self._send({"prepare": {"experiment": plain, "num_classes": num_classes, "first": first}})
 
     def start(self, folder: RunFolder, resume: bool = False) -> EngineProcess:
         """Hand the run to the warm process, which from now on lives as one that `start_engine` made. OSError when it is gone."""
@@ -139,8 +144,9 @@ class StandbyEngine:
     def _send(self, message: dict) -> None:
         if self._process.poll() is not None:
             raise BrokenPipeError("The waiting engine has ended")
-        self._process.stdin.write(json.dumps(message).encode() + b"\n")
-        self._process.stdin.flush()
+        with self._sending:
+            self._process.stdin.write(json.dumps(message).encode() + b"\n")
+            self._process.stdin.flush()
 
 
 def launcher_of(folder: RunFolder) -> list[str]:

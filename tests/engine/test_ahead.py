@@ -61,7 +61,7 @@ def taken_and_faults(home, wait: str = "lambda: None") -> tuple[int | None, tupl
 def test_the_first_step_of_a_later_run_finds_its_memory(tmp_path):
     _, (first, second) = taken_and_faults(tmp_path)
     assert first > 20_000 and second < first / 10, "128 MB in pages of 4 KB, then kept"
-    (kept,) = tmp_path.rglob("heap-1.json")
+    (kept,) = tmp_path.rglob("heap-2.json")
     measured = kept.read_bytes()
     taken, (again, _) = taken_and_faults(tmp_path, "populated")
     assert taken > 100 << 20 and again < first / 10
@@ -75,7 +75,7 @@ def test_a_wish_for_more_than_a_share_of_what_is_free_is_not_met(tmp_path, monke
     monkeypatch.setenv("STUDIO_HOME", str(tmp_path))
     memory = ahead.Ahead()
     memory.begin(Experiment())
-    verdict.remember("heap-1", memory._key, 1 << 50)
+    verdict.remember("heap-2", ahead.key_of(Experiment()), 1 << 50)
     memory.begin(Experiment())
     assert memory._thread is None and not memory._pieces
     memory.hand_over()
@@ -92,7 +92,7 @@ def test_where_the_c_library_cannot_be_asked_a_run_goes_on_without(tmp_path, mon
     monkeypatch.setattr(ahead.ctypes, "CDLL", as_on_windows)
     memory = ahead.Ahead()
     memory.begin(Experiment())
-    verdict.remember("heap-1", memory._key, 8 << 20)
+    verdict.remember("heap-2", ahead.key_of(Experiment()), 8 << 20)
     memory.begin(Experiment())
     memory.hand_over()
     memory.note()

@@ -280,7 +280,7 @@ def test_a_warm_engine_takes_a_run_and_ends_with_its_window_otherwise(tmp_path):
     folder = small_run(tmp_path)
     cold = small_run(tmp_path / "cold")
     warm = StandbyEngine()
-    warm.prepare(folder.experiment().model.model_dump(), 3, "cpu")
+    warm.prepare(folder.experiment(), 3)
     assert warm.wait_prepared(60)
     process = warm.start(folder)
     assert process.wait(60) == 0

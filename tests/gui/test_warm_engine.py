@@ -1,0 +1,57 @@
+"""The waiting engine is told what would be trained now, when nothing has changed for a moment, and only where it matters to it."""
+
+from __future__ import annotations
+
+import pytest
+
+from studio.core.experiment import Experiment
+from studio.dataset.first_batch import first_samples
+from studio.gui import engine as engine_module
+from studio.gui.engine import Engines
+from tests.builders import build_dataset
+
+
+class Waiting:
+    """A waiting engine that notes what it is told."""
+
+    def __init__(self):
+        self.told = []
+
+    def prepare(self, experiment, num_classes, first) -> None:
+        self.told.append((experiment, num_classes, first))
+
+    def close(self) -> None:
+        pass
+
+
+@pytest.fixture
+def engines(context, monkeypatch):
+    monkeypatch.setattr(engine_module, "SETTLED_MS", 0)
+    made = Engines(context.background)
+    made._standby = Waiting()
+    yield made
+    made.close()
+
+
+def test_it_is_told_the_newest_of_a_burst_and_again_where_the_beginning_of_a_run_is_another(engines, qtbot, tmp_path):
+    dataset, waiting = build_dataset(tmp_path / "images", num_train=6, num_validation=2), engines._standby
+    drafts = [Experiment().changed({"model.dropout": value / 10}) for value in range(4)]
+    for draft in drafts:
+        engines.prepare(draft, dataset)
+    qtbot.waitUntil(lambda: len(waiting.told) == 1)
+    assert waiting.told[0] == (drafts[-1], len(dataset.classes), first_samples(drafts[-1], dataset))
+    engines.prepare(drafts[-1].changed({"schedule.epochs": 77}), dataset)
+    qtbot.waitUntil(lambda: not engines._settled.isActive())
+    other = drafts[-1].changed({"training.seed": 5})
+    engines.prepare(other, dataset)
+    qtbot.waitUntil(lambda: len(waiting.told) == 2)
+    assert waiting.told[1][0] == other, "the number of epochs changes nothing of how a run begins"
+
+
+def test_one_that_has_died_is_forgotten(engines, qtbot, tmp_path):
+    def prepare(*_):
+        raise BrokenPipeError
+
+    engines._standby.prepare = prepare
+    engines.prepare(Experiment(), build_dataset(tmp_path / "images", num_train=6, num_validation=2))
+    qtbot.waitUntil(lambda: engines._standby is None)
