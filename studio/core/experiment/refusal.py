@@ -1,0 +1,54 @@
+"""Why a value was refused: one of pydantic's errors as a sentence with a way out."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from pydantic.fields import FieldInfo
+
+from studio.core.problem import Problem, Repair, error
+
+
+def problem_of(e: dict[str, Any], info: FieldInfo | None) -> Problem:
+    """`e`: one of ValidationError.errors(); `info`: the setting that it stands at, None for parts of a setting."""
+    path = ".".join(str(part) for part in e["loc"])
+    value, ctx = e.get("input"), e.get("ctx", {})
+    shown = repr(value) if not isinstance(value, str) else f"“{value[:80]}”"
+    match e["type"]:
+        case "extra_forbidden":
+            sentence = "this setting is not known; check its spelling or remove the line."
+        case "greater_than_equal" | "greater_than" | "less_than_equal" | "less_than":
+            words = {"ge": "at least", "gt": "more than", "le": "at most", "lt": "less than"}
+            key = next(k for k in words if k in ctx)
+            sentence = f"{shown} is out of range; it must be {words[key]} {ctx[key]:g}."
+        case "literal_error":
+            sentence = f"{shown} is not one of {ctx['expected']}."
+        case "finite_number":
+            sentence = f"{shown} is not a finite number."
+        case "int_parsing" | "int_type" | "int_from_float":
+            sentence = f"{shown[:80]} is not a whole number."
+        case "float_parsing" | "float_type":
+            sentence = f"{shown[:80]} is not a number."
+        case "bool_parsing" | "bool_type":
+            sentence = f"{shown[:80]} is neither true nor false."
+        case "value_error":
+            sentence = f"{str(ctx['error']).rstrip('.')}."
+        case "string_pattern_mismatch":
+            sentence = f"{shown} is not understood{_description(info)}"
+        case _:
+            sentence = f"{shown[:80]} cannot be used: {e['msg'][0].lower()}{e['msg'][1:]}."
+    return error(path, sentence, repair=_back_to_default(path, info))
+
+
+def _description(info: FieldInfo | None) -> str:
+    """What a setting is, as the rest of a sentence; nothing more than its end for parts of a setting."""
+    return f"; {info.description}" if info is not None else "."
+
+
+def _back_to_default(path: str, info: FieldInfo | None) -> Repair | None:
+    """What a setting that cannot be used is set to at a click; nothing for parts of a setting."""
+    if info is None:
+        return None
+    default = info.default
+    is_short = isinstance(default, (int, float, str)) and default != ""
+    return Repair(f"Set to {default}" if is_short else "Set to the default", {path: default})
