@@ -43,7 +43,8 @@ class Ours:
     def __init__(self, sample: Sample):
         from studio.core.curve import Smoother
         from studio.core.trace import Trace
-        from studio.gui.widgets.curve_plot import CurvePlot, CurveStyle
+        from studio.gui.widgets.curve_plot import CurvePlot
+        from studio.gui.widgets.curve_style import CurveStyle
         from studio.gui.widgets.plot_axis import PlainAxis
 
         self.sample, self.num = sample, 0

@@ -27,7 +27,9 @@ from studio.gui.pages.train.charts import LiveCurve, Shown
 from studio.gui.pages.train.page import SEVERAL_GHOSTS, TrainPage
 from studio.gui.recorded import Recording
 from studio.gui.widgets.curve_item import column_spans
-from studio.gui.widgets.curve_plot import CurvePlot, CurveStyle
+from studio.gui.widgets.curve_menu import curve_menu
+from studio.gui.widgets.curve_plot import CurvePlot
+from studio.gui.widgets.curve_style import CurveStyle
 from studio.gui.widgets.plot_axis import LogAxis, PlainAxis
 
 
@@ -322,7 +324,7 @@ def test_the_table_shows_the_numbers_that_are_saved(plot, tmp_path, qtbot):
 def test_the_menu_of_a_panel_reads_copies_and_saves(open_page, dataset):
     page = open_page(build_run(runs_dir(), dataset, Status.FINISHED))
     assert page.findChild(QPushButton, "train.loss.more").accessibleName() == "More for loss"
-    words = [a.text() for a in page.charts.loss.make_menu().findChildren(QAction)]
+    words = [a.text() for a in curve_menu(page.charts.loss).findChildren(QAction)]
     assert {"Read values…", "Copy values", "Save values as CSV…", "Log axis"} <= set(words)
 
 
@@ -337,7 +339,7 @@ def test_a_logarithmic_axis_can_be_chosen_and_left_without_losing_a_point(plot):
     plot.set_log(True)
     assert isinstance(plot.plot.getAxis("left"), LogAxis)
     np.testing.assert_array_equal(plot.curve_seen("loss")[1], [2.0, np.nan, 0.0, 1.0])
-    assert plot._guides["clip"][0].value() == 1.0
+    assert plot.guides.height_of("clip") == 1.0
     plot.set_log(False)
     assert isinstance(plot.plot.getAxis("left"), PlainAxis)
     np.testing.assert_array_equal(plot.curve_seen("loss")[1], y)

@@ -8,79 +8,25 @@ description. From the keyboard: arrows move the cross-hair, + and - zoom, Page U
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
 
 import numpy as np
 import pyqtgraph as pg
 from PySide6.QtCore import QEvent, QPoint, QRectF, QSize, Qt, Signal
-from PySide6.QtGui import QAction, QGuiApplication, QKeyEvent, QMouseEvent, QPainter, QPaintEvent
-from PySide6.QtWidgets import QFileDialog, QGraphicsItem, QGraphicsRectItem, QMenu, QVBoxLayout, QWidget
+from PySide6.QtGui import QKeyEvent, QMouseEvent, QPainter, QPaintEvent
+from PySide6.QtWidgets import QGraphicsItem, QVBoxLayout, QWidget
 
 from studio.core.trace import Trace
-from studio.gui.theme import colour, font, pen, px, theme
+from studio.gui.theme import pen, px, theme
 from studio.gui.widgets.curve_item import CurveItem
 from studio.gui.widgets.curve_legend import CurveLegend, ValueBubble
+from studio.gui.widgets.curve_menu import curve_menu
+from studio.gui.widgets.curve_style import CurveStyle
 from studio.gui.widgets.curve_table import CurveTable, CurveTableDialog
+from studio.gui.widgets.curve_view import CurveView
 from studio.gui.widgets.plot_axis import LogAxis, PlainAxis
-from studio.gui.widgets.plot_marks import Mark, PlotMarks, style_line
-from studio.gui.widgets.plot_style import set_axis_label
-
-GHOST_DASH = (3, 4)
-
-
-@dataclass
-class CurveStyle:
-    """How one curve is drawn. kind: line (2.2 px), marks (line and points), raw (1 px, 30 %, not in the legend), ghost (dashed), planned (dotted).
-
-    token: "series.0" to "series.9" or any colour token. `show` writes a y value for people.
-    """
-
-    label: str
-    token: str
-    kind: str = "line"
-    show: Callable[[float], str] = field(default=lambda v: f"{v:.3f}")
-    symbol: int = 0
-    dash: tuple[float, ...] = ()
-
-    def pen(self):
-        match self.kind:
-            case "raw":
-                return pen(self.token, 1, 0.3)
-            case "ghost":
-                return pen(self.token, 1.4, 0.55 if self.token == "text2" else 0.85, self.dash or GHOST_DASH)
-            case "planned":
-                return pen(self.token, 1.4, 0.7, (2, 3))
-        return pen(self.token, 2.2, dash=self.dash)
-
-
-class _View(pg.ViewBox):
-    """Pans and zooms x only, unless Shift is held."""
-
-    def __init__(self, plot: CurvePlot):
-        super().__init__(enableMenu=False)
-        self._plot = plot
-        self.setMouseEnabled(x=True, y=False)
-
-    def wheelEvent(self, ev, axis=None):
-        is_shift = bool(ev.modifiers() & Qt.KeyboardModifier.ShiftModifier)
-        self.setMouseEnabled(x=not is_shift, y=is_shift)
-        super().wheelEvent(ev, axis)
-        self.setMouseEnabled(x=True, y=False)
-        self._plot.range_moved.emit()
-
-    def mouseDragEvent(self, ev, axis=None):
-        super().mouseDragEvent(ev, axis)
-        self._plot.range_moved.emit()
-
-    def mouseClickEvent(self, ev):
-        if ev.double() and ev.button() == Qt.MouseButton.LeftButton:
-            ev.accept()
-            self._plot.fit()
-        elif ev.button() == Qt.MouseButton.RightButton:
-            ev.accept()
-            self._plot.open_menu(ev.screenPos().toPoint())
-        else:
-            super().mouseClickEvent(ev)
+from studio.gui.widgets.plot_guides import PlotGuides
+from studio.gui.widgets.plot_marks import Mark, PlotMarks
+from studio.gui.widgets.plot_style import QuietPlot, set_axis_label
 
 
 class CurvePlot(QWidget):
@@ -100,29 +46,24 @@ class CurvePlot(QWidget):
         self._traces: dict[str, Trace] = {}
         self._items: dict[str, CurveItem] = {}
         self._hidden: set[str] = set()
-        self._guides: dict[str, tuple[pg.InfiniteLine, str, tuple]] = {}
         self._y_frame = (0.0, 0.0)  # in plot units, as set_y_range left it
         self._left_label = left_label
         self._bottom_label = ""
-        self._axis_width = axis_width
         self._room_above = 0
         self._transform_y: Callable[[np.ndarray], np.ndarray] | None = getattr(left, "to_plot", None)
         self.show_x: Callable[[float], str] = lambda x: f"{x:,.4g}"
         left = left or PlainAxis("left")
         self._axis_of = {isinstance(left, LogAxis): left}  # by whether it is logarithmic; the other is made when it is asked for
-        axes = {"left": left, "bottom": bottom or PlainAxis("bottom")}
-        self.view = _View(self)
-        self.widget = pg.PlotWidget(self, viewBox=self.view, axisItems=axes, enableMenu=False, background=None)
+        self.view = CurveView()
+        self.view.moved.connect(self.range_moved)
+        self.view.fit_wanted.connect(self.fit)
+        self.view.menu_wanted.connect(self.open_menu)
+        self.plot = QuietPlot(left, bottom or PlainAxis("bottom"), axis_width_px=px(axis_width), view=self.view)
+        self.plot.layout.setContentsMargins(0, 6, 10, 0)
+        self.widget = pg.PlotWidget(self, plotItem=self.plot, background=None)
         self.widget.setFocusPolicy(Qt.FocusPolicy.NoFocus)
         self.widget.setFrameShape(self.widget.Shape.NoFrame)
         self.widget.setStyleSheet("background: transparent")
-        self.plot = self.widget.getPlotItem()
-        self.plot.hideButtons()
-        self.plot.layout.setContentsMargins(0, 6, 10, 0)
-        self._ground = QGraphicsRectItem(self.plot)  # the view's own background would cover a grid that lies under the data
-        self._ground.setFlag(QGraphicsRectItem.GraphicsItemFlag.ItemNegativeZStacksBehindParent)  # as pyqtgraph's axes do
-        self._ground.setZValue(-2000)
-        self.view.sigResized.connect(lambda *_: self._ground.setRect(self.view.mapRectToParent(self.view.boundingRect())))
         self.setFocusPolicy(Qt.FocusPolicy.TabFocus)
         self.setMinimumSize(px(150), px(64))
         column = QVBoxLayout(self)
@@ -133,6 +74,7 @@ class CurvePlot(QWidget):
         self._cross.hide()
         self.plot.addItem(self._cross, ignoreBounds=True)
         self._marks = PlotMarks(self.plot)
+        self.guides = PlotGuides(self.plot)
         self.legend = CurveLegend(self, corner)
         self.view.sigResized.connect(self._on_view_resized)
         self._bubble = ValueBubble(self)
@@ -183,8 +125,7 @@ class CurvePlot(QWidget):
             self.remove_curve(key)
         self.set_marks(())
         self.forget_frame()
-        for key in list(self._guides):
-            self.set_guide(key, None)
+        self.guides.clear()
 
     def set_marks(self, marks: Sequence[Mark]) -> None:
         """Vertical lines of what happened: (x, word, colour token)."""
@@ -200,18 +141,7 @@ class CurvePlot(QWidget):
 
     def set_guide(self, key: str, y: float | None, token: str = "outline", word: str = "") -> None:
         """A horizontal reference line at `y` in data units; None removes it."""
-        wanted = (y, token, word)
-        if key in self._guides:
-            if self._guides[key][2] == wanted:
-                return
-            self.plot.removeItem(self._guides.pop(key)[0])
-        if y is None or not np.isfinite(y):
-            return
-        at = float(self._transform_y(np.array([y]))[0]) if self._transform_y else y
-        line = pg.InfiniteLine(at, angle=0, label=word or None, labelOpts={"position": 0.03, "anchors": [(0, 1), (0, 0)]})
-        self._guides[key] = (line, token, wanted)
-        self.plot.addItem(line, ignoreBounds=True)
-        self._style_lines()
+        self.guides.set(key, y, token, word, self._transform_y)
 
     def set_x_label(self, text: str) -> None:
         if text != self._bottom_label:
@@ -265,9 +195,7 @@ class CurvePlot(QWidget):
         for key, trace in self._traces.items():
             trace.set_units(self._transform_y)
             self._items[key].update()
-        for key, (_, _, (y, token, word)) in list(self._guides.items()):
-            self.set_guide(key, None)
-            self.set_guide(key, y, token, word)
+        self.guides.place(self._transform_y)
         if is_log and low <= 0:
             lows = [extent[0] for extent in map(self.curve_extent, self._traces) if np.isfinite(extent[0])]
             low = min(lows, default=high / 100)
@@ -385,37 +313,9 @@ class CurvePlot(QWidget):
     # Menu, keys, pointer
 
     def open_menu(self, at: QPoint) -> None:
-        menu = self.make_menu()
+        menu = curve_menu(self)
         menu.setAttribute(Qt.WidgetAttribute.WA_DeleteOnClose)
         menu.popup(at)
-
-    def make_menu(self) -> QMenu:
-        menu = QMenu(self)
-        menu.addAction("Fit", self.fit)
-        log = QAction("Log axis", menu, checkable=True, checked=self.is_log)
-        log.toggled.connect(self.set_log)
-        menu.addAction(log)
-        menu.addSeparator()
-        menu.addAction("Read values…", self.read_values)
-        menu.addAction("Copy values", lambda: QGuiApplication.clipboard().setText(self.values_text()))
-        menu.addAction("Save values as CSV…", lambda: self.read_values().save())
-        menu.addAction("Copy picture", lambda: QGuiApplication.clipboard().setPixmap(self.grab()))
-        menu.addAction("Save as PNG…", self._save)
-        menu.addSeparator()
-        for key in self.legend_keys():
-            action = QAction(self._styles[key].label.replace("&", "&&"), menu, checkable=True, checked=key not in self._hidden)
-            action.toggled.connect(lambda on, key=key: self.set_curve_hidden(key, not on))
-            menu.addAction(action)
-        return menu
-
-    def _save(self) -> None:
-        dialog = QFileDialog(self, f"Save {self.title} as a picture")
-        dialog.setAttribute(Qt.WidgetAttribute.WA_DeleteOnClose)
-        dialog.setAcceptMode(QFileDialog.AcceptMode.AcceptSave)
-        dialog.setNameFilter("PNG pictures (*.png)")
-        dialog.setDefaultSuffix("png")
-        dialog.fileSelected.connect(lambda path: self.grab().save(path))
-        dialog.open()
 
     def keyPressEvent(self, event: QKeyEvent) -> None:
         """The keys of the module's first lines; Home and End move the cross-hair to the ends."""
@@ -423,9 +323,10 @@ class CurvePlot(QWidget):
         if key in (Qt.Key.Key_Left, Qt.Key.Key_Right, Qt.Key.Key_Home, Qt.Key.Key_End):
             self._step_cross(key)
         elif key in (Qt.Key.Key_Plus, Qt.Key.Key_Equal, Qt.Key.Key_Minus):
-            self._zoom(1.25 if key == Qt.Key.Key_Minus else 0.8)
+            about = self._cross.value() if self._cross.isVisible() else None
+            self.view.zoom_x(1.25 if key == Qt.Key.Key_Minus else 0.8, about)
         elif key in (Qt.Key.Key_PageUp, Qt.Key.Key_PageDown):
-            self._pan(-0.25 if key == Qt.Key.Key_PageUp else 0.25)
+            self.view.pan_x(-0.25 if key == Qt.Key.Key_PageUp else 0.25)
         elif key == Qt.Key.Key_0:
             self.fit()
         elif key == Qt.Key.Key_L:
@@ -434,18 +335,6 @@ class CurvePlot(QWidget):
             self.open_menu(self.mapToGlobal(self.rect().center()))
         else:
             super().keyPressEvent(event)
-
-    def _zoom(self, factor: float) -> None:
-        """About the cross-hair, or the middle."""
-        low, high = self.view.viewRange()[0]
-        at = self._cross.value() if self._cross.isVisible() else (low + high) / 2
-        self.view.setXRange(at + (low - at) * factor, at + (high - at) * factor, padding=0)
-        self.range_moved.emit()
-
-    def _pan(self, fraction: float) -> None:
-        low, high = self.view.viewRange()[0]
-        self.view.setXRange(low + (high - low) * fraction, high + (high - low) * fraction, padding=0)
-        self.range_moved.emit()
 
     def _step_cross(self, key: Qt.Key) -> None:
         low, high = self.view.viewRange()[0]
@@ -498,23 +387,15 @@ class CurvePlot(QWidget):
     # Style
 
     def _restyle(self) -> None:
-        for side in ("left", "bottom"):
-            axis = self.plot.getAxis(side)
-            axis.setPen(pen("border2"))
-            axis.setTickPen(pen("outline"))
-            axis.setTextPen(colour("muted"))
-            axis.setStyle(tickFont=font("tick"), tickLength=4, hideOverlappingLabels=False)
-            axis.setZValue(-1000)  # grid under the data
-            axis.setCacheMode(QGraphicsItem.CacheMode.DeviceCoordinateCache)  # played back, the axes take most of a repaint
-        self.plot.getAxis("left").setWidth(px(self._axis_width))
-        self.plot.showGrid(x=True, y=True, alpha=0.28)
-        self._ground.setBrush(colour("plot"))
-        self._ground.setPen(pen("plot"))
+        self.plot.restyle()
+        for side in ("left", "bottom"):  # played back, the axes take most of a repaint
+            self.plot.getAxis(side).setCacheMode(QGraphicsItem.CacheMode.DeviceCoordinateCache)
         self._label_axes()
         self._cross.setPen(pen("text2", 1))
         for item in self._items.values():
             item.update()
-        self._style_lines()
+        self._marks.restyle()
+        self.guides.restyle()
         self.legend.refresh()
 
     def _label_axes(self) -> None:
@@ -523,8 +404,3 @@ class CurvePlot(QWidget):
         if self._bottom_label:
             set_axis_label(self.plot, "bottom", self._bottom_label)
             self.plot.getAxis("bottom").setHeight(px(34))
-
-    def _style_lines(self) -> None:
-        self._marks.restyle()
-        for line, token, (_, _, word) in self._guides.values():
-            style_line(line, word, token)

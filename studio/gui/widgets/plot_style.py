@@ -38,18 +38,20 @@ class WordAxis(pg.AxisItem):
 class QuietPlot(pg.PlotItem):
     """A plot with its ground, its grid above that and under the data, and none of pyqtgraph's own buttons and menus."""
 
-    def __init__(self, left: pg.AxisItem | None = None, bottom: pg.AxisItem | None = None, *, axis_width_px: float = AXIS_WIDTH_PX):
-        """axis_width_px: of the left axis; the same for plots that stand above each other."""
+    def __init__(self, left: pg.AxisItem | None = None, bottom: pg.AxisItem | None = None, *, axis_width_px: float = AXIS_WIDTH_PX,
+                 view: pg.ViewBox | None = None):  # fmt: skip
+        """axis_width_px: of the left axis; the same for plots that stand above each other. view: one that the pointer moves; None stands still."""
         self._axis_width_px = axis_width_px
         axes = {side: axis for side, axis in (("left", left), ("bottom", bottom)) if axis is not None}
-        super().__init__(axisItems=axes, enableMenu=False)
+        super().__init__(axisItems=axes, viewBox=view, enableMenu=False)
         # The view's own background would cover a grid that lies under the data.
         self._ground = QGraphicsRectItem(self)
         self._ground.setFlag(QGraphicsRectItem.GraphicsItemFlag.ItemNegativeZStacksBehindParent)  # as the axes do
         self._ground.setZValue(-2000)
         self.getViewBox().sigResized.connect(self._fit_ground)
         self.hideButtons()
-        self.setMouseEnabled(x=False, y=False)
+        if view is None:
+            self.setMouseEnabled(x=False, y=False)
         self.restyle()
 
     def restyle(self) -> None:

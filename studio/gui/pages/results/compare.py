@@ -14,7 +14,8 @@ from studio.gui.pages.results.rows import RunRow
 from studio.gui.pages.results.why import is_unmeasured, left_out, no_curves
 from studio.gui.theme import DASHES, px
 from studio.gui.widgets.button import Segmented
-from studio.gui.widgets.curve_plot import CurvePlot, CurveStyle
+from studio.gui.widgets.curve_plot import CurvePlot
+from studio.gui.widgets.curve_style import CurveStyle
 from studio.gui.widgets.label import PlainLabel, set_plain_tooltip
 from studio.gui.widgets.panel import Panel
 from studio.gui.widgets.plot_axis import PlainAxis

@@ -30,7 +30,7 @@ from studio.gui.theme import colour, font, px, theme
 from studio.gui.widgets import button, set_plain_tooltip
 from studio.gui.widgets.chip_row import menu_text
 from studio.gui.widgets.curve_item import CurveItem
-from studio.gui.widgets.curve_plot import CurveStyle
+from studio.gui.widgets.curve_style import CurveStyle
 from studio.gui.widgets.plot_axis import LogAxis
 from studio.gui.widgets.plot_style import QuietPlot, WordAxis, nice_step, set_axis_label
 from studio.gui.wording import rate

@@ -16,7 +16,8 @@ from studio.core.experiment import Experiment, Schedule
 from studio.core.fold import MAX_POINTS, RunState
 from studio.core.path_text import shown
 from studio.core.trace import Trace
-from studio.gui.widgets.curve_plot import CurvePlot, CurveStyle
+from studio.gui.widgets.curve_plot import CurvePlot
+from studio.gui.widgets.curve_style import CurveStyle
 from studio.gui.widgets.plot_axis import LogAxis, PlainAxis, TimeAxis
 from studio.gui.wording import clock, count, percent, rate
 

@@ -1,0 +1,38 @@
+"""How one curve of a CurvePlot is drawn."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from PySide6.QtGui import QPen
+
+from studio.gui.theme import pen
+
+_GHOST_DASH = (3, 4)
+
+
+@dataclass
+class CurveStyle:
+    """kind: line (2.2 px), marks (line and points), raw (1 px, 30 %, not in the legend), ghost (dashed), planned (dotted).
+
+    token: "series.0" to "series.9" or any colour token. `show` writes a y value for people. symbol: index of the points' form. dash: lengths of
+    dash and gap, in widths of the line.
+    """
+
+    label: str
+    token: str
+    kind: str = "line"
+    show: Callable[[float], str] = field(default=lambda v: f"{v:.3f}")
+    symbol: int = 0
+    dash: tuple[float, ...] = ()
+
+    def pen(self) -> QPen:
+        match self.kind:
+            case "raw":
+                return pen(self.token, 1, 0.3)
+            case "ghost":
+                return pen(self.token, 1.4, 0.55 if self.token == "text2" else 0.85, self.dash or _GHOST_DASH)
+            case "planned":
+                return pen(self.token, 1.4, 0.7, (2, 3))
+        return pen(self.token, 2.2, dash=self.dash)
