@@ -132,11 +132,11 @@ def test_both_themes_draw_the_marks(page, theme):
 def test_the_legend_keeps_off_the_words_beside_the_line_of_the_run(page):
     plot = page.plot
     places = set()
-    for step in range(0, plot._view.length.num_steps, 5):
+    for step in range(0, plot.shown.length.num_steps, 5):
         plot.show_now(step, "run 1, step 5")
         share = plot.grips.legend_size[0] / plot.plot.getViewBox().width()
         left = plot.grips.corner[0] * (1 - share)
-        at = step / plot._view.length.num_steps
+        at = step / plot.shown.length.num_steps
         assert not plot.grips.names or plot.grips.corner[1] < 1 or not left < at < left + share
         places.add(plot.grips.corner)
     assert len(places) > 1

@@ -63,7 +63,7 @@ def test_the_rate_that_was_applied_is_drawn_from_the_journal_epoch_over_epoch(pa
     entry = page.context.runs.entries[0]
     page.overlay.set_chosen(entry.folder.name, True)
     run = drawn(page, entry.folder.name)
-    own, length = entry.state.description.steps_per_epoch, page.plot._view.length
+    own, length = entry.state.description.steps_per_epoch, page.plot.shown.length
     np.testing.assert_allclose(run.applied.trace.y, entry.state.lr.y)
     np.testing.assert_allclose(run.applied.trace.x, entry.state.lr.x * length.steps_per_epoch / own)
     assert run.planned_item.trace.x[-1] <= 6 * length.steps_per_epoch
@@ -128,5 +128,5 @@ def test_both_axes_show_the_same_rates(page):
 def test_the_pointer_reads_what_a_run_had_there(page):
     entry = page.context.runs.entries[0]
     page.overlay.set_chosen(entry.folder.name, True)
-    words = page.plot._also.words_at(10.0)
+    words = page.plot.also_words_at(10.0)
     assert "run 1" in words and "loss" in words

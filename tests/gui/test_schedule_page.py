@@ -238,7 +238,7 @@ def test_while_a_handle_is_dragged_the_plot_follows_at_once_and_the_draft_when_t
     assert page.plot.head_points()[1].max() < before.schedule.peak_lr * 0.97
     assert page.store.experiment == before
     qtbot.waitUntil(lambda: page.store.experiment != before)
-    assert page.plot.is_bubble_shown
+    assert page.plot.pointer.is_bubble_shown
     assert page.rows["peak_lr"].editor.number_field.value == page.store.experiment.schedule.peak_lr
 
 
@@ -255,7 +255,7 @@ def test_escape_drops_a_drag(qtbot, page):
     drag_handle(qtbot, page, "peak", QPoint(60, 40), release=False)
     qtbot.waitUntil(lambda: page.store.experiment != before)
     qtbot.keyClick(page.plot, Qt.Key.Key_Escape)
-    assert page.store.experiment == before and not page.plot.is_bubble_shown
+    assert page.store.experiment == before and not page.plot.pointer.is_bubble_shown
     assert page.plot.head_points()[1].max() == pytest.approx(before.schedule.peak_lr)
     assert page.store.undo_label == ""
 

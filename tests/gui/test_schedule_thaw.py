@@ -224,9 +224,9 @@ def test_a_low_page_folds_the_rows_away_and_a_button_opens_them(qtbot, page):
 
 def test_the_row_under_the_pointer_is_drawn_strongly_in_the_plot(qtbot, page):
     QApplication.sendEvent(bar_of(page, "stage 3"), QEnterEvent(QPointF(9, 9), QPointF(9, 9), QPointF(9, 9)))
-    assert page.plot._stage == "stage 3"
+    assert page.plot.strong_stage == "stage 3"
     QApplication.sendEvent(bar_of(page, "stage 3"), QEvent(QEvent.Type.Leave))
-    assert page.plot._stage is None
+    assert page.plot.strong_stage is None
 
 
 def test_while_a_mark_is_dragged_the_curve_follows_before_the_draft(qtbot, page):
