@@ -6,7 +6,8 @@ import pytest
 from PySide6.QtCore import Qt
 
 from studio.catalog.optimisers import KINDS
-from studio.gui.pages.schedule.form import EffectiveBatch, OptimiserForm
+from studio.gui.pages.schedule.effective_batch import EffectiveBatch
+from studio.gui.pages.schedule.optimiser import OptimiserForm
 
 
 @pytest.fixture

@@ -66,7 +66,7 @@ def test_a_schedule_is_made_by_keyboard_alone(qtbot, page):
     press(qtbot, Key.Key_Right, times=2)
     assert schedule().epochs == 10
     # a number typed into its field
-    tab_to(qtbot, lambda: QApplication.focusWidget() is page.rows["final_factor"].editor.number_field)
+    tab_to(qtbot, lambda: QApplication.focusWidget() is page.numbers.rows["final_factor"].editor.number_field)
     qtbot.keyClicks(QApplication.focusWidget(), "0.01")
     press(qtbot, Key.Key_Return)
     assert schedule().final_factor == 0.01
@@ -82,8 +82,8 @@ def test_a_free_curve_is_drawn_by_keyboard_alone(qtbot, page):
     assert points()[2][1] < 0.5
     press(qtbot, Key.Key_Delete)
     assert len(points()) == 4
-    tab_to(qtbot, lambda: QApplication.focusWidget() is page.list_editor.table)
-    table = page.list_editor.table
+    tab_to(qtbot, lambda: QApplication.focusWidget() is page.numbers.list_editor.table)
+    table = page.numbers.list_editor.table
     press(qtbot, Key.Key_Home, Mod.ControlModifier)
     press(qtbot, Key.Key_Down)
     press(qtbot, Key.Key_Return)
@@ -197,7 +197,7 @@ def test_presses_with_a_pause_between_them_are_undone_on_their_own(qtbot, page, 
 def test_steps_of_a_field_by_key_are_undone_as_one_and_what_is_typed_on_its_own(qtbot, page, monkeypatch):
     monkeypatch.setattr(store, "BURST_S", 1000.0)
     first = page.store.experiment
-    field = page.rows["peak_lr"].editor.number_field
+    field = page.numbers.rows["peak_lr"].editor.number_field
     tab_to(qtbot, lambda: QApplication.focusWidget() is field)
     press(qtbot, Key.Key_Up, times=4)
     stepped = page.store.experiment

@@ -188,9 +188,9 @@ def test_an_unknown_network_shows_what_is_known():
 def test_a_click_on_a_tile_chooses_the_shape_and_only_its_settings_are_shown(qtbot, page):
     qtbot.mouseClick(page.shapes.tiles["warm_restarts"], Qt.MouseButton.LeftButton)
     assert page.store.experiment.schedule.shape == "warm_restarts"
-    shown = {name for name, row in page.rows.items() if row.isVisible()}
+    shown = {name for name, row in page.numbers.rows.items() if row.isVisible()}
     assert shown == set(next(s for s in SHAPES if s.key == "warm_restarts").fields) - {"milestones", "segments", "points"}
-    assert "SGDR" in page.numbers_panel.subtitle_label.text()
+    assert "SGDR" in page.numbers.subtitle_label.text()
 
 
 def test_arrow_keys_walk_through_the_shapes(qtbot, page):
@@ -239,7 +239,7 @@ def test_while_a_handle_is_dragged_the_plot_follows_at_once_and_the_draft_when_t
     assert page.store.experiment == before
     qtbot.waitUntil(lambda: page.store.experiment != before)
     assert page.plot.pointer.is_bubble_shown
-    assert page.rows["peak_lr"].editor.number_field.value == page.store.experiment.schedule.peak_lr
+    assert page.numbers.rows["peak_lr"].editor.number_field.value == page.store.experiment.schedule.peak_lr
 
 
 def test_an_estimate_that_comes_in_mid_drag_leaves_the_curve_in_the_hand(qtbot, page):
@@ -329,14 +329,14 @@ def test_a_stage_under_the_pointer_in_the_timeline_is_drawn_strongly(qtbot, page
 
 
 def table_texts(page) -> list[list[str]]:
-    model = page.list_editor.model
+    model = page.numbers.list_editor.model
     return [[model.index(r, c).data() for c in range(model.columnCount())] for r in range(model.rowCount())]
 
 
 def test_only_shapes_with_a_list_have_a_table(page):
-    assert not page.list_editor.isVisible()
+    assert not page.numbers.list_editor.isVisible()
     page.store.set({"schedule.shape": "multi_step"})
-    assert page.list_editor.isVisible() and table_texts(page) == [["3"], ["6"]]
+    assert page.numbers.list_editor.isVisible() and table_texts(page) == [["3"], ["6"]]
     page.store.set({"schedule.shape": "segments"})
     assert [row[0] for row in table_texts(page)] == ["Line", "Hold", "Cosine"]
     assert table_texts(page)[1][2] == "as before"
@@ -344,7 +344,7 @@ def test_only_shapes_with_a_list_have_a_table(page):
 
 def test_what_is_typed_into_the_table_moves_the_curve(page):
     page.store.set({"schedule.shape": "multi_step"})
-    model = page.list_editor.model
+    model = page.numbers.list_editor.model
     assert model.setData(model.index(1, 0), "5.5")
     assert page.store.experiment.schedule.milestones == (3.0, 5.5)
     page.store.set({"schedule.shape": "points"})
@@ -358,7 +358,7 @@ def test_what_is_typed_into_the_table_moves_the_curve(page):
 
 def test_what_cannot_be_used_is_refused_with_a_sentence(qtbot, page):
     page.store.set({"schedule.shape": "points"})
-    before, model = page.store.experiment, page.list_editor.model
+    before, model = page.store.experiment, page.numbers.list_editor.model
     for column, text in ((0, "soon"), (0, "99"), (1, "-1"), (1, "nan"), (1, "1e9")):
         with qtbot.waitSignal(model.refused) as refused:
             assert not model.setData(model.index(1, column), text)
@@ -368,8 +368,8 @@ def test_what_cannot_be_used_is_refused_with_a_sentence(qtbot, page):
 
 def test_rows_are_added_and_removed_with_keys(qtbot, page):
     page.store.set({"schedule.shape": "points"})
-    table = page.list_editor.table
-    table.setCurrentIndex(page.list_editor.model.index(1, 0))
+    table = page.numbers.list_editor.table
+    table.setCurrentIndex(page.numbers.list_editor.model.index(1, 0))
     qtbot.keyClick(table, Qt.Key.Key_Insert)
     assert len(page.store.experiment.schedule.points) == 5 and table.currentIndex().row() == 2
     qtbot.keyClick(table, Qt.Key.Key_Delete)
@@ -377,11 +377,11 @@ def test_rows_are_added_and_removed_with_keys(qtbot, page):
     qtbot.keyClick(table, Qt.Key.Key_Delete)
     assert len(page.store.experiment.schedule.points) == 2
     qtbot.keyClick(table, Qt.Key.Key_Delete)
-    assert len(page.store.experiment.schedule.points) == 2 and not page.list_editor.remove_button.isEnabled()
+    assert len(page.store.experiment.schedule.points) == 2 and not page.numbers.list_editor.remove_button.isEnabled()
 
 
 def test_a_number_typed_into_a_field_moves_the_curve(qtbot, page):
-    field = page.rows["peak_lr"].editor.number_field
+    field = page.numbers.rows["peak_lr"].editor.number_field
     field.setFocus()
     field.selectAll()
     qtbot.keyClicks(field, "5e-4")
@@ -391,14 +391,18 @@ def test_a_number_typed_into_a_field_moves_the_curve(qtbot, page):
 
 
 def test_the_optimiser_shows_the_settings_of_its_kind(qtbot, page):
-    assert page.optimiser_form.rows["beta1"].isVisibleTo(page) and not page.optimiser_form.rows["momentum"].isVisibleTo(page)
-    qtbot.mouseClick(page.optimiser_form.chips["sgd"], Qt.MouseButton.LeftButton)
+    assert page.settings.optimiser_form.rows["beta1"].isVisibleTo(page) and not page.settings.optimiser_form.rows["momentum"].isVisibleTo(
+        page
+    )
+    qtbot.mouseClick(page.settings.optimiser_form.chips["sgd"], Qt.MouseButton.LeftButton)
     assert page.store.experiment.optimiser.kind == "sgd"
-    assert page.optimiser_form.rows["momentum"].isVisibleTo(page) and not page.optimiser_form.rows["beta1"].isVisibleTo(page)
+    assert page.settings.optimiser_form.rows["momentum"].isVisibleTo(page) and not page.settings.optimiser_form.rows["beta1"].isVisibleTo(
+        page
+    )
 
 
 def test_how_far_to_go_back_is_asked_where_the_run_is_to_go_back(page):
-    row = page.run_rows["roll_back_steps"]
+    row = page.settings.run_rows["roll_back_steps"]
     assert not row.isVisibleTo(page)
     page.store.set({"training.not_finite": "go back"})
     assert row.isVisibleTo(page)
@@ -417,7 +421,7 @@ def test_momentum_is_offered_where_the_shape_moves_it(qtbot, page):
 
 def test_batch_cells_say_the_steps_and_mark_a_batch_that_is_too_large(qtbot, page, dataset):
     page.store.set_dataset(dataset)
-    cells = page.batch_row.cells
+    cells = page.settings.batch_row.cells
     assert "23 steps per epoch" in cells[8].accessibleDescription()
     qtbot.mouseClick(cells[256], Qt.MouseButton.LeftButton)
     assert page.store.experiment.training.batch_size == 256
@@ -434,9 +438,9 @@ def test_a_problem_is_said_marked_on_plot_and_field_and_mended_by_one_click(qtbo
     line = page.problems.lines[0]
     assert page.problems.isVisible() and "longer than the run" in line.sentence_label.text()
     assert [mark.step for mark in page.plot.grips.marks] == [600]
-    row = page.rows["cooldown_fraction"]
+    row = page.numbers.rows["cooldown_fraction"]
     assert "longer than the run" in row.editor.toolTip() and "longer than the run" in row.editor.number_field.accessibleDescription()
-    assert "longer than the run" not in page.rows["warmup_fraction"].editor.toolTip()
+    assert "longer than the run" not in page.numbers.rows["warmup_fraction"].editor.toolTip()
     qtbot.mouseClick(line.repair_button, Qt.MouseButton.LeftButton)
     assert page.store.experiment.schedule.cooldown_fraction == 0.25
     assert not page.problems.isVisible() and page.plot.grips.marks == ()
@@ -471,13 +475,13 @@ def test_every_setting_that_cannot_work_has_its_line_and_its_repair(qtbot, page)
 )
 def test_an_entry_that_cannot_be_is_told_on_field_and_plot_with_a_repair_and_changes_nothing(qtbot, page, name, typed, words, mended):
     page.store.set({"schedule.peak_lr": 5e-3, "schedule.final_factor": 1e-2})
-    before, field = page.store.experiment, page.rows[name].editor.number_field
+    before, field = page.store.experiment, page.numbers.rows[name].editor.number_field
     field.setFocus(Qt.FocusReason.TabFocusReason)
     qtbot.keyClicks(field, typed)
     qtbot.keyClick(field, Qt.Key.Key_Return)
     line = page.problems.lines[0]
     assert page.store.experiment == before and line.isVisible() and words in line.sentence_label.text()
-    assert words in page.rows[name].editor.toolTip() and len(page.plot.grips.marks) == 1
+    assert words in page.numbers.rows[name].editor.toolTip() and len(page.plot.grips.marks) == 1
     qtbot.mouseClick(line.repair_button, Qt.MouseButton.LeftButton)
     assert page.store.experiment == before.changed(mended)
     assert not page.problems.isVisible()

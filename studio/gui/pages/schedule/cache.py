@@ -11,7 +11,7 @@ from studio.catalog.schedules import thaw_epochs
 from studio.core.experiment import Experiment
 from studio.core.words import counted
 from studio.dataset.dataset import Dataset
-from studio.gui.pages.schedule.form import FORM_LABEL_PX, narrow
+from studio.gui.pages.schedule.row import LABEL_PX, narrow
 from studio.gui.store import ExperimentStore
 from studio.gui.theme import px
 from studio.gui.widgets import PlainLabel
@@ -86,7 +86,7 @@ class CacheForm(QWidget):
         column.setContentsMargins(0, 0, 0, 0)
         column.setSpacing(px(4))
         names = ("feature_cache", "cached_views", "cache_gigabytes")
-        self.rows = {name: narrow(FormRow(store, f"training.{name}", label_width=FORM_LABEL_PX, max_segments=3)) for name in names}
+        self.rows = {name: narrow(FormRow(store, f"training.{name}", label_width=LABEL_PX, max_segments=3)) for name in names}
         for row in self.rows.values():
             column.addWidget(row)
         self.words = PlainLabel("", "caption", "text2", wrap=True)

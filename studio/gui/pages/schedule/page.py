@@ -4,42 +4,41 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from PySide6.QtCore import Qt, QTimer
-from PySide6.QtWidgets import QGridLayout, QHBoxLayout, QSizePolicy, QVBoxLayout, QWidget
+from PySide6.QtCore import Qt
+from PySide6.QtWidgets import QHBoxLayout, QSizePolicy, QVBoxLayout, QWidget
 
-from studio.catalog.schedules import SHAPES, no_stage, shape_of
+from studio.catalog.schedules import SHAPES, no_stage
 from studio.catalog.schedules.check import schedule_problems
 from studio.core.edit import label_of
 from studio.core.experiment import Experiment
-from studio.core.problem import BadInput, Problem, Repair
+from studio.core.problem import Problem, Repair
 from studio.gui.context import Context
 from studio.gui.page import Page
 from studio.gui.pages.model.network import Network, network_from
-from studio.gui.pages.schedule.cache import CacheForm
-from studio.gui.pages.schedule.curve import Curves, length_of, make_curves, steps_per_epoch
+from studio.gui.pages.schedule.curve import Curves, length_of, make_curves
 from studio.gui.pages.schedule.export import ScheduleExport
 from studio.gui.pages.schedule.finder import FINDER_STATES, FinderView
 from studio.gui.pages.schedule.flight import flight_of, in_flight
 from studio.gui.pages.schedule.flight_marks import FLIGHT_STATES, FlightMarks
-from studio.gui.pages.schedule.form import FORM_LABEL_PX, FORM_STATES, BatchRow, DepthRates, EffectiveBatch, OptimiserForm, narrow, section
 from studio.gui.pages.schedule.grips import Mark
 from studio.gui.pages.schedule.notes import ProblemLines
+from studio.gui.pages.schedule.numbers import NumbersPanel
 from studio.gui.pages.schedule.overlay import RunOverlay
 from studio.gui.pages.schedule.plot import RatePlot
-from studio.gui.pages.schedule.points import LISTS, ListEditor
+from studio.gui.pages.schedule.settings import SETTINGS_STATES, SettingsPanel
 from studio.gui.pages.schedule.shapes import ShapeRow
 from studio.gui.pages.schedule.thaw import THAW_STATES, ThawPanel
+from studio.gui.pages.schedule.wish import HandWish
 from studio.gui.run_entry import RunEntry
 from studio.gui.store import show_value
 from studio.gui.theme import px, theme
-from studio.gui.widgets import Panel, PlainLabel, Segmented, SliderField, Toggle, button, scrolling, set_plain_tooltip, splitter
-from studio.gui.widgets.form import PROBLEM_ICONS, FormRow, field_editor
+from studio.gui.widgets import Panel, PlainLabel, Segmented, Toggle, button, splitter
+from studio.gui.widgets.form import PROBLEM_ICONS, field_editor
 from studio.gui.wording import duration
 
 _RESET_SECTIONS = ("schedule", "optimiser", "training")
 _KEPT_ON_RESET = ("training.device",)  # belongs to the computer, and is chosen in the top bar
 _LOW_PX = 720
-_REST_MS = 60  # a hand that stands still for so long shows the rest of the window what it has come to; the plot follows at once
 
 
 class SchedulePage(Page):
@@ -48,17 +47,15 @@ class SchedulePage(Page):
     def __init__(self, context: Context, parent: QWidget | None = None):
         super().__init__(context, parent)
         self._is_in_front = False
-        self._rows_shown: tuple = ()
         self._refused: Problem | None = None  # what was typed and cannot be, until the draft changes
         self._shown: tuple = ()  # what the plot shows: experiment, length, network
         self._described: dict | None = None  # what the probe says of the network
         self._network: Network | None = None
         self._problem = ""  # why it is not known
         self._seconds_per_epoch: float | None = None  # measured
-        self._drag_base: Experiment | None = None  # the draft when a drag began
-        self._wish: Experiment | None = None  # what the drag has come to, not yet in the store
-        self._wish_timer = QTimer(self, interval=_REST_MS, singleShot=True)
-        self._wish_timer.timeout.connect(self._grant_wish)
+        self.wish = HandWish(self.store, self)
+        self.wish.changed.connect(lambda: self._show_curve(self.wish.experiment))
+        self.wish.refused.connect(lambda sentence: self.reading_label.setText(sentence))
         self.finder = FinderView(context, self)
         self.head.addWidget(PlainLabel("Epochs", "label"))
         self.epochs_editor = field_editor(self.store, "schedule.epochs", slider=False)
@@ -76,7 +73,9 @@ class SchedulePage(Page):
         self.head.addWidget(self.export.button)
         self.head.addWidget(self.finder.button)
         self.epochs_editor.rejected.connect(self._on_entry_rejected)
-        columns = splitter(Qt.Orientation.Horizontal, self._make_left(), self._make_right(), stretch=(3, 1), name="schedule.columns")
+        left = self._make_left()  # first, as Tab goes in the order in which parts are made
+        self.settings = SettingsPanel(self.store)
+        columns = splitter(Qt.Orientation.Horizontal, left, self.settings, stretch=(3, 1), name="schedule.columns")
         columns.setSizes([px(760), px(300)])
         self.body.addWidget(columns, 1)
         self.store.experiment_changed.connect(self._on_store_experiment_changed)
@@ -119,11 +118,11 @@ class SchedulePage(Page):
         self.time_choice.value_changed.connect(self.plot.set_time)
         self.scale_choice.value_changed.connect(self._set_scale)
         self.momentum_toggle.toggled.connect(self.plot.set_momentum_visible)
-        self.plot.edited.connect(self._on_plot_edited)
-        self.plot.nudged.connect(self._on_plot_nudged)
+        self.plot.edited.connect(self.wish.set)
+        self.plot.nudged.connect(self.wish.nudge)
         self.plot.chosen.connect(self.store.end_burst)
-        self.plot.drag_started.connect(self._on_plot_drag_started)
-        self.plot.drag_ended.connect(self._on_plot_drag_ended)
+        self.plot.drag_started.connect(self.wish.begin)
+        self.plot.drag_ended.connect(self.wish.end)
         self.plot.hovered.connect(self._on_plot_hovered)
         left = QWidget()
         column = QVBoxLayout(left)
@@ -137,91 +136,12 @@ class SchedulePage(Page):
         self.thaw.wished.connect(self._show_curve)
         self.thaw.held.connect(self.plot.set_held)
         column.addWidget(self.thaw)
-        column.addWidget(self._make_numbers())
+        self.numbers = NumbersPanel(self.store)
+        self.numbers.rejected.connect(self._on_entry_rejected)
+        self.numbers.list_editor.wanted.connect(self.wish.set)
+        self.numbers.list_editor.refused.connect(self.context.shell.toast)
+        column.addWidget(self.numbers)
         return left
-
-    def _make_numbers(self) -> QWidget:
-        self.numbers_panel = Panel("Curve", name="schedule.numbers")
-        outer = self.numbers_panel.body
-        self._grid = QGridLayout()
-        self._grid.setContentsMargins(0, 0, 0, 0)
-        self._grid.setHorizontalSpacing(px(20))
-        self._grid.setVerticalSpacing(px(2))
-        names = dict.fromkeys(name for shape in SHAPES for name in shape.fields if name not in LISTS)
-        self.rows = {
-            name: _shrinking(FormRow(self.store, f"schedule.{name}", label_width=106, parent=self.numbers_panel)) for name in names
-        }
-        for row in self.rows.values():
-            row.editor.rejected.connect(self._on_entry_rejected)
-        self.list_editor = ListEditor(name="schedule.list")
-        self.list_editor.wanted.connect(self._on_plot_edited)
-        self.list_editor.refused.connect(self.context.shell.toast)
-        beside = QHBoxLayout()
-        beside.setSpacing(px(20))
-        column = QVBoxLayout()
-        column.addLayout(self._grid)
-        column.addStretch(1)
-        beside.addLayout(column, 1)
-        beside.addWidget(self.list_editor, 1, Qt.AlignmentFlag.AlignTop)
-        outer.addLayout(beside)
-        self.help_label = PlainLabel("", "label", "text2", wrap=True)
-        outer.addWidget(self.help_label)
-        # its three columns do not keep the page from becoming narrow
-        policy = QSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Minimum)
-        policy.setHeightForWidth(True)
-        self.numbers_panel.setSizePolicy(policy)
-        self.numbers_panel.setMinimumWidth(px(420))
-        return self.numbers_panel
-
-    def _make_right(self) -> QWidget:
-        panel = Panel(name="schedule.settings", margins=False)
-        panel.setAccessibleName("Optimiser and run")
-        content = QWidget()
-        column = QVBoxLayout(content)
-        column.setContentsMargins(px(12), px(8), px(12), px(12))
-        column.setSpacing(px(4))
-        section(column, "Optimiser", first=True)
-        self.optimiser_form = OptimiserForm(self.store)
-        column.addWidget(self.optimiser_form)
-        section(column, "Learning rate by depth", "× peak")
-        self.depth_rates = DepthRates(self.store)
-        column.addWidget(self.depth_rates)
-        self._batch_caption = section(column, "Batch size")
-        self.batch_row = BatchRow()
-        self.batch_row.chosen.connect(lambda size: self.store.set({"training.batch_size": size}))
-        column.addWidget(self.batch_row)
-        column.addWidget(narrow(FormRow(self.store, "training.batch_size", label="Another size", label_width=FORM_LABEL_PX)))
-        self.effective_batch = EffectiveBatch(self.store)
-        column.addWidget(self.effective_batch)
-        section(column, "Precision")
-        precision = field_editor(self.store, "training.precision")
-        precision.control.stretch()
-        column.addWidget(precision)
-        section(column, "Run")
-        self.run_rows = {}
-        for name in (
-            "label_smoothing",
-            "class_weights",
-            "early_stop_epochs",
-            "not_finite",
-            "roll_back_steps",
-            "seed",
-            "exact",
-            "checkpointing",
-            "compile",
-            "checkpoint_seconds",
-            "workers",
-        ):
-            # choices that are sentences are wider than the column side by side
-            most = 2 if name in ("not_finite", "class_weights") else 4
-            self.run_rows[name] = FormRow(self.store, f"training.{name}", label_width=FORM_LABEL_PX, max_segments=most)
-            column.addWidget(narrow(self.run_rows[name]))
-        self.cache_form = CacheForm(self.store)
-        column.addWidget(self.cache_form)
-        column.addStretch(1)
-        panel.body.addWidget(scrolling(content, name="schedule.settings.area"))
-        panel.setMinimumWidth(px(308))  # its widest row and the scroll bar
-        return panel
 
     # following the draft
 
@@ -261,29 +181,18 @@ class SchedulePage(Page):
 
     def _refresh(self) -> None:
         self._take_estimates()
-        curves, network = self._show_curve(self._wish or self.store.experiment), self._network
+        curves, network = self._show_curve(self.wish.experiment), self._network
         experiment, dataset = self.store.experiment, self.store.dataset
-        length, shape = length_of(experiment, dataset), shape_of(experiment.schedule.shape)
-        self.shapes.set_shape(shape.key)
+        length = length_of(experiment, dataset)
+        self.shapes.set_shape(experiment.schedule.shape)
         self.thaw.show_plan(network, length, self._problem)
         self.momentum_toggle.setEnabled(curves.momentum is not None)
         self.momentum_toggle.setText(curves.momentum_name)
         self.momentum_toggle.setAccessibleName(curves.momentum_name)
-        self.numbers_panel.set_title(shape.title if "curve" in shape.title else f"{shape.title} curve", shape.paper)
-        set_plain_tooltip(self.numbers_panel.title_label, shape.help)
-        self.help_label.setText(shape.help)
-        self._show_rows(shape.fields)
-        self.list_editor.show_schedule(experiment.schedule, length)
-        self._share_height()
-        self.cache_form.refresh(self._described)
-        self.run_rows["roll_back_steps"].setVisible(experiment.training.not_finite == "go back")
-        self.optimiser_form.refresh((self._described or {}).get("num_undecayed"))
-        self.depth_rates.show_rates(_depth_rates(network, curves))
+        self.numbers.refresh(length)
+        self._arrange()
+        self.settings.refresh(self._described, network, curves)
         num_train = dataset.epoch_size(experiment.data.synthetic_fraction) if dataset else None
-        self.batch_row.set_size(experiment.training.batch_size)
-        self._batch_caption.setText("steps per epoch" if num_train is not None else "images per step")
-        for size, cell in self.batch_row.cells.items():
-            cell.set_facts(steps_per_epoch(num_train, size, experiment.training.accumulation) if num_train is not None else None, num_train)
         found = schedule_problems(experiment, stages=network.stage_names if network else None, num_train=num_train)
         self._show_problems([self._refused, *found] if self._refused else found, length.num_steps)
         self._show_now()
@@ -306,35 +215,10 @@ class SchedulePage(Page):
         self.set_subtitle(length.words + cost)
         return self._curves
 
-    def _show_rows(self, fields: tuple[str, ...]) -> None:
-        """The settings that the shape has. A low page has them in three columns, a narrow one without their sliders."""
-        fields = tuple(name for name in fields if name not in LISTS)
-        has_list = self.store.experiment.schedule.shape in ("multi_step", "segments", "points")
-        is_low, is_wide = self.height() < px(_LOW_PX), self.width() >= px(980)
-        has_sliders = self.width() >= px(880) and not has_list
-        if (fields, is_low, is_wide, has_sliders) == self._rows_shown:
-            return
-        self._rows_shown = (fields, is_low, is_wide, has_sliders)
-        columns = 3 if is_low and not has_list and is_wide else 2
-        for name, row in self.rows.items():
-            self._grid.removeWidget(row)
-            row.setVisible(name in fields)
-            if isinstance(row.editor.control, SliderField):
-                control = row.editor.control
-                control.slider.setVisible(has_sliders and columns == 2)
-                control.layout().setAlignment(control.field, Qt.AlignmentFlag.AlignLeft)
-        for place, name in enumerate(fields):
-            self._grid.addWidget(self.rows[name], place // columns, place % columns)
-        for column in range(3):
-            self._grid.setColumnStretch(column, 1 if column < columns else 0)
-        self.help_label.setVisible(not is_low)
-
     def _show_problems(self, problems: list[Problem], num_steps: int) -> None:
         self.problems.show_problems(problems)
         self.plot.show_marks([Mark(p.mark * num_steps, PROBLEM_ICONS[p.severity][1]) for p in problems if p.mark is not None])
-        by_field = {p.field: p for p in reversed(problems)}
-        for name, row in self.rows.items():
-            row.show_problem(by_field.get(f"schedule.{name}"))
+        self.numbers.show_problems(problems)
 
     def _on_repair_wanted(self, repair: Repair) -> None:
         self._refused = None
@@ -358,7 +242,7 @@ class SchedulePage(Page):
         if self._take_estimates():
             self._refresh()
             return
-        self._show_curve(self._wish or self.store.experiment)
+        self._show_curve(self.wish.experiment)
         self._show_now()
 
     def _show_now(self) -> None:
@@ -369,45 +253,6 @@ class SchedulePage(Page):
         self.plot.show_now(step, f"{flight.name}, step {step:,}" if flight else "")
         self.flight_marks.show(step, flight.edit_steps if flight else ())
         self.thaw.show_now(step)
-
-    # the hand
-
-    def _on_plot_drag_started(self) -> None:
-        self._drag_base = self.store.experiment
-        self.store.begin_drag()
-
-    def _on_plot_edited(self, settings: dict) -> None:
-        """While a handle is dragged the plot shows the wish at once; the store, and with it the window, gets it when the hand rests."""
-        try:
-            if self._drag_base is None:
-                self.store.set(settings)
-            else:
-                self._wish = self._drag_base.changed(settings)
-                self._show_curve(self._wish)
-                self._wish_timer.start()
-        except BadInput as exc:
-            self.reading_label.setText(exc.problems[0].sentence)
-
-    def _on_plot_nudged(self, settings: dict, key: str) -> None:
-        try:
-            self.store.set(settings, burst=f"plot {key}")
-        except BadInput as exc:
-            self.reading_label.setText(exc.problems[0].sentence)
-
-    def _grant_wish(self) -> None:
-        if self._wish is not None:
-            wish, self._wish = self._wish, None
-            self.store.replace(wish, "")
-
-    def _on_plot_drag_ended(self, is_kept: bool) -> None:
-        self._wish_timer.stop()
-        if is_kept:
-            self._grant_wish()
-        base, self._drag_base, self._wish = self._drag_base, None, None
-        self.store.end_drag()
-        if not is_kept and self.store.experiment != base:
-            self.store.undo()
-        self._show_curve(self.store.experiment)
 
     def _on_plot_hovered(self, words: str) -> None:
         self.reading_label.setText(words or _HINT)
@@ -426,12 +271,13 @@ class SchedulePage(Page):
 
     def resizeEvent(self, event) -> None:
         super().resizeEvent(event)
-        self._share_height()
         self.shapes.set_low(self.height() < px(_LOW_PX))
-        self._show_rows(shape_of(self.store.experiment.schedule.shape).fields)
+        self._arrange()
 
-    def _share_height(self) -> None:
-        self.thaw.set_room(self.height() - self.list_editor.more_height)
+    def _arrange(self) -> None:
+        """Share the room of the page among its parts."""
+        self.numbers.arrange(self.width(), is_low=self.height() < px(_LOW_PX))
+        self.thaw.set_room(self.height() - self.numbers.list_editor.more_height)
 
     def show_argument(self, argument: object) -> None:
         """ "find learning rate" starts the test; the path of a setting just shows the page."""
@@ -478,7 +324,7 @@ class SchedulePage(Page):
             "momentum": lambda page: page.momentum_toggle.click(),
             "compare": _show_compared,
             **THAW_STATES,
-            **FORM_STATES,
+            **SETTINGS_STATES,
             **FLIGHT_STATES,
             **{name: lambda page, name=name: page.finder.show_recorded(name) for name in FINDER_STATES},
         }
@@ -492,23 +338,3 @@ def _show_compared(page: SchedulePage) -> None:
     page.store.set({"schedule.shape": "cosine", "schedule.warmup_fraction": 0.1, "schedule.peak_lr": 1e-3})
     for entry in page.context.runs.entries[-2:]:
         page.overlay.set_chosen(entry.folder.name, True)
-
-
-def _shrinking(row: FormRow) -> FormRow:
-    """A row whose slider asks for no width of its own."""
-    if isinstance(row.editor.control, SliderField):
-        row.editor.control.slider.setMinimumWidth(1)
-        row.editor.control.slider.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Fixed)
-    return narrow(row)
-
-
-def _depth_rates(network: Network | None, curves: Curves) -> list[tuple[str, float | None]]:
-    """Rows for DepthRates: the head first; the frozen stages as one row."""
-    rows: list[tuple[str, float | None]] = [
-        (n[:1].upper() + n[1:], f) for n, f in zip(reversed(curves.stages), reversed(curves.factors), strict=True)
-    ]
-    frozen = [stage for stage in network.stages if stage.name not in curves.stages] if network else ()
-    if frozen:
-        first, last = frozen[0].title, frozen[-1].name
-        rows.append((first if len(frozen) == 1 else f"{first} to {last}", None))
-    return rows
