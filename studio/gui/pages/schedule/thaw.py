@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import pyqtgraph as pg
-from PySide6.QtCore import QPoint, QSize, Qt, QTimer, Signal
+from PySide6.QtCore import QPoint, QSize, Qt, Signal
 from PySide6.QtGui import QAction, QContextMenuEvent
 from PySide6.QtWidgets import QHBoxLayout, QMenu, QSizePolicy, QVBoxLayout, QWidget
 
@@ -17,6 +17,7 @@ from studio.gui.pages.schedule.curve import Length
 from studio.gui.pages.schedule.plot import LEFT_PX
 from studio.gui.pages.schedule.thaw_bar import ROW_PX, Row, ThawBar, TimeScale, factor_words
 from studio.gui.pages.schedule.thaw_plan import PRESETS, Epoch, Preset, num_trainable_at, thaw_with, thaw_words
+from studio.gui.pages.schedule.wish import HandWish
 from studio.gui.store import ExperimentStore
 from studio.gui.theme import px
 from studio.gui.widgets import (
@@ -34,7 +35,6 @@ from studio.gui.wording import parameters
 GAP_PX = 2
 _FIELD_PX = 52
 _LOW_PX = 720  # a page below this height folds the timeline away
-_REST_MS = 60  # the hand rests
 _OTHERS_PX = 660  # what the plot and the numbers need of a page
 _RATES = "optimiser.stage_lr_factors"
 
@@ -107,17 +107,15 @@ class ThawRow(QWidget):
 class ThawPanel(Panel):
     """All rows in execution order, the head last. Writes `model.thaw` and `optimiser.stage_lr_factors`.
 
-    `stage_hovered` names the stage under the pointer or with the focus, None when there is none. While a mark is dragged `wished` carries
-    the experiment as it would be at every move, for the plot; the store, and with it the window, gets it when the hand rests.
+    `stage_hovered` names the stage under the pointer or with the focus, None when there is none. A mark that is dragged is a wish of the hand.
     """
 
     stage_hovered = Signal(object)
-    wished = Signal(object)  # Experiment
     held = Signal(bool)  # whether a mark is in the hand
 
-    def __init__(self, store: ExperimentStore, plot: pg.PlotItem, parent: QWidget | None = None):
+    def __init__(self, store: ExperimentStore, plot: pg.PlotItem, wish: HandWish, parent: QWidget | None = None):
         super().__init__("Thaw timeline", "same time axis as above", name="schedule.thaw", parent=parent)
-        self._store, self._scale = store, TimeScale(plot)
+        self._store, self._wish, self._scale = store, wish, TimeScale(plot)
         self._network: Network | None = None
         self._length = Length(1, 1)
         self._now: int | None = None
@@ -125,10 +123,6 @@ class ThawPanel(Panel):
         self._is_open: bool | None = None  # None follows the height of the page
         self._bubble: Bubble | None = None
         self._shown: list[tuple[Row, Length, int | None]] = []
-        self._base: Experiment | None = None  # the draft when a drag began
-        self._wish: tuple[Experiment, str] | None = None  # what the drag has come to and how it is called; not yet in the store
-        self._wish_timer = QTimer(self, interval=_REST_MS, singleShot=True)
-        self._wish_timer.timeout.connect(self._grant_wish)
         self.rows: list[ThawRow] = []
         self._make_head()
         self.empty_label = PlainLabel("The stages show here as soon as the network is known.", "label", "muted", wrap=True)
@@ -186,7 +180,7 @@ class ThawPanel(Panel):
             if self._shown[place : place + 1] != [facts]:
                 widget.show_row(*facts)
         self._shown = shown
-        if self._wish is None:  # not while a mark is dragged: other words may move the whole panel
+        if not self._wish.is_open:  # not while a mark is dragged: other words may move the whole panel
             self.set_subtitle(self._summary(plan))
 
     def show_now(self, step: int | None) -> None:
@@ -198,7 +192,7 @@ class ThawPanel(Panel):
     def _plan(self) -> list[Row]:
         if self._network is None:
             return []
-        experiment = self._wish[0] if self._wish else self._store.experiment
+        experiment = self._wish.experiment
         stages = self._network.stages
         names = [stage.name for stage in stages]
         epochs, factors = thaw_epochs(experiment.model, names), stage_factors(experiment.optimiser, names)
@@ -265,13 +259,12 @@ class ThawPanel(Panel):
 
     def _on_moved(self, row: ThawRow, epoch: Epoch) -> None:
         name = row.bar.row.name
-        if self._base is None:
+        base = self._wish.base
+        if base is None:
             self._set_thaw({name: epoch})
-            return
-        self._wish = self._base.changed(self._thaw_values(self._base, {name: epoch})), _label(name, epoch)
-        self._show_rows()
-        self.wished.emit(self._wish[0])
-        self._wish_timer.start()
+        else:
+            self._wish.set(self._thaw_values(base, {name: epoch}), _label(name, epoch))
+            self._show_rows()
 
     def _set_thaw(self, changes: dict[str, Epoch], label: str = "", *, burst: str = "") -> None:
         label = label or ", ".join(_label(name, epoch) for name, epoch in changes.items())
@@ -301,26 +294,13 @@ class ThawPanel(Panel):
         self._bubble.show_at(at, *self.consequence(row.bar.row), beside=self)
 
     def _on_drag_started(self) -> None:
-        self._base = self._store.experiment
-        self._store.begin_drag()
+        self._wish.begin()
         self.held.emit(True)
 
-    def _grant_wish(self) -> None:
-        if self._wish is not None:
-            (experiment, label), self._wish = self._wish, None
-            self._store.replace(experiment, label)
-
     def _on_drag_ended(self, is_kept: bool) -> None:
-        self._wish_timer.stop()
-        if is_kept:
-            self._grant_wish()
-        base, self._base, self._wish = self._base, None, None
-        self._store.end_drag()
-        if not is_kept and self._store.experiment != base:
-            self._store.undo()
+        self._wish.end(is_kept)
         self._show_rows()
         self.held.emit(False)
-        self.wished.emit(self._store.experiment)
         if self._bubble is not None:
             self._bubble.hide()
 

@@ -1,4 +1,4 @@
-"""What a hand on the learning-rate plot wishes for: the plot follows at once, the store, and with it the window, when the hand rests."""
+"""What a hand on the plot or the thaw timeline wishes for: the plot follows at once, the store, and with it the window, when the hand rests."""
 
 from __future__ import annotations
 
@@ -20,8 +20,9 @@ class HandWish(QObject):
     def __init__(self, store: ExperimentStore, parent: QObject):
         super().__init__(parent)
         self._store = store
-        self._base: Experiment | None = None  # the draft when a drag began
+        self.base: Experiment | None = None  # the draft when a drag began
         self._wish: Experiment | None = None  # what the drag has come to, not yet in the store
+        self._label = ""
         self._rest = QTimer(self, interval=_REST_MS, singleShot=True)
         self._rest.timeout.connect(self._grant)
 
@@ -31,16 +32,21 @@ class HandWish(QObject):
         return self._wish or self._store.experiment
 
     def begin(self) -> None:
-        self._base = self._store.experiment
+        self.base = self._store.experiment
         self._store.begin_drag()
 
-    def set(self, settings: dict) -> None:
-        """Settings by path, within a drag or outside of one."""
+    @property
+    def is_open(self) -> bool:
+        """Whether there is something that the store does not have yet."""
+        return self._wish is not None
+
+    def set(self, settings: dict, label: str = "") -> None:
+        """Settings by path, within a drag or outside of one; `label` names the step for undo."""
         try:
-            if self._base is None:
-                self._store.set(settings)
+            if self.base is None:
+                self._store.set(settings, label)
             else:
-                self._wish = self._base.changed(settings)
+                self._wish, self._label = self.base.changed(settings), label
                 self.changed.emit()
                 self._rest.start()
         except BadInput as exc:
@@ -58,7 +64,7 @@ class HandWish(QObject):
         self._rest.stop()
         if is_kept:
             self._grant()
-        base, self._base, self._wish = self._base, None, None
+        base, self.base, self._wish = self.base, None, None
         self._store.end_drag()
         if not is_kept and self._store.experiment != base:
             self._store.undo()
@@ -67,4 +73,4 @@ class HandWish(QObject):
     def _grant(self) -> None:
         if self._wish is not None:
             wish, self._wish = self._wish, None
-            self._store.replace(wish, "")
+            self._store.replace(wish, self._label)
