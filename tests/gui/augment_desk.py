@@ -115,7 +115,7 @@ def start_anew(page, desk: Desk):
     preview._batch = 0
     preview.pins._set(())
     preview.mode_choice.set_value("photo")
-    preview.end_compare()
+    preview.comparison.end()
     preview.banner.hide()
     preview.grid.set_current(0)
     desk.calls.clear()

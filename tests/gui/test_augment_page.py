@@ -58,7 +58,7 @@ def images(tmp_path) -> Path:
 def show(page: AugmentPage, desk: Desk, qtbot, value: int = 7) -> None:
     """Answer the newest question and wait until the tiles are there."""
     desk.answer(len(desk.calls) - 1, value)
-    qtbot.waitUntil(lambda: None not in page.preview.grid.variants and not page.preview.spinner.isVisibleTo(page), timeout=5000)
+    qtbot.waitUntil(lambda: None not in page.preview.grid.variants and not page.preview.foot.spinner.isVisibleTo(page), timeout=5000)
 
 
 def advice_texts(page: AugmentPage) -> str:
@@ -173,7 +173,7 @@ def test_the_switch_of_the_preview_is_whole_at_its_least_width(page, qtbot, them
 
 def test_re_roll_goes_on_to_the_next_epochs_and_shows_the_seed(page, desk, qtbot):
     show(page, desk, qtbot)
-    assert page.preview.seed_label.text() == "seed 100"
+    assert page.preview.foot.seed_label.text() == "seed 100"
     page.preview.reroll()
     assert [photo(p)["epoch"] for p in desk.asked()] == [0, NUM_VARIANTS]
     assert ("R", page.preview.reroll) in [(key, function) for key, _, function in page.shortcuts()]
@@ -211,7 +211,7 @@ def test_a_dropped_picture_becomes_the_photo_and_a_folder_does_not(page, desk, i
     picture = str(images / "cat" / "003.png")
     assert page.accept_drop([picture])
     assert photo(desk.asked()[-1])["path"] == picture
-    assert "not a training image" in page.preview.fact_label.text()
+    assert "not a training image" in page.preview.foot.fact_label.text()
 
 
 def test_the_switch_asks_for_larger_pictures_with_the_same_random_values(page, desk):
@@ -503,7 +503,7 @@ def test_a_batch_is_one_of_the_run_in_its_own_order_with_its_step(page, desk, tm
     params = desk.asked()[-1]
     assert [s["index"] for s in params["subjects"]] == [s.index for s in batch_at(experiment, dataset, 0, 2).subjects]
     assert (params["step"], params["batch"]) == (1, 0) and page.preview.tools.batch_field.value == 3
-    assert "step 2" in page.preview.fact_label.text()
+    assert "step 2" in page.preview.foot.fact_label.text()
     page.preview.reroll()
     assert {s["epoch"] for s in desk.asked()[-1]["subjects"]} == {1}
     page.preview.step(-3)
@@ -583,7 +583,7 @@ def test_p_in_the_large_view_is_about_the_picture_shown_there(page, desk, images
 
 def test_the_numbers_of_the_network_are_asked_for_and_not_of_a_larger_picture(page, desk):
     page.preview.tools.normal_button.click()
-    assert desk.asked()[-1]["is_normalised"] and "normalised" in page.preview.fact_label.text()
+    assert desk.asked()[-1]["is_normalised"] and "normalised" in page.preview.foot.fact_label.text()
     page.preview.tools.network_toggle.setChecked(False)
     assert "is_normalised" not in desk.asked()[-1] and not page.preview.tools.normal_button.isEnabled()
 
@@ -637,13 +637,13 @@ def test_a_step_that_fails_is_named_on_the_page_the_tile_and_its_card_while_othe
 
 
 def test_two_pipelines_stand_side_by_side_with_the_same_random_values(page, desk):
-    page.preview.compare_with("Strong", Augment(preset="strong"))
+    page.preview.comparison.begin("Strong", Augment(preset="strong"))
     own, other = desk.asked()[-2:]
     assert (own["experiment"]["augment"]["preset"], other["experiment"]["augment"]["preset"]) == ("light", "strong")
     assert own["subjects"] == other["subjects"] and len(own["subjects"]) == 7
     desk.answer(len(desk.calls) - 1, 77)
-    assert page.preview.other_grid.variants[1].pixmap.toImage().pixelColor(1, 1).red() == 77
-    page.preview.end_compare()
+    assert page.preview.comparison.grid.variants[1].pixmap.toImage().pixelColor(1, 1).red() == 77
+    page.preview.comparison.end()
     assert len(desk.asked()[-1]["subjects"]) == NUM_VARIANTS
 
 

@@ -8,14 +8,15 @@ from PySide6.QtCore import QElapsedTimer, QPoint, Qt, QTimer, Signal
 from PySide6.QtGui import QPixmap, QResizeEvent
 from PySide6.QtWidgets import QHBoxLayout, QMenu, QVBoxLayout, QWidget
 
-from studio.catalog.augments import PRESETS
 from studio.core.experiment import Augment, Experiment
-from studio.core.words import counted
 from studio.gui.context import Context
 from studio.gui.pages.augment.ask import Asker, Mode, Question
 from studio.gui.pages.augment.batch import BatchPlace, batch_at, num_batches
+from studio.gui.pages.augment.comparison import NUM_COMPARED, Comparison, compare_menu
 from studio.gui.pages.augment.draft import PipelineDraft
+from studio.gui.pages.augment.foot import PreviewFoot
 from studio.gui.pages.augment.grid import NUM_TILES, VariantGrid
+from studio.gui.pages.augment.original import OriginalPhoto
 from studio.gui.pages.augment.pins import Pin, PinnedRow, Pins
 from studio.gui.pages.augment.subject import Subject, Subjects
 from studio.gui.pages.augment.tools import PreviewTools
@@ -27,19 +28,15 @@ from studio.gui.widgets import (
     Panel,
     PlainLabel,
     Segmented,
-    Spinner,
     button,
     icon_button,
 )
-from studio.gui.widgets.thumb import ThumbLoader, read_whole
 from studio.gui.workers import plain_experiment
 
-_ORIGINAL_PX = 640
 LARGER_PX = 448  # twice the usual input size: sharp on a large tile
 _REST_AFTER_MS = 150  # a slider that has not moved for so long
 _MUTE_AFTER_MS = 120  # answers that come sooner do not flicker
 _REROLL_EVERY_MS = 240  # with R held
-_NUM_COMPARED = 8  # tiles of each side
 
 
 def _facts(experiment: Experiment) -> tuple:
@@ -61,15 +58,11 @@ class PreviewPanel(Panel):
         self._epoch = 0  # the first one shown
         self._batch = 0  # of that epoch, in batch mode
         self._is_active = False
-        self._other: tuple[str, Augment] | None = None  # what the draft is compared with
         self._asker = Asker(context.preview, "augment.variants", self)
-        self._other_asker = Asker(context.preview, "augment.other", self)
         self._pin_asker = Asker(context.preview, "augment.pins", self)
         self.pins = Pins(context, self)
-        # The original is the whole photo, not what validation sees of it: that is cropped for some backbones.
-        self._loader = ThumbLoader(self, read=read_whole, threads=1)
-        self._loader.loaded.connect(self._on_loader_loaded)
-        self._original_path = ""
+        self._original = OriginalPhoto(self)
+        self._original.came.connect(self._on_original_came)
         self._last_reroll = QElapsedTimer()
         self._mute = QTimer(self, singleShot=True, interval=_MUTE_AFTER_MS)
         self._mute.timeout.connect(self._on_mute_timeout)
@@ -80,16 +73,17 @@ class PreviewPanel(Panel):
         self.banner = Banner(name="augment.error")
         self.body.addWidget(self.banner)
         self._make_grids()
-        self.body.addLayout(self._make_foot())
+        self.foot = PreviewFoot()
+        self.body.addWidget(self.foot)
         self.body.addStretch(1)  # takes what the grid does not
         left, _, right, bottom = self.body.getContentsMargins()
         self.body.setContentsMargins(left, px(2), right, bottom)
-        for asker, grid in ((self._asker, self.grid), (self._other_asker, self.other_grid), (self._pin_asker, self.pinned.grid)):
+        for asker, grid in ((self._asker, self.grid), (self.comparison.asker, self.comparison.grid), (self._pin_asker, self.pinned.grid)):
             asker.picture_came.connect(lambda index, variant, grid=grid: self._on_picture_came(grid, index, variant))
         self._asker.failed.connect(self._on_failed)
-        self._other_asker.failed.connect(self._on_failed)
+        self.comparison.asker.failed.connect(self._on_failed)
         self._asker.finished.connect(self._on_finished)
-        self._asker.loading.connect(lambda: self.fact_label.setText("Starting the preview…"))
+        self._asker.loading.connect(self.foot.show_loading)
         self._store.experiment_changed.connect(self._on_store_experiment_changed)
         self._store.dataset_changed.connect(lambda _: self._show_classes())
         self.subjects.changed.connect(self._on_subjects_changed)
@@ -97,6 +91,7 @@ class PreviewPanel(Panel):
         draft.changed.connect(self.refresh)
         context.scan.changed.connect(self._on_scan_changed)
         self.pins.changed.connect(self._show_pins)
+        self.comparison.changed.connect(self._on_comparison_changed)
         self._show_classes()
         self._show_pins()
 
@@ -151,41 +146,26 @@ class PreviewPanel(Panel):
         self.grid = VariantGrid(name="augment.grid")
         self.grid.opened.connect(lambda index: self.variant_opened.emit(self.grid, index))
         self.grid.menu_wanted.connect(self._on_grid_menu_wanted)
-        self.other_grid = VariantGrid(num_tiles=_NUM_COMPARED, name="augment.other_grid")
         self.pinned = PinnedRow()
         self.pinned.grid.opened.connect(lambda index: self.variant_opened.emit(self.pinned.grid, index))
         self.pinned.grid.menu_wanted.connect(lambda index, at: self._menu(self.pins.pins[index]).popup(at))
         self.pinned.unpin_wanted.connect(lambda index: self.pins.toggle(self.pins.pins[index]))
+        self.comparison = Comparison(self._context.preview)
         self.left_label = PlainLabel("This pipeline", "strong")
-        self.right_label = PlainLabel("", "strong", elide=Qt.TextElideMode.ElideRight)
-        self._other_half = QWidget()
+        self.left_label.hide()
+        left = QWidget()
+        column = QVBoxLayout(left)
+        column.setContentsMargins(0, 0, 0, 0)
+        column.setSpacing(px(4))
+        column.addWidget(self.left_label)
+        column.addWidget(self.grid, 1000)
+        column.addWidget(self.pinned)
+        column.addStretch(1)
         row = QHBoxLayout()
         row.setSpacing(px(12))
-        for half, label, grid in ((QWidget(), self.left_label, self.grid), (self._other_half, self.right_label, self.other_grid)):
-            column = QVBoxLayout(half)
-            column.setContentsMargins(0, 0, 0, 0)
-            column.setSpacing(px(4))
-            column.addWidget(label)
-            column.addWidget(grid, 1000)
-            if grid is self.grid:
-                column.addWidget(self.pinned)
-            column.addStretch(1)
-            row.addWidget(half, 1)
+        row.addWidget(left, 1)
+        row.addWidget(self.comparison, 1)
         self.body.addLayout(row, 1000)
-        self.left_label.hide()
-        self._other_half.hide()
-
-    def _make_foot(self) -> QHBoxLayout:
-        row = QHBoxLayout()
-        row.setSpacing(px(8))
-        self.spinner = Spinner(12, "muted")
-        self.spinner.hide()
-        self.fact_label = PlainLabel("", "caption", elide=Qt.TextElideMode.ElideRight)
-        self.seed_label = PlainLabel("", "number", "muted")
-        row.addWidget(self.spinner)
-        row.addWidget(self.fact_label, 1)
-        row.addWidget(self.seed_label)
-        return row
 
     def resizeEvent(self, event: QResizeEvent) -> None:
         super().resizeEvent(event)
@@ -224,7 +204,7 @@ class PreviewPanel(Panel):
 
     @property
     def is_busy(self) -> bool:
-        return self._loader.is_busy
+        return self._original.is_busy
 
     def set_mode(self, mode: Mode) -> None:
         self.mode_choice.set_value(mode)
@@ -289,7 +269,7 @@ class PreviewPanel(Panel):
     @property
     def _num(self) -> int:
         """Pictures that are asked for beside the original."""
-        tiles = _NUM_COMPARED if self._other is not None else NUM_TILES
+        tiles = NUM_COMPARED if self.comparison.augment is not None else NUM_TILES
         return tiles - 1 if self.mode == "photo" else tiles
 
     # Test cases
@@ -333,49 +313,22 @@ class PreviewPanel(Panel):
 
     # Two pipelines side by side
 
-    @property
-    def other(self) -> str:
-        """What the draft is compared with, in words; empty when it is not."""
-        return self._other[0] if self._other else ""
-
-    def compare_with(self, title: str, augment: Augment) -> None:
-        self._other = (title, augment)
-        self._show_other()
-
-    def end_compare(self) -> None:
-        self._other = None
-        self._show_other()
-
-    def _show_other(self) -> None:
-        is_compared = self._other is not None
+    def _on_comparison_changed(self) -> None:
+        is_compared = self.comparison.augment is not None
         self.compare_button.setChecked(is_compared)
         self.left_label.setVisible(is_compared)
-        self._other_half.setVisible(is_compared)
-        self.right_label.setText(self.other)
-        self.grid.set_num_tiles(_NUM_COMPARED if is_compared else NUM_TILES)
-        self.other_grid.show_variants([])
+        self.grid.set_num_tiles(NUM_COMPARED if is_compared else NUM_TILES)
         self._asker.forget()
-        self._other_asker.forget()
         self.refresh()
 
     def _on_compare_clicked(self) -> None:
-        self.compare_button.setChecked(self._other is not None)
-        if self._other is not None:
-            self.end_compare()
+        is_compared = self.comparison.augment is not None
+        self.compare_button.setChecked(is_compared)
+        if is_compared:
+            self.comparison.end()
         else:
-            self.compare_menu().popup(self.compare_button.mapToGlobal(self.compare_button.rect().bottomLeft()))
-
-    def compare_menu(self) -> QMenu:
-        """This pipeline as it is now, or a preset."""
-        menu = QMenu(self)
-        menu.setAttribute(Qt.WidgetAttribute.WA_DeleteOnClose)
-        now = self._draft.augment
-        menu.addAction("As it is now, to see what the next edits change").triggered.connect(lambda *_: self.compare_with("Before", now))
-        menu.addSeparator()
-        for preset in PRESETS:
-            augment = Augment(preset=preset.key, horizontal_flip=now.horizontal_flip)
-            menu.addAction(preset.title).triggered.connect(lambda *_, t=preset.title, a=augment: self.compare_with(t, a))
-        return menu
+            menu = compare_menu(self, self._draft.augment, self.comparison.begin)
+            menu.popup(self.compare_button.mapToGlobal(self.compare_button.rect().bottomLeft()))
 
     # Asking
 
@@ -442,8 +395,8 @@ class PreviewPanel(Panel):
             self._mute.start()
             if size_px is None:
                 self._say_facts()
-        if self._other is not None:
-            self._ask(self._other_asker, subjects, self._other[1], step=step, batch=batch)
+        if self.comparison.augment is not None:
+            self._ask(self.comparison.asker, subjects, self.comparison.augment, step=step, batch=batch)
         if pins := self.pins.pins:
             small = self.pinned.grid.tile_px if size_px is not None else None
             self._ask(self._pin_asker, tuple(p.subject for p in pins), augment, small, epochs=tuple(p.epoch for p in pins))
@@ -456,7 +409,7 @@ class PreviewPanel(Panel):
 
     def _on_mute_timeout(self) -> None:
         self.grid.set_stale(True)
-        self.spinner.show()
+        self.foot.spinner.show()
 
     def _ask(
         self, asker: Asker, subjects: tuple[Subject, ...], augment: Augment, size_px: int | None = None, *, epochs: tuple[int, ...] = (),
@@ -487,26 +440,19 @@ class PreviewPanel(Panel):
         )
         if question == asker.question:
             return False
-        grid = self.grid if asker is self._asker else self.other_grid if asker is self._other_asker else self.pinned.grid
+        grid = self.grid if asker is self._asker else self.comparison.grid if asker is self.comparison.asker else self.pinned.grid
         grid.begin(num + question.first)
         asker.ask(question, plain_experiment(experiment, augment), is_dragging=self._store.is_dragging)
         if question.first:
-            self._loader.set_reading(question.reading)
-            self._original_path = subjects[0].path
-            self._show_original()
+            self._original.want(subjects[0].path, question.reading)
         return True
 
-    def _show_original(self) -> None:
-        picture = self._loader.pixmap(self._original_path, _ORIGINAL_PX)
-        if picture is None and self._original_path not in self._loader.failed:
+    def _on_original_came(self, picture: QPixmap) -> None:
+        if self.mode != "photo":
             return
-        for grid in (self.grid, self.other_grid):
-            if grid.num_wanted and (grid is self.grid or self._other is not None):
-                grid.show_original(picture or QPixmap())
-
-    def _on_loader_loaded(self, path: str) -> None:
-        if path == self._original_path and self.mode == "photo":
-            self._show_original()
+        for grid in (self.grid, self.comparison.grid):
+            if grid.num_wanted and (grid is self.grid or self.comparison.augment is not None):
+                grid.show_original(picture)
 
     def _on_picture_came(self, grid: VariantGrid, index: int, variant: Variant) -> None:
         if grid is self.grid and not variant.error and not self.banner.isHidden():
@@ -519,53 +465,30 @@ class PreviewPanel(Panel):
 
     def _on_finished(self, result: dict[str, Any]) -> None:
         self._mute.stop()
-        self.spinner.hide()
+        self.foot.spinner.hide()
         self.grid.set_stale(False)
         self._say_facts()
         variants = [variant for variant in self.grid.variants if variant is not None and variant.epoch is not None]
-        seed = variants[0].seed if variants else None
-        self.seed_label.setText(f"seed {seed}" if seed is not None else "")
+        self.foot.show_seed(variants[0].seed if variants else None)
         self.answered.emit(result)
         errors = {variant.error for variant in variants}
         if self.mode == "photo" and "" not in errors and errors:  # the photo cannot be read: one sentence, not fifteen marks
             self._on_failed(errors.pop(), "")
 
     def _say_facts(self) -> None:
-        question = self._asker.question
-        if question is None:
+        if self._asker.question is None:
             return
-        size = question.model.input_size
-        epochs = (
-            f"epochs {question.epoch + 1} to {question.epoch + question.num}" if question.mode == "photo" else f"epoch {question.epoch + 1}"
-        )
-        if question.mode == "photo":
-            subject = self.subject
-            where = "" if subject and subject.is_from_data else " (not a training image)" if subject else ""
-            name = self.subjects.name
-            what = (name if len(name) <= 28 else f"{name[:16]}…{name[-11:]}") + where
-        else:
-            what = f"{question.num} photos" if question.mode == "photos" else self._batch_words(question)
-        sees = (
-            "larger than the network gets it"
-            if not self.tools.is_network
-            else "normalised"
-            if question.is_normalised
-            else "as the network gets it"
-        )
-        self.fact_label.setText(f"{what} · {size} × {size} px, {sees} · {epochs}")
-
-    @staticmethod
-    def _batch_words(question: Question) -> str:
-        size = len(question.subjects)
-        shown = f"{question.num} of the {size:,} images" if question.num < size else f"the {counted(size, 'image')}"
-        return f"{shown} of step {question.step + 1:,}"
+        subject, name = self.subject, self.subjects.name
+        where = "" if subject is None or subject.is_from_data else " (not a training image)"
+        photo = (name if len(name) <= 28 else f"{name[:16]}…{name[-11:]}") + where
+        self.foot.show_facts(self._asker.question, photo, is_network=self.tools.is_network)
 
     def _on_failed(self, sentence: str, fix: str) -> None:
         self._mute.stop()
-        self.spinner.hide()
+        self.foot.spinner.hide()
         self._asker.forget()  # the same question may be asked again
         self.grid.show_variants([])
-        self.seed_label.setText("")
+        self.foot.show_seed(None)
         actions = [("Try again", self.refresh)]
         if self.subject is not None and self.subjects.has_data:
             actions.append(("Next photo", lambda: self.step(1)))

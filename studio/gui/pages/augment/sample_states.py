@@ -20,7 +20,7 @@ def states() -> dict[str, Callable[[AugmentPage], object]]:
         "strip": _strip,
         "photos": lambda page: page.preview.set_mode("photos"),
         "batch": _batch,
-        "compare": lambda page: page.preview.compare_with("Strong", page.draft.augment.model_copy(update={"preset": "strong"})),
+        "compare": lambda page: page.preview.comparison.begin("Strong", page.draft.augment.model_copy(update={"preset": "strong"})),
         "gallery": _gallery,
         "group": _group,
         "solo": _solo,
