@@ -264,11 +264,14 @@ _FIELDS = {kind: frozenset(f.name for f in dataclasses.fields(kind)) for kind in
 _STAGE_FIELDS = frozenset(f.name for f in dataclasses.fields(StageDescribed))
 
 
+_to_json = json.JSONEncoder(separators=(",", ":"), allow_nan=False, default=vars).encode  # `json.dumps` would make one for every line
+
+
 def encode(event: Event) -> bytes:
     """One JSON line, with its newline. Not-a-number and infinities are written as null."""
     raw = {"event": type(event).__name__} | vars(event)
     try:
-        return json.dumps(raw, separators=(",", ":"), allow_nan=False, default=vars).encode() + b"\n"
+        return _to_json(raw).encode() + b"\n"
     except ValueError:
         raw = {"event": type(event).__name__} | dataclasses.asdict(event)
         return json.dumps(_without_nan(raw), separators=(",", ":")).encode() + b"\n"

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
 
 import numpy as np
 
@@ -18,6 +17,7 @@ MAX_NOTICES = 2000
 MAX_PHASES = 32
 MAX_SAMPLES = 1000  # of gradients: more columns than a heat map has pixels
 MAX_CHECKPOINTS = 64
+MAX_HISTORY = 60  # reports of the computer, one a second
 MAX_POINTS = 1 << 17  # of a curve over steps: 30 times what a screen shows; a run of days must not fill the memory of the window
 WAITS_FOR = ("disk-full", "images-gone", "loader-hangs")  # warnings after which a run pauses until that is mended
 
@@ -117,128 +117,213 @@ class RunState:
 
 
 def fold(state: RunState, events: Iterable[ev.Event | StepColumns | StepsPassed]) -> RunState:
-    """The state after `events`. Pure: the old state stays valid."""
+    """The state after `events`. Pure: the old state stays valid. Whole journals are cheap: a list of runs folds a million events."""
+    draft = _Draft(state)
     reports: list[ev.StepsReported] = []  # those that follow one another are taken in one go
     for event in events:
         if isinstance(event, ev.StepsReported):
             reports.append(event)
             continue
-        state, reports = _with_reports(state, reports), []
-        if isinstance(event, StepColumns):
-            state = _with_steps(state, event)
-        elif isinstance(event, StepsPassed):
-            state = _past_steps(state, event)
-        else:
-            state = _with(_after(state, event), t=max(state.t, event.t))
-    return _with_reports(state, reports)
+        if reports:
+            draft.take_reports(reports)
+            reports = []
+        draft.take(event)
+    if reports:
+        draft.take_reports(reports)
+    return draft.state()
 
 
-def _with(state: RunState, **values: Any) -> RunState:
-    """As `dataclasses.replace`, at a tenth of its time: a list of runs folds a million events."""
-    new = object.__new__(RunState)
-    new.__dict__.update(state.__dict__)
-    new.__dict__.update(values)
-    return new
+# What grows with the events, and how many of the last ones are kept (None: all, or those that are picked where it grows).
+_KEPT = {
+    "phases": MAX_PHASES, "system_history": MAX_HISTORY, "load_history": MAX_HISTORY, "warnings": MAX_NOTICES, "notices": MAX_NOTICES,
+    "epochs": None, "edits": None, "frozen_checks": None, "gradients": None, "checkpoints": None,
+}  # fmt: skip
 
 
-def _noted(state: RunState, event: ev.Event, kind: str, sentence: str, fix: str = "") -> RunState:
-    return _with(state, notices=(*state.notices, Notice(event.t, state.step, kind, sentence, fix))[-MAX_NOTICES:])
+class _Draft:
+    """A state that takes events: the fields of RunState by their names, those of `_KEPT` as lists from their first new item on."""
 
+    def __init__(self, state: RunState):
+        self.__dict__.update(state.__dict__)
+        self._measured: list[ev.EpochFinished] = []  # not yet points of the curves
 
-def _after(state: RunState, event: ev.Event) -> RunState:
-    match event:
-        case ev.SystemReported():
-            loads = (*state.load_history, (state.images_per_s, state.data_wait_fraction))[-60:]
-            return _with(state, system=event, system_history=(*state.system_history, event)[-60:], load_history=loads)
-        case ev.RunStarted():
-            state = _with(
-                state, status=Status.STARTING, pid=event.pid, wall_time=event.wall_time, failed=None, stopped=None, finished=None,
-                phases=(), session_t=event.t,
-            )  # fmt: skip
-            if event.resumed_step is not None:
-                state = _rewound(state, event.resumed_step)
-            resumed = "" if event.session == 0 else f", resumed at step {event.resumed_step or 0}"
-            return _noted(state, event, "start", f"Started{resumed}")
-        case ev.PhaseStarted():
-            status = Status.RUNNING if event.phase in ("training", "caching features", "validating", "testing") else state.status
-            phases = (*state.phases, event)[-MAX_PHASES:]
-            return _with(state, phase=event.phase, phase_detail=event.detail, phases=phases, status=status)
-        case ev.RunDescribed():
-            frozen = sum(s.is_frozen for s in event.stages)
-            state = _with(state, description=event)
-            return _noted(
-                state, event, "start", f"On {event.device_name}, {event.precision}. {frozen} of {len(event.stages)} stages frozen"
+    def state(self) -> RunState:
+        """What it has come to; the draft is of no use afterwards."""
+        self._draw_measured()
+        fields = self.__dict__
+        del fields["_measured"]
+        for name, most in _KEPT.items():
+            values = fields[name]
+            if type(values) is list:
+                fields[name] = tuple(values if most is None else values[-most:])
+        state = object.__new__(RunState)
+        state.__dict__.update(fields)
+        return state
+
+    def _list(self, name: str) -> list:
+        values = self.__dict__[name]
+        if type(values) is tuple:  # of the state before, which stays as it is
+            values = self.__dict__[name] = list(values)
+        return values
+
+    def _note(self, event: ev.Event, kind: str, sentence: str, fix: str = "") -> None:
+        self._list("notices").append(Notice(event.t, self.step, kind, sentence, fix))
+
+    def take(self, event: ev.Event | StepColumns | StepsPassed) -> None:
+        match event:
+            case StepColumns():
+                self._take_steps(event)
+                return
+            case StepsPassed():
+                self._pass_steps(event)
+                return
+            case ev.SystemReported():
+                self.system = event
+                self._list("system_history").append(event)
+                self._list("load_history").append((self.images_per_s, self.data_wait_fraction))
+            case ev.RunStarted():
+                self.status, self.pid, self.wall_time, self.session_t = Status.STARTING, event.pid, event.wall_time, event.t
+                self.failed = self.stopped = self.finished = None
+                self.phases = ()
+                if event.resumed_step is not None:
+                    self._rewind(event.resumed_step)
+                resumed = "" if event.session == 0 else f", resumed at step {event.resumed_step or 0}"
+                self._note(event, "start", f"Started{resumed}")
+            case ev.PhaseStarted():
+                if event.phase in ("training", "caching features", "validating", "testing"):
+                    self.status = Status.RUNNING
+                self.phase, self.phase_detail = event.phase, event.detail
+                self._list("phases").append(event)
+            case ev.RunDescribed():
+                frozen = sum(s.is_frozen for s in event.stages)
+                self.description = event
+                words = f"On {event.device_name}, {event.precision}. {frozen} of {len(event.stages)} stages frozen"
+                self._note(event, "start", words)
+            case ev.EpochFinished():
+                self._take_epoch(event)
+            case ev.CheckpointSaved():
+                kept = [c for c in self.checkpoints if c.path != event.path]
+                self.checkpoints = [*kept, event][-MAX_CHECKPOINTS:]
+            case ev.SamplesReported():
+                self.samples = event
+            case ev.WarningRaised():
+                self._list("warnings").append(event)
+                self._note(event, "warning", event.sentence, event.fix)
+            case ev.ExperimentEdited():
+                self._take_edit(event)
+            case ev.StagesThawed():
+                self._take_thaw(event)
+            case ev.StepCompiled():
+                self._note(event, "phase", event.sentence)
+            case ev.FrozenChecked():
+                self._list("frozen_checks").append(event)
+            case ev.GradientsSampled():
+                samples = self._list("gradients")
+                samples.append(event)
+                if len(samples) > MAX_SAMPLES:
+                    del samples[1::2]
+            case ev.PauseChanged():
+                self.status = Status.PAUSED if event.is_paused else Status.RUNNING
+                why = f": {event.reason}" if event.reason else ""
+                self._note(event, "pause", f"Paused{why}, safe at step {event.step:,}" if event.is_paused else "Going on")
+            case ev.TestScored():
+                self.test = event
+                self._note(event, "end", f"Test set: top-1 {event.top1:.1%} on {event.num_images:,} images")
+            case ev.RunFinished():
+                self.status, self.finished, self.step, self.phase = Status.FINISHED, event, event.step, ""
+                self._note(event, "end", f"Finished: {event.words}{', stopped early' if event.stopped_early else ''}")
+            case ev.RunStopped():
+                self.status, self.stopped, self.phase = Status.STOPPED, event, ""
+                how = "Paused with its memory released, safe" if event.is_pause else "Stopped"
+                self._note(event, "pause" if event.is_pause else "end", f"{how} at step {event.step:,}")
+            case ev.RunFailed():
+                self.status, self.failed, self.phase = Status.FAILED, event, ""
+                self._note(event, "failure", event.sentence, event.fix)
+        self.t = max(self.t, event.t)
+
+    def take_reports(self, reports: list[ev.StepsReported]) -> None:
+        for steps in as_columns(reports):
+            self._take_steps(steps)
+
+    def _take_steps(self, steps: StepColumns) -> None:
+        if steps.first_step < self.step:
+            self._rewind(steps.first_step)
+        x = range(steps.first_step, steps.end)
+        self.t, self.step = max(self.t, float(steps.ts[-1])), steps.end
+        self.train_loss = _longer(self.train_loss, x, steps.losses)
+        self.train_top1 = _longer(self.train_top1, x, steps.top1s)
+        self.lr = _longer(self.lr, x, steps.lrs)
+        if steps.grad_norms is not None:
+            self.grad_norm = _longer(self.grad_norm, x, steps.grad_norms)
+        times = steps.times(float(self.step_time.y[-1]) if len(self.step_time) else None)
+        self.step_time = _longer(self.step_time, x, times)
+        self.images_per_s, self.data_wait_fraction = steps.images_per_s, steps.data_wait_fraction
+
+    def _pass_steps(self, steps: StepsPassed) -> None:
+        """As `_take_steps`, without a point of a curve."""
+        if steps.first_step < self.step:
+            self._rewind(steps.first_step)
+        self.t, self.step, self.is_whole = max(self.t, steps.t), steps.end, False
+        self.images_per_s, self.data_wait_fraction = steps.images_per_s, steps.data_wait_fraction
+
+    def _take_epoch(self, event: ev.EpochFinished) -> None:
+        is_measured = event.validation_top1 is not None
+        if is_measured:
+            if not self._measured or self._measured[-1].step >= event.step:
+                self._draw_measured()
+                self._cut(_VALIDATION, event.step)
+            self._measured.append(event)
+        epochs = self._list("epochs")
+        if epochs and epochs[-1].epoch >= event.epoch:
+            epochs[:] = [e for e in epochs if e.epoch < event.epoch]
+        epochs.append(event)
+        is_best = event.is_best and is_measured
+        words = f"Epoch {event.epoch + 1}: {event.words}{', best so far' if is_best else ''}"
+        self._note(event, "best" if is_best else "epoch", words)
+
+    def _draw_measured(self) -> None:
+        """All in one go: a few numbers cost no more than one."""
+        epochs, self._measured = self._measured, []
+        if epochs:
+            x = [epoch.step for epoch in epochs]
+            for name in _VALIDATION:
+                setattr(self, name, getattr(self, name).extended(x, [getattr(epoch, name) for epoch in epochs]))
+
+    def _cut(self, names: Sequence[str], step: int) -> None:
+        for name in names:
+            setattr(self, name, getattr(self, name).before(step))
+
+    def _take_edit(self, event: ev.ExperimentEdited) -> None:
+        """A change in flight counts from now on, and stays over a resume from an older checkpoint: it comes true again at its step."""
+        epochs = event.values.get("schedule.epochs")
+        if self.description and isinstance(epochs, int):
+            self.description = replace(self.description, epochs=epochs)
+        self._list("edits").append(event)
+        words = ", ".join(f"{label_of(path)} {_value(value)}" for path, value in event.values.items())
+        self._note(event, "edit", f"Changed from step {event.step + 1:,} on: {words}")
+
+    def _take_thaw(self, event: ev.StagesThawed) -> None:
+        if self.description:
+            stages = tuple(
+                replace(s, is_frozen=s.name in event.frozen or s.is_frozen and s.name not in event.stages) for s in self.description.stages
             )
-        case ev.EpochFinished():
-            return _with_epoch(state, event)
-        case ev.CheckpointSaved():
-            kept = tuple(c for c in state.checkpoints if c.path != event.path)
-            return _with(state, checkpoints=(*kept, event)[-MAX_CHECKPOINTS:])
-        case ev.SamplesReported():
-            return _with(state, samples=event)
-        case ev.WarningRaised():
-            return _noted(_with(state, warnings=(*state.warnings, event)[-MAX_NOTICES:]), event, "warning", event.sentence, event.fix)
-        case ev.ExperimentEdited():
-            return _with_edit(state, event)
-        case ev.StagesThawed():
-            return _with_thaw(state, event)
-        case ev.StepCompiled():
-            return _noted(state, event, "phase", event.sentence)
-        case ev.FrozenChecked():
-            return _with(state, frozen_checks=(*state.frozen_checks, event))
-        case ev.GradientsSampled():
-            samples = (*state.gradients, event)
-            return _with(state, gradients=samples[::2] if len(samples) > MAX_SAMPLES else samples)
-        case ev.PauseChanged():
-            status = Status.PAUSED if event.is_paused else Status.RUNNING
-            why = f": {event.reason}" if event.reason else ""
-            words = f"Paused{why}, safe at step {event.step:,}" if event.is_paused else "Going on"
-            return _noted(_with(state, status=status), event, "pause", words)
-        case ev.TestScored():
-            return _noted(_with(state, test=event), event, "end", f"Test set: top-1 {event.top1:.1%} on {event.num_images:,} images")
-        case ev.RunFinished():
-            words = f"Finished: {event.words}{', stopped early' if event.stopped_early else ''}"
-            return _noted(_with(state, status=Status.FINISHED, finished=event, step=event.step, phase=""), event, "end", words)
-        case ev.RunStopped():
-            words = f"Paused with its memory released, safe at step {event.step:,}" if event.is_pause else f"Stopped at step {event.step:,}"
-            return _noted(_with(state, status=Status.STOPPED, stopped=event, phase=""), event, "pause" if event.is_pause else "end", words)
-        case ev.RunFailed():
-            return _noted(_with(state, status=Status.FAILED, failed=event, phase=""), event, "failure", event.sentence, event.fix)
-    return state
+            self.description = replace(self.description, stages=stages, num_trainable=event.num_trainable)
+        done = [f"{', '.join(names)} {words}" for names, words in ((event.stages, "thawed"), (event.frozen, "frozen")) if names]
+        # As the Schedule page counts: “at epoch 2” is where two epochs are done.
+        self._note(event, "thaw", f"At epoch {event.epoch}: {'; '.join(done) or 'single layers thawed or frozen'}")
+
+    def _rewind(self, step: int) -> None:
+        """Take everything after `step` steps back: a resume repeats those steps."""
+        self.step = step
+        self._draw_measured()
+        self._cut(("train_loss", "train_top1", "lr", "grad_norm", "step_time"), step)
+        self._cut(_VALIDATION, step + 1)
+        self.epochs = [e for e in self.epochs if e.step <= step]
+        self.frozen_checks = [e for e in self.frozen_checks if e.step <= step]
+        self.gradients = [e for e in self.gradients if e.step < step]
 
 
-def _with_reports(state: RunState, reports: list[ev.StepsReported]) -> RunState:
-    for steps in as_columns(reports) if reports else ():
-        state = _with_steps(state, steps)
-    return state
-
-
-def _with_steps(state: RunState, steps: StepColumns) -> RunState:
-    if steps.first_step < state.step:
-        state = _rewound(state, steps.first_step)
-    x = range(steps.first_step, steps.end)
-    return _with(
-        state,
-        t=max(state.t, float(steps.ts[-1])),
-        step=steps.end,
-        train_loss=_longer(state.train_loss, x, steps.losses),
-        train_top1=_longer(state.train_top1, x, steps.top1s),
-        lr=_longer(state.lr, x, steps.lrs),
-        grad_norm=state.grad_norm if steps.grad_norms is None else _longer(state.grad_norm, x, steps.grad_norms),
-        step_time=_longer(state.step_time, x, steps.times(float(state.step_time.y[-1]) if len(state.step_time) else None)),
-        images_per_s=steps.images_per_s,
-        data_wait_fraction=steps.data_wait_fraction,
-    )
-
-
-def _past_steps(state: RunState, steps: StepsPassed) -> RunState:
-    """As `_with_steps`, without a point of a curve."""
-    if steps.first_step < state.step:
-        state = _rewound(state, steps.first_step)
-    return _with(
-        state, t=max(state.t, steps.t), step=steps.end, images_per_s=steps.images_per_s, data_wait_fraction=steps.data_wait_fraction,
-        is_whole=False,
-    )  # fmt: skip
+_VALIDATION = ("validation_loss", "validation_top1", "validation_top5")
 
 
 def _longer(curve: Curve, x: range, y: np.ndarray) -> Curve:
@@ -248,54 +333,7 @@ def _longer(curve: Curve, x: range, y: np.ndarray) -> Curve:
     return curve.extended(x, y)
 
 
-def _with_epoch(state: RunState, event: ev.EpochFinished) -> RunState:
-    is_measured = event.validation_top1 is not None
-    curves = {}
-    if is_measured:
-        curves = {
-            name: getattr(state, name).before(event.step).extended(event.step, getattr(event, name))
-            for name in ("validation_loss", "validation_top1", "validation_top5")
-        }
-    state = _with(state, epochs=(*(e for e in state.epochs if e.epoch < event.epoch), event), **curves)
-    is_best = event.is_best and is_measured
-    words = f"Epoch {event.epoch + 1}: {event.words}{', best so far' if is_best else ''}"
-    return _noted(state, event, "best" if is_best else "epoch", words)
-
-
-def _with_edit(state: RunState, event: ev.ExperimentEdited) -> RunState:
-    """A change in flight counts from now on, and stays over a resume from an older checkpoint: it comes true again at its step."""
-    epochs = event.values.get("schedule.epochs")
-    described = replace(state.description, epochs=epochs) if state.description and isinstance(epochs, int) else state.description
-    words = ", ".join(f"{label_of(path)} {_value(value)}" for path, value in event.values.items())
-    state = _with(state, edits=(*state.edits, event), description=described)
-    return _noted(state, event, "edit", f"Changed from step {event.step + 1:,} on: {words}")
-
-
 def _value(value: object) -> str:
     if isinstance(value, float):
         return f"{value:g}"
     return "changed" if isinstance(value, (dict, list, tuple)) else str(value)
-
-
-def _with_thaw(state: RunState, event: ev.StagesThawed) -> RunState:
-    if state.description:
-        stages = tuple(
-            replace(s, is_frozen=s.name in event.frozen or s.is_frozen and s.name not in event.stages) for s in state.description.stages
-        )
-        state = _with(state, description=replace(state.description, stages=stages, num_trainable=event.num_trainable))
-    done = [f"{', '.join(names)} {words}" for names, words in ((event.stages, "thawed"), (event.frozen, "frozen")) if names]
-    # As the Schedule page counts: “at epoch 2” is where two epochs are done.
-    return _noted(state, event, "thaw", f"At epoch {event.epoch}: {'; '.join(done) or 'single layers thawed or frozen'}")
-
-
-def _rewound(state: RunState, step: int) -> RunState:
-    """The state with everything after `step` steps taken back: a resume repeats those steps."""
-    return _with(
-        state,
-        step=step,
-        **{name: getattr(state, name).before(step) for name in ("train_loss", "train_top1", "lr", "grad_norm", "step_time")},
-        **{name: getattr(state, name).before(step + 1) for name in ("validation_loss", "validation_top1", "validation_top5")},
-        epochs=tuple(e for e in state.epochs if e.step <= step),
-        frozen_checks=tuple(e for e in state.frozen_checks if e.step <= step),
-        gradients=tuple(e for e in state.gradients if e.step < step),
-    )

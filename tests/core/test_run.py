@@ -4,6 +4,7 @@ import json
 import os
 import subprocess
 import sys
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -11,6 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from studio.core import event as ev
+from studio.core import fold as fold_module
 from studio.core.curve import Curve, smoothed
 from studio.core.experiment import Experiment
 from studio.core.fold import RunState, fold
@@ -19,6 +21,7 @@ from studio.core.outcome import Status, describe_exit_code
 from studio.core.problem import BadInput
 from studio.core.rng import epoch_order, sample_seed
 from studio.core.run_folder import Command, EngineLock, create_run, find_run, find_runs, is_locked, read_commands, settled
+from studio.core.step_columns import StepsPassed
 
 
 def steps(first, losses):
@@ -88,19 +91,52 @@ def test_a_missing_journal_reads_as_empty(tmp_path):
     assert JournalReader(tmp_path / "none").read() == []
 
 
-@given(st.lists(st.integers(1, 7), max_size=30))
-def test_the_fold_does_not_depend_on_how_the_events_are_batched(sizes):
-    events = [DESCRIBED]
-    for i, n in enumerate(sizes):
-        events.append(steps(sum(sizes[:i]), [float(i)] * n))
-        if i % 3 == 2:
-            events.append(epoch(i // 3, sum(sizes[: i + 1])))
-    whole = fold(RunState(), events)
-    one_by_one = RunState()
-    for event in events:
-        one_by_one = fold(one_by_one, [event])
-    np.testing.assert_array_equal(whole.train_loss.y, one_by_one.train_loss.y)
-    assert whole.epochs == one_by_one.epochs and whole.step == one_by_one.step == sum(sizes)
+STEP, EPOCH, T = st.integers(0, 40), st.integers(0, 6), st.floats(0, 100)
+ANY_EVENT = st.one_of(
+    st.builds(lambda first, losses, t: replace(steps(first, losses), t=t), STEP, st.lists(st.floats(0, 9), min_size=1, max_size=9), T),
+    st.builds(lambda number, step, top1, is_best: epoch(number, step, top1, is_best), EPOCH, STEP, st.sampled_from((None, 0.5, 0.75)), st.booleans()),
+    st.builds(StepsPassed, STEP, STEP, T, st.just(7.0), st.just(0.1)),
+    st.builds(ev.RunStarted, wall_time=T, pid=EPOCH, session=EPOCH, resumed_step=st.none() | STEP, t=T),
+    st.builds(ev.PhaseStarted, phase=st.sampled_from(("loading torch", "training", "saving")), t=T),
+    st.builds(ev.CheckpointSaved, step=STEP, path=st.sampled_from("abcd"), num_bytes=EPOCH, is_best=st.booleans(), seconds=T),
+    st.builds(ev.SystemReported, process_bytes=STEP, peak_bytes=STEP, t=T),
+    st.builds(ev.SamplesReported, step=STEP, image=st.just("x"), tile_px=EPOCH, ids=st.just(()), labels=st.just(()), predictions=st.just(()), losses=st.just(())),
+    st.builds(ev.WarningRaised, code=st.sampled_from(("disk-full", "other")), sentence=st.just("Full."), t=T),
+    st.builds(ev.ExperimentEdited, step=STEP, values=st.sampled_from(({"schedule.epochs": 9}, {"schedule.peak_lr": 1e-3}))),
+    st.builds(ev.StagesThawed, step=STEP, epoch=EPOCH, stages=st.sampled_from(((), ("stem",))), frozen=st.sampled_from(((), ("stem",))), num_trainable=STEP),
+    st.builds(ev.FrozenChecked, step=STEP, epoch=EPOCH, num_tensors=EPOCH, fingerprint=st.just("f")),
+    st.builds(ev.GradientsSampled, step=STEP, norms=st.just((1.0,)), ratios=st.just((0.1,))),
+    st.builds(ev.PauseChanged, is_paused=st.booleans(), step=STEP, reason=st.sampled_from(("", "disk full"))),
+    st.builds(ev.RunStopped, step=STEP, is_pause=st.booleans()),
+    st.builds(ev.RunFailed, step=STEP, sentence=st.just("Gone.")),
+    st.builds(ev.StepCompiled, step=STEP, is_used=st.booleans(), gain=st.none(), seconds=T, sentence=st.just("Compiled.")),
+    st.builds(ev.TestScored, num_images=STEP, top1=st.just(0.5), top5=st.just(0.5), macro_f1=st.just(0.5), loss=T),
+    st.builds(ev.RunFinished, step=STEP, epochs=EPOCH, best_epoch=EPOCH, top1=st.none(), top5=st.none(), loss=st.none(), macro_f1=st.none(), images_per_s=T, seconds=T),
+    st.just(DESCRIBED),
+)  # fmt: skip
+
+
+def values_of(state):
+    fields = vars(state).items()
+    return {name: (v.x.tolist(), v.y.tolist()) if isinstance(v, Curve) else v for name, v in fields}
+
+
+@given(st.lists(ANY_EVENT, max_size=60))
+def test_the_fold_does_not_depend_on_how_the_events_are_batched(events):
+    """A whole journal in one go is what its events make one by one; and no state changes with what comes after it."""
+    with pytest.MonkeyPatch.context() as patch:
+        for name, most in (("phases", 3), ("system_history", 4), ("load_history", 4), ("notices", 5)):  # so few that they are reached
+            patch.setitem(fold_module._KEPT, name, most)
+        patch.setattr(fold_module, "MAX_SAMPLES", 6)
+        patch.setattr(fold_module, "MAX_CHECKPOINTS", 2)
+        states = [RunState()]
+        for event in events:
+            states.append(fold(states[-1], [event]))
+        before = [values_of(state) for state in states]
+        assert values_of(fold(RunState(), events)) == before[-1]
+        middle = len(events) // 2
+        assert values_of(fold(states[middle], events[middle:])) == before[-1]
+    assert [values_of(state) for state in states] == before
 
 
 def test_a_resume_takes_back_what_will_be_repeated():
