@@ -78,15 +78,15 @@ def calibrate(is_cancelled: Callable[[], bool] = lambda: False) -> Threads | Non
     times: dict[Threads, list[float]] = {}
     if not is_quiet():
         return None
-    for _ in range(ROUNDS):
-        for waiting in WAITING:
+    for number in range(ROUNDS):
+        for waiting in WAITING if number % 2 == 0 else reversed(WAITING):
             if is_busy() or is_cancelled():
                 return None
             for count, seconds in _trial(waiting, is_cancelled).items():
                 times.setdefault(Threads(count, waiting), []).append(seconds)
     if is_cancelled() or not times:
         return None
-    verdict = judge({candidate: min(seconds) for candidate, seconds in times.items()})
+    verdict = judge(times)
     remember(VERDICTS, machine(), asdict(verdict))
     return verdict
 
@@ -103,11 +103,13 @@ def is_busy() -> bool:
     return hasattr(os, "getloadavg") and os.getloadavg()[0] > num_cores() + 1
 
 
-def judge(times: dict[Threads, float]) -> Threads:
-    """The fastest; the first of them unless another is clearly faster."""
+def judge(times: dict[Threads, list[float]]) -> Threads:
+    """The fastest of those with times round by round; the first of them unless another is clearly faster, and was so in every round."""
     first = next(iter(times))
-    best = min(times, key=times.__getitem__)
-    return best if times[best] < MARGIN * times[first] else first
+    shares = {candidate: [some / other for some, other in zip(seconds, times[first], strict=False)] for candidate, seconds in times.items()}
+    best = min(shares, key=lambda candidate: statistics.median(shares[candidate]))
+    is_clear = statistics.median(shares[best]) < MARGIN and max(shares[best]) < 1
+    return best if is_clear else first
 
 
 def _trial(waiting: str, is_cancelled: Callable[[], bool] = lambda: False) -> dict[int, float]:

@@ -15,7 +15,7 @@ import hashlib
 import weakref
 from collections import defaultdict
 from collections.abc import Callable, Collection
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from pydantic import TypeAdapter
@@ -29,7 +29,9 @@ from studio.catalog.optimisers import kind_of
 from studio.core.experiment import Optimiser, Training
 from studio.core.file import write_atomically
 from studio.core.place import cache_dir
-from studio.engine.lean import keep_less, recipe_of
+from studio.engine.lean import is_lean_norm, is_on_processor, keep_less
+from studio.engine.recipe import Recipe, note_kept, recipe_of
+from studio.engine.snapshot import NUM_HELD, goes_back
 
 _BYTES = {"fp32": 4, "bf16": 2, "fp16": 2}
 _IMAGES = 2  # batch norm needs two
@@ -38,12 +40,13 @@ _IMAGES = 2  # batch norm needs two
 @dataclass(frozen=True)
 class Layer:
     """In bytes per image: `saved` for the backward pass, `passing` in and out, and in a pass that saves nothing the most that is `alive` up to
-    its end. `parameters` are names with their sizes."""
+    its end. `parameters` are names with their sizes. `again`: what has been computed again (engine.lean) and is there in its backward pass."""
 
     parameters: tuple[tuple[str, int], ...]
     saved: float
     passing: float
     alive: float = 0.0
+    again: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -57,7 +60,7 @@ class Trace:
 
 
 _KEPT = TypeAdapter(Trace)
-_FORMAT = 2  # of what is kept; a tracing that finds other figures takes the next
+_FORMAT = 3  # of what is kept; a tracing that finds other figures takes the next
 
 
 def num_bytes_of(precision: str) -> int:
@@ -73,7 +76,7 @@ def trace_memory(module: nn.Module, input_size: int, width: int = 4) -> Trace:
     alive = _alive(module, images, known, width)
     kept: list = []
     layers: list[Layer] = []
-    saved = 0.0
+    saved, again = 0.0, _Again()
 
     def know(storage: torch.UntypedStorage) -> None:
         known.add(storage._cdata)
@@ -82,16 +85,22 @@ def trace_memory(module: nn.Module, input_size: int, width: int = 4) -> Trace:
     def pack(tensor: torch.Tensor) -> torch.Tensor:
         nonlocal saved
         storage = tensor.untyped_storage()
-        if storage._cdata not in known and not isinstance(tensor, nn.Parameter) and recipe_of(tensor) is None:
-            know(storage)
-            saved += storage.nbytes()
+        if recipe := recipe_of(tensor):
+            again.ask(recipe, len(layers), storage.nbytes())
+        elif not isinstance(tensor, nn.Parameter):
+            note_kept(tensor)
+            if storage._cdata not in known:
+                know(storage)
+                saved += storage.nbytes()
         return tensor.detach()  # kept with its own graph, what a layer gives out would hold itself for ever
 
     def leave(part, inputs, output) -> None:
         nonlocal saved
         tensors = [t for t in (*inputs, output) if isinstance(t, torch.Tensor)]
         mine = tuple(names[id(p)] for p in part.parameters(recurse=False))
-        layers.append(Layer(mine, saved / _IMAGES, sum(t.numel() * t.element_size() for t in tensors) / _IMAGES, alive[part]))
+        again.give(recipe_of(output), len(layers))
+        passing = sum(t.nbytes for t in (*tensors, *tensors[-1:] * is_lean_norm(part)))  # torch's kernel asks for what it gives out twice
+        layers.append(Layer(mine, saved / _IMAGES, passing / _IMAGES, alive[part]))
         saved = 0.0
 
     # Weights in half precision count as weights: they do not grow with the batch.
@@ -105,8 +114,39 @@ def trace_memory(module: nn.Module, input_size: int, width: int = 4) -> Trace:
         for parameter, asked in zip(module.parameters(), wanted, strict=True):
             parameter.requires_grad_(asked)
     layers.append(Layer((), saved / _IMAGES, 0.0))
+    there = again.by_layer(len(layers))
+    layers = [replace(layer, again=there[i] / _IMAGES) for i, layer in enumerate(layers)]
     total = sum(t.numel() for t in (*module.parameters(), *module.buffers()))
     return Trace(tuple(layers), total, 3 * input_size**2, width)
+
+
+class _Again:
+    """When tensors that are computed again are there: in the backward pass from the last layer that asks for one to that which gave it out."""
+
+    def __init__(self):
+        self._asked: dict[Recipe, tuple[int, int]] = {}  # (number of the last layer that asks, bytes)
+        self._given: dict[Recipe, int] = {}
+
+    def ask(self, recipe: Recipe, layer: int, num_bytes: int) -> None:
+        self._asked[recipe] = layer, num_bytes
+
+    def give(self, recipe: Recipe | None, layer: int) -> None:
+        if recipe:
+            self._given[recipe] = layer
+
+    def by_layer(self, num_layers: int) -> list[float]:
+        """Bytes of two images that are there at each of so many layers."""
+        found = [0.0] * num_layers
+        for recipe, (last, num_bytes) in self._asked.items():
+            last = max([last, *(later for other, (later, _) in self._asked.items() if recipe in _behind(other))])
+            for layer in range(self._given.get(recipe, self._asked[recipe][0]), last + 1):
+                found[layer] += num_bytes
+        return found
+
+
+def _behind(recipe: Recipe) -> set[Recipe]:
+    """What is made on the way to it."""
+    return set(recipe.needs).union(*map(_behind, recipe.needs))
 
 
 def _alive(module: nn.Module, images: torch.Tensor, known: Collection[int], width: int) -> dict[nn.Module, float]:
@@ -270,7 +310,8 @@ class _AsOnDevice(TorchFunctionMode):
 
 
 def estimate_memory(trace: Trace, trainable: Collection[str], training: Training, optimiser: Optimiser) -> dict[str, int]:
-    """Bytes at the peak of a step, by use: weights, gradients, optimiser, activations, batch."""
+    """Bytes at the peak of a step, by use: weights, gradients, optimiser, activations, batch; "average" and "copies" (to go back to, in the memory
+    of the computer) where a run has them."""
     width = num_bytes_of(training.precision)
     scale = training.batch_size * width / trace.width
     start = next((i for i, layer in enumerate(trace.layers) if any(name in trainable for name, _ in layer.parameters)), len(trace.layers))
@@ -281,17 +322,20 @@ def estimate_memory(trace: Trace, trainable: Collection[str], training: Training
     peak = (max(left, in_front), 0)  # (activations per image, gradients) at the worst moment
     for i in range(len(trace.layers) - 1, start - 1, -1):
         gradients += own[i]
-        now = (left + trace.layers[i].passing, gradients)
+        now = (left + trace.layers[i].passing + trace.layers[i].again, gradients)
         peak = max(peak, now, key=lambda p: scale * p[0] + 4 * p[1])
         left -= saved[i]
     if 4 * gradients > scale * peak[0] + 4 * peak[1]:
         peak = (0.0, gradients)  # at the update, when activations are gone
     values = kind_of(optimiser.kind).num_values
     cast = sum(own) * width if width < 4 else 0  # weights in half precision are kept for the backward pass
+    average = 4 * trace.num_values if optimiser.ema_decay else 0
+    trained = sum(own) + trace.num_values - sum(size for layer in trace.layers for _, size in layer.parameters)  # weights and all buffers
+    copies = NUM_HELD * (4 * (trained + values * sum(own)) + average) if goes_back(training) and is_on_processor(training) else 0
     return {
-        "weights": 4 * trace.num_values + (4 * trace.num_values if optimiser.ema_decay else 0) + cast,
+        "weights": 4 * trace.num_values + cast,
         "gradients": 4 * peak[1],
         "optimiser": 4 * values * sum(own),
         "activations": round(scale * peak[0]),
         "batch": 4 * trace.image * training.batch_size,
-    }
+    } | {name: size for name, size in (("average", average), ("copies", copies)) if size}

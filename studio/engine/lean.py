@@ -1,103 +1,63 @@
-"""Batch norms keep for the backward pass what they are given, and nothing that they and the activation behind them give out is kept besides.
+"""Batch norms keep for the backward pass what they are given, and what can be computed from that without a convolution is not kept besides.
 
 torch keeps two or three tensors for a convolution, its batch norm and their activation: what each of them gives out. What a batch norm gives out is one
-multiplication and one addition away from what it is given, so it is computed again when the backward pass asks for it. A quarter (ResNet-18) to a
-half (EfficientNet-Lite0) of a step's activations, for a pass over memory each; convolutions are never computed twice, unlike with `recompute`. As in
-Bulò et al., In-Place Activated BatchNorm, arXiv 1712.02616, from the other end: there what is given out is kept, and inverted. The bits stay.
+multiplication and one addition away from what it is given, so it is computed again when the backward pass asks for it, and so are its sum with a
+shortcut, the activation behind it, and where a max pooling found what it took. A half of a step's activations (ResNet-18, EfficientNet-Lite0), for some
+passes over memory; convolutions are never computed twice, unlike with `recompute`. As in Bulò et al., In-Place Activated BatchNorm, arXiv 1712.02616,
+from the other end: there what is given out is kept, and inverted. The bits stay.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import NamedTuple
-
 import torch
 from torch import nn
 from torch.autograd.function import once_differentiable
+from torch.overrides import TorchFunctionMode
 
 from studio.core.experiment import Training
-
-
-class _Kind(NamedTuple):
-    run: Callable[[torch.Tensor, bool], torch.Tensor]  # of values, in place or not
-    back: Callable[[torch.Tensor, torch.Tensor], torch.Tensor]  # of the gradient and values
-    wants_input: bool  # values of `back` are what the activation is given, or what it gives out
-
+from studio.engine.recipe import KINDS, Activated, Normed, Recipe, in_parts, note_kept, recipe_of, summed
 
 _aten = torch.ops.aten
-_KINDS = {
-    nn.ReLU: _Kind(nn.functional.relu, lambda gradient, out: _aten.threshold_backward(gradient, out, 0), False),
-    nn.ReLU6: _Kind(nn.functional.relu6, lambda gradient, out: _aten.hardtanh_backward(gradient, out, 0.0, 6.0), False),
-    nn.SiLU: _Kind(nn.functional.silu, _aten.silu_backward, True),
-    nn.Hardswish: _Kind(nn.functional.hardswish, _aten.hardswish_backward, True),
-}
+_ADDITIONS = {torch.add, torch.Tensor.add, torch.Tensor.add_, torch.Tensor.__add__, torch.Tensor.__iadd__}
 
 
-class Recipe:
-    """How to compute again what a batch norm in training, and the activation behind it where there is one, gave out. It hangs on that tensor."""
-
-    def __init__(self, given: torch.Tensor, mean: torch.Tensor, scale: torch.Tensor, bias: torch.Tensor):
-        self._given, self._mean, self._scale, self._bias = given, mean, scale, bias
-        self.kind: _Kind | None = None
-        self.version = 0  # of the tensor: what was changed since is something else
-        self._made: torch.Tensor | None = None
-
-    def before(self) -> torch.Tensor:
-        """Without the activation. The kernel of evaluation mode, with a variance of one: its arithmetic is then that of training, to the bit."""
-        ones = torch.ones_like(self._mean)
-        return torch.native_batch_norm(self._given, self._scale, self._bias, self._mean, ones, False, 0.0, 0.0)[0]
-
-    def made(self) -> torch.Tensor:
-        """Kept until the backward pass has come to the activation itself."""
-        if self._made is None:
-            values = self.before()
-            self._made = values if self.kind is None else self.kind.run(values, True)
-        return self._made
-
-    def followed_by(self, kind: _Kind) -> Recipe:
-        """That of another tensor, made from the one this hangs on, which may be used as it is besides."""
-        other = Recipe(self._given, self._mean, self._scale, self._bias)
-        other.kind = kind
-        return other
-
-    def forget(self) -> None:
-        self._made = None
-
-
-def recipe_of(tensor: torch.Tensor) -> Recipe | None:
-    """Of a tensor as a batch norm or the activation behind it gave it out."""
-    recipe = getattr(tensor, "recipe", None)
-    return recipe if recipe is not None and recipe.version == tensor._version else None
+def is_on_processor(training: Training) -> bool:
+    return training.device == "cpu" or not torch.accelerator.is_available()
 
 
 def is_lean(training: Training) -> bool:
     """Whether a run keeps less, as far as that can be told before its number format is chosen: on a processor, where nobody wants it otherwise."""
-    on_processor = training.device == "cpu" or not torch.accelerator.is_available()
-    return on_processor and training.checkpointing != "off" and training.precision in ("auto", "fp32")
+    return is_on_processor(training) and training.checkpointing != "off" and training.precision in ("auto", "fp32")
 
 
 def keep_less(module: nn.Module, *, hooks: bool = True) -> int:
     """From now on the batch norms of this module keep less where it trains in float32; how many were changed. Names and weights stay. Without `hooks`
-    what is saved for the backward pass can be looked at from outside, with `recipe_of`, but all is kept."""
-    count = 0
+    what is saved for the backward pass can be looked at from outside, with `recipe_of` and `note_kept`, but all is kept."""
     if isinstance(module.__dict__.get("forward"), _LeanNetwork):
-        return count  # already
+        return 0  # already
+    norms = [part for part in module.modules() if _is_norm(part)]
     for part in module.modules():
         if _is_norm(part):
-            part.forward, count = _LeanNorm(part), count + 1
-        elif type(part) in _KINDS:
+            part.forward = _LeanNorm(part)
+        elif type(part) in KINDS:
             part.forward = _LeanActivation(part)
-    if hooks and count:
-        module.forward = _LeanNetwork(module)
-    return count
+        elif type(part) is nn.MaxPool2d and not part.return_indices:
+            part.forward = _LeanPool(part)
+    if norms:
+        module.forward = _LeanNetwork(module, norms, hooks)
+    return len(norms)
 
 
 def keep_all(module: nn.Module) -> None:
     """The parts of this module keep again what torch keeps, for whoever has a better way: what hangs on the backward pass of an activation here is
     no saved tensor, so nobody else could leave it out."""
     for part in module.modules():
-        if isinstance(part.__dict__.get("forward"), _LeanNorm | _LeanActivation):
+        if isinstance(part.__dict__.get("forward"), _LeanNorm | _LeanActivation | _LeanPool):
             del part.forward
+
+
+def is_lean_norm(part: nn.Module) -> bool:
+    return isinstance(part.__dict__.get("forward"), _LeanNorm)
 
 
 def _is_norm(part: nn.Module) -> bool:
@@ -137,9 +97,36 @@ class _Activation(torch.autograd.Function):
     @once_differentiable
     def backward(ctx, gradient):
         recipe, ctx.recipe = ctx.recipe, None  # what hangs on a node is not freed with what it has saved
-        values = recipe.before() if recipe.kind.wants_input else recipe.made()
+        kind, looked_at = recipe.kind, recipe.before if recipe.kind.wants_input else recipe
+
+        def back(rows: slice) -> torch.Tensor:
+            return kind.back(gradient[rows], looked_at.look(rows))
+
+        is_alike = gradient.stride() == recipe.given.stride()
+        found = in_parts(recipe.given, back) if is_alike and not looked_at.is_kept else back(slice(None))
         recipe.forget()
-        return recipe.kind.back(gradient, values), None, None
+        return found, None, None
+
+
+class _Pool(torch.autograd.Function):
+    """Max pooling that keeps neither what it is given nor where the largest value was, which torch tells in eight bytes."""
+
+    @staticmethod
+    def forward(ctx, values, recipe, options):
+        ctx.recipe, ctx.options = recipe, options
+        return _aten.max_pool2d_with_indices(values, *options)[0]
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx, gradient):
+        recipe, ctx.recipe = ctx.recipe, None
+
+        def back(rows: slice) -> torch.Tensor:
+            values = recipe.look(rows)
+            places = _aten.max_pool2d_with_indices(values, *ctx.options)[1]
+            return _aten.max_pool2d_with_indices_backward(gradient[rows], values, *ctx.options, places)
+
+        return in_parts(recipe.given, back), None, None
 
 
 class _LeanNorm:
@@ -158,8 +145,7 @@ class _LeanNorm:
             return type(norm).forward(norm, images_NCHW)
         norm.num_batches_tracked.add_(1)
         out, mean, inverse = _Norm.apply(images_NCHW, norm.weight, norm.bias, norm.running_mean, norm.running_var, norm.momentum, norm.eps)
-        out.recipe = Recipe(images_NCHW.detach(), mean, inverse * norm.weight.detach(), norm.bias.detach())
-        out.recipe.version = out._version
+        Normed(images_NCHW.detach(), mean, inverse * norm.weight.detach(), norm.bias.detach()).hang_on(out)
         for name in ("drop", "act"):  # timm's carry the activation that follows them
             if isinstance(after := getattr(norm, name, None), nn.Module):
                 out = after(out)
@@ -172,31 +158,58 @@ class _LeanActivation:
 
     def __call__(self, values: torch.Tensor) -> torch.Tensor:
         recipe = recipe_of(values)
-        if recipe is None or recipe.kind is not None or not values.requires_grad or torch.compiler.is_compiling():
+        if recipe is None or isinstance(recipe, Activated) or not values.requires_grad or torch.compiler.is_compiling():
             return type(self._activation).forward(self._activation, values)
-        recipe = recipe.followed_by(_KINDS[type(self._activation)])
-        out = _Activation.apply(values, recipe, self._activation.inplace)
-        out.recipe, recipe.version = recipe, out._version
-        return out
+        recipe = Activated(recipe, KINDS[type(self._activation)])
+        return recipe.hang_on(_Activation.apply(values, recipe, self._activation.inplace))
+
+
+class _LeanPool:
+    def __init__(self, pool: nn.MaxPool2d):
+        self._pool = pool
+
+    def __call__(self, values: torch.Tensor) -> torch.Tensor:
+        pool, recipe = self._pool, recipe_of(values)
+        if recipe is None or not values.requires_grad or torch.compiler.is_compiling():
+            return type(pool).forward(pool, values)
+        sizes = [
+            [size, size] if isinstance(size, int) else list(size) for size in (pool.kernel_size, pool.stride, pool.padding, pool.dilation)
+        ]
+        return _Pool.apply(values, recipe, (*sizes, pool.ceil_mode))
 
 
 class _LeanNetwork:
-    def __init__(self, module: nn.Module):
-        self._module = module
+    def __init__(self, module: nn.Module, norms: list[nn.Module], hooks: bool):
+        self._module, self._norms, self._hooks = module, norms, hooks
 
     def __call__(self, *inputs, **options):
         own = type(self._module).forward
-        if not torch.is_grad_enabled() or torch.compiler.is_compiling():
+        if torch.compiler.is_compiling() or not torch.is_grad_enabled() or not any(norm.training for norm in self._norms):
             return own(self._module, *inputs, **options)
-        with torch.autograd.graph.saved_tensors_hooks(_pack, _unpack):
-            return own(self._module, *inputs, **options)
+        with _Sums():
+            if not self._hooks:
+                return own(self._module, *inputs, **options)
+            with torch.autograd.graph.saved_tensors_hooks(_pack, _unpack):
+                return own(self._module, *inputs, **options)
+
+
+class _Sums(TorchFunctionMode):
+    """Shortcuts are added outside of layers."""
+
+    def __torch_function__(self, func, types, args=(), kwargs=None):
+        if func not in _ADDITIONS or kwargs or len(args) != 2 or not all(type(part) is torch.Tensor for part in args):
+            return func(*args, **(kwargs or {}))
+        recipe, out = summed(*args), func(*args)
+        return recipe.hang_on(out) if recipe and out.requires_grad else out
 
 
 def _pack(tensor: torch.Tensor) -> torch.Tensor | Recipe:
-    recipe = recipe_of(tensor)
-    return (
-        tensor.detach() if recipe is None else recipe
-    )  # with its own graph, what a layer gives out would hold itself until a backward pass
+    if recipe := recipe_of(tensor):
+        recipe.is_wanted = True
+        return recipe
+    if not isinstance(tensor, nn.Parameter):
+        note_kept(tensor)
+    return tensor.detach()  # with its own graph, what a layer gives out would hold itself until a backward pass
 
 
 def _unpack(kept: torch.Tensor | Recipe) -> torch.Tensor:

@@ -56,8 +56,10 @@ class StepMemory:
     factor: float = 1.0  # of what a pass takes, where one was tried
 
     def peak(self, num_images: int) -> int:
-        """Bytes with so many images at once, the weights left out."""
-        return round(self.factor * self.of_pass(num_images)) + self._estimate(num_images)["optimiser"]
+        """Bytes with so many images at once, the weights left out. Copies of states to go back to are not on a GPU."""
+        found = self._estimate(num_images)
+        beside = sum(found.get(name, 0) for name in ("optimiser", "average", "copies"))
+        return round(self.factor * self.of_pass(num_images)) + beside
 
     def of_pass(self, num_images: int) -> int:
         """Bytes of a forward and backward pass as they are estimated, the optimiser's memory left out too."""

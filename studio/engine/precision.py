@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import copy
+import statistics
 import time
 from dataclasses import asdict, dataclass, replace
 
@@ -22,11 +23,14 @@ from studio.engine.network import Network
 from studio.engine.verdict import remember, remembered
 
 PROBE_BATCH = {"cpu": 4, "cuda": 32, "mps": 8}  # a GPU is not kept busy by less
-PROBE_SECONDS = 1.2  # for all candidates together; a network that takes four times as long for its first passes is judged by them
-VERDICTS = "precision-4"
-HOPELESS = 5.0  # times the fastest: no other backward pass makes up for that
-NEVER_BELOW = 0.98  # of the speed of a plain loop
+PROBE_SECONDS = 1.2  # for all candidates together
+LEAST_ROUNDS = 3  # all the same, unless they would take longer than
+MOST_SECONDS = 6.0
+VERDICTS = "precision-5"
+HOPELESS = 3.0  # times the fastest: nothing else makes up for that
 MARGIN = 0.9  # within ten per cent of the fastest the earlier candidate wins, so that noise on a busy machine does not decide
+UNPREPARED_MARGIN = 0.7  # where there was time for the first passes alone, which also prepare kernels
+NUM_GLANCES = 3
 _DTYPES = {"bf16": torch.bfloat16, "fp16": torch.float16}
 
 
@@ -51,6 +55,10 @@ class Precision:
     def scaler(self, device: torch.device) -> torch.amp.GradScaler:
         """Keeps fp16 gradients from vanishing; passes everything through in other precisions."""
         return torch.amp.GradScaler(device.type, enabled=self.name == "fp16")
+
+
+PLAIN = Precision("fp32", False)  # what a loop has that does not choose
+Times = dict[Precision, list[float]]  # seconds, round by round; fewer of a candidate that was hopeless
 
 
 def candidates(asked: str, device: torch.device) -> list[Precision]:
@@ -92,16 +100,25 @@ def trial_key(network: Network, experiment: Experiment, device: torch.device) ->
     return " | ".join([model.source, model.backbone, frozen, f"{model.input_size} px", experiment.training.precision, device_key(device)])
 
 
-def judge(options: list[Precision], times: dict[Precision, float]) -> Precision:
-    """The first within the margin of the fastest that is not slower than the plain loop, which is float32 with channels first."""
-    most = min(times.values()) / MARGIN
-    plain = times.get(Precision("fp32", False))
-    if plain is not None:
-        most = min(most, max(plain / NEVER_BELOW, min(times.values())))
-    return next(option for option in options if times[option] <= most)
+def judge(options: list[Precision], times: Times) -> Precision:
+    """The first candidate that is within the margin of the fastest, and not slower than the plain loop.
+
+    Each is compared with the plain loop, or the first, in the rounds that both ran in: a busy moment hits neighbours alike, and the median does
+    not care for the round that it hit alone.
+    """
+    reference = PLAIN if PLAIN in times else next(iter(times))
+    margin = MARGIN if len(times[reference]) > 1 else UNPREPARED_MARGIN
+    shares = {
+        option: statistics.median(some / other for some, other in zip(seconds, times[reference], strict=False))
+        for option, seconds in times.items()
+    }
+    most = min(shares.values()) / margin
+    if reference == PLAIN:
+        most = min(most, 1.0)
+    return next(option for option in options if shares.get(option, most + 1) <= most)
 
 
-def _measured(network: Network, options: list[Precision], experiment: Experiment, device: torch.device) -> dict[Precision, float]:
+def _measured(network: Network, options: list[Precision], experiment: Experiment, device: torch.device) -> Times:
     """As `measure`, with fewer images where those of a trial do not fit into the memory of a GPU."""
     count = min(PROBE_BATCH[device.type], max(4, experiment.training.batch_size))
     while True:
@@ -114,33 +131,43 @@ def _measured(network: Network, options: list[Precision], experiment: Experiment
         torch.cuda.empty_cache()
 
 
-def measure(
-    network: Network, options: list[Precision], input_size: int, device: torch.device, num_images: int = 0
-) -> dict[Precision, float]:
-    """Seconds of one forward and backward pass of a small batch, per candidate."""
+def measure(network: Network, options: list[Precision], input_size: int, device: torch.device, num_images: int = 0) -> Times:
+    """Seconds of forward and backward passes of a small batch."""
     trial = replace(network, module=copy.deepcopy(network.module).to(device))
     trial.train_mode()
-    times: dict[Precision, float] = {}
     cuda = [device] if device.type == "cuda" else []
     with torch.random.fork_rng(devices=cuda):
         images = torch.rand(num_images or PROBE_BATCH[device.type], 3, input_size, input_size, device=device)
-        start = time.perf_counter()
-        first: dict[Precision, float] = {}
-        for option in options:  # also prepares the kernels
-            without = first.get(replace(option, fast_depthwise=False))
-            is_hopeless = option.fast_depthwise and without is not None and without > HOPELESS * min(first.values())
-            first[option] = float("inf") if is_hopeless else _pass_seconds(trial.module, images, option, device)
-        options = [option for option in options if first[option] < float("inf")]
-        if device.type == "cuda":
-            start = time.perf_counter()  # the first passes tried out kernels: they say nothing
-            first = {option: float("inf") for option in first}
-        elif time.perf_counter() - start > 4 * PROBE_SECONDS:
-            return first
-        while not times or time.perf_counter() - start < PROBE_SECONDS:
-            for option in options:  # in turn, so that a busy moment of the machine hits all alike
-                seconds = _pass_seconds(trial.module, images, option, device)
-                times[option] = min(times.get(option, seconds), seconds)
-    return first | times
+        running = _worth_a_pass(options) if device.type == "cpu" else options
+        start, first = time.perf_counter(), {}
+        for option in running:  # prepares the kernels
+            without = first.get(replace(option, fast_depthwise=False), 0.0)
+            if not option.fast_depthwise or without <= HOPELESS * min(first.values()):
+                first[option] = _pass_seconds(trial.module, images, option, device)
+        if device.type != "cuda" and time.perf_counter() - start > MOST_SECONDS:
+            return {option: [seconds] for option, seconds in first.items()}
+        times: Times = {option: [] for option in first}
+        start, running = time.perf_counter(), list(first)
+        while (taken := time.perf_counter() - start) < PROBE_SECONDS or (len(times[running[0]]) < LEAST_ROUNDS and taken < MOST_SECONDS):
+            for option in running if len(times[running[0]]) % 2 == 0 else running[::-1]:  # in turn, so that a busy moment hits all alike
+                times[option].append(_pass_seconds(trial.module, images, option, device))
+            fastest = min(times[option][-1] for option in running)
+            running = [option for option in running if option == PLAIN or times[option][-1] <= HOPELESS * fastest]
+    return times
+
+
+def _worth_a_pass(options: list[Precision]) -> list[Precision]:
+    """Without half precision where a single layer shows that this processor has no units for it: a whole pass would take ten times as long."""
+    names = {option.name for option in options}
+    if "bf16" not in names or "fp32" not in names:
+        return options
+    images = torch.rand(2, 64, 28, 28).to(memory_format=torch.channels_last)
+    layer = nn.Conv2d(64, 64, 3, padding=1).to(memory_format=torch.channels_last)
+    cpu, seconds = torch.device("cpu"), {}
+    for name in names:
+        form = Precision(name, True)
+        seconds[name] = min(_pass_seconds(layer, images, form, cpu) for _ in range(NUM_GLANCES))
+    return [option for option in options if seconds[option.name] <= HOPELESS * seconds["fp32"]]
 
 
 def _pass_seconds(module: nn.Module, images_NCHW: torch.Tensor, option: Precision, device: torch.device) -> float:

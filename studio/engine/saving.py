@@ -12,7 +12,7 @@ from studio.core import event as ev
 from studio.engine.checkpoint import optimiser_tensors, save_checkpoint
 from studio.engine.freezing import has_statistics
 from studio.engine.setup import Setup, checkpoint_state
-from studio.engine.snapshot import Held
+from studio.engine.snapshot import Held, goes_back
 
 SAVE_SHARE = 0.02  # of the time goes into checkpoints in mid-epoch, at most
 CHEAP_BYTES = 20_000_000  # a checkpoint up to this size is written after every epoch, however short
@@ -67,11 +67,12 @@ def hold(s: Setup, report: Callable[[], None]) -> None:
     """Between two steps: hold this state where the user may want the run to go back to it. `report` books the steps so far, and raises
     LossNotFinite where one of them was none to go back to."""
     t = s.experiment.training
-    if t.not_finite != "go back" or not t.roll_back_steps:
+    if not goes_back(t):
         return s.snapshots.clear()
     if not s.ranks.from_first(lambda: s.snapshots.is_due(s.progress.step, t.roll_back_steps)):
         return
     report()
+    s.snapshots.make_room()
     start = time.perf_counter()
     agree_on_statistics(s)
     state = {"progress": s.progress.to_json(), "scaler": s.scaler.state_dict(), "micro_batch": s.micro_batch}

@@ -15,9 +15,16 @@ if TYPE_CHECKING:
     import torch
     from torch import nn
 
+    from studio.core.experiment import Training
+
 NUM_HELD = 2
 EVERY_S = 1.0  # a copy takes milliseconds, and steps done again cost as much as steps
 SHARE = 0.02  # of the time goes into copies, at most
+
+
+def goes_back(training: Training) -> bool:
+    """Whether states are held, so that a run can go back by some steps."""
+    return training.not_finite == "go back" and training.roll_back_steps > 0
 
 
 @dataclass(frozen=True)
@@ -43,6 +50,12 @@ class Snapshots:
             return True
         is_far = step - self._held[-1].step >= num_back
         return is_far and time.monotonic() - self._taken_at >= max(EVERY_S, self._seconds / SHARE)
+
+    def make_room(self) -> None:
+        """Let go of the oldest before the next copy is made, so that there are never more than two. Where one is due, the newer lies far enough
+        behind."""
+        if len(self._held) == NUM_HELD:
+            self._held.popleft()
 
     def add(self, held: Held, seconds: float) -> None:
         """`seconds`: what the copy took."""

@@ -35,8 +35,9 @@ def own_threads():
 
 def test_another_way_is_taken_only_where_it_is_clearly_faster():
     first, other, third = Threads(2, "sleep"), Threads(2, "spin briefly"), Threads(4, "sleep")
-    assert judge({first: 1.0, other: 0.95, third: 1.5}) == first
-    assert judge({first: 1.0, other: 0.8, third: 0.7}) == third
+    assert judge({first: [1.0, 1.1], other: [0.95, 1.05], third: [1.5, 1.5]}) == first
+    assert judge({first: [1.0, 1.0], other: [0.8, 0.8], third: [0.7, 0.7]}) == third
+    assert judge({first: [2.0, 1.0], other: [0.8, 1.1], third: [2.5, 2.5]}) == first, "one busy moment is none of its own"
 
 
 def test_what_was_measured_stands_in_the_environment_unless_the_user_says_otherwise(no_variables):

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import copy
+from dataclasses import dataclass
 
 import pytest
 import torch
 from torch import nn
 
+from studio.engine import precision
 from studio.engine.depthwise import depthwise_layers, fast_backward, use_fast_backward
-from studio.engine.precision import Precision, judge
+from studio.engine.precision import PLAIN, Precision, judge, measure
 
 
 @pytest.mark.parametrize("kernel", [3, 5])
@@ -49,9 +51,53 @@ def test_only_depthwise_layers_change_and_a_trial_leaves_nothing():
     assert "_conv_forward" not in module[0].__dict__ and list(module.state_dict()) == keys
 
 
-def test_what_is_chosen_is_never_slower_than_the_plain_loop():
-    last, first, half, fast = (Precision("fp32", True), Precision("fp32", False), Precision("bf16", True), Precision("bf16", True, True))
-    options = [last, first, half, fast]
-    assert judge(options, {last: 1.0, first: 1.05, half: 0.95, fast: 0.94}) == last  # within the noise the simpler form
-    assert judge(options, {last: 1.05, first: 1.0, half: 12.0, fast: 9.0}) == first
-    assert judge(options, {last: 1.0, first: 1.5, half: 0.8, fast: 0.4}) == fast
+LAST, FIRST, HALF, FAST = (Precision("fp32", True), PLAIN, Precision("bf16", True), Precision("bf16", True, True))
+
+
+@pytest.mark.parametrize(
+    ("seconds", "chosen"),
+    [
+        ((1.0, 1.05, 0.95, 0.94), LAST),  # within the noise the simpler form
+        ((1.05, 1.0, 12.0, 9.0), FIRST),
+        ((1.01, 1.0, 0.93, 0.92), FIRST),
+        ((1.0, 1.5, 0.8, 0.4), FAST),
+    ],
+)
+def test_what_is_chosen_is_never_slower_than_the_plain_loop(seconds, chosen):
+    options = [LAST, FIRST, HALF, FAST]
+    assert judge(options, {option: [s] * 3 for option, s in zip(options, seconds, strict=True)}) == chosen
+
+
+def test_a_busy_moment_does_not_choose():
+    """Each form runs beside the others in every round, so what hits a round counts for nothing, and what hits one of them is one of three."""
+    busy = [1, 4, 1.5]
+    assert judge([LAST, FIRST], {LAST: [0.95 * b for b in busy], FIRST: busy}) == LAST
+    assert judge([LAST, FIRST], {LAST: [1.03 * b for b in busy], FIRST: [1, 9, 1.5]}) == FIRST
+    assert judge([LAST, FIRST, HALF], {LAST: [1, 1, 1], FIRST: [1.01, 1.01, 1.01], HALF: [0.2, 2.0, 2.1]}) == LAST
+
+
+def test_first_passes_alone_decide_only_what_is_very_clear():
+    assert judge([LAST, FIRST, HALF], {LAST: [1.4], FIRST: [1.0], HALF: [0.8]}) == FIRST
+    assert judge([LAST, FIRST, HALF], {LAST: [1.4], FIRST: [1.0], HALF: [0.3]}) == HALF
+
+
+def test_forms_that_are_hopeless_are_left_out_and_the_plain_one_runs_in_every_round(monkeypatch):
+    seconds, calls = {LAST: 1.0, FIRST: 5.0, HALF: 9.0, FAST: 0.9}, []
+    monkeypatch.setattr(precision, "_pass_seconds", lambda _module, _images, option, _device: calls.append(option) or seconds[option])
+    network = SimpleNetwork(nn.Sequential(nn.Conv2d(3, 3, 1)))
+    options = [LAST, FIRST, HALF, FAST]
+    monkeypatch.setattr(precision, "PROBE_SECONDS", 0.0)
+    found = measure(network, options, 8, torch.device("cpu"))
+    assert HALF not in found and FAST not in found, "a layer showed that half precision is slow"
+    assert found == {LAST: [1.0] * 3, FIRST: [5.0] * 3}
+    seconds[HALF] = 1.2
+    found = measure(network, options, 8, torch.device("cpu"))
+    assert {option: len(some) for option, some in found.items()} == {LAST: 3, FIRST: 3, HALF: 3, FAST: 3}
+
+
+@dataclass
+class SimpleNetwork:
+    module: nn.Module
+
+    def train_mode(self) -> None:
+        self.module.train()

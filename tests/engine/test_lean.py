@@ -13,7 +13,8 @@ from torch import nn
 from studio.catalog.backbones import build_backbone
 from studio.core.experiment import Training
 from studio.engine.footprint import known_trace
-from studio.engine.lean import Recipe, _is_norm, is_lean, keep_less, recipe_of
+from studio.engine.lean import _is_norm, is_lean, keep_less
+from studio.engine.recipe import MOST_SUMS, Recipe, Summed, in_parts, note_kept, recipe_of
 from studio.engine.recompute import recompute
 
 NETWORKS = [("timm", "test_resnet"), ("timm", "test_efficientnet"), ("torchvision", "mobilenet_v3_small"), ("torchvision", "resnet18")]
@@ -39,13 +40,13 @@ def nothing_left():
 
 
 def recipes() -> list[Recipe]:
-    return [held for held in gc.get_objects() if type(held) is Recipe]
+    return [held for held in gc.get_objects() if isinstance(held, Recipe)]
 
 
 @pytest.mark.parametrize(("source", "name"), NETWORKS)
 @pytest.mark.parametrize("layout", [torch.contiguous_format, torch.channels_last])
 def test_a_step_gives_the_same_bits(source, name, layout):
-    """ResNets add in place to what a batch norm gave out; MobileNetV3 squeezes it besides."""
+    """ResNets add in place to what a batch norm gave out, and pool; MobileNetV3 squeezes it besides. Pieces of a batch are computed by themselves."""
     module, images = network(source, name).to(memory_format=layout), torch.randn(4, 3, 64, 64).contiguous(memory_format=layout)
     lean = copy.deepcopy(module)
     assert keep_less(lean) > 5
@@ -75,6 +76,62 @@ def test_an_activation_that_is_not_in_place_leaves_what_others_use():
     assert keep_less(lean) == 1 and torch.equal(module(images), lean(images))
     theirs, ours = a_step(module, images), a_step(lean, images)
     assert [key for key, tensor in theirs.items() if not torch.equal(tensor, ours[key])] == []
+
+
+def test_of_a_resnet_the_convolutions_alone_are_kept():
+    """And what the first block is given, each third sum, and what belongs to the head."""
+    module, kept = network("torchvision", "resnet34"), {}
+
+    def pack(tensor):
+        if not isinstance(tensor, nn.Parameter) and recipe_of(tensor) is None:
+            note_kept(tensor)
+            kept[tensor.untyped_storage()._cdata] = tensor.untyped_storage(), tuple(tensor.shape[1:])
+        return tensor.detach()
+
+    convolved = []
+    for part in module.modules():
+        if isinstance(part, nn.Conv2d):
+            part.register_forward_hook(lambda _part, _inputs, out: convolved.append(out.untyped_storage()))
+    keep_less(module, hooks=False)
+    with torch.autograd.graph.saved_tensors_hooks(pack, lambda t: t):
+        module(torch.randn(2, 3, 64, 64))
+    known = {storage._cdata for storage in convolved}
+    others = [shape for key, (_, shape) in kept.items() if key not in known and len(shape) == 3]
+    blocks = [(64, 16, 16), (128, 8, 8), (256, 4, 4), (512, 2, 2)]
+    sums = [shape for shape, count in zip(blocks, (3, 4, 6, 3), strict=True) for _ in range(count // (MOST_SUMS + 1))]
+    assert sorted(others) == sorted([(3, 64, 64), (64, 16, 16), *sums])
+
+
+class _Shortcut(nn.Module):
+    def __init__(self, is_kept: bool, is_changed: bool):
+        super().__init__()
+        self.norm, self.conv = nn.BatchNorm2d(3), nn.Conv2d(3, 3, 1)
+        self.is_kept, self.is_changed = is_kept, is_changed
+
+    def forward(self, images):
+        shortcut = images * 1
+        out = self.norm(self.conv(shortcut if self.is_kept else images))
+        if self.is_changed:
+            shortcut.mul_(2)
+        out = out + shortcut
+        self.found = recipe_of(out)
+        return out
+
+
+@pytest.mark.parametrize(("is_kept", "is_changed"), [(True, False), (False, False), (True, True)])
+def test_a_sum_is_computed_again_only_where_both_parts_are_there_in_the_backward_pass(is_kept, is_changed):
+    module = _Shortcut(is_kept, is_changed)
+    keep_less(module)
+    module(torch.randn(4, 3, 8, 8, requires_grad=True))
+    assert isinstance(module.found, Summed) == (is_kept and not is_changed)
+
+
+@pytest.mark.parametrize("layout", [torch.contiguous_format, torch.channels_last])
+def test_pieces_of_a_batch_are_put_together_in_the_layout_of_the_whole(layout):
+    images = torch.randn(7, 64, 112, 112).contiguous(memory_format=layout)
+    sizes = []
+    found = in_parts(images, lambda rows: (sizes.append(len(images[rows])), images[rows] * 2)[1])
+    assert torch.equal(found, images * 2) and found.stride() == images.stride() and len(sizes) > 1 and sum(sizes) == 7
 
 
 def test_a_single_value_of_a_channel_has_no_variance_which_is_said():
@@ -118,7 +175,7 @@ def test_blocks_that_are_computed_again_keep_nothing_of_batch_norms_besides():
     theirs, ours = a_step(plain, images), a_step(recomputing, images)
     assert theirs.keys() == ours.keys() and all(torch.equal(tensor, ours[key]) for key, tensor in theirs.items())
     loss = recomputing(images).sum()
-    assert {tuple(recipe._given.shape) for recipe in recipes()} == {(4, 64, 32, 32)} and loss.requires_grad, (
+    assert {tuple(recipe.given.shape) for recipe in recipes()} == {(4, 64, 32, 32)} and loss.requires_grad, (
         "that of the first layer alone, which is in no block"
     )
 
@@ -129,8 +186,10 @@ def test_what_is_traced_is_what_is_kept(source, name):
     known = {t.untyped_storage()._cdata for t in (*module.parameters(), *module.buffers(), images)}
 
     def pack(tensor):
-        if tensor.untyped_storage()._cdata not in known and recipe_of(tensor) is None:
-            sizes[tensor.untyped_storage()._cdata] = tensor.untyped_storage(), tensor.untyped_storage().nbytes()
+        if recipe_of(tensor) is None and not isinstance(tensor, nn.Parameter):
+            note_kept(tensor)
+            if tensor.untyped_storage()._cdata not in known:
+                sizes[tensor.untyped_storage()._cdata] = tensor.untyped_storage(), tensor.untyped_storage().nbytes()
         return tensor
 
     lean, plain = (sum(layer.saved for layer in known_trace(module, 64, is_lean=is_so).layers) for is_so in (True, False))

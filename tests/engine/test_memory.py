@@ -114,6 +114,38 @@ def test_the_run_and_the_window_estimate_a_step_alike_and_nothing_changes_by_it(
     assert 0.4 * per_image < half.peak(1001) - half.peak(1000) < 0.75 * per_image
 
 
+def test_the_average_and_the_states_to_go_back_to_count(tmp_path, monkeypatch):
+    """Of a run whose first stages are frozen, so that their weights are in no copy."""
+    from studio.engine import loop, snapshot
+
+    monkeypatch.setattr(snapshot, "EVERY_S", 0.0)
+    monkeypatch.setattr(snapshot, "SHARE", 1e9)
+    settings = {"training__not_finite": "go back", "training__roll_back_steps": 1, "optimiser__ema_decay": 0.9, "model__train_stages": 1}
+    real, seen = loop.train_step, []
+
+    def look(s, batches):
+        step = real(s, batches)
+        held = {
+            t.untyped_storage()._cdata: t.untyped_storage().nbytes()
+            for state in s.snapshots._held for tensors in state.tensors.values() for t in tensors.values()
+        }  # fmt: skip
+        frozen = {weight.untyped_storage()._cdata for weight in s.network.module.parameters() if not weight.requires_grad}
+        average = sum(t.nbytes for t in s.average.module.state_dict().values())
+        seen.append((len(s.snapshots._held), average + sum(size for key, size in held.items() if key not in frozen)))
+        return step
+
+    monkeypatch.setattr(loop, "train_step", look)
+    folder = small_run(tmp_path, **settings, schedule__epochs=1)
+    assert train_here(folder) == 0, of_kind(folder, ev.RunFailed)
+    network, experiment = tiny_network(**{key.replace("__", "."): value for key, value in settings.items()})
+    plain = experiment.changed({"optimiser.ema_decay": 0.0, "training.not_finite": "stop"})
+    with_them, without = (step_memory(network, "fp32", asked).peak(8) for asked in (experiment, plain))
+    num_held, taken = seen[-1]
+    assert num_held == 2 and with_them - without == pytest.approx(taken, rel=0.03)
+    told = describe_model(experiment.model, experiment.training, experiment.optimiser, 3)["memory"]
+    assert told["average"] + told["copies"] == with_them - without
+
+
 @pytest.mark.parametrize(("source", "name", "values"), [
     ("timm", "test_resnet", {}), ("timm", "test_vit", {"model.input_size": 160}), ("timm", "test_convnext", {"model.train_stages": 1}),
 ])  # fmt: skip

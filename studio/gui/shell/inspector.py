@@ -407,9 +407,9 @@ class _StripFigure(QPushButton):
 
 
 def _grouped(memory: dict[str, int]) -> dict[str, int]:
-    """Weights, what the optimiser keeps, and what a step needs on the way."""
+    """Weights with their copies, what the optimiser keeps, and what a step needs on the way."""
     return {
-        "weights": memory.get("weights", 0),
+        "weights": sum(memory.get(name, 0) for name in ("weights", "average", "copies")),
         "optimiser": memory.get("gradients", 0) + memory.get("optimiser", 0),
         "activations": memory.get("activations", 0) + memory.get("batch", 0),
     }
