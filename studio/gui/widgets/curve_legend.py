@@ -87,8 +87,10 @@ class CurveLegend(QWidget):
         at, total = np.linspace(begin, begin + width, _LOOKS), 0.0
         for x, least, most in seen:
             if len(x):
+                is_point_in = (x >= begin) & (x <= begin + width) & (most >= low) & (least <= low + height)
                 least, most = (np.interp(at, x, y, left=np.nan, right=np.nan) for y in (least, most))
-                total += float(np.mean((most >= low) & (least <= low + height)))
+                share = float(np.mean((most >= low) & (least <= low + height)))
+                total += max(share, 2 * _LITTLE) if is_point_in.any() else share  # a point alone has no width
         if "bottom" in corner:
             edge = 0 if "left" in corner else box.width() - own.width()
             words = sum(max(0.0, min(right, edge + own.width()) - max(left, edge)) for left, right in self._plot.mark_words())

@@ -96,7 +96,7 @@ class SchedulePage(Page):
         self.time_choice = Segmented([("epochs", "Epochs"), ("steps", "Steps")], name="schedule.time")
         self.scale_choice = Segmented([("log", "log"), ("lin", "lin")], name="schedule.scale")
         self.curve_panel.body.addWidget(self.shapes)
-        self.reading_label = PlainLabel(_HINT, "caption", "muted", elide=Qt.TextElideMode.ElideRight)
+        self.reading_label = PlainLabel(_HINT, "caption", "muted", elide=Qt.TextElideMode.ElideRight, short=" ")
         self.momentum_toggle = Toggle("Momentum", name="schedule.momentum")
         choices = QHBoxLayout()
         choices.setSpacing(px(8))
@@ -254,7 +254,7 @@ class SchedulePage(Page):
         self.thaw.show_now(step)
 
     def _on_plot_hovered(self, words: str) -> None:
-        self.reading_label.setText(words or _HINT)
+        self.reading_label.set_texts(words or _HINT, "" if words else " ")  # half a hint is none
 
     def _on_reset(self) -> None:
         defaults = Experiment()

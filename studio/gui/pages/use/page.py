@@ -140,7 +140,8 @@ class UsePage(Page):
         for part in (self.try_panel, self.folder_panel):
             part.set_model(model)
         self.export_column.set_model(replace(model, test_time="off") if model else None)  # an export has one view
-        self.set_subtitle(_epoch_words(entry, str(self.epoch_choice.value)) if entry else "")
+        words = _epoch_words(entry, str(self.epoch_choice.value)) if entry else ""
+        self.subtitle_label.set_texts(words, words.partition(" of ")[0])
         self._suggest_threshold()
 
     def _on_views_chosen(self, key: object) -> None:
