@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import os
 import tomllib
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -39,6 +40,17 @@ class _WithSpaces(argparse.Action):
 
     def __call__(self, parser, namespace, values, option_string=None) -> None:
         setattr(namespace, self.dest, values.replace("-", " "))
+
+
+def whole_number(least: int) -> Callable[[str], int]:
+    """For `type=` of an argument: a whole number, `least` or more."""
+
+    def parse(text: str) -> int:
+        if not text.isdecimal() or int(text) < least:
+            raise argparse.ArgumentTypeError(f"“{text}” is not a whole number, {least} or more")
+        return int(text)
+
+    return parse
 
 
 def add_device_argument(parser: argparse.ArgumentParser) -> None:

@@ -21,6 +21,8 @@ from studio.core.path_text import shown
 from studio.core.problem import BadInput
 from studio.core.run_folder import RunFolder
 
+FEW_CLASSES = 5  # among so few, the right one is always among the best five
+
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_run_argument(parser)
@@ -82,9 +84,9 @@ def _print_table(scores: dict) -> None:
     for name, row in zip(names, scores["per_class"], strict=True):
         cells = "  ".join(f"{_percent(row[key]):>{w}}" for key, w in (("precision", 9), ("recall", 6), ("f1", 6)))
         terminal.say(f"{name:<{width}}  {cells}  {row['support']:>6,}")
+    top5 = f"top-5 {scores['top5']:.2%}, " if len(names) > FEW_CLASSES else ""
     terminal.say(
-        f"top-1 {scores['top1']:.2%}, top-5 {scores['top5']:.2%}, loss {scores['loss']:.4f}, macro F1 {scores['macro_f1']:.2%} "
-        f"on {scores['num_images']:,} images"
+        f"top-1 {scores['top1']:.2%}, {top5}loss {scores['loss']:.4f}, macro F1 {scores['macro_f1']:.2%} on {scores['num_images']:,} images"
     )
     if scores["reliability"]:
         terminal.say(_how_sure(scores["reliability"]))
@@ -97,7 +99,7 @@ def _how_sure(reliability: dict) -> str:
         words += f"; with temperature {reliability['temperature']:.2f} the error is {reliability['ece_after']:.2%}"
     for row in reliability["answer_only_when_sure"]:
         if row["confidence"] is not None:
-            words += f"\nright {row['accuracy']:.0%} of the time from {row['confidence']:.2%} sure on, which {row['share']:.1%} of the answers are"
+            words += f"\nwhere it is at least {row['confidence']:.2%} sure ({row['share']:.1%} of the images), {row['accuracy']:.0%} of its answers or more are right"
     return words
 
 

@@ -10,9 +10,9 @@ import argparse
 from pathlib import Path
 
 from studio.command import terminal
-from studio.command.chosen import add_runs_argument, chosen_runs
+from studio.command.chosen import add_runs_argument, chosen_runs, parse_settings, whole_number
 from studio.command.follow import start_and_follow, summary
-from studio.command.train import model_problems, planned
+from studio.command.train import each_model, model_problems, planned
 from studio.core.device import device_problem
 from studio.core.experiment import Experiment
 from studio.core.fold import RunState
@@ -30,26 +30,32 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--over", metavar="SECTION.FIELD=A,B,C", action="append", default=[], help="a setting and its values; twice at most"
     )
-    parser.add_argument("--random", metavar="N", type=int, default=0, help="draw N points instead of the whole grid")
-    parser.add_argument("--seeds", metavar="N", type=int, default=1, help="train each with N seeds, to see how much is chance")
+    parser.add_argument("--random", metavar="N", type=whole_number(1), default=0, help="draw N points instead of the whole grid")
+    parser.add_argument("--seeds", metavar="N", type=whole_number(1), default=1, help="train each with N seeds, to see how much is chance")
     parser.add_argument("--dry-run", action="store_true", help="list what would be trained and stop")
     parser.add_argument("--json", action="store_true", help="end standard output with one line of JSON: the runs, best first")
     add_runs_argument(parser)
 
 
 def run(args: argparse.Namespace) -> int:
-    from studio.dataset.plan_check import check_run
+    from studio.dataset.plan_check import check_run, with_fitting_batch
     from studio.dataset.scan import scan
 
     base = planned(args.experiment, args.data, args.set)
-    experiments = plan_sweep(base, [parse_axis(text) for text in args.over], num_random=args.random, num_seeds=max(1, args.seeds))
+    axes = [parse_axis(text) for text in args.over]
+    if any(axis.is_range for axis in axes) and not args.random:
+        raise BadInput("A range needs random draws: say how many with --random N, or list the values with commas between them.")
+    experiments = plan_sweep(base, axes, num_random=args.random, num_seeds=args.seeds)
     with terminal.Progress("files") as progress:
         dataset = scan(base.data, progress=progress)
+    if args.experiment is None and "training.batch_size" not in {*parse_settings(args.set), *(axis.path for axis in axes)}:
+        experiments = [with_fitting_batch(experiment, dataset) for experiment in experiments]
     problems = [p for p in [device_problem(base.training.device)] if p]
     for experiment in experiments:
         problems += [p for p in check_run(experiment, dataset) if p not in problems]
     if not errors_in(problems):
-        problems += model_problems(base, len(dataset.classes))
+        for model in each_model(experiments):
+            problems += [p for p in model_problems(model, len(dataset.classes)) if p not in problems]
     if errors_in(problems):
         raise BadInput(*problems)
     terminal.complain_all(problems)

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import argparse
 import os
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,7 @@ from studio.command import terminal
 from studio.command.chosen import add_runs_argument, chosen_runs, parse_settings, source_text
 from studio.command.follow import start_and_follow
 from studio.core.device import device_problem
-from studio.core.experiment import Experiment, parse_experiment
+from studio.core.experiment import Experiment, Model, parse_experiment
 from studio.core.experiment_file import read_experiment
 from studio.core.file import sha256_of
 from studio.core.outcome import Status
@@ -24,6 +25,8 @@ from studio.core.run_folder import RunFolder, create_run, find_run
 from studio.core.words import counted
 from studio.supervise.engine import command_elsewhere
 
+# Of a model's settings those that decide whether the network can be made.
+_SHAPE = ("source", "backbone", "input_size", "weights_file", "start_run", "cut", "head", "layers", "batch_norm")
 _DEVICE = "training.device"  # what a run may go on with: nothing of what it learns hangs on it but the last bits
 
 
@@ -155,9 +158,8 @@ def _with_checksum(experiment: Experiment, settings: dict[str, Any]) -> Experime
 
 def model_problems(experiment: Experiment, num_classes: int) -> list[Problem]:
     """What is wrong with backbone, weights and input size. The bundled backbone at its own size is known to be fine and costs nothing."""
-    model, default = experiment.model, Experiment().model
-    shaped = ("source", "backbone", "input_size", "weights_file", "start_run", "cut", "head", "layers", "batch_norm")
-    if all(getattr(model, name) == getattr(default, name) for name in shaped):
+    model = experiment.model
+    if _shape_of(model) == _shape_of(Experiment().model):
         return []
     from studio.engine.preflight import check_model
 
@@ -177,6 +179,19 @@ def pipeline_refusals(experiment: Experiment) -> list[Problem]:
     except BadInput as exc:
         return list(exc.problems)
     return []
+
+
+def each_model(experiments: Sequence[Experiment]) -> list[Experiment]:
+    """One experiment for each network among them, as far as `model_problems` looks at it."""
+    found: list[Experiment] = []
+    for experiment in experiments:
+        if all(_shape_of(experiment.model) != _shape_of(other.model) for other in found):
+            found.append(experiment)
+    return found
+
+
+def _shape_of(model: Model) -> tuple[Any, ...]:
+    return tuple(getattr(model, name) for name in _SHAPE)
 
 
 def _resumable(args: argparse.Namespace) -> RunFolder:

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from studio.core.edit import label_of
-from studio.core.experiment import Experiment, choices, field_info
+from studio.core.experiment import Experiment, choices, field_info, near_setting, setting_paths
 from studio.core.problem import BadInput
 
 MOST_RUNS = 200
@@ -45,7 +45,9 @@ def parse_axis(text: str) -> Axis:
     try:
         field_info(path)
     except KeyError:
-        raise BadInput(f"There is no setting “{path}”. `studio init` writes a file with all of them.") from None
+        raise BadInput(
+            f"There is no setting “{path}”. `studio init` writes a file with all of them.{near_setting(path, setting_paths())}"
+        ) from None
     low, dots, high = values.partition("..")
     parts = [low, high] if dots else [part for part in values.split(",") if part.strip()]
     found = tuple(_value(path, part.strip()) for part in parts)

@@ -280,9 +280,18 @@ def _find(table: Table, wanted: str, usual: list[str], role: str, missing: list,
         missing.append(error(field, f"The CSV file has no column “{shown(wanted)}”. {there}"))
     elif not optional:
         missing.append(
-            error(field, f"The CSV file has no {role} column. {there} Name one “{role}”, or say which one it is, {_how(role, 'column 1')}.")
+            error(
+                field,
+                f"The CSV file has no {role} column. {there} Name one “{role}”, or say which one it is, {_how(role, _likely(names))}.",
+            )
         )
     return None
+
+
+def _likely(names: list[str]) -> str:
+    """The first column whose name says nothing, for an example: it may be the one that is missing."""
+    known = {*_PATH_NAMES, *_LABEL_NAMES, *_SPLIT_NAMES}
+    return f"column {next((i for i, name in enumerate(names, 1) if name not in known), 1)}"
 
 
 def _how(role: str, column: str) -> str:

@@ -116,6 +116,26 @@ def test_an_unknown_setting_and_a_value_out_of_range(refused, images):
     assert "section.field=value" in refused("train", "--data", images, "--set", "epochs")
 
 
+@pytest.mark.parametrize(
+    ("written", "meant"),
+    [("schedule.epoch", "schedule.epochs"), ("epochs", "schedule.epochs"), ("schedule.batch_size", "training.batch_size")],
+)
+def test_a_setting_that_is_nearly_right_is_named(refused, images, written, meant):
+    assert f"Did you mean {meant}?" in refused("train", "--data", images, "--set", f"{written}=3")
+    assert f"Did you mean {meant}?" in refused("sweep", "--data", images, "--over", f"{written}=3,4")
+
+
+def test_a_setting_like_no_other_is_not_guessed_at(refused, images):
+    assert "Did you mean" not in refused("train", "--data", images, "--set", "schedule.zzz=3")
+
+
+def test_misspelt_lines_of_an_experiment_file_are_told_what_was_meant(refused, images, tmp_path):
+    file = tmp_path / "experiment.toml"
+    file.write_text(f'[data]\nsource = "{images}"\n[schedule]\npeek_lr = 1\n[trainng]\nseed = 0\n')
+    err = refused("train", file)
+    assert "Did you mean schedule.peak_lr? (experiment.toml, line 4)" in err and "Did you mean training? (experiment.toml, line 5)" in err
+
+
 def test_all_problems_of_an_experiment_file_at_once_with_their_lines(refused, images, tmp_path):
     file = tmp_path / "experiment.toml"
     file.write_text(f'[data]\nsource = "{images}"\n\n[schedule]\nepochs = -1\nspeed = 3\n\n[training]\nbatch_size = "many"\n')
@@ -172,6 +192,11 @@ def test_a_pickle_with_code_is_refused_and_nothing_in_it_runs(refused, images, t
 def test_an_unknown_backbone_names_those_that_are_near(refused, images):
     err = refused("train", "--data", images, "--set", "model.source=torchvision", "--set", "model.backbone=resnet19")
     assert "resnet18" in err
+
+
+def test_a_backbone_of_another_source_names_that_source(refused, images):
+    err = refused("train", "--data", images, "--set", "model.backbone=resnet18")
+    assert "Bundled has no backbone “resnet18”" in err and "torchvision and timm have it" in err and "--set model.source=torchvision" in err
 
 
 def test_an_unknown_run(refused):

@@ -57,6 +57,7 @@ def test_evaluating_on_the_validation_part_gives_the_figures_of_the_run(run_here
     assert found["top1"] == pytest.approx(expected["top1"])
     assert found["loss"] == pytest.approx(expected["loss"], rel=1e-3)
     assert 0 <= found["ece"] <= 1 and 0 <= found["brier"] <= 2 and f"calibration error {found['ece']:.2%}" in out
+    assert "top-1" in out and "top-5" not in out.rpartition("\n{")[0], "of two classes, the right one is always among the best five"
 
 
 def test_evaluating_says_which_classes_the_run_does_not_know(run_here, tmp_path):

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import json
 
+import pytest
+
 from studio import cli
 from studio.core.run_folder import find_runs
+from tests.cli.conftest import write_images
 
 
 def test_a_dry_run_lists_every_run_and_leaves_nothing(capsys, images, studio_home):
@@ -21,6 +24,32 @@ def test_a_dry_run_lists_every_run_and_leaves_nothing(capsys, images, studio_hom
 def test_values_that_cannot_be_are_refused_before_anything_is_written(capsys, images, studio_home):
     assert cli.main(["sweep", "--data", str(images), "--over", "schedule.epochs=0,1"]) == 2
     assert "at least 1" in capsys.readouterr().err
+    assert find_runs(studio_home / "runs") == []
+
+
+def test_few_images_take_a_smaller_batch_as_in_train(capsys, tmp_path):
+    write_images(tmp_path, ("a", "b"), 10)
+    args = ["sweep", "--data", str(tmp_path), "--over", "schedule.peak_lr=1e-4,1e-3", "--dry-run"]
+    assert cli.main(args) == 0 and "2 of 2" in capsys.readouterr().out
+    assert cli.main([*args, "--set", "training.batch_size=64"]) == 2
+    assert "Batch size 64 is larger" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("option", ["--seeds", "--random"])
+def test_a_number_of_runs_that_means_none_is_refused(option, capsys, images):
+    assert cli.main(["sweep", "--data", str(images), "--over", "schedule.epochs=1..9", option, "0", "--dry-run"]) == 2
+    assert "“0” is not a whole number, 1 or more" in capsys.readouterr().err
+
+
+def test_a_range_without_a_number_of_draws_names_the_option(capsys, images):
+    assert cli.main(["sweep", "--data", str(images), "--over", "schedule.epochs=1..9", "--dry-run"]) == 2
+    assert "--random N" in capsys.readouterr().err
+
+
+def test_every_network_is_looked_at_before_the_first_run_begins(capsys, images, studio_home):
+    over = "model.backbone=tf_efficientnet_lite0,resnet18"
+    assert cli.main(["sweep", "--data", str(images), "--over", over]) == 2
+    assert "no backbone “resnet18”" in capsys.readouterr().err
     assert find_runs(studio_home / "runs") == []
 
 

@@ -111,6 +111,11 @@ def test_missing_columns_are_reported_all_at_once_with_the_columns_there_are(fol
     assert "The CSV file has no column “breed”. The columns are: path and label." in str(named)
 
 
+def test_the_example_of_a_column_is_one_that_says_nothing_and_not_the_one_that_is_known(folder):
+    assert 'with --set "data.label_column=column 2"' in str(refusal(folder, rows(header="path,breed")))
+    assert 'with --set "data.path_column=column 1"' in str(refusal(folder, rows(header="where,label")))
+
+
 def test_two_columns_of_one_name_are_refused(folder):
     assert "Two columns of the CSV file are called “label”" in str(refusal(folder, rows(header="path,label,label")))
 

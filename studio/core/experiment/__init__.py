@@ -15,7 +15,7 @@ from studio.core.experiment.augment import Augment, TransformSpec, plain_value
 from studio.core.experiment.data import READING, Data
 from studio.core.experiment.model import Model
 from studio.core.experiment.optimiser import Optimiser
-from studio.core.experiment.refusal import problem_of
+from studio.core.experiment.refusal import near_setting, problem_of
 from studio.core.experiment.schedule import Schedule, Segment
 from studio.core.experiment.training import Training
 from studio.core.problem import BadInput, error
@@ -23,7 +23,7 @@ from studio.core.section import Section, field
 
 __all__ = [
     "Augment", "Data", "Experiment", "Model", "Optimiser", "READING", "SCHEMA_VERSION", "SECTIONS", "Schedule", "Segment", "Training",
-    "TransformSpec", "bounds", "choices", "differences", "field_info", "parse_experiment", "plain_value",
+    "TransformSpec", "bounds", "choices", "differences", "field_info", "near_setting", "parse_experiment", "plain_value", "setting_paths",
 ]  # fmt: skip
 
 SCHEMA_VERSION = 1
@@ -56,7 +56,9 @@ class Experiment(Section):
             target = raw if not section else raw.get(section)
             is_known = isinstance(target, dict) and name in target
             if not is_known or isinstance(target[name], (dict, Section)) and not isinstance(value, dict):
-                problems.append(error(path, f"there is no setting “{path}”; `studio init` lists them all."))
+                problems.append(
+                    error(path, f"there is no setting “{path}”; `studio init` lists them all.{near_setting(path, setting_paths())}")
+                )
             else:
                 target[name] = value
         if problems:
@@ -69,7 +71,12 @@ def parse_experiment(raw: dict[str, Any]) -> Experiment:
     try:
         return Experiment.model_validate(raw)
     except ValidationError as exc:
-        raise BadInput(*(problem_of(e, _setting_at(e["loc"])) for e in exc.errors(include_url=False))) from None
+        raise BadInput(*(problem_of(e, _setting_at(e["loc"]), setting_paths()) for e in exc.errors(include_url=False))) from None
+
+
+def setting_paths() -> list[str]:
+    """Every "section.field" in order."""
+    return [f"{section}.{name}" for section in SECTIONS for name in Experiment.model_fields[section].annotation.model_fields]
 
 
 def _setting_at(place: tuple[str | int, ...]) -> FieldInfo | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from pydantic.fields import FieldInfo
@@ -9,14 +10,14 @@ from pydantic.fields import FieldInfo
 from studio.core.problem import Problem, Repair, error
 
 
-def problem_of(e: dict[str, Any], info: FieldInfo | None) -> Problem:
-    """`e`: one of ValidationError.errors(); `info`: the setting that it stands at, None for parts of a setting."""
+def problem_of(e: dict[str, Any], info: FieldInfo | None, known: Sequence[str]) -> Problem:
+    """`e`: one of ValidationError.errors(); `info`: the setting that it stands at, None for parts of a setting; `known`: as `near_setting` takes it."""
     path = ".".join(str(part) for part in e["loc"])
     value, ctx = e.get("input"), e.get("ctx", {})
     shown = repr(value) if not isinstance(value, str) else f"“{value[:80]}”"
     match e["type"]:
         case "extra_forbidden":
-            sentence = "this setting is not known; check its spelling or remove the line."
+            sentence = f"this setting is not known; check its spelling or remove the line.{near_setting(path, known)}"
         case "greater_than_equal" | "greater_than" | "less_than_equal" | "less_than":
             words = {"ge": "at least", "gt": "more than", "le": "at most", "lt": "less than"}
             key = next(k for k in words if k in ctx)
@@ -38,6 +39,19 @@ def problem_of(e: dict[str, Any], info: FieldInfo | None) -> Problem:
         case _:
             sentence = f"{shown[:80]} cannot be used: {e['msg'][0].lower()}{e['msg'][1:]}."
     return error(path, sentence, repair=_back_to_default(path, info))
+
+
+def near_setting(path: str, known: Sequence[str]) -> str:
+    """ " Did you mean schedule.peak_lr?" for a setting or section that is misspelt or lacks its section; "" where nothing is near.
+
+    `known`: all there are, "section.field".
+    """
+    import difflib  # where something is wrong only
+
+    near = [setting for setting in known if setting.partition(".")[2] == path.rpartition(".")[2]]
+    sections = {setting.partition(".")[0] for setting in known}
+    near = near or difflib.get_close_matches(path, known if "." in path else sorted(sections), n=1, cutoff=0.75)
+    return f" Did you mean {' or '.join(near)}?" if near else ""
 
 
 def _description(info: FieldInfo | None) -> str:
