@@ -69,9 +69,10 @@ def main() -> None:
         within = sorted(first)[int(0.95 * (len(first) - 1))]
         print(f"| {words} | {before} | **{statistics.median(first):.1f}** | {within:.1f} | **{everything:.1f}** | {ratio} |")
     print(f"\nEvery slider of the preset, medians of {OF_EACH} moves, each after the pictures of the one before:\n")
-    print("| step | slider | first tile, ms | all, ms |\n|---|---|---|---|")
+    print("| step | slider | first tile, ms | all, ms | matplotlib, times |\n|---|---|---|---|---|")
     for (step, param), (first, whole) in every.items():
-        print(f"| {step} | {param} | {statistics.median(first):.1f} | {statistics.median(whole):.1f} |")
+        everything = statistics.median(whole)
+        print(f"| {step} | {param} | {statistics.median(first):.1f} | {everything:.1f} | {f'{grid / everything:.1f}' if grid else ''} |")
     slowest = [max(statistics.median(times[side]) for times in every.values()) for side in (0, 1)]
     print(f"\nOf {len(every)} sliders the slowest: first tile **{slowest[0]:.1f} ms**, all **{slowest[1]:.1f} ms**.")
     print("\nIn half a second the processor falls asleep and its caches are another's; a hand that drags leaves it no such time.")
