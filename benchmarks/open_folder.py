@@ -27,7 +27,7 @@ def main() -> None:
         app = studio_app.make_application()
         window = studio_app.open_window()
         window.resize(1440, 900)
-        _wait_for(lambda: window.context is not None and window.context.runs.is_loaded)
+        _wait_for(lambda: window.context is not None)
         rested = time.perf_counter() + REST_S
         _wait_for(lambda: time.perf_counter() > rested)
         rows = [(name, again, *_open(window, SHARED / name)) for again in (False, True) for name in ("clothing", "signs")]
