@@ -7,6 +7,7 @@ from dataclasses import asdict
 
 from studio.cli import DONE, FAILED
 from studio.command import terminal
+from studio.core.words import counted
 
 _MARKS = {"good": "ok", "warning": "look", "problem": "PROBLEM"}
 
@@ -29,5 +30,5 @@ def run(args: argparse.Namespace) -> int:
         if finding.fix:
             terminal.say(f"{'':<8} {'':<{width}}  -> {terminal.safe(finding.fix)}")
     num_problems = sum(f.status == "problem" for f in findings)
-    terminal.say("Ready to train." if is_fine else f"{num_problems} problem{'s' if num_problems > 1 else ''} found; see the arrows above.")
+    terminal.say("Ready to train." if is_fine else f"{counted(num_problems, 'problem')} found; see the arrows above.")
     return DONE if is_fine else FAILED

@@ -62,7 +62,6 @@ class Dropout(Section):
 
 
 HeadPart = Annotated[Convolution | Pooling | Hidden | Dropout, Field(discriminator="kind")]
-PARTS: tuple[type[Section], ...] = (Convolution, Pooling, Hidden, Dropout)
 
 
 def order_problem(parts: tuple[HeadPart, ...]) -> str:

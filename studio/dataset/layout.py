@@ -165,7 +165,7 @@ def split_folders(listing: Listing) -> Labelled:
     return found
 
 
-def no_images(listing: Listing, root: str) -> BadInput:
+def no_images(listing: Listing) -> BadInput:
     """Why a folder holds nothing to train on, and what to do."""
     if listing.runs and not listing.files:
         return BadInput(error("data.source", "This is a run folder of Studio, not a folder of images. Choose the folder with the images."))
@@ -198,7 +198,7 @@ def decide_links(listing: Listing, answer: str) -> None:
         listing.outside.clear()
 
 
-def listing_problems(listing: Listing, root: str) -> list[Problem]:
+def listing_problems(listing: Listing) -> list[Problem]:
     """What was skipped while walking."""
     found = []
     if listing.denied:

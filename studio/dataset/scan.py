@@ -116,7 +116,7 @@ def _label(data: Data, source: str, progress: Progress | None, is_cancelled) -> 
             raise _bad(f"The folder holds {what}. Choose the CSV file itself.")
         return source, _table(data, tables[0][1])
     if not any(layouts.may_be_image(id_) for id_, _ in listing.files):
-        raise layouts.no_images(listing, source)
+        raise layouts.no_images(listing)
     labelled = (
         layouts.split_folders(listing)
         if layout == "split folders"
@@ -125,7 +125,7 @@ def _label(data: Data, source: str, progress: Progress | None, is_cancelled) -> 
     if layout == "split folders" and not labelled.labels:
         raise _bad(f"There are no train, validation or test folders with class folders in them. {layouts.THREE_LAYOUTS}")
     _look_at_unlabelled(labelled, listing, source, data.max_megapixels)
-    labelled.problems += layouts.listing_problems(listing, source)
+    labelled.problems += layouts.listing_problems(listing)
     labelled.num_ignored = listing.num_ignored
     for id_ in listing.broken_links:
         if layouts.may_be_image(id_):
@@ -142,7 +142,7 @@ def _look_at_unlabelled(labelled: Labelled, listing, root: str, max_megapixels: 
     """Say how many real images lie where no class is; a LICENSE file does not count."""
     images = [id_ for id_, path in labelled.unlabelled.items() if layouts.is_named_like_an_image(id_) or _is_image(path, max_megapixels)]
     if not labelled.labels:
-        raise layouts.only_loose_images(len(images)) if images else layouts.no_images(listing, root)
+        raise layouts.only_loose_images(len(images)) if images else layouts.no_images(listing)
     if images:
         lie, have = ("lies", "has") if len(images) == 1 else ("lie", "have")
         labelled.problems.append(

@@ -10,6 +10,7 @@ import torch
 
 from studio.core.device import cuda_state
 from studio.core.problem import BadInput, error
+from studio.core.words import counted
 
 
 def choose_device(asked: str) -> torch.device:
@@ -51,7 +52,7 @@ def device_name(device: torch.device) -> str:
     if device.type == "mps":
         return "Apple GPU"
     threads = torch.get_num_threads()
-    return f"CPU, {threads} thread{'s' if threads > 1 else ''}"
+    return f"CPU, {counted(threads, 'thread')}"
 
 
 def device_key(device: torch.device) -> str:

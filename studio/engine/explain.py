@@ -49,7 +49,7 @@ def explain(trained: Trained, view_HWC: np.ndarray, class_index: int | None = No
     for name, gradient in reversed(list(zip(names, gradients, strict=True))):
         if gradient is None:
             continue
-        maps, slopes = _as_maps(outputs[name].detach(), trained), _as_maps(gradient, trained)
+        maps, slopes = _as_maps(outputs[name].detach()), _as_maps(gradient)
         if maps is None or not slopes.any():
             continue
         heat = (slopes.mean((1, 2), keepdim=True) * maps).sum(0).clamp_min(0)
@@ -78,7 +78,7 @@ def _keep(outputs: dict[str, torch.Tensor], name: str):
     return hook
 
 
-def _as_maps(tensor: torch.Tensor, trained: Trained) -> torch.Tensor | None:
+def _as_maps(tensor: torch.Tensor) -> torch.Tensor | None:
     """[C, h, w] of one image's feature maps, from NCHW, NHWC or tokens; None where there is no extent."""
     value = tensor[0].float()
     if value.ndim == 3:

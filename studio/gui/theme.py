@@ -11,7 +11,7 @@ from collections.abc import Callable
 from functools import cache
 from typing import Literal
 
-from PySide6.QtCore import QEvent, QObject, Qt, Signal
+from PySide6.QtCore import QObject, Qt, Signal
 from PySide6.QtGui import QBrush, QColor, QFont, QFontDatabase, QFontInfo, QGuiApplication, QPainter, QPalette, QPen, QPixmap, QTransform
 from PySide6.QtWidgets import QApplication
 
@@ -222,11 +222,6 @@ def hatch(foreground: QColor, background: QColor | None = None, step: float = 8,
     brush = QBrush(tile)
     brush.setTransform(QTransform.fromScale(1 / ratio, 1 / ratio))
     return brush
-
-
-def is_style_change(event: QEvent) -> bool:
-    """True for the events a custom widget gets when theme or scale change."""
-    return event.type() in (QEvent.Type.StyleChange, QEvent.Type.PaletteChange, QEvent.Type.FontChange)
 
 
 @cache

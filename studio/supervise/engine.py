@@ -86,7 +86,6 @@ class StandbyEngine:
     def __init__(self) -> None:
         self._process = _launch(["--standby"], stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)
         self._sending = threading.Lock()
-        self._ready = threading.Event()
         self._num_prepared = 0
         self._changed = threading.Condition()
         self._listener = threading.Thread(target=self._listen, name="standby answers", daemon=True)
@@ -97,19 +96,10 @@ class StandbyEngine:
             for line in answers:
                 with contextlib.suppress(ValueError):
                     message = json.loads(line)
-                    if "ready" in message:
-                        self._ready.set()
-                    elif "prepared" in message:
+                    if "prepared" in message:
                         with self._changed:
                             self._num_prepared += 1
                             self._changed.notify_all()
-
-    def is_ready(self) -> bool:
-        """Whether torch is loaded."""
-        return self._ready.is_set()
-
-    def wait_ready(self, timeout_s: float) -> bool:
-        return self._ready.wait(timeout_s)
 
     def wait_prepared(self, timeout_s: float, count: int = 1) -> bool:
         """Whether `count` requests to prepare have been answered within `timeout_s`."""

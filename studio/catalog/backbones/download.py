@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import os
 import re
@@ -15,7 +14,7 @@ from urllib.parse import urljoin, urlsplit
 
 from studio.catalog.backbones import installed
 from studio.catalog.backbones.backbone import BackboneInfo
-from studio.core.file import fsync_folder
+from studio.core.file import fsync_folder, sha256_of
 from studio.core.path_text import path_to_text, shown
 from studio.core.problem import BadInput
 
@@ -153,8 +152,7 @@ def _sha256_in(headers: list[HTTPMessage]) -> str | None:
 def _verify(part: Path, destination: Path, expected: str | None, url: str) -> None:
     if not expected:
         return
-    with open(part, "rb") as f:
-        actual = hashlib.file_digest(f, "sha256").hexdigest()
+    actual = sha256_of(part)
     if actual.startswith(expected.lower()):
         return
     aside = destination.with_name(destination.name + ".damaged")

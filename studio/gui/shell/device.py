@@ -5,6 +5,7 @@ from __future__ import annotations
 from PySide6.QtCore import Qt
 from PySide6.QtWidgets import QHBoxLayout, QMenu, QPushButton, QSizePolicy
 
+from studio.core.words import counted
 from studio.gui import wording
 from studio.gui.context import Context
 from studio.gui.icon import icon
@@ -84,7 +85,7 @@ class DevicePicker(QPushButton):
         self._name.setVisible(bool(words))
         tip = f"Device of the next run: {chosen.get('name', '')} ({chosen['key']})"
         if number > 1:
-            tip = f"The next run is trained by {number} processes on {training.machines} machine{'s' if training.machines > 1 else ''}"
+            tip = f"The next run is trained by {number} processes on {counted(training.machines, 'machine')}"
         if is_missing:
             tip = f"{chosen['key']} is not there. Choose another device."
         set_plain_tooltip(self, tip)

@@ -20,11 +20,6 @@ class WordAxis(pg.AxisItem):
         self._choose = ticks
         self._words: dict[float, str] = {}
 
-    def set_chooser(self, ticks: Callable[[float, float, float], Sequence[tuple[float, str]]]) -> None:
-        self._choose = ticks
-        self.picture = None
-        self.update()
-
     def tickValues(self, minVal, maxVal, size):
         low, high = sorted((minVal, maxVal))
         chosen = [(p, w) for p, w in self._choose(low, high, size) if low - 1e-9 <= p <= high + 1e-9]

@@ -170,9 +170,6 @@ class Card(QFrame):
         if was_dragging:
             self.dropped.emit(event.globalPosition().toPoint())
 
-    def cancel_drag(self) -> None:
-        self._is_dragging, self._press = False, None
-
     def contextMenuEvent(self, event: QContextMenuEvent) -> None:
         self.chosen.emit()
         self.menu_wanted.emit(event.globalPos())

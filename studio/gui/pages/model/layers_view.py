@@ -155,9 +155,6 @@ class LayersView(QWidget):
         if self._matches:
             self._editor.set_nodes(self._matches, should_train)
 
-    def num_matches(self) -> int:
-        return len(self._matches)
-
     # what it comes to
 
     def _show_figures(self) -> None:
