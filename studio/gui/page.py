@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 from PySide6.QtCore import Qt
 from PySide6.QtWidgets import QHBoxLayout, QVBoxLayout, QWidget
@@ -13,17 +13,19 @@ from studio.gui.widgets.label import PlainLabel
 
 
 class Page(QWidget):
-    """A step of the pipeline. Subclasses fill `head` (right part of the title row) and `body` (below it) in their constructor.
+    """A step of the pipeline. Subclasses fill `head` (right part of the title row) and `body` (below it) in `make`.
 
-    Made on the first visit, then kept. `activate` and `deactivate` are called when it comes to the front and leaves it: views that
+    Made on the first visit, or ahead of it while the window is idle, then kept. `activate` and `deactivate` are called when it comes to the front and leaves it: views that
     follow a run or a worker listen only in between.
     """
 
     key = ""  # "data"
     title = ""  # "Data"
 
-    def __init__(self, context: Context, parent: QWidget | None = None):
+    def __init__(self, context: Context, parent: QWidget | None = None, *, in_pieces: bool = False):
+        """`in_pieces`: `pieces` still have to be taken before it may be shown."""
         super().__init__(parent)
+        self.is_whole = False
         self.context = context
         self.store = context.store
         self.setObjectName(f"page.{self.key}")
@@ -45,6 +47,23 @@ class Page(QWidget):
         self.body.setContentsMargins(0, 0, 0, 0)
         self.body.setSpacing(px(12))
         column.addLayout(self.body, 1)
+        self.pieces = self._pieces()
+        if not in_pieces:
+            self.complete()
+
+    def make(self) -> Iterator[None]:
+        """Make what is on the page. Each `yield` ends a piece, 50 ms at most: between two of them the window answers its user. What the
+        program tells the page it should hear from the last piece on."""
+        yield
+
+    def _pieces(self) -> Iterator[None]:
+        yield from self.make()
+        self.is_whole = True
+
+    def complete(self) -> None:
+        """Make what is not there yet, at once."""
+        for _ in self.pieces:
+            pass
 
     def set_subtitle(self, text: str) -> None:
         self.subtitle_label.setText(text)

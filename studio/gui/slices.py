@@ -17,6 +17,7 @@ from PySide6 import QtCore, QtGui, QtWidgets
 from PySide6.QtCore import QObject, QTimer, Signal
 
 SLICE = 0.006  # seconds; less than half a frame
+_END = object()
 
 
 class Slices(QObject):
@@ -24,7 +25,7 @@ class Slices(QObject):
 
     finished = Signal()
 
-    def __init__(self, work: Iterable[str], parent: QObject):
+    def __init__(self, work: Iterable[object], parent: QObject):
         super().__init__(parent)
         self._work = iter(work)
         self._timer = QTimer(self, interval=0)
@@ -40,7 +41,7 @@ class Slices(QObject):
     def _do_some(self) -> None:
         end = perf_counter() + SLICE
         while perf_counter() < end:
-            if next(self._work, None) is None:
+            if next(self._work, _END) is _END:
                 self._timer.stop()
                 self.finished.emit()
                 return

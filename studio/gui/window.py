@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from PySide6.QtCore import QByteArray, QEvent, Qt, QTimer, QUrl, Signal
 from PySide6.QtGui import (
@@ -33,7 +34,11 @@ from studio.gui.shell.rail import WIDTH as RAIL_WIDTH
 from studio.gui.shell.rail import Rail
 from studio.gui.shell.toast import Toast
 from studio.gui.shell.topbar import TopBar
+from studio.gui.slices import Slices
 from studio.gui.theme import px, theme
+
+if TYPE_CHECKING:
+    from studio.gui.page import Page
 
 LEAST_SIZE = (1100, 660)
 NARROW_BELOW, COMPACT_BELOW, SHORT_BELOW = 1360, 1200, 800
@@ -60,6 +65,7 @@ class Window(QMainWindow):
         self.context = None
         self.is_closed = False
         self._pages: dict[str, QWidget] = {}
+        self._coming: Page | None = None  # being made ahead
         self._current = ""
         self._inspector_choice: bool | None = None  # the user's; None follows the width
         self._notices: list[tuple[str, str]] = []
@@ -210,25 +216,43 @@ class Window(QMainWindow):
         if key not in self._pages:
             slot = next(s for s in PAGES if s.key == key)
             welcome = self.first_page.hand_over() if key == "data" else None
-            made = slot.load()(self.context, welcome=welcome) if welcome else slot.load()(self.context)
-            self._pages[key] = made
-            self._stack.addWidget(made)
-            self._restore_splitters(made)
+            if self._coming is not None and self._coming.key == key:  # it is being made ahead
+                made, self._coming = self._coming, None
+                made.complete()
+            else:
+                made = slot.load()(self.context, welcome=welcome) if welcome else slot.load()(self.context)
+            self._take_page(made)
         return self._pages[key]
 
+    def _take_page(self, page: Page) -> None:
+        self._pages[page.key] = page
+        self._stack.addWidget(page)
+        self._restore_splitters(page)
+
     def make_pages_ahead(self, most_waits: int = MOST_WAITS) -> None:
-        """Make one page that was not visited yet, and the next one in a while. Runs that are just being listed come first."""
-        if self.is_closed:
+        """Make one page that was not visited yet, in pieces, and the next one in a while. Runs that are just being listed come first."""
+        if self.is_closed or self._coming is not None:
             return
         if self.context is not None and self.context.runs.are_coming and most_waits:
             QTimer.singleShot(MAKE_NEXT_MS, self, lambda: self.make_pages_ahead(most_waits - 1))
             return
         key = next((key for key in MAKE_AHEAD if key not in self._pages), None)
         if key is not None and self.context is not None:
-            self.page(key)
-            QTimer.singleShot(MAKE_NEXT_MS, self, self.make_pages_ahead)
+            self._coming = page = next(s for s in PAGES if s.key == key).load()(self.context, in_pieces=True)
+            pieces = Slices(page.pieces, page)
+            pieces.finished.connect(self._on_page_made)
+            self.closing.connect(pieces.stop)
+            pieces.start()
         elif self.context is not None:
             gc.freeze()  # the pages stay: looking through their 100,000 objects again and again would take 60 ms each time
+
+    def _on_page_made(self) -> None:
+        """Ahead, or on a visit while it was being made."""
+        page, self._coming = self._coming, None
+        if page is not None and page.is_whole:
+            self._take_page(page)
+        if page is None or page.is_whole:  # one that failed has said so, and says it again where it is visited
+            QTimer.singleShot(MAKE_NEXT_MS, self, self.make_pages_ahead)
 
     def show_page(self, key: str, argument: object = None) -> None:
         page = self.page(key)

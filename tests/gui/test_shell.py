@@ -123,6 +123,18 @@ def test_a_closed_window_makes_no_more_pages_and_its_workers_are_asked_nothing(w
     assert worker.call("describe_model", {}, pytest.fail, pytest.fail) == 0 and not worker.is_busy
 
 
+def test_a_page_made_ahead_comes_in_pieces_and_is_whole_at_once_where_it_is_visited(window, qtbot):
+    window.make_pages_ahead()
+    coming = window._coming
+    assert not coming.is_whole and coming.key not in window._pages
+    window.show_page(coming.key)
+    assert coming.is_whole and window.page(coming.key) is coming and window.current_page == coming.key
+    qtbot.waitUntil(lambda: window._coming is not None)  # the next one
+    ahead = window._coming
+    qtbot.waitUntil(lambda: ahead.key in window._pages)
+    assert ahead.is_whole and window.page(ahead.key) is ahead
+
+
 def test_a_draft_that_cannot_be_read_is_kept_and_named(context):
     context.store.set({"schedule.epochs": 5})
     context.projects.save_now()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
 
 from PySide6.QtCore import Qt
 from PySide6.QtWidgets import QHBoxLayout, QVBoxLayout, QWidget
@@ -11,7 +12,6 @@ from studio.catalog.augments.catalog import catalog
 from studio.core.experiment import READING, Experiment
 from studio.core.path_text import path_to_text
 from studio.dataset.look import Hint, hints
-from studio.gui.context import Context
 from studio.gui.page import Page
 from studio.gui.pages.augment.advice import Advice, advice_for, without
 from studio.gui.pages.augment.cards import SAFETY_TOKENS
@@ -44,21 +44,26 @@ _GROUP_TITLES = {"blur and noise": "Blur & noise", "combine": "Combine", "polici
 class AugmentPage(Page):
     key, title = "augment", "Augment"
 
-    def __init__(self, context: Context, parent: QWidget | None = None):
-        super().__init__(context, parent)
+    def make(self) -> Iterator[None]:
+        context = self.context
         self.set_subtitle("Applied to training images only, new random values every epoch")
         self.draft = PipelineDraft(self.store, self)
         self.preview = PreviewPanel(context, self.draft)  # the first to hear of a change: the worker draws while the rest is shown
+        yield
         self.presets = PresetBar(self.draft, context.shell)
         self.head.addWidget(self.presets)
         self.banner = Banner(name="augment.import_error")
         self.exchange = PipelineExchange(self.draft, context.shell, self.banner, self)
         self.head.addWidget(self.exchange.button)
         self.body.addWidget(self.banner)
+        yield
         self.pipeline = PipelinePanel(self.draft)
+        yield
         self.preview.setMinimumWidth(px(300))
         self.form = TransformForm(self.draft)
+        yield
         self.gallery = Gallery(_gallery_items(), context.settings)
+        yield
         self.empty = EmptyState(
             "magic-wand", "No augmentation", "Good for a first test, poor for fewer than 1,000 images.", "Use Light",
             lambda: self.draft.take_preset("light"), name="augment.empty",
@@ -71,6 +76,7 @@ class AugmentPage(Page):
         row.setSizes([px(240), px(400), px(268)])
         self.body.addWidget(row, 1)
         self.body.addWidget(self.gallery)
+        yield
         self.effects = Effects(context, self.draft, self.preview.subjects, self.gallery, self.form, self)
         self.safety = SafetyCheck(context, self.draft, self)
         self._looked: object = None  # the folder whose pictures have been looked at, and how they are read

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Generator, Iterator
+
 from PySide6.QtCore import Qt
 from PySide6.QtWidgets import QFileDialog, QMenu, QStackedWidget, QVBoxLayout, QWidget
 
@@ -10,7 +12,6 @@ from studio.core.experiment import Experiment
 from studio.core.path_text import path_to_text, shown, text_to_path
 from studio.core.problem import BadInput
 from studio.core.words import counted
-from studio.gui.context import Context
 from studio.gui.page import Page
 from studio.gui.pages.model.advice_view import AdviceView
 from studio.gui.pages.model.chooser import Chooser
@@ -40,10 +41,11 @@ _WEIGHT_FILES = "Weights (*.safetensors *.pth *.pt *.bin);;All files (*)"
 class ModelPage(Page):
     key, title = "model", "Model"
 
-    def __init__(self, context: Context, parent: QWidget | None = None):
-        super().__init__(context, parent)
+    def make(self) -> Iterator[None]:
+        context = self.context
         self.chooser = Chooser(context)
         self.backbones, self.scatter, self.card = self.chooser.backbones, self.chooser.scatter, self.chooser.card
+        yield
         self.editor = PlanEditor(context, self)
         self.load_button = button(
             "Load weights…",
@@ -62,7 +64,8 @@ class ModelPage(Page):
                 on_click=self.chooser.compare,
             )
         )
-        columns = splitter(Qt.Orientation.Horizontal, self.chooser, self._make_right(), stretch=(2, 3), name="model.columns")
+        right = yield from self._make_right()
+        columns = splitter(Qt.Orientation.Horizontal, self.chooser, right, stretch=(2, 3), name="model.columns")
         columns.setSizes([px(400), px(560)])
         self.body.addWidget(columns, 1)
         self.chooser.selection_changed.connect(self._refresh)
@@ -75,10 +78,11 @@ class ModelPage(Page):
 
     # parts
 
-    def _make_right(self) -> QWidget:
+    def _make_right(self) -> Generator[None, None, QWidget]:
         self.strip_panel = StripPanel(self.context, self.editor)
         self.strip = self.strip_panel.strip
         self.strip_panel.measure_wanted.connect(lambda: self.chooser.costs.measure(self.chooser.chosen_key))
+        yield
         self.compare_panel = ComparePanel()
         self.compare_panel.use_wanted.connect(self._on_compare_used)
         self.compare_panel.closed.connect(self._on_compare_closed)
@@ -98,20 +102,26 @@ class ModelPage(Page):
         below = QVBoxLayout(lower)
         below.setContentsMargins(0, 0, 0, 0)
         below.setSpacing(px(12))
-        below.addWidget(self._make_views(), 1)
+        yield
+        views = yield from self._make_views()
+        below.addWidget(views, 1)
+        yield
         self.head_panel = HeadPanel(self.context)
         below.addWidget(self.head_panel)
         made = splitter(Qt.Orientation.Vertical, top, lower, stretch=(1, 1), name="model.right")
         made.setSizes([px(290), px(430)])
         return made
 
-    def _make_views(self) -> QWidget:
+    def _make_views(self) -> Generator[None, None, QWidget]:
         panel = Panel("Layers", name="model.views", margins=False)
         self.views = QStackedWidget()
         self.layers = LayersView(self.context, self.editor)
         self.tree = self.layers.tree
+        yield
         self.signal = SignalView(self.context)
+        yield
         self.domain = DomainView(self.context)
+        yield
         self.advice = AdviceView(self.context)
         self.domain.measured.connect(self.advice.set_domain)
         self.domain.measured.connect(self.context.estimates.take_domain)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Callable
+from collections.abc import Callable, Generator, Iterator
 
 from PySide6.QtCore import QPoint, Qt, QTimer
 from PySide6.QtGui import QAction, QGuiApplication, QResizeEvent
@@ -47,8 +47,8 @@ class ResultsPage(Page):
 
     key, title = "results", "Results"
 
-    def __init__(self, context, parent: QWidget | None = None):
-        super().__init__(context, parent)
+    def make(self) -> Iterator[None]:
+        context = self.context
         self.runs = context.runs
         self.actions = RunActions(context)
         self.notebook = Notebook(context.background, self)
@@ -74,8 +74,11 @@ class ResultsPage(Page):
         self.cams = CamLoader(context.probe, self)
         self.cams.failed.connect(self._on_cams_failed)
         self.destroyed.connect(self.loader.close)
+        yield
         self._build_head()
-        self._build_body()
+        yield
+        yield from self._build_body()
+        yield
         self.notebook.changed.connect(self._on_notebook_changed)
         self.runs.entries_changed.connect(self._on_runs_entries_changed)
         self.runs.state_changed.connect(self._on_run_state_changed)
@@ -120,7 +123,7 @@ class ResultsPage(Page):
             menu.addAction(action)
         return menu
 
-    def _build_body(self) -> None:
+    def _build_body(self) -> Iterator[None]:
         self.banner = Banner(name="results.banner")
         self.body.addWidget(self.banner)
         self.stack = QStackedWidget()
@@ -129,9 +132,10 @@ class ResultsPage(Page):
             "trophy", "No runs yet", "The first finished epoch shows up here.", "Train", self.runs.train, name="results.empty"
         )
         self.stack.addWidget(self.empty)
-        self.stack.addWidget(self._build_full())
+        full = yield from self._build_full()
+        self.stack.addWidget(full)
 
-    def _build_full(self) -> QWidget:
+    def _build_full(self) -> Generator[None, None, QWidget]:
         self.model = RunsModel(self)
         self.table = RunsTable(self.model)
         self.table.hidden_keys = set(self.context.settings.names("results/hidden"))
@@ -139,12 +143,20 @@ class ResultsPage(Page):
         runs.body.addWidget(self.table)
         runs.setSizePolicy(QSizePolicy.Policy.Preferred, QSizePolicy.Policy.Fixed)
         self._runs_panel = runs
-        self.compare, self.confusion, self.side = ComparePanel(), ConfusionPanel(), SidePanel()
+        yield
+        self.compare = ComparePanel()
+        yield
+        self.confusion = ConfusionPanel()
+        yield
+        self.side = SidePanel()
+        yield
         self.test_score = TestScore(self.context, self.notebook)
         self.side.details.add_below(self.test_score)
         self.score_again = ScoreAgain(self.context)
         self.side.details.add_below(self.score_again)
+        yield
         self.mistakes = MistakesPanel(self.loader, self.cams)
+        yield
         middle = splitter(
             Qt.Orientation.Horizontal, self.compare, self.confusion, self.side, stretch=(10, 10, 9), name="results.columns.split"
         )

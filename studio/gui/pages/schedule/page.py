@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Generator, Iterator
 from dataclasses import replace
 
 from PySide6.QtCore import Qt
@@ -12,7 +13,6 @@ from studio.catalog.schedules.check import schedule_problems
 from studio.core.edit import label_of
 from studio.core.experiment import Experiment
 from studio.core.problem import Problem, Repair
-from studio.gui.context import Context
 from studio.gui.page import Page
 from studio.gui.pages.model.network import Network, network_from
 from studio.gui.pages.schedule.curve import Curves, length_of, make_curves
@@ -44,8 +44,8 @@ _LOW_PX = 720
 class SchedulePage(Page):
     key, title = "schedule", "Schedule"
 
-    def __init__(self, context: Context, parent: QWidget | None = None):
-        super().__init__(context, parent)
+    def make(self) -> Iterator[None]:
+        context = self.context
         self._is_in_front = False
         self._refused: Problem | None = None  # what was typed and cannot be, until the draft changes
         self._shown: tuple = ()  # what the plot shows: experiment, length, network
@@ -73,11 +73,15 @@ class SchedulePage(Page):
         self.head.addWidget(self.export.button)
         self.head.addWidget(self.finder.button)
         self.epochs_editor.rejected.connect(self._on_entry_rejected)
-        left = self._make_left()  # first, as Tab goes in the order in which parts are made
+        yield
+        left = yield from self._make_left()  # first, as Tab goes in the order in which parts are made
+        yield
         self.settings = SettingsPanel(self.store)
+        yield
         columns = splitter(Qt.Orientation.Horizontal, left, self.settings, stretch=(3, 1), name="schedule.columns")
         columns.setSizes([px(760), px(300)])
         self.body.addWidget(columns, 1)
+        yield
         self.store.experiment_changed.connect(self._on_store_experiment_changed)
         self.store.dataset_changed.connect(lambda _: self._refresh())
         context.estimates.changed.connect(self._on_estimates_changed)
@@ -88,7 +92,7 @@ class SchedulePage(Page):
 
     # parts
 
-    def _make_left(self) -> QWidget:
+    def _make_left(self) -> Generator[None, None, QWidget]:
         self.curve_panel = Panel(name="schedule.curve")
         self.curve_panel.setAccessibleName("Learning rate")
         self.shapes = ShapeRow()
@@ -104,11 +108,13 @@ class SchedulePage(Page):
         for widget in (self.momentum_toggle, self.time_choice, self.scale_choice):
             choices.addWidget(widget)
         self.curve_panel.body.addLayout(choices)
+        yield
         self.plot = RatePlot(name="schedule.plot")
         self.plot.setMinimumHeight(px(150))
         self.overlay = RunOverlay(self.context, self.plot, self)
         choices.insertWidget(1, self.overlay.button)
         self.curve_panel.body.addWidget(self.plot, 1)
+        yield
         self.problems = ProblemLines(name="schedule.problems")
         self.problems.repair_wanted.connect(self._on_repair_wanted)
         self.curve_panel.body.addWidget(self.problems)
@@ -129,12 +135,14 @@ class SchedulePage(Page):
         column.setContentsMargins(0, 0, 0, 0)
         column.setSpacing(px(12))
         column.addWidget(self.curve_panel, 1)
+        yield
         self.flight_marks = FlightMarks(self.plot.plot, self)
         theme().changed.connect(self.flight_marks.restyle)
         self.thaw = ThawPanel(self.store, self.plot.plot, self.wish)
         self.thaw.stage_hovered.connect(self.plot.show_stage)
         self.thaw.held.connect(self.plot.set_held)
         column.addWidget(self.thaw)
+        yield
         self.numbers = NumbersPanel(self.store)
         self.numbers.rejected.connect(self._on_entry_rejected)
         self.numbers.list_editor.wanted.connect(self.wish.set)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Generator, Iterator
 from functools import partial
 from itertools import islice
 
@@ -46,8 +46,8 @@ class TrainPage(Page):
 
     key, title = "train", "Train"
 
-    def __init__(self, context, parent: QWidget | None = None):
-        super().__init__(context, parent)
+    def make(self) -> Iterator[None]:
+        context = self.context
         self.runs = context.runs
         self._entry: RunEntry | None = None
         self._pinned: RunEntry | None = None
@@ -62,8 +62,11 @@ class TrainPage(Page):
             self, [self._show_run, *plots, self._show_side], [self._show_figures, *plots[:2], self._show_figures, *plots[2:]],
             is_seen=lambda: self._is_seen, shares_cores=lambda: self.runs.shares_cores,
         )  # fmt: skip
+        yield
         self._build_head()
-        self._build_body()
+        yield
+        yield from self._build_body()
+        yield
         self.runs.state_changed.connect(self._on_runs_state_changed)
         self.runs.active_changed.connect(lambda _: self._choose_run())
         self.runs.entries_changed.connect(self._choose_run)
@@ -102,7 +105,7 @@ class TrainPage(Page):
             row.addWidget(widget)
         self.head.addWidget(self._controls)
 
-    def _build_body(self) -> None:
+    def _build_body(self) -> Iterator[None]:
         self.banner = RunBanner()
         self.banner.details_toggled.connect(lambda _: self._fit_height())
         self.body.addWidget(self.banner)
@@ -111,14 +114,16 @@ class TrainPage(Page):
         self.empty = EmptyState("lightning", "Nothing has run yet", "", "Train", self.runs.train, name="train.empty")
         self.empty.add_action("Quick test", self.runs.quick_test, name="train.empty.quick")
         self.starting = StartingView()
-        self.full = self._build_full()
+        yield
+        self.full = yield from self._build_full()
         for view in (self.empty, self.starting, self.full):
             self.stack.addWidget(view)
 
-    def _build_full(self) -> QWidget:
+    def _build_full(self) -> Generator[None, None, QWidget]:
         charts = self.charts
         self.figures = FiguresRow()
         self.panels = [self._plot_panel(plot.title, plot) for plot in charts.plots]
+        yield
         self.epochs = EpochTable()
         gradient = self.panels[3]
         gradient.set_title("Gradient")
@@ -131,9 +136,12 @@ class TrainPage(Page):
         self.flow = FlowView()
         gradient.body.addWidget(self.flow)
         self.flow.hide()
+        yield
         self.batch = BatchPanel(self.context.background)
         self.batch.setSizePolicy(QSizePolicy.Policy.Preferred, QSizePolicy.Policy.Fixed)
+        yield
         self.system = SystemPanel()
+        yield
         self.events = EventsPanel()
         self.events.step_clicked.connect(lambda step: charts.set_cross(charts.position_of(step)))
         horizontal, vertical = Qt.Orientation.Horizontal, Qt.Orientation.Vertical

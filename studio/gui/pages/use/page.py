@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
 from dataclasses import replace
 from heapq import nlargest
 from itertools import islice
@@ -16,7 +17,6 @@ from studio.core.path_text import path_to_text
 from studio.core.reliability import ACCURACIES
 from studio.core.unsure import LEAST, unsure_below
 from studio.core.words import confidence_text
-from studio.gui.context import Context
 from studio.gui.page import Page
 from studio.gui.pages.use.export import ExportColumn
 from studio.gui.pages.use.folder import FolderPanel
@@ -36,8 +36,8 @@ _TEST_TIME = "use/test_time"
 class UsePage(Page):
     key, title = "use", "Use"
 
-    def __init__(self, context: Context, parent: QWidget | None = None):
-        super().__init__(context, parent)
+    def make(self) -> Iterator[None]:
+        context = self.context
         self._entries: list[RunEntry] = []
         self._wanted: str = ""  # name of the run the user chose; empty follows the best
         wish = context.settings.number(_THRESHOLD, -1.0)
@@ -72,10 +72,14 @@ class UsePage(Page):
         self.threshold_value.setMinimumWidth(px(36))
         for widget in (self.threshold_label, self.threshold_slider, self.threshold_value):
             self.head.addWidget(widget)
+        yield
         self.try_panel = TryPanel(context)
+        yield
         self.folder_panel = FolderPanel(context)
         self.folder_panel.picture_wanted.connect(self.try_panel.try_path)
+        yield
         self.export_column = ExportColumn(context)
+        yield
         left = splitter(Qt.Orientation.Vertical, self.try_panel, self.folder_panel, stretch=(1, 1), name="use.left")
         columns = splitter(Qt.Orientation.Horizontal, left, self.export_column, stretch=(2, 1), name="use.columns")
         columns.setSizes([px(640), px(330)])
@@ -88,6 +92,7 @@ class UsePage(Page):
         self._stack.addWidget(columns)
         self._stack.addWidget(self.empty)
         self.body.addWidget(holder, 1)
+        yield
         context.runs.entries_changed.connect(self._refresh_runs)
         context.runs.state_changed.connect(self._on_run_state_changed)
         self._apply_threshold()
