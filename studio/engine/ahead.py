@@ -14,6 +14,7 @@ import contextlib
 import ctypes
 import json
 import threading
+from collections.abc import Callable
 
 import psutil
 
@@ -23,6 +24,7 @@ from studio.engine.verdict import remember, remembered
 
 MOST = 0.25  # of the memory that is free
 PIECE_BYTES = 1 << 30  # malloc takes more than 2 GB from the system alone, outside of the heap
+TICK_S = 0.02  # how often somebody who waits for it may do something else
 CHUNK_BYTES = 32 << 20  # written in one call, for which `hand_over` may have to wait: about 25 ms
 _VERDICTS = "heap-2"
 _DECIDES = {  # how much memory a step takes
@@ -85,6 +87,11 @@ class Ahead:
                 num_bytes = min(CHUNK_BYTES, size - at)
                 ctypes.memset(piece + at, 0, num_bytes)  # lets go of Python's lock
                 self.num_bytes += num_bytes
+
+    def wait(self, is_over: Callable[[], bool]) -> None:
+        """Until all of it is taken, or `is_over`, which is asked many times a second."""
+        while self._thread is not None and self._thread.is_alive() and not is_over():
+            self._thread.join(TICK_S)
 
     def hand_over(self) -> None:
         """To whatever is allocated next; what is not taken yet is left."""

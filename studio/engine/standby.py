@@ -154,6 +154,7 @@ def _prepare(request: dict, before: Prebuilt | None, is_old: Callable[[], bool])
 
         with contextlib.suppress(_MovedOn):  # also from a drive that hangs: who waits for the batch next can tell of it
             prebuilt.first.wait(give_way)
+    ahead.wait(is_old)
     return prebuilt
 
 
