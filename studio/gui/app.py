@@ -9,6 +9,7 @@ import signal
 import sys
 from contextlib import suppress
 from importlib import import_module
+from typing import NoReturn
 
 from PySide6.QtCore import QThread, QTimer
 from PySide6.QtWidgets import QApplication
@@ -22,16 +23,25 @@ KEPT_BYTES = 16 << 20  # a picture after the other needs as much again
 MOST_LISTING_MS = 10_000  # runs on a drive that does not answer; ten thousand of the index take half a second
 
 
-def main(argv: list[str] | None = None) -> int:
-    """Open the window, with a folder, CSV or experiment file where one is given. Returns the exit code."""
+def main(argv: list[str] | None = None) -> NoReturn:
+    """Open the window, with a folder, CSV or experiment file where one is given. The process ends with the window."""
     args = sys.argv[1:] if argv is None else argv
     os.environ.setdefault("NO_ALBUMENTATIONS_UPDATE", "1")
     signal.signal(signal.SIGINT, signal.SIG_DFL)  # Ctrl-C in the terminal; Qt's loop would not notice it
     app = make_application()
     window = open_window(args[0] if args else "")
-    code = app.exec()
-    window.deleteLater()
-    return code
+    leave(app.exec(), window)
+
+
+def leave(code: int, window) -> NoReturn:
+    """End the process once the window is closed, and with it all that was to be saved. Without PySide's clean-up at the end of Python: that
+    destroys in any order what Python still owns, and ended with a segmentation fault in `~QGraphicsWidget` where plots had been shown."""
+    if not window.is_closed:
+        window.close()
+    for stream in (sys.stdout, sys.stderr):
+        with suppress(AttributeError, OSError, ValueError):  # none under pythonw, or nobody reads any more
+            stream.flush()
+    os._exit(code)
 
 
 def make_application() -> QApplication:
@@ -146,4 +156,4 @@ def report_fault(shell, kind, exc, trace) -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    main()

@@ -60,6 +60,29 @@ def test_a_window_that_is_closed_while_it_starts_waits_for_what_is_being_importe
     assert _run(code).split() == ["imported", "None"]
 
 
+def test_the_program_ends_with_its_window_and_without_the_clean_up_of_pyside():
+    code = """if True:
+        import atexit
+        from PySide6.QtCore import QTimer
+        from studio.gui import app
+        atexit.register(print, "cleaned up")
+        open_window = app.open_window
+        def open_and_look(path):
+            window = open_window(path)
+            def look():
+                if window.context is None:
+                    return QTimer.singleShot(10, look)
+                window.show_page("schedule")
+                print("looked")
+                window.close()
+            look()
+            return window
+        app.open_window = open_and_look
+        app.main([])
+    """
+    assert _run(code).split() == ["looked"]
+
+
 def test_the_window_comes_back_as_it_was_left(tmp_path):
     """On a screen that is large enough: place, size, the panels inside, and what is folded."""
     screen = {"name": "large", "x": 0, "y": 0, "width": 2560, "height": 1600, "logicalDpi": 96, "logicalBaseDpi": 96, "dpr": 1}
