@@ -1,7 +1,8 @@
 """Memory for the first step, taken page by page beside the loading of libraries, which keeps a single core busy.
 
 The first step of EfficientNet-Lite0 at batch 32 met 670,000 page faults, 2 s of the processor's time; later steps find the pages in the heap.
-How much a step keeps there was measured in the first run of the same network and size. Nothing where the C library is another one than glibc.
+How much a step keeps there was measured in the first run of the same network and size; no more than it was estimated to take, since a heap also
+counts what is free between its pieces, and what was taken ahead stays until the run ends. Nothing where the C library is another one than glibc.
 
 Pages are taken by writing to them, which costs 0.6 s more on the core that is idle than asking the kernel for many at once (MADV_POPULATE_WRITE).
 But meanwhile nothing else can be mapped, and every call hands Python's lock back and forth: beside that `import torch` stood still for 0.5 to
@@ -26,7 +27,7 @@ MOST = 0.25  # of the memory that is free
 PIECE_BYTES = 1 << 30  # malloc takes more than 2 GB from the system alone, outside of the heap
 TICK_S = 0.02  # how often somebody who waits for it may do something else
 CHUNK_BYTES = 32 << 20  # written in one call, for which `hand_over` may have to wait: about 25 ms
-_VERDICTS = "heap-2"
+_VERDICTS = "heap-3"
 _DECIDES = {  # how much memory a step takes
     "model": {"source", "backbone", "cut", "head", "input_size", "train_stages", "thaw", "layers", "batch_norm"},
     "optimiser": {"kind", "ema_decay"},
@@ -58,7 +59,7 @@ class Ahead:
         key = key_of(experiment)
         if key == self._begun and self._pieces:
             return
-        self.hand_over()
+        self.give_back()  # what was taken for a step of another size, and what is free of trials before
         self._begun, self._used_before, self._stops = key, None, threading.Event()
         wish = remembered(_VERDICTS, key)
         self._noted = (
@@ -113,10 +114,10 @@ class Ahead:
         self.hand_over()
         malloc.trim()
 
-    def note(self) -> None:
-        """Remember for later runs what the steps so far have had of the heap; once, in the first run of its size."""
+    def note(self, most: int) -> None:
+        """Remember for later runs what the steps so far have had of the heap, or `most` bytes; once, in the first run of its size."""
         if self._noted and self._used_before is not None and (use := _use()):
-            remember(_VERDICTS, self._noted, max(0, use.arena - self._used_before))
+            remember(_VERDICTS, self._noted, max(0, min(most, use.arena - self._used_before)))
             self._noted = ""
 
 

@@ -94,8 +94,8 @@ class FirstBatch:
 
     def close(self) -> None:
         self._stops.set()
-        self._made = None
         self._aside.close()
+        self._made = self._reader = None  # whoever has this may have it as long as the run goes
 
     def _is_of(self, source: Source) -> bool:
         own, indices = self._source, self.request.indices
@@ -111,22 +111,23 @@ class FirstBatch:
     def _is_unchanged(self) -> bool:
         return all(stamp_of(path) == stamp for path, stamp in zip(self._source.paths, self._source.stamps, strict=True))
 
-    def _decode(self) -> None:
-        self._reader = self._reader or ImageReader(self._source, self._source.cache_bytes)
+    def _decode(self) -> ImageReader:
+        self._reader = reader = self._reader or ImageReader(self._source, self._source.cache_bytes)
         for index in range(len(self._source.paths)):
             if not self._stops.is_set():
-                self._reader.decode(index)
+                reader.decode(index)
+        return reader
 
     def _make(self) -> Made | None:
         """None where a picture cannot be read, or is another one than was listed: the loader says so."""
         with contextlib.suppress(Exception):  # whatever it is, it comes up again where somebody can be told
-            self._decode()
+            reader = self._decode()
             if self._stops.is_set():
                 return None
             size, local = self._source.input_size, replace(self.request, indices=tuple(range(len(self._source.paths))))
             images = np.zeros((len(local.indices), size, size, 3), np.uint8)
-            fill(self._reader, images, local, local.indices)
-            if not self._reader.take_refused():
-                batch = Batch(images, np.array(self.request.indices, np.int64), tally=self._reader.take_tally())
-                return Made(batch, {(self.request.indices[i], True): picture for (i, _), picture in self._reader.kept.items()})
+            fill(reader, images, local, local.indices)
+            if not reader.take_refused():
+                batch = Batch(images, np.array(self.request.indices, np.int64), tally=reader.take_tally())
+                return Made(batch, {(self.request.indices[i], True): picture for (i, _), picture in reader.kept.items()})
         return None

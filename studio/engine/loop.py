@@ -103,7 +103,7 @@ def train_epoch(s: Setup) -> None:
         p.step += 1
         p.step_in_epoch += 1
         if p.step_in_epoch >= NUM_FILLING:
-            ahead.note()
+            ahead.note(s.step_bytes)
         if p.step_in_epoch == s.steps_per_epoch:
             steps.report()
         elif s.ranks.from_first(steps.is_due):  # all at the same step, so that a loss that is no number is met together
@@ -181,8 +181,10 @@ def fit_memory(s: Setup) -> str:
             "network at once, and the step stays the same.",
             advice(size, fits, s.asked.training.accumulation, s.precision.name, s.device),
         )
-    suit_step(need.peak(min(fits, now)) if s.device.type == "cpu" else 0, is_tight=s.recomputes)
-    return f"a step takes about {need.peak(min(fits, now)) / 1e9:.1f} GB, {free / 1e9:.1f} GB are free"
+    taken = need.peak(min(fits, now))
+    s.step_bytes = taken if s.device.type == "cpu" else 0
+    suit_step(s.step_bytes, is_tight=s.recomputes)
+    return f"a step takes about {taken / 1e9:.1f} GB, {free / 1e9:.1f} GB are free"
 
 
 def start_recomputing(s: Setup) -> None:

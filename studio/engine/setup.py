@@ -101,6 +101,7 @@ class Setup:
     recorded_for: str = ""
     compile_verdicts: dict[str, bool] = field(default_factory=dict)  # by steps, whether they run compiled
     fitted_for: tuple[bool, ...] = ()  # what was frozen when the memory of a step was looked at
+    step_bytes: int = 0  # of the computer's memory that a step is estimated to take; 0 where that was not looked at, or is a GPU's
     ranks: Ranks = field(default_factory=Ranks)
     save_seconds: float = 0.0  # that the last checkpoint took
     saved_bytes: int = 0  # of the last checkpoint of this session
@@ -178,6 +179,8 @@ def prepare(
         loader.on_wait = Waiting(control, reporter, device, lambda: checkpoint.step if checkpoint else 0)
     labels = Labels.of(dataset)
     network = prebuilt.network_for(experiment, labels) if prebuilt and not checkpoint else None
+    if prebuilt:
+        prebuilt.network = None  # one that is not used would be held as long as the run goes
     network = network or build_network(experiment, len(dataset.classes), with_weights=checkpoint is None, labels=labels)
     if network.taken_over:
         reporter.phase("taking over weights", network.taken_over.sentence)

@@ -144,6 +144,8 @@ def _prepare(request: dict, before: Prebuilt | None, is_old: Callable[[], bool])
         return None
     if device.type == "cpu":
         ahead.begin(experiment)
+    else:
+        ahead.give_back()
     if (samples := wanted.get("first")) and not is_old():
         prebuilt.first = FirstBatch(experiment, samples)
         prebuilt.first.make()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import os
+import weakref
 
 import numpy as np
 import pytest
@@ -89,6 +90,15 @@ def test_its_pictures_are_not_decoded_again(plan, monkeypatch):
     monkeypatch.setattr(loader_module, "read_bytes", lambda path: read.append(path) or read_bytes(path))
     batches(plan, 0, first)
     assert len(read) == 42 - BATCH
+
+
+def test_once_it_is_taken_its_pictures_are_the_loaders_alone(plan):
+    first = plan.first()
+    picture = weakref.ref(next(iter(first._made.result().decoded.values())))
+    made = first.take(plan.source(), next(plan.requests()), lambda seconds: None)
+    assert made is not None and picture() is not None
+    del made
+    assert picture() is None, "`first` is there as long as the run goes"
 
 
 @pytest.mark.parametrize(
