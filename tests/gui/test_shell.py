@@ -6,7 +6,7 @@ from dataclasses import replace
 from threading import Event
 
 import pytest
-from PySide6.QtCore import QMimeData, QPointF, Qt, QUrl
+from PySide6.QtCore import QEvent, QMimeData, QObject, QPointF, Qt, QUrl
 from PySide6.QtGui import QDropEvent
 from PySide6.QtWidgets import QPushButton
 
@@ -47,6 +47,29 @@ def with_data(context, tmp_path):
 
 def press(qtbot, window, key, modifier=Qt.KeyboardModifier.ControlModifier):
     qtbot.keyClick(window, key, modifier)
+
+
+def test_no_part_of_a_page_is_shown_as_a_window_of_its_own(context, qtbot, qapp):
+    """It would flash up and take the keyboard away."""
+
+    class Shown(QObject):
+        names: list[str] = []
+
+        def eventFilter(self, widget, event) -> bool:
+            if event.type() == QEvent.Type.Show and widget.isWidgetType() and widget.isWindow() and not isinstance(widget, Window):
+                self.names.append(f"{type(widget).__name__} {widget.objectName()}")
+            return False
+
+    shown = Shown()
+    qapp.installEventFilter(shown)
+    window = Window()
+    qtbot.addWidget(window)
+    window.attach(context)
+    window.show()
+    for slot in PAGES:
+        window.show_page(slot.key)
+    qapp.removeEventFilter(shown)
+    assert shown.names == []
 
 
 def test_ctrl_and_a_number_shows_each_step_and_the_rail_follows(window, qtbot):

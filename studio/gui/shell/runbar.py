@@ -322,7 +322,8 @@ class _Figure(QWidget):
         row.addLayout(column)
         self._line = Sparkline("series.0", low=0, high=1)
         self._line.setFixedSize(px(54), px(22))
-        self._line.setVisible(has_line)
+        if not has_line:
+            self._line.hide()
         row.addWidget(self._line)
 
     def set(self, value: str, title: str = "", course: list | None = None) -> None:

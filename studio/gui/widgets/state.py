@@ -61,7 +61,8 @@ class EmptyState(QWidget):
         self.actions.setSpacing(px(8))
         self.actions.addStretch(1)
         self.action_button = button(action, kind="primary", name=f"{name}.action" if name else "", on_click=on_action)
-        self.action_button.setVisible(bool(action))
+        if not action:  # showing a widget that has no parent yet would open a window of its own
+            self.action_button.hide()
         self.actions.addWidget(self.action_button)
         self.actions.addStretch(1)
         column.addSpacing(px(4))

@@ -90,7 +90,8 @@ class Card(QFrame):
         row.setContentsMargins(px(5), px(4), px(7), px(3))
         row.setSpacing(px(6))
         self.grip = DragGrip()
-        self.grip.setVisible(is_movable)
+        if not is_movable:
+            self.grip.hide()
         self._is_movable = is_movable
         row.addWidget(self.grip, 0, Qt.AlignmentFlag.AlignTop)
         column = QVBoxLayout()
