@@ -34,7 +34,9 @@ class Beginning:
 def begin(folder: RunFolder, experiment: Experiment, made: FirstBatch | None = None) -> Beginning:
     """Begin a new run. `made` is of a warm engine that was told what would come. Raises BadInput, OSError."""
     if not folder.dataset_path.is_file():
-        return Beginning(first=None)
+        if made is not None:
+            made.close()
+        return Beginning()
     dataset = Dataset.from_json(folder.dataset_path.read_bytes())
     samples = first_samples(experiment, dataset)
     if made is not None:
