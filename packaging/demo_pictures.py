@@ -8,19 +8,20 @@ from pathlib import Path
 
 SIZE = (1440, 900)  # of the window; the platform's own screen is smaller
 screen = {"name": "demo", "x": 0, "y": 0, "width": 1920, "height": 1200, "logicalDpi": 96, "logicalBaseDpi": 96, "dpr": 1}
-scratch = tempfile.TemporaryDirectory()
+scratch = tempfile.TemporaryDirectory(ignore_cleanup_errors=True)  # helpers may still end
 config = Path(scratch.name) / "screen.json"
 config.write_text(json.dumps({"screens": [screen]}))
 if not os.environ.get("DISPLAY") and not os.environ.get("WAYLAND_DISPLAY"):
     os.environ["QT_QPA_PLATFORM"] = f"offscreen:configfile={config}"
 os.environ["STUDIO_RUNS"] = str(Path(sys.argv[3]).absolute())
+os.environ["STUDIO_HOME"] = str(Path(scratch.name) / "home")  # a draft of the user's own stays where it is
 
 from PySide6.QtCore import QTimer
 
 from studio.gui import app as studio_app
 from studio.gui.pages import PAGES
 
-LOOK_MS, READ_MS = 100, 4000  # between two looks; for a page to read its pictures and hear from the helpers
+LOOK_MS, READ_MS, MOST_LOOKS = 100, 1500, 300  # between two looks; for a page to ask its helpers; then looks until it has heard from them
 
 
 def main() -> int:
@@ -46,9 +47,12 @@ def main() -> int:
         entries = window.context.runs.entries
         key = waiting.pop(0)
         window.show_page(key, entries[-1] if entries and key in ("train", "results") else None)
-        QTimer.singleShot(READ_MS, lambda: keep(key))
+        QTimer.singleShot(READ_MS, lambda: keep(key, MOST_LOOKS))
 
-    def keep(key: str) -> None:
+    def keep(key: str, looks: int) -> None:
+        if looks and (window.context.preview.is_busy or window.context.probe.is_busy or window.page(key).is_busy()):
+            QTimer.singleShot(LOOK_MS, lambda: keep(key, looks - 1))
+            return
         window.grab().save(str(out / f"{key}.png"))
         show_next()
 
