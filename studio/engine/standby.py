@@ -70,6 +70,9 @@ def serve(lines: IO[str], say: IO[str]) -> tuple[RunFolder, bool, Prebuilt | Non
 
     Only the newest of several waiting requests is carried out: the user has moved on from the others. Each is answered.
     """
+    waiting: queue.SimpleQueue[dict | None] = queue.SimpleQueue()
+    reader = threading.Thread(target=_read, args=(lines, waiting), name="standby requests", daemon=True)
+    reader.start()  # before all that takes seconds: a pipe holds 64 KB, and whoever writes more would wait
     torch = load_torch()
     import studio.engine.loop  # noqa: F401 - everything a run needs, loaded now
     from studio.catalog.augments import build_pipeline
@@ -77,8 +80,6 @@ def serve(lines: IO[str], say: IO[str]) -> tuple[RunFolder, bool, Prebuilt | Non
     build_pipeline(Experiment().augment, 32)  # loads what augments
     end_loading()
     _answer(say, {"ready": torch.__version__})
-    waiting: queue.SimpleQueue[dict | None] = queue.SimpleQueue()
-    threading.Thread(target=_read, args=(lines, waiting), name="standby requests", daemon=True).start()
     prebuilt = None
     while (request := _next(waiting)) is not None:
         if "run" in request:

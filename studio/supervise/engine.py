@@ -80,7 +80,7 @@ def start_engine(folder: RunFolder, resume: bool = False) -> EngineProcess:
 class StandbyEngine:
     """A warm engine: torch is loaded and the network built while the user still chooses. Starting a run takes it up.
 
-    The methods return at once, where nothing else is said; answers are read by a thread. OSError when the process is gone.
+    The methods return at once; answers are read by a thread. OSError when the process is gone.
     """
 
     def __init__(self) -> None:
@@ -107,8 +107,7 @@ class StandbyEngine:
             return self._changed.wait_for(lambda: self._num_prepared >= count, timeout_s)
 
     def prepare(self, experiment: Experiment, num_classes: int, first: dict[str, Any] | None = None) -> None:
-        """Have ready what a run of this experiment wants at first; `first` as `dataset.first_batch.first_samples` says. May block while the
-        process loads: its input holds 64 KB."""
+        """Have ready what a run of this experiment wants at first; `first` as `dataset.first_batch.first_samples` says."""
         plain = experiment.model_dump(mode="json", exclude={"data": _NOT_READ})
         self._send({"prepare": {"experiment": plain, "num_classes": num_classes, "first": first}})
 

@@ -2,17 +2,24 @@
 
 from __future__ import annotations
 
+import io
+import json
 import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 
 import pytest
+import torch
 from engine_runs import STEPS_PER_EPOCH, fork_engine, kill, metrics, of_kind, small_run, start_engine, train_here, wait_until
 
 from studio.core import event as ev
 from studio.core.outcome import Status
+from studio.dataset.dataset import Dataset
+from studio.dataset.first_batch import first_samples
+from studio.engine import standby
 from studio.engine.checkpoint import AVERAGE, find_checkpoint
 from studio.supervise.engine import StandbyEngine
 
@@ -280,13 +287,30 @@ def test_a_warm_engine_takes_a_run_and_ends_with_its_window_otherwise(tmp_path):
     folder = small_run(tmp_path)
     cold = small_run(tmp_path / "cold")
     warm = StandbyEngine()
-    warm.prepare(folder.experiment(), 3)
+    warm.prepare(folder.experiment(), 3, first_samples(folder.experiment(), Dataset.from_json(folder.dataset_path.read_bytes())))
     assert warm.wait_prepared(60)
     process = warm.start(folder)
     assert process.wait(60) == 0
     assert folder.read_state().status is Status.FINISHED
     assert train_here(cold) == 0
     assert metrics(folder)["state_sha256"] == metrics(cold)["state_sha256"], "warm or cold, the run is the same"
+
+
+def test_a_warm_engine_reads_what_it_is_told_while_its_libraries_load(tmp_path, monkeypatch):
+    """A pipe holds 64 KB: the window would wait for torch with the first batch of a large run."""
+    told = threading.Event()
+
+    def lines():
+        told.set()
+        yield json.dumps({"run": str(tmp_path)}) + "\n"
+
+    def load():
+        assert told.wait(60)
+        return torch
+
+    monkeypatch.setattr(standby, "load_torch", load)
+    folder, is_resumed, prebuilt = standby.serve(lines(), io.StringIO())
+    assert folder.path == tmp_path and not is_resumed and prebuilt is None
 
 
 def test_the_engine_outlives_the_process_that_started_it(tmp_path):
