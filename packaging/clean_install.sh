@@ -79,7 +79,7 @@ def look():
 timer = QTimer(interval=50)
 timer.timeout.connect(look)
 timer.start()
-sys.exit(app.exec())
+studio_app.leave(app.exec(), window)
 CODE
 
 say "all of it works"

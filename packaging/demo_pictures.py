@@ -5,6 +5,7 @@ import os
 import sys
 import tempfile
 from pathlib import Path
+from typing import NoReturn
 
 SIZE = (1440, 900)  # of the window; the platform's own screen is smaller
 screen = {"name": "demo", "x": 0, "y": 0, "width": 1920, "height": 1200, "logicalDpi": 96, "logicalBaseDpi": 96, "dpr": 1}
@@ -24,7 +25,7 @@ from studio.gui.pages import PAGES
 LOOK_MS, READ_MS, MOST_LOOKS = 100, 1500, 300  # between two looks; for a page to ask its helpers; then looks until it has heard from them
 
 
-def main() -> int:
+def main() -> NoReturn:
     out = Path(sys.argv[1])
     out.mkdir(parents=True, exist_ok=True)
     app = studio_app.make_application()
@@ -57,8 +58,10 @@ def main() -> int:
         show_next()
 
     begin()
-    return app.exec()
+    code = app.exec()
+    scratch.cleanup()
+    studio_app.leave(code, window)
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    main()

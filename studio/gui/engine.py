@@ -69,8 +69,10 @@ class Engines(QObject):
             self._is_telling = False
             self._tell_standby()  # the draft may have changed meanwhile
 
-        def failed(_exc: Exception) -> None:  # it died while it waited; the next start makes a fresh one
-            self._standby = None if self._standby is standby else self._standby
+        def failed(_exc: Exception) -> None:  # it died while it waited, or cannot be told; the next start makes a fresh one
+            if self._standby is standby:
+                self._standby = None
+                self._background.run(standby.close)
             done()
 
         self._background.run(tell, lambda _: done(), failed)

@@ -15,13 +15,13 @@ class Waiting:
     """A waiting engine that notes what it is told."""
 
     def __init__(self):
-        self.told = []
+        self.told, self.is_closed = [], False
 
     def prepare(self, experiment, num_classes, first) -> None:
         self.told.append((experiment, num_classes, first))
 
     def close(self) -> None:
-        pass
+        self.is_closed = True
 
 
 @pytest.fixture
@@ -48,10 +48,11 @@ def test_it_is_told_the_newest_of_a_burst_and_again_where_the_beginning_of_a_run
     assert waiting.told[1][0] == other, "the number of epochs changes nothing of how a run begins"
 
 
-def test_one_that_has_died_is_forgotten(engines, qtbot, tmp_path):
+def test_one_that_cannot_be_told_is_forgotten_and_ended(engines, qtbot, tmp_path):
     def prepare(*_):
         raise BrokenPipeError
 
-    engines._standby.prepare = prepare
+    waiting = engines._standby
+    waiting.prepare = prepare
     engines.prepare(Experiment(), build_dataset(tmp_path / "images", num_train=6, num_validation=2))
-    qtbot.waitUntil(lambda: engines._standby is None)
+    qtbot.waitUntil(lambda: engines._standby is None and waiting.is_closed)

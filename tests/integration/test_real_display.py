@@ -64,7 +64,7 @@ def go_on(work=steps()):
         return
     QTimer.singleShot(50, go_on)
 go_on()
-sys.exit(app.exec())
+studio_app.leave(app.exec(), window)
 """
 
 

@@ -72,7 +72,7 @@ state = {}
 
 def open_window(act: str, path: str, home: Path, screen: dict[str, str]) -> subprocess.Popen:
     env = os.environ | screen | {"STUDIO_HOME": str(home), "OMP_NUM_THREADS": "2", "PYTHONPATH": str(Path(__file__).parents[2])}
-    code = WINDOW + act + "\nlook()\napp.exec()\n"
+    code = WINDOW + act + "\nlook()\nstudio_app.leave(app.exec(), window)\n"
     return subprocess.Popen([sys.executable, "-c", code, path], env=env, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
 
 
