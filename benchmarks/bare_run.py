@@ -37,7 +37,7 @@ def set_up(scratch: Path, stack: contextlib.ExitStack, size_px: int, values: dic
     experiment = Experiment().changed(asked | values)
     count = experiment.training.batch_size
     pictures = np.random.default_rng(0).integers(0, 256, (count, size_px, size_px, 3), np.uint8)
-    for number in range(4 * max(CLASSES, -(-count // CLASSES))):
+    for number in range(max(4 * CLASSES, 3 * count)):  # a part is held back
         file = scratch / "data" / f"class {number % CLASSES}" / f"{number}.jpg"
         file.parent.mkdir(parents=True, exist_ok=True)
         Image.fromarray(pictures[number % count] // (1 + number % 16)).save(file)
