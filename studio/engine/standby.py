@@ -73,13 +73,12 @@ def serve(lines: IO[str], say: IO[str]) -> tuple[RunFolder, bool, Prebuilt | Non
     waiting: queue.SimpleQueue[dict | None] = queue.SimpleQueue()
     reader = threading.Thread(target=_read, args=(lines, waiting), name="standby requests", daemon=True)
     reader.start()  # before all that takes seconds: a pipe holds 64 KB, and whoever writes more would wait
-    torch = load_torch()
+    load_torch()
     import studio.engine.loop  # noqa: F401 - everything a run needs, loaded now
     from studio.catalog.augments import build_pipeline
 
     build_pipeline(Experiment().augment, 32)  # loads what augments
     end_loading()
-    _answer(say, {"ready": torch.__version__})
     prebuilt = None
     while (request := _next(waiting)) is not None:
         if "run" in request:

@@ -68,7 +68,8 @@ def open_window(path: str = ""):
     types.finished.connect(loader.start)
     loader.finished.connect(parts.start)
     parts.finished.connect(lambda: _bring_to_life(window, path))
-    _end_with(window, types, loader, parts)
+    for part in (types, loader, parts):
+        window.closing.connect(part.stop)
     # A timer of 0 ms fires when the events of showing, the first paint among them, are done.
     QTimer.singleShot(0, types, types.start)
     return window
@@ -88,20 +89,11 @@ class _Loader(QThread):
             with suppress(ImportError):  # one that pyqtgraph can do without, or it is said where it is used
                 import_module(name)
 
-
-def _end_with(window, *parts: Slices | _Loader) -> None:
-    """Let nothing of what is loaded go on when the window closes."""
-
-    def end() -> None:
-        for part in parts:
-            if isinstance(part, Slices):
-                part.stop()
-            else:
-                part.finished.disconnect()
-                part.requestInterruption()
-                part.wait()
-
-    window.closing.connect(end)
+    def stop(self) -> None:
+        """As `Slices.stop`, when the module that is being imported is there."""
+        self.blockSignals(True)
+        self.requestInterruption()
+        self.wait()
 
 
 # What the window needs to come to life, and what the other pages need then: first without Qt, in a thread, then the parts with classes of Qt's.
@@ -138,7 +130,8 @@ def _bring_to_life(window, path: str) -> None:
     loader, parts = _Loader(_PAGE_MODULES, window), Slices(import_each("pyqtgraph", *(slot.module for slot in PAGES)), window)
     loader.finished.connect(parts.start)
     parts.finished.connect(window.make_pages_ahead)
-    _end_with(window, loader, parts)
+    for part in (loader, parts):
+        window.closing.connect(part.stop)
     wait = QTimer(window, singleShot=True, interval=MOST_LISTING_MS)
     wait.timeout.connect(lambda: None if window.is_closed else loader.start(QThread.Priority.LowPriority))
     context.runs.monitor.listed.connect(lambda: wait.start(0) if wait.isActive() else None)

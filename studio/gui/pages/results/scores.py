@@ -10,7 +10,7 @@ import numpy as np
 
 from studio.core.predictions import Predictions
 from studio.core.run_folder import RunFolder
-from studio.dataset.dataset import Dataset, Sample
+from studio.dataset.dataset import Dataset
 
 MOST_CONFUSED = 200  # classes of a matrix, where all of them would be too many for one
 MAX_MISTAKES = 400  # more pictures than anyone looks at; the confusion matrix counts all
@@ -131,9 +131,3 @@ def worst_mistakes(predictions: Predictions, label: int | None = None, predicted
         )
         for i in picks
     ]
-
-
-def changed_labels(then: Dataset, now: Dataset) -> int:
-    """How many images of a run have another label, another part or are gone now. Ids are compared, files are not read."""
-    today: dict[str, Sample] = {s.id: s for s in now.samples}
-    return sum(1 for s in then.samples if (other := today.get(s.id)) is None or other.label != s.label)

@@ -40,8 +40,6 @@ class Model:
 class TryPanel(Panel):
     """Takes pictures by `try_path` and asks the probe worker."""
 
-    busy_changed = Signal(bool)
-
     def __init__(self, context: Context, parent: QWidget | None = None):
         super().__init__("Try", name="use.try", parent=parent)
         self._context = context
