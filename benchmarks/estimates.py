@@ -93,7 +93,7 @@ def measure_run(name: str, batch: int, values: dict) -> dict[str, float]:
     from benchmarks.bare_run import set_up
     from studio.engine import snapshot
     from studio.engine.memory import step_memory
-    from studio.engine.saving import hold
+    from studio.engine.saving import hold, hold_best
     from studio.engine.update import train_step
 
     snapshot.EVERY_S = 0.0  # by steps alone
@@ -116,6 +116,8 @@ def measure_run(name: str, batch: int, values: dict) -> dict[str, float]:
             told.append(weights + need.peak(len(batch.indices)))
 
             def step() -> None:
+                if setup.progress.step in (1, 2):  # as at the end of short epochs
+                    hold_best(setup)
                 hold(setup, lambda: None)
                 train_step(setup, [batch] * setup.experiment.training.accumulation)
                 setup.progress.step += 1
@@ -145,7 +147,8 @@ def measure(source: str, name: str, batch: int, stages: int) -> dict[str, float]
         }
     )  # fmt: skip
     set_up_torch(torch, experiment)
-    estimated = sum(describe_model(experiment.model, experiment.training, experiment.optimiser, 10)["memory"].values())
+    memory = describe_model(experiment.model, experiment.training, experiment.optimiser, 10)["memory"]
+    estimated = sum(memory.values()) - memory.get("best", 0)  # these steps are those of a first epoch
     probe = measure_training(experiment, 10)
     peak = allocated_peak(lambda: training(experiment, batch, size))
     step = training(experiment, batch, size)

@@ -126,7 +126,13 @@ def _engine(source: str, name: str, data: str, checkpointing: str) -> dict:
         s.loader.close()
         s.reporter.close()
         form = f"{s.precision.name}, channels {'last' if s.precision.channels_last else 'first'}"
-        return {"before": before, "peak": _peak(), "predicted": before + need.peak(BATCH), "form": form, "step": min(seconds)}
+        return {
+            "before": before,
+            "peak": _peak(),
+            "predicted": before + need.peak(BATCH, holds_best=False),
+            "form": form,
+            "step": min(seconds),
+        }
 
 
 if __name__ == "__main__":

@@ -118,7 +118,7 @@ class CheckpointSaved(Event):
 class SamplesReported(Event):
     """Some images of a recent training batch as the network saw them: tiles left to right in one PNG in the run folder."""
 
-    step: int
+    step: int  # steps done with this batch: 1 for the first
     image: str  # path relative to the run folder
     tile_px: int
     ids: tuple[str, ...]
@@ -193,7 +193,7 @@ class FrozenChecked(Event):
 class GradientsSampled(Event):
     """On a few steps of many. Stages in execution order, as in RunDescribed; 0 where nothing trains."""
 
-    step: int
+    step: int  # 0-based
     norms: tuple[float, ...]  # of the gradient of each stage, before clipping
     ratios: tuple[float, ...]  # length of the update as a share of the length of the weights
 

@@ -8,6 +8,7 @@ from studio.core.path_text import shown
 from studio.core.problem import BadInput, Problem, error, note, warning
 from studio.core.words import counted
 from studio.dataset.dataset import Split
+from studio.dataset.suffix import IMAGE_SUFFIXES, OTHER_SUFFIXES, suffix_of
 from studio.dataset.walk import Listing
 from studio.dataset.words import listed
 
@@ -20,17 +21,6 @@ SPLIT_NAMES: dict[str, Split] = {
     "test": "test",
     "testing": "test",
 }
-IMAGE_SUFFIXES = frozenset(
-    ".jpg .jpeg .jpe .jfif .png .apng .webp .bmp .dib .tif .tiff .gif .mpo .avif "
-    ".heic .heif .jp2 .j2k .jxl .svg .psd .eps .dds .tga .ico .icns .fits .fpx .wmf .emf".split()
-)
-# Never opened: they cannot be images and often lie beside them.
-OTHER_SUFFIXES = frozenset(
-    ".txt .csv .tsv .json .jsonl .xml .yaml .yml .toml .md .rst .html .htm .py .ipynb .sh .log .ini .cfg .sql .db .sqlite "
-    ".zip .tar .gz .7z .rar .bz2 .xz .npy .npz .pkl .pickle .pt .pth .onnx .h5 .hdf5 .mat .parquet .safetensors "
-    ".mp3 .wav .mp4 .avi .mov .mkv .pdf .doc .docx .xls .xlsx .ppt .pptx .exe .dll .so .lnk .url".split()
-)
-
 THREE_LAYOUTS = "Use one sub-folder per class (cat/, dog/), or train/ and val/ folders with those inside, or a CSV file with the columns path and label."
 
 
@@ -47,11 +37,6 @@ class Labelled:
     unlabelled: dict[str, str] = field(default_factory=dict)  # id -> path of files that lie where no class is
     problems: list[Problem] = field(default_factory=list)
     num_ignored: int = 0  # see Listing
-
-
-def suffix_of(id_: str) -> str:
-    _, dot, suffix = id_.rpartition(".")
-    return dot + suffix.lower() if dot and "/" not in suffix else ""
 
 
 def is_named_like_an_image(id_: str) -> bool:

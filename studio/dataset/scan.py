@@ -15,6 +15,7 @@ from studio.dataset.header import Header, ImageRefused, read_header
 from studio.dataset.layout import Labelled
 from studio.dataset.shape import band_problems, shape_problems
 from studio.dataset.split import split_by_hash
+from studio.dataset.suffix import TABLE_SUFFIXES, suffix_of
 from studio.dataset.synthetic import synthetic_samples, without_synthetic
 from studio.dataset.table import labels_from_table
 from studio.dataset.walk import list_files
@@ -97,7 +98,7 @@ def _source_path(data: Data) -> str:
 def _label(data: Data, source: str, progress: Progress | None, is_cancelled) -> tuple[str, Labelled]:
     """The root that ids are relative to, and the files with their labels."""
     if not os.path.isdir(source):
-        if data.layout in ("auto", "csv") and (data.layout == "csv" or layouts.suffix_of(source) in (".csv", ".tsv", ".txt")):
+        if data.layout in ("auto", "csv") and (data.layout == "csv" or suffix_of(source) in TABLE_SUFFIXES):
             return os.path.dirname(source), _table(data, source)
         raise _bad(f"“{shown(path_to_text(os.path.basename(source)))}” is a file. Choose the folder that holds the images, or a CSV file.")
     try:

@@ -31,7 +31,7 @@ from studio.core.file import write_atomically
 from studio.core.place import cache_dir
 from studio.engine.lean import is_lean_norm, is_on_processor, keep_less
 from studio.engine.recipe import Recipe, note_kept, recipe_of
-from studio.engine.snapshot import NUM_HELD, goes_back
+from studio.engine.snapshot import CHEAP_BYTES, NUM_HELD, goes_back
 
 _BYTES = {"fp32": 4, "bf16": 2, "fp16": 2}
 _IMAGES = 2  # batch norm needs two
@@ -310,8 +310,8 @@ class _AsOnDevice(TorchFunctionMode):
 
 
 def estimate_memory(trace: Trace, trainable: Collection[str], training: Training, optimiser: Optimiser) -> dict[str, int]:
-    """Bytes at the peak of a step, by use: weights, gradients, optimiser, activations, batch; "average" and "copies" (to go back to, in the memory
-    of the computer) where a run has them."""
+    """Bytes at the peak of a step, by use: weights, gradients, optimiser, activations, batch; "average", and in the memory of the computer "copies" to
+    go back to and "best", the best epoch until it is written (see engine.saving), where a run has them."""
     width = num_bytes_of(training.precision)
     scale = training.batch_size * width / trace.width
     start = next((i for i, layer in enumerate(trace.layers) if any(name in trainable for name, _ in layer.parameters)), len(trace.layers))
@@ -331,11 +331,15 @@ def estimate_memory(trace: Trace, trainable: Collection[str], training: Training
     cast = sum(own) * width if width < 4 else 0  # weights in half precision are kept for the backward pass
     average = 4 * trace.num_values if optimiser.ema_decay else 0
     trained = sum(own) + trace.num_values - sum(size for layer in trace.layers for _, size in layer.parameters)  # weights and all buffers
-    copies = NUM_HELD * (4 * (trained + values * sum(own)) + average) if goes_back(training) and is_on_processor(training) else 0
+    learnt = 4 * values * sum(own) + average
+    state, is_here, may_go_back = 4 * trained + learnt, is_on_processor(training), goes_back(training)
+    copies = NUM_HELD * state if may_go_back and is_here else 0
+    is_written_at_once = 4 * trace.num_values + learnt < CHEAP_BYTES  # then no best epoch is held
+    best = 0 if is_written_at_once or not is_here else state * (2 if may_go_back else 1)  # a copy may hold the best of an epoch before
     return {
         "weights": 4 * trace.num_values + cast,
         "gradients": 4 * peak[1],
         "optimiser": 4 * values * sum(own),
         "activations": round(scale * peak[0]),
         "batch": 4 * trace.image * training.batch_size,
-    } | {name: size for name, size in (("average", average), ("copies", copies)) if size}
+    } | {name: size for name, size in (("average", average), ("copies", copies), ("best", best)) if size}

@@ -181,7 +181,7 @@ def fit_memory(s: Setup) -> str:
             "network at once, and the step stays the same.",
             advice(size, fits, s.asked.training.accumulation, s.precision.name, s.device),
         )
-    taken = need.peak(min(fits, now))
+    taken = need.peak(min(fits, now), holds_best=False)
     s.step_bytes = taken if s.device.type == "cpu" else 0
     suit_step(s.step_bytes, is_tight=s.recomputes)
     return f"a step takes about {taken / 1e9:.1f} GB, {free / 1e9:.1f} GB are free"

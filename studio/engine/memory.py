@@ -55,10 +55,11 @@ class StepMemory:
     optimiser: Optimiser
     factor: float = 1.0  # of what a pass takes, where one was tried
 
-    def peak(self, num_images: int) -> int:
-        """Bytes with so many images at once, the weights left out. Copies of states to go back to are not on a GPU."""
+    def peak(self, num_images: int, *, holds_best: bool = True) -> int:
+        """Bytes with so many images at once, the weights left out. Copies of states, to go back to and of the best epoch, are not on a GPU; the
+        latter is there after the first epoch only, where saving takes long beside an epoch."""
         found = self._estimate(num_images)
-        beside = sum(found.get(name, 0) for name in ("optimiser", "average", "copies"))
+        beside = sum(found.get(name, 0) for name in ("optimiser", "average", "copies", *["best"] * holds_best))
         return round(self.factor * self.of_pass(num_images)) + beside
 
     def of_pass(self, num_images: int) -> int:

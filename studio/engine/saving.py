@@ -12,10 +12,9 @@ from studio.core import event as ev
 from studio.engine.checkpoint import optimiser_tensors, save_checkpoint
 from studio.engine.freezing import has_statistics
 from studio.engine.setup import Setup, checkpoint_state
-from studio.engine.snapshot import Held, goes_back
+from studio.engine.snapshot import CHEAP_BYTES, Held, goes_back
 
 SAVE_SHARE = 0.02  # of the time goes into checkpoints in mid-epoch, at most
-CHEAP_BYTES = 20_000_000  # a checkpoint up to this size is written after every epoch, however short
 
 
 def save_every_s(s: Setup) -> float:
@@ -31,7 +30,12 @@ def keep_epoch(s: Setup, is_best: bool, is_last: bool) -> None:
     if s.ranks.from_first(lambda: is_due):
         save(s, is_best)
     elif is_best:
-        s.held = Held(s.progress.step, _copied(s, tensors_of(s)), checkpoint_state(s))
+        hold_best(s)
+
+
+def hold_best(s: Setup) -> None:
+    """Keep this state in the computer's memory as that of the best epoch; engine.footprint counts it."""
+    s.held = Held(s.progress.step, _copied(s, tensors_of(s)), checkpoint_state(s))
 
 
 def save(s: Setup, is_best: bool = False) -> str:

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import gc
+import os
 import time
 from collections.abc import Callable
 from functools import partial
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from PySide6.QtCore import QByteArray, QEvent, Qt, QTimer, QUrl, Signal
@@ -21,13 +21,14 @@ from PySide6.QtGui import (
     QResizeEvent,
     QShortcut,
 )
-from PySide6.QtWidgets import QFileDialog, QHBoxLayout, QMainWindow, QMenu, QSplitter, QStackedWidget, QVBoxLayout, QWidget
+from PySide6.QtWidgets import QHBoxLayout, QMainWindow, QMenu, QSplitter, QStackedWidget, QVBoxLayout, QWidget
 
 from studio.core.path_text import text_to_path
 from studio.core.problem import BadInput
 from studio.gui.first_page import FirstPage
 from studio.gui.icon import icon
 from studio.gui.pages import PAGES
+from studio.gui.pages.data.open import pick_images, pick_table
 from studio.gui.shell.rail import COMPACT as RAIL_COMPACT
 from studio.gui.shell.rail import NARROW as RAIL_NARROW
 from studio.gui.shell.rail import WIDTH as RAIL_WIDTH
@@ -420,27 +421,16 @@ class Window(QMainWindow):
         self._apply_width()
 
     def open_folder_dialog(self) -> None:
-        dialog = QFileDialog(self, "Open a folder of images", self._home())
-        dialog.setFileMode(QFileDialog.FileMode.Directory)
-        dialog.setOption(QFileDialog.Option.ShowDirsOnly)
-        self._open_dialog(dialog)
+        pick_images(self, self._when_alive(self.open_path), self._home())
 
     def open_file_dialog(self) -> None:
         """A CSV of paths and labels, or an experiment file."""
-        dialog = QFileDialog(self, "Open a CSV or an experiment file", self._home())
-        dialog.setFileMode(QFileDialog.FileMode.ExistingFile)
-        dialog.setNameFilter("CSV or experiment (*.csv *.tsv *.toml)")
-        self._open_dialog(dialog)
-
-    def _open_dialog(self, dialog: QFileDialog) -> None:
-        dialog.setAttribute(Qt.WidgetAttribute.WA_DeleteOnClose)
-        dialog.filesSelected.connect(self._when_alive(lambda paths: self.open_path(paths[0]) if paths else None))
-        dialog.open()
+        pick_table(self, self._when_alive(self.open_path), self._home())
 
     def _home(self) -> str:
-        """Where a picker starts: beside the images that are open."""
+        """Where a picker starts the first time: beside the images that are open."""
         source = self.context.store.experiment.data.source if self.context else ""
-        return str(Path(text_to_path(source)).parent) if source else str(Path.home())
+        return os.path.dirname(text_to_path(source))
 
     def open_path(self, path: str) -> None:
         """A folder or CSV becomes the data, an experiment file the draft."""

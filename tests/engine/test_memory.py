@@ -114,9 +114,11 @@ def test_the_run_and_the_window_estimate_a_step_alike_and_nothing_changes_by_it(
     assert 0.4 * per_image < half.peak(1001) - half.peak(1000) < 0.75 * per_image
 
 
-def test_the_average_and_the_states_to_go_back_to_count(tmp_path, monkeypatch):
+def test_the_average_the_best_epoch_and_the_states_to_go_back_to_count(tmp_path, monkeypatch):
     """Of a run whose first stages are frozen, so that their weights are in no copy."""
-    from studio.engine import loop, snapshot
+    from studio.engine import footprint, loop, saving, snapshot
+
+    monkeypatch.setattr(footprint, "CHEAP_BYTES", 0)  # as of a large network
 
     monkeypatch.setattr(snapshot, "EVERY_S", 0.0)
     monkeypatch.setattr(snapshot, "SHARE", 1e9)
@@ -124,10 +126,13 @@ def test_the_average_and_the_states_to_go_back_to_count(tmp_path, monkeypatch):
     real, seen = loop.train_step, []
 
     def look(s, batches):
+        if s.progress.step in (1, 2):  # as when two epochs in a row are the best so far
+            saving.hold_best(s)
         step = real(s, batches)
+        states = [s.held, *s.snapshots._held, *(state.best for state in s.snapshots._held)]
         held = {
             t.untyped_storage()._cdata: t.untyped_storage().nbytes()
-            for state in s.snapshots._held for tensors in state.tensors.values() for t in tensors.values()
+            for state in filter(None, states) for tensors in state.tensors.values() for t in tensors.values()
         }  # fmt: skip
         frozen = {weight.untyped_storage()._cdata for weight in s.network.module.parameters() if not weight.requires_grad}
         average = sum(t.nbytes for t in s.average.module.state_dict().values())
@@ -140,10 +145,11 @@ def test_the_average_and_the_states_to_go_back_to_count(tmp_path, monkeypatch):
     network, experiment = tiny_network(**{key.replace("__", "."): value for key, value in settings.items()})
     plain = experiment.changed({"optimiser.ema_decay": 0.0, "training.not_finite": "stop"})
     with_them, without = (step_memory(network, "fp32", asked).peak(8) for asked in (experiment, plain))
-    num_held, taken = seen[-1]
-    assert num_held == 2 and with_them - without == pytest.approx(taken, rel=0.03)
+    num_held, taken = max(seen)
+    best = step_memory(network, "fp32", plain).peak(8) - step_memory(network, "fp32", plain).peak(8, holds_best=False)
+    assert num_held == 2 and best > 0 and with_them - (without - best) == pytest.approx(taken, rel=0.03)
     told = describe_model(experiment.model, experiment.training, experiment.optimiser, 3)["memory"]
-    assert told["average"] + told["copies"] == with_them - without
+    assert told["average"] + told["copies"] + told["best"] == with_them - (without - best)
 
 
 @pytest.mark.parametrize(("source", "name", "values"), [

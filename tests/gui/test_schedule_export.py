@@ -67,7 +67,7 @@ def test_the_copied_table_has_a_column_per_stage(qtbot, page):
     assert len(rows) == 300 and float(rows[199]["lr stage 1"]) == 0.0 and float(rows[200]["lr stage 1"]) > 0
 
 
-def test_the_table_is_saved_and_a_folder_that_is_not_there_is_told(qtbot, page, tmp_path):
+def test_the_table_is_saved_and_a_place_that_cannot_be_written_is_told(qtbot, page, tmp_path):
     page.export.save_csv(str(tmp_path / "rates.csv"))
     qtbot.waitUntil(lambda: bool(page.said))
     assert page.said == ["The table is in rates.csv."]
@@ -75,11 +75,13 @@ def test_the_table_is_saved_and_a_folder_that_is_not_there_is_told(qtbot, page, 
     (tmp_path / "file").write_text("")
     page.export.save_csv(str(tmp_path / "file" / "rates.csv"))
     qtbot.waitUntil(lambda: len(page.said) == 2)
-    assert page.said[1].startswith("The schedule could not be written: ")
+    assert page.said[1].startswith("“rates.csv” cannot be written: ")
 
 
 def test_the_picture_is_copied_and_saved(qtbot, page, tmp_path):
     choose(qtbot, page, "Copy as picture")
     assert not QGuiApplication.clipboard().image().isNull()
+    page.said.clear()
     page.export.save_picture(str(tmp_path / "rates.png"))
+    qtbot.waitUntil(lambda: bool(page.said))
     assert QImage(str(tmp_path / "rates.png")).width() == page.plot.grab().width()

@@ -64,7 +64,8 @@ def test_the_page_shows_it_reads_single_values_by_keys_and_raises_the_alarm_when
     heat = page.flow.map
     assert heat.isVisibleTo(page) and "no gradient" in heat.accessibleDescription() and not page.banner.isVisibleTo(page)
     qtbot.keyClick(heat, Qt.Key.Key_Left)
-    assert heat.accessibleDescription().startswith("head, step ") and "gradient norm" in heat.accessibleDescription()
+    said = f"head, step {state.gradients[-1].step + 1:,}. "  # people count from 1
+    assert heat.accessibleDescription().startswith(said) and "gradient norm" in heat.accessibleDescription()
     qtbot.keyClick(heat, Qt.Key.Key_End)
     qtbot.keyClick(heat, Qt.Key.Key_Down)
     page.flow.which.value_changed.emit("ratios")

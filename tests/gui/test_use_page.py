@@ -320,7 +320,7 @@ def test_the_table_is_saved_with_every_file_whatever_is_filtered(qtbot, page, pi
     assert rows["unsure1.png"]["unsure"] == "yes" and rows["broken.png"]["problem"] == "the file is cut short"
     with qtbot.waitSignal(page.context.shell.toast_requested) as toast:
         page.folder_panel.save(str(tmp_path / "no" / "such" / "out.csv"))
-    assert "could not be saved" in toast.args[0]
+    assert toast.args[0] == "“out.csv” cannot be written: No such file or directory. Choose another place."
 
 
 def test_enter_on_a_row_shows_the_picture_above(qtbot, page, pictures):

@@ -409,7 +409,7 @@ class _StripFigure(QPushButton):
 def _grouped(memory: dict[str, int]) -> dict[str, int]:
     """Weights with their copies, what the optimiser keeps, and what a step needs on the way."""
     return {
-        "weights": sum(memory.get(name, 0) for name in ("weights", "average", "copies")),
+        "weights": sum(memory.get(name, 0) for name in ("weights", "average", "copies", "best")),
         "optimiser": memory.get("gradients", 0) + memory.get("optimiser", 0),
         "activations": memory.get("activations", 0) + memory.get("batch", 0),
     }

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from PySide6.QtCore import Qt
 from PySide6.QtGui import QAction, QGuiApplication
-from PySide6.QtWidgets import QFileDialog, QMenu
+from PySide6.QtWidgets import QMenu
+
+from studio.core.file import write_atomically
+from studio.gui.widgets.file_dialog import pick_new_file, png_bytes
 
 if TYPE_CHECKING:
     from studio.gui.widgets.curve_plot import CurvePlot
@@ -35,10 +37,9 @@ def curve_menu(plot: CurvePlot) -> QMenu:
 
 
 def _save_picture(plot: CurvePlot) -> None:
-    dialog = QFileDialog(plot, f"Save {plot.title} as a picture")
-    dialog.setAttribute(Qt.WidgetAttribute.WA_DeleteOnClose)
-    dialog.setAcceptMode(QFileDialog.AcceptMode.AcceptSave)
-    dialog.setNameFilter("PNG pictures (*.png)")
-    dialog.setDefaultSuffix("png")
-    dialog.fileSelected.connect(lambda path: plot.grab().save(path))
-    dialog.open()
+    image = plot.grab().toImage()  # as it was when it was asked for
+
+    def write(path: str) -> None:
+        write_atomically(path, png_bytes(image))
+
+    pick_new_file(plot, "curves", f"Save {plot.title} as a picture", "PNG picture", f"{plot.title.lower()}.png", write)

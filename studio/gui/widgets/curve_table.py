@@ -10,11 +10,13 @@ from pathlib import Path
 import numpy as np
 from PySide6.QtCore import QAbstractTableModel, QModelIndex, Qt
 from PySide6.QtGui import QGuiApplication
-from PySide6.QtWidgets import QDialog, QFileDialog, QHBoxLayout, QTableView, QVBoxLayout, QWidget
+from PySide6.QtWidgets import QDialog, QHBoxLayout, QTableView, QVBoxLayout, QWidget
 
 from studio.core.file import write_atomically
+from studio.core.path_text import shown
 from studio.gui.theme import font, px
 from studio.gui.widgets.button import button
+from studio.gui.widgets.file_dialog import pick_new_file
 from studio.gui.widgets.label import PlainLabel
 from studio.gui.wording import count
 
@@ -78,6 +80,7 @@ class CurveTableDialog(QDialog):
         self.setAttribute(Qt.WidgetAttribute.WA_DeleteOnClose)
         self.setObjectName(name)
         self.setWindowTitle(f"{title}: values")
+        self._title = title
         self.resize(px(640), px(480))
         self.table = table
         table.setParent(self)
@@ -103,20 +106,9 @@ class CurveTableDialog(QDialog):
         self.note.setText("Copied")
 
     def save(self) -> None:
-        dialog = QFileDialog(self, "Save the values as CSV")
-        dialog.setAttribute(Qt.WidgetAttribute.WA_DeleteOnClose)
-        dialog.setAcceptMode(QFileDialog.AcceptMode.AcceptSave)
-        dialog.setNameFilter("CSV (*.csv)")
-        dialog.setDefaultSuffix("csv")
-        dialog.fileSelected.connect(self.save_to)
-        dialog.open()
+        pick_new_file(self, "curves", "Save the values as CSV", "CSV table", f"{self._title.lower()}.csv", self.save_to)
 
     def save_to(self, path: str) -> None:
-        try:
-            write_atomically(Path(path), self.table.as_csv().encode())
-        except OSError as e:
-            self.note.set_tone("bad")
-            self.note.setText(f"Not saved: {e.strerror or e}. Choose another place.")
-            return
-        self.note.set_tone("muted")
-        self.note.setText(f"Saved as {Path(path).name}")
+        """Raises OSError when it cannot be written."""
+        write_atomically(path, self.table.as_csv().encode())
+        self.note.setText(f"Saved as {shown(Path(path).name)}")

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from PySide6.QtCore import QObject, QPoint
 from PySide6.QtGui import QGuiApplication
-from PySide6.QtWidgets import QFileDialog, QMenu, QWidget
+from PySide6.QtWidgets import QMenu, QWidget
 
 from studio.catalog.augments.code import pipeline_code
 from studio.catalog.augments.dictionary import export_text, import_dictionary, reads_as_validation
@@ -18,6 +18,7 @@ from studio.core.words import counted
 from studio.gui.context import Shell
 from studio.gui.pages.augment.draft import PipelineDraft
 from studio.gui.widgets import Banner, icon_button
+from studio.gui.widgets.file_dialog import pick_file, pick_new_file
 
 _MOST_BYTES = 1 << 20
 _MOST_SHOWN = 4  # problems of a file that are listed; more are counted
@@ -76,40 +77,32 @@ class PipelineExchange(QObject):
         self._banner.show_message("error", f"{name} is not taken. The pipeline stays as it was.", detail, can_close=True)
 
     def save_file(self, path: str) -> None:
+        """Raises OSError when it cannot be written."""
         ending = ".json" if path.lower().endswith(".json") else ".yaml"
-        self._try(lambda: write_atomically(path, export_text(self._draft.steps, self._input_size, ending).encode()))
-        if self._banner.isHidden():
+        text = self._made(lambda: export_text(self._draft.steps, self._input_size, ending))
+        if text is not None:
+            write_atomically(path, text.encode())
             is_near = any(reads_as_validation(step) for step in self._draft.steps if step.is_on)
             more = " The crop is written with the linear filter, the nearest that albumentations has; Python code gives the same pixels."
             self._shell.toast(f"The pipeline is in {shown(Path(path).name)}.{more if is_near else ''}")
 
     def copy_code(self) -> None:
-        def copy() -> None:
-            code = pipeline_code(self._draft.steps, self._input_size)
+        code = self._made(lambda: pipeline_code(self._draft.steps, self._input_size))
+        if code is not None:
             QGuiApplication.clipboard().setText(code)
             self._shell.toast(f"The pipeline is on the clipboard as Python code, {counted(code.count(chr(10)), 'line')}.")
 
-        self._try(copy)
-
-    def _try(self, act: Callable[[], object]) -> None:
+    def _made(self, make: Callable[[], str]) -> str | None:
+        """The text; None where the pipeline cannot be written in that form, which is said."""
         self._banner.hide()
         try:
-            act()
+            return make()
         except BadInput as exc:
             self._banner.show_message("error", exc.problems[0].sentence, can_close=True)
-        except OSError as exc:
-            self._banner.show_message("error", f"The file cannot be written: {exc.strerror or exc}.", can_close=True)
+            return None
 
     def _ask_to_open(self) -> None:
-        self._open_dialog(QFileDialog(self._page, "Import a pipeline", "", _KINDS), self.open_file)
+        pick_file(self._page, "pipeline", "Import a pipeline", _KINDS, self.open_file)
 
     def _ask_to_save(self, ending: str) -> None:
-        dialog = QFileDialog(self._page, "Export the pipeline", f"augmentation{ending}", f"{ending[1:].upper()} (*{ending})")
-        dialog.setAcceptMode(QFileDialog.AcceptMode.AcceptSave)
-        dialog.setDefaultSuffix(ending[1:])
-        self._open_dialog(dialog, self.save_file)
-
-    def _open_dialog(self, dialog: QFileDialog, then: Callable[[str], None]) -> None:
-        dialog.fileSelected.connect(then)
-        dialog.finished.connect(dialog.deleteLater)
-        dialog.open()
+        pick_new_file(self._page, "pipeline", "Export the pipeline", ending[1:].upper(), f"augmentation{ending}", self.save_file)

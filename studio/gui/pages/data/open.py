@@ -5,15 +5,16 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Literal
 
-from PySide6.QtWidgets import QFileDialog, QWidget
+from PySide6.QtWidgets import QWidget
 
 from studio.core.path_text import path_to_text, shown
 from studio.core.problem import BadInput, Problem, error
+from studio.dataset.suffix import TABLE_SUFFIXES
+from studio.gui.widgets.file_dialog import pick_file, pick_folder
 
-_TABLES = (".csv", ".tsv", ".txt")
+_FILES = f"Lists of images and experiments ({' '.join(f'*{suffix}' for suffix in (*TABLE_SUFFIXES, '.toml'))})"
 
 
 @dataclass(frozen=True)
@@ -35,7 +36,7 @@ def opening_of(paths: Sequence[str]) -> Opening:
     if len(paths) == 1:
         path = paths[0]
         name = shown(path_to_text(os.path.basename(path) or path))
-        if folders or path.lower().endswith(_TABLES):
+        if folders or path.lower().endswith(TABLE_SUFFIXES):
             return Opening("data", path, words=f"Open “{name}”")
         if path.lower().endswith(".toml"):
             return Opening("experiment", path, words=f"Open the experiment “{name}”")
@@ -69,18 +70,11 @@ def carry_out(opening: Opening, projects, store) -> tuple[Problem, ...]:
     return ()
 
 
-def pick(parent: QWidget, kind: Literal["folder", "table"], on_picked: Callable[[str], object]) -> QFileDialog:
-    """The system's picker, beside the event loop: nothing waits for it."""
-    dialog = QFileDialog(parent)
-    dialog.setWindowTitle("Open a folder of images" if kind == "folder" else "Open a CSV file")
-    dialog.setDirectory(str(Path.home()))
-    if kind == "folder":
-        dialog.setFileMode(QFileDialog.FileMode.Directory)
-        dialog.setOption(QFileDialog.Option.ShowDirsOnly)
-    else:
-        dialog.setFileMode(QFileDialog.FileMode.ExistingFile)
-        dialog.setNameFilter("Tables (*.csv *.tsv *.txt)")
-    dialog.fileSelected.connect(on_picked)
-    dialog.finished.connect(dialog.deleteLater)
-    dialog.open()
-    return dialog
+def pick_images(parent: QWidget, then: Callable[[str], object], start: str = "") -> None:
+    """A folder of images; `start` is where they are looked for the first time."""
+    pick_folder(parent, "images", "Open a folder of images", then, start=start)
+
+
+def pick_table(parent: QWidget, then: Callable[[str], object], start: str = "") -> None:
+    """A list of images, or an experiment file."""
+    pick_file(parent, "table", "Open a list of images or an experiment", _FILES, then, start=start)

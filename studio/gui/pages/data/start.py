@@ -7,7 +7,7 @@ from PySide6.QtCore import QObject, Qt, QTimer
 from studio.core.path_text import path_to_text
 from studio.core.problem import BadInput
 from studio.gui.context import Context
-from studio.gui.pages.data.open import Opening, carry_out, opening_of, pick
+from studio.gui.pages.data.open import Opening, carry_out, opening_of, pick_images, pick_table
 from studio.gui.pages.data.welcome import Welcome
 
 _LOOK_AFTER_MS = 1500  # the window is painted and usable by then; the look imports torch in another process
@@ -46,11 +46,11 @@ class Start(QObject):
             self._welcome.zone.say_refused(problems[0].sentence)
 
     def pick_table(self) -> None:
-        pick(self._welcome.window(), "table", lambda path: self.open(opening_of([path])))
+        pick_table(self._welcome.window(), lambda path: self.open(opening_of([path])))
 
     def locate(self) -> None:
         """Another place for the same project: what was left out and relabelled stays."""
-        pick(self._welcome.window(), "folder", self._take_place)
+        pick_images(self._welcome.window(), self._take_place)
 
     def _take_place(self, path: str) -> None:
         self._context.store.set({"data.source": path_to_text(path)}, "locate images")
@@ -66,7 +66,7 @@ class Start(QObject):
             self._on_project_wanted(project)
             self._take_place(path)
 
-        pick(self._welcome.window(), "folder", located)
+        pick_images(self._welcome.window(), located)
 
     def _on_sample_wanted(self, key: str) -> None:
         from studio.dataset.sample_set import prepare_sample_set

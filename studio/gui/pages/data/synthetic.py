@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 
 from PySide6.QtCore import QPoint, Qt
-from PySide6.QtWidgets import QFileDialog, QHBoxLayout, QMenu, QWidget
+from PySide6.QtWidgets import QHBoxLayout, QMenu, QWidget
 
 from studio.core.experiment import Data
 from studio.core.path_text import path_to_text, shown, text_to_path
@@ -15,6 +15,7 @@ from studio.gui.context import Context
 from studio.gui.theme import px
 from studio.gui.widgets import IconLabel, PlainLabel, Slider, icon_button, set_plain_tooltip
 from studio.gui.widgets.chip_row import menu_text
+from studio.gui.widgets.file_dialog import pick_folder
 from studio.gui.wording import count, percent
 
 _MOST_SHARE = 0.9
@@ -80,12 +81,8 @@ class SyntheticRow(QWidget):
         return menu
 
     def ask_for_folder(self) -> None:
-        dialog = QFileDialog(self.window(), "Mark a folder as synthetic", text_to_path(self._store.experiment.data.source))
-        dialog.setFileMode(QFileDialog.FileMode.Directory)
-        dialog.setOption(QFileDialog.Option.ShowDirsOnly)
-        dialog.fileSelected.connect(self.add)
-        dialog.finished.connect(dialog.deleteLater)
-        dialog.open()
+        source = text_to_path(self._store.experiment.data.source)
+        pick_folder(self.window(), "synthetic", "Mark a folder as synthetic", self.add, start=source)
 
     def add(self, path: str) -> None:
         """Mark a folder with one sub-folder per class."""

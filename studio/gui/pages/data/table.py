@@ -10,6 +10,7 @@ from studio.core.path_text import path_to_text, shown, text_to_path
 from studio.core.problem import Problem, Severity
 from studio.core.words import counted
 from studio.dataset.dataset import Dataset
+from studio.dataset.suffix import TABLE_SUFFIXES
 from studio.gui.context import Context
 from studio.gui.theme import px
 from studio.gui.widgets import ComboBox, IconLabel, Panel, PlainLabel, button, set_plain_tooltip
@@ -62,7 +63,7 @@ class TablePanel(Panel):
 
     def show_state(self, data: Data, dataset: Dataset | None, problems: tuple[Problem, ...], scanned: object) -> None:
         """`problems` of the scan or why it failed; `scanned` changes with every scan, so that a changed file is read again."""
-        is_table = dataset.layout == "csv" if dataset else data.layout == "csv" or data.source.lower().endswith((".csv", ".tsv", ".txt"))
+        is_table = dataset.layout == "csv" if dataset else data.layout == "csv" or data.source.lower().endswith(TABLE_SUFFIXES)
         self._is_asking = any(p.field in _FIELDS and p.severity is not Severity.NOTE for p in problems)
         self._is_wrong = any(p.field in _FIELDS and p.severity is Severity.ERROR for p in problems)
         self._icon.set_icon(

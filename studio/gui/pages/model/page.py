@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Generator, Iterator
 
 from PySide6.QtCore import Qt
-from PySide6.QtWidgets import QFileDialog, QMenu, QStackedWidget, QVBoxLayout, QWidget
+from PySide6.QtWidgets import QMenu, QStackedWidget, QVBoxLayout, QWidget
 
 from studio.catalog.backbones import BackboneInfo
 from studio.core.experiment import Experiment
@@ -31,6 +31,7 @@ from studio.gui.pages.schedule.thaw_plan import num_frozen_before
 from studio.gui.run_entry import RunEntry
 from studio.gui.theme import px
 from studio.gui.widgets import Banner, Panel, Segmented, button, splitter
+from studio.gui.widgets.file_dialog import pick_file
 from studio.gui.wording import percent
 
 _VIEWS = ("Layers", "Signal", "Domain shift", "Advice")
@@ -237,11 +238,7 @@ class ModelPage(Page):
             self.start_from(argument)
 
     def _on_load_weights(self) -> None:
-        dialog = QFileDialog(self, "Load weights", "", _WEIGHT_FILES)
-        dialog.setAttribute(Qt.WidgetAttribute.WA_DeleteOnClose)
-        dialog.setFileMode(QFileDialog.FileMode.ExistingFile)
-        dialog.fileSelected.connect(self.check_weights)
-        dialog.open()
+        pick_file(self, "weights", "Load weights", _WEIGHT_FILES, self.check_weights)
 
     def check_weights(self, path: str) -> None:
         """Compare a file with the draft's network and show what fits. Nothing is applied."""

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from PySide6.QtCore import QObject
 from PySide6.QtGui import QGuiApplication, QPixmap
-from PySide6.QtWidgets import QFileDialog, QMenu, QWidget
+from PySide6.QtWidgets import QMenu, QWidget
 
 from studio.catalog.schedules import no_stage
 from studio.catalog.schedules.export import as_csv, as_python, as_toml, as_torch_schedulers
@@ -18,6 +18,7 @@ from studio.gui.context import Context
 from studio.gui.pages.model.network import network_from
 from studio.gui.pages.schedule.curve import length_of, stage_names
 from studio.gui.widgets import button, plain_tooltip
+from studio.gui.widgets.file_dialog import pick_new_file, png_bytes, unwritable
 
 _AS_TEXT = (
     ("python", "PyTorch code", "lr(step) as a function of its own; equal to what is applied, to the last bit"),
@@ -40,8 +41,8 @@ class ScheduleExport(QObject):
             self._add(f"Copy as {title}", lambda key=key, title=title: self.copy_text(key, title), help_)
         self.menu.addSeparator()
         self._add("Copy as picture", self.copy_picture)
-        self._add("Save as CSV…", lambda: self._ask("Save the schedule as a table", "schedule.csv", "CSV (*.csv)", self.save_csv))
-        self._add("Save as PNG…", lambda: self._ask("Save the schedule as a picture", "schedule.png", "PNG (*.png)", self.save_picture))
+        self._add("Save as CSV…", self._ask_for_csv)
+        self._add("Save as PNG…", self._ask_for_picture)
         self.button.setMenu(self.menu)
 
     def _add(self, title: str, act: Callable[[], object], help_: str = "") -> None:
@@ -77,29 +78,28 @@ class ScheduleExport(QObject):
         self._say("The picture of the schedule is on the clipboard.")
 
     def save_csv(self, path: str) -> None:
-        self._write("csv", lambda text: self._save_text(text, Path(path)))
-
-    def _save_text(self, text: str, path: Path) -> None:
-        done = f"The table is in {shown(path.name)}."
-        self._context.background.run(lambda: write_atomically(path, text.encode()), lambda _: self._say(done), self._on_failed)
+        self._write("csv", lambda text: self._save("table", path, text.encode, self._ask_for_csv))
 
     def save_picture(self, path: str) -> None:
-        is_saved = self._grab().save(path)
-        self._say(
-            f"The picture is in {shown(Path(path).name)}." if is_saved else "The picture could not be written. Choose another folder."
+        image = self._grab().toImage()
+        self._save("picture", path, lambda: png_bytes(image), self._ask_for_picture)
+
+    def _save(self, what: str, path: str, make: Callable[[], bytes], ask_again: Callable[[], object]) -> None:
+        toast = self._context.shell.toast
+        self._context.background.run(
+            lambda: write_atomically(path, make()),
+            lambda _: self._say(f"The {what} is in {shown(Path(path).name)}."),
+            lambda exc: toast(unwritable(path, exc), "Choose", ask_again),
         )
 
-    def _ask(self, title: str, name: str, kinds: str, then: Callable[[str], None]) -> None:
-        dialog = QFileDialog(self._page, title, name, kinds)
-        dialog.setAcceptMode(QFileDialog.AcceptMode.AcceptSave)
-        dialog.setDefaultSuffix(name.rpartition(".")[2])
-        dialog.fileSelected.connect(then)
-        dialog.finished.connect(dialog.deleteLater)
-        dialog.open()
+    def _ask_for_csv(self) -> None:
+        pick_new_file(self._page, "schedule", "Save the schedule as a table", "CSV table", "schedule.csv", self.save_csv)
+
+    def _ask_for_picture(self) -> None:
+        pick_new_file(self._page, "schedule", "Save the schedule as a picture", "PNG picture", "schedule.png", self.save_picture)
 
     def _on_failed(self, exc: Exception) -> None:
-        words = exc.strerror if isinstance(exc, OSError) else exc
-        self._say(f"The schedule could not be written: {shown(str(words))}.")
+        self._say(f"The schedule could not be written down: {shown(str(exc))}.")
 
     def _say(self, sentence: str) -> None:
         self._context.shell.toast(sentence)

@@ -148,7 +148,7 @@ class _HeatMap(QWidget):
         value = flow.values_SC[len(flow.stages) - 1 - row, column]
         step = int(flow.steps_C[column])
         figure = f"{self._what} {value:.2e}" if np.isfinite(value) else "no gradient: it is frozen here"
-        return f"{shown(stage)}, step {count(step)}", figure
+        return f"{shown(stage)}, step {count(step + 1)}", figure
 
     def mouseMoveEvent(self, event: QMouseEvent) -> None:
         cell = self._cell(event.position())

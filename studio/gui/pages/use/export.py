@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import os
-
 from PySide6.QtCore import Qt, QUrl, Signal
 from PySide6.QtGui import QDesktopServices, QGuiApplication
-from PySide6.QtWidgets import QFileDialog, QFrame, QHBoxLayout, QPlainTextEdit, QProgressBar, QSizePolicy, QVBoxLayout, QWidget
+from PySide6.QtWidgets import QFrame, QHBoxLayout, QPlainTextEdit, QProgressBar, QSizePolicy, QVBoxLayout, QWidget
 
 from studio.catalog.exporters import EXPORTERS, Exporter
 from studio.core.path_text import path_to_text, shown, text_to_path
@@ -15,6 +13,7 @@ from studio.gui.pages.use.code import sample_code
 from studio.gui.pages.use.trial import Model
 from studio.gui.theme import font, px, theme
 from studio.gui.widgets import IconLabel, Panel, PlainLabel, Segmented, button
+from studio.gui.widgets.file_dialog import pick_new_folder
 from studio.gui.wording import num_bytes, rate
 
 _ICONS = {"onnx": "cube", "safetensors": "fire"}
@@ -98,20 +97,12 @@ class ExportCard(QFrame):
     # exporting
 
     def _on_export(self) -> None:
-        dialog = QFileDialog(self, f"Export as {self.exporter.title}: name a new folder")
-        dialog.setAttribute(Qt.WidgetAttribute.WA_DeleteOnClose)
-        dialog.setAcceptMode(QFileDialog.AcceptMode.AcceptSave)
-        dialog.setFileMode(QFileDialog.FileMode.AnyFile)
-        dialog.setOption(QFileDialog.Option.DontConfirmOverwrite)  # the worker refuses a folder with other files in it
         nickname = text_to_path(self._model.run).rpartition("_")[2]
-        dialog.setDirectory(self._context.settings.text("use/export_folder", os.path.expanduser("~")))
-        dialog.selectFile(f"{nickname}-{self.exporter.key}")
-        dialog.fileSelected.connect(self.export_to)
-        dialog.open()
+        title = f"Export as {self.exporter.title}: name a new folder"
+        pick_new_folder(self, "export", title, f"{nickname}-{self.exporter.key}", self.export_to)
 
     def export_to(self, path: str) -> None:
         """Write into a folder; an earlier export there is replaced, anything else refused by the worker."""
-        self._context.settings.set("use/export_folder", os.path.dirname(path))
         params = {
             "run": self._model.run, "format": self.exporter.key, "destination": path_to_text(path), "which": self._model.which, "replace": True,
         }  # fmt: skip

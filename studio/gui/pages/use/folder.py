@@ -9,7 +9,6 @@ from PySide6.QtCore import QAbstractTableModel, QModelIndex, QRectF, QSize, Qt, 
 from PySide6.QtGui import QDesktopServices, QKeyEvent, QPainter
 from PySide6.QtWidgets import (
     QAbstractItemView,
-    QFileDialog,
     QHBoxLayout,
     QHeaderView,
     QStackedLayout,
@@ -28,6 +27,7 @@ from studio.gui.pages.use.trial import Model
 from studio.gui.theme import colour, font, px
 from studio.gui.widgets import EmptyState, EpochProgress, Panel, PlainLabel, button, plain_tooltip
 from studio.gui.widgets.count_chips import CountChips
+from studio.gui.widgets.file_dialog import pick_folder, pick_new_file, unwritable
 from studio.gui.widgets.thumb import ThumbLoader, paint_cover
 from studio.gui.wording import count, percent
 
@@ -362,22 +362,10 @@ class FolderPanel(Panel):
         self.model.set_filter(key, self._threshold)
 
     def _on_choose(self) -> None:
-        dialog = QFileDialog(self, "Choose a folder of pictures")
-        dialog.setAttribute(Qt.WidgetAttribute.WA_DeleteOnClose)
-        dialog.setFileMode(QFileDialog.FileMode.Directory)
-        dialog.setOption(QFileDialog.Option.ShowDirsOnly)
-        dialog.fileSelected.connect(self.predict)
-        dialog.open()
+        pick_folder(self, "predict", "Choose a folder of pictures", self.predict)
 
     def _on_save(self) -> None:
-        dialog = QFileDialog(self, "Save the predictions")
-        dialog.setAttribute(Qt.WidgetAttribute.WA_DeleteOnClose)
-        dialog.setAcceptMode(QFileDialog.AcceptMode.AcceptSave)
-        dialog.setNameFilter("Tables (*.csv)")
-        dialog.setDefaultSuffix("csv")
-        dialog.selectFile("predictions.csv")
-        dialog.fileSelected.connect(self.save)
-        dialog.open()
+        pick_new_file(self, "predictions", "Save the predictions", "CSV table", "predictions.csv", self.save)
 
     def save(self, path: str) -> None:
         """Write all rows, whatever the filter shows."""
@@ -391,5 +379,5 @@ class FolderPanel(Panel):
                 "Show",
                 lambda: QDesktopServices.openUrl(QUrl.fromLocalFile(os.path.dirname(path))),
             ),
-            lambda exc: shell.toast(f"The table could not be saved to {name}: {getattr(exc, 'strerror', None) or exc}."),
+            lambda exc: shell.toast(unwritable(path, exc), "Choose", self._on_save),
         )

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from PySide6.QtCore import QRectF, QSize, Qt, Signal
 from PySide6.QtGui import QGuiApplication, QImage, QPainter, QPaintEvent
-from PySide6.QtWidgets import QAbstractButton, QFileDialog, QHBoxLayout, QSizePolicy, QVBoxLayout, QWidget
+from PySide6.QtWidgets import QAbstractButton, QHBoxLayout, QSizePolicy, QVBoxLayout, QWidget
 
 from studio.core.path_text import path_to_text, shown
 from studio.core.place import cache_dir
@@ -18,13 +18,14 @@ from studio.gui.pages.use.answer import NUM_SHOWN, Answer
 from studio.gui.pages.use.picture import Picture, PictureView, read_picture
 from studio.gui.theme import colour, pen, px
 from studio.gui.widgets import Panel, PlainLabel, Segmented, Slider, Spinner, button
+from studio.gui.widgets.file_dialog import pick_file
 from studio.gui.widgets.heat import heat_image, take_heat
 from studio.gui.widgets.label import set_plain_tooltip
 from studio.gui.widgets.thumb import ThumbLoader, paint_cover
 
 _MAX_RECENT = 12
 _LOOKS = 3  # classes that "where it looked for" offers
-_IMAGE_FILES = "Images (*.jpg *.jpeg *.png *.webp *.bmp *.tif *.tiff *.gif);;All files (*)"
+_IMAGE_FILES = "Images (*.jpg *.jpeg *.png *.webp *.avif *.bmp *.tif *.tiff *.gif);;All files (*)"
 
 
 @dataclass(frozen=True)
@@ -141,11 +142,7 @@ class TryPanel(Panel):
         return True
 
     def _on_open(self) -> None:
-        dialog = QFileDialog(self, "Open a picture", "", _IMAGE_FILES)
-        dialog.setAttribute(Qt.WidgetAttribute.WA_DeleteOnClose)
-        dialog.setFileMode(QFileDialog.FileMode.ExistingFile)
-        dialog.fileSelected.connect(self.try_path)
-        dialog.open()
+        pick_file(self, "picture", "Open a picture", _IMAGE_FILES, self.try_path)
 
     @property
     def _reading(self) -> Reading:
