@@ -132,6 +132,7 @@ def _bring_to_life(window, path: str) -> None:
     parts.finished.connect(window.make_pages_ahead)
     for part in (loader, parts):
         window.closing.connect(part.stop)
+    parts.give_way_to(context.scan.first_look)
     wait = QTimer(window, singleShot=True, interval=MOST_LISTING_MS)
     wait.timeout.connect(lambda: None if window.is_closed else loader.start(QThread.Priority.LowPriority))
     context.runs.monitor.listed.connect(lambda: wait.start(0) if wait.isActive() else None)

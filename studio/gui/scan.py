@@ -10,9 +10,11 @@ from PySide6.QtCore import QObject, QThread, QTimer, Signal
 from studio.core.experiment import Data, Experiment
 from studio.core.problem import BadInput, error
 from studio.gui.fault import log_fault
+from studio.gui.first_look import FirstLook
 from studio.gui.store import ExperimentStore
 
 REPORT_EVERY_S = 0.05
+LOOK_EVERY_S = 0.05  # whether it was cancelled
 
 
 @dataclass(frozen=True)
@@ -36,6 +38,7 @@ class ScanController(QObject):
     def __init__(self, store: ExperimentStore, parent: QObject | None = None):
         super().__init__(parent)
         self._store = store
+        self.first_look = FirstLook(self)  # the decoding of all images waits for it
         self._state = ScanState()
         self._thread: _ScanThread | None = None
         self._ending: set[_ScanThread] = set()
@@ -98,12 +101,14 @@ class ScanController(QObject):
         """Stop reading; what was found so far stays."""
         self._timer.stop()
         self._cancel_thread()
+        self.first_look.end()
         self._set(phase="")
 
     def close(self) -> None:
         """Stop and wait for the threads; at most the time of one image."""
         self._timer.stop()
         self._cancel_thread()
+        self.first_look.end()
         for thread in list(self._ending):
             thread.wait()
 
@@ -122,7 +127,7 @@ class ScanController(QObject):
             self._store.set_dataset(None)
             self.changed.emit()
             return
-        thread = self._thread = _ScanThread(data)
+        thread = self._thread = _ScanThread(data, self.first_look)
         self._ending.add(thread)
         thread.progressed.connect(lambda *args, t=thread: self._when(t, self._on_progressed, *args))
         thread.dataset_found.connect(lambda ds, t=thread: self._when(t, self._on_dataset_found, ds, data))
@@ -167,6 +172,7 @@ class ScanController(QObject):
         self._set(statistics=found)
 
     def _on_failed(self, exc: BadInput) -> None:
+        self.first_look.end()
         self._state = replace(self._state, error=exc, issues=(), statistics=None)
         self._store.set_dataset(None, exc.problems)
         self.changed.emit()
@@ -186,9 +192,9 @@ class _ScanThread(QThread):
     statistics_found = Signal(object)
     failed = Signal(object)
 
-    def __init__(self, data: Data):
+    def __init__(self, data: Data, first_look: FirstLook):
         super().__init__()
-        self._data = data
+        self._data, self._first_look = data, first_look
         self._last_report = 0.0
         self.is_cancelled = False
         self.seconds = 0.0
@@ -218,6 +224,8 @@ class _ScanThread(QThread):
         options = {"is_cancelled": lambda: self.is_cancelled}
         dataset = scan(self._data, progress=self._report("listing"), **options)
         self.dataset_found.emit(dataset)
+        while not self._first_look.wait(LOOK_EVERY_S) and not self.is_cancelled:
+            pass
         verified = verify(dataset, progress=self._report("verifying"), **options)
         if verified.set_aside != dataset.set_aside or verified.problems != dataset.problems:
             self.dataset_found.emit(verified)

@@ -12,9 +12,13 @@ from collections.abc import Iterable, Iterator
 from importlib import import_module
 from pkgutil import iter_modules
 from time import perf_counter
+from typing import TYPE_CHECKING
 
 from PySide6 import QtCore, QtGui, QtWidgets
 from PySide6.QtCore import QObject, QTimer, Signal
+
+if TYPE_CHECKING:
+    from studio.gui.first_look import FirstLook
 
 SLICE = 0.006  # seconds; less than half a frame
 _END = object()
@@ -28,21 +32,40 @@ class Slices(QObject):
     def __init__(self, work: Iterable[object], parent: QObject):
         super().__init__(parent)
         self._work = iter(work)
+        self._is_wanted = self._is_held = False
         self._timer = QTimer(self, interval=0)
         self._timer.timeout.connect(self._do_some)
 
     def start(self) -> None:
-        self._timer.start()
+        self._is_wanted = True
+        self._run()
 
     def stop(self) -> None:
         """Do no more of it. `finished` does not come."""
-        self._timer.stop()
+        self._is_wanted = False
+        self._run()
+
+    def hold(self, is_held: bool) -> None:
+        """Rest for as long as something else comes first."""
+        self._is_held = is_held
+        self._run()
+
+    def give_way_to(self, look: FirstLook) -> None:
+        """Rest during first looks."""
+        look.changed.connect(self.hold)
+        self.hold(look.is_going)
+
+    def _run(self) -> None:
+        if self._is_wanted and not self._is_held:
+            self._timer.start()
+        else:
+            self._timer.stop()
 
     def _do_some(self) -> None:
         end = perf_counter() + SLICE
         while perf_counter() < end:
             if next(self._work, _END) is _END:
-                self._timer.stop()
+                self.stop()
                 self.finished.emit()
                 return
 

@@ -243,6 +243,7 @@ class Window(QMainWindow):
             pieces = Slices(page.pieces, page)
             pieces.finished.connect(self._on_page_made)
             self.closing.connect(pieces.stop)
+            pieces.give_way_to(self.context.scan.first_look)
             pieces.start()
         elif self.context is not None:
             gc.freeze()  # the pages stay: looking through their 100,000 objects again and again would take 60 ms each time

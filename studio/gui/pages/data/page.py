@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections import Counter
 
-from PySide6.QtCore import QPoint, Qt, QUrl
+from PySide6.QtCore import QPoint, Qt, QTimer, QUrl
 from PySide6.QtGui import QDesktopServices
 from PySide6.QtWidgets import QHBoxLayout, QMenu, QStackedWidget, QVBoxLayout, QWidget
 
@@ -35,6 +35,7 @@ from studio.gui.widgets import Panel, button, scrolling, splitter
 from studio.gui.widgets.thumb import ThumbLoader, thumbnail_reader
 from studio.gui.wording import count, in_window, num_bytes
 
+SEEN_MS = 120  # after the data set came, in which its thumbnails are asked for while they are painted
 _LAYOUT_CHOICES = (("auto", "Find the layout"), *LAYOUT_TITLES.items())
 
 
@@ -48,6 +49,8 @@ class DataPage(Page):
         self._sort = "count"
         self._ids_before: set[str] | None = None  # of the last scan, while a rescan that the user asked for runs
         self._sized: tuple[object, str] = (None, "")  # data set and its bytes in words
+        self._seen = QTimer(self, singleShot=True, interval=SEEN_MS)
+        self._seen.timeout.connect(self._end_first_look)
         self._make_head()
         self.welcome = welcome or Welcome()
         self.start = Start(context, self.welcome)
@@ -130,7 +133,8 @@ class DataPage(Page):
 
     def _connect(self) -> None:
         store, scan = self.store, self.context.scan
-        store.dataset_changed.connect(lambda _: self._show_state())
+        store.dataset_changed.connect(self._on_store_dataset_changed)
+        self.loader.loaded.connect(lambda _: self._end_first_look())
         store.problems_changed.connect(self._show_issues)
         store.experiment_changed.connect(self._on_store_experiment_changed)
         scan.changed.connect(self._on_scan_changed)
@@ -154,9 +158,29 @@ class DataPage(Page):
 
     # What is shown
 
+    def _on_store_dataset_changed(self, dataset) -> None:
+        self._show_state()
+        if dataset is not None and self.context.scan.first_look.is_going:
+            self.context.scan.first_look.begin()  # long listings leave time for the thumbnails
+            self._seen.start()
+
+    def _begin_first_look(self) -> None:
+        if self.isVisible() and self.store.dataset is None and self.context.scan.is_running:
+            self.context.scan.first_look.begin()
+
+    def _end_first_look(self) -> None:
+        """Once nothing in view is missing, or somebody looks at another page."""
+        look = self.context.scan.first_look
+        if look.is_going and self.store.dataset is not None and not self._seen.isActive() and not (self.isVisible() and self.is_busy()):
+            look.end()
+
     def activate(self) -> None:
+        self._begin_first_look()
         if self.stack.currentWidget() is self.welcome:
             self._show_welcome()
+
+    def deactivate(self) -> None:
+        self.context.scan.first_look.end()
 
     def _show_welcome(self) -> None:
         self.stack.setCurrentWidget(self.welcome)
@@ -164,6 +188,7 @@ class DataPage(Page):
 
     def _on_store_experiment_changed(self, old, new) -> None:
         if old.data != new.data:
+            self._begin_first_look()
             self._show_state()
         elif old.training.class_weights != new.training.class_weights:
             self._show_issues()
