@@ -54,6 +54,8 @@ def run(args: argparse.Namespace) -> int:
         terminal.note(f"Warning: left out, since the run does not know them: {', '.join(map(shown, scores['unknown_classes']))}")
     for id_, reason in list(scores["unreadable"].items())[:10]:
         terminal.note(f"Warning: {shown(id_)} cannot be read: {reason}")
+    if scores["note"]:
+        terminal.note(f"Warning: {scores['note']}")
     if (speed := scores["speed"])["gain"] >= 1.05:
         terminal.note(f"The network ran {speed['form']}, {speed['gain']:.1f} times as fast as it is stored.")
     if speed["compiled"]:

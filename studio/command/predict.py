@@ -38,6 +38,8 @@ def run(args: argparse.Namespace) -> int:
     files = find_images(args.paths)
     device = choose_device(args.device)
     trained = load_trained(folder, args.which)
+    if trained.note:
+        terminal.note(f"Warning: {trained.note}")
     is_long = len(files) >= LONG_PASS
     logits = FastPass(trained.module.to(device), device, trained.input_size, is_long=True) if is_long else None
     predictor = Predictor(trained, device, args.tta, logits)

@@ -201,7 +201,7 @@ class GradientsSampled(Event):
 @dataclass(frozen=True, kw_only=True)
 class PauseChanged(Event):
     is_paused: bool
-    step: int
+    step: int  # steps done in the newest checkpoint
     reason: str = ""  # "" for the user's wish, "disk full", ...
 
 

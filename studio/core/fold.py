@@ -19,6 +19,7 @@ MAX_SAMPLES = 1000  # of gradients: more columns than a heat map has pixels
 MAX_CHECKPOINTS = 64
 MAX_HISTORY = 60  # reports of the computer, one a second
 MAX_POINTS = 1 << 17  # of a curve over steps: 30 times what a screen shows; a run of days must not fill the memory of the window
+SLOW = ("data-wait", "augmentation-slow")  # warnings that training waits for images
 WAITS_FOR = ("disk-full", "images-gone", "loader-hangs")  # warnings after which a run pauses until that is mended
 
 
@@ -95,6 +96,11 @@ class RunState:
         if last is None or ":" not in last.sentence:  # the user paused it
             return None
         return next((w for w in reversed(self.warnings) if w.code in WAITS_FOR), None)
+
+    @property
+    def way_to_feed(self) -> str:
+        """What to change where training waits for images, as the engine last said it; empty where it has not."""
+        return next((w.fix for w in reversed(self.warnings) if w.code in SLOW), "")
 
     @property
     def shares_cores(self) -> bool:

@@ -8,6 +8,7 @@ the best are kept. Importing this module does not import torch: finding and judg
 from __future__ import annotations
 
 import contextlib
+import errno
 import hashlib
 import json
 import os
@@ -38,11 +39,19 @@ class Checkpoint:
 
     path: Path
     state: dict[str, Any]
-    damaged: tuple[str, ...] = ()  # names of newer checkpoints that were found damaged on the way to this one
+    damaged: tuple[str, ...] = ()  # names of newer or better checkpoints that were found damaged on the way to this one
 
     @property
     def step(self) -> int:
         return self.state["progress"]["step"]
+
+    @property
+    def note(self) -> str:
+        """That this is not the one that was asked for, in a sentence; empty where it is."""
+        if not self.damaged:
+            return ""
+        what = f"checkpoint {self.damaged[0]} is" if len(self.damaged) == 1 else f"checkpoints {', '.join(self.damaged)} are"
+        return f"The {what} damaged; that of step {self.step:,} is used instead."
 
     @property
     def average_path(self) -> Path | None:
@@ -115,13 +124,14 @@ def save_checkpoint(
         raise
     if not is_whole(final):
         shutil.rmtree(final, ignore_errors=True)
-        raise OSError(5, "A checkpoint could not be read back")
+        raise OSError(errno.EIO, "what was written to it does not come back", str(home))
     _prune(home, step, kept)
     return Saved(final, sum(f["bytes"] for f in files.values()), time.perf_counter() - start)
 
 
 def find_checkpoint(folder: RunFolder, which: Literal["best", "last"] = "last", until: int | None = None) -> Checkpoint | None:
-    """The newest whole checkpoint (of at most `until` steps), or the best one; None when there is none. A damaged one is passed over and named."""
+    """The newest whole checkpoint (of at most `until` steps), or the best one; None when there is none. A damaged one is passed over and named,
+    the best as well: then it is the newest."""
     damaged = []
     for path in _newest_first(folder.checkpoints_path):
         if until is not None and path.name > f"step-{until:08d}":
@@ -131,8 +141,11 @@ def find_checkpoint(folder: RunFolder, which: Literal["best", "last"] = "last", 
             continue
         state = _read_state(path)
         best = folder.checkpoints_path / f"step-{state['best_step']:08d}" if state.get("best_step") is not None else None
-        if which == "best" and best is not None and best != path and is_whole(best):
-            return Checkpoint(best, _read_state(best), tuple(damaged))
+        if which == "best" and best is not None and best != path:
+            if is_whole(best):
+                return Checkpoint(best, _read_state(best), tuple(damaged))
+            if best.name not in damaged:
+                damaged.append(best.name)
         return Checkpoint(path, state, tuple(damaged))
     return None
 

@@ -45,9 +45,14 @@ class ExportReport:
     max_difference: float  # of the probabilities
     is_good: bool
     facts: dict[str, Any]
+    note: str = ""  # that another checkpoint was written than was asked for
 
     @property
     def sentence(self) -> str:
+        return f"{self._verdict} {self.note}".strip()
+
+    @property
+    def _verdict(self) -> str:
         what = "images of the run" if self.are_real_images else "random pictures (no image of the run could be read)"
         compared = f"{self.agreement:.1%} agreement and a largest difference of {self.max_difference:.1e} on {self.num_images} {what}"
         if self.is_good:
@@ -86,7 +91,8 @@ def export(
     try:
         temporary.mkdir(parents=True)
         step(1, f"Writing {exporter.title}")
-        exportable = as_exportable(trained, reliability(folder) if which == "best" else None)  # the stored answers are the best epoch's
+        is_best = which == "best" and not trained.note
+        exportable = as_exportable(trained, reliability(folder) if is_best else None)  # the stored answers are the best epoch's
         facts = exporter.write(exportable, temporary)
         _write_companions(temporary, exporter, exportable)
         step(2, "Reading images to compare")
@@ -97,8 +103,9 @@ def export(
         final = target if is_good else target.with_name(target.name + ".failed")
         num_bytes = sum(p.stat().st_size for p in temporary.iterdir())
         report = ExportReport(
-            format_, path_to_text(final), exporter.main_file, num_bytes, len(views), are_real, agreement, difference, is_good, facts
-        )
+            format_, path_to_text(final), exporter.main_file, num_bytes, len(views), are_real, agreement, difference, is_good, facts,
+            trained.note,
+        )  # fmt: skip
         (temporary / "report.json").write_text(
             json.dumps(asdict(report) | {"run": folder.name, "which": which, "reliability": exportable.reliability}, indent=1)
         )

@@ -26,7 +26,7 @@ from studio.engine.plan import training_requests
 from studio.engine.recompute import recompute
 from studio.engine.recorded_step import follow_recording
 from studio.engine.recovery import RECOVERABLE, Recovery
-from studio.engine.saving import agree_on_statistics, hold, keep_epoch, norms_that_count, save, save_every_s, save_held, tensors_of
+from studio.engine.saving import agree_on_statistics, hold, is_save_due, keep_epoch, norms_that_count, save, save_held, tensors_of
 from studio.engine.scoring import answer_again, best_weights, evaluate, write_part
 from studio.engine.setup import Setup, freeze_for
 from studio.engine.steps import StepBuffer
@@ -87,7 +87,6 @@ def train_epoch(s: Setup) -> None:
     requests = s.ranks.share(whole, least=2 if norms_that_count(s.network.module) else 1)
     batches = s.prefix.training_batches(requests, p.epoch) if s.prefix.trains_from_cache else s.loader.batches(requests)
     batches = steps.timed(batches)
-    last_saved = time.monotonic()
     while p.step_in_epoch < s.steps_per_epoch:
         hold(s, steps.report)
         try:
@@ -109,7 +108,7 @@ def train_epoch(s: Setup) -> None:
         elif s.ranks.from_first(steps.is_due):  # all at the same step, so that a loss that is no number is met together
             steps.report_arrived()
         s.reporter.system(s.device)
-        s.control.is_save_wanted |= time.monotonic() - last_saved > save_every_s(s)
+        s.control.is_save_wanted |= is_save_due(s)
         s.control.poll()
         if s.control.edits:
             steps.report()  # so that the journal tells of the steps before the edit first
@@ -119,7 +118,6 @@ def train_epoch(s: Setup) -> None:
             if s.control.stop:
                 raise StopAsked(keep=s.control.stop != "discard")
             save(s)
-            last_saved = time.monotonic()
             if s.control.is_paused:
                 pause(s)
                 steps.restart_clock()
@@ -248,7 +246,7 @@ def validate_epoch(s: Setup) -> None:
 def finish(s: Setup, stopped_early: bool) -> None:
     """Score the best network on the test images where there are any, write the figures, say that it is done."""
     p = s.progress
-    if s.ranks.from_first(lambda: s.saved_step != p.step):
+    if s.ranks.from_first(lambda: s.reporter.saved_step != p.step):
         save(s)
     sha256 = state_sha256(*tensors_of(s).values())
     test = None

@@ -159,12 +159,9 @@ def _session(
         reporter.phase("loading torch")
         if ranks.is_first:
             reporter.with_room(lambda: write_atomically(folder.engine_path, json.dumps(_engine_facts(), indent=1).encode()))
-        for name in checkpoint.damaged if checkpoint else ():
-            reporter.warn(
-                "checkpoint-damaged",
-                f"The checkpoint {name} is damaged and was passed over; the run goes on from step {checkpoint.step:,}.",
-                "Check the drive.",
-            )
+        if checkpoint:
+            reporter.saved_step = checkpoint.step
+            reporter.damaged(checkpoint.damaged, f"the run goes on from step {checkpoint.step:,}")
         if resume and ranks.is_first and checkpoint is None and (damaged := checkpoint_names(folder)):
             reporter.warn(
                 "checkpoint-damaged",

@@ -200,6 +200,7 @@ class Trained:
     info: BackboneInfo
     stages: tuple[Stage, ...]
     step: int  # optimiser steps it was trained for
+    note: str = ""  # that it is not the checkpoint that was asked for, because that is damaged
 
     def normaliser(self, device: torch.device | str = "cpu") -> Normaliser:
         return Normaliser(self.mean, self.std, torch.device(device), channels_last=False)
@@ -229,7 +230,8 @@ def load_trained(folder: RunFolder, which: Literal["best", "last"] = "best") -> 
         experiment=experiment,
         info=info,
         stages=network.stages,
-        step=checkpoint.state["progress"]["step"],
+        step=checkpoint.step,
+        note=checkpoint.note,
     )
 
 

@@ -9,6 +9,7 @@ import platform
 from importlib import metadata
 from typing import Any
 
+from studio import __version__
 from studio.dataset.dataset import Dataset
 
 _PACKAGES = ("torch", "torchvision", "timm", "albumentations", "opencv-python-headless", "numpy", "Pillow", "safetensors")
@@ -16,7 +17,7 @@ _PACKAGES = ("torch", "torchvision", "timm", "albumentations", "opencv-python-he
 
 @functools.cache
 def package_versions() -> dict[str, str]:
-    found = {}
+    found = {"Studio": __version__, "Python": platform.python_version()}
     for name in _PACKAGES:
         with contextlib.suppress(metadata.PackageNotFoundError):
             found[name] = metadata.version(name)

@@ -198,7 +198,7 @@ class Silence:
 
     def __init__(self, folder):
         self.folder = folder
-        self.step = 0
+        self.step, self.saved_step = 0, -1
         self.earlier_edits: tuple[ev.ExperimentEdited, ...] = ()
         self.num_sessions = 0
 
@@ -217,4 +217,4 @@ class Silence:
     def _nothing(self, *_args, **_options) -> None:
         pass
 
-    tell_last = warn = unreadable = unreadable_in_all = phase = close = system = samples = _nothing
+    tell_last = warn = damaged = unreadable = unreadable_in_all = phase = close = system = samples = _nothing

@@ -108,7 +108,7 @@ class Recovery:
         """To the last checkpoint, or to a state from which the wanted step is reached again to the same bits; returns from which step on the run
         is another, and what was done in words. Raises the fault where there is nothing to go back to."""
         s, num_back = self._s, self._s.experiment.training.roll_back_steps
-        newest, best = max(s.ranks.gather(s.saved_step)), s.progress.best  # the first process alone saves
+        newest, best = max(s.ranks.gather(s.reporter.saved_step)), s.progress.best  # the first process alone saves
         step = max(0, fault.step - num_back) if num_back else s.progress.step
         held = s.snapshots.for_step(step) if num_back else None
         checkpoint = None if held else find_checkpoint(s.folder, until=step)
@@ -117,6 +117,7 @@ class Recovery:
         if held:
             put_back(s, held)
         elif checkpoint:
+            s.reporter.damaged(checkpoint.damaged, f"the run goes back to step {checkpoint.step:,}")
             restore(s, checkpoint)
         else:
             raise fault

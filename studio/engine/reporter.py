@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TypeVar
 
@@ -52,6 +52,7 @@ class Reporter:
         self._num_changed = 0
         self._sleep = SleepWatch()
         self.step = 0  # steps done, for events that happen outside the loop
+        self.saved_step = -1  # of the newest checkpoint
         self._reserve()
 
     @property
@@ -87,6 +88,11 @@ class Reporter:
 
     def warn(self, code: str, sentence: str, fix: str = "") -> None:
         self.tell(ev.WarningRaised(code=code, sentence=sentence, fix=fix))
+
+    def damaged(self, names: Sequence[str], instead: str) -> None:
+        """Say that checkpoints were found damaged, and what is done instead."""
+        for name in names:
+            self.warn("checkpoint-damaged", f"The checkpoint {name} is damaged and was passed over; {instead}.", "Check the drive.")
 
     def unreadable(self, reasons: dict[str, str]) -> None:
         """Say that files cannot be read any more: sample id to reason. Only the first are named, so that the journal stays readable."""
@@ -140,7 +146,7 @@ class Reporter:
                 fix="Free some space. The run goes on by itself.",
             )
         )
-        self._try(ev.PauseChanged(is_paused=True, step=self.step, reason="disk full"))
+        self._try(ev.PauseChanged(is_paused=True, step=max(0, self.saved_step), reason="disk full"))
         self._try(ev.PhaseStarted(phase="waiting for disk"))
         while True:
             again_at = time.monotonic() + RETRY_S

@@ -17,9 +17,10 @@ from studio.engine.snapshot import CHEAP_BYTES, Held, goes_back
 SAVE_SHARE = 0.02  # of the time goes into checkpoints in mid-epoch, at most
 
 
-def save_every_s(s: Setup) -> float:
-    """As asked, but never so often that saving takes more than its share of the time."""
-    return max(s.experiment.training.checkpoint_seconds, s.save_seconds / SAVE_SHARE)
+def is_save_due(s: Setup) -> bool:
+    """Whether as much training is at risk as was asked for, over the ends of epochs that were not saved too; but never so often that saving takes
+    more than its share of the time."""
+    return time.monotonic() - s.saved_at > max(s.experiment.training.checkpoint_seconds, s.save_seconds / SAVE_SHARE)
 
 
 def keep_epoch(s: Setup, is_best: bool, is_last: bool) -> None:
@@ -59,7 +60,8 @@ def _save(s: Setup, is_best: bool, held: Held | None = None) -> str:
     held = held or Held(s.progress.step, tensors_of(s), checkpoint_state(s))
     kept = s.snapshots.best_steps
     saved = s.reporter.with_room(lambda: save_checkpoint(s.folder, held.step, **held.tensors, state=held.state, also_kept=kept))
-    s.save_seconds, s.saved_bytes, s.saved_at, s.saved_step = saved.seconds, saved.num_bytes, time.monotonic(), held.step
+    s.save_seconds, s.saved_bytes, s.saved_at = saved.seconds, saved.num_bytes, time.monotonic()
+    s.reporter.saved_step = held.step
     path = saved.path.relative_to(s.folder.path).as_posix()
     s.reporter.tell(
         ev.CheckpointSaved(step=held.step, path=path, num_bytes=saved.num_bytes, is_best=is_best, seconds=round(saved.seconds, 3))

@@ -41,7 +41,8 @@ def score_run(
     progress: Progress | None = None,
     is_cancelled: Callable[[], bool] | None = None,
 ) -> dict[str, Any]:
-    """Scores as evaluate.scores_json gives them, with "unknown_classes", "unreadable" (id to reason), "test_time", and "speed": {"form", "gain" over the
+    """Scores as evaluate.scores_json gives them, with "unknown_classes", "unreadable" (id to reason), "test_time", "note" (that the best
+    checkpoint is damaged and another one was taken), and "speed": {"form", "gain" over the
     network as it is stored, "compiled"}, in words, with "" where nothing was to be compiled.
 
     Images of classes that the run was not trained on are left out. Raises BadInput when nothing is left to score, Cancelled.
@@ -89,6 +90,7 @@ def score_run(
         "unreadable": unreadable,
         "step": trained.step,
         "test_time": test_time,
+        "note": trained.note,
         "speed": {"form": fast.name, "gain": round(fast.gain, 2), "compiled": compiling.sentence},
     }
 

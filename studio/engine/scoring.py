@@ -90,6 +90,8 @@ def best_weights(s: Setup) -> Iterator[None]:
 
     module, best = scored_module(s), find_checkpoint(s.folder, "best")
     last = {name: tensor.to("cpu", copy=True) for name, tensor in module.state_dict().items()}
+    if best:
+        s.reporter.damaged(best.damaged, f"step {best.step:,} is scored instead")
     try:
         if best:
             module.load_state_dict(load_file(best.weights_path))

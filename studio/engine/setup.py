@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+import time
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field, replace
 
@@ -105,8 +106,7 @@ class Setup:
     ranks: Ranks = field(default_factory=Ranks)
     save_seconds: float = 0.0  # that the last checkpoint took
     saved_bytes: int = 0  # of the last checkpoint of this session
-    saved_at: float = 0.0  # by the monotonic clock
-    saved_step: int = -1  # of the newest checkpoint
+    saved_at: float = field(default_factory=time.monotonic)  # the last checkpoint, or the start of the session
     held: Held | None = None  # the best epoch, while it is not written yet
     snapshots: Snapshots = field(default_factory=Snapshots)
     is_behind_best: bool = False  # the answers that are stored are those of an epoch that the run went back behind
@@ -176,7 +176,7 @@ def prepare(
     loader = Loader(source, size, num_workers, beginning.first)  # its processes start while we build
     beginning.make_first()
     if ranks.is_alone:  # several listen together, between steps only
-        loader.on_wait = Waiting(control, reporter, device, lambda: checkpoint.step if checkpoint else 0)
+        loader.on_wait = Waiting(control, reporter, device)
     labels = Labels.of(dataset)
     network = prebuilt.network_for(experiment, labels) if prebuilt and not checkpoint else None
     if prebuilt:
@@ -184,6 +184,8 @@ def prepare(
     network = network or build_network(experiment, len(dataset.classes), with_weights=checkpoint is None, labels=labels)
     if network.taken_over:
         reporter.phase("taking over weights", network.taken_over.sentence)
+        if network.taken_over.note:
+            reporter.warn("checkpoint-damaged", f"Of the run that this one starts from: {network.taken_over.note}", "Check the drive.")
     if checkpoint and _is_from_such(device, checkpoint):
         precision = Precision(**checkpoint.state["precision"])
     else:
@@ -229,8 +231,6 @@ def prepare(
         edit_events=reporter.earlier_edits,
         edits=edits,
     )
-    if ranks.is_alone:
-        loader.on_wait = Waiting(control, reporter, device, lambda: setup.saved_step)
     setup.flow = Flow(network)
     if checkpoint:
         restore(setup, checkpoint)
@@ -431,7 +431,7 @@ def restore(setup: Setup, checkpoint: Checkpoint) -> None:
     tensors = {"model": load_file(checkpoint.path / MODEL), "optimiser": load_file(checkpoint.path / OPTIMISER)}
     if checkpoint.average_path:
         tensors["average"] = load_file(checkpoint.average_path)
-    setup.saved_step = checkpoint.step
+    setup.reporter.saved_step = checkpoint.step
     put_back(setup, Held(checkpoint.step, tensors, checkpoint.state))
 
 

@@ -26,6 +26,7 @@ class TakenOver:
     kept: tuple[str, ...]
     new: tuple[str, ...]
     gone: tuple[str, ...]
+    note: str = ""  # that the run's best checkpoint is damaged and another one was taken
 
     @property
     def sentence(self) -> str:
@@ -78,4 +79,5 @@ def take_over(module: nn.Module, model: Model, classes: Sequence[str]) -> TakenO
         tuple(c for c in classes if c in earlier),
         tuple(c for c in classes if c not in earlier),
         tuple(c for c in earlier if c not in set(classes)),
+        checkpoint.note,
     )

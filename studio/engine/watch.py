@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 import numpy as np
 
@@ -40,10 +40,10 @@ class GradientWatch:
 
 class Waiting:
     """What the engine does while it waits for images: it listens, reports, and says when none have come for long. From then on the run counts as
-    paused, until the next image is there. `saved_step` gives the step of the newest checkpoint."""
+    paused, until the next image is there."""
 
-    def __init__(self, control: Control, reporter: Reporter, device, saved_step: Callable[[], int]):
-        self._control, self._reporter, self._device, self._saved_step = control, reporter, device, saved_step
+    def __init__(self, control: Control, reporter: Reporter, device):
+        self._control, self._reporter, self._device = control, reporter, device
         self._is_told = False
 
     def __call__(self, seconds: float) -> None:
@@ -60,4 +60,4 @@ class Waiting:
                 "loader-hangs", f"No image has come for {seconds:.0f} s: a drive or a network does not answer.",
                 "The run goes on by itself when it does. Stop works meanwhile.",
             )  # fmt: skip
-            self._reporter.tell(PauseChanged(is_paused=True, step=max(0, self._saved_step()), reason="no image comes"))
+            self._reporter.tell(PauseChanged(is_paused=True, step=max(0, self._reporter.saved_step), reason="no image comes"))

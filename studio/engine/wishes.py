@@ -57,7 +57,7 @@ def _freezing_problems(s: Setup, changed: Experiment) -> Sequence[Problem]:
 
 def pause(s: Setup) -> None:
     """Wait until the user goes on. Raises StopAsked when the run is to end instead."""
-    s.reporter.tell(ev.PauseChanged(is_paused=True, step=s.progress.step))
+    s.reporter.tell(ev.PauseChanged(is_paused=True, step=max(0, s.reporter.saved_step)))  # what is safe, not how far it is
     while s.control.is_paused:
         s.control.raise_if_stopped()
         take_edits(s)

@@ -28,11 +28,13 @@ from studio.gui.run_list import RunList
 from studio.gui.store import ExperimentStore, describe_change
 
 if TYPE_CHECKING:
+    from studio.core.experiment import Training
     from studio.dataset.dataset import Dataset
     from studio.gui.engine import Engines
     from studio.gui.workers import WorkerClient
 
 QUICK_TEST_IMAGES = 20
+START_AGAIN_MS = 60_000  # after a training process could not be started, most often because the memory was full
 
 
 class RunsController(RunList):
@@ -104,7 +106,7 @@ class RunsController(RunList):
 
     def train(self) -> None:
         """Start the draft as a run, or queue it while another one is active on its device."""
-        self._create([self._store.experiment], start=self.is_free(self._store.experiment.training.device))
+        self._create([self._store.experiment], start=self.is_free(self._store.experiment.training))
 
     def train_now(self) -> None:
         """Start the draft at once, beside whatever is active."""
@@ -128,15 +130,19 @@ class RunsController(RunList):
         """The same draft with several seeds, one after the other, to see how much is chance."""
         draft = self._store.experiment
         seeds = [(draft.training.seed + offset) % 2**31 for offset in range(count)]
-        self._create([draft.changed({"training.seed": seed}) for seed in seeds], start=self.is_free(draft.training.device))
+        self._create([draft.changed({"training.seed": seed}) for seed in seeds], start=self.is_free(draft.training))
 
     def sweep(self, experiments: Sequence[Experiment]) -> None:
         """Train several experiments one after the other, behind what waits already."""
         self._create(experiments, start=False)
 
-    def is_free(self, device: str) -> bool:
-        """Whether no run is active on a device, by its name in the settings."""
-        return _device_key(device) not in {_device_of(entry) for entry in self.going}
+    def is_free(self, training: Training) -> bool:
+        """Whether no run is active on a device that such a run would take."""
+        return _devices_for(training).isdisjoint(self._taken())
+
+    def _taken(self) -> set[str]:
+        """The devices on which runs are active."""
+        return {device for entry in self.going for device in _devices_of(entry)}
 
     # Steering
 
@@ -193,9 +199,17 @@ class RunsController(RunList):
         """On every free device start the first run that waits for it. Of several windows, one does this."""
         if not self.queued or not self._queue.may_start():
             return
+        taken = self._taken()
         for entry in self.queued:
-            if self.is_free(entry.experiment.training.device) and not entry.folder.is_alive():
+            devices = _devices_for(entry.experiment.training)
+            if devices.isdisjoint(taken) and not entry.folder.is_alive():
                 self.start_now(entry)
+            taken |= devices  # also of one that waits for several GPUs: nothing behind it takes one of them before it
+
+    def enqueue(self, entry: RunEntry) -> None:
+        """Put a run that never began at the end of the queue: one that was taken back from the bin, or came with a copied folder."""
+        self._change_queue(lambda names: [*(name for name in names if name != entry.folder.name), entry.folder.name])
+        self.start_queue()
 
     def unqueue(self, entry: RunEntry) -> None:
         """Take a waiting run out of the queue; its folder goes to the bin."""
@@ -204,15 +218,23 @@ class RunsController(RunList):
 
     def move_in_queue(self, entry: RunEntry, by: int) -> None:
         """Start earlier (by=-1) or later (by=1)."""
-        names = [e.folder.name for e in self.queued]
-        old = names.index(entry.folder.name)
-        names.insert(max(0, min(len(names) - 1, old + by)), names.pop(old))
-        self._change_queue(lambda now: [*names, *(name for name in now if name not in names)])
+        order = list(self.queued)
+        old = order.index(entry)
+        order.insert(max(0, min(len(order) - 1, old + by)), order.pop(old))
+        self.order_queue(order)
+
+    def order_queue(self, order: Sequence[RunEntry]) -> None:
+        """Start what waits in this order; what another window has started or queued meanwhile stays started or queued."""
+        names = [entry.folder.name for entry in order]
+        self._change_queue(lambda now: [*(n for n in names if n in now), *(n for n in now if n not in names)])
 
     def queue_note(self, entry: RunEntry) -> str:
         """What a waiting run changes against the one before it: "epochs to 12"."""
         before = next((e for e in reversed(self.entries) if e.number < entry.number), None)
-        return describe_change(before.experiment, entry.experiment) if before else ""
+        if before is None:
+            return ""
+        words = describe_change(before.experiment.changed({"name": entry.experiment.name}), entry.experiment, most=2)
+        return "the same settings" if words == "nothing" else words
 
     def delete(
         self, entry: RunEntry, on_done: Callable[[Path | None], object] | None = None, on_error: Callable[[str], object] | None = None
@@ -296,6 +318,10 @@ class RunsController(RunList):
     def _on_launch_failed(self, entry: RunEntry, sentence: str) -> None:
         entry.is_launching = False
         self._note(entry)
+        if entry.status is Status.QUEUED:  # it never began: it waits on, and is tried again
+            self._change_queue(lambda names: [entry.folder.name, *names])
+            QTimer.singleShot(START_AGAIN_MS, self, self.start_queue)
+            sentence += f" {entry.name.capitalize()} stays first in the queue and is tried again in a minute."
         self.state_changed.emit(entry)
         self.failed_to_start.emit(sentence)
 
@@ -352,10 +378,18 @@ def _device_key(device: str) -> str:
     return "cuda:0" if device == "cuda" else device
 
 
-def _device_of(entry: RunEntry) -> str:
+def _devices_for(training: Training, device: str = "") -> frozenset[str]:
+    """What a run takes of this computer, by the device it asks for, or the one it was given: of several processes each takes a GPU of its own."""
+    key = _device_key(device or training.device)
+    if key.startswith("cuda") and training.processes > 1:
+        return frozenset(f"cuda:{number}" for number in range(training.processes))
+    return frozenset([key])
+
+
+def _devices_of(entry: RunEntry) -> frozenset[str]:
     """Of an active run."""
     described = entry.state.description
-    return _device_key(described.device if described else entry.experiment.training.device)
+    return _devices_for(entry.experiment.training, described.device if described else "")
 
 
 def _few(dataset: Dataset, max_images: int) -> Dataset:

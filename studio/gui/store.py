@@ -171,14 +171,17 @@ class ExperimentStore(QObject):
         self.experiment_changed.emit(old, new)
 
 
-def describe_change(old: Experiment, new: Experiment) -> str:
-    """The step in words: "epochs to 12", "3 settings"."""
+def describe_change(old: Experiment, new: Experiment, most: int = 1) -> str:
+    """The step in words: "epochs to 12", "3 settings" where there are more than `most`."""
     changes = differences(old, new)
     if not changes:
         return "nothing"
-    if len(changes) > 1:
+    if len(changes) > most:
         return f"{len(changes)} settings"
-    (path, (_, value)) = next(iter(changes.items()))
+    return ", ".join(_describe(path, value) for path, (_, value) in changes.items())
+
+
+def _describe(path: str, value: Any) -> str:
     name = field_info(path).json_schema_extra["label"].lower()
     return f"{name} to {show_value(value)}" if isinstance(value, (str, int, float, bool)) else name
 

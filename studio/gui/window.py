@@ -375,7 +375,7 @@ class Window(QMainWindow):
             ("New project", "plus", projects.create), ("Duplicate project", "copy", projects.duplicate),
             ("Open CSV or experiment file", "table", self.open_file_dialog), ("Quick test (1 epoch, 20 images)", "timer", runs.quick_test),
             ("Train on 5 seeds", "dice-five", runs.train_seeds), ("Read the images again", "arrows-clockwise", self.context.scan.rescan),
-            ("Window settings", "gear-six", self.open_settings),
+            ("Show the queue", "queue", self.rail.queue.open), ("Window settings", "gear-six", self.open_settings),
         ]  # fmt: skip
         return [*found[:4], *pages, *found[4:], *(Command("command", words, name, run=function) for words, name, function in more)]
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import shutil
+import time
+from dataclasses import replace
 from types import SimpleNamespace
 
 import numpy as np
@@ -260,8 +262,8 @@ def test_waiting_is_said_again_only_after_images_have_come(tmp_path):
     said = []
     control = SimpleNamespace(raise_if_stopped=lambda: None)
     tell = lambda event: said.append((event.is_paused, event.step))  # noqa: E731
-    reporter = SimpleNamespace(system=lambda device: None, warn=lambda code, *words: said.append(code), tell=tell, step=9)
-    waiting = Waiting(control, reporter, None, lambda: 4)
+    reporter = SimpleNamespace(system=lambda device: None, warn=lambda code, *words: said.append(code), tell=tell, step=9, saved_step=4)
+    waiting = Waiting(control, reporter, None)
     for seconds in (10, 26, 40, 0, 1, 24, 35):
         waiting(seconds)
     assert said == ["loader-hangs", (True, 4), (False, 9), "loader-hangs", (True, 4)]
@@ -429,10 +431,17 @@ def test_a_resume_where_nothing_changed_says_nothing(tmp_path):
     assert not warned(folder, "resume-inexact") and not warned(folder, "disk-small")
 
 
-def test_saving_takes_no_more_than_its_share_of_the_time():
-    from studio.engine.loop import save_every_s
+@pytest.mark.parametrize(("seconds", "saved"), [(0.05, [7, 14, 21, 24]), (2.1, [7, 18, 24])])
+def test_no_more_training_is_at_risk_than_was_asked_for_and_saving_takes_no_more_than_its_share(tmp_path, monkeypatch, seconds, saved):
+    """A step takes ten seconds by the clock that is asked, so an epoch a minute; none is saved at its end."""
+    from studio.engine import loop, saving
 
-    setup = SimpleNamespace(experiment=SimpleNamespace(training=SimpleNamespace(checkpoint_seconds=60.0)), save_seconds=0.5)
-    assert save_every_s(setup) == 60
-    setup.save_seconds = 6.0
-    assert save_every_s(setup) == pytest.approx(300)
+    counted, took, start = [], saving.save_checkpoint, time.monotonic()
+    monkeypatch.setattr(saving, "time", SimpleNamespace(monotonic=lambda: start + 10.0 * len(counted)))
+    monkeypatch.setattr(saving, "save_checkpoint", lambda *a, **k: replace(took(*a, **k), seconds=seconds))
+    monkeypatch.setattr(loop, "keep_epoch", lambda *_args, **_options: None)
+    real = loop.train_step
+    monkeypatch.setattr(loop, "train_step", lambda *a: counted.append(0) or real(*a))
+    folder = small_run(tmp_path, schedule__epochs=4)
+    assert train_here(folder) == 0
+    assert [c.step for c in of_kind(folder, ev.CheckpointSaved)] == saved

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -19,7 +20,7 @@ from studio.core.reliability import measure
 from studio.core.run_folder import RunFolder
 from studio.dataset.dataset import Dataset
 from studio.dataset.image import read_image
-from studio.engine.checkpoint import find_checkpoint, is_whole, save_checkpoint
+from studio.engine.checkpoint import Checkpoint, find_checkpoint, is_whole, save_checkpoint
 from studio.engine.network import load_trained
 from studio.engine.progress import Progress
 
@@ -239,6 +240,28 @@ def test_a_run_whose_checkpoints_are_all_damaged_says_that_it_starts_again(tmp_p
     damage = [w.sentence for w in of_kind(folder, ev.WarningRaised) if w.code == "checkpoint-damaged"]
     assert len(damage) == 1 and "from the beginning" in damage[0] and all(name in damage[0] for name in names)
     assert metrics(folder)["state_sha256"] == expected
+
+
+def test_a_damaged_best_checkpoint_is_never_replaced_without_a_word(tmp_path):
+    from studio.engine.scoring import best_weights
+
+    folder = small_run(tmp_path, schedule__epochs=3)
+    assert train_here(folder) == 0
+    best, last = find_checkpoint(folder, "best"), find_checkpoint(folder)
+    if best.path == last.path:  # the same words, where the last epoch was the best
+        last = Checkpoint(sorted(folder.checkpoints_path.glob("step-*"))[-2], {})
+    assert load_trained(folder).note == ""
+    _damage(best.path)
+    used = int(last.path.name[5:])
+    trained = load_trained(folder)
+    assert trained.step == used and trained.note == f"The checkpoint {best.path.name} is damaged; that of step {used:,} is used instead."
+    said, module = [], trained.module
+    reporter = SimpleNamespace(damaged=lambda names, instead: said.append((names, instead)))
+    with best_weights(SimpleNamespace(average=None, network=trained, folder=folder, reporter=reporter)):
+        assert all(
+            torch.equal(a, b) for a, b in zip(module.state_dict().values(), load_trained(folder).module.state_dict().values(), strict=True)
+        )
+    assert said == [((best.path.name,), f"step {used:,} is scored instead")]
 
 
 def _save(folder, step: int, seconds: float = 0.0, best_step: int | None = None):

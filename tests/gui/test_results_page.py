@@ -212,6 +212,15 @@ def test_eight_overlaid_runs_are_told_apart_and_the_legend_says_in_what_they_dif
     assert "8 runs." in plot.accessibleDescription() and "They differ in Peak learning rate, Seed." in plot.accessibleDescription()
 
 
+def test_the_runs_at_the_top_of_a_searched_list_are_compared_by_one_key(open_page, three_runs):
+    page = open_page(*three_runs)
+    page.clear_checks()
+    page.search.setText("epochs<6")
+    next(act for keys, _, act in page.shortcuts() if keys == "A")()
+    assert page.model.checked == {row.entry.folder.name for row in page.model.rows} and len(page.model.checked) == 2
+    assert set(page.compare.plot.curve_keys()) == page.model.checked
+
+
 def test_a_setting_that_differs_is_highlighted_and_one_that_is_equal_is_not(open_page, three_runs):
     page = open_page(*three_runs)
     page.side.other.value_changed.emit(three_runs[1].name)

@@ -5,12 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import pytest
+from PySide6.QtCore import Qt
 from PySide6.QtWidgets import QWidget
 
 from studio.core.outcome import Status
 from studio.gui import runs as runs_module
 from studio.gui.run_entry import RunEntry
 from studio.gui.scan import ScanState
+from studio.gui.shell.queue import QueueSheet
 from studio.gui.shell.sweep import SweepSheet, sweepable
 from tests.builders import build_dataset
 
@@ -78,5 +80,91 @@ def test_each_device_has_a_queue_of_its_own(ready, qtbot, monkeypatch):
     devices = [folder.experiment().training.device for folder, _ in ready.engines.started]
     assert devices == ["cpu", "cuda:0"]
     assert [e.experiment.training.device for e in ready.runs.queued] == ["cpu", "auto"], "auto is the GPU, which is taken"
-    assert not ready.runs.is_free("cuda") and not ready.runs.is_free("cpu")
+    assert not any(ready.runs.is_free(draft.changed({"training.device": device}).training) for device in ("cuda", "cpu"))
     assert all(isinstance(e, RunEntry) for e in ready.runs.queued)
+
+
+def test_a_run_on_all_gpus_waits_for_each_of_them_and_nothing_behind_it_overtakes_it(ready, qtbot, monkeypatch):
+    monkeypatch.setattr(runs_module, "usable_gpus", lambda: ("one", "two"))
+    monkeypatch.setattr("studio.core.device.device_problem", lambda device: None)
+    draft = ready.store.experiment.changed({"training.device": "cuda:1"})
+    both = draft.changed({"training.device": "cuda", "training.processes": 2})
+    ready.runs.sweep([draft, both, draft.changed({"training.device": "cuda:0"}), draft])
+    qtbot.waitUntil(lambda: len(ready.engines.started) == 1)
+    assert [e.experiment.training.device for e in ready.runs.queued] == ["cuda", "cuda:0", "cuda:1"]
+    ready.engines.codes[ready.engines.started[0][0]] = 1
+    qtbot.waitUntil(lambda: len(ready.engines.started) == 2)
+    assert ready.runs.active.experiment.training.processes == 2 and len(ready.runs.queued) == 2
+    assert not ready.runs.is_free(draft.training), "the second process is on cuda:1"
+    ready.engines.codes[ready.engines.started[1][0]] = 1
+    qtbot.waitUntil(lambda: len(ready.engines.started) == 4)
+
+
+def test_a_run_whose_process_cannot_be_started_stays_first_and_is_tried_again(ready, qtbot, monkeypatch):
+    monkeypatch.setattr(runs_module, "START_AGAIN_MS", 1)
+    real, told = ready.engines.start, []
+    ready.runs.failed_to_start.connect(told.append)
+
+    def out_of_memory(folder, resume, on_started, on_failed):
+        ready.engines.start = real
+        on_failed("The training process could not be started: Cannot allocate memory.")
+
+    ready.engines.start = out_of_memory
+    draft = ready.store.experiment
+    ready.runs.sweep([draft.changed({"schedule.epochs": epochs}) for epochs in (2, 3)])
+    qtbot.waitUntil(lambda: len(ready.engines.started) == 1)
+    assert "Cannot allocate memory" in told[0] and "tried again" in told[0]
+    assert ready.runs.active.experiment.schedule.epochs == 2 and len(ready.runs.queued) == 1
+
+
+@pytest.fixture
+def queue(ready, qtbot) -> Iterator[QueueSheet]:
+    """Run 1 trains; runs 2 to 7 wait."""
+    host = QWidget()
+    host.resize(1100, 660)
+    qtbot.addWidget(host)
+    draft = ready.store.experiment
+    ready.runs.sweep([draft.changed({"schedule.epochs": epochs}) for epochs in range(1, 8)])
+    qtbot.waitUntil(lambda: len(ready.runs.queued) == 6)
+    made = QueueSheet(host, ready)
+    host.show()
+    made.open()
+    made.listing.setFocus()
+    yield made
+
+
+def shown_in(queue: QueueSheet) -> list[int]:
+    return [queue.listing.item(row).data(Qt.ItemDataRole.UserRole + 1).number for row in range(queue.listing.count())]
+
+
+def test_the_queue_is_put_in_order_by_keys(queue, ready, qtbot):
+    assert shown_in(queue) == [2, 3, 4, 5, 6, 7] and "6 runs waiting" in queue.words.text() and "run 1" in queue.words.text()
+    assert "epochs to 3" in queue.listing.item(1).text()
+    qtbot.keyClick(queue.listing, Qt.Key.Key_Down)
+    qtbot.keyClick(queue.listing, Qt.Key.Key_Down, Qt.KeyboardModifier.AltModifier)
+    qtbot.keyClick(queue.listing, Qt.Key.Key_Down, Qt.KeyboardModifier.AltModifier)
+    assert [e.number for e in ready.runs.queued] == shown_in(queue) == [2, 4, 5, 3, 6, 7]
+    assert [e.number for e in queue.chosen] == [3], "the run that was moved stays the chosen one"
+
+
+def test_a_run_dragged_to_another_place_starts_there(queue, ready):
+    queue.listing.insertItem(5, queue.listing.takeItem(0))  # as a drop does
+    queue.listing.moved.emit()
+    assert [e.number for e in ready.runs.queued] == shown_in(queue) == [3, 4, 5, 6, 7, 2]
+
+
+def test_runs_leave_the_queue_by_del_and_when_they_start(queue, ready, qtbot):
+    qtbot.keyClick(queue.listing, Qt.Key.Key_Down, Qt.KeyboardModifier.ShiftModifier)
+    assert [e.number for e in queue.chosen] == [2, 3]
+    qtbot.keyClick(queue.listing, Qt.Key.Key_Delete)
+    assert [e.number for e in ready.runs.queued] == shown_in(queue) == [4, 5, 6, 7]
+    ready.engines.codes[ready.runs.active.folder] = 1
+    qtbot.waitUntil(lambda: shown_in(queue) == [5, 6, 7])
+
+
+def test_a_run_that_waits_outside_the_queue_is_put_back_into_it(queue, ready):
+    lost = ready.runs.queued[0]
+    ready.runs._change_queue(lambda names: names[1:])
+    assert lost not in ready.runs.queued
+    ready.runs.enqueue(lost)
+    assert ready.runs.queued[-1] is lost and shown_in(queue)[-1] == lost.number

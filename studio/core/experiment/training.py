@@ -72,7 +72,15 @@ class Training(Section):
         ge=0,
         le=10_000,
     )
-    checkpoint_seconds: float = field(60.0, "Save every", "At most this much training is at risk.", takes="live", unit="s", ge=1, le=86_400)
+    checkpoint_seconds: float = field(
+        60.0,
+        "Save every",
+        "At most this much training is at risk; more only where saving that often would take over 2 % of the time.",
+        takes="live",
+        unit="s",
+        ge=1,
+        le=86_400,
+    )
     not_finite: Literal["stop", "lower the rate", "go back"] = field(
         "stop",
         "Loss is NaN",

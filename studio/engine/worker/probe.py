@@ -98,7 +98,8 @@ def measure(
 
 
 def predict(call: Call, run: str, paths: list[str], which: str = "best", top: int = 6, test_time: str = "off") -> dict[str, Any]:
-    """{"classes", "predictions": [{"path", "top": [[class index, probability]], "reason"}]}.
+    """{"classes", "predictions": [{"path", "top": [[class index, probability]], "reason"}], "note"}; the note says where the checkpoint that was
+    asked for is damaged and another one answers.
 
     Folders are searched through; `test_time` is a key of catalog.augments.test_time; a file that cannot be read has a "reason" and an empty "top".
     From which probability on an answer counts is for who shows it: see core.unsure.
@@ -117,7 +118,7 @@ def predict(call: Call, run: str, paths: list[str], which: str = "best", top: in
                 "reason": prediction.reason,
             }
         )
-    return {"classes": list(predictor.trained.classes), "predictions": rows}
+    return {"classes": list(predictor.trained.classes), "predictions": rows, "note": predictor.trained.note}
 
 
 def label_safety(
@@ -297,7 +298,6 @@ def _safety_network(call: Call, run: str | None):
 def _predictor(call: Call, run: str, which: str, test_time: str = "off"):
     """The run's trained network, kept until its checkpoint changes. Each lane has its own: they run side by side."""
     _load_torch(call)
-    from studio.engine.checkpoint import require_checkpoint
     from studio.engine.network import load_trained
     from studio.engine.predict import Predictor
 
@@ -307,7 +307,6 @@ def _predictor(call: Call, run: str, which: str, test_time: str = "off"):
     key = (os.fspath(folder.path), which, newest, test_time)
     if key not in cache:
         call.progress(0, None, "loading the network")
-        require_checkpoint(folder, which)
         cache[key] = Predictor(load_trained(folder, which), test_time=test_time)
     cache.move_to_end(key)
     while len(cache) > _MAX_LOADED:

@@ -72,7 +72,7 @@ def _from_runs(context: Context) -> list[Advice]:
                 "data-wait",
                 "gauge",
                 "warn",
-                f"{entry.name.capitalize()} waits {wording.percent(state.data_wait_fraction, 0)} of its time for images.",
+                f"{entry.name.capitalize()} waits {wording.percent(state.data_wait_fraction, 0)} of its time for images. {state.way_to_feed}".strip(),
             )
         )
     scores = [e.validation_top1 for e in state.epochs if e.validation_top1 is not None]

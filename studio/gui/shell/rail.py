@@ -23,11 +23,12 @@ from studio.gui.context import Context
 from studio.gui.icon import icon, paint_icon
 from studio.gui.pages import PAGES
 from studio.gui.theme import colour, font, pen, px
-from studio.gui.widgets import PlainLabel, icon_button, line, plain_tooltip
+from studio.gui.widgets import PlainLabel, button, icon_button, line, plain_tooltip
 from studio.gui.widgets.label import fitting
 
 _SUMMARY = Qt.ItemDataRole.UserRole + 1
 _ICON = Qt.ItemDataRole.UserRole + 2
+MOST_WAITING = 4  # that have a row of their own in the rail
 WIDTH, COMPACT, NARROW = 250, 176, 60  # whole, in a narrow window, and folded to its icons
 
 
@@ -253,10 +254,18 @@ class _Queue(QWidget):
         self.setObjectName("shell.queue")
         self._context: Context | None = None
         self._is_short = self._is_folded = False
+        self._shown: tuple = ()
         column = QVBoxLayout(self)
         column.setContentsMargins(px(10), px(8), px(10), px(8))
         column.setSpacing(px(2))
-        column.addWidget(PlainLabel("Queue", "caption"))
+        head = QHBoxLayout()
+        head.addWidget(PlainLabel("Queue", "caption"))
+        head.addStretch(1)
+        self.all = button(
+            "", kind="link", small=True, name="shell.queue.all", tooltip="All waiting runs, to put them in order", on_click=self.open
+        )
+        head.addWidget(self.all)
+        column.addLayout(head)
         self._rows = QVBoxLayout()
         self._rows.setSpacing(px(2))
         column.addLayout(self._rows)
@@ -284,11 +293,28 @@ class _Queue(QWidget):
         while self._rows.count():
             self._rows.takeAt(0).widget().deleteLater()
         runs = self._context.runs
-        for entry in (*((runs.active,) if runs.active else ()), *runs.queued[:4]):
+        self._shown = self._wanted()
+        for entry in self._shown:
             self._rows.addWidget(_QueueRow(self._context, entry))
+        self.all.setText(f"All {len(runs.queued)}…" if len(runs.queued) > MOST_WAITING else "Order…")
+        self.all.setVisible(bool(runs.queued))
         self._show()
 
+    def _wanted(self) -> tuple:
+        """What goes on, on each device, and the next of those that wait."""
+        runs = self._context.runs
+        return *sorted(runs.going, key=lambda entry: entry.number), *runs.queued[:MOST_WAITING]
+
+    def open(self) -> None:
+        """All that waits, to be put in another order."""
+        from studio.gui.shell.queue import QueueSheet
+
+        QueueSheet(self.window().centralWidget(), self._context).open()
+
     def _on_runs_state_changed(self, entry) -> None:
+        if self._wanted() != self._shown:  # one of several ended
+            self._rebuild()
+            return
         for index in range(self._rows.count()):
             row = self._rows.itemAt(index).widget()
             if row.entry is entry:

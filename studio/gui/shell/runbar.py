@@ -370,7 +370,7 @@ def _subtitle(entry: RunEntry) -> str:
         case Status.PAUSED if (waits_for := state.waits_for) and waits_for.code == "loader-hangs":
             return "no image comes; it goes on by itself"
         case Status.PAUSED:
-            return f"safe at step {wording.count(state.step)}"
+            return f"safe at step {wording.count(state.checkpoints[-1].step if state.checkpoints else 0)}"
         case Status.STOPPED if state.is_released:
             return f"memory released, safe at step {wording.count(state.stopped.step)}"
         case Status.FAILED | Status.CRASHED:

@@ -9,6 +9,7 @@ from PySide6.QtCore import QPoint, Qt, QTimer
 from PySide6.QtGui import QAction, QGuiApplication, QResizeEvent
 from PySide6.QtWidgets import QAbstractButton, QHBoxLayout, QLineEdit, QMenu, QSizePolicy, QStackedWidget, QVBoxLayout, QWidget
 
+from studio.core.outcome import Status
 from studio.core.path_text import shown
 from studio.core.words import counted
 from studio.gui.page import Page
@@ -226,6 +227,7 @@ class ResultsPage(Page):
 
         return (
             ("X", "Run in or out of Compare", lambda: on_chosen(self.toggle_check)),
+            ("A", f"Compare the first {MAX_RUNS} runs of the list", self.check_first),
             ("Shift+X", "Clear Compare", self.clear_checks),
             ("*", "Star the run", lambda: on_chosen(self.toggle_star)),
             ("F2", "Rename the run", self.rename_chosen),
@@ -462,6 +464,13 @@ class ResultsPage(Page):
         self.model.refresh()
         self._refresh()
 
+    def check_first(self) -> None:
+        """Those at the top, as the table is searched and sorted now: the runs of a sweep side by side. Runs without an epoch have nothing to draw."""
+        self.model.checked = {row.entry.folder.name for row in [r for r in self.model.rows if r.summary.epochs_done][:MAX_RUNS]}
+        self._has_checked = True
+        self.model.refresh()
+        self._refresh()
+
     def clear_checks(self) -> None:
         self.model.checked.clear()
         self.model.refresh()
@@ -525,6 +534,10 @@ class ResultsPage(Page):
         start.setToolTip("Train its network further, also with more classes: rows of classes of the same name are kept")
         start.setEnabled(bool(entry.state.epochs) and not entry.is_active)
         menu.addAction("Clone with changes…", self.clone_chosen)
+        menu.addAction(f"Compare the first {MAX_RUNS} of the list\tA", self.check_first)
+        if entry.status is Status.QUEUED:
+            menu.addAction("Start now", lambda: self.context.runs.start_now(entry))
+            menu.addAction("Put into the queue", lambda: self.context.runs.enqueue(entry)).setEnabled(entry not in self.context.runs.queued)
         outcome = entry.outcome
         menu.addAction("Resume", lambda: self.actions.resume(row)).setEnabled(bool(outcome and outcome.can_resume))
         menu.addSeparator()

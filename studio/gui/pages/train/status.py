@@ -17,7 +17,7 @@ from studio.gui.widgets.button import button
 from studio.gui.widgets.label import PlainLabel
 from studio.gui.widgets.panel import Panel
 from studio.gui.widgets.state import Banner, IconLabel, Spinner
-from studio.gui.wording import NBSP, count, duration
+from studio.gui.wording import NBSP, duration
 
 Actions = tuple[tuple[str, Callable[[], object]], ...]
 
@@ -177,8 +177,7 @@ class RunBanner(QWidget):
                 if (why := state.waits_for) is not None:  # it goes on by itself; the user has to do something else
                     self.banner.show_message("warning", shown(why.sentence), shown(why.fix))
                 else:
-                    words = last.sentence if last else f"Paused, safe at step {count(state.step)}"
-                    self.banner.show_message("info", words, "", (("Go on", on_go_on),))
+                    self.banner.show_message("info", last.sentence if last else "Paused", "", (("Go on", on_go_on),))
             case Status.FAILED | Status.CRASHED if outcome:
                 self.banner.show_message("error", shown(outcome.sentence), shown(outcome.fix), (*resume, *details))
                 self.set_details_open(bool(outcome.log_tail))  # nobody should have to ask what happened

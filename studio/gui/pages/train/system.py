@@ -69,7 +69,7 @@ def system_rows(state: RunState) -> tuple[Row, ...]:
             1.0,
             "series.1",
             "warn" if waits else "text",
-            "Share of the time in which training waits for images to be read and augmented.",
+            f"Share of the time in which training waits for images to be read and augmented. {state.way_to_feed if waits else ''}".strip(),
         )  # fmt: skip
     )
     rows.append(

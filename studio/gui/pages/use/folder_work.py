@@ -157,6 +157,8 @@ class FolderWork(QObject):
             self._seconds += time.monotonic() - self._started
         else:
             self._skipped = len(part)
+            if note := result.get("note", ""):  # the checkpoint is damaged, and another one answers
+                self._context.shell.toast(note)
         for (id_, path), found in zip(part, result["predictions"], strict=True):
             top = tuple((classes[int(i)], float(p)) for i, p in found["top"])
             self.rows.append(Row(path, id_, top, found["reason"]))

@@ -46,6 +46,7 @@ class TryPanel(Panel):
         self._context = context
         self._model: Model | None = None
         self._threshold = 0.5
+        self._noted = ""
         self._path = ""
         self._rows: list[tuple[str, float]] = []
         self._indices: list[int] = []
@@ -196,6 +197,9 @@ class TryPanel(Panel):
         self._indices = [int(i) for i, _ in found["top"]]
         self._rows = [(classes[int(i)], float(p)) for i, p in found["top"]]
         self.answer.show_rows(self._rows, self._threshold)
+        if (note := result.get("note", "")) and note != self._noted:
+            self._noted = note
+            self._context.shell.toast(note)  # the checkpoint is damaged, and another one answers
         self._make_looks()
         self._explain(None)
 
