@@ -17,11 +17,10 @@ from studio.command.chosen import (
     trained_run,
 )
 from studio.core.experiment import READING, Data
+from studio.core.file import write_atomically
 from studio.core.path_text import shown
 from studio.core.problem import BadInput
 from studio.core.run_folder import RunFolder
-
-FEW_CLASSES = 5  # among so few, the right one is always among the best five
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -29,6 +28,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--data", metavar="DIR", required=True, help="labelled images: a folder or a CSV file")
     parser.add_argument("--part", choices=["all", "train", "validation", "test"], default="all", help="which part of them (default: all)")
     parser.add_argument("-o", "--output", metavar="FILE", type=Path, help="also write all scores as JSON")
+    parser.add_argument("--force", action="store_true", help="write over an existing file")
     parser.add_argument("--json", action="store_true", help="end standard output with one line of JSON")
     parser.add_argument(
         "--compile", choices=["auto", "on", "off"], default="auto",
@@ -41,8 +41,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     folder = trained_run(args)
-    if args.output and args.output.exists():
-        raise BadInput(f"{args.output} exists already. Choose another name with -o.")
+    if args.output and args.output.exists() and not args.force:
+        raise BadInput(f"{args.output} exists already. Choose another name with -o, or write over it with --force.")
     from studio.engine.score_run import score_run
 
     with terminal.Progress() as progress:
@@ -63,11 +63,15 @@ def run(args: argparse.Namespace) -> int:
     _print_table(scores)
     if args.output:
         try:
-            args.output.write_text(json.dumps(scores, indent=1) + "\n", encoding="utf-8")
+            write_atomically(args.output, (json.dumps(scores, indent=1) + "\n").encode())
         except OSError as exc:
-            raise BadInput(f"{args.output} cannot be written: {exc.strerror}. Choose another place.") from None
+            raise BadInput(f"{args.output} cannot be written: {exc.strerror}. Choose another place with -o.") from None
     if args.json:
         kept = {key: scores[key] for key in ("top1", "top5", "loss", "macro_f1", "num_images")}
+        kept |= {
+            "num_unreadable": len(scores["unreadable"]),
+            "unreadable": [{"path": shown(id_), "reason": why} for id_, why in scores["unreadable"].items()],
+        }
         kept |= {key: (scores["reliability"] or {}).get(key) for key in ("ece", "brier", "temperature")}
         terminal.say_json({"status": "done", "run": str(folder.path)} | kept)
     return DONE
@@ -86,7 +90,7 @@ def _print_table(scores: dict) -> None:
     for name, row in zip(names, scores["per_class"], strict=True):
         cells = "  ".join(f"{_percent(row[key]):>{w}}" for key, w in (("precision", 9), ("recall", 6), ("f1", 6)))
         terminal.say(f"{name:<{width}}  {cells}  {row['support']:>6,}")
-    top5 = f"top-5 {scores['top5']:.2%}, " if len(names) > FEW_CLASSES else ""
+    top5 = f"top-5 {scores['top5']:.2%}, " if scores["top5"] is not None else ""
     terminal.say(
         f"top-1 {scores['top1']:.2%}, {top5}loss {scores['loss']:.4f}, macro F1 {scores['macro_f1']:.2%} on {scores['num_images']:,} images"
     )

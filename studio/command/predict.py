@@ -1,4 +1,7 @@
-"""Say what is in new images. Files are taken as they are, folders are searched through."""
+"""Say what is in new images. Files are taken as they are, folders are searched through.
+
+Files that cannot be read are named and counted; only where not one can be read the command has failed.
+"""
 
 from __future__ import annotations
 
@@ -48,14 +51,13 @@ def run(args: argparse.Namespace) -> int:
     terminal.note(unsure.sentence)
     if args.csv:
         terminal.say(_csv_row(["path", "label", "probability", "unsure", *classes]))
-    num_refused, rows = 0, []
+    rows, refused = [], []
     with terminal.Progress() as progress:
         for prediction in predictor.predict(files, progress=progress):
             name = shown(path_to_text(prediction.path))
             if prediction.probabilities_C is None:
-                num_refused += 1
                 terminal.note(f"Warning: {name} cannot be read: {prediction.reason}")
-                rows.append({"path": name, "reason": prediction.reason})
+                refused.append({"path": name, "reason": prediction.reason})
                 continue
             is_unsure = prediction.confidence < unsure.below
             top = prediction.top(args.top)
@@ -68,12 +70,20 @@ def run(args: argparse.Namespace) -> int:
             if not is_read:
                 return DONE  # nobody reads any more
             rows.append({"path": name, "top": [[classes[i], p] for i, p in top], "is_unsure": is_unsure})
-    if num_refused:
-        terminal.note(f"{num_refused:,} of {len(files):,} files could not be read. Supported are JPEG, PNG, WebP, AVIF, BMP, TIFF and GIF.")
+    if refused:
+        terminal.note(
+            f"{len(refused):,} of {len(files):,} files could not be read. Supported are JPEG, PNG, WebP, AVIF, BMP, TIFF and GIF."
+        )
     if args.json:
-        status = "done" if num_refused < len(files) else "failed"
-        terminal.say_json({"status": status, "run": str(folder.path), "unsure_below": unsure.below, "predictions": rows})
-    return DONE if num_refused < len(files) else FAILED
+        found = {
+            "run": str(folder.path),
+            "unsure_below": unsure.below,
+            "predictions": rows,
+            "num_unreadable": len(refused),
+            "unreadable": refused,
+        }
+        terminal.say_json({"status": "done" if rows else "failed"} | found)
+    return DONE if rows else FAILED
 
 
 def _count(text: str) -> int:

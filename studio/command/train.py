@@ -171,8 +171,9 @@ def model_problems(experiment: Experiment, num_classes: int) -> list[Problem]:
 def pipeline_refusals(experiment: Experiment) -> list[Problem]:
     """What only albumentations finds wrong with a pipeline of one's own. Loads it, half a second, where parameters were set by hand."""
     from studio.catalog.augments import build_pipeline
+    from studio.catalog.augments.check import must_be_made
 
-    if experiment.augment.preset != "custom" or not any(step.params or step.of for step in experiment.augment.transforms):
+    if not must_be_made(experiment.augment):
         return []
     try:
         build_pipeline(experiment.augment, experiment.model.input_size)

@@ -209,7 +209,7 @@ class PauseChanged(Event):
 class TestScored(Event):
     num_images: int
     top1: float
-    top5: float
+    top5: float | None  # None among five classes or fewer, as in all events
     macro_f1: float
     loss: float
 

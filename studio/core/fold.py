@@ -12,6 +12,7 @@ from studio.core.curve import Curve, thinned
 from studio.core.edit import label_of
 from studio.core.outcome import Status
 from studio.core.step_columns import StepColumns, StepsPassed, as_columns
+from studio.core.top5 import worth_telling
 
 MAX_NOTICES = 2000
 MAX_PHASES = 32
@@ -233,10 +234,11 @@ class _Draft:
                 why = f": {event.reason}" if event.reason else ""
                 self._note(event, "pause", f"Paused{why}, safe at step {event.step:,}" if event.is_paused else "Going on")
             case ev.TestScored():
-                self.test = event
+                self.test = replace(event, top5=self._worth_telling(event.top5))
                 self._note(event, "end", f"Test set: top-1 {event.top1:.1%} on {event.num_images:,} images")
             case ev.RunFinished():
-                self.status, self.finished, self.step, self.phase = Status.FINISHED, event, event.step, ""
+                self.status, self.step, self.phase = Status.FINISHED, event.step, ""
+                self.finished = replace(event, top5=self._worth_telling(event.top5))
                 self._note(event, "end", f"Finished: {event.words}{', stopped early' if event.stopped_early else ''}")
             case ev.RunStopped():
                 self.status, self.stopped, self.phase = Status.STOPPED, event, ""
@@ -272,7 +274,13 @@ class _Draft:
         self.t, self.step, self.is_whole = max(self.t, steps.t), steps.end, False
         self.images_per_s, self.data_wait_fraction = steps.images_per_s, steps.data_wait_fraction
 
+    def _worth_telling(self, top5: float | None) -> float | None:
+        """Runs of earlier versions told it of two classes too."""
+        return worth_telling(top5, len(self.description.classes)) if self.description else top5
+
     def _take_epoch(self, event: ev.EpochFinished) -> None:
+        if event.validation_top5 is not None and self._worth_telling(event.validation_top5) is None:
+            event = replace(event, validation_top5=None)
         is_measured = event.validation_top1 is not None
         if is_measured:
             if not self._measured or self._measured[-1].step >= event.step:
@@ -291,9 +299,9 @@ class _Draft:
         """All in one go: a few numbers cost no more than one."""
         epochs, self._measured = self._measured, []
         if epochs:
-            x = [epoch.step for epoch in epochs]
             for name in _VALIDATION:
-                setattr(self, name, getattr(self, name).extended(x, [getattr(epoch, name) for epoch in epochs]))
+                told = epochs if name != "validation_top5" else [epoch for epoch in epochs if epoch.validation_top5 is not None]
+                setattr(self, name, getattr(self, name).extended([e.step for e in told], [getattr(e, name) for e in told]))
 
     def _cut(self, names: Sequence[str], step: int) -> None:
         for name in names:

@@ -16,6 +16,7 @@ from torch import nn
 from studio.core.file import write_atomically
 from studio.core.reliability import as_json, measure
 from studio.core.threshold import class_thresholds
+from studio.core.top5 import worth_telling
 from studio.engine.device import synchronise, to_device
 from studio.engine.loader import Batch
 
@@ -40,19 +41,19 @@ class Answers:
 @dataclass(frozen=True)
 class Scores:
     """Fractions in [0, 1]. `confusion_CC` has true classes in rows and predicted ones in columns; None above MOST_IN_MATRIX classes: of ten thousand
-    it would take 800 MB and hold next to nothing. `cells` has what is not empty of it. Top-5 is top-C below five classes."""
+    it would take 800 MB and hold next to nothing. `cells` has what is not empty of it. Top-5 is None where it says nothing (core.top5)."""
 
     num_images: int
     loss: float
     top1: float
-    top5: float
+    top5: float | None
     macro_f1: float
     confusion_CC: np.ndarray | None  # int64
     cells: np.ndarray  # int64[K, 3]: true class, predicted class, images
     per_class: tuple[dict[str, float | int | None], ...]  # precision, recall, f1 (None without images), support
 
     @property
-    def figures(self) -> dict[str, float]:
+    def figures(self) -> dict[str, float | None]:
         return {"top1": self.top1, "top5": self.top5, "loss": self.loss, "macro_f1": self.macro_f1}
 
     @property
@@ -114,13 +115,12 @@ def score(answers: Answers, num_classes: int) -> Scores:
     confusion = np.zeros((num_classes, num_classes), np.int64) if has_matrix else None
     if n == 0:
         empty = tuple({"precision": None, "recall": None, "f1": None, "support": 0} for _ in range(num_classes))
-        return Scores(0, 0.0, 0.0, 0.0, 0.0, confusion, np.empty((0, 3), np.int64), empty)
+        return Scores(0, 0.0, 0.0, worth_telling(0.0, num_classes), 0.0, confusion, np.empty((0, 3), np.int64), empty)
     predicted = probabilities.argmax(1)
     places, counts = np.unique(labels * num_classes + predicted, return_counts=True)
     cells = np.column_stack((places // num_classes, places % num_classes, counts))
     if has_matrix:
         confusion[cells[:, 0], cells[:, 1]] = counts
-    k = min(5, num_classes)
     own = probabilities[np.arange(n), labels]
     rank = (probabilities > own[:, None]).sum(1)  # classes that are strictly more likely
     hits, support, claimed = (np.bincount(some, minlength=num_classes) for some in (labels[predicted == labels], labels, predicted))
@@ -139,7 +139,7 @@ def score(answers: Answers, num_classes: int) -> Scores:
         num_images=n,
         loss=float(answers.losses_N.mean(dtype=np.float64)),
         top1=float((predicted == labels).mean()),
-        top5=float((rank < k).mean()),
+        top5=worth_telling(float((rank < 5).mean()), num_classes),
         macro_f1=float(np.mean(f1s)),
         confusion_CC=confusion,
         cells=cells,

@@ -189,7 +189,7 @@ def _compare(exporter: Exporter, folder: Path, trained: Trained, views_NHWC: np.
 
 def _refuse_existing(target: Path, may_replace: bool) -> None:
     if target.exists() and not may_replace and not (target.is_dir() and not any(target.iterdir())):
-        raise BadInput(f"{shown(path_to_text(target))} exists already. Choose another place, or replace it with --overwrite.")
+        raise BadInput(f"{shown(path_to_text(target))} exists already. Choose another place with -o, or replace it with --force.")
     if target.exists() and not target.is_dir():
         raise BadInput(f"{shown(path_to_text(target))} is a file. An export is a folder: choose another name.")
     if may_replace and target.is_dir() and any(target.iterdir()) and not (target / "report.json").is_file():

@@ -105,9 +105,9 @@ def make_context(
 
     sys.setswitchinterval(HAND_OVER_S)
     settings, store, background = Settings(), ExperimentStore(), Background()
-    probe = probe or WorkerClient("probe")
+    probe, preview = probe or WorkerClient("probe"), preview or PairedWorker("preview")
     engines = engines or Engines(background)
-    runs = RunsController(store, background, engines, probe)
+    runs = RunsController(store, background, engines, probe, preview)
     return Context(
         shell=Shell(),
         settings=settings,
@@ -115,7 +115,7 @@ def make_context(
         projects=Projects(store, settings, background),
         scan=ScanController(store),
         runs=runs,
-        preview=preview or PairedWorker("preview"),
+        preview=preview,
         probe=probe,
         finder=finder or WorkerClient("finder"),
         estimates=Estimates(store, runs, probe),

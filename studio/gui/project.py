@@ -6,7 +6,7 @@ import re
 import secrets
 import time
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from pathlib import Path
 
 from PySide6.QtCore import QObject, QTimer, Signal
@@ -66,12 +66,12 @@ class Projects(QObject):
 
     @property
     def saved_text(self) -> str:
-        """ "Saved 14:32", "Saving…", "Nothing to save yet", or why it could not be saved."""
+        """ "Saved 14:32" (see saved_words), "Saving…", "Nothing to save yet", or why it could not be saved."""
         if self._problem:
             return self._problem
         if self._timer.isActive() or self._writing:
             return "Saving…"
-        return f"Saved {self._saved_at:%H:%M}" if self._saved_at else "Nothing to save yet"
+        return saved_words(self._saved_at, datetime.now()) if self._saved_at else "Nothing to save yet"
 
     def recover(self) -> bool:
         """Open what was being edited when the window was last open. False when there is nothing or it cannot be read."""
@@ -236,6 +236,15 @@ def _held(path: Path) -> EngineLock | None:
         return None
     lock.acquire(tries=1)
     return lock
+
+
+def saved_words(at: datetime, now: datetime) -> str:
+    """ "Saved 14:32" of today, "Saved yesterday 14:32", "Saved 23 Nov 14:32", "Saved 23 Nov 2025"."""
+    if at.date() == now.date():
+        return f"Saved {at:%H:%M}"
+    if at.date() == now.date() - timedelta(days=1):
+        return f"Saved yesterday {at:%H:%M}"
+    return f"Saved {at.day} {at:%b %H:%M}" if at.year == now.year else f"Saved {at.day} {at:%b %Y}"
 
 
 def title_of(path: Path) -> str:

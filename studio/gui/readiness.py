@@ -23,15 +23,19 @@ class Readiness(QObject):
     changed = Signal()
     device_refused = Signal(str)  # sentence: the chosen device is not there; a run never goes to the CPU in silence
 
-    def __init__(self, store: ExperimentStore, background: Background, probe: WorkerClient, parent: QObject | None = None):
+    def __init__(
+        self, store: ExperimentStore, background: Background, probe: WorkerClient, preview: WorkerClient, parent: QObject | None = None
+    ):  # fmt: skip
         super().__init__(parent)
-        self._store, self._background, self._probe = store, background, probe
+        self._store, self._background, self._probe, self._preview = store, background, probe, preview
         self._settings: tuple = (None, None, "")  # experiment, dataset, what check_run says about them
         self._devices: dict[str, str] = {}  # why a device cannot be had; "" when it can or while it is being asked
         self._network: tuple | None = None  # the one that was asked about last
         self._network_error = ""
+        self._pipeline: tuple | None = None  # the one that was asked about last
+        self._pipeline_error = ""
         self._timer = QTimer(self, singleShot=True, interval=ASK_AFTER_MS)
-        self._timer.timeout.connect(lambda: self._ask_network())
+        self._timer.timeout.connect(self._ask_workers)
         store.experiment_changed.connect(lambda old, new: self._ask())
         store.dataset_changed.connect(lambda _: self._ask())
 
@@ -44,7 +48,7 @@ class Readiness(QObject):
             return in_window(errors[0].sentence)
         if store.dataset is None or not store.is_dataset_current:
             return "The images are still being read."
-        return self._settings_error() or self._network_problem() or self.device_reason()
+        return self._settings_error() or self._network_problem() or self._pipeline_problem() or self.device_reason()
 
     def device_reason(self) -> str:
         """Why the chosen device cannot be had; empty when it can."""
@@ -78,10 +82,24 @@ class Readiness(QObject):
         weights = model.pretrained, model.weights_file, model.weights_sha256, model.start_run
         return model.source, model.backbone, weights, model.cut, model.head, model.input_size, names, trains, len(dataset.classes)
 
+    def _pipeline_problem(self) -> str:
+        return self._pipeline_error if self._pipeline == self._pipeline_question() else ""
+
+    def _pipeline_question(self) -> tuple | None:
+        """What decides whether the library of augmentations takes the pipeline; None where it is sure to."""
+        from studio.catalog.augments.check import must_be_made
+
+        experiment = self._store.experiment
+        return (experiment.augment.transforms, experiment.model.input_size) if must_be_made(experiment.augment) else None
+
     def _ask(self) -> None:
         self._ask_device()
-        if self._question() not in (None, self._network):
+        if self._question() not in (None, self._network) or self._pipeline_question() not in (None, self._pipeline):
             self._timer.start()
+
+    def _ask_workers(self) -> None:
+        self._ask_network()
+        self._ask_pipeline()
 
     def _ask_device(self, *, again: bool = False) -> None:
         device = self._store.experiment.training.device
@@ -97,6 +115,22 @@ class Readiness(QObject):
 
         self._devices.setdefault(device, "")
         self._background.run(lambda: device_problem(device), found)
+
+    def _ask_pipeline(self) -> None:
+        question = self._pipeline_question()
+        if question is None or question == self._pipeline:
+            return
+        self._pipeline, self._pipeline_error = question, ""
+
+        def checked(result: dict) -> None:
+            if question == self._pipeline:
+                self._pipeline_error = next((found["sentence"] for found in result["problems"]), "")
+                self.changed.emit()
+
+        params = {"experiment": self._store.experiment.model_dump(mode="json")}
+        self._preview.call(
+            "check_pipeline", params, checked, lambda error: None, key="readiness.pipeline"
+        )  # silence says nothing, as below
 
     def _ask_network(self, *, again: bool = False) -> None:
         question = self._question()

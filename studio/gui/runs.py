@@ -45,14 +45,14 @@ class RunsController(RunList):
     failed_to_start = Signal(str)  # sentence
 
     def __init__(
-        self, store: ExperimentStore, background: Background, engines: Engines, probe: WorkerClient,
+        self, store: ExperimentStore, background: Background, engines: Engines, probe: WorkerClient, preview: WorkerClient,
         parent: QObject | None = None, folder: Path | None = None,
     ):  # fmt: skip
         super().__init__(folder or runs_dir(), parent)
         self._store, self._background, self._engines = store, background, engines
         self._is_creating = False
         self._launched: set[RunEntry] = set()  # whose engine this window started and may not have ended
-        self.readiness = Readiness(store, background, probe, self)
+        self.readiness = Readiness(store, background, probe, preview, self)
         self.readiness.changed.connect(self.entries_changed)
         self.came_to_end.connect(self._on_came_to_end)
         self._exit_timer = QTimer(self, interval=250)

@@ -28,7 +28,7 @@ def test_training_ends_with_one_line_of_json_about_the_run(trained):
     assert found["status"] == "finished"
     assert Path(found["run"]).parent == home / "runs"
     assert (found["epochs"], found["best_epoch"] in (1, 2)) == (2, True)
-    assert 0 <= found["top1"] <= found["top5"] <= 1
+    assert 0 <= found["top1"] <= 1 and found["top5"] is None  # of two classes
     assert found["loss"] > 0 and found["images_per_s"] > 0 and found["seconds"] > 0
     assert "Epoch 1" in done.stdout and "Epoch 2" in done.stdout
 
@@ -50,8 +50,14 @@ def run_here(trained, monkeypatch, capsys):
     return run
 
 
-def test_evaluating_on_the_validation_part_gives_the_figures_of_the_run(run_here, trained, images):
-    code, out, err = run_here("evaluate", "last", "--data", images, "--part", "validation", "--json")
+def test_evaluating_on_the_validation_part_gives_the_figures_of_the_run(run_here, trained, images, tmp_path):
+    scores = tmp_path / "scores.json"
+    scores.write_text("mine")
+    asked = ("evaluate", "last", "--data", images, "--part", "validation", "--json", "-o", scores)
+    code, _, err = run_here(*asked)
+    assert code == 2 and "exists already" in err and "--force" in err and scores.read_text() == "mine"
+    code, out, err = run_here(*asked, "--force")
+    assert json.loads(scores.read_text())["top5"] is None
     found, expected = json.loads(out.splitlines()[-1]), last_json(trained[1])
     assert code == 0, err
     assert found["top1"] == pytest.approx(expected["top1"])
@@ -72,8 +78,11 @@ def test_evaluating_says_which_classes_the_run_does_not_know(run_here, tmp_path)
 def test_predicting_prints_labels_and_survives_unreadable_and_oddly_named_files(run_here, images, tmp_path):
     shutil.copy(images / "red disc" / "00.png", os.path.join(os.fsencode(tmp_path), b"caf\xe9.png"))
     (tmp_path / "broken.jpg").write_bytes(b"\xff\xd8\xff\xe0 no picture")
-    code, out, err = run_here("predict", "last", tmp_path, images / "blue square" / "01.png")
-    lines = out.splitlines()
+    code, out, err = run_here("predict", "last", tmp_path, images / "blue square" / "01.png", "--json")
+    *lines, last = out.splitlines()
+    found = json.loads(last)
+    assert (found["status"], len(found["predictions"]), found["num_unreadable"]) == ("done", 2, 1)
+    assert found["unreadable"][0]["path"].endswith("broken.jpg") and found["unreadable"][0]["reason"]
     assert code == 0 and len(lines) == 2
     assert r"caf\xE9.png: " in lines[0] and "red disc" in lines[0]
     assert re.search(r"01\.png: .*blue square \d+\.\d%", lines[1])
@@ -107,8 +116,14 @@ def test_an_export_is_compared_and_not_overwritten_unless_asked(run_here):
     assert (Path(found["folder"]) / "model.safetensors").is_file()
     before = snapshot(Path(found["folder"]))
     code, _, err = run_here("export", "last", "--format", "safetensors")
-    assert code == 2 and "exists already" in err and "--overwrite" in err
+    assert code == 2 and "exists already" in err and "--force" in err
     assert snapshot(Path(found["folder"])) == before
+
+
+@pytest.mark.parametrize("given", [("--format", "tflite"), ()])
+def test_an_export_in_no_known_format_names_those_there_are(run_here, given):
+    code, _, err = run_here("export", "last", *given)
+    assert code == 2 and "onnx" in err and "safetensors" in err and "--help" not in err
 
 
 def test_the_list_of_runs_shows_nickname_status_and_score(run_here, trained):

@@ -139,6 +139,15 @@ def test_the_fold_does_not_depend_on_how_the_events_are_batched(events):
     assert [values_of(state) for state in states] == before
 
 
+def test_top5_of_few_classes_is_not_told_of_runs_that_wrote_it_down_either():
+    done = ev.RunFinished(step=4, epochs=1, best_epoch=0, top1=0.5, top5=1.0, loss=1.0, macro_f1=0.5, images_per_s=1.0, seconds=1.0)
+    happened = [epoch(0, 4), ev.TestScored(num_images=4, top1=0.5, top5=1.0, macro_f1=0.5, loss=1.0), done]
+    few = fold(RunState(), [DESCRIBED, *happened])
+    assert (few.best.validation_top5, len(few.validation_top5), few.test.top5, few.finished.top5) == (None, 0, None, None)
+    many = fold(RunState(), [replace(DESCRIBED, classes=tuple("abcdef")), *happened])
+    assert (many.best.validation_top5, many.validation_top5.y.tolist(), many.test.top5, many.finished.top5) == (1.0, [1.0], 1.0, 1.0)
+
+
 def test_a_resume_takes_back_what_will_be_repeated():
     state = fold(RunState(), [DESCRIBED, steps(0, [1.0] * 6), epoch(0, 4)])
     before = state

@@ -195,6 +195,7 @@ def test_scores_agree_with_a_reference():
     assert found.macro_f1 == pytest.approx(f1_score(labels, predicted, average="macro"))
     assert [r["precision"] for r in found.per_class] == pytest.approx(precision_score(labels, predicted, average=None).tolist())
     assert found.top5 == pytest.approx(top_k_accuracy_score(labels, probabilities, k=5))
+    assert score(Answers(np.arange(200), labels % 5, probabilities[:, :5], np.ones(200, np.float32)), 5).top5 is None, "it would be 100 %"
 
 
 def test_of_ten_thousand_classes_what_is_not_empty_of_the_confusion_is_kept():

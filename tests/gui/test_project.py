@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import datetime
 from types import SimpleNamespace
 
 from studio.core.experiment import Experiment
@@ -64,3 +65,12 @@ def test_the_draft_being_edited_is_held_against_other_windows(context):
     assert is_held()
     context.projects.close()
     assert not is_held()
+
+
+def test_the_time_of_saving_names_the_day_unless_it_is_today():
+    now = datetime(2026, 3, 1, 0, 5)
+    said = [
+        project_module.saved_words(datetime(*at), now)
+        for at in ((2026, 3, 1, 0, 2), (2026, 2, 28, 14, 2), (2026, 2, 3, 9, 30), (2025, 12, 31, 8))
+    ]
+    assert said == ["Saved 00:02", "Saved yesterday 14:02", "Saved 3 Feb 09:30", "Saved 31 Dec 2025"]

@@ -308,7 +308,7 @@ def test_more_than_forty_classes_are_one_picture_that_keys_walk(qtbot, theme):
     matrix = ConfusionMatrix()
     qtbot.addWidget(matrix)
     matrix.resize(300, 300)
-    matrix.set_scores(Scores(tuple(r.name for r in rows), counts, rows, 0.9, 1.0, 0.1, 0.9, int(counts.sum())))
+    matrix.set_scores(Scores(tuple(r.name for r in rows), counts, rows, 0.9, 0.1, 0.9, int(counts.sum())))
     matrix.show()
     assert matrix.picture.isVisible() and not matrix.table.isVisible()
     for key in [Qt.Key.Key_Down] * 3 + [Qt.Key.Key_Right] * 9:

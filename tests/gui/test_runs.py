@@ -164,6 +164,16 @@ def test_a_network_that_cannot_be_made_keeps_train_off_until_its_weights_are_the
     qtbot.waitUntil(lambda: ready.runs.reason_not_to_train() == "")
 
 
+def test_a_pipeline_that_only_its_library_refuses_keeps_train_off(ready, qtbot):
+    sentence = "PadIfNeeded cannot be made: min_height and pad_height_divisor exclude each other."
+    ready.preview.answer("check_pipeline", {"problems": [{"field": "augment.transforms.0", "sentence": sentence}]})
+    step = {"name": "PadIfNeeded", "params": {"pad_height_divisor": 8}}
+    ready.store.set({"augment.preset": "custom", "augment.transforms": (step,)})
+    qtbot.waitUntil(lambda: ready.runs.reason_not_to_train() == sentence)
+    ready.store.undo()
+    assert ready.runs.reason_not_to_train() == ""
+
+
 def test_nothing_is_trained_on_images_read_before_the_last_edit(ready):
     dataset = ready.store.dataset
     ready.store.set({"data.left_out": [dataset.samples[0].id]})

@@ -6,7 +6,7 @@ import difflib
 from typing import Any
 
 from studio.catalog.augments.catalog import COMPOSITIONS, Param, catalog, left_out
-from studio.core.experiment import Experiment, TransformSpec
+from studio.core.experiment import Augment, Experiment, TransformSpec
 from studio.core.problem import Problem, error, warning
 
 
@@ -28,6 +28,11 @@ def augment_problems(experiment: Experiment) -> list[Problem]:
             )
         )
     return found
+
+
+def must_be_made(augment: Augment) -> bool:
+    """Whether the library alone knows if it takes the steps: where parameters were set by hand."""
+    return augment.preset == "custom" and any(step.params or step.of for step in augment.transforms)
 
 
 def pipeline_problems(steps: tuple[TransformSpec, ...], field: str = "augment.transforms") -> list[Problem]:

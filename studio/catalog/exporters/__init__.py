@@ -2,6 +2,7 @@
 
 from studio.catalog.exporters import onnx, safetensors
 from studio.catalog.exporters.exporter import Answer, Exportable, Exporter
+from studio.core.path_text import shown
 from studio.core.problem import BadInput
 
 EXPORTERS: tuple[Exporter, ...] = (onnx.EXPORTER, safetensors.EXPORTER)
@@ -11,7 +12,7 @@ def exporter_of(key: str) -> Exporter:
     for exporter in EXPORTERS:
         if exporter.key == key:
             return exporter
-    raise BadInput(f"There is no format “{key}”; the formats are {', '.join(e.key for e in EXPORTERS)}.")
+    raise BadInput(f"There is no format “{shown(key)}”. The formats are {' and '.join(e.key for e in EXPORTERS)}.")
 
 
 __all__ = ["EXPORTERS", "Answer", "Exportable", "Exporter", "exporter_of"]

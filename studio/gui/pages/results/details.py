@@ -28,7 +28,7 @@ def facts(row: RunRow) -> list[tuple[str, str]]:
     elif best:
         lines += [
             ("Top-1", percent(best.validation_top1)),
-            *([("Top-5", percent(best.validation_top5))] if len(best.class_recalls) > 5 else []), ("Loss", "…" if best.validation_loss is None else f"{best.validation_loss:.3f}"), ("Macro F1", f"{best.macro_f1:.3f}"),
+            *([("Top-5", percent(best.validation_top5))] if best.validation_top5 is not None else []), ("Loss", "…" if best.validation_loss is None else f"{best.validation_loss:.3f}"), ("Macro F1", f"{best.macro_f1:.3f}"),
         ]  # fmt: skip
     if state.test:
         lines.append(("Test top-1", f"{percent(state.test.top1)} ± {interval(state.test.top1, state.test.num_images)}"))

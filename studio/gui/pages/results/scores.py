@@ -36,7 +36,6 @@ class Scores:
     confusion: np.ndarray
     per_class: tuple[ClassScore, ...]
     top1: float
-    top5: float
     loss: float
     macro_f1: float
     num_images: int
@@ -78,7 +77,7 @@ def read_scores(folder: RunFolder, part: str = "validation") -> Scores | None:
             ClassScore(name, *(float(row[key] or 0) for key in ("precision", "recall", "f1")), int(row["support"]))
             for name, row in zip(classes, raw["per_class"], strict=True)
         )
-        figures = (float(raw[key]) for key in ("top1", "top5", "loss", "macro_f1"))
+        figures = (float(raw[key]) for key in ("top1", "loss", "macro_f1"))
         return Scores(classes, confusion, rows, *figures, int(raw["num_images"]), confused)
     except (OSError, ValueError, KeyError, TypeError, IndexError):
         return None

@@ -23,7 +23,6 @@ from studio.gui.wording import clock, count, percent, rate
 
 MODES = ("steps", "epochs", "time")
 _AXES = {"steps": "step", "epochs": "epoch", "time": "running time"}
-_MANY_CLASSES = 5  # top-5 says something above this
 MAX_MARKS = 24
 _ONE_GHOST = ("text2", (3, 4))
 _GHOSTS = (("series.4", (3, 4)), ("series.5", (8, 3, 2, 3)), ("series.6", (6, 4)), ("series.7", (2, 3)))
@@ -211,8 +210,7 @@ class TrainCharts(QObject):
         self._validation(
             self.accuracy, run, "validation", state.validation_top1, CurveStyle("validation top-1", "series.1", "marks", percent)
         )
-        num_classes = len(state.description.classes) if state.description else 0
-        if num_classes > _MANY_CLASSES:
+        if len(state.validation_top5):
             self._validation(
                 self.accuracy, run, "top5", state.validation_top5, CurveStyle("validation top-5", "series.2", "marks", percent, 1, (6, 4))
             )

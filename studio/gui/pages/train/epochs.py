@@ -11,7 +11,7 @@ from studio.gui.wording import clock
 
 COLUMNS = ("Epoch", "Train", "Valid.", "Top-1", "Top-5", "F1", "Time")
 HELP = (
-    "Epoch; the best has a star", "Train loss, mean over the epoch", "Validation loss", "Validation top-1 accuracy, %", "Validation top-5 accuracy, %",
+    "Epoch; the best has a star", "Train loss, mean over the epoch", "Validation loss", "Validation top-1 accuracy, %", "Validation top-5 accuracy, %; it says nothing of five classes or fewer",
     "Macro F1 on validation images", "Time of the epoch, validation included",
 )  # fmt: skip
 
@@ -21,7 +21,7 @@ def cells(epoch: EpochFinished, is_best: bool = False) -> tuple[str, ...]:
         return f"{epoch.epoch + 1}", _number(epoch.train_loss), "–", "–", "–", "–", clock(epoch.seconds)
     return (
         f"{'★ ' if is_best else ''}{epoch.epoch + 1}", _number(epoch.train_loss), _number(epoch.validation_loss), _number(epoch.validation_top1, 100, 1),
-        _number(epoch.validation_top5, 100, 1), _number(epoch.macro_f1), clock(epoch.seconds),
+        "–" if epoch.validation_top5 is None else _number(epoch.validation_top5, 100, 1), _number(epoch.macro_f1), clock(epoch.seconds),
     )  # fmt: skip
 
 
