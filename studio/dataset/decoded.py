@@ -74,17 +74,8 @@ class DecodedCache:
 
     def __init__(self, folder: str | os.PathLike, budget_bytes: int | None = None, num_writers: int = 1):
         """`budget_bytes`: `budget()` unless given."""
-        budget_bytes = budget() if budget_bytes is None else budget_bytes
-        self._folder = Path(folder)
-        self._room = 0
-        with contextlib.suppress(OSError):
-            self._folder.mkdir(parents=True, exist_ok=True)
-            info = os.statvfs(self._folder) if hasattr(os, "statvfs") else None
-            free = info.f_bavail * info.f_frsize if info else budget_bytes / FREE_SHARE
-            used = total_bytes(files_two_below(self._folder))
-            if used > 0.9 * budget_bytes:
-                used = drop_oldest(files_two_below(self._folder), budget_bytes // 2)
-            self._room = int(min(budget_bytes - used, free * FREE_SHARE) // num_writers)
+        self._folder, self._budget_bytes, self._num_writers = Path(folder), budget_bytes, num_writers
+        self._room: int | None = None  # that this process may fill; not known before it has something to keep
 
     def get(self, content: bytes, view: str) -> np.ndarray | None:
         """uint8[H, W, 3], the caller's own; None when it is not kept."""
@@ -93,6 +84,8 @@ class DecodedCache:
     def put(self, content: bytes, view: str, picture: np.ndarray) -> None:
         """Keep a picture where there is room."""
         num_bytes = picture.nbytes + _HEAD_BYTES
+        if self._room is None:
+            self._room = self._make_room()
         if num_bytes > self._room:
             return
         path = _path(self._folder, content, view)
@@ -108,6 +101,20 @@ class DecodedCache:
             self._room = 0  # full or read-only: not tried again
             with contextlib.suppress(OSError):
                 temporary.unlink(missing_ok=True)
+
+    def _make_room(self) -> int:
+        """How many bytes this process may write. Looks at every file that is kept, so a run that finds all its pictures does without."""
+        budget_bytes = budget() if self._budget_bytes is None else self._budget_bytes
+        try:
+            self._folder.mkdir(parents=True, exist_ok=True)
+            info = os.statvfs(self._folder) if hasattr(os, "statvfs") else None
+        except OSError:
+            return 0
+        free = info.f_bavail * info.f_frsize if info else budget_bytes / FREE_SHARE
+        used = total_bytes(files_two_below(self._folder))
+        if used > 0.9 * budget_bytes:
+            used = drop_oldest(files_two_below(self._folder), budget_bytes // 2)
+        return int(min(budget_bytes - used, free * FREE_SHARE) // self._num_writers)
 
 
 def _path(folder: Path, content: bytes, view: str) -> Path:

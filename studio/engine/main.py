@@ -78,6 +78,8 @@ def be_a_good_neighbour() -> None:
 def wait_for_run() -> int:
     from studio.engine.standby import move_output_to, serve
 
+    faulthandler.enable()
+    _engine_facts()  # most of it is looked up once
     wanted = serve(sys.stdin, sys.stdout)
     if wanted is None:
         return FINISHED
@@ -158,7 +160,8 @@ def _session(
             reporter.warn("ranks-restarted", f"A process of the run ended; all {ranks.count} were started again, from step {step or 0:,}.")
         reporter.phase("loading torch")
         if ranks.is_first:
-            reporter.with_room(lambda: write_atomically(folder.engine_path, json.dumps(_engine_facts(), indent=1).encode()))
+            facts = json.dumps(_engine_facts(), indent=1).encode()
+            reporter.with_room(lambda: write_atomically(folder.engine_path, facts, is_durable=False))  # of a process that a power cut ends
         if checkpoint:
             reporter.saved_step = checkpoint.step
             reporter.damaged(checkpoint.damaged, f"the run goes on from step {checkpoint.step:,}")

@@ -79,6 +79,10 @@ class Network:
         changes = list(zip(self.stages, before or self.is_frozen, self.is_frozen, strict=True))
         return tuple(s.name for s, was, now in changes if was and not now), tuple(s.name for s, was, now in changes if now and not was)
 
+    def frozen_as(self, experiment: Experiment) -> Network:
+        """The same module as it trains in the first epoch of an experiment. Raises BadInput as `plan_for` does."""
+        return replace(frozen_as_asked(self.module, self.stages, experiment), outlet=self.outlet)
+
     def is_still(self) -> tuple[bool, ...]:
         """Per stage, whether it gives the same for the same picture until the plan changes."""
         return tuple(is_still(stage, self.plan) for stage in self.stages)

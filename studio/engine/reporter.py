@@ -172,7 +172,7 @@ class Reporter:
 
     def _reserve(self) -> None:
         with contextlib.suppress(OSError):
-            write_atomically(self._live / "reserve", b"\0" * RESERVE_BYTES)
+            write_atomically(self._live / "reserve", b"\0" * RESERVE_BYTES, is_durable=False)  # after a power cut it is of no use
 
     def _give_up_reserve(self) -> None:
         with contextlib.suppress(OSError):

@@ -9,7 +9,7 @@ import queue
 import sys
 import threading
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import IO, TYPE_CHECKING
 
 from studio.core.experiment import Experiment, Model, parse_experiment
@@ -23,7 +23,9 @@ from studio.engine.loading import end_loading
 from studio.engine.no_compiler import load_torch
 
 if TYPE_CHECKING:
+    from studio.engine.memory import StepMemory
     from studio.engine.network import Labels, Network
+    from studio.engine.precision import Precision
 
 IDLE_S = 20.0  # after which the user is taken to be busy with something else
 HOLD_S = 600.0  # after which memory that waits for a step goes back to whoever wants it
@@ -38,6 +40,7 @@ class Prebuilt:
     num_classes: int
     network: Network | None
     first: FirstBatch | None = None
+    rehearsed: str = ""  # key of the step that was last rehearsed
 
     def suits(self, experiment: Experiment, num_classes: int) -> bool:
         """Whether the network is that of an experiment but for its head's first values and what is frozen."""
@@ -46,7 +49,6 @@ class Prebuilt:
     def network_for(self, experiment: Experiment, labels: Labels) -> Network | None:
         """The network when it is just what the experiment would build, with the head its seed asks for; else None."""
         from studio.catalog.heads import build_head
-        from studio.engine.network import frozen_as_asked
 
         model, num_classes = experiment.model, len(labels.classes)
         if not self.suits(experiment, num_classes) or not model.pretrained or model.weights_file or model.start_run:
@@ -57,7 +59,7 @@ class Prebuilt:
             model.head, network.outlet, num_classes, dropout=model.dropout, init=model.head_init, fan=model.head_init_fan,
             class_shares=shares if model.head_bias == "class prior" else None, seed=init_seed(experiment.training.seed),
         )  # fmt: skip
-        return replace(frozen_as_asked(network.module, network.stages, experiment), outlet=network.outlet)
+        return network.frozen_as(experiment)
 
 
 def _built_alike(a: Model, b: Model) -> bool:
@@ -120,8 +122,11 @@ class _MovedOn(Exception):
 
 
 def _prepare(request: dict, before: Prebuilt | None, is_old: Callable[[], bool]) -> Prebuilt | None:
-    """Build the network, see which precision is fastest, take memory for a step and make the first batch. None when the network cannot be built."""
+    """Build the network, see which precision is fastest, make the first batch, rehearse a step and take memory for one. None when the network cannot be built."""
+    import torch
+
     from studio.engine.device import choose_device
+    from studio.engine.main import set_up_torch
     from studio.engine.memory import step_memory
     from studio.engine.network import build_network
     from studio.engine.precision import choose_precision
@@ -131,24 +136,29 @@ def _prepare(request: dict, before: Prebuilt | None, is_old: Callable[[], bool])
         before.first.close()
     try:
         experiment, num_classes = parse_experiment(wanted["experiment"]), wanted["num_classes"]
+        set_up_torch(torch, experiment)  # as the run will: what is measured and prepared is so for one number of threads
         device = choose_device(experiment.training.device)
         has_network = before is not None and before.suits(experiment, num_classes)
-        network = before.network if has_network else build_network(experiment, num_classes)
+        network = before.network.frozen_as(experiment) if has_network else build_network(experiment, num_classes)
         precision = choose_precision(network, experiment, device)
-        step_memory(network, precision.name, experiment)  # finds out, for this network, what the run will ask
-        prebuilt = Prebuilt(request, experiment, num_classes, network)
+        need = step_memory(network, precision.name, experiment)  # the run will ask the same
+        prebuilt = Prebuilt(request, experiment, num_classes, network, rehearsed=before.rehearsed if before else "")
     except BadInput:
         return None  # the run itself will say what is wrong
     except (RuntimeError, OSError, MemoryError, KeyError, TypeError) as exc:
         print(f"standby: {type(exc).__name__}: {exc}", file=sys.stderr)  # noqa: T201 - for the log
         return None
+    samples = wanted.get("first")
+    if samples and not is_old():
+        prebuilt.first = FirstBatch(experiment, samples)
+        prebuilt.first.make()
     if device.type == "cpu":
+        num_images = len(samples["indices"]) if samples else experiment.training.batch_size
+        _rehearse(prebuilt, precision, need, num_images, is_old)
         ahead.begin(experiment)
     else:
         ahead.give_back()
-    if (samples := wanted.get("first")) and not is_old():
-        prebuilt.first = FirstBatch(experiment, samples)
-        prebuilt.first.make()
+    if prebuilt.first:
 
         def give_way(_seconds: float) -> None:
             if is_old():
@@ -158,6 +168,22 @@ def _prepare(request: dict, before: Prebuilt | None, is_old: Callable[[], bool])
             prebuilt.first.wait(give_way)
     ahead.wait(is_old)
     return prebuilt
+
+
+def _rehearse(prebuilt: Prebuilt, precision: Precision, need: StepMemory, num_images: int, is_old: Callable[[], bool]) -> None:
+    """Take a step as the run will begin with, where the last one was another. What goes wrong in it the run will say."""
+    from studio.engine.rehearsal import is_worth_it, rehearsal_key, rehearse
+
+    network, experiment = prebuilt.network, prebuilt.experiment
+    key = rehearsal_key(experiment, num_images)
+    if key == prebuilt.rehearsed:
+        return
+    ahead.give_back()  # so that no more is held at once than one step takes
+    try:
+        if is_worth_it(network, experiment, need, num_images) and rehearse(network, experiment, precision, num_images, is_old):
+            prebuilt.rehearsed = key
+    except (RuntimeError, ValueError, MemoryError) as exc:
+        print(f"standby: {type(exc).__name__}: {exc}", file=sys.stderr)  # noqa: T201 - for the log
 
 
 def _answer(say: IO[str], message: dict) -> None:

@@ -22,12 +22,14 @@ from studio.core.journal import JournalReader
 from studio.core.problem import BadInput
 from studio.core.process_space import process_space
 from studio.core.run_folder import RunFolder
+from studio.supervise.log import open_log
 
 _ROOT = Path(__file__).resolve().parents[2]  # the folder that holds the package, so that a start from any folder works
 _KILL = getattr(signal, "SIGKILL", signal.SIGTERM)  # Windows knows one way only
 GRACE_S = 5.0  # between asking and ending by force
 MEET_WITHIN_S = 3600  # several machines: somebody may have to walk to the others
 _NOT_READ = {"left_out", "relabelled", "moved"}  # settings of the data that may be long
+LOG = "waiting-engine"
 MAX_RESTARTS = 3  # of all processes of a run that several train, when one of them has failed
 
 
@@ -84,7 +86,8 @@ class StandbyEngine:
     """
 
     def __init__(self) -> None:
-        self._process = _launch(["--standby"], stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)
+        with open_log(LOG) as log:  # until it takes a run, whose log it then goes on with
+            self._process = _launch(["--standby"], stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=log)
         self._sending = threading.Lock()
         self._num_prepared = 0
         self._changed = threading.Condition()

@@ -25,11 +25,10 @@ from pathlib import Path
 from typing import Any, BinaryIO, Literal
 
 from studio.core.outcome import describe_exit_code
-from studio.core.place import state_dir
 from studio.core.problem import Repair
+from studio.supervise.log import log_path, open_log
 
 WorkerKind = Literal["preview", "probe", "finder"]
-MAX_LOG_BYTES = 1 << 20
 PIPE_BYTES = 1 << 20  # where the system lets us: a picture fits in, so the worker goes on while the window reads
 FULL_PIPE_MS = 200  # then it is looked whether the worker is still wanted
 _CAN_WRITE_AT_ONCE = os.name != "nt"  # pipes there have no way to write only what there is room for
@@ -84,6 +83,7 @@ class Worker:
     def __init__(self, kind: WorkerKind, command: list[str] | None = None, *, niceness: int = 0):
         """`command` replaces the program to run; it is given `kind` as its last argument. `niceness` is added to its own."""
         self.kind, self._niceness = kind, niceness
+        self._log = f"worker-{kind}"
         self._command = command or [sys.executable, "-m", "studio.engine.worker"]
         self._ids = itertools.count(1)
         self._requests: dict[int, _Request] = {}  # not yet answered
@@ -233,7 +233,7 @@ class Worker:
         self._write(process, request.line)
 
     def _start(self, first: int) -> _Process:
-        with _open_log(self.kind) as log:
+        with open_log(self._log) as log:
             popen = subprocess.Popen(
                 [*self._command, self.kind],
                 stdin=subprocess.PIPE,
@@ -335,7 +335,7 @@ class Worker:
                     self._post("send", request.id)
         for request in left:
             if request.tries >= MAX_TRIES:
-                log = log_path(self.kind)
+                log = log_path(self._log)
                 sentence = f"A helper process {describe_exit_code(code)}."
                 self._fail(request.id, WorkerError(sentence, f"Try again; details are in {log}.", _tail(log)))
 
@@ -362,21 +362,6 @@ def _give_content(found: Any, blobs: list[bytes]) -> None:
     elif isinstance(found, list):
         for each in found:
             _give_content(each, blobs)
-
-
-def log_path(kind: WorkerKind) -> Path:
-    return state_dir() / "logs" / f"worker-{kind}.log"
-
-
-def _open_log(kind: WorkerKind) -> BinaryIO:
-    path = log_path(kind)
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        if path.exists() and path.stat().st_size >= MAX_LOG_BYTES:
-            os.truncate(path, 0)
-        return open(path, "ab")  # so that processes of a kind do not write over each other's lines
-    except OSError:  # a log is not worth a failure
-        return open(os.devnull, "wb")
 
 
 def _repair(raw: dict[str, Any] | None) -> Repair | None:

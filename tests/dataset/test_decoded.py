@@ -14,6 +14,7 @@ from studio.core.experiment import Augment
 from studio.core.reading import Reading
 from studio.core.rng import sample_seed
 from studio.core.trim import drop_oldest, files_two_below
+from studio.dataset import decoded
 from studio.dataset import image as image_module
 from studio.dataset.decoded import DecodedCache, budget, clear, content_of, decoded_folder, set_budget, used_bytes
 from studio.dataset.image import decode
@@ -44,6 +45,16 @@ def test_the_budget_holds_and_the_least_recently_used_go_first(tmp_path):
     assert cache.get(content_of(b"\2"), "v") is not None
     assert drop_oldest(files_two_below(tmp_path), 2_000) <= 2_000
     assert [i for i in range(8) if cache.get(content_of(bytes([i])), "v") is not None] == [2]
+
+
+def test_who_finds_all_pictures_does_not_look_through_the_cache(tmp_path, monkeypatch):
+    DecodedCache(tmp_path).put(content_of(b"file"), "v", _picture())
+
+    def look(_paths):
+        raise AssertionError("looked at every file")
+
+    monkeypatch.setattr(decoded, "total_bytes", look)
+    assert DecodedCache(tmp_path).get(content_of(b"file"), "v") is not None
 
 
 def test_a_cut_or_missing_file_and_a_place_that_is_no_folder_mean_decoding_again(tmp_path):

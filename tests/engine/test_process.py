@@ -21,7 +21,8 @@ from studio.dataset.dataset import Dataset
 from studio.dataset.first_batch import first_samples
 from studio.engine import standby
 from studio.engine.checkpoint import AVERAGE, find_checkpoint
-from studio.supervise.engine import StandbyEngine
+from studio.supervise.engine import LOG, StandbyEngine
+from studio.supervise.log import log_path
 
 pytestmark = pytest.mark.usefixtures("measured")
 
@@ -287,8 +288,11 @@ def test_a_warm_engine_takes_a_run_and_ends_with_its_window_otherwise(tmp_path):
     folder = small_run(tmp_path)
     cold = small_run(tmp_path / "cold")
     warm = StandbyEngine()
-    warm.prepare(folder.experiment(), 3, first_samples(folder.experiment(), Dataset.from_json(folder.dataset_path.read_bytes())))
+    warm._send({"prepare": {}})
     assert warm.wait_prepared(60)
+    assert "standby: KeyError" in log_path(LOG).read_text(), "what goes wrong while it waits can be found"
+    warm.prepare(folder.experiment(), 3, first_samples(folder.experiment(), Dataset.from_json(folder.dataset_path.read_bytes())))
+    assert warm.wait_prepared(60, 2)
     process = warm.start(folder)
     assert process.wait(60) == 0
     assert folder.read_state().status is Status.FINISHED

@@ -9,7 +9,8 @@ import time
 
 import pytest
 
-from studio.supervise.worker import Worker, log_path
+from studio.supervise.log import log_path
+from studio.supervise.worker import Worker
 from tests.worker.conftest import Asker
 
 
@@ -135,7 +136,7 @@ def test_closing_does_not_wait(toy):
 
 def test_the_log_is_kept_in_the_state_folder(toy, studio_home):
     toy.ask("echo", value=1)
-    assert log_path("probe").is_file() and studio_home in log_path("probe").parents
+    assert log_path("worker-probe").is_file() and studio_home in log_path("worker-probe").parents
 
 
 def test_two_processes_of_a_kind_write_one_log(toy):
@@ -146,7 +147,7 @@ def test_two_processes_of_a_kind_write_one_log(toy):
         toy.ask("say", words="third")
     finally:
         second.worker.close(5)
-    assert log_path("probe").read_text().split() == ["first", "second", "third"]
+    assert log_path("worker-probe").read_text().split() == ["first", "second", "third"]
 
 
 @pytest.mark.skipif(os.name == "nt", reason="a process cannot be halted there")
