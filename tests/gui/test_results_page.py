@@ -74,7 +74,7 @@ def open_page(qtbot, context, dataset):
         page.show()
         page.activate()
         if folders:
-            qtbot.waitUntil(lambda: page.stored is not None, timeout=5000)
+            qtbot.waitUntil(lambda: page.answers.stored is not None, timeout=5000)
         return page
 
     return make
@@ -331,7 +331,7 @@ def test_class_scores_sort_by_number(open_page, three_runs):
 def test_a_run_that_was_not_scored_says_why(qtbot, open_page, three_runs):
     page = open_page(*three_runs)
     page.table.choose(page.runs.entries[2])
-    qtbot.waitUntil(lambda: page.stored is not None, timeout=3000)
+    qtbot.waitUntil(lambda: page.answers.stored is not None, timeout=3000)
     assert "ended before it was scored" in page.confusion.message.text()
 
 
@@ -396,14 +396,14 @@ def sure(qtbot, open_page, dataset):
 
 
 def test_a_run_that_is_too_sure_is_said_to_be_with_the_temperature_that_mends_it(sure):
-    r = sure.stored.sureness.validation
+    r = sure.answers.stored.sureness.validation
     assert sure.confusion.sure.isVisible() and r.temperature > 1.5
     assert f"on test {percent(r.error)}, with the temperature {percent(r.error_after)}" in sure.confusion.sure.figures.text()
     assert "over-confident" in sure.confusion.sure.words.text() and f"{r.temperature:.2f}" in sure.confusion.sure.words.text()
 
 
 def test_holding_back_unsure_answers_says_at_once_what_it_comes_to(qtbot, sure):
-    view, curve = sure.confusion.sure, sure.stored.sureness.validation.answered
+    view, curve = sure.confusion.sure, sure.answers.stored.sureness.validation.answered
     accuracy, _ = curve.at(0)
     assert view.outcome.text().replace(NBSP, " ") == f"{accuracy:.1%} right, 100.0% answered".replace("%", " %")
     view.slider.setFocus()
@@ -415,7 +415,7 @@ def test_holding_back_unsure_answers_says_at_once_what_it_comes_to(qtbot, sure):
 
 
 def test_a_wanted_accuracy_sets_the_least_confidence_that_gives_it(qtbot, sure):
-    view, curve = sure.confusion.sure, sure.stored.sureness.validation.answered
+    view, curve = sure.confusion.sure, sure.answers.stored.sureness.validation.answered
     wanted = next(a for a, made in view.targets.items() if made.isEnabled())
     qtbot.mouseClick(view.targets[wanted], Qt.MouseButton.LeftButton)
     accuracy, share = curve.at(curve.confidence_for(wanted))
@@ -423,14 +423,14 @@ def test_a_wanted_accuracy_sets_the_least_confidence_that_gives_it(qtbot, sure):
 
 
 def test_the_bars_of_the_diagram_are_told_by_keys(qtbot, sure):
-    diagram, bins = sure.confusion.sure.diagram, sure.stored.sureness.validation.bins
+    diagram, bins = sure.confusion.sure.diagram, sure.answers.stored.sureness.validation.bins
     last = int(np.flatnonzero(bins.count_B)[-1])
     qtbot.keyClick(diagram, Qt.Key.Key_Left)
     assert diagram.accessibleDescription() == diagram.sentence(last) and f"{bins.count_B[last]} answer" in diagram.sentence(last)
 
 
 def test_the_best_threshold_of_a_class_stands_in_its_row(sure):
-    table, stored = sure.confusion.classes.source, sure.stored
+    table, stored = sure.confusion.classes.source, sure.answers.stored
     threshold = stored.sureness.thresholds_C[2]
     assert table.index(2, 4).data(Qt.ItemDataRole.UserRole) == threshold
     assert table.index(2, 4).data() == confidence_text(threshold)
@@ -571,7 +571,7 @@ def test_the_run_compared_with_is_read_for_the_figures_that_its_digest_has_not(q
     def has_both() -> bool:
         return memory() is not None and "–" not in (memory().first, memory().second)
 
-    qtbot.waitUntil(lambda: page.stored is not None and has_both(), timeout=10_000)
+    qtbot.waitUntil(lambda: page.answers.stored is not None and has_both(), timeout=10_000)
     for entry in page.runs.entries:
         entry.let_go()
     page.activate()
@@ -678,7 +678,7 @@ def test_names_from_outside_are_never_read_as_markup(qtbot, context, tmp_path):
     page = ResultsPage(context)
     qtbot.addWidget(page)
     page.activate()
-    qtbot.waitUntil(lambda: page.stored is not None and page.chosen.name == "<h1>title</h1>", timeout=5000)
+    qtbot.waitUntil(lambda: page.answers.stored is not None and page.chosen.name == "<h1>title</h1>", timeout=5000)
     assert all(label.textFormat() == Qt.TextFormat.PlainText for label in page.findChildren(QLabel) if label.text())
     for model in (page.model, page.confusion.matrix.model, page.mistakes.list.cards):
         tips = [str(model.index(row, 0).data(Qt.ItemDataRole.ToolTipRole)) for row in range(model.rowCount())]

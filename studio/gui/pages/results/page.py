@@ -2,27 +2,26 @@
 
 from __future__ import annotations
 
-from collections import OrderedDict
 from collections.abc import Callable, Generator, Iterator
 
 from PySide6.QtCore import QPoint, Qt, QTimer
-from PySide6.QtGui import QAction, QGuiApplication, QResizeEvent
+from PySide6.QtGui import QAction, QResizeEvent
 from PySide6.QtWidgets import QAbstractButton, QHBoxLayout, QLineEdit, QMenu, QSizePolicy, QStackedWidget, QVBoxLayout, QWidget
 
-from studio.core.outcome import Status
 from studio.core.path_text import shown
 from studio.core.words import counted
 from studio.gui.page import Page
-from studio.gui.pages.results import why
 from studio.gui.pages.results.actions import RunActions
+from studio.gui.pages.results.answers import Answers
 from studio.gui.pages.results.cam import CamLoader
 from studio.gui.pages.results.compare import MAX_RUNS, ComparePanel
 from studio.gui.pages.results.confusion_panel import ConfusionPanel
-from studio.gui.pages.results.load import Cell, Stored, make_cards, num_changed, read_stored
 from studio.gui.pages.results.mistakes import Card, MistakesPanel
 from studio.gui.pages.results.notebook import Notebook
 from studio.gui.pages.results.notes import tags_from_text
 from studio.gui.pages.results.rows import COLUMNS, SEARCH_HELP, RunRow
+from studio.gui.pages.results.run_menu import run_menu
+from studio.gui.pages.results.sample_states import states
 from studio.gui.pages.results.score_again import ScoreAgain
 from studio.gui.pages.results.side import SidePanel
 from studio.gui.pages.results.table import ROW_PX, RunsModel, RunsTable
@@ -39,7 +38,6 @@ REDRAW_MS = 200  # tables and curves over epochs: nobody reads faster
 NARROW_PX = 880  # page width under which words stand closer
 SHORT_PX = 700
 MANY_ROWS, ROWS_MS = 200, 500
-MAX_STORED = 4
 MAX_TITLE, MAX_NOTE = 80, 10_000
 
 
@@ -55,10 +53,7 @@ class ResultsPage(Page):
         self.notebook = Notebook(context.background, self)
         self.notebook.failed.connect(context.shell.toast)
         self._rows: dict[str, RunRow] = {}
-        self._stored: OrderedDict[tuple[str, object], Stored] = OrderedDict()
-        self._reading: set[tuple[str, object]] = set()
         self._chosen: RunEntry | None = None
-        self._cell: Cell | None = None
         self._is_in_front = False
         self._has_checked = False
         self._checked_at_first: set[str] = set()
@@ -157,6 +152,7 @@ class ResultsPage(Page):
         self.side.details.add_below(self.score_again)
         yield
         self.mistakes = MistakesPanel(self.loader, self.cams)
+        self.answers = Answers(self.context, self.loader, self.confusion, self.mistakes)
         yield
         middle = splitter(
             Qt.Orientation.Horizontal, self.compare, self.confusion, self.side, stretch=(10, 10, 9), name="results.columns.split"
@@ -182,14 +178,12 @@ class ResultsPage(Page):
         table.chosen_changed.connect(self._on_table_chosen_changed)
         table.check_toggled.connect(lambda row: self.toggle_check(row.entry))
         table.star_toggled.connect(lambda row: self.toggle_star(row.entry))
-        table.menu_wanted.connect(lambda row, at: self._run_menu().popup(at))
+        table.menu_wanted.connect(lambda row, at: run_menu(self).popup(at))
         table.delete_wanted.connect(self.ask_to_delete)
         table.opened.connect(lambda row: self.context.shell.go_to("train", row.entry))
         self.mistakes.relabel_wanted.connect(self.actions.relabel)
         self.mistakes.leave_out_wanted.connect(self.actions.leave_out)
         self.mistakes.confirm_wanted.connect(self._confirm)
-        self.mistakes.filter_cleared.connect(lambda: self._choose_cell(None))
-        self.confusion.cell_chosen.connect(self._choose_cell)
         self.side.restore_wanted.connect(self.restore_chosen)
         self.side.compared.connect(self.runs.read_whole)
         details.title_edited.connect(lambda text: self._chosen and self._rename(self._chosen, text))
@@ -213,7 +207,7 @@ class ResultsPage(Page):
             self.table.choose(argument)
 
     def is_busy(self) -> bool:
-        return bool(self._reading) or self.loader.is_busy
+        return self.answers.is_busy or self.loader.is_busy
 
     def focus_search(self) -> bool:
         self.search.setFocus(Qt.FocusReason.ShortcutFocusReason)
@@ -360,7 +354,7 @@ class ResultsPage(Page):
     def _on_table_chosen_changed(self, entry: RunEntry | None) -> None:
         if entry is not None and entry is not self._chosen:
             self._chosen = entry
-            self._cell = None
+            self.answers.leave_run()
             self.banner.hide()
             if self._is_in_front and not self._is_arranging:  # else everything is drawn afterwards
                 self._show_chosen()
@@ -375,80 +369,7 @@ class ResultsPage(Page):
         self.side.show_run(row, list(self._rows.values()), self.model.checked, self.store.experiment)
         self.test_score.show_row(row)
         self.score_again.show_row(row)
-        self._show_scores()
-
-    @property
-    def stored(self) -> Stored | None:
-        """What was read of the chosen run; None while it is being read."""
-        return self._stored.get(self._stored_key()) if self._chosen else None
-
-    def _stored_key(self) -> tuple[str, object]:
-        state = self._chosen.state
-        last = state.checkpoints[-1].path if state.checkpoints else ""
-        return self._chosen.folder.name, (state.status, last, state.test is None)
-
-    def _show_scores(self) -> None:
-        row, stored = self.chosen, self.stored
-        if row is None:
-            return
-        if stored is None:
-            self._read_stored()
-            self._say_no_scores("Reading…", "Reading…")
-            return
-        if stored.scores is None:
-            self._say_no_scores(why.no_scores(row), why.no_mistakes(row))
-            return
-        self.confusion.show_scores(stored.scores, self._cell, stored.sureness)
-        self._show_mistakes(row, stored)
-
-    def _say_no_scores(self, sentence: str, of_mistakes: str) -> None:
-        self.confusion.show_message(sentence)
-        self.mistakes.set_filter("")
-        self.mistakes.set_subtitle("")
-        self.mistakes.show_message(of_mistakes)
-
-    def _read_stored(self) -> None:
-        key, folder = self._stored_key(), self._chosen.folder
-        if key in self._reading:
-            return
-        self._reading.add(key)
-
-        def keep(stored: Stored) -> None:
-            self._reading.discard(key)
-            self._stored[key] = stored
-            while len(self._stored) > MAX_STORED:
-                self._stored.popitem(last=False)
-            if self._chosen is not None and self._stored_key() == key:
-                self._show_scores()
-
-        self.context.background.run(lambda: read_stored(folder), keep)
-
-    def _show_mistakes(self, row: RunRow, stored: Stored) -> None:
-        cell, classes = self._cell, stored.scores.classes
-        filter_text = ""
-        if cell is not None:
-            called = f"called {shown(classes[cell[1]])}" if cell[1] is not None else "called something else"
-            filter_text = f"{shown(classes[cell[0]])} {called}"
-        self.mistakes.set_filter(filter_text)
-        changed = num_changed(stored, row.experiment.data, self.store.experiment.data) if not self._edit_reason(row) else 0
-        self.mistakes.set_subtitle(f"{counted(changed, 'label')} changed since this run" if changed else "highest loss first")
-        if stored.dataset is not None:
-            self.loader.set_reading(stored.dataset.reading)
-        cards = make_cards(stored, self.store.experiment.data, row.notes, cell)
-        if not cards:
-            self.mistakes.show_message(why.no_cards(stored, filter_text))
-            return
-        cam_reason = "" if stored.has_checkpoint else "The checkpoint of this run is gone."
-        self.mistakes.show_cards(row.entry.folder, cards, classes, cam_reason=cam_reason, edit_reason=self._edit_reason(row))
-
-    def _edit_reason(self, row: RunRow) -> str:
-        same = row.experiment.data.source == self.store.experiment.data.source
-        return "" if same else "This run was trained on another folder than the one that is open."
-
-    def _choose_cell(self, cell: Cell | None) -> None:
-        """Show only the mistakes of a cell; a cell of the diagonal has none and clears the choice."""
-        self._cell = None if cell is None or cell[0] == cell[1] else cell
-        self._show_scores()
+        self.answers.show_row(row)
 
     # What people do
 
@@ -518,36 +439,7 @@ class ResultsPage(Page):
 
     def open_menu(self) -> None:
         if self.chosen:
-            self._run_menu().popup(self.more_button.mapToGlobal(QPoint(0, self.more_button.height() + 2)))
-
-    def _run_menu(self) -> QMenu:
-        menu = QMenu(self)
-        menu.setAttribute(Qt.WidgetAttribute.WA_DeleteOnClose)
-        row = self.chosen
-        if row is None:
-            return menu
-        entry = row.entry
-        menu.addAction("Show on the Train page", lambda: self.context.shell.go_to("train", entry))
-        menu.addAction("Try and export", self.use_chosen).setEnabled(self.use_button.isEnabled())
-        menu.addAction("Restore into the draft", self.restore_chosen)
-        start = menu.addAction("Start from its weights", lambda: self.context.shell.go_to("model", entry))
-        start.setToolTip("Train its network further, also with more classes: rows of classes of the same name are kept")
-        start.setEnabled(bool(entry.state.epochs) and not entry.is_active)
-        menu.addAction("Clone with changes…", self.clone_chosen)
-        menu.addAction(f"Compare the first {MAX_RUNS} of the list\tA", self.check_first)
-        if entry.status is Status.QUEUED:
-            menu.addAction("Start now", lambda: self.context.runs.start_now(entry))
-            menu.addAction("Put into the queue", lambda: self.context.runs.enqueue(entry)).setEnabled(entry not in self.context.runs.queued)
-        outcome = entry.outcome
-        menu.addAction("Resume", lambda: self.actions.resume(row)).setEnabled(bool(outcome and outcome.can_resume))
-        menu.addSeparator()
-        menu.addAction("Rename", self.rename_chosen)
-        menu.addAction("Remove star" if row.notes.is_starred else "Star", lambda: self.toggle_star(entry))
-        menu.addAction("Tags and note", self.edit_details)
-        menu.addAction("Copy folder path", lambda: QGuiApplication.clipboard().setText(str(entry.folder.path)))
-        menu.addSeparator()
-        menu.addAction("Delete…\tDel", self.ask_to_delete).setEnabled(not entry.is_active)
-        return menu
+            run_menu(self).popup(self.more_button.mapToGlobal(QPoint(0, self.more_button.height() + 2)))
 
     def edit_details(self) -> None:
         self.side.set_view("details")
@@ -598,70 +490,4 @@ class ResultsPage(Page):
 
     @classmethod
     def screenshot_states(cls):
-        def mistakes(page):
-            page.part.set_value("mistakes")
-            page._fit_height()
-            page.mistakes.next_mistake()
-
-        def cell(page):
-            scores = page.confusion.matrix.model.scores
-            if scores is not None:
-                wrong = scores.confusion.copy()
-                wrong[range(len(wrong)), range(len(wrong))] = 0
-                page._choose_cell(divmod(int(wrong.argmax()), len(wrong)))
-
-        return {
-            "eight": _show_eight, "unmeasured": _show_unmeasured, "classes": lambda page: page.confusion.set_view("classes"), "sure": _show_sure, "details": lambda page: page.side.set_view("details"), "mistakes": mistakes, "cell": cell,
-        }  # fmt: skip
-
-
-def _show_sure(page) -> None:
-    """Answering only from where 99 % are right on."""
-    page.confusion.set_view("sure")
-    page.confusion.sure.targets[0.99].click()
-
-
-def _show_unmeasured(page) -> None:
-    """A run that was trained without validation images, alone in Compare."""
-    from dataclasses import replace
-
-    from studio.core.run_folder import find_runs
-    from studio.gui.monitor import RunUpdate
-    from studio.gui.recorded import demo_recordings, record_run
-
-    first = page.runs.entries[0]
-    home, dataset = first.folder.path.parent.with_name("unmeasured"), page.runs.dataset_of(first)
-    if not home.exists():
-        old = demo_recordings(dataset, first.experiment.name)[2]
-        record_run(home, replace(old, is_measured=False, nickname="blind-mole", started=old.started.replace(hour=12)), dataset)
-    folder = find_runs(home)[0]
-    page.runs.take((RunUpdate(folder, folder.read_state(), folder.experiment(), False, page.runs.entries[-1].number + 1),))
-    page._update_rows()
-    entry = next(e for e in page.runs.entries if e.folder.name == folder.name)
-    page.model.checked = {folder.name}
-    page.table.choose(entry)
-    page._refresh()
-
-
-def _show_eight(page) -> None:
-    """Eight runs over one another."""
-    from dataclasses import replace
-
-    from studio.core.run_folder import find_runs
-    from studio.gui.monitor import RunUpdate
-    from studio.gui.recorded import demo_recordings, record_run
-
-    first = page.runs.entries[0]
-    home, dataset = first.folder.path.parent.with_name("eight"), page.runs.dataset_of(first)
-    if not home.exists():
-        for number in range(8 - len(page.runs.entries)):
-            old = demo_recordings(dataset, first.experiment.name)[2]
-            experiment = old.experiment.changed({"schedule.peak_lr": 2e-4 * 2**number, "training.seed": number})
-            recording = replace(old, experiment=experiment, seed=40 + number, skill=0.89 + 0.012 * number, nickname=f"sweep-{number}")
-            record_run(home, replace(recording, started=old.started.replace(hour=12 + number)), dataset)
-    numbers = range(page.runs.entries[-1].number + 1, 100)
-    folders = zip(find_runs(home), numbers, strict=False)
-    page.runs.take(tuple(RunUpdate(folder, folder.read_state(), folder.experiment(), False, n) for folder, n in folders))
-    page._update_rows()
-    page.model.checked = {row.entry.folder.name for row in page.model.rows[:8]}
-    page._refresh()
+        return states()
