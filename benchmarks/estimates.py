@@ -190,7 +190,8 @@ def training(experiment, batch: int, size: int, device: str = "cpu") -> Callable
     import torch
 
     from studio.catalog.optimisers import build_optimiser
-    from studio.engine.lean import is_lean, keep_less
+    from studio.engine.lean import keep_less
+    from studio.engine.memory import step_memory
     from studio.engine.network import build_network
     from studio.engine.precision import Precision
 
@@ -198,7 +199,7 @@ def training(experiment, batch: int, size: int, device: str = "cpu") -> Callable
     network = build_network(experiment, 10)
     precision.place(network.module, place)
     network.train_mode()
-    if is_lean(experiment.training):
+    if step_memory(network, precision.name, experiment).is_lean:
         keep_less(network.module)
     optimiser = build_optimiser(experiment.optimiser, network.parameter_groups(0.01)[0])
     for group in optimiser.param_groups:

@@ -27,7 +27,7 @@ MOST = 0.25  # of the memory that is free
 PIECE_BYTES = 1 << 30  # malloc takes more than 2 GB from the system alone, outside of the heap
 TICK_S = 0.02  # how often somebody who waits for it may do something else
 CHUNK_BYTES = 32 << 20  # written in one call, for which `hand_over` may have to wait: about 25 ms
-_VERDICTS = "heap-3"
+_VERDICTS = "heap-4"
 _DECIDES = {  # how much memory a step takes
     "model": {"source", "backbone", "cut", "head", "input_size", "train_stages", "thaw", "layers", "batch_norm"},
     "optimiser": {"kind", "ema_decay"},

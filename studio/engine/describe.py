@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import lru_cache, partial
 from typing import Any
 
 import torch
@@ -12,9 +12,8 @@ from torch import nn
 from studio.catalog.backbones import Built, backbone_info, build_model
 from studio.catalog.backbones.describe import StageDescription, describe
 from studio.core.experiment import Model, Optimiser, Training, parse_experiment
-from studio.engine.footprint import Trace, estimate_memory, known_trace, num_bytes_of
+from studio.engine.footprint import Trace, estimate_memory, is_lean, known_trace, num_bytes_of
 from studio.engine.freezing import Plan, has_statistics, make_plan, still_tensors
-from studio.engine.lean import is_lean
 from studio.engine.network import Network, frozen_as_asked
 from studio.engine.work import stage_work
 
@@ -35,7 +34,12 @@ def describe_model(model: Model, training: Training, optimiser: Optimiser, num_c
     freeze line, with the stages before it frozen from the start. Buffers of the libraries come on top: 0.3 to 1 GB on a GPU.
     """
     shapes = shapes_of(model, num_classes)
-    trace = _trace(_asked(model), num_classes, num_bytes_of(training.precision), is_lean(training))
+    traced = partial(_trace, _asked(model), num_classes, num_bytes_of(training.precision))
+
+    def memory(trainable: frozenset[str]) -> dict[str, int]:
+        lean = is_lean(traced(lean=False), trainable, training, optimiser)
+        return estimate_memory(traced(lean=lean), trainable, training, optimiser)
+
     spec = parse_experiment({"model": model.model_dump(), "training": training.model_dump(), "optimiser": optimiser.model_dump()})
     network = frozen_as_asked(shapes.built.module, shapes.built.stages, spec, must_train=False)  # the page shows it, and says so
     stages = [
@@ -77,11 +81,11 @@ def describe_model(model: Model, training: Training, optimiser: Optimiser, num_c
         "num_classes": num_classes,
         "num_frozen_buffers": sum(network.module.get_buffer(name).numel() for name in buffers if name in still),
         "num_moving_buffers": sum(network.module.get_buffer(name).numel() for name in buffers if name not in still),
-        "memory": estimate_memory(trace, last.trainable, training, optimiser),
+        "memory": memory(last.trainable),
         "stops": [
             {
                 "num_trainable": sum(stage["num_parameters"] for stage in stages[boundary:]),
-                "memory": estimate_memory(trace, _names(shapes.built.stages[boundary:]), training, optimiser),
+                "memory": memory(_names(shapes.built.stages[boundary:])),
             }
             for boundary in range(len(stages))
         ],
@@ -135,6 +139,6 @@ def _shapes(asked: str, num_classes: int) -> _Shapes:
 
 
 @lru_cache(maxsize=16)
-def _trace(asked: str, num_classes: int, width: int, lean: bool) -> Trace:
+def _trace(asked: str, num_classes: int, width: int, *, lean: bool) -> Trace:
     built = _shapes(asked, num_classes).built
     return known_trace(built.module, built.input_size, width, is_lean=lean)

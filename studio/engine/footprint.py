@@ -29,7 +29,7 @@ from studio.catalog.optimisers import kind_of
 from studio.core.experiment import Optimiser, Training
 from studio.core.file import write_atomically
 from studio.core.place import cache_dir
-from studio.engine.lean import is_lean_norm, is_on_processor, keep_less
+from studio.engine.lean import is_lean_norm, is_on_processor, keep_less, large_step_bytes, may_be_lean
 from studio.engine.recipe import Recipe, note_kept, recipe_of
 from studio.engine.snapshot import CHEAP_BYTES, NUM_HELD, goes_back
 
@@ -307,6 +307,16 @@ class _AsOnDevice(TorchFunctionMode):
         heads = [part.view(length, count * num_heads, width // num_heads).transpose(0, 1) for part in parts.unbind()]
         joined = _Attention.apply(*heads).transpose(0, 1).contiguous().view(length, count, width)
         return functional.linear(*self._cast((joined, out_weight, out_bias), torch.bfloat16)), None
+
+
+def is_large(whole: Trace, trainable: Collection[str], training: Training, optimiser: Optimiser) -> bool:
+    """Whether memory is worth some of a step's time. `whole`: of a step that keeps everything."""
+    return estimate_memory(whole, trainable, training, optimiser)["activations"] >= large_step_bytes()
+
+
+def is_lean(whole: Trace, trainable: Collection[str], training: Training, optimiser: Optimiser) -> bool:
+    """Whether a run keeps less for its backward pass (engine.lean)."""
+    return may_be_lean(training) and is_large(whole, trainable, training, optimiser)
 
 
 def estimate_memory(trace: Trace, trainable: Collection[str], training: Training, optimiser: Optimiser) -> dict[str, int]:

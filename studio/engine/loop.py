@@ -20,7 +20,7 @@ from studio.engine.dry_step import put_right, taken_by
 from studio.engine.evaluate import scores_json
 from studio.engine.failure import LossNotFinite
 from studio.engine.heap import suit_step
-from studio.engine.lean import is_lean, keep_less
+from studio.engine.lean import keep_less
 from studio.engine.memory import ROOM, OutOfMemory, advice, free_bytes, is_out_of_memory, step_memory
 from studio.engine.plan import training_requests
 from studio.engine.recompute import recompute
@@ -146,14 +146,18 @@ def prove_frozen(s: Setup) -> None:
 
 def fit_memory(s: Setup) -> str:
     """Find out what a step will need, where other stages train than before, and take smaller parts where that is more than there is; in words."""
-    if is_lean(s.asked.training) and s.precision.name == "fp32":
+    plan = s.prefix.trains_from_cache, s.network.is_frozen
+    if s.fitted_for == plan:
+        return ""
+    s.fitted_for = plan
+    need = step_memory(s.network, s.precision.name, s.experiment, recomputes=s.recomputes or s.asked.training.checkpointing == "on")
+    if need.is_lean and not s.recomputes:
         keep_less(s.network.module)
     if s.asked.training.checkpointing == "on":
         start_recomputing(s)
-    if s.prefix.trains_from_cache or s.fitted_for == s.network.is_frozen:
+    if s.prefix.trains_from_cache:
         return ""
-    s.fitted_for, size = s.network.is_frozen, s.asked.training.batch_size
-    need = step_memory(s.network, s.precision.name, s.experiment, recomputes=s.recomputes)
+    size = s.asked.training.batch_size
     share = -(-size // s.ranks.count)
     now, free = min(s.micro_batch or share, share), free_bytes(s.device)
     tried = now
@@ -181,7 +185,7 @@ def fit_memory(s: Setup) -> str:
         )
     taken = need.peak(min(fits, now), holds_best=False)
     s.step_bytes = taken if s.device.type == "cpu" else 0
-    suit_step(s.step_bytes, is_tight=s.recomputes)
+    suit_step(is_large=need.is_large or s.recomputes)
     return f"a step takes about {taken / 1e9:.1f} GB, {free / 1e9:.1f} GB are free"
 
 

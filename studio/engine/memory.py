@@ -16,8 +16,8 @@ import torch
 
 from studio.core.experiment import Experiment, Optimiser, Training
 from studio.engine.ahead import ahead
-from studio.engine.footprint import Trace, estimate_memory, known_trace, num_bytes_of, trace_memory, without_values
-from studio.engine.lean import is_lean, keep_less
+from studio.engine.footprint import Trace, estimate_memory, is_large, known_trace, num_bytes_of, trace_memory, without_values
+from studio.engine.lean import keep_less, may_be_lean
 from studio.engine.network import Network
 from studio.engine.recompute import blocks_of, recompute, recomputed
 
@@ -53,6 +53,8 @@ class StepMemory:
     trainable: frozenset[str]
     training: Training  # with the precision that was chosen
     optimiser: Optimiser
+    is_large: bool  # with everything kept
+    is_lean: bool  # the batch norms keep less
     factor: float = 1.0  # of what a pass takes, where one was tried
 
     def peak(self, num_images: int, *, holds_best: bool = True) -> int:
@@ -83,14 +85,18 @@ def step_memory(network: Network, precision: str, experiment: Experiment, *, rec
     module may be on any device; it is left as it was."""
     training = experiment.training.model_copy(update={"precision": precision})
     size, width = experiment.model.input_size, num_bytes_of(precision)
-    trace = known_trace(network.module, size, width, is_lean=is_lean(training) and not recomputes)  # blocks that are recomputed are not
+    trace = known_trace(network.module, size, width)
+    large = is_large(trace, network.plan.trainable, training, experiment.optimiser)
+    lean = large and may_be_lean(training)
+    if lean and not recomputes:  # blocks that are recomputed are not
+        trace = known_trace(network.module, size, width, is_lean=True)
     if recomputes:
         module = without_values(network.module)
-        if is_lean(training):
+        if lean:
             keep_less(module, hooks=False)
         recompute(module, network.stages)
         trace = recomputed(trace, trace_memory(module, size, width), list(blocks_of(module, network.stages)))
-    return StepMemory(trace, network.plan.trainable, training, experiment.optimiser)
+    return StepMemory(trace, network.plan.trainable, training, experiment.optimiser, large, lean)
 
 
 def free_bytes(device: torch.device) -> int:

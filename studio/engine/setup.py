@@ -101,7 +101,9 @@ class Setup:
     recorded: StandIn | None = None
     recorded_for: str = ""
     compile_verdicts: dict[str, bool] = field(default_factory=dict)  # by steps, whether they run compiled
-    fitted_for: tuple[bool, ...] = ()  # what was frozen when the memory of a step was looked at
+    fitted_for: tuple[bool, tuple[bool, ...]] | None = (
+        None  # whether it trained from the cache, and what was frozen, when the memory of a step was looked at
+    )
     step_bytes: int = 0  # of the computer's memory that a step is estimated to take; 0 where that was not looked at, or is a GPU's
     ranks: Ranks = field(default_factory=Ranks)
     save_seconds: float = 0.0  # that the last checkpoint took

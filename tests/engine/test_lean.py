@@ -11,9 +11,14 @@ from engine_runs import metrics, small_run, train_here
 from torch import nn
 
 from studio.catalog.backbones import build_backbone
-from studio.core.experiment import Training
+from studio.core.experiment import Experiment, Training
+from studio.engine import lean as leaning
+from studio.engine import loop
+from studio.engine.describe import describe_model
 from studio.engine.footprint import known_trace
-from studio.engine.lean import _is_norm, is_lean, keep_less
+from studio.engine.lean import _is_norm, keep_less, may_be_lean
+from studio.engine.memory import step_memory
+from studio.engine.network import build_network
 from studio.engine.recipe import MOST_SUMS, Recipe, Summed, in_parts, note_kept, recipe_of
 from studio.engine.recompute import recompute
 
@@ -200,11 +205,24 @@ def test_what_is_traced_is_what_is_kept(source, name):
     assert lean < 0.85 * plain
 
 
-def test_a_run_keeps_less_on_a_processor_unless_asked_not_to_with_the_same_bits(tmp_path):
-    assert [is_lean(Training(device="cpu", checkpointing=asked)) for asked in ("auto", "on", "off")] == [True, True, False]
-    sums = []
-    for asked in ("auto", "off"):
-        folder = small_run(tmp_path / asked, training__checkpointing=asked, schedule__epochs=1)
+def test_a_run_keeps_less_on_a_processor_where_steps_are_large_unless_asked_not_to_with_the_same_bits(tmp_path, monkeypatch):
+    assert [may_be_lean(Training(device="cpu", checkpointing=asked)) for asked in ("auto", "on", "off")] == [True, True, False]
+    sums, changed = [], []
+    monkeypatch.setattr(loop, "keep_less", lambda module: changed.append(keep_less(module)))
+    for name, asked, large_bytes in (("large", "auto", 0), ("small", "auto", leaning.LARGE_STEP_BYTES), ("off", "off", 0)):
+        monkeypatch.setattr(leaning, "LARGE_STEP_BYTES", large_bytes)
+        folder = small_run(tmp_path / name, training__checkpointing=asked, schedule__epochs=1)
         assert train_here(folder) == 0
         sums.append(metrics(folder)["state_sha256"])
-    assert sums[0] == sums[1]
+        assert len(changed) == 1 and changed[0] > 5, name
+    assert sums[0] == sums[1] == sums[2]
+
+
+def test_the_window_and_the_run_agree_on_what_is_large():
+    """At a batch of 16 a whole EfficientNet-Lite0 keeps everything, at 32 it keeps less, and so does a run."""
+    for batch_size, lean in ((16, False), (32, True)):
+        experiment = Experiment().changed({"model.train_stages": -1, "training.batch_size": batch_size, "training.device": "cpu"})
+        told = describe_model(experiment.model, experiment.training, experiment.optimiser, 3)["memory"]
+        need = step_memory(build_network(experiment, 3), "fp32", experiment)
+        assert need.is_lean == need.is_large == lean
+        assert sum(told.values()) - told["weights"] == need.peak(batch_size)
