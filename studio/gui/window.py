@@ -9,12 +9,11 @@ from collections.abc import Callable
 from functools import partial
 from typing import TYPE_CHECKING
 
-from PySide6.QtCore import QByteArray, QEvent, Qt, QTimer, QUrl, Signal
+from PySide6.QtCore import QByteArray, QEvent, Qt, QTimer, Signal
 from PySide6.QtGui import (
     QAccessible,
     QAccessibleAnnouncementEvent,
     QCloseEvent,
-    QDesktopServices,
     QDragEnterEvent,
     QDropEvent,
     QKeySequence,
@@ -26,7 +25,6 @@ from PySide6.QtWidgets import QHBoxLayout, QMainWindow, QMenu, QSplitter, QStack
 from studio.core.path_text import text_to_path
 from studio.core.problem import BadInput
 from studio.gui.first_page import FirstPage
-from studio.gui.icon import icon
 from studio.gui.pages import PAGES
 from studio.gui.pages.data.open import pick_images, pick_table
 from studio.gui.shell.rail import COMPACT as RAIL_COMPACT
@@ -274,7 +272,7 @@ class Window(QMainWindow):
 
     # Keys
 
-    def _window_keys(self) -> list[tuple[str, str, object]]:
+    def window_keys(self) -> list[tuple[str, str, object]]:
         """Keys, what they do, function. The palette and the keyboard map list the same."""
         return [
             ("Ctrl+K", "Search everything", self.open_palette),
@@ -292,9 +290,14 @@ class Window(QMainWindow):
             ("F6", "Next part of the window", self._focus_next_part),
         ]
 
+    def page_keys(self, key: str) -> tuple[tuple[str, str, object], ...]:
+        """The same of a page; none where it was not made yet."""
+        page = self._pages.get(key)
+        return page.shortcuts() if hasattr(page, "shortcuts") else ()
+
     def _bind_keys(self) -> None:
         later = self._when_alive
-        for keys, _, function in self._window_keys():
+        for keys, _, function in self.window_keys():
             QShortcut(QKeySequence(keys), self, activated=function if function == self.open_folder_dialog else later(function))
         QShortcut(QKeySequence("Ctrl+Enter"), self, activated=later(self.train))
         QShortcut(QKeySequence("Ctrl+Shift+>"), self, activated=later(lambda: self.run_bar.stop()))  # what Shift makes of the full stop
@@ -350,47 +353,18 @@ class Window(QMainWindow):
 
     def open_palette(self, text: str = "") -> None:
         from studio.gui.shell.palette import Palette
+        from studio.gui.shell.window_commands import palette_commands
 
         if not hasattr(self, "palette_view"):
-            self.palette_view = Palette(self.centralWidget(), self._palette_commands)
+            self.palette_view = Palette(self.centralWidget(), partial(palette_commands, self))
             self.palette_view.attach(self.context)
         self.palette_view.open(text if isinstance(text, str) else "")
 
-    def _palette_commands(self) -> list:
-        from studio.gui.shell.command import Command
-
-        pages = [
-            Command("page", slot.title, slot.icon, run=partial(self.show_page, slot.key), shortcut=f"Ctrl {i}")
-            for i, slot in enumerate(PAGES, 1)
-        ]
-        found = [
-            Command("command", words, _COMMAND_ICONS.get(keys, "command"), run=function, shortcut=_spoken(keys))
-            for keys, words, function in self._window_keys()[1:]
-        ]
-        page = self._pages.get(self._current)
-        for keys, words, function in page.shortcuts() if hasattr(page, "shortcuts") else ():
-            found.append(Command("command", words, "command", run=function, shortcut=_spoken(keys)))
-        runs, projects = self.context.runs, self.context.projects
-        more = [
-            ("New project", "plus", projects.create), ("Duplicate project", "copy", projects.duplicate),
-            ("Open CSV or experiment file", "table", self.open_file_dialog), ("Quick test (1 epoch, 20 images)", "timer", runs.quick_test),
-            ("Train on 5 seeds", "dice-five", runs.train_seeds), ("Read the images again", "arrows-clockwise", self.context.scan.rescan),
-            ("Show the queue", "queue", self.rail.queue.open), ("Window settings", "gear-six", self.open_settings),
-        ]  # fmt: skip
-        return [*found[:4], *pages, *found[4:], *(Command("command", words, name, run=function) for words, name, function in more)]
-
     def open_keyboard_map(self) -> None:
         from studio.gui.shell.sheet import keyboard_map
+        from studio.gui.shell.window_commands import key_groups
 
-        steps = [(f"Ctrl {i}", slot.title) for i, slot in enumerate(PAGES, 1)]
-        groups = [("Everywhere", [(_spoken(keys), words) for keys, words, _ in self._window_keys()]), ("Steps", steps)]
-        for slot in PAGES:
-            page = self._pages.get(slot.key)
-            keys = [(_spoken(k), words) for k, words, _ in page.shortcuts()] if hasattr(page, "shortcuts") else []
-            if keys:
-                groups.append((slot.title, keys))
-        groups.append(("Numbers", [("↑ ↓", "Step"), ("Shift", "× 10"), ("Alt", "÷ 10")]))
-        keyboard_map(self.centralWidget(), groups).open()
+        keyboard_map(self.centralWidget(), key_groups(self)).open()
 
     def open_settings(self) -> None:
         from studio.gui.shell.sheet import window_settings
@@ -446,36 +420,9 @@ class Window(QMainWindow):
         self.show_page("data")
 
     def _fill_project_menu(self, menu: QMenu) -> None:
-        menu.clear()
-        if self.context is None:
-            menu.addAction(icon("folder-notch-open"), "Open folder…", QKeySequence("Ctrl+O"), self.open_folder_dialog)
-            return
-        projects = self.context.projects
-        menu.addAction(icon("plus"), "New", projects.create)
-        menu.addAction(icon("folder-notch-open"), "Open folder…", QKeySequence("Ctrl+O"), self.open_folder_dialog)
-        menu.addAction(icon("table"), "Open CSV or experiment…", self.open_file_dialog)
-        recent = menu.addMenu(icon("clock-counter-clockwise"), "Recent")
-        for project in projects.recent():
-            name = project.name.replace("&", "&&") + ("" if project.is_source_there else "   (folder has moved)")
-            recent.addAction(name, partial(self._open_project, project))
-        recent.setEnabled(not recent.isEmpty())
-        menu.addSeparator()
-        menu.addAction(icon("pencil-simple"), "Rename…", self._rename)
-        menu.addAction(icon("copy"), "Duplicate", projects.duplicate)
-        source = self.context.store.experiment.data.source
-        reveal = menu.addAction(icon("arrow-square-out"), "Show images in the file manager", lambda: _reveal(source))
-        reveal.setEnabled(bool(source))
+        from studio.gui.shell.project_menu import fill_project_menu
 
-    def _open_project(self, project) -> None:
-        try:
-            self.context.projects.open(project)
-        except BadInput as exc:
-            self.context.shell.refuse(project.name, exc.problems)
-
-    def _rename(self) -> None:
-        from studio.gui.shell.sheet import rename
-
-        rename(self.centralWidget(), self.context).open()
+        fill_project_menu(menu, self)
 
     # Drops
 
@@ -614,22 +561,6 @@ class Window(QMainWindow):
             self.hide()  # what follows may wait for a thread
             self.context.close()
         super().closeEvent(event)
-
-
-_COMMAND_ICONS = {
-    "Ctrl+O": "folder-notch-open", "Ctrl+Return": "play-fill", "Ctrl+.": "pause-fill", "Ctrl+Shift+.": "stop-fill",
-    "Ctrl+Z": "arrow-u-up-left", "Ctrl+Shift+Z": "arrow-u-up-right", "Ctrl+Shift+T": "sun", "F1": "keyboard", "Ctrl+F": "magnifying-glass",
-    "Ctrl+I": "sliders-horizontal", "Ctrl+B": "list",
-}  # fmt: skip
-
-
-def _spoken(keys: str) -> str:
-    """ "Ctrl+Return" -> "Ctrl Enter"."""
-    return keys.replace("Return", "Enter").replace("+", " ")
-
-
-def _reveal(source: str) -> None:
-    QDesktopServices.openUrl(QUrl.fromLocalFile(text_to_path(source)))
 
 
 def _first_focusable(part: QWidget) -> QWidget | None:

@@ -8,7 +8,7 @@ from threading import Event
 import pytest
 from PySide6.QtCore import QEvent, QMimeData, QObject, QPointF, Qt, QUrl
 from PySide6.QtGui import QDropEvent
-from PySide6.QtWidgets import QPushButton
+from PySide6.QtWidgets import QLineEdit, QPushButton
 
 from studio.core.experiment import Experiment
 from studio.core.outcome import Status
@@ -456,3 +456,22 @@ def test_a_limit_chosen_last_is_kept_though_the_settings_are_closed_while_an_old
     background.run(lambda: None, ended.append)
     qtbot.waitUntil(lambda: ended == [None])  # all that was to be shown has been
     background.close()
+
+
+def test_the_menu_of_the_project_duplicates_renames_and_opens_recent_ones(window, context, tmp_path):
+    context.scan.hold(ScanState())
+    context.store.set({"name": "Beetles & bugs", "data.source": str(tmp_path)})
+    context.projects.save_now()
+    menu = window.top_bar.project.menu()
+
+    def choose(words: str, among=None) -> None:
+        menu.aboutToShow.emit()
+        actions = among().actions() if among else menu.actions()
+        next(action for action in actions if action.text() == words).trigger()
+
+    choose("Duplicate")
+    assert context.store.experiment.name == "Beetles & bugs copy"
+    choose("Rename…")
+    assert window.findChild(QLineEdit, "rename.name").text() == "Beetles & bugs copy"
+    choose("Beetles && bugs", lambda: next(action.menu() for action in menu.actions() if action.text() == "Recent"))
+    assert context.store.experiment.name == "Beetles & bugs"

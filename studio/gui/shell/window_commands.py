@@ -1,0 +1,55 @@
+"""What the palette and the keyboard map list of the window: its keys, the pages with theirs, and what has no key."""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import TYPE_CHECKING
+
+from studio.gui.pages import PAGES
+from studio.gui.shell.command import Command
+
+if TYPE_CHECKING:
+    from studio.gui.window import Window
+
+_ICONS = {
+    "Ctrl+O": "folder-notch-open", "Ctrl+Return": "play-fill", "Ctrl+.": "pause-fill", "Ctrl+Shift+.": "stop-fill",
+    "Ctrl+Z": "arrow-u-up-left", "Ctrl+Shift+Z": "arrow-u-up-right", "Ctrl+Shift+T": "sun", "F1": "keyboard", "Ctrl+F": "magnifying-glass",
+    "Ctrl+I": "sliders-horizontal", "Ctrl+B": "list",
+}  # fmt: skip
+
+
+def palette_commands(window: Window) -> list[Command]:
+    """The most wanted ones first."""
+    pages = [
+        Command("page", slot.title, slot.icon, run=partial(window.show_page, slot.key), shortcut=f"Ctrl {i}")
+        for i, slot in enumerate(PAGES, 1)
+    ]
+    found = [
+        Command("command", words, _ICONS.get(keys, "command"), run=function, shortcut=_spoken(keys))
+        for keys, words, function in window.window_keys()[1:]
+    ]
+    for keys, words, function in window.page_keys(window.current_page):
+        found.append(Command("command", words, "command", run=function, shortcut=_spoken(keys)))
+    context = window.context
+    more = [
+        ("New project", "plus", context.projects.create), ("Duplicate project", "copy", context.projects.duplicate),
+        ("Open CSV or experiment file", "table", window.open_file_dialog), ("Quick test (1 epoch, 20 images)", "timer", context.runs.quick_test),
+        ("Train on 5 seeds", "dice-five", context.runs.train_seeds), ("Read the images again", "arrows-clockwise", context.scan.rescan),
+        ("Show the queue", "queue", window.rail.queue.open), ("Window settings", "gear-six", window.open_settings),
+    ]  # fmt: skip
+    return [*found[:4], *pages, *found[4:], *(Command("command", words, name, run=function) for words, name, function in more)]
+
+
+def key_groups(window: Window) -> list[tuple[str, list[tuple[str, str]]]]:
+    """Title and pairs of keys and what they do; of pages those that were made."""
+    steps = [(f"Ctrl {i}", slot.title) for i, slot in enumerate(PAGES, 1)]
+    groups = [("Everywhere", [(_spoken(keys), words) for keys, words, _ in window.window_keys()]), ("Steps", steps)]
+    for slot in PAGES:
+        if keys := [(_spoken(k), words) for k, words, _ in window.page_keys(slot.key)]:
+            groups.append((slot.title, keys))
+    return [*groups, ("Numbers", [("↑ ↓", "Step"), ("Shift", "× 10"), ("Alt", "÷ 10")])]
+
+
+def _spoken(keys: str) -> str:
+    """ "Ctrl+Return" -> "Ctrl Enter"."""
+    return keys.replace("Return", "Enter").replace("+", " ")
