@@ -43,9 +43,18 @@ class Precision:
 
     def place(self, module: nn.Module, device: torch.device) -> None:
         """Bring a module that is to train to the device and into this form."""
-        module.to(device, memory_format=torch.channels_last if self.channels_last else torch.contiguous_format)
+        module.to(device)
+        self.lay_out(module)
         if self.fast_depthwise:
             use_fast_backward(module)
+
+    def lay_out(self, module: nn.Module) -> None:
+        """Bring its weights into this order in memory, from whatever order: torch chooses its kernels by that of axes of length one too."""
+        module.to(memory_format=torch.channels_last if self.channels_last else torch.contiguous_format)
+        if not self.channels_last:
+            for weight in module.parameters():
+                if weight.ndim == 4 and weight.stride(1) != weight.shape[2] * weight.shape[3]:
+                    weight.data = weight.data.clone(memory_format=torch.contiguous_format)
 
     def autocast(self, device: torch.device):
         """The context that forward passes run in."""

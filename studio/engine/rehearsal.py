@@ -19,6 +19,7 @@ import psutil
 import torch
 from torch import nn
 
+from studio.catalog.augments import cached_views
 from studio.catalog.optimisers import build_optimiser
 from studio.core.experiment import Experiment
 from studio.engine.ahead import MOST, key_of
@@ -28,7 +29,7 @@ from studio.engine.memory import StepMemory
 from studio.engine.network import Network, Normaliser
 from studio.engine.precision import Precision
 
-MOST_S = 5.0  # of a step that takes longer, what is prepared here is a small part
+MOST_S = 1.5  # of a pass forward; of a step that takes longer, what is prepared here is a small part, and a pass back cannot be broken off
 
 
 def rehearsal_key(experiment: Experiment, num_images: int) -> str:
@@ -38,18 +39,18 @@ def rehearsal_key(experiment: Experiment, num_images: int) -> str:
 
 def is_worth_it(network: Network, experiment: Experiment, need: StepMemory, num_images: int) -> bool:
     """Whether the run begins with steps of the whole network, and one takes no more than a share of the memory that is free."""
-    reads_features = experiment.training.feature_cache != "off" and network.is_still()[0]
+    may_read = experiment.training.feature_cache != "off" and cached_views(experiment, 1.0)
+    reads_features = may_read and network.is_still()[0]
     return not reads_features and need.peak(num_images) < MOST * psutil.virtual_memory().available
 
 
 def rehearse(network: Network, experiment: Experiment, precision: Precision, num_images: int, is_over: Callable[[], bool]) -> bool:
-    """Take the step; False where it was broken off, between two layers, since it `is_over` or took too long."""
-    end = time.monotonic() + MOST_S
+    """Take the step; False where it was broken off since it `is_over` or took too long: between two layers on the way there, or before the way back.
+    In a pass back whoever waits has to wait for its end: what is broken off there leaves tensors behind that only the end of the process frees."""
     keep_freed_memory(LARGE_TENSOR_BYTES)  # so that the heap does not grow by a step that is never taken
     try:
         with torch.random.fork_rng(devices=[]):
-            _step(network, experiment, precision, num_images, lambda: is_over() or time.monotonic() > end)
-        return True
+            return _step(network, experiment, precision, num_images, is_over)
     except _Over:
         return False
     finally:
@@ -61,7 +62,7 @@ class _Over(Exception):
     """There is something else to do."""
 
 
-def _step(network: Network, experiment: Experiment, precision: Precision, num_images: int, is_over: Callable[[], bool]) -> None:
+def _step(network: Network, experiment: Experiment, precision: Precision, num_images: int, is_over: Callable[[], bool]) -> bool:
     cpu, size = torch.device("cpu"), experiment.model.input_size
     trial = replace(network, module=copy.deepcopy(network.module))
     module = trial.module
@@ -73,28 +74,30 @@ def _step(network: Network, experiment: Experiment, precision: Precision, num_im
     optimiser = build_optimiser(experiment.optimiser, groups)
     pictures = np.random.default_rng(0).integers(0, 256, (num_images, size, size, 3), np.uint8)
     images_NCHW = Normaliser([0.5] * 3, [0.5] * 3, cpu, precision.channels_last)(pictures)
-    with _breaking_off(module, is_over):
-        with precision.autocast(cpu):
-            logits_NC = module(images_NCHW)
-        smoothing = experiment.training.label_smoothing
-        nn.functional.cross_entropy(logits_NC.float(), torch.zeros(num_images, dtype=torch.int64), label_smoothing=smoothing).backward()
+    end = time.monotonic() + MOST_S
+    with precision.autocast(cpu), _breaking_off(module, lambda: is_over() or time.monotonic() > end):
+        logits_NC = module(images_NCHW)
+    if is_over():
+        return False
+    smoothing = experiment.training.label_smoothing
+    nn.functional.cross_entropy(logits_NC.float(), torch.zeros(num_images, dtype=torch.int64), label_smoothing=smoothing).backward()
     trained = [weight for weight in trial.trainable() if weight.grad is not None]
     norm = torch.nn.utils.get_total_norm([weight.grad for weight in trained])
     if experiment.optimiser.clip_norm:
         torch.nn.utils.clip_grads_with_norm_(trained, experiment.optimiser.clip_norm, norm)
     optimiser.step()
+    return True
 
 
 @contextlib.contextmanager
 def _breaking_off(module: nn.Module, is_over: Callable[[], bool]) -> Iterator[None]:
-    """Before every layer on the way there, and behind every weight on the way back, look whether to go on. Raises _Over."""
+    """Before every layer look whether to go on. Raises _Over."""
 
     def look(*_) -> None:
         if is_over():
             raise _Over
 
     handles = [part.register_forward_pre_hook(look) for part in module.modules()]
-    handles += [weight.register_hook(look) for weight in module.parameters() if weight.requires_grad]
     try:
         yield
     finally:

@@ -404,10 +404,12 @@ def _say_if_room_is_short(setup: Setup) -> None:
 
 def _say_if_batch_norms_see_little(setup: Setup) -> None:
     """With several processes each batch norm that trains sees its own share of a batch."""
+    if setup.ranks.is_alone:
+        return
     module, share = setup.network.module, setup.experiment.training.batch_size // setup.ranks.count
     last = setup.network.plan_for(setup.experiment.schedule.epochs - 1, setup.experiment.model)
     counts = any(has_statistics(module.get_submodule(name)) for name in last.active)
-    if counts and not setup.ranks.is_alone and share < ENOUGH_FOR_NORMS:
+    if counts and share < ENOUGH_FOR_NORMS:
         setup.reporter.warn(
             "batch-norm-share",
             f"Batch norm sees the {share} images of its own process, not the whole batch; its statistics are averaged over the processes.",

@@ -153,6 +153,7 @@ def _prepare(request: dict, before: Prebuilt | None, is_old: Callable[[], bool])
         prebuilt.first = FirstBatch(experiment, samples)
         prebuilt.first.make()
     if device.type == "cpu":
+        precision.lay_out(network.module)
         num_images = len(samples["indices"]) if samples else experiment.training.batch_size
         _rehearse(prebuilt, precision, need, num_images, is_old)
         ahead.begin(experiment)

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import gc
+from dataclasses import replace
+
 import pytest
 import torch
 from engine_runs import SMALL
@@ -50,14 +53,16 @@ def test_the_run_changes_in_nothing_and_its_first_step_makes_no_kernels(network,
     assert num_made(capfd, lambda: trial.module(images).square().mean().backward()) == 0
 
 
-@pytest.mark.parametrize("at", [0.1, 0.9], ids=["on the way there", "on the way back"])
-def test_it_is_broken_off_between_two_layers_when_there_is_something_else_to_do(network, experiment, at):
+@pytest.mark.parametrize("at", [0.5, 1.0], ids=["between two layers", "before the way back"])
+def test_it_is_broken_off_when_there_is_something_else_to_do_and_leaves_nothing_behind(network, experiment, at):
     looks = []
-    assert rehearse(network, experiment, PLAIN, 2, lambda: bool(looks.append(0)))
+    assert rehearse(network, experiment, PLAIN, IMAGES, lambda: bool(looks.append(0)))
     num_looks = int(at * len(looks))
     looks.clear()
-    assert not rehearse(network, experiment, PLAIN, 2, lambda: looks.append(0) or len(looks) >= num_looks)
+    assert not rehearse(network, experiment, PLAIN, IMAGES, lambda: looks.append(0) or len(looks) >= num_looks)
     assert len(looks) == num_looks
+    tensors = [thing for thing in gc.get_objects() if type(thing) is torch.Tensor]
+    assert not [t.shape for t in tensors if t.ndim == 4 and len(t) == IMAGES]
 
 
 def test_a_step_that_takes_too_long_is_given_up(network, experiment, monkeypatch):
@@ -69,7 +74,9 @@ def test_it_is_left_out_where_the_run_reads_features_or_memory_is_short(network,
     need = step_memory(network, "fp32", experiment)
     assert is_worth_it(network, experiment, need, 8) and not is_worth_it(network, experiment, need, 1 << 40)
     frozen = experiment.changed({"model.train_stages": 1})
-    assert not is_worth_it(build_network(frozen, 3), frozen, need, 8)
+    front = build_network(frozen, 3)
+    assert is_worth_it(front, frozen, need, 8), "varied pictures go through the whole network"
+    assert not is_worth_it(front, frozen.changed({"augment.preset": "none"}), need, 8)
 
 
 def prepared(experiment: Experiment, before: Prebuilt | None = None) -> Prebuilt:
@@ -102,3 +109,12 @@ def test_what_is_measured_while_it_waits_is_what_the_run_will_ask(experiment, st
     assert made.network.plan == network.plan
     assert remembered(VERDICTS, trial_key(network, frozen, torch.device("cpu"))) is not None
     assert {id(w) for w in made.network.trainable()} < {id(w) for w in made.network.module.parameters()}
+
+
+def test_weights_laid_out_for_another_format_are_as_they_were_built_when_the_run_wants_that(experiment):
+    """Also where a length of one leaves the order open."""
+    used, fresh = build_network(experiment, 3).module, build_network(experiment, 3).module
+    replace(PLAIN, channels_last=True).lay_out(used)
+    PLAIN.place(used, torch.device("cpu"))
+    assert [w.stride() for w in used.parameters()] == [w.stride() for w in fresh.parameters()]
+    assert any(1 in w.shape[2:] for w in fresh.parameters() if w.ndim == 4)
