@@ -8,7 +8,7 @@ from threading import Event
 import pytest
 from PySide6.QtCore import QEvent, QMimeData, QObject, QPointF, Qt, QUrl
 from PySide6.QtGui import QDropEvent
-from PySide6.QtWidgets import QLineEdit, QPushButton
+from PySide6.QtWidgets import QLineEdit, QPushButton, QWidget
 
 from studio.core.experiment import Experiment
 from studio.core.outcome import Status
@@ -361,6 +361,20 @@ def test_a_run_that_waits_for_its_images_cannot_be_resumed_by_hand_and_the_bar_s
     going = fold(waiting, [ev.PauseChanged(is_paused=False, step=3)])
     context.runs.take((RunUpdate(run, going, None, True),))
     assert bar._pause.isEnabled() and bar._pause.text() == "Pause"
+
+
+def test_closing_a_sheet_leaves_the_rest_of_the_window_alive(window, qtbot):
+    """PySide takes for deleted whatever the sheet's widgets refer to: once all of the window, whose run bar then failed at every word of a run."""
+    import shiboken6
+
+    window.open_messages()
+    sheet = window.centralWidget().findChild(QWidget, "shell.messages")
+    qtbot.waitUntil(sheet.hasFocus)
+    with qtbot.waitSignal(sheet.destroyed):
+        qtbot.keyClick(sheet, Qt.Key.Key_Escape)
+    bar = window.run_bar
+    assert all(map(shiboken6.isValid, (bar._pause_kept, bar._pause_more.menu(), window.rail.steps.viewport())))
+    bar._pause_kept.setVisible(True)
 
 
 def test_a_pause_can_release_the_memory_and_resume_starts_the_engine_again_while_what_waits_goes_on_waiting(

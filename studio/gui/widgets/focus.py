@@ -8,12 +8,8 @@ from PySide6.QtWidgets import QApplication, QWidget
 
 def step_focus(inside: QWidget, forward: bool) -> bool:
     """What Tab and Shift+Tab do in an overlay: the next control inside it, and after the last one the first again. False where it has none."""
-    stops = []
-    at = inside.nextInFocusChain()
-    while at is not None and at is not inside:
-        if _is_stop(at, inside):
-            stops.append(at)
-        at = at.nextInFocusChain()
+    # Not by nextInFocusChain: PySide has each widget refer to the next then, and with the overlay all of the window's are taken for deleted.
+    stops = [widget for widget in inside.findChildren(QWidget) if _is_stop(widget, inside)]
     if not stops:
         return False
     now = QApplication.focusWidget()
