@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tempfile
 from pathlib import Path
 
 import numpy as np
@@ -12,6 +13,7 @@ from studio.core.run_folder import RunFolder
 from studio.dataset.dataset import Dataset, Sample
 
 CLASSES = ("boot", "dress", "hat", "shirt", "shoe", "shorts")
+_recorded: dict[tuple[str, bytes], tuple[str, dict[Path, bytes | None]]] = {}  # the files of runs, by what they were recorded from
 
 
 def build_dataset(
@@ -37,9 +39,24 @@ def build_dataset(
 
 
 def build_run(runs: Path, dataset: Dataset, status: Status = Status.FINISHED, nickname: str = "calm-otter", **more) -> RunFolder:
-    """A recorded run. `more` are fields of studio.gui.recorded.Recording."""
+    """A recorded run. `more` are fields of studio.gui.recorded.Recording. One that was recorded before is written again, not made again."""
     from studio.core.experiment import Experiment
     from studio.gui.recorded import Recording, record_run
 
     more.setdefault("experiment", Experiment().changed({"data.source": dataset.root}))
-    return record_run(runs, Recording(status=status, nickname=nickname, **more), dataset)
+    recording = Recording(status=status, nickname=nickname, **more)
+    key = repr(recording), dataset.to_json()
+    if key not in _recorded:
+        with tempfile.TemporaryDirectory() as folder:
+            made = record_run(Path(folder), recording, dataset)
+            parts = sorted(made.path.rglob("*"))  # a folder before what is in it
+            _recorded[key] = made.name, {p.relative_to(made.path): None if p.is_dir() else p.read_bytes() for p in parts}
+    name, files = _recorded[key]
+    path = Path(runs) / name
+    path.mkdir(parents=True)
+    for part, content in files.items():
+        if content is None:
+            (path / part).mkdir()
+        else:
+            (path / part).write_bytes(content)
+    return RunFolder(path)

@@ -108,14 +108,13 @@ def test_figures_sort_by_value_and_not_by_text(open_page, three_runs):
     assert figures == sorted(figures, reverse=True)
 
 
-@pytest.mark.parametrize(
-    ("query", "found"),
-    [("", 3), ("keen", 1), ("top1>90", 1), ("top1<=90 epochs>=3", 2), ("lr<1e-3", 1), ("is:failed", 1), ("is:starred", 0), ("tag:paper", 0), ("lite0 heron", 1), ("top1>x", 0)],
-)  # fmt: skip
-def test_search_takes_words_and_comparisons(open_page, three_runs, query, found):
-    page = open_page(*three_runs)
-    page.search.setText(query)
-    assert page.model.rowCount() == found
+def test_search_takes_words_and_comparisons(open_page, three_runs):
+    page, num_found = open_page(*three_runs), {
+        "": 3, "keen": 1, "top1>90": 1, "top1<=90 epochs>=3": 2, "lr<1e-3": 1, "is:failed": 1, "is:starred": 0, "tag:paper": 0, "lite0 heron": 1, "top1>x": 0,
+    }  # fmt: skip
+    for query, number in num_found.items():
+        page.search.setText(query)
+        assert page.model.rowCount() == number, query
 
 
 def test_tags_and_stars_are_searched(context, three_runs):
