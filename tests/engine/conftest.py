@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 from pathlib import Path
 
@@ -15,6 +16,7 @@ def one_thread():
     before = torch.get_num_threads()
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("OMP_NUM_THREADS", "1")
+        patch.setattr(os, "fsync", lambda fd: None)  # nothing cuts the power here, and a run waits for the drive forty times
         torch.set_num_threads(1)
         yield
         torch.set_num_threads(before)
@@ -25,15 +27,15 @@ def one_thread():
 
 @pytest.fixture(scope="package")
 def measured_cache(tmp_path_factory, one_thread) -> Path:
-    """What runs of the small network measure once on a computer, such as the memory layout: a third of what such a run takes."""
+    """What runs of the small networks measure once on a computer, such as the memory layout: a third of what such a run takes."""
     from engine_runs import small_run, train_here
 
     home = tmp_path_factory.mktemp("measured")
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("STUDIO_HOME", str(home))
-        for stages in (-1, 1):
-            values = {"model__train_stages": stages, "schedule__epochs": 1, "training__feature_cache": "off"}
-            assert train_here(small_run(home / f"{stages}", **values)) == 0
+        for backbone, stages in (("test_resnet", -1), ("test_resnet", 1), ("test_resnet", 0), ("test_convnext", -1)):
+            values = {"model__backbone": backbone, "model__train_stages": stages, "schedule__epochs": 1, "training__feature_cache": "off"}
+            assert train_here(small_run(home / f"{backbone}{stages}", **values)) == 0
     return home / "cache"
 
 

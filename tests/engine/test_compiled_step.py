@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import subprocess
 import sys
 import time
@@ -29,9 +30,11 @@ CACHED = {"model__train_stages": 1, "augment__preset": "none", "training__checkp
 
 
 @pytest.fixture(scope="module")
-def home(tmp_path_factory):
+def home(tmp_path_factory, measured_cache):
     """One for all runs that are compared: the memory layout is measured once and kept there."""
-    return str(tmp_path_factory.mktemp("home"))
+    home = tmp_path_factory.mktemp("home")
+    shutil.copytree(measured_cache, home / "cache")
+    return str(home)
 
 
 @pytest.fixture(autouse=True)

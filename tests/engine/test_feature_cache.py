@@ -24,6 +24,8 @@ from studio.engine.feature_cache import CacheSize, FeatureCache, make_room, row_
 from studio.engine.network import build_network
 from studio.engine.progress import Progress
 
+pytestmark = pytest.mark.usefixtures("measured")
+
 FROZEN = {"model__train_stages": 1, "model__pretrained": False}
 
 

@@ -16,6 +16,8 @@ from studio.engine.describe import describe_model
 from studio.engine.freezing import has_statistics
 from studio.engine.network import build_network
 
+pytestmark = pytest.mark.usefixtures("measured")
+
 
 def network_of(**values):
     """test_resnet has the stages stem and stage 1 to 4; norms are bn1 and stages' layerN.M.bnK."""

@@ -22,6 +22,8 @@ from studio.engine.network import build_network
 from studio.engine.recompute import recompute
 from studio.engine.setup import Setup
 
+pytestmark = pytest.mark.usefixtures("measured")
+
 STILL = {"model__backbone": "test_convnext", "augment__preset": "none", "model__dropout": 0.0, "optimiser__kind": "sgd"}
 
 
@@ -50,10 +52,10 @@ def _raise(exc):
 
 
 @pytest.fixture(scope="module")
-def whole(tmp_path_factory):
+def whole(tmp_path_factory, measured_cache):
     """The run that has room for everything."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("STUDIO_HOME", str(tmp_path_factory.mktemp("home-of-whole")))
+        patch.setenv("STUDIO_HOME", str(measured_cache.parent))
         folder = small_run(tmp_path_factory.mktemp("whole"), **STILL)
         assert train_here(folder) == 0
     return folder
@@ -240,7 +242,8 @@ def test_a_run_that_would_not_fit_recomputes_with_the_same_bits_before_it_takes_
     assert len(set(sums)) == 1
 
 
-def test_what_was_traced_is_known_the_next_time_and_only_for_the_same_network(studio_home):
+def test_what_was_traced_is_known_the_next_time_and_only_for_the_same_network(tmp_path, monkeypatch):
+    monkeypatch.setenv("STUDIO_HOME", str(tmp_path))  # where nothing was traced yet
     with torch.device("meta"):
         one, other = nn.Sequential(nn.Conv2d(3, 4, 3)), nn.Sequential(nn.Conv2d(3, 4, 3, stride=2))
         windowed = nn.Sequential(nn.Conv2d(3, 4, 3))
@@ -250,7 +253,7 @@ def test_what_was_traced_is_known_the_next_time_and_only_for_the_same_network(st
     assert known_trace(other, 32) == trace_memory(other, 32) != traced
     assert known_trace(one, 64) == trace_memory(one, 64) != traced
     assert known_trace(windowed, 32) == trace_memory(windowed, 32) != traced
-    kept = sorted((studio_home / "cache" / "traces").glob("*.json"))
+    kept = sorted((tmp_path / "cache" / "traces").glob("*.json"))
     assert len(kept) == 4
     for path in kept:
         path.write_bytes(b"{")

@@ -28,14 +28,14 @@ def _last_line(code: str) -> str:
     return done.stdout.splitlines()[-1]
 
 
-def test_an_optimiser_steps_without_loading_the_compiler():
-    code = "print([m for m in ('sympy', 'torch._inductor', 'torch._dynamo.eval_frame', 'torch.distributed.fsdp', 'torch._refs') if m in sys.modules])"
-    assert _last_line(code) == "[]"
-
-
-def test_who_compiles_gets_the_real_compiler():
-    code = "f = torch.compile(lambda x: x + 1, backend='eager')\nprint(f(torch.ones(1)).item(), 'torch._dynamo.eval_frame' in sys.modules)"
-    assert _last_line(code) == "2.0 True"
+def test_an_optimiser_steps_without_loading_the_compiler_and_who_compiles_gets_the_real_one():
+    code = """
+heavy = ("sympy", "torch._inductor", "torch._dynamo.eval_frame", "torch.distributed.fsdp", "torch._refs")
+loaded = [m for m in heavy if m in sys.modules]
+f = torch.compile(lambda x: x + 1, backend="eager")
+print(loaded, f(torch.ones(1)).item(), "torch._dynamo.eval_frame" in sys.modules)
+"""
+    assert _last_line(code) == "[] 2.0 True"
 
 
 @pytest.mark.parametrize("first", ["torch._refs", "torch._meta_registrations"])

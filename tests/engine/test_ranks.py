@@ -29,6 +29,8 @@ from studio.engine.ranks import ELSEWHERE, HERE, LOCK_HELD, Ranks
 from studio.engine.shared_cache import keep_together, open_together
 from studio.supervise.engine import command_elsewhere, launcher_of, start_engine
 
+pytestmark = pytest.mark.usefixtures("measured")
+
 STILL = {  # nothing looks at a batch as a whole: no batch norm, no dropout; the last batch has 2 images
     "model__backbone": "test_convnext", "model__train_stages": -1, "augment__preset": "none", "model__dropout": 0.0, "optimiser__kind": "sgd", "schedule__epochs": 3,
     "training__feature_cache": "off",

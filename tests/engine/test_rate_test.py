@@ -23,6 +23,8 @@ from studio.core.run_folder import create_run
 from studio.dataset.dataset import Dataset
 from studio.engine.rate_test import LEAST_STEPS, find_rate, planned_steps
 
+pytestmark = pytest.mark.usefixtures("measured")
+
 
 @pytest.fixture(scope="module")
 def dataset(tmp_path_factory) -> Dataset:

@@ -11,6 +11,8 @@ from studio.core import event as ev
 from studio.engine import recorded_step
 from studio.engine.main import FINISHED
 
+pytestmark = pytest.mark.usefixtures("measured")
+
 THAW = {
     "model__thaw": {"stem": -1, "stage 1": -1, "stage 2": -1, "stage 3": 1},
     "model__train_stages": 1,
@@ -37,9 +39,11 @@ def recorder(monkeypatch):
 
 
 @pytest.fixture(scope="module")
-def plain(tmp_path_factory):
+def plain(tmp_path_factory, measured_cache):
     folder = small_run(tmp_path_factory.mktemp("plain"), **THAW)
-    assert train_here(folder) == FINISHED
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("STUDIO_HOME", str(measured_cache.parent))
+        assert train_here(folder) == FINISHED
     return folder
 
 

@@ -15,6 +15,8 @@ from studio.dataset.dataset import Dataset
 from studio.dataset.scan import scan
 from tests.builders import build_dataset
 
+pytestmark = pytest.mark.usefixtures("measured")
+
 CLASSES = ("class-0", "class-1")
 
 
