@@ -168,20 +168,31 @@ def test_the_momentum_of_one_cycle_is_applied_as_drawn(tmp_path, applied):
     assert [applied[folder, step][2] for step in range(2 * STEPS_PER_EPOCH)] == expected.tolist()
 
 
-def test_a_row_costs_the_same_however_long_the_run_is():
-    import time
+def test_a_row_costs_the_same_however_long_the_run_is(monkeypatch):
+    """No more steps are computed, and no more memory is taken for them: a number for each step of the long run would be 80 MB."""
+    import tracemalloc
 
     from studio.core.experiment import Experiment
-    from studio.engine.rates import Rates
+    from studio.engine.rates import BLOCK, Rates
 
-    def seconds(epochs: int) -> float:
+    asked, real = [], schedules.lr
+    monkeypatch.setattr(schedules, "lr", lambda experiment, steps, **more: asked.append(len(steps)) or real(experiment, steps, **more))
+
+    def cost(epochs: int) -> tuple[list[int], int]:
+        """(how many steps were computed at a time, bytes at most)"""
         rates = Rates(Experiment().changed({"schedule.epochs": epochs}), [f"stage {i}" for i in range(12)], 1_000)
-        start = time.process_time()
+        asked.clear()
+        tracemalloc.start()
         for step in range(epochs * 500, epochs * 500 + 10_000):
             rates.stage_rates(step)
-        return time.process_time() - start
+        peak = tracemalloc.get_traced_memory()[1]
+        tracemalloc.stop()
+        return list(asked), peak
 
-    assert min(seconds(10_000) for _ in range(3)) < 10 * min(seconds(20) for _ in range(3))  # anew each time would be 500 times as much
+    cost(20)  # what is imported and kept at the first time
+    (short, few), (long, many) = cost(20), cost(10_000)
+    assert short == long == [BLOCK] * 5
+    assert many < 2 * few
 
 
 # accumulation
