@@ -109,12 +109,15 @@ def test_an_edit_leaves_the_past_as_it_was_and_is_marked(page):
     assert drawn[39] == pytest.approx(head[39]) and drawn[41] == pytest.approx(head[41] / 2)
 
 
-@pytest.mark.parametrize("values", [{"optimiser.kind": "sgd"}, {"training.batch_size": 16}, {"model.input_size": 128}])
-def test_a_draft_that_the_run_cannot_take_is_drawn_alone(page, values):
-    page.store.set(values)
-    assert page.flight_marks.trained_steps is None
-    entry = page.context.runs.active
-    assert flight_of(entry, page.store.experiment, 8) is None
+def test_a_draft_that_the_run_cannot_take_is_drawn_alone(page):
+    before = page.flight_marks.trained_steps
+    assert before is not None
+    for values in ({"optimiser.kind": "sgd"}, {"training.batch_size": 16}, {"model.input_size": 128}):
+        page.store.set(values)
+        assert page.flight_marks.trained_steps is None, values
+        assert flight_of(page.context.runs.active, page.store.experiment, 8) is None, values
+        page.store.undo()
+        assert page.flight_marks.trained_steps == before
 
 
 def test_without_a_run_nothing_is_shaded(page):
