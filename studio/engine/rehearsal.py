@@ -24,8 +24,8 @@ from studio.catalog.optimisers import build_optimiser
 from studio.core.experiment import Experiment
 from studio.engine.ahead import MOST, key_of
 from studio.engine.heap import LARGE_TENSOR_BYTES, keep_freed_memory
-from studio.engine.lean import is_lean, keep_less
-from studio.engine.memory import StepMemory
+from studio.engine.lean import keep_less
+from studio.engine.memory import StepMemory, step_memory
 from studio.engine.network import Network, Normaliser
 from studio.engine.precision import Precision
 
@@ -67,7 +67,7 @@ def _step(network: Network, experiment: Experiment, precision: Precision, num_im
     trial = replace(network, module=copy.deepcopy(network.module))
     module = trial.module
     precision.place(module, cpu)
-    if is_lean(experiment.training) and precision.name == "fp32":
+    if step_memory(network, precision.name, experiment).is_lean:
         keep_less(module)
     trial.train_mode()
     groups, _ = trial.parameter_groups(experiment.optimiser.weight_decay)
