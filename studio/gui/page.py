@@ -53,7 +53,8 @@ class Page(QWidget):
 
     def make(self) -> Iterator[None]:
         """Make what is on the page. Each `yield` ends a piece, 50 ms at most: between two of them the window answers its user. What the
-        program tells the page it should hear from the last piece on."""
+        program tells the page it should hear from the last piece on. From the outside in: whatever is given a new parent is styled again with
+        all that is in it."""
         yield
 
     def _pieces(self) -> Iterator[None]:

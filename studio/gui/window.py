@@ -237,7 +237,7 @@ class Window(QMainWindow):
             return
         key = next((key for key in MAKE_AHEAD if key not in self._pages), None)
         if key is not None and self.context is not None:
-            self._coming = page = next(s for s in PAGES if s.key == key).load()(self.context, in_pieces=True)
+            self._coming = page = next(s for s in PAGES if s.key == key).load()(self.context, self._stack, in_pieces=True)
             pieces = Slices(page.pieces, page)
             pieces.finished.connect(self._on_page_made)
             self.closing.connect(pieces.stop)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator, Iterator
+from collections.abc import Iterator
 
 from PySide6.QtCore import Qt
 from PySide6.QtWidgets import QMenu, QStackedWidget, QVBoxLayout, QWidget
@@ -65,10 +65,19 @@ class ModelPage(Page):
                 on_click=self.chooser.compare,
             )
         )
-        right = yield from self._make_right()
-        columns = splitter(Qt.Orientation.Horizontal, self.chooser, right, stretch=(2, 3), name="model.columns")
-        columns.setSizes([px(400), px(560)])
+        top, lower = QWidget(), QWidget()
+        right = splitter(Qt.Orientation.Vertical, top, lower, stretch=(1, 1), name="model.right")
+        columns = splitter(Qt.Orientation.Horizontal, name="model.columns")
         self.body.addWidget(columns, 1)
+        columns.addWidget(self.chooser)
+        columns.addWidget(right)
+        for place, share in enumerate((2, 3)):
+            columns.setStretchFactor(place, share)
+        yield
+        yield from self._fill_right(top, lower)
+        right.setSizes([px(290), px(430)])
+        columns.setSizes([px(400), px(560)])
+        yield
         self.chooser.selection_changed.connect(self._refresh)
         self.chooser.compare_wanted.connect(self._on_compare_wanted)
         self.chooser.costs.changed.connect(self._on_costs_changed)
@@ -79,7 +88,7 @@ class ModelPage(Page):
 
     # parts
 
-    def _make_right(self) -> Generator[None, None, QWidget]:
+    def _fill_right(self, top: QWidget, lower: QWidget) -> Iterator[None]:
         self.strip_panel = StripPanel(self.context, self.editor)
         self.strip = self.strip_panel.strip
         self.strip_panel.measure_wanted.connect(lambda: self.chooser.costs.measure(self.chooser.chosen_key))
@@ -91,7 +100,6 @@ class ModelPage(Page):
         self.weights_report.apply_wanted.connect(self._on_weights_apply_wanted)
         self.weights_report.closed.connect(lambda: self.strip_panel.show())
         self.weights_banner = grown(Banner(name="model.weights.note"))
-        top = QWidget()
         column = QVBoxLayout(top)
         column.setContentsMargins(0, 0, 0, 0)
         column.setSpacing(px(8))
@@ -99,47 +107,44 @@ class ModelPage(Page):
         column.addWidget(self.compare_panel, 1)
         column.addWidget(self.weights_report)
         column.addWidget(self.strip_panel, 1)
-        lower = QWidget()
         below = QVBoxLayout(lower)
         below.setContentsMargins(0, 0, 0, 0)
         below.setSpacing(px(12))
         yield
-        views = yield from self._make_views()
-        below.addWidget(views, 1)
+        self.views_panel = Panel("Layers", name="model.views", margins=False)
+        below.addWidget(self.views_panel, 1)
+        yield from self._fill_views(self.views_panel)
         yield
         self.head_panel = HeadPanel(self.context)
         below.addWidget(self.head_panel)
-        made = splitter(Qt.Orientation.Vertical, top, lower, stretch=(1, 1), name="model.right")
-        made.setSizes([px(290), px(430)])
-        return made
+        yield
 
-    def _make_views(self) -> Generator[None, None, QWidget]:
-        panel = Panel("Layers", name="model.views", margins=False)
+    def _fill_views(self, panel: Panel) -> Iterator[None]:
         self.views = QStackedWidget()
+        panel.body.addWidget(self.views)
         self.layers = LayersView(self.context, self.editor)
         self.tree = self.layers.tree
+        self.views.addWidget(self.layers)
         yield
         self.signal = SignalView(self.context)
+        self.views.addWidget(self.signal)
         yield
         self.domain = DomainView(self.context)
+        self.views.addWidget(self.domain)
         yield
         self.advice = AdviceView(self.context)
+        self.views.addWidget(self.advice)
         self.domain.measured.connect(self.advice.set_domain)
         self.domain.measured.connect(self.context.estimates.take_domain)
-        for view in (self.layers, self.signal, self.domain, self.advice):
-            self.views.addWidget(view)
         self.view_choice = Segmented([(i, words) for i, words in enumerate(_VIEWS)], 0, name="model.view")
         self.view_choice.setAccessibleName("What is shown of the network")
         self.view_choice.value_changed.connect(self.show_view)
         panel.head.addWidget(self.view_choice)
-        panel.body.addWidget(self.views)
         panel.body.setContentsMargins(0, 0, 0, px(6))
         panel.setMinimumHeight(px(150))
         self.tree.stage_selected.connect(self.strip.set_selected)
         self.strip_panel.stage_selected.connect(self.tree.select_stage)
         self.strip_panel.norm_menu_wanted.connect(lambda stage, at: self.tree.row_menu(self.tree.layers.stage_index(stage)).popup(at))
-        self.views_panel = panel
-        return panel
 
     def show_view(self, index: int) -> None:
         """0 layers, 1 signal, 2 domain shift, 3 advice."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator, Iterator
+from collections.abc import Callable, Iterator
 
 from PySide6.QtCore import QPoint, Qt, QTimer
 from PySide6.QtGui import QAction, QResizeEvent
@@ -128,10 +128,16 @@ class ResultsPage(Page):
             "trophy", "No runs yet", "The first finished epoch shows up here.", "Train", self.runs.train, name="results.empty"
         )
         self.stack.addWidget(self.empty)
-        full = yield from self._build_full()
+        full = QWidget()
         self.stack.addWidget(full)
+        yield from self._fill(full)
 
-    def _build_full(self) -> Generator[None, None, QWidget]:
+    def _fill(self, full: QWidget) -> Iterator[None]:
+        self._middle = splitter(Qt.Orientation.Horizontal, name="results.columns.split")
+        self._lower = splitter(Qt.Orientation.Vertical, self._middle, name="results.lower")
+        column = QVBoxLayout(full)
+        column.setContentsMargins(0, 0, 0, 0)
+        column.setSpacing(px(12))
         self.model = RunsModel(self)
         self.table = RunsTable(self.model)
         self.table.hidden_keys = set(self.context.settings.names("results/hidden"))
@@ -139,12 +145,17 @@ class ResultsPage(Page):
         runs.body.addWidget(self.table)
         runs.setSizePolicy(QSizePolicy.Policy.Preferred, QSizePolicy.Policy.Fixed)
         self._runs_panel = runs
+        column.addWidget(runs)
+        column.addWidget(self._lower, 1)
         yield
         self.compare = ComparePanel()
+        self._middle.addWidget(self.compare)
         yield
         self.confusion = ConfusionPanel()
+        self._middle.addWidget(self.confusion)
         yield
         self.side = SidePanel()
+        self._middle.addWidget(self.side)
         yield
         self.test_score = TestScore(self.context, self.notebook)
         self.side.details.add_below(self.test_score)
@@ -154,22 +165,14 @@ class ResultsPage(Page):
         self.mistakes = MistakesPanel(self.loader, self.cams)
         self.answers = Answers(self.context, self.loader, self.confusion, self.mistakes)
         yield
-        middle = splitter(
-            Qt.Orientation.Horizontal, self.compare, self.confusion, self.side, stretch=(10, 10, 9), name="results.columns.split"
-        )
-        middle.setSizes([px(340), px(340), px(300)])
-        self._middle = middle
-        self._lower = splitter(Qt.Orientation.Vertical, middle, self.mistakes, stretch=(1, 0), name="results.lower")
+        self._lower.addWidget(self.mistakes)
+        for parts, shares in ((self._middle, (10, 10, 9)), (self._lower, (1, 0))):
+            for place, share in enumerate(shares):
+                parts.setStretchFactor(place, share)
+        self._middle.setSizes([px(340), px(340), px(300)])
         self._lower.setSizes([px(400), px(186)])
         self.mistakes.setMinimumHeight(px(184))
-        full = QWidget()
-        column = QVBoxLayout(full)
-        column.setContentsMargins(0, 0, 0, 0)
-        column.setSpacing(px(12))
-        column.addWidget(runs)
-        column.addWidget(self._lower, 1)
         self._connect()
-        return full
 
     def _connect(self) -> None:
         model, table, details = self.model, self.table, self.side.details

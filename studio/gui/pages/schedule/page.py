@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator, Iterator
+from collections.abc import Iterator
 from dataclasses import replace
 
 from PySide6.QtCore import Qt
@@ -73,14 +73,16 @@ class SchedulePage(Page):
         self.head.addWidget(self.export.button)
         self.head.addWidget(self.finder.button)
         self.epochs_editor.rejected.connect(self._on_entry_rejected)
-        yield
-        left = yield from self._make_left()  # first, as Tab goes in the order in which parts are made
-        yield
+        left = QWidget()
         self.settings = SettingsPanel(self.store)
-        yield
         columns = splitter(Qt.Orientation.Horizontal, left, self.settings, stretch=(3, 1), name="schedule.columns")
-        columns.setSizes([px(760), px(300)])
         self.body.addWidget(columns, 1)
+        yield
+        yield from self._fill_left(left)  # first, as Tab goes in the order in which parts are made
+        yield
+        yield from self.settings.make()
+        yield
+        columns.setSizes([px(760), px(300)])
         yield
         self.store.experiment_changed.connect(self._on_store_experiment_changed)
         self.store.dataset_changed.connect(lambda _: self._refresh())
@@ -92,8 +94,12 @@ class SchedulePage(Page):
 
     # parts
 
-    def _make_left(self) -> Generator[None, None, QWidget]:
+    def _fill_left(self, left: QWidget) -> Iterator[None]:
+        column = QVBoxLayout(left)
+        column.setContentsMargins(0, 0, 0, 0)
+        column.setSpacing(px(12))
         self.curve_panel = Panel(name="schedule.curve")
+        column.addWidget(self.curve_panel, 1)
         self.curve_panel.setAccessibleName("Learning rate")
         self.shapes = ShapeRow()
         self.shapes.chosen.connect(lambda key: self.store.set({"schedule.shape": key}))
@@ -111,6 +117,7 @@ class SchedulePage(Page):
         yield
         self.plot = RatePlot(name="schedule.plot")
         self.plot.setMinimumHeight(px(150))
+        yield
         self.overlay = RunOverlay(self.context, self.plot, self)
         choices.insertWidget(1, self.overlay.button)
         self.curve_panel.body.addWidget(self.plot, 1)
@@ -130,11 +137,6 @@ class SchedulePage(Page):
         self.plot.drag_started.connect(self.wish.begin)
         self.plot.drag_ended.connect(self.wish.end)
         self.plot.hovered.connect(self._on_plot_hovered)
-        left = QWidget()
-        column = QVBoxLayout(left)
-        column.setContentsMargins(0, 0, 0, 0)
-        column.setSpacing(px(12))
-        column.addWidget(self.curve_panel, 1)
         yield
         self.flight_marks = FlightMarks(self.plot.plot, self)
         theme().changed.connect(self.flight_marks.restyle)
@@ -148,7 +150,6 @@ class SchedulePage(Page):
         self.numbers.list_editor.wanted.connect(self.wish.set)
         self.numbers.list_editor.refused.connect(self.context.shell.toast)
         column.addWidget(self.numbers)
-        return left
 
     # following the draft
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 from PySide6.QtWidgets import QHBoxLayout, QScrollArea, QVBoxLayout, QWidget
 
 from studio.gui.pages.model.network import Network
@@ -25,19 +27,24 @@ _SENTENCES = ("not_finite", "class_weights")  # their choices are wider than the
 
 
 class SettingsPanel(Panel):
-    """Edits the draft in `store`; `refresh` shows what follows from it."""
+    """Edits the draft in `store`; `refresh` shows what follows from it, once all pieces of `make` are taken."""
 
     def __init__(self, store: ExperimentStore, parent: QWidget | None = None):
         super().__init__(name="schedule.settings", margins=False, parent=parent)
         self._store = store
         self.setAccessibleName("Optimiser and run")
-        content = QWidget()
+        self.setMinimumWidth(px(308))  # its widest row and the scroll bar
+
+    def make(self) -> Iterator[None]:
+        store, content = self._store, QWidget()
+        self.body.addWidget(scrolling(content, name="schedule.settings.area"))
         column = QVBoxLayout(content)
         column.setContentsMargins(px(12), px(8), px(12), px(12))
         column.setSpacing(px(4))
         _section(column, "Optimiser", first=True)
         self.optimiser_form = OptimiserForm(store)
         column.addWidget(self.optimiser_form)
+        yield
         _section(column, "Learning rate by depth", "× peak")
         self.depth_rates = DepthRates(store)
         column.addWidget(self.depth_rates)
@@ -48,21 +55,22 @@ class SettingsPanel(Panel):
         column.addWidget(narrow(FormRow(store, "training.batch_size", label="Another size", label_width=LABEL_PX)))
         self.effective_batch = EffectiveBatch(store)
         column.addWidget(self.effective_batch)
+        yield
         _section(column, "Precision")
         precision = field_editor(store, "training.precision")
         precision.control.stretch()
         column.addWidget(precision)
         _section(column, "Run")
-        self.run_rows = {
-            name: FormRow(store, f"training.{name}", label_width=LABEL_PX, max_segments=2 if name in _SENTENCES else 4) for name in _RUN
-        }
-        for row in self.run_rows.values():
+        self.run_rows = {}
+        for number, name in enumerate(_RUN):
+            row = FormRow(store, f"training.{name}", label_width=LABEL_PX, max_segments=2 if name in _SENTENCES else 4)
+            self.run_rows[name] = row
             column.addWidget(narrow(row))
+            if number % 4 == 3:
+                yield
         self.cache_form = CacheForm(store)
         column.addWidget(self.cache_form)
         column.addStretch(1)
-        self.body.addWidget(scrolling(content, name="schedule.settings.area"))
-        self.setMinimumWidth(px(308))  # its widest row and the scroll bar
 
     def refresh(self, described: dict | None, network: Network | None, curves: Curves) -> None:
         """`described`: what the probe says of the network, None until it is known, as `network` is that is made of it."""

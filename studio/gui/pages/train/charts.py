@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 
@@ -112,14 +112,24 @@ class TrainCharts(QObject):
     fit_requested = Signal()
     crossed = Signal(object)  # x under the pointer, or None
 
-    def __init__(self, parent: QObject | None = None):
+    def __init__(self, parent: QObject | None = None, *, in_pieces: bool = False):
+        """`in_pieces`: `pieces` still have to be taken, as of a page."""
         super().__init__(parent)
+        self.pieces = self._make()
+        if not in_pieces:
+            for _ in self.pieces:
+                pass
+
+    def _make(self) -> Iterator[None]:
         self.mode = "epochs"
         self.weight = 0.9
         self._bottoms: dict[CurvePlot, PlainAxis] = {}
         self.loss = self._plot("train.loss", "Loss", LogAxis("left"), "cross-entropy", "top right")
+        yield
         self.accuracy = self._plot("train.accuracy", "Accuracy", PlainAxis("left", factor=100), "%", "bottom right")
+        yield
         self.rate = self._plot("train.rate", "Learning rate", LogAxis("left", powers_only=True), "", "bottom left")
+        yield
         self.gradient = self._plot("train.gradient", "Gradient norm", LogAxis("left"), "", "top right")
         self.plots = (self.loss, self.accuracy, self.rate, self.gradient)
         self._run: Shown | None = None

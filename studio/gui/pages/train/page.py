@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator, Iterator
+from collections.abc import Callable, Iterator
 from functools import partial
 from itertools import islice
 
@@ -56,7 +56,8 @@ class TrainPage(Page):
         self._is_in_front = False
         self._watched: QWidget | None = None
         self._system_height = 0
-        self.charts = TrainCharts(self)
+        self.charts = TrainCharts(self, in_pieces=True)
+        yield from self.charts.pieces
         plots = [partial(self._draw_plot, i) for i in range(4)]
         self._pace = Pace(
             self, [self._show_run, *plots, self._show_side], [self._show_figures, *plots[:2], self._show_figures, *plots[2:]],
@@ -114,16 +115,37 @@ class TrainPage(Page):
         self.empty = EmptyState("lightning", "Nothing has run yet", "", "Train", self.runs.train, name="train.empty")
         self.empty.add_action("Quick test", self.runs.quick_test, name="train.empty.quick")
         self.starting = StartingView()
-        yield
-        self.full = yield from self._build_full()
+        self.full = QWidget()
         for view in (self.empty, self.starting, self.full):
             self.stack.addWidget(view)
-
-    def _build_full(self) -> Generator[None, None, QWidget]:
-        charts = self.charts
-        self.figures = FiguresRow()
-        self.panels = [self._plot_panel(plot.title, plot) for plot in charts.plots]
         yield
+        yield from self._fill(self.full)
+
+    def _fill(self, full: QWidget) -> Iterator[None]:
+        charts, horizontal, vertical = self.charts, Qt.Orientation.Horizontal, Qt.Orientation.Vertical
+        self.figures = FiguresRow()
+        self._rows = [splitter(horizontal, name="train.top"), splitter(horizontal, name="train.bottom")]
+        self._plots = splitter(vertical, *self._rows, stretch=(10, 9), name="train.plots")
+        left = QWidget()
+        column = QVBoxLayout(left)
+        column.setContentsMargins(0, 0, 0, 0)
+        column.setSpacing(px(12))
+        column.addWidget(self._plots, 1)
+        self._side = splitter(vertical, name="train.side")
+        self._side.setMinimumWidth(px(240))
+        self._columns = splitter(horizontal, left, self._side, stretch=(1, 0), name="train.columns")
+        page = QVBoxLayout(full)
+        page.setContentsMargins(0, 0, 0, 0)
+        page.setSpacing(px(12))
+        page.addWidget(self.figures)
+        page.addWidget(self._columns, 1)
+        self.panels = []
+        for number, plot in enumerate(charts.plots):
+            self.panels.append(self._plot_panel(plot.title, plot))
+            row, place = self._rows[number // 2], number % 2
+            row.addWidget(self.panels[-1])
+            row.setStretchFactor(place, 1)
+            yield
         self.epochs = EpochTable()
         gradient = self.panels[3]
         gradient.set_title("Gradient")
@@ -139,37 +161,21 @@ class TrainPage(Page):
         yield
         self.batch = BatchPanel(self.context.background)
         self.batch.setSizePolicy(QSizePolicy.Policy.Preferred, QSizePolicy.Policy.Fixed)
+        column.addWidget(self.batch)
         yield
         self.system = SystemPanel()
+        self._side.addWidget(self.system)
         yield
         self.events = EventsPanel()
         self.events.step_clicked.connect(lambda step: charts.set_cross(charts.position_of(step)))
-        horizontal, vertical = Qt.Orientation.Horizontal, Qt.Orientation.Vertical
-        self._rows = [
-            splitter(horizontal, *self.panels[:2], stretch=(1, 1), name="train.top"), splitter(horizontal, *self.panels[2:], stretch=(1, 1), name="train.bottom"),
-        ]  # fmt: skip
+        self._side.addWidget(self.events)
+        for place, share in enumerate((0, 1)):
+            self._side.setStretchFactor(place, share)
         for row, other in (self._rows, self._rows[::-1]):
             row.setSizes([px(400), px(400)])
             row.splitterMoved.connect(lambda *_, row=row, other=other: other.setSizes(row.sizes()))
-        self._plots = splitter(vertical, *self._rows, stretch=(10, 9), name="train.plots")
-        left = QWidget()
-        column = QVBoxLayout(left)
-        column.setContentsMargins(0, 0, 0, 0)
-        column.setSpacing(px(12))
-        column.addWidget(self._plots, 1)
-        column.addWidget(self.batch)
-        self._side = splitter(vertical, self.system, self.events, stretch=(0, 1), name="train.side")
-        self._side.setMinimumWidth(px(240))
         self._side.setSizes([px(270), px(360)])
-        self._columns = splitter(horizontal, left, self._side, stretch=(1, 0), name="train.columns")
         self._columns.setSizes([px(760), px(290)])
-        full = QWidget()
-        page = QVBoxLayout(full)
-        page.setContentsMargins(0, 0, 0, 0)
-        page.setSpacing(px(12))
-        page.addWidget(self.figures)
-        page.addWidget(self._columns, 1)
-        return full
 
     def _plot_panel(self, title: str, plot: QWidget) -> Panel:
         panel = Panel(title, name=f"{plot.objectName()}.panel")

@@ -73,25 +73,31 @@ class UsePage(Page):
         for widget in (self.threshold_label, self.threshold_slider, self.threshold_value):
             self.head.addWidget(widget)
         yield
+        left = splitter(Qt.Orientation.Vertical, name="use.left")
+        columns = splitter(Qt.Orientation.Horizontal, left, name="use.columns")
+        holder = QWidget()
+        self._stack = QStackedLayout(holder)
+        self._stack.addWidget(columns)
+        self.body.addWidget(holder, 1)
         self.try_panel = TryPanel(context)
+        left.addWidget(self.try_panel)
         yield
         self.folder_panel = FolderPanel(context)
+        left.addWidget(self.folder_panel)
         self.folder_panel.picture_wanted.connect(self.try_panel.try_path)
         yield
         self.export_column = ExportColumn(context)
+        columns.addWidget(self.export_column)
         yield
-        left = splitter(Qt.Orientation.Vertical, self.try_panel, self.folder_panel, stretch=(1, 1), name="use.left")
-        columns = splitter(Qt.Orientation.Horizontal, left, self.export_column, stretch=(2, 1), name="use.columns")
+        for parts, shares in ((left, (1, 1)), (columns, (2, 1))):
+            for place, share in enumerate(shares):
+                parts.setStretchFactor(place, share)
         columns.setSizes([px(640), px(330)])
         self.empty = EmptyState(
             "package", "Needs a finished epoch", "Train a network first; it can be tried here as soon as its first epoch is done.", "Train",
             self._on_train, name="use.empty",
         )  # fmt: skip
-        holder = QWidget()
-        self._stack = QStackedLayout(holder)
-        self._stack.addWidget(columns)
         self._stack.addWidget(self.empty)
-        self.body.addWidget(holder, 1)
         yield
         context.runs.entries_changed.connect(self._refresh_runs)
         context.runs.state_changed.connect(self._on_run_state_changed)
