@@ -29,7 +29,7 @@ from studio.engine.memory import StepMemory, step_memory
 from studio.engine.network import Network, Normaliser
 from studio.engine.precision import Precision
 
-MOST_S = 1.5  # of a pass forward; of a step that takes longer, what is prepared here is a small part, and a pass back cannot be broken off
+MOST_S = 3.0  # of a pass forward; of a step that takes longer, what is prepared here is a small part, and a pass back cannot be broken off
 
 
 def rehearsal_key(experiment: Experiment, num_images: int) -> str:
