@@ -183,7 +183,7 @@ class RunFolder:
                 can_move = failed.can_resume and failed.is_device
                 return Outcome(state.status, failed.sentence, failed.fix, failed.trace or self.log_tail(), failed.can_resume, can_move)
             case Status.CRASHED:
-                words = f"The training process {describe_exit_code(exit_code)} at step {state.step:,}."
+                words = f"At step {state.step:,} the training process {describe_exit_code(exit_code)}."
                 return Outcome(state.status, words, resume, self.log_tail(), can_resume=True)
         return None
 
