@@ -25,6 +25,7 @@ from studio.engine.verdict import remember, remembered
 PROBE_BATCH = {"cpu": 4, "cuda": 32, "mps": 8}  # a GPU is not kept busy by less
 PROBE_SECONDS = 1.2  # for all candidates together
 LEAST_ROUNDS = 3  # all the same, unless they would take longer than
+MOST_ROUNDS = 9  # while it is not clear whether a candidate is as fast as the plain loop, again unless they would take longer than
 MOST_SECONDS = 6.0
 VERDICTS = "precision-6"
 HOPELESS = 3.0  # times the fastest: nothing else makes up for that
@@ -159,12 +160,23 @@ def measure(network: Network, options: list[Precision], input_size: int, device:
             return {option: [seconds] for option, seconds in first.items()}
         times: Times = {option: [] for option in first}
         start, running = time.perf_counter(), list(first)
-        while (taken := time.perf_counter() - start) < PROBE_SECONDS or (len(times[running[0]]) < LEAST_ROUNDS and taken < MOST_SECONDS):
+        while (taken := time.perf_counter() - start) < PROBE_SECONDS or (_is_open(times) and taken < MOST_SECONDS):
             for option in running if len(times[running[0]]) % 2 == 0 else running[::-1]:  # in turn, so that a busy moment hits all alike
                 times[option].append(_pass_seconds(trial.module, images, option, device))
             fastest = min(times[option][-1] for option in running)
             running = [option for option in running if option == PLAIN or times[option][-1] <= HOPELESS * fastest]
     return times
+
+
+def _is_open(times: Times) -> bool:
+    """Whether more rounds may change the verdict: some found a candidate as fast as the plain loop, and some did not."""
+    plain = times.get(PLAIN, next(iter(times.values())))
+    if not LEAST_ROUNDS <= len(plain) < MOST_ROUNDS:
+        return len(plain) < LEAST_ROUNDS
+    shares = (
+        [some / other for some, other in zip(seconds, plain, strict=False)] for seconds in times.values() if len(seconds) == len(plain)
+    )
+    return any(min(found) <= TIE < max(found) for found in shares)
 
 
 def _worth_a_pass(options: list[Precision]) -> list[Precision]:

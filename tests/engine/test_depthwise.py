@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import itertools
 from dataclasses import dataclass
 
 import pytest
@@ -94,6 +95,15 @@ def test_forms_that_are_hopeless_are_left_out_and_the_plain_one_runs_in_every_ro
     seconds[HALF] = 1.2
     found = measure(network, options, 8, torch.device("cpu"))
     assert {option: len(some) for option, some in found.items()} == {LAST: 3, FIRST: 3, HALF: 3, FAST: 3}
+
+
+@pytest.mark.parametrize(("last", "num_rounds"), [([1.0], 3), ([1.2], 3), ([1.0, 1.1], precision.MOST_ROUNDS)])
+def test_as_long_as_rounds_do_not_agree_more_are_taken(monkeypatch, last, num_rounds):
+    seconds = {LAST: itertools.cycle(last), FIRST: itertools.repeat(1.0)}
+    monkeypatch.setattr(precision, "_pass_seconds", lambda _module, _images, option, _device: next(seconds[option]))
+    monkeypatch.setattr(precision, "PROBE_SECONDS", 0.0)
+    found = measure(SimpleNetwork(nn.Sequential(nn.Conv2d(3, 3, 1))), [LAST, FIRST], 8, torch.device("cpu"))
+    assert [len(rounds) for rounds in found.values()] == [num_rounds, num_rounds]
 
 
 @dataclass
