@@ -43,7 +43,7 @@ for line in sys.stdin:
     if pid == 0:
         os.setsid()
         if saves == "often":
-            loop.save_every_s = lambda s: 0.0
+            loop.is_save_due = lambda s: True
         move_output_to(os.path.join(folder, "engine.log"))
         code = 1
         try:

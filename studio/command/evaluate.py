@@ -43,6 +43,8 @@ def run(args: argparse.Namespace) -> int:
     folder = trained_run(args)
     if args.output and args.output.exists() and not args.force:
         raise BadInput(f"{args.output} exists already. Choose another name with -o, or write over it with --force.")
+    if args.output and args.output.exists() and not args.output.is_file():
+        raise BadInput(f"{args.output} is no file. Choose another name with -o.")
     from studio.engine.score_run import score_run
 
     with terminal.Progress() as progress:

@@ -201,7 +201,7 @@ class GradientsSampled(Event):
 @dataclass(frozen=True, kw_only=True)
 class PauseChanged(Event):
     is_paused: bool
-    step: int  # steps done in the newest checkpoint
+    step: int  # steps done: in the newest checkpoint when it pauses, in all when it goes on
     reason: str = ""  # "" for the user's wish, "disk full", ...
 
 

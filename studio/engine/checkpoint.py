@@ -130,23 +130,19 @@ def save_checkpoint(
 
 
 def find_checkpoint(folder: RunFolder, which: Literal["best", "last"] = "last", until: int | None = None) -> Checkpoint | None:
-    """The newest whole checkpoint (of at most `until` steps), or the best one; None when there is none. A damaged one is passed over and named,
-    the best as well: then it is the newest."""
-    damaged = []
+    """The newest whole checkpoint (of at most `until` steps), or the best one; None when there is none. One that is wanted and damaged is passed
+    over and named; where that is the best, the newest is taken. Which is the best the newest tells, also where its weights are damaged."""
+    damaged: dict[str, None] = {}  # in the order in which they were met
     for path in _newest_first(folder.checkpoints_path):
         if until is not None and path.name > f"step-{until:08d}":
             continue
-        if not is_whole(path):
-            damaged.append(path.name)
-            continue
-        state = _read_state(path)
-        best = folder.checkpoints_path / f"step-{state['best_step']:08d}" if state.get("best_step") is not None else None
-        if which == "best" and best is not None and best != path:
-            if is_whole(best):
-                return Checkpoint(best, _read_state(best), tuple(damaged))
-            if best.name not in damaged:
-                damaged.append(best.name)
-        return Checkpoint(path, state, tuple(damaged))
+        state = _sure_state(path)
+        best_step = state.get("best_step") if state and which == "best" else None
+        best = path if best_step is None else folder.checkpoints_path / f"step-{best_step:08d}"
+        for wanted in dict.fromkeys((best, path)):
+            if is_whole(wanted):
+                return Checkpoint(wanted, _read_state(wanted), tuple(damaged))
+            damaged[wanted.name] = None
     return None
 
 
@@ -241,6 +237,15 @@ def _holds(path: Path, state_bytes: bytes) -> bool:
     with contextlib.suppress(OSError):
         return (path / STATE).read_bytes() == state_bytes and is_whole(path)
     return False
+
+
+def _sure_state(path: Path) -> dict[str, Any] | None:
+    """The state of a checkpoint whose weights may be damaged; None where it is itself."""
+    try:
+        expected = json.loads((path / MANIFEST).read_bytes())["files"][STATE]["sha256"]
+        return _read_state(path) if sha256_of(path / STATE) == expected else None
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
 
 
 def _read_state(path: Path) -> dict[str, Any]:

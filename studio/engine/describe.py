@@ -12,8 +12,9 @@ from torch import nn
 from studio.catalog.backbones import Built, backbone_info, build_model
 from studio.catalog.backbones.describe import StageDescription, describe
 from studio.core.experiment import Model, Optimiser, Training, parse_experiment
-from studio.engine.footprint import Trace, estimate_memory, is_lean, known_trace, num_bytes_of
+from studio.engine.footprint import Trace, estimate_memory, is_large, known_trace, num_bytes_of
 from studio.engine.freezing import Plan, has_statistics, make_plan, still_tensors
+from studio.engine.lean import may_be_lean
 from studio.engine.network import Network, frozen_as_asked
 from studio.engine.work import stage_work
 
@@ -37,7 +38,7 @@ def describe_model(model: Model, training: Training, optimiser: Optimiser, num_c
     traced = partial(_trace, _asked(model), num_classes, num_bytes_of(training.precision))
 
     def memory(trainable: frozenset[str]) -> dict[str, int]:
-        lean = is_lean(traced(lean=False), trainable, training, optimiser)
+        lean = may_be_lean(training) and is_large(traced(lean=False), trainable, training, optimiser)
         return estimate_memory(traced(lean=lean), trainable, training, optimiser)
 
     spec = parse_experiment({"model": model.model_dump(), "training": training.model_dump(), "optimiser": optimiser.model_dump()})

@@ -29,7 +29,7 @@ from studio.catalog.optimisers import kind_of
 from studio.core.experiment import Optimiser, Training
 from studio.core.file import write_atomically
 from studio.core.place import cache_dir
-from studio.engine.lean import is_lean_norm, is_on_processor, keep_less, large_step_bytes, may_be_lean
+from studio.engine.lean import is_lean_norm, is_on_processor, keep_less, large_step_bytes
 from studio.engine.recipe import Recipe, note_kept, recipe_of
 from studio.engine.snapshot import CHEAP_BYTES, NUM_HELD, goes_back
 
@@ -312,11 +312,6 @@ class _AsOnDevice(TorchFunctionMode):
 def is_large(whole: Trace, trainable: Collection[str], training: Training, optimiser: Optimiser) -> bool:
     """Whether memory is worth some of a step's time. `whole`: of a step that keeps everything."""
     return estimate_memory(whole, trainable, training, optimiser)["activations"] >= large_step_bytes()
-
-
-def is_lean(whole: Trace, trainable: Collection[str], training: Training, optimiser: Optimiser) -> bool:
-    """Whether a run keeps less for its backward pass (engine.lean)."""
-    return may_be_lean(training) and is_large(whole, trainable, training, optimiser)
 
 
 def estimate_memory(trace: Trace, trainable: Collection[str], training: Training, optimiser: Optimiser) -> dict[str, int]:

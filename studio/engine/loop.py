@@ -151,8 +151,8 @@ def fit_memory(s: Setup) -> str:
         return ""
     s.fitted_for = plan
     need = step_memory(s.network, s.precision.name, s.experiment, recomputes=s.recomputes or s.asked.training.checkpointing == "on")
-    if need.is_lean and not s.recomputes:
-        keep_less(s.network.module)
+    if need.is_lean and keep_less(s.network.module) and s.recomputes:
+        recompute(s.network.module, s.network.stages)  # what blocks compute again is not kept in another way too
     if s.asked.training.checkpointing == "on":
         start_recomputing(s)
     if s.prefix.trains_from_cache:
@@ -185,7 +185,7 @@ def fit_memory(s: Setup) -> str:
         )
     taken = need.peak(min(fits, now), holds_best=False)
     s.step_bytes = taken if s.device.type == "cpu" else 0
-    suit_step(is_large=need.is_large or s.recomputes)
+    suit_step(is_large=s.device.type == "cpu" and (need.is_large or s.recomputes))
     return f"a step takes about {taken / 1e9:.1f} GB, {free / 1e9:.1f} GB are free"
 
 

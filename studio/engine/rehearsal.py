@@ -25,7 +25,7 @@ from studio.core.experiment import Experiment
 from studio.engine.ahead import MOST, key_of
 from studio.engine.heap import LARGE_TENSOR_BYTES, keep_freed_memory
 from studio.engine.lean import keep_less
-from studio.engine.memory import StepMemory, step_memory
+from studio.engine.memory import StepMemory
 from studio.engine.network import Network, Normaliser
 from studio.engine.precision import Precision
 
@@ -44,13 +44,15 @@ def is_worth_it(network: Network, experiment: Experiment, need: StepMemory, num_
     return not reads_features and need.peak(num_images) < MOST * psutil.virtual_memory().available
 
 
-def rehearse(network: Network, experiment: Experiment, precision: Precision, num_images: int, is_over: Callable[[], bool]) -> bool:
-    """Take the step; False where it was broken off since it `is_over` or took too long: between two layers on the way there, or before the way back.
+def rehearse(
+    network: Network, experiment: Experiment, precision: Precision, need: StepMemory, num_images: int, is_over: Callable[[], bool]
+) -> bool:
+    """Take the step, as lean as the run's; False where it was broken off since it `is_over` or took too long: between two layers on the way there, or before the way back.
     In a pass back whoever waits has to wait for its end: what is broken off there leaves tensors behind that only the end of the process frees."""
     keep_freed_memory(LARGE_TENSOR_BYTES)  # so that the heap does not grow by a step that is never taken
     try:
         with torch.random.fork_rng(devices=[]):
-            return _step(network, experiment, precision, num_images, is_over)
+            return _step(network, experiment, precision, need, num_images, is_over)
     except _Over:
         return False
     finally:
@@ -62,12 +64,14 @@ class _Over(Exception):
     """There is something else to do."""
 
 
-def _step(network: Network, experiment: Experiment, precision: Precision, num_images: int, is_over: Callable[[], bool]) -> bool:
+def _step(
+    network: Network, experiment: Experiment, precision: Precision, need: StepMemory, num_images: int, is_over: Callable[[], bool]
+) -> bool:
     cpu, size = torch.device("cpu"), experiment.model.input_size
     trial = replace(network, module=copy.deepcopy(network.module))
     module = trial.module
     precision.place(module, cpu)
-    if step_memory(network, precision.name, experiment).is_lean:
+    if need.is_lean:
         keep_less(module)
     trial.train_mode()
     groups, _ = trial.parameter_groups(experiment.optimiser.weight_decay)

@@ -60,8 +60,9 @@ def _save(s: Setup, is_best: bool, held: Held | None = None) -> str:
     held = held or Held(s.progress.step, tensors_of(s), checkpoint_state(s))
     kept = s.snapshots.best_steps
     saved = s.reporter.with_room(lambda: save_checkpoint(s.folder, held.step, **held.tensors, state=held.state, also_kept=kept))
-    s.save_seconds, s.saved_bytes, s.saved_at = saved.seconds, saved.num_bytes, time.monotonic()
-    s.reporter.saved_step = held.step
+    s.save_seconds, s.saved_bytes, s.reporter.saved_step = saved.seconds, saved.num_bytes, held.step
+    if held.step == s.progress.step:  # what was done since an earlier one that was held is still at risk
+        s.saved_at = time.monotonic()
     path = saved.path.relative_to(s.folder.path).as_posix()
     s.reporter.tell(
         ev.CheckpointSaved(step=held.step, path=path, num_bytes=saved.num_bytes, is_best=is_best, seconds=round(saved.seconds, 3))

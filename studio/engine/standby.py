@@ -177,13 +177,13 @@ def _rehearse(prebuilt: Prebuilt, precision: Precision, need: StepMemory, num_im
 
     network, experiment = prebuilt.network, prebuilt.experiment
     key = rehearsal_key(experiment, num_images)
-    if key == prebuilt.rehearsed:
+    if key == prebuilt.rehearsed or is_old():
         return
     ahead.give_back()  # so that no more is held at once than one step takes
     try:
-        if is_worth_it(network, experiment, need, num_images) and rehearse(network, experiment, precision, num_images, is_old):
+        if is_worth_it(network, experiment, need, num_images) and rehearse(network, experiment, precision, need, num_images, is_old):
             prebuilt.rehearsed = key
-    except (RuntimeError, ValueError, MemoryError) as exc:
+    except Exception as exc:  # whatever a network raises: the engine is of use without, too
         print(f"standby: {type(exc).__name__}: {exc}", file=sys.stderr)  # noqa: T201 - for the log
 
 

@@ -56,6 +56,8 @@ def test_evaluating_on_the_validation_part_gives_the_figures_of_the_run(run_here
     asked = ("evaluate", "last", "--data", images, "--part", "validation", "--json", "-o", scores)
     code, _, err = run_here(*asked)
     assert code == 2 and "exists already" in err and "--force" in err and scores.read_text() == "mine"
+    code, _, err = run_here(*asked[:-1], tmp_path, "--force")
+    assert code == 2 and "is no file" in err
     code, out, err = run_here(*asked, "--force")
     assert json.loads(scores.read_text())["top5"] is None
     found, expected = json.loads(out.splitlines()[-1]), last_json(trained[1])

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import shutil
-import time
 from dataclasses import replace
 from types import SimpleNamespace
 
@@ -431,17 +430,44 @@ def test_a_resume_where_nothing_changed_says_nothing(tmp_path):
     assert not warned(folder, "resume-inexact") and not warned(folder, "disk-small")
 
 
-@pytest.mark.parametrize(("seconds", "saved"), [(0.05, [7, 14, 21, 24]), (2.1, [7, 18, 24])])
-def test_no_more_training_is_at_risk_than_was_asked_for_and_saving_takes_no_more_than_its_share(tmp_path, monkeypatch, seconds, saved):
-    """A step takes ten seconds by the clock that is asked, so an epoch a minute; none is saved at its end."""
+def make_steps_long(monkeypatch, save_seconds: float) -> None:
+    """A step takes ten seconds by the clock that is asked when to save, so an epoch a minute."""
     from studio.engine import loop, saving
 
-    counted, took, start = [], saving.save_checkpoint, time.monotonic()
-    monkeypatch.setattr(saving, "time", SimpleNamespace(monotonic=lambda: start + 10.0 * len(counted)))
-    monkeypatch.setattr(saving, "save_checkpoint", lambda *a, **k: replace(took(*a, **k), seconds=seconds))
+    counted, took, real = [], saving.save_checkpoint, loop.train_step
+
+    def counting(s, batches):
+        if not counted:
+            s.saved_at = 0.0  # the session begins
+        counted.append(s)
+        return real(s, batches)
+
+    monkeypatch.setattr(saving, "time", SimpleNamespace(monotonic=lambda: 10.0 * len(counted)))
+    monkeypatch.setattr(saving, "save_checkpoint", lambda *a, **k: replace(took(*a, **k), seconds=save_seconds))
+    monkeypatch.setattr(loop, "train_step", counting)
+
+
+@pytest.mark.parametrize(("seconds", "saved"), [(0.05, [7, 14, 21, 24]), (2.1, [7, 18, 24])])
+def test_no_more_training_is_at_risk_than_was_asked_for_and_saving_takes_no_more_than_its_share(tmp_path, monkeypatch, seconds, saved):
+    """None is saved at the end of an epoch."""
+    from studio.engine import loop
+
+    make_steps_long(monkeypatch, seconds)
     monkeypatch.setattr(loop, "keep_epoch", lambda *_args, **_options: None)
-    real = loop.train_step
-    monkeypatch.setattr(loop, "train_step", lambda *a: counted.append(0) or real(*a))
     folder = small_run(tmp_path, schedule__epochs=4)
     assert train_here(folder) == 0
     assert [c.step for c in of_kind(folder, ev.CheckpointSaved)] == saved
+
+
+def test_what_was_trained_since_an_epoch_that_was_held_is_still_at_risk_when_that_is_written(tmp_path, monkeypatch):
+    """The second epoch, which is held, is written before the fourth, in which other layers train; the clock goes on from the first."""
+    from studio.engine import loop, saving
+
+    make_steps_long(monkeypatch, 3.1)  # at most every 155 s
+    monkeypatch.setattr(saving, "CHEAP_BYTES", 0)
+    keep = saving.keep_epoch
+    monkeypatch.setattr(loop, "keep_epoch", lambda s, is_best, is_last: keep(s, s.progress.epoch <= 2, is_last))
+    thaw = {"stem": 3, "stage 1": -1, "stage 2": -1, "stage 3": -1}
+    folder = small_run(tmp_path, schedule__epochs=4, model__train_stages=1, model__thaw=thaw, training__feature_cache="off")
+    assert train_here(folder) == 0
+    assert [c.step for c in of_kind(folder, ev.CheckpointSaved)] == [6, 12, 22, 24]

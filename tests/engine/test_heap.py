@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 
@@ -31,3 +32,29 @@ print("kept" if process.memory_info().rss - before > SIZE / 2 else "given back")
 def test_what_a_step_frees_is_kept_where_steps_are_small(step, outcome):
     done = subprocess.run([sys.executable, "-c", PROGRAM, step], capture_output=True, text=True, timeout=120)
     assert done.stdout.strip() == outcome, done.stderr
+
+
+PAGES = """
+import sys
+from studio.engine.main import be_a_good_neighbour
+
+be_a_good_neighbour()
+assert "torch" not in sys.modules
+import torch
+
+address, asked = torch.empty(64 << 20, dtype=torch.uint8).data_ptr() + (32 << 20), False
+for line in open("/proc/self/smaps"):
+    first, _, rest = line.partition(" ")
+    if "-" in first:
+        begin, end = (int(bound, 16) for bound in first.split("-"))
+    elif first == "VmFlags:" and begin <= address < end:
+        asked = "hg" in rest.split()
+print(asked)
+"""
+
+
+@pytest.mark.skipif(not os.path.isdir("/sys/kernel/mm/transparent_hugepage"), reason="a kernel without such pages")
+def test_torch_asks_the_kernel_for_large_pages():
+    environment = {name: value for name, value in os.environ.items() if name != "THP_MEM_ALLOC_ENABLE"}
+    done = subprocess.run([sys.executable, "-c", PAGES], env=environment, capture_output=True, text=True, timeout=120)
+    assert done.stdout.strip() == "True", done.stderr

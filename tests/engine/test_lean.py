@@ -7,7 +7,7 @@ import gc
 
 import pytest
 import torch
-from engine_runs import metrics, small_run, train_here
+from engine_runs import STEPS_PER_EPOCH, metrics, small_run, train_here
 from torch import nn
 
 from studio.catalog.backbones import build_backbone
@@ -16,12 +16,13 @@ from studio.engine import lean as leaning
 from studio.engine import loop
 from studio.engine.describe import describe_model
 from studio.engine.footprint import known_trace
-from studio.engine.lean import _is_norm, keep_less, may_be_lean
+from studio.engine.lean import _is_norm, is_lean_norm, keep_less, may_be_lean
 from studio.engine.memory import step_memory
 from studio.engine.network import build_network
 from studio.engine.recipe import MOST_SUMS, Recipe, Summed, in_parts, note_kept, recipe_of
 from studio.engine.recompute import recompute
 
+GROWN_BYTES = 4_000_000  # between the activations of a step of the small network whose last stage trains, and of all of it
 NETWORKS = [("timm", "test_resnet"), ("timm", "test_efficientnet"), ("torchvision", "mobilenet_v3_small"), ("torchvision", "resnet18")]
 
 
@@ -218,8 +219,31 @@ def test_a_run_keeps_less_on_a_processor_where_steps_are_large_unless_asked_not_
     assert sums[0] == sums[1] == sums[2]
 
 
-def test_the_window_and_the_run_agree_on_what_is_large():
+def test_a_run_whose_steps_grow_as_layers_thaw_keeps_less_from_then_on_with_the_same_bits(tmp_path, monkeypatch):
+    """Where blocks are computed again, what lies outside of them."""
+    seen, real = [], loop.train_step
+
+    def look(s, batches):
+        seen.append({is_lean_norm(part) for part in s.network.module.modules() if _is_norm(part)})
+        return real(s, batches)
+
+    monkeypatch.setattr(loop, "train_step", look)
+    thaw, sums = {"stem": 1, "stage 1": 1, "stage 2": 1, "stage 3": 1}, []
+    for asked, large_bytes in (("auto", GROWN_BYTES), ("on", GROWN_BYTES), ("off", 0)):
+        monkeypatch.setattr(leaning, "LARGE_STEP_BYTES", large_bytes)
+        values = {"model__train_stages": 1, "model__thaw": thaw, "training__feature_cache": "off", "training__checkpointing": asked}
+        folder = small_run(tmp_path / asked, **values)
+        assert train_here(folder) == 0
+        sums.append(metrics(folder)["state_sha256"])
+    epochs = [seen[i : i + STEPS_PER_EPOCH] for i in range(0, len(seen), STEPS_PER_EPOCH)]
+    told = [{False}, {True}, {False}, {True, False}, {False}, {False}]
+    assert epochs == [[each] * STEPS_PER_EPOCH for each in told]
+    assert sums[0] == sums[1] == sums[2]
+
+
+def test_the_window_and_the_run_agree_on_what_is_large(monkeypatch):
     """At a batch of 16 a whole EfficientNet-Lite0 keeps everything, at 32 it keeps less, and so does a run."""
+    monkeypatch.setattr(leaning, "LARGE_STEP_SHARE", 1.0)  # also on a small computer
     for batch_size, lean in ((16, False), (32, True)):
         experiment = Experiment().changed({"model.train_stages": -1, "training.batch_size": batch_size, "training.device": "cpu"})
         told = describe_model(experiment.model, experiment.training, experiment.optimiser, 3)["memory"]

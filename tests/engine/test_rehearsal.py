@@ -12,7 +12,7 @@ from engine_runs import SMALL
 from studio.core.experiment import Experiment
 from studio.engine import rehearsal
 from studio.engine.checkpoint import state_sha256
-from studio.engine.memory import step_memory
+from studio.engine.memory import StepMemory, step_memory
 from studio.engine.network import Network, build_network
 from studio.engine.precision import PLAIN, VERDICTS, trial_key
 from studio.engine.rehearsal import is_worth_it, rehearsal_key, rehearse
@@ -32,6 +32,11 @@ def network(experiment) -> Network:
     return build_network(experiment, 3)
 
 
+@pytest.fixture(scope="module")
+def need(network, experiment) -> StepMemory:
+    return step_memory(network, "fp32", experiment)
+
+
 def num_made(capfd, run) -> int:
     """How many of oneDNN's kernels are made meanwhile."""
     capfd.readouterr()
@@ -40,9 +45,9 @@ def num_made(capfd, run) -> int:
     return capfd.readouterr().out.count("create:cache_miss")
 
 
-def test_the_run_changes_in_nothing_and_its_first_step_makes_no_kernels(network, experiment, capfd):
+def test_the_run_changes_in_nothing_and_its_first_step_makes_no_kernels(network, experiment, need, capfd):
     sha256, random = state_sha256(network.module.state_dict()), torch.random.get_rng_state()
-    assert num_made(capfd, lambda: rehearse(network, experiment, PLAIN, IMAGES, lambda: False)) > 0
+    assert num_made(capfd, lambda: rehearse(network, experiment, PLAIN, need, IMAGES, lambda: False)) > 0
     assert state_sha256(network.module.state_dict()) == sha256 and torch.equal(torch.random.get_rng_state(), random)
     assert all(weight.grad is None for weight in network.module.parameters())
     assert not any(part._forward_pre_hooks or "forward" in part.__dict__ for part in network.module.modules())
@@ -54,24 +59,31 @@ def test_the_run_changes_in_nothing_and_its_first_step_makes_no_kernels(network,
 
 
 @pytest.mark.parametrize("at", [0.5, 1.0], ids=["between two layers", "before the way back"])
-def test_it_is_broken_off_when_there_is_something_else_to_do_and_leaves_nothing_behind(network, experiment, at):
+def test_it_is_broken_off_when_there_is_something_else_to_do_and_leaves_nothing_behind(network, experiment, need, at):
     looks = []
-    assert rehearse(network, experiment, PLAIN, IMAGES, lambda: bool(looks.append(0)))
+    assert rehearse(network, experiment, PLAIN, need, IMAGES, lambda: bool(looks.append(0)))
     num_looks = int(at * len(looks))
     looks.clear()
-    assert not rehearse(network, experiment, PLAIN, IMAGES, lambda: looks.append(0) or len(looks) >= num_looks)
+    assert not rehearse(network, experiment, PLAIN, need, IMAGES, lambda: looks.append(0) or len(looks) >= num_looks)
     assert len(looks) == num_looks
     tensors = [thing for thing in gc.get_objects() if type(thing) is torch.Tensor]
     assert not [t.shape for t in tensors if t.ndim == 4 and len(t) == IMAGES]
 
 
-def test_a_step_that_takes_too_long_is_given_up(network, experiment, monkeypatch):
+def test_a_step_that_takes_too_long_is_given_up(network, experiment, need, monkeypatch):
     monkeypatch.setattr(rehearsal, "MOST_S", -1)
-    assert not rehearse(network, experiment, PLAIN, 2, lambda: False)
+    assert not rehearse(network, experiment, PLAIN, need, 2, lambda: False)
 
 
-def test_it_is_left_out_where_the_run_reads_features_or_memory_is_short(network, experiment):
-    need = step_memory(network, "fp32", experiment)
+@pytest.mark.parametrize("is_lean", [True, False])
+def test_the_copy_keeps_less_where_the_run_does(network, experiment, need, monkeypatch, is_lean):
+    changed, real = [], rehearsal.keep_less
+    monkeypatch.setattr(rehearsal, "keep_less", lambda module: changed.append(real(module)))
+    assert rehearse(network, experiment, PLAIN, replace(need, is_lean=is_lean), 2, lambda: False)
+    assert [count > 5 for count in changed] == [True] * is_lean
+
+
+def test_it_is_left_out_where_the_run_reads_features_or_memory_is_short(network, experiment, need):
     assert is_worth_it(network, experiment, need, 8) and not is_worth_it(network, experiment, need, 1 << 40)
     frozen = experiment.changed({"model.train_stages": 1})
     front = build_network(frozen, 3)
@@ -85,7 +97,7 @@ def prepared(experiment: Experiment, before: Prebuilt | None = None) -> Prebuilt
 
 def test_it_is_taken_again_only_where_the_step_is_another(experiment, studio_home, monkeypatch):
     taken, real = [], rehearse
-    monkeypatch.setattr(rehearsal, "rehearse", lambda *arguments: taken.append(arguments[3]) or real(*arguments))
+    monkeypatch.setattr(rehearsal, "rehearse", lambda *arguments: taken.append(arguments[4]) or real(*arguments))
     first = prepared(experiment)
     assert first.rehearsed == rehearsal_key(experiment, 8)
     again = prepared(experiment.changed({"augment.preset": "strong", "schedule.epochs": 9}), first)

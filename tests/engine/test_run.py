@@ -264,6 +264,20 @@ def test_a_damaged_best_checkpoint_is_never_replaced_without_a_word(tmp_path):
     assert said == [((best.path.name,), f"step {used:,} is scored instead")]
 
 
+def test_the_best_checkpoint_is_the_one_that_was_asked_for_also_where_another_is_damaged(tmp_path):
+    folder = RunFolder(tmp_path)
+    for step in (10, 20, 30):
+        _save(folder, step, best_step=10)
+    newest = folder.checkpoints_path / "step-00000030"
+    _damage(newest)
+    assert (find_checkpoint(folder, "best").step, find_checkpoint(folder, "best").note) == (10, "")
+    assert "step-00000030 is damaged" in find_checkpoint(folder).note
+    (newest / "state.json").write_text("{")  # it may have been the best
+    assert (find_checkpoint(folder, "best").step, find_checkpoint(folder, "best").damaged) == (10, (newest.name,))
+    _damage(folder.checkpoints_path / "step-00000010")
+    assert (find_checkpoint(folder, "best").step, find_checkpoint(folder, "best").damaged) == (20, (newest.name, "step-00000010"))
+
+
 def _save(folder, step: int, seconds: float = 0.0, best_step: int | None = None):
     state = {"progress": {"step": step, "epoch_seconds": seconds}, "best_step": best_step}
     return save_checkpoint(folder, step, {"weight": torch.full((2,), float(step))}, {"memory": torch.ones(2)}, state)
