@@ -251,8 +251,10 @@ class Window(QMainWindow):
         page, self._coming = self._coming, None
         if page is not None and page.is_whole:
             self._take_page(page)
-        if page is None or page.is_whole:  # one that failed has said so, and says it again where it is visited
+        if page is None or page.is_whole:
             QTimer.singleShot(MAKE_NEXT_MS, self, self.make_pages_ahead)
+        else:  # it has failed and said so, and says it again where it is visited
+            page.deleteLater()
 
     def show_page(self, key: str, argument: object = None) -> None:
         page = self.page(key)

@@ -344,6 +344,19 @@ def test_a_logarithmic_axis_can_be_chosen_and_left_without_losing_a_point(plot):
     np.testing.assert_array_equal(plot.curve_data("loss")[1], y)
 
 
+def test_the_word_of_a_guide_is_whole_at_either_edge(plot):
+    plot.resize(400, 240)
+    plot.show()
+    plot.set_y_range(0, 10)
+    view = plot.view.sceneBoundingRect()
+    for y in (0.05, 2.0, 8.0, 9.95):
+        plot.set_guide("clip", y, "warn", "clipped above")
+        word = plot.guides.word_of("clip").sceneBoundingRect()
+        assert view.top() <= word.top() and word.bottom() <= view.bottom()
+        is_high = word.center().y() < plot.view.mapViewToScene(QPointF(0, y)).y()
+        assert is_high == (y in (0.05, 8.0)), "it faces the nearer edge unless that would cut it"
+
+
 def test_the_axis_of_a_train_plot_changes_by_l_and_the_curve_is_framed_again(qtbot, open_page, dataset):
     loss = open_page(build_run(runs_dir(), dataset, Status.FINISHED)).charts.loss
     assert loss.is_log

@@ -7,7 +7,7 @@ from contextlib import closing
 import pytest
 from builders import build_dataset
 from model_cases import BUNDLED, DESCRIBED, LIST, info
-from PySide6.QtCore import QEvent, QPointF, QRect, Qt
+from PySide6.QtCore import QCoreApplication, QEvent, QPointF, QRect, Qt
 from PySide6.QtGui import QMouseEvent
 from PySide6.QtWidgets import QApplication
 
@@ -46,6 +46,13 @@ def test_a_box_drawn_over_points_keeps_only_their_rows_and_its_chip_takes_it_awa
     assert page.backbones.chips["box"].text() == "Box: 1  ×"
     page.backbones.chips["box"].click()
     assert len(page.backbones.model.rows) == 5 and not page.backbones.chips["box"].isVisibleTo(page)
+
+
+def test_a_page_that_goes_is_told_nothing_of_the_device_that_was_asked_for(qtbot, context):
+    made = ModelPage(context)
+    made.deleteLater()
+    QCoreApplication.sendPostedEvents(None, QEvent.Type.DeferredDelete)
+    qtbot.waitUntil(lambda: not context.background._tasks)  # an answer to what is gone fails the test
 
 
 def test_favourites_are_remembered_and_filtered(qtbot, page, context):

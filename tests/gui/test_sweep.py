@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import pytest
 from PySide6.QtCore import Qt
-from PySide6.QtWidgets import QWidget
+from PySide6.QtWidgets import QApplication, QWidget
 
 from studio.core.outcome import Status
 from studio.gui import runs as runs_module
@@ -148,9 +148,24 @@ def test_the_queue_is_put_in_order_by_keys(queue, ready, qtbot):
 
 
 def test_a_run_dragged_to_another_place_starts_there(queue, ready):
+    assert not queue.listing.item(0).flags() & Qt.ItemFlag.ItemIsDropEnabled, "each place of the pointer is one between two runs"
     queue.listing.insertItem(5, queue.listing.takeItem(0))  # as a drop does
     queue.listing.moved.emit()
     assert [e.number for e in ready.runs.queued] == shown_in(queue) == [3, 4, 5, 6, 7, 2]
+
+
+def test_an_empty_queue_says_how_to_fill_it_and_is_closed_by_esc(ready, qtbot):
+    host = QWidget()
+    host.resize(1100, 660)
+    qtbot.addWidget(host)
+    host.show()
+    host.activateWindow()
+    sheet = QueueSheet(host, ready)
+    sheet.open()
+    assert "Nothing waits" in sheet.words.text() and not sheet.listing.isVisible()
+    qtbot.waitUntil(sheet.hasFocus)
+    qtbot.keyClick(QApplication.focusWidget(), Qt.Key.Key_Escape)
+    assert sheet.isHidden()
 
 
 def test_runs_leave_the_queue_by_del_and_when_they_start(queue, ready, qtbot):

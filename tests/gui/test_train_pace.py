@@ -51,3 +51,11 @@ def test_what_came_while_nobody_could_look_is_drawn_when_somebody_can(qtbot, pac
     assert not drawn
     pace.catch_up()
     qtbot.waitUntil(lambda: drawn == ["figures", "loss", "rate", "side"])
+
+
+def test_another_view_comes_at_full_pace_and_what_follows_it_does_not(qtbot, pace, drawn, monkeypatch):
+    monkeypatch.setattr(pace_module, "BESIDE_MS", 4_000_000)  # nobody waits for that
+    pace.tell_wish()
+    qtbot.waitUntil(lambda: drawn == ["figures", "loss", "rate", "side"])
+    pace.tell_news()
+    assert pace.is_drawing and pace._timer.interval() == 1_000_000

@@ -54,7 +54,6 @@ class QueueSheet(Sheet):
         row.addStretch(1)
         row.addWidget(self.start)
         self.body.addLayout(row)
-        self.setFocusProxy(self.listing)
         context.runs.entries_changed.connect(self._refresh)
         context.runs.active_changed.connect(self._refresh)
         self._refresh()
@@ -80,7 +79,8 @@ class QueueSheet(Sheet):
         self.listing.clear()
         for entry in runs.queued:
             note, device = runs.queue_note(entry), _device(entry)
-            item = QListWidgetItem(f"{entry.name}, {note}, on {device}")
+            item = QListWidgetItem(", ".join(filter(None, (entry.name, note, f"on {device}"))))
+            item.setFlags(item.flags() & ~Qt.ItemFlag.ItemIsDropEnabled)  # between rows, and not onto one
             for role, value in ((_ENTRY, entry), (_NOTE, note), (_DEVICE, device)):
                 item.setData(role, value)
             self.listing.addItem(item)
@@ -93,6 +93,7 @@ class QueueSheet(Sheet):
         self.listing.setFixedHeight(px(_ROW_PX) * max(1, min(_MOST_ROWS, self.listing.count())) + 2)
         for part in (self.listing, self.hint):
             part.setVisible(bool(runs.queued))
+        self.setFocusProxy(self.listing if runs.queued else None)  # what is hidden takes no keys, and Esc would not close the sheet
         self._refresh_buttons()
         if self.isVisible():
             self._place()

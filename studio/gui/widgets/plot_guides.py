@@ -18,6 +18,22 @@ class _Guide:
     word: str
 
 
+class _Word(pg.InfLineLabel):
+    """Stands on the side of its line that faces an edge of the plot, where curves seldom are; on the other one where the edge would cut it."""
+
+    _ABOVE, _BELOW = (0, 1), (0, 0)
+
+    def updatePosition(self) -> None:
+        super().updatePosition()
+        view, unit = self.line.viewRect(), self.line.pixelHeight()
+        if view is None or not unit:
+            return
+        is_high = view.center().y() < 0
+        room = (view.bottom() if is_high else -view.top()) / unit
+        is_outside = room >= self.textItem.boundingRect().height()
+        self.setAnchor(self._ABOVE if is_high == is_outside else self._BELOW)
+
+
 class PlotGuides:
     """The guides of one plot, by key."""
 
@@ -34,7 +50,9 @@ class PlotGuides:
             self._plot.removeItem(self._lines.pop(key)[1])
         if wanted is None:
             return
-        line = pg.InfiniteLine(_height(y, to_plot), angle=0, label=word or None, labelOpts={"position": 0.03, "anchors": [(0, 1), (0, 0)]})
+        line = pg.InfiniteLine(_height(y, to_plot), angle=0)
+        if word:
+            line.label = _Word(line, word, position=0.03, anchors=[_Word._ABOVE, _Word._BELOW])
         self._lines[key] = (wanted, line)
         self._plot.addItem(line, ignoreBounds=True)
         style_line(line, word, token)
@@ -47,6 +65,10 @@ class PlotGuides:
     def height_of(self, key: str) -> float:
         """Where a guide is drawn, in plot units. Raises KeyError where there is none."""
         return self._lines[key][1].value()
+
+    def word_of(self, key: str) -> pg.TextItem:
+        """What stands beside a guide that has a word. Raises KeyError where there is no guide."""
+        return self._lines[key][1].label
 
     def clear(self) -> None:
         for _, line in self._lines.values():

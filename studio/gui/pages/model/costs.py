@@ -87,7 +87,8 @@ class Costs(QObject):
         self.costs = {}
         if is_other_device:
             device = e.training.device
-            self._context.background.run(lambda: _device_memory(device), self._on_device_known)
+            task = self._context.background.run(lambda: _device_memory(device), self._on_device_known)
+            self.destroyed.connect(task.cancel)  # with its page
         self._take_runs()
         self.want(wanted)
 

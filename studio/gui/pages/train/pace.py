@@ -29,7 +29,7 @@ class Pace(QObject):
         super().__init__(page)
         self._page, self._all, self._calm_cycle = page, tuple(jobs), tuple(calm_cycle)
         self._is_seen, self._shares_cores = is_seen, shares_cores
-        self._is_stale = False
+        self._is_stale = self._is_wished = False
         self._jobs: list[Job] = []
         self._num_calm, self._calm_at = 0, 0.0
         self._pointer, self._attended_at = QPoint(), time.monotonic()
@@ -45,6 +45,7 @@ class Pace(QObject):
     def tell_wish(self) -> None:
         """Redraw soon and at full pace: somebody asked for another view."""
         self.attend()
+        self._is_wished = True
         if not self._jobs:
             self._timer.stop()
         self.tell_news()
@@ -58,9 +59,14 @@ class Pace(QObject):
         """All of it: the page comes to the front."""
         self.stop()
         self.attend()
-        self._is_stale = False
+        self._is_stale = self._is_wished = False
         for job in self._all:
             job()
+
+    @property
+    def is_drawing(self) -> bool:
+        """Whether parts of a view that was begun are still to come."""
+        return bool(self._jobs)
 
     def stop(self) -> None:
         self._timer.stop()
@@ -90,7 +96,7 @@ class Pace(QObject):
 
     @property
     def _turn_ms(self) -> int:
-        return (BESIDE_MS if self._shares_cores() else REDRAW_MS) // len(self._all)
+        return (BESIDE_MS if self._shares_cores() and not self._is_wished else REDRAW_MS) // len(self._all)
 
     def _take_calm_turn(self) -> None:
         """In the turn of the event loop that brought the news: nothing has to wake the process again."""
@@ -108,5 +114,7 @@ class Pace(QObject):
             self._jobs.pop(0)()
         if self._jobs:
             self._timer.start(self._turn_ms)
-        elif self._is_stale and self._is_seen():
-            self._begin()
+        else:
+            self._is_wished &= self._is_stale  # one that came meanwhile is still to be granted
+            if self._is_stale and self._is_seen():
+                self._begin()

@@ -255,6 +255,9 @@ class TrainPage(Page):
         self._is_in_front = False
         self._pace.stop()
 
+    def is_busy(self) -> bool:
+        return self._pace.is_drawing
+
     @property
     def _is_seen(self) -> bool:
         """Whether anybody can look at the page: it is in front, in a window that is neither hidden nor minimised."""
