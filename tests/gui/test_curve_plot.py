@@ -348,9 +348,11 @@ def test_the_word_of_a_guide_is_whole_at_either_edge(plot):
     plot.resize(400, 240)
     plot.show()
     plot.set_y_range(0, 10)
+    plot.grab()  # lays it out
     view = plot.view.sceneBoundingRect()
     for y in (0.05, 2.0, 8.0, 9.95):
         plot.set_guide("clip", y, "warn", "clipped above")
+        plot.grab()
         word = plot.guides.word_of("clip").sceneBoundingRect()
         assert view.top() <= word.top() and word.bottom() <= view.bottom()
         is_high = word.center().y() < plot.view.mapViewToScene(QPointF(0, y)).y()
