@@ -120,6 +120,8 @@ class _Stage:
             self._preview, self._probe = WorkerClient("preview"), WorkerClient("probe")
 
     def shoot(self, shot: Shot, path: Path) -> Path:
+        from PySide6.QtCore import QCoreApplication, QEvent
+
         key = "schedule" if shot.page in OVERLAYS else shot.page
         page_class = next(slot for slot in _slots() if slot.key == key).load()
         extra = page_class.screenshot_states()
@@ -139,6 +141,7 @@ class _Stage:
             extra[shot.state](window.page(shot.page))
             self._state = ""  # the page is changed: do not use this window again
         self._settle()
+        QCoreApplication.sendPostedEvents(None, QEvent.Type.LayoutRequest)  # of what came at the very end
         first = window.top_bar.project
         if first.hasFocus():  # a page shown before its window leaves the ring there
             first.clearFocus()

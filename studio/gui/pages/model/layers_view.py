@@ -120,7 +120,7 @@ class LayersView(QWidget):
         is_wide = self.width() >= px(508)
         self._depth_label.setVisible(is_wide)
         self.equal_button.setVisible(is_wide)
-        self.tree.header().setSectionHidden(OUTPUT, self.width() < px(470))
+        self.tree.header().setSectionHidden(OUTPUT, not is_wide)  # for the names' sake
 
     # following
 

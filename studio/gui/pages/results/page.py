@@ -35,7 +35,7 @@ from studio.gui.widgets.state import Banner, EmptyState
 from studio.gui.widgets.thumb import ThumbLoader
 
 REDRAW_MS = 200  # tables and curves over epochs: nobody reads faster
-NARROW_PX = 880  # page width under which words stand closer
+NARROW_PX = 1000  # page width under which words stand closer
 SHORT_PX = 700
 MANY_ROWS, ROWS_MS = 200, 500
 MAX_TITLE, MAX_NOTE = 80, 10_000
