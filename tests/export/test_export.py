@@ -154,5 +154,5 @@ def test_a_network_that_cannot_be_written_is_refused_naming_the_operator(small_r
 
 
 def test_an_unknown_format_names_those_there_are():
-    with pytest.raises(BadInput, match="onnx, safetensors"):
+    with pytest.raises(BadInput, match="onnx and safetensors"):
         exporter_of("tflite")
