@@ -16,9 +16,9 @@ LARGE_TENSOR_BYTES = 4 << 20  # ResNet-18 at batch 64 in all, from 24 MB on 2.32
 _EVERYTHING = 2**31 - 1
 
 
-def keep_freed_memory(up_to: int = _EVERYTHING) -> None:
-    """As a process begins, before torch is loaded, and for small steps; of pieces that are larger than `up_to` bytes nothing is kept."""
-    malloc.map_from(up_to)
+def keep_freed_memory() -> None:
+    """As a process begins, before torch is loaded."""
+    malloc.map_from(_EVERYTHING)
     os.environ.setdefault("THP_MEM_ALLOC_ENABLE", "1")  # torch asks Linux for pages of 2 MB (c10/core/impl/alloc_cpu.cpp)
 
 

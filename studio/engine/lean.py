@@ -3,8 +3,8 @@
 torch keeps two or three tensors for a convolution, its batch norm and their activation: what each of them gives out. What a batch norm gives out is one
 multiplication and one addition away from what it is given, so it is computed again when the backward pass asks for it, and so are its sum with a
 shortcut, the activation behind it, and where a max pooling found what it took. A half of a step's activations (ResNet-18, EfficientNet-Lite0), for some
-passes over memory; convolutions are never computed twice, unlike with `recompute`. Small steps keep everything. As in Bulò et al., In-Place Activated BatchNorm, arXiv 1712.02616,
-from the other end: there what is given out is kept, and inverted. The bits stay.
+passes over memory; convolutions are never computed twice, unlike with `recompute`. Small steps keep everything. As in Bulò et al., In-Place Activated
+BatchNorm, arXiv 1712.02616, from the other end: there what is given out is kept, and inverted. The bits stay.
 """
 
 from __future__ import annotations

@@ -23,7 +23,7 @@ from studio.catalog.augments import cached_views
 from studio.catalog.optimisers import build_optimiser
 from studio.core.experiment import Experiment
 from studio.engine.ahead import MOST, key_of
-from studio.engine.heap import LARGE_TENSOR_BYTES, keep_freed_memory
+from studio.engine.heap import suit_step
 from studio.engine.lean import keep_less
 from studio.engine.memory import StepMemory
 from studio.engine.network import Network, Normaliser
@@ -47,17 +47,18 @@ def is_worth_it(network: Network, experiment: Experiment, need: StepMemory, num_
 def rehearse(
     network: Network, experiment: Experiment, precision: Precision, need: StepMemory, num_images: int, is_over: Callable[[], bool]
 ) -> bool:
-    """Take the step, as lean as the run's; False where it was broken off since it `is_over` or took too long: between two layers on the way there, or before the way back.
-    In a pass back whoever waits has to wait for its end: what is broken off there leaves tensors behind that only the end of the process frees."""
-    keep_freed_memory(LARGE_TENSOR_BYTES)  # so that the heap does not grow by a step that is never taken
+    """Take the step, as lean as the run's; False where it was broken off since it `is_over` or took too long: between two layers on the way there,
+    or before the way back. In a pass back whoever waits has to wait for its end: what is broken off there leaves tensors behind that only the end
+    of the process frees."""
+    suit_step(is_large=True)  # so that the heap does not grow by a step that is never taken
     try:
         with torch.random.fork_rng(devices=[]):
             return _step(network, experiment, precision, need, num_images, is_over)
     except _Over:
         return False
     finally:
-        keep_freed_memory()
         gc.collect()  # a network that keeps less refers to itself
+        suit_step(is_large=False)
 
 
 class _Over(Exception):

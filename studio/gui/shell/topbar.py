@@ -255,18 +255,13 @@ class TrainButton(QWidget):
 
         SweepSheet(self.window().centralWidget(), self._context).open()
 
-    def open_queue(self) -> None:
-        from studio.gui.shell.queue import QueueSheet
-
-        QueueSheet(self.window().centralWidget(), self._context).open()
-
     def _fill_menu(self) -> None:
         runs = self._context.runs
         self._menu.clear()
         self._menu.addAction(icon("play-fill"), "Train now", runs.train_now)
         self._menu.addAction(icon("queue"), "Queue", runs.queue)
         if runs.queued:
-            self._menu.addAction(icon("list-numbers"), f"Show the queue ({len(runs.queued)} waiting)", self.open_queue)
+            self._menu.addAction(icon("list-numbers"), f"Show the queue ({len(runs.queued)} waiting)", self.window().rail.queue.open)
         self._menu.addSeparator()
         self._menu.addAction(icon("timer"), "Quick test (1 epoch, 20 images)", runs.quick_test)
         self._menu.addAction(icon("dice-five"), "Train on 5 seeds", runs.train_seeds)
