@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 
 from PySide6.QtCore import Qt
+from PySide6.QtGui import QResizeEvent
 from PySide6.QtWidgets import QHBoxLayout, QVBoxLayout, QWidget
 
 from studio.gui.context import Context
@@ -60,11 +61,22 @@ class Page(QWidget):
     def _pieces(self) -> Iterator[None]:
         yield from self.make()
         self.is_whole = True
+        if not self.testAttribute(Qt.WidgetAttribute.WA_PendingResizeEvent):  # it came while parts were missing
+            self.fit()
 
     def complete(self) -> None:
         """Make what is not there yet, at once."""
         for _ in self.pieces:
             pass
+
+    def resizeEvent(self, event: QResizeEvent) -> None:
+        super().resizeEvent(event)
+        if self.is_whole:
+            self.fit()
+
+    def fit(self) -> None:
+        """Suit what is on the page to its size. Never asked of a page that is not whole: an exception in a virtual function of Qt that Qt
+        calls on behalf of Python stays pending, and the next such function of another widget then ends the process (PySide 6.10, 6.11)."""
 
     def set_subtitle(self, text: str) -> None:
         self.subtitle_label.setText(text)

@@ -282,8 +282,7 @@ class AugmentPage(Page):
         grid = self._large_grid
         self.show_large(grid, max(0, min(len(grid.variants) - 1, grid.current + by)))
 
-    def resizeEvent(self, event) -> None:
-        super().resizeEvent(event)
+    def fit(self) -> None:
         if self.large.isVisible():
             self.large.setGeometry(self.rect())
 

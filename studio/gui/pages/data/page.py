@@ -439,8 +439,7 @@ class DataPage(Page):
         if event.isAccepted():
             self.show_large(max(0, self.images.grid.current_row)) if self.images.grid.keys else self.large.close_view()
 
-    def resizeEvent(self, event) -> None:
-        super().resizeEvent(event)
+    def fit(self) -> None:
         if self.large.isVisible():
             self.large.setGeometry(self.rect())
 

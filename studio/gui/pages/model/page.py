@@ -290,9 +290,8 @@ class ModelPage(Page):
 
     # the window
 
-    def resizeEvent(self, event) -> None:
+    def fit(self) -> None:
         """A low window keeps what is worked with: legends go, the head folds to one line."""
-        super().resizeEvent(event)
         is_low = self.height() < px(700)
         self.scatter.legend.setVisible(not is_low)
         self.strip_panel.legend.setVisible(not is_low)

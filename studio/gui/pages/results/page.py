@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 
 from PySide6.QtCore import QPoint, Qt, QTimer
-from PySide6.QtGui import QAction, QResizeEvent
+from PySide6.QtGui import QAction
 from PySide6.QtWidgets import QAbstractButton, QHBoxLayout, QLineEdit, QMenu, QSizePolicy, QStackedWidget, QVBoxLayout, QWidget
 
 from studio.core.path_text import shown
@@ -477,8 +477,7 @@ class ResultsPage(Page):
     def _on_cams_failed(self, sentence: str) -> None:
         self.context.shell.toast(sentence)
 
-    def resizeEvent(self, event: QResizeEvent) -> None:
-        super().resizeEvent(event)
+    def fit(self) -> None:
         self._fit_height()
         for panel in (self.compare, self.confusion, self.side):
             panel.set_narrow(self.width() < px(NARROW_PX))

@@ -277,8 +277,7 @@ class SchedulePage(Page):
         self.store.set(values, "schedule to defaults")
         self.context.shell.toast("Schedule, optimiser and run settings are back at their defaults.", "Undo", self.store.undo)
 
-    def resizeEvent(self, event) -> None:
-        super().resizeEvent(event)
+    def fit(self) -> None:
         self.shapes.set_low(self.height() < px(_LOW_PX))
         self._arrange()
 

@@ -7,7 +7,7 @@ from functools import partial
 from itertools import islice
 
 from PySide6.QtCore import QEvent, Qt, QTimer
-from PySide6.QtGui import QMouseEvent, QResizeEvent
+from PySide6.QtGui import QMouseEvent
 from PySide6.QtWidgets import QHBoxLayout, QPushButton, QSizePolicy, QStackedWidget, QVBoxLayout, QWidget
 
 from studio.core.fold import RunState
@@ -108,7 +108,7 @@ class TrainPage(Page):
 
     def _build_body(self) -> Iterator[None]:
         self.banner = RunBanner()
-        self.banner.details_toggled.connect(lambda _: self._fit_height())
+        self.banner.details_toggled.connect(lambda _: self.fit())
         self.body.addWidget(self.banner)
         self.stack = QStackedWidget()
         self.body.addWidget(self.stack, 1)
@@ -354,12 +354,8 @@ class TrainPage(Page):
                 each.setVisible(panel is None or each is panel)
             row.setVisible(panel is None or panel in pair)
         self._side.setVisible(panel is None)
-        self._fit_height()
+        self.fit()
         self._pace.tell_wish()
-
-    def resizeEvent(self, event: QResizeEvent) -> None:
-        super().resizeEvent(event)
-        self._fit_height()
 
     def eventFilter(self, watched, event: QEvent) -> bool:
         if watched is self._watched and event.type() in (QEvent.Type.WindowStateChange, QEvent.Type.Show):
@@ -371,7 +367,7 @@ class TrainPage(Page):
                 return True
         return super().eventFilter(watched, event)
 
-    def _fit_height(self) -> None:
+    def fit(self) -> None:
         is_narrow = self.width() < px(NARROW_PX)
         for choice in (self.fourth, self.mode, self.follow):
             choice.set_dense(is_narrow)
