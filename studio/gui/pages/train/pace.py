@@ -11,7 +11,7 @@ from PySide6.QtWidgets import QWidget
 
 REDRAW_MS = 252  # as often as figures can be read
 BESIDE_MS = 1992  # while the run computes on the window's own cores: it waits for every redraw, and its steps are slow
-CALM_TURN_S = 0.9  # beside such a run, while nobody moves anything: one turn at each word of the run, which comes once a second
+CALM_TURN_S = 2.5  # beside such a run, while nobody moves anything: a turn of 17 ms holds up both cores that wait for each other, 0.7 %
 ATTENDED_S = 15.0  # after the last move of the pointer over the window, or after the page came to the front
 
 Job = Callable[[], object]
@@ -20,7 +20,7 @@ Job = Callable[[], object]
 class Pace(QObject):
     """Runs `jobs` one after the other, again and again while it is told that there is something new.
 
-    Beside a run on the same cores that nobody watches closely it runs one job of `calm_cycle` a second instead.
+    Beside a run on the same cores that nobody watches closely it runs one job of `calm_cycle` in CALM_TURN_S instead.
     """
 
     def __init__(

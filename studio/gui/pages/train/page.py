@@ -60,7 +60,8 @@ class TrainPage(Page):
         yield from self.charts.pieces
         plots = [partial(self._draw_plot, i) for i in range(4)]
         self._pace = Pace(
-            self, [self._show_run, *plots, self._show_side], [self._show_figures, *plots[:2], self._show_figures, *plots[2:]],
+            self, [self._show_run, *plots, self._show_side],
+            [self._show_figures, plots[0], plots[1], self._show_figures, plots[0], plots[2], self._show_figures, plots[0], plots[3]],
             is_seen=lambda: self._is_seen, shares_cores=lambda: self.runs.shares_cores,
         )  # fmt: skip
         yield
