@@ -62,6 +62,7 @@ FAULTS: dict[str, tuple[ev.Event, ...]] = {
     "released": (ev.RunStopped(step=_STEP, checkpoint="checkpoints/step-00000040", is_pause=True),),
     "killed": (),
 }  # fmt: skip
+_ON_GPU = ("memory", "memory_halved", "gpu_gone", "driver")
 
 
 def _shower(name: str) -> Callable:
@@ -72,6 +73,9 @@ def _shower(name: str) -> Callable:
         state = fold(RunState(), takewhile(lambda event: getattr(event, "first_step", getattr(event, "step", 0) - 1) < _STEP, events))
         batch = [replace(event, step=_STEP) for event in events if isinstance(event, ev.SamplesReported)]
         state = fold(state, [replace(event, t=state.t) for event in (*batch, *FAULTS[name])])
+        if name in _ON_GPU and state.description:
+            on_gpu = replace(state.description, device="cuda:0", device_name="NVIDIA GeForce RTX 4070", precision="bf16")
+            state = replace(state, description=on_gpu)
         if name == "killed":
             state = replace(state, status=Status.CRASHED)
         entry.exit_code = -9 if name == "killed" else None
