@@ -154,8 +154,8 @@ def _engine(name: str, scratch: Path, stack: contextlib.ExitStack) -> tuple[Call
 
     precision = setup.precision
     chosen = f"{precision.name}, channels {'last' if precision.channels_last else 'first'}"
-    if precision.fast_depthwise:
-        chosen += ", own depthwise gradients"
+    if precision.own_gradients:
+        chosen += ", own gradients"
     return step, {"threads": torch.get_num_threads(), "chosen": chosen, "instructions": torch.backends.cpu.get_cpu_capability()}
 
 

@@ -100,8 +100,8 @@ def _compare(source: str, name: str, data: Path, scratch: Path, rounds: int, env
                 if which != "fastai" or number < FASTAI_ROUNDS:
                     times.setdefault(which, []).append(sides[which]())
     precision = f"{setup.precision.name}, channels {'last' if setup.precision.channels_last else 'first'}"
-    if setup.precision.fast_depthwise:
-        precision += ", own depthwise gradients"
+    if setup.precision.own_gradients:
+        precision += ", own gradients"
     speeds = [
         f"{num_images / statistics.median(t['wall'] for t in times[which]):.1f}" if which in times else "not installed" for which in ORDER
     ]

@@ -241,7 +241,7 @@ def without_values(module: nn.Module) -> nn.Module:
     memo |= {id(b): b.detach().to("meta") for b in module.buffers()}
     made = copy.deepcopy(module, memo)
     for part in made.modules():
-        part.__dict__.pop("_conv_forward", None)  # engine.depthwise saves what torch saves, and asks for autocast
+        part.__dict__.pop("_conv_forward", None)  # engine.conv_gradients saves what torch saves, and asks for autocast
         part.__dict__.pop("forward", None)  # engine.recompute, engine.lean
     return made
 

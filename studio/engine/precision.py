@@ -17,7 +17,7 @@ from torch import nn
 
 from studio.core.experiment import Experiment
 from studio.core.problem import BadInput, error
-from studio.engine.depthwise import depthwise_layers, fast_backward, use_fast_backward
+from studio.engine.conv_gradients import depthwise_layers, own_gradients, use_own_gradients, wide_layers
 from studio.engine.device import device_key, synchronise
 from studio.engine.network import Network
 from studio.engine.verdict import remember, remembered
@@ -27,9 +27,10 @@ PROBE_SECONDS = 1.2  # for all candidates together
 LEAST_ROUNDS = 3  # all the same, unless they would take longer than
 MOST_ROUNDS = 9  # while it is not clear whether a candidate is as fast as the plain loop, again unless they would take longer than
 MOST_SECONDS = 6.0
-VERDICTS = "precision-6"
+VERDICTS = "precision-7"
 HOPELESS = 3.0  # times the fastest: nothing else makes up for that
 MARGIN = 0.9  # within ten per cent of the fastest the earlier candidate wins, so that noise on a busy machine does not decide
+OWN_MARGIN = 0.97  # the same form with our own gradients has to be that much faster: the two differ in nothing else
 UNPREPARED_MARGIN = 0.7  # where there was time for the first passes alone, which also prepare kernels
 NUM_GLANCES = 3
 TIE = 1.02  # times the plain loop: as fast, as far as that can be told
@@ -40,14 +41,19 @@ _DTYPES = {"bf16": torch.bfloat16, "fp16": torch.float16}
 class Precision:
     name: str  # "fp32", "bf16" or "fp16"
     channels_last: bool
-    fast_depthwise: bool = False  # studio.engine.depthwise computes the gradients of depthwise convolutions
+    own_gradients: bool = False  # studio.engine.conv_gradients computes those of convolutions
 
     def place(self, module: nn.Module, device: torch.device) -> None:
         """Bring a module that is to train to the device and into this form."""
         module.to(device)
         self.lay_out(module)
-        if self.fast_depthwise:
-            use_fast_backward(module)
+        if self.own_gradients:
+            use_own_gradients(module, wide=self.has_wide)
+
+    @property
+    def has_wide(self) -> bool:
+        """Whether its own gradients are those of wide layers too; in half precision torch is slow with depthwise ones alone."""
+        return self.name == "fp32"
 
     def lay_out(self, module: nn.Module) -> None:
         """Bring its weights into this order in memory, from whatever order: torch chooses its kernels by that of axes of length one too."""
@@ -91,17 +97,23 @@ def candidates(asked: str, device: torch.device) -> list[Precision]:
 def choose_precision(network: Network, experiment: Experiment, device: torch.device) -> Precision:
     """The fastest candidate. Changes no weight, no statistic and no random state."""
     options = candidates(experiment.training.precision, device)
-    if device.type == "cpu" and depthwise_layers(network.module):
-        options += [replace(option, fast_depthwise=True) for option in options if option.channels_last]
+    if device.type == "cpu":
+        options += _with_own_gradients(options, network.module)
     if len(options) == 1:
         return options[0]
     key = trial_key(network, experiment, device)
     kept = remembered(VERDICTS, key)
-    if isinstance(kept, dict) and set(kept) == {"name", "channels_last", "fast_depthwise"} and Precision(**kept) in options:
+    if isinstance(kept, dict) and set(kept) == {"name", "channels_last", "own_gradients"} and Precision(**kept) in options:
         return Precision(**kept)
     verdict = judge(options, _measured(network, options, experiment, device))
     remember(VERDICTS, key, asdict(verdict))
     return verdict
+
+
+def _with_own_gradients(options: list[Precision], module: nn.Module) -> list[Precision]:
+    has_depthwise, has_wide = bool(depthwise_layers(module)), any(layer.weight.requires_grad for layer in wide_layers(module))
+    likely = [option for option in options if option.channels_last and (has_depthwise or has_wide and option.has_wide)]
+    return [replace(option, own_gradients=True) for option in likely]
 
 
 def trial_key(network: Network, experiment: Experiment, device: torch.device) -> str:
@@ -113,13 +125,13 @@ def trial_key(network: Network, experiment: Experiment, device: torch.device) ->
 
 def judge(options: list[Precision], times: Times) -> Precision:
     """The first candidate that is within the margin of the fastest, and as fast as the plain loop. Where channels last is, it is taken: its kernels
-    take less memory for themselves.
+    take less memory for themselves. Then our own gradients, where they gain something.
 
     Each is compared with the plain loop, or the first, in the rounds that both ran in: a busy moment hits neighbours alike, and the median does
     not care for the round that it hit alone.
     """
     reference = PLAIN if PLAIN in times else next(iter(times))
-    margin = MARGIN if len(times[reference]) > 1 else UNPREPARED_MARGIN
+    margin, own_margin = (MARGIN, OWN_MARGIN) if len(times[reference]) > 1 else (UNPREPARED_MARGIN, UNPREPARED_MARGIN)
     shares = {
         option: statistics.median(some / other for some, other in zip(seconds, times[reference], strict=False))
         for option, seconds in times.items()
@@ -127,7 +139,9 @@ def judge(options: list[Precision], times: Times) -> Precision:
     most = min(shares.values()) / margin
     if reference == PLAIN:
         most = min(most, TIE)
-    return next(option for option in options if shares.get(option, most + 1) <= most)
+    found = next(option for option in options if shares.get(option, most + 1) <= most)
+    own = replace(found, own_gradients=True)
+    return own if shares.get(own, most + 1) <= own_margin * shares[found] else found
 
 
 def _measured(network: Network, options: list[Precision], experiment: Experiment, device: torch.device) -> Times:
@@ -153,8 +167,8 @@ def measure(network: Network, options: list[Precision], input_size: int, device:
         running = _worth_a_pass(options) if device.type == "cpu" else options
         start, first = time.perf_counter(), {}
         for option in running:  # prepares the kernels
-            without = first.get(replace(option, fast_depthwise=False), 0.0)
-            if not option.fast_depthwise or without <= HOPELESS * min(first.values()):
+            without = first.get(replace(option, own_gradients=False), 0.0)
+            if not option.own_gradients or without <= HOPELESS * min(first.values()):
                 first[option] = _pass_seconds(trial.module, images, option, device)
         if device.type != "cuda" and time.perf_counter() - start > MOST_SECONDS:
             return {option: [seconds] for option, seconds in first.items()}
@@ -199,7 +213,7 @@ def _pass_seconds(module: nn.Module, images_NCHW: torch.Tensor, option: Precisio
     layout = torch.channels_last if option.channels_last else torch.contiguous_format
     module.to(memory_format=layout)
     images = images_NCHW.contiguous(memory_format=layout)
-    with fast_backward(module) if option.fast_depthwise else contextlib.nullcontext():
+    with own_gradients(module, wide=option.has_wide) if option.own_gradients else contextlib.nullcontext():
         synchronise(device)
         start = clock()
         with option.autocast(device):

@@ -1,4 +1,4 @@
-"""The other backward pass of depthwise convolutions gives torch's gradients."""
+"""The other backward pass of convolutions gives torch's gradients."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import torch
 from torch import nn
 
 from studio.engine import precision
-from studio.engine.depthwise import depthwise_layers, fast_backward, use_fast_backward
+from studio.engine.conv_gradients import LEAST_CHANNELS, depthwise_layers, own_gradients, use_own_gradients, wide_layers
 from studio.engine.precision import PLAIN, Precision, judge, measure
 
 
@@ -22,7 +22,7 @@ def test_its_gradients_are_those_of_torch(kernel, stride, dtype, rounding):
     torch.manual_seed(0)
     stock = nn.Conv2d(6, 6, kernel, stride, kernel // 2, groups=6, bias=kernel == 3).to(memory_format=torch.channels_last)
     fast = copy.deepcopy(stock)
-    assert use_fast_backward(fast) == 1
+    use_own_gradients(fast)
     images = torch.randn(3, 6, 13, 12).contiguous(memory_format=torch.channels_last)
     found = []
     for layer in (stock, fast):
@@ -37,19 +37,55 @@ def test_its_gradients_are_those_of_torch(kernel, stride, dtype, rounding):
         assert ours.shape == theirs.shape and ours.dtype == theirs.dtype and apart < rounding
 
 
+@pytest.mark.parametrize(
+    ("kernel", "stride", "padding"),
+    [((3, 3), (1, 1), (1, 1)), ((3, 3), (2, 2), (1, 1)), ((5, 2), (2, 3), (0, 1)), ((1, 7), (1, 1), (0, 3))],
+)
+@pytest.mark.parametrize("layout", [torch.channels_last, torch.contiguous_format])
+def test_the_weights_of_wide_layers_get_the_gradients_of_torch(kernel, stride, padding, layout):
+    torch.manual_seed(0)
+    stock = nn.Conv2d(LEAST_CHANNELS, 7, kernel, stride, padding, bias=kernel == (3, 3)).to(memory_format=layout)
+    own = copy.deepcopy(stock)
+    use_own_gradients(own)
+    images = torch.randn(3, LEAST_CHANNELS, 9, 8).contiguous(memory_format=layout)
+    found = []
+    for layer in (stock, own):
+        given = images.clone().requires_grad_()
+        layer(given).square().sum().backward()
+        found.append((given.grad, *(p.grad for p in layer.parameters())))
+    assert type(own(images).grad_fn).__name__ == "_WideBackward"
+    for ours, theirs in zip(*found[::-1], strict=True):
+        assert ours.shape == theirs.shape and torch.allclose(ours, theirs, rtol=1e-4, atol=1e-4 * float(theirs.abs().max()))
+
+
+def test_wide_layers_that_are_frozen_pass_the_gradient_on():
+    layer = nn.Conv2d(LEAST_CHANNELS, 4, 3)
+    layer.requires_grad_(False)
+    use_own_gradients(layer)
+    given = torch.randn(1, LEAST_CHANNELS, 5, 5, requires_grad=True)
+    layer(given).sum().backward()
+    assert layer.weight.grad is None and torch.allclose(given.grad.sum(), layer.weight.sum() * 9, rtol=1e-3)
+
+
 def test_gradients_hold_against_differences_in_double_precision():
     layer = nn.Conv2d(3, 3, 3, 1, 1, groups=3).double()
-    use_fast_backward(layer)
+    use_own_gradients(layer)
     assert torch.autograd.gradcheck(layer, torch.randn(2, 3, 5, 5, dtype=torch.double, requires_grad=True), atol=1e-4, rtol=1e-3, eps=1e-4)
 
 
-def test_only_depthwise_layers_change_and_a_trial_leaves_nothing():
-    module = nn.Sequential(nn.Conv2d(4, 4, 3, groups=4), nn.Conv2d(4, 8, 3, groups=4), nn.Conv2d(4, 4, 3, groups=4, dilation=2))
-    assert depthwise_layers(module) == [module[0]]
+def test_only_depthwise_and_wide_layers_change_and_a_trial_leaves_nothing():
+    wide, small = nn.Conv2d(LEAST_CHANNELS, 4, 3), nn.Conv2d(4, 4, 3)
+    module = nn.Sequential(
+        nn.Conv2d(4, 4, 3, groups=4), nn.Conv2d(4, 8, 3, groups=4), nn.Conv2d(4, 4, 3, groups=4, dilation=2), wide, small
+    )
+    assert depthwise_layers(module) == [module[0]] and wide_layers(module) == [wide]
     keys = list(module.state_dict())
-    with fast_backward(module):
+    with own_gradients(module):
         assert "_conv_forward" in module[0].__dict__ and "_conv_forward" in copy.deepcopy(module)[0].__dict__
-    assert "_conv_forward" not in module[0].__dict__ and list(module.state_dict()) == keys
+        assert "_conv_forward" in wide.__dict__ and "_conv_forward" not in small.__dict__
+    with own_gradients(module, wide=False):
+        assert "_conv_forward" in module[0].__dict__ and "_conv_forward" not in wide.__dict__
+    assert not any("_conv_forward" in layer.__dict__ for layer in module) and list(module.state_dict()) == keys
 
 
 LAST, FIRST, HALF, FAST = (Precision("fp32", True), PLAIN, Precision("bf16", True), Precision("bf16", True, True))
@@ -68,6 +104,13 @@ LAST, FIRST, HALF, FAST = (Precision("fp32", True), PLAIN, Precision("bf16", Tru
 def test_what_is_chosen_is_never_slower_than_the_plain_loop(seconds, chosen):
     options = [LAST, FIRST, HALF, FAST]
     assert judge(options, {option: [s] * 3 for option, s in zip(options, seconds, strict=True)}) == chosen
+
+
+def test_own_gradients_are_taken_where_the_same_form_gains_by_them():
+    own, options = Precision("fp32", True, True), [LAST, FIRST, Precision("fp32", True, True)]
+    assert judge(options, {LAST: [0.93] * 3, FIRST: [1.0] * 3, own: [0.86] * 3}) == own
+    assert judge(options, {LAST: [0.93] * 3, FIRST: [1.0] * 3, own: [0.92] * 3}) == LAST
+    assert judge(options, {LAST: [0.93], FIRST: [1.0], own: [0.86]}) == LAST  # of first passes only
 
 
 def test_a_busy_moment_does_not_choose():
