@@ -11,6 +11,40 @@ _CHUNK = 1 << 16
 _PASSES = ((0, 0, 8, 8), (4, 0, 8, 8), (0, 4, 4, 8), (2, 0, 4, 4), (0, 2, 2, 4), (1, 0, 2, 2), (0, 1, 1, 2))
 _CHANNELS = {0: 1, 2: 3, 3: 1, 4: 2, 6: 4}  # by colour type
 _MOST_RESTARTS = 1 << 20
+_AFTER_SCAN = re.compile(rb"\xff[^\x00\xd0-\xd7\xff]")  # the marker behind entropy-coded bytes
+_LOST = bytes(1024)
+_PACKED_METADATA = (b"zTXt", b"iTXt", b"iCCP")
+_MOST_METADATA = 1 << 20  # bytes; for a longer one Pillow refuses the picture, and of shorter ones it keeps sixty in memory
+
+
+def without_long_metadata(data: bytes) -> bytes:
+    """A PNG without the packed texts and the colour profile that go beyond a megabyte in all, unpacked: no pixel needs them, and 200 MB of text
+    fit into a file of 200 KB. PNG specification, sections 11.3.2.3 and 11.3.3."""
+    kept, start, total, at = [], 0, 0, 8
+    while at + 12 <= len(data):
+        length, kind = struct.unpack_from(">I4s", data, at)
+        end = at + 12 + length
+        if kind in _PACKED_METADATA:
+            size = _unpacked_size(kind, data[at + 8 : end - 4])
+            if total + size > _MOST_METADATA:
+                kept.append(data[start:at])
+                start = end
+            else:
+                total += size
+        at = end
+    return b"".join((*kept, data[start:])) if kept else data
+
+
+def _unpacked_size(kind: bytes, chunk: bytes) -> int:
+    """Bytes of a text or profile, counted to just above the limit; 0 for one that is not packed, or not readable."""
+    _, _, rest = chunk.partition(b"\0")  # behind the name: how it is packed, of an iTXt also its language and translated name
+    if kind == b"iTXt" and rest[:1] in (b"", b"\0"):
+        return 0
+    packed = rest[2:].split(b"\0", 2)[-1] if kind == b"iTXt" else rest[1:]
+    try:
+        return len(zlib.decompressobj().decompress(packed, _MOST_METADATA + 1))
+    except zlib.error:
+        return 0
 
 
 def lacks_rows(data: bytes) -> bool:
@@ -74,10 +108,42 @@ def _frame_and_scan(data: bytes) -> tuple[int, int, bytes] | None:
         elif marker == 0xDA:
             if not interval or not num_units or data[at + 4] != len(factors) or num_units // interval > _MOST_RESTARTS:
                 return None
-            end = re.compile(rb"\xff[^\x00\xd0-\xd7\xff]").search(data, at + 2 + length)
+            end = _AFTER_SCAN.search(data, at + 2 + length)
             return num_units, interval, data[at + 2 + length : end.start() if end else len(data)]
         at += 2 + length
     return None
+
+
+def has_lost_bytes(data: bytes) -> bool:
+    """Whether a kibibyte of zeros stands in a scan of a baseline JPEG where no picture puts them: what a disk gives back for a sector that it lost.
+
+    Zeros are the shortest code of each table (ITU T.81, C.2). Where that says "nothing more in this block" they are an even picture; in the usual
+    tables it says that a frequency of luminance is -1. A progressive file may hold such bits anywhere.
+    """
+    if _LOST not in data:
+        return False
+    at, shortest = 2, {}
+    while at + 4 <= len(data) and data[at] == 0xFF:
+        marker, end = data[at + 1], at + 2 + struct.unpack_from(">H", data, at + 2)[0]
+        if marker == 0xC4:
+            shortest |= _shortest_codes(data[at + 4 : end])
+        elif marker == 0xC2:
+            return False
+        elif marker == 0xDA:
+            found = _AFTER_SCAN.search(data, end)
+            return any(shortest.values()) and data.find(_LOST, end, found.start() if found else len(data)) >= 0
+        at = end
+    return False
+
+
+def _shortest_codes(segment: bytes) -> dict[int, int]:
+    """What the shortest code means in each table of a DHT segment for other frequencies than 0, by the number of the table."""
+    found, at = {}, 0
+    while at + 17 < len(segment):
+        if segment[at] >> 4 == 1:
+            found[segment[at]] = segment[at + 17]
+        at += 17 + sum(segment[at + 1 : at + 17])
+    return found
 
 
 def has_archive_behind(data: bytes) -> bool:

@@ -12,6 +12,7 @@ The result is always uint8 RGB. The conversions, all fixed:
 
 from __future__ import annotations
 
+import contextlib
 import io
 import os
 import struct
@@ -24,7 +25,7 @@ from PIL import AvifImagePlugin, BmpImagePlugin, GifImagePlugin, Image, JpegImag
 
 from studio.core.reading import Reading
 from studio.dataset.bands import chosen_bands, read_bands, scale_16_bits
-from studio.dataset.damage import has_archive_behind, has_lost_restarts, lacks_rows
+from studio.dataset.damage import has_archive_behind, has_lost_bytes, has_lost_restarts, lacks_rows, without_long_metadata
 
 try:
     import simplejpeg
@@ -70,11 +71,11 @@ class Decoded:
     notes: tuple[str, ...]  # in words, for instance "missing end marker"
 
 
-def read_bytes(path: str) -> bytes:
-    """The whole file. Raises ImageRefused; regular files only."""
+def read_bytes(path: str, *, longest: int = _LONGEST_FILE) -> bytes:
+    """The whole file. Raises ImageRefused; regular files only, of at most so many bytes."""
     fd, info = open_regular(path)
     with os.fdopen(fd, "rb") as file:
-        if info.st_size > _LONGEST_FILE:
+        if info.st_size > longest:
             raise ImageRefused(f"too large: {info.st_size / 1e9:.1f} GB")
         try:
             return file.read()
@@ -105,6 +106,7 @@ def decode_noted(data: bytes, reading: Reading = AS_IT_IS, *, least_px: int | No
         return _decode_bands(data, reading, header.num_bands, notes)
     if header.format == "PNG":
         _check_png(data)
+        data = without_long_metadata(data)
     if header.format == "JPEG":
         _check_jpeg(data)
         notes += _jpeg_notes(data)
@@ -260,6 +262,9 @@ def _check_jpeg(data: bytes) -> None:
     if data[-_ZERO_TAIL:].count(0) == _ZERO_TAIL and not data.rstrip(b"\0").endswith(b"\xff\xd9"):
         zeros = len(data) - len(data.rstrip(b"\0"))
         raise ImageRefused(f"zero-filled tail: the last {100 * zeros / len(data):.0f} % of the file are lost")
+    with contextlib.suppress(struct.error, IndexError):  # a broken table of markers says nothing about the picture; the decoder judges that
+        if has_lost_bytes(data):
+            raise ImageRefused("zero-filled in the middle: a part of the file is lost")
 
 
 def _ends_empty(im: Image.Image) -> bool:

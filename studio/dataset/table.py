@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import contextlib
 import csv
-import io
+import heapq
 import os
 import posixpath
 import re
 from collections import Counter
+from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import islice
 
 from studio.core.path_text import path_to_text, shown
 from studio.core.problem import BadInput, Problem, error, warning
@@ -30,23 +32,29 @@ _SPLIT_NAMES = "split set subset partition part data_set dataset".split()
 _PARTS: dict[str, Split] = SPLIT_NAMES | {"dev": "validation"}
 MOST_COLUMNS = 64  # that are shown to choose from
 _MAX_CELL = 1 << 20  # characters; a longer cell is no path
+_MOST_CELLS = 1 << 17  # of a line; a longer one is not of a table that people make
+_LONGEST_FILE = 200_000_000  # bytes: three million rows; twice as much is in memory for a moment
 
 
 @dataclass(frozen=True)
 class Table:
-    """A parsed file: header names and rows of cells with their line numbers."""
+    """A file whose every row can be read."""
 
     columns: tuple[str, ...]
-    rows: list[tuple[int, list[str]]]  # (line number from 1, cells)
+    num_rows: int
+    width: int  # cells of the widest row
     separator: str
     letters: Decoded
+
+    def rows(self) -> Iterator[tuple[int, list[str]]]:
+        """(line number from 1, cells) below the header, read anew each time: the cells of a million rows take half a gigabyte."""
+        return islice(_rows(self.letters.text, self.separator), 1, None)
 
     @property
     def names(self) -> tuple[str, ...]:
         """One for every column that the widest row has, by which it can be chosen: its own, or “column 3” where it has none or shares it."""
-        width = max([len(self.columns), *(len(cells) for _, cells in self.rows)])
         times = Counter(name.casefold() for name in self.columns)
-        own = [*self.columns, *[""] * (width - len(self.columns))]
+        own = [*self.columns, *[""] * (self.width - len(self.columns))]
         return tuple(name if name and times[name.casefold()] == 1 else f"column {i}" for i, name in enumerate(own, 1))
 
     def has_more_cells(self, cells: list[str]) -> bool:
@@ -57,28 +65,51 @@ class Table:
 def read_table(path: str, encoding: str = "auto") -> Table:
     """Separator by the first line. Raises BadInput."""
     try:
-        data = read_bytes(path)
+        data = read_bytes(path, longest=_LONGEST_FILE)
     except ImageRefused as exc:
         raise _bad(f"The CSV file cannot be used: {exc.reason}.") from None
+    if data and not data.strip(b"\0"):
+        raise _bad("The CSV file holds zeros alone; its content is lost. Copy it again.")
     letters = decode(data, encoding)
-    text = letters.text
-    first = next((line for line in text.splitlines() if line.strip()), "")
+    del data
+    first = next((line for line in _lines(letters.text) if line.strip()), "")
     separator = max(",;\t", key=lambda c: _outside_quotes(first).count(c))
-    reader = csv.reader(io.StringIO(text.replace("\0", "\ufffd"), newline=""), delimiter=separator)
+    rows = _rows(letters.text, separator)
+    header = next(rows, None)
+    if header is None:
+        raise _bad("The CSV file is empty. Its first line names the columns, each further line an image.")
+    columns = tuple(cell.strip() for cell in header[1])
+    num_rows, width = 0, len(columns)
+    for _, cells in rows:
+        num_rows += 1
+        width = max(width, len(cells))
+    return Table(columns, num_rows, width, separator, letters)
+
+
+def _lines(text: str) -> Iterator[str]:
+    """With their ends, of any system, and without a copy of the text as io.StringIO makes, of four bytes a letter."""
+    return (found[0] for found in re.finditer(r"[^\r\n]*(?:\r\n?|\n)|[^\r\n]+", text))
+
+
+def _rows(text: str, separator: str) -> Iterator[tuple[int, list[str]]]:
+    """(line number from 1, cells) of each row that holds something. Raises BadInput."""
+
+    def lines() -> Iterator[str]:
+        for line in _lines(text):
+            if len(line) > _MOST_CELLS and line.count(separator) >= _MOST_CELLS:
+                raise csv.Error(f"more than {_MOST_CELLS:,} cells in one line")
+            yield line.replace("\0", "\ufffd")
+
     csv.field_size_limit(_MAX_CELL)
-    rows: list[tuple[int, list[str]]] = []
+    reader = csv.reader(lines(), delimiter=separator)
     start = 1
     try:
         for cells in reader:
             if any(cell.strip() for cell in cells):
-                rows.append((start, cells))
+                yield start, cells
             start = reader.line_num + 1
     except csv.Error as exc:
         raise _bad(f"The CSV file cannot be read from line {start:,} on: {exc}. Check the quotation marks there.") from None
-    if not rows:
-        raise _bad("The CSV file is empty. Its first line names the columns, each further line an image.")
-    columns = tuple(cell.strip() for cell in rows[0][1])
-    return Table(columns, rows[1:], separator, letters)
 
 
 def labels_from_table(
@@ -96,23 +127,23 @@ def labels_from_table(
         )
     if missing:
         raise BadInput(*missing)
-    if not table.rows:
+    if not table.num_rows:
         raise _bad("The CSV file names its columns but holds no rows.")
-    wide = set() if path_column and label_column else {line for line, cells in table.rows if table.has_more_cells(cells)}
-    if 2 * len(wide) > len(table.rows):
-        names, cells = counted(len(table.columns), "column"), max(len(cells) for _, cells in table.rows)
+    may_be_wide = table.width > len(table.columns) and not (path_column and label_column)
+    if may_be_wide and 2 * sum(table.has_more_cells(cells) for _, cells in table.rows()) > table.num_rows:
+        names = counted(len(table.columns), "column")
         raise BadInput(
             error(
                 "data.path_column",
-                f"The first line of the CSV file names {names} and most rows have {cells} cells, so it is not clear which is which. Give every "
+                f"The first line of the CSV file names {names} and most rows have {table.width} cells, so it is not clear which is which. Give every "
                 f"column a name, or say which ones hold the path and the label, {_how('path', 'column 1')}.",
             )
         )
     found = Labelled("csv")
     reading = _Reading(found, os.path.dirname(os.path.abspath(path)), table.letters.encoding, at_path, at_label, at_split)
-    for line, cells in table.rows:
-        reading.add(line, cells, is_wide=line in wide)
-    reading.finish(len(table.rows))
+    for line, cells in table.rows():
+        reading.add(line, cells, is_wide=may_be_wide and table.has_more_cells(cells))
+    reading.finish(table.num_rows)
     found.problems += _letter_problems(table.letters)
     return found
 
@@ -154,10 +185,12 @@ def preview_table(source: str, encoding: str = "auto", num_rows: int = 3) -> Tab
         source = os.path.join(source, tables[0])
     table = read_table(source, encoding)
     names = table.names[:MOST_COLUMNS]
-    if not table.letters.is_sure:  # those that show whether the letters are right
-        table.rows.sort(key=lambda row: "".join(row[1]).isascii())
-    rows = tuple(tuple(cell[:80] for cell in [*cells, *[""] * len(names)][: len(names)]) for _, cells in table.rows[:num_rows])
-    return TablePreview(source, names, rows, len(table.rows), table.separator, table.letters.encoding, table.letters.is_sure)
+    if table.letters.is_sure:
+        first = islice(table.rows(), num_rows)
+    else:  # those that show whether the letters are right
+        first = heapq.nsmallest(num_rows, table.rows(), key=lambda row: "".join(row[1]).isascii())
+    rows = tuple(tuple(cell[:80] for cell in [*cells, *[""] * len(names)][: len(names)]) for _, cells in first)
+    return TablePreview(source, names, rows, table.num_rows, table.separator, table.letters.encoding, table.letters.is_sure)
 
 
 class _Reading:

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import pickle
+import stat
+import zipfile
 from pathlib import Path
 
 import pytest
@@ -204,6 +207,48 @@ def test_a_truncated_file_is_refused(num_bytes_left, resnet18, tmp_path):
         assert "cut" in refusal(tmp_path / name)
 
 
+def with_parts(path: Path, tensors: dict[str, torch.Tensor], *parts: tuple[zipfile.ZipInfo | str, bytes]) -> Path:
+    """A .pth file, which is a ZIP archive, with more in it."""
+    torch.save(tensors, path)
+    with zipfile.ZipFile(path, "a", zipfile.ZIP_DEFLATED) as archive:
+        for part, content in parts:
+            archive.writestr(part, content)
+    return path
+
+
+def special(kind: int) -> zipfile.ZipInfo:
+    part = zipfile.ZipInfo("w/data/extra")
+    part.external_attr = (kind | 0o777) << 16
+    return part
+
+
+PARTS = {
+    "leads out": ("../../evil", b"x"),
+    "absolute": ("/tmp/evil of studio", b"x"),
+    "link": (special(stat.S_IFLNK), b"/etc"),
+    "device": (special(stat.S_IFCHR), b""),
+    "archive": ("w/inner.zip", b"PK\x05\x06" + bytes(18)),
+}
+
+
+@pytest.mark.parametrize("kind", PARTS)
+def test_nothing_in_an_archive_of_weights_is_ever_unpacked_to_a_disk(kind, resnet18, tmp_path):
+    folder = tmp_path / "a" / "b"
+    folder.mkdir(parents=True)
+    path = with_parts(folder / "w.pth", resnet18, PARTS[kind])
+    with contextlib.suppress(BadInput):  # what torch makes of a second root is its own affair
+        assert len(build(path).report.matched) == 120
+    assert [p.name for p in tmp_path.rglob("*")] == ["a", "b", "w.pth"] and not Path("/tmp/evil of studio").exists()
+
+
+def test_an_archive_that_unpacks_to_far_more_than_its_size_is_refused_before_that(tmp_path):
+    path = tmp_path / "w.pth"
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED, compresslevel=9) as archive, archive.open("w/data.pkl", "w") as part:
+        for _ in range(300):
+            part.write(bytes(1_000_000))
+    assert "unpacks to 300 MB, 1,0" in refusal(path)
+
+
 def header_file(path: Path, header: bytes, data: bytes = b"") -> Path:
     path.write_bytes(len(header).to_bytes(8, "little") + header + data)
     return path
@@ -239,6 +284,8 @@ def test_a_header_longer_than_any_file_is_refused_without_reading_it(tmp_path):
     path = tmp_path / "w.safetensors"
     for length in (2**63, 200_000_000):
         path.write_bytes(length.to_bytes(8, "little") + b"{}")
+        with open(path, "r+b") as file:
+            file.truncate(210_000_000)  # all of it is there, in no blocks of the disk
         assert "cut short or is not a safetensors file" in refusal(path)
 
 

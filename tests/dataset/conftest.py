@@ -1,10 +1,12 @@
-"""Folders of small images, and a way to be somebody who may not read everything."""
+"""Folders of small images, a way to be somebody who may not read everything, and what a reading costs."""
 
 from __future__ import annotations
 
 import contextlib
 import os
 import shutil
+import subprocess
+import sys
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -27,6 +29,28 @@ def make_images(root: Path, names: str | dict[str, int], data: bytes | None = No
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(_JPEG if data is None else data)
     return root
+
+
+_MEASURED = """
+import sys, time
+def memory_mb(name):
+    with open("/proc/self/status") as status:
+        return next(int(line.split()[1]) for line in status if line.startswith(name)) / 1024
+{before}
+seconds, mb = time.process_time(), memory_mb("VmRSS")
+{code}
+print(time.process_time() - seconds, memory_mb("VmHWM") - mb)
+"""
+
+
+def measured(before: str, code: str, *args: str | Path) -> tuple[float, float]:
+    """Processor seconds of `code`, and the megabytes that the process grew by at its peak, in a process of its own; Linux only."""
+    script = _MEASURED.format(before=before, code=code)
+    env = os.environ | {"PYTHONPATH": str(Path(__file__).parents[2])}
+    done = subprocess.run([sys.executable, "-c", script, *map(str, args)], env=env, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    seconds, mb = map(float, done.stdout.split())
+    return seconds, mb
 
 
 @pytest.fixture

@@ -88,6 +88,17 @@ def test_the_whole_corpus_is_used_or_set_aside_and_no_byte_of_the_folder_changes
     assert len(used) + len(aside) == len(CASES) + 24, "pipes and hidden files are not even set aside"
 
 
+def test_a_folder_for_runs_that_may_only_be_read_blocks_the_run_and_is_left_as_it_is(open_folder, as_ordinary_user):
+    from studio.core.experiment import Experiment
+    from studio.core.problem import BadInput
+    from studio.core.run_folder import create_run
+
+    open_folder.chmod(0o555)
+    with as_ordinary_user, pytest.raises(BadInput, match="Permission denied. Choose another place for runs"):
+        create_run(open_folder / "runs", Experiment(), b"{}")
+    assert not any(open_folder.iterdir())
+
+
 @pytest.mark.skipif(sys.platform == "win32", reason="needs a FIFO")
 def test_training_and_prediction_on_the_whole_corpus_end_well_and_write_nothing_into_it(tmp_path, corpus_files):
     from engine_runs import SMALL, train_here

@@ -39,6 +39,7 @@ NAMES = [  # of files; the number is the row of docs/bad-inputs.md
     pytest.param("\u202egpj.jpg".encode(), id="66 right to left"),
     pytest.param("zero\u200bwidth 🦊.jpg".encode(), id="66 zero width and emoji"),
     pytest.param(b"NUL.jpg", id="67 reserved on Windows"),
+    pytest.param(b"COM1", id="67 reserved, without an ending"),
     pytest.param(b"<img src=x>.jpg", id="69 markup"),
     pytest.param(b"=1+1.jpg", id="69 formula"),
     pytest.param(b"{0.__class__}%s%n.jpg", id="69 format string"),
@@ -94,6 +95,14 @@ def test_a_class_named_like_a_path_never_leads_out_of_the_folder(folder, name, t
         assert "The new class of" in sentences(found, Severity.ERROR)
     assert all(Path(found.path_of(s)).is_relative_to(folder) for s in found.samples)
     assert sorted(p.name for p in tmp_path.iterdir()) == ["data"]
+
+
+def test_names_that_are_equal_after_normalisation_are_two_files(folder):
+    names = {unicodedata.normalize(form, "é.jpg") for form in ("NFC", "NFD")} | {"a.JPG", "A.jpg"}
+    for number, name in enumerate(sorted(names)):
+        (folder / "cat" / name).write_bytes(jpeg(90 + number, 70))
+    found = verify(scanned(folder))
+    assert {(s.id, s.width) for s in found.samples if s.height == 70} == {(f"cat/{n}", 90 + i) for i, n in enumerate(sorted(names))}
 
 
 def test_classes_equal_after_normalisation_are_pointed_out(tmp_path):

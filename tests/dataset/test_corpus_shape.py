@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import os
+import re
+import sys
+
 import pytest
 
 from studio.core.problem import Severity
 from studio.dataset.dataset import Dataset
 from studio.dataset.verify import verify
 
-from .conftest import make_images
+from .conftest import make_images, measured
 from .corpus import jpeg
 from .test_scan import scanned, sentences
 from .test_table import NAMES, refusal, rows
@@ -36,6 +40,17 @@ def test_a_few_broken_files_do_not_keep_a_run_from_starting(tmp_path):
     make_images(tmp_path, {"cat": 100, "dog": 100})
     make_images(tmp_path, "cat/a.jpg cat/b.jpg", b"")
     assert not sentences(verify(scanned(tmp_path)), Severity.ERROR)
+
+
+@pytest.mark.skipif(os.name == "nt", reason="needs links")
+def test_ten_thousand_images_of_one_class_for_one_of_another_are_warned_about(tmp_path):
+    make_images(tmp_path, {"cat": 1, "newt": 2})  # of two one trains
+    for number in range(11_900):
+        os.link(tmp_path / "cat" / "0000.jpg", tmp_path / "cat" / f"{number}.jpg")
+    found = scanned(tmp_path)
+    said = next(p for p in found.problems if "Classes are" in p.sentence)
+    assert re.search(r"Classes are 1 : 10,\d{3}\. “newt” has 1 training image", said.sentence) and said.repair
+    assert not sentences(found, Severity.ERROR)
 
 
 def test_a_thousand_classes_are_scanned_and_keep_their_numbers(tmp_path):
@@ -85,6 +100,28 @@ def test_labels_that_read_as_nothing_are_words_like_any_other(folder):
 def test_decimal_commas_beside_semicolons_do_not_confuse_the_separator(folder):
     lines = ["weight;path;label", *(f"1,5;{name};{'cat' if i % 2 else 'dog'}" for i, name in enumerate(NAMES))]
     assert len(table(folder, "\n".join(lines)).samples) == 40
+
+
+@pytest.mark.parametrize("where", ["first", "last"])
+@pytest.mark.parametrize("content", ["x" * 10_000_000, "ab," * 3_400_000, '"' + "x" * 10_000_000])
+def test_a_line_of_ten_megabytes_is_refused_with_its_number(folder, where, content):
+    text = content + "\n" + rows() if where == "first" else rows() + content
+    assert f"cannot be read from line {1 if where == 'first' else 42} on" in str(refusal(folder, text))
+
+
+def test_a_table_of_zeros_alone_is_said_to_be_lost(folder):
+    assert "holds zeros alone; its content is lost" in str(refusal(folder, bytes(20_000)))
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
+def test_many_rows_are_read_in_seconds_and_within_their_share_of_half_a_gigabyte_for_a_million(folder):
+    with open(folder / "labels.csv", "w") as file:
+        file.write(rows())
+        file.writelines(f"gone/photo_{number:07}.jpg,{'cat' if number % 2 else 'dog'}\n" for number in range(50_000))
+    before = "from studio.core.experiment import Data\nfrom studio.dataset.scan import scan"
+    code = "assert len(scan(Data(source=sys.argv[1])).samples) == 40"
+    seconds, mb = measured(before, code, folder / "labels.csv")
+    assert seconds < 10 and mb < 40
 
 
 @pytest.mark.timeout(20)

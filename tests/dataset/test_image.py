@@ -2,19 +2,37 @@
 
 from __future__ import annotations
 
+import io
 import os
+import sys
+import time
 import tracemalloc
 
 import numpy as np
 import pytest
-from PIL import Image
+from PIL import Image, ImageCms
 
 from studio.core.reading import Reading
 from studio.dataset.bands import BandsUndecided
 from studio.dataset.header import parse_header, read_header
-from studio.dataset.image import ImageRefused, decode, decode_noted, read_bytes, read_image
+from studio.dataset.image import ImageRefused, decode, decode_noted, open_image, read_bytes, read_image
 
-from .corpus import BANDS, CASES, Asked, Case, Good, encoded, jpeg, one_bit_png, photo, rgba, with_exif
+from .conftest import measured
+from .corpus import ADOBE_RGB, BANDS, CASES, P3, Asked, Case, Good, encoded, jpeg, one_bit_png, photo, profile, rgba, with_exif, with_icc
+
+WITHIN_A_SECOND = (33, 57, 58)  # rows that say so
+OTHER_FORMATS = {
+    "eps": "EPS",
+    "eps with a header for DOS": "EPS",
+    "psd": "PSD",
+    "dds": "DDS",
+    "tga": "TGA",
+    "fits": "FITS",
+    "icns": "ICNS",
+    "wmf": "WMF",
+    "jpeg 2000": "JPEG2000",
+    "jpeg 2000 without a container": "JPEG2000",
+}
 
 
 # Pillow warns about damaged metadata; what counts is the verdict.
@@ -23,6 +41,12 @@ from .corpus import BANDS, CASES, Asked, Case, Good, encoded, jpeg, one_bit_png,
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
 def test_each_file_of_the_corpus_gets_its_verdict(case: Case):
     data = case.data()
+    started = time.process_time()
+    _judge(case, data)
+    assert case.row not in WITHIN_A_SECOND or time.process_time() - started < 1
+
+
+def _judge(case: Case, data: bytes) -> None:
     if isinstance(case.verdict, str):
         with pytest.raises(ImageRefused) as refused:
             decode(data)
@@ -50,6 +74,34 @@ def test_each_file_of_the_corpus_gets_its_verdict(case: Case):
 def test_the_header_agrees_with_the_pixels(case: Case):
     header = parse_header(case.data())
     assert {header.width, header.height} == set(case.verdict.size)
+
+
+@pytest.mark.parametrize("name", OTHER_FORMATS)
+def test_formats_that_pillow_reads_and_studio_does_not_are_not_even_tried(name):
+    (data,) = [case.data() for case in CASES if case.name == name]
+    assert Image.open(io.BytesIO(data)).format == OTHER_FORMATS[name], "a real one"
+    with pytest.raises(ImageRefused):
+        open_image(io.BytesIO(data))
+
+
+@pytest.mark.parametrize("colourants", [P3, ADOBE_RGB])
+def test_a_colour_profile_changes_no_pixel(colourants):
+    stored = Image.open(io.BytesIO(jpeg()))
+    managed = ImageCms.profileToProfile(stored, io.BytesIO(profile(colourants)), ImageCms.createProfile("sRGB"))
+    assert np.abs(np.asarray(managed, int) - np.asarray(stored)).mean() > 1, "one that would"
+    assert np.array_equal(decode(with_icc(profile(colourants))), decode(jpeg()))
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
+def test_far_more_metadata_than_pixels_takes_no_memory(tmp_path):
+    files = [case for case in CASES if case.row == 42 or "profile in" in case.name]
+    for number, case in enumerate(files):
+        (tmp_path / f"{number}.png").write_bytes(case.data())
+    (tmp_path / "sound.png").write_bytes(encoded(photo(), "PNG"))
+    code = "for path in sys.argv[2:]:\n    assert (read_image(path) == read_image(sys.argv[1])).all()"
+    paths = [tmp_path / f"{number}.png" for number in range(len(files))]
+    _, mb = measured("from studio.dataset.image import read_image; read_image(sys.argv[1])", code, tmp_path / "sound.png", *paths)
+    assert len(files) == 4 and mb < 64
 
 
 @pytest.mark.parametrize("orientation", range(1, 9))

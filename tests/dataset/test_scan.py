@@ -280,9 +280,9 @@ def test_links_to_files_elsewhere_are_used(tmp_path):
 
 @needs_posix
 def test_a_tree_deeper_than_64_levels_ends_with_a_note(tmp_path):
-    make_images(tmp_path, {"cat": 20, "dog": 20, "cat/" + "/".join(["d"] * 70): 1})
+    make_images(tmp_path, {"cat": 20, "dog": 20, "cat/" + "/".join(["d"] * 60): 1, "cat/" + "/".join(["d"] * 200): 1})
     found = scanned(tmp_path)
-    assert len(found.samples) == 40 and "more than 64 levels deep" in sentences(found)
+    assert len(found.samples) == 41 and "more than 64 levels deep" in sentences(found)
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="needs a file system that takes any bytes")
@@ -402,6 +402,8 @@ def test_train_and_val_with_different_classes_show_the_difference(tmp_path):
     text = sentences(scanned(tmp_path), Severity.ERROR)
     assert "no training images: newt" in text and "missing in validation: bird" in text
     assert not sentences(scanned(tmp_path, left_out_classes=("bird", "newt")), Severity.ERROR)
+    make_images(tmp_path, {"test/cat": 5, "test/dog": 5, "test/swan": 5})
+    assert "no training images: newt and swan" in sentences(scanned(tmp_path), Severity.ERROR), "also one that is in test only"
 
 
 def test_imbalance_is_warned_about_with_numbers(tmp_path):

@@ -239,9 +239,3 @@ def test_a_latin_1_table_finds_files_with_latin_1_names(tmp_path):
             f.write(jpeg())
     found = scanned(tmp_path, b"path,label\n" + b"".join(b"caf\xe9%d.jpg,%s\n" % (i, [b"a", b"b"][i % 2]) for i in range(20)))
     assert len(found.samples) == 20 and found.samples[0].id == "caf\\xE90.jpg"
-
-
-@pytest.mark.timeout(20)
-def test_thirty_thousand_rows_take_seconds(folder):
-    extra = [f"gone/{i}.jpg,cat" for i in range(30_000)]
-    assert len(scanned(folder, rows(extra=extra)).samples) == 40

@@ -11,6 +11,7 @@ import pickle
 import re
 import stat
 import warnings
+import zipfile
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
 _WRAPPERS = ("state_dict", "model_state_dict", "model", "model_ema", "state_dict_ema", "net", "network", "weights")
 _PREFIXES = ("module.", "_orig_mod.", "model.")
 _MAX_HEADER_BYTES = 100_000_000  # the limit of the safetensors format
+_MOST_UNPACKED = 100  # times the size of a .pth file, which torch writes without compression
 
 
 def read_tensors(path: str | os.PathLike) -> Tensors:
@@ -50,6 +52,9 @@ def read_tensors(path: str | os.PathLike) -> Tensors:
         raise _refused(f"“{name}” is a web page, not weights. Download the file itself.")
     if path.suffix == ".safetensors" or start[8:9] == b"{":
         return _read_safetensors(path, name, status.st_size)
+    if start.startswith(b"PK") and (unpacked := _unpacked_bytes(path)) > _MOST_UNPACKED * status.st_size:
+        times = f"{unpacked / status.st_size:,.0f} times its size"
+        raise _refused(f"“{name}” unpacks to {unpacked / 1e6:,.0f} MB, {times}, as no weights file does. Download it again.")
     return _read_pth(path, name)
 
 
@@ -228,6 +233,15 @@ def _read_safetensors(path: Path, name: str, num_bytes: int) -> Tensors:
         reason = "it is cut short" if "Incomplete" in str(exc) or "TooLarge" in str(exc) else "its contents and its list disagree"
         raise _refused(f"“{name}” cannot be used: {reason}. Download it again.") from None
     return _checked(tensors, name)
+
+
+def _unpacked_bytes(path: Path) -> int:
+    """What all parts of a ZIP archive take, as its list says; 0 where it cannot be read."""
+    try:
+        with zipfile.ZipFile(path) as archive:
+            return sum(part.file_size for part in archive.infolist())
+    except (zipfile.BadZipFile, NotImplementedError, ValueError, OSError):
+        return 0
 
 
 def _read_pth(path: Path, name: str) -> Tensors:
