@@ -19,6 +19,9 @@ from studio.core.problem import BadInput, error
 
 MAX_BYTES = 16 * 2**20  # a project with a million relabelled files stays below; anything larger is not an experiment
 
+_FIRST = "# An experiment of Studio. Its last line is “# end”: without that, the file was cut short."
+_LAST = "# end"
+
 # MIGRATIONS[n] turns the plain data of schema n into that of schema n + 1.
 MIGRATIONS: dict[int, Callable[[dict[str, Any]], dict[str, Any]]] = {}
 
@@ -48,6 +51,11 @@ def read_experiment(path: str | os.PathLike) -> Experiment:
 
 def experiment_from_toml(text: str) -> Experiment:
     """Parse TOML text. Raises BadInput with line or field."""
+    if text and _FIRST.startswith(text[: len(_FIRST)]) and f"\n{_LAST}" not in text:
+        end = text.count("\n") + (not text.endswith("\n"))
+        raise BadInput(
+            f"The file ends at line {end}: it was cut short, and what it still says is not all that it said. Take an earlier copy."
+        )
     try:
         raw = _by_lines(text) or tomllib.loads(text)
     except (tomllib.TOMLDecodeError, ValueError, RecursionError) as exc:
@@ -106,13 +114,13 @@ _value_of = lru_cache(maxsize=2048)(_parsed)
 
 def experiment_to_toml(experiment: Experiment) -> str:
     """TOML in which every setting carries its help, choices, bounds and unit as a comment. Linear in the number of edited files."""
-    lines = [f"schema_version = {experiment.schema_version}", f"name = {_as_toml(experiment.name)}"]
+    lines = [_FIRST, "", f"schema_version = {experiment.schema_version}", f"name = {_as_toml(experiment.name)}"]
     for section in SECTIONS:
         spec = getattr(experiment, section)
         lines += ["", f"[{section}]", f"# {type(spec).__doc__.strip().splitlines()[0]}"]
         for name in type(spec).model_fields:
             lines += ["", f"# {_comment(f'{section}.{name}')}", f"{name} = {_as_toml(getattr(spec, name))}"]
-    return "\n".join(lines) + "\n"
+    return "\n".join([*lines, "", _LAST]) + "\n"
 
 
 def fields_to_toml(experiment: Experiment, paths: Sequence[str]) -> str:

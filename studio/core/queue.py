@@ -9,6 +9,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from studio.core.file import write_atomically
+from studio.core.json_text import parse_json
 from studio.core.run_folder import EngineLock
 
 QUEUE, STARTER = ".queue.json", ".queue.lock"
@@ -33,7 +34,7 @@ class RunQueue:
             return ()
         if (info.st_mtime_ns, info.st_ino) != self._stamp:
             try:
-                found = json.loads((self._runs / QUEUE).read_bytes())
+                found = parse_json((self._runs / QUEUE).read_bytes())
                 self._names = tuple(name for name in found if isinstance(name, str)) if isinstance(found, list) else ()
             except (OSError, ValueError):
                 self._names = ()

@@ -15,6 +15,7 @@ import numpy as np
 
 from studio.core.curve import smoothed
 from studio.core.experiment import SECTIONS, Experiment
+from studio.core.json_text import parse_json
 from studio.core.problem import BadInput
 
 LOWEST, HIGHEST = 1e-7, 10.0
@@ -90,7 +91,7 @@ class RateTest:
     def from_json(cls, content: bytes) -> RateTest:
         """Inverse of `to_json`. Raises BadInput when the bytes are something else."""
         try:
-            raw = json.loads(content)
+            raw = parse_json(content)
             if raw.pop("version") != 1:
                 raise ValueError("another version")
             raw["rates"], raw["losses"] = tuple(map(float, raw["rates"])), tuple(map(float, raw["losses"]))
@@ -98,7 +99,7 @@ class RateTest:
             if len(made.rates) != len(made.losses) or not np.isfinite([*made.rates, *made.losses]).all() or min(made.rates, default=1) <= 0:
                 raise ValueError("not a curve")
             return made
-        except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as exc:
+        except (ValueError, KeyError, TypeError, AttributeError) as exc:
             raise BadInput(f"The kept learning-rate test cannot be read ({type(exc).__name__}). Run it again.") from None
 
 

@@ -18,6 +18,7 @@ from studio.core.experiment_file import experiment_to_toml, read_experiment
 from studio.core.file import write_atomically
 from studio.core.fold import RunState, fold
 from studio.core.journal import JournalReader
+from studio.core.json_text import parse_json
 from studio.core.outcome import Outcome, Status, describe_exit_code
 from studio.core.problem import BadInput
 
@@ -273,7 +274,7 @@ def read_commands(path: Path, offset: int) -> tuple[list[Command], int]:
     commands = []
     for line in data[:end].splitlines():
         try:
-            raw = json.loads(line)
+            raw = parse_json(line)
             values = raw.get("values", {})
             if isinstance(raw["command"], str) and isinstance(values, dict):
                 commands.append(Command(raw["command"], values))

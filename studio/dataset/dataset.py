@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Literal
 
+from studio.core.json_text import parse_json
 from studio.core.path_text import text_to_path
 from studio.core.problem import BadInput, Problem, Severity
 from studio.core.reading import WHITE_16_BIT, Reading
@@ -165,7 +166,7 @@ class Dataset:
     def from_json(cls, data: bytes) -> Dataset:
         """Inverse of `to_json`. Raises BadInput when the bytes are something else."""
         try:
-            raw = json.loads(data)
+            raw = parse_json(data)
             classes = tuple(raw["classes"])
             return cls(
                 root=raw["root"],
@@ -181,7 +182,7 @@ class Dataset:
                 set_aside=tuple(SetAside(*pair) for pair in raw["set_aside"]),
                 problems=tuple(Problem(field, Severity(severity), sentence) for field, severity, sentence in raw["problems"]),
             )
-        except (ValueError, KeyError, TypeError, IndexError, RecursionError) as exc:
+        except (ValueError, KeyError, TypeError, IndexError, AttributeError, OverflowError) as exc:
             raise BadInput(f"The list of images cannot be read ({type(exc).__name__}). Scan the folder again.") from None
 
 

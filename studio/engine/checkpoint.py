@@ -21,6 +21,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from studio.core.file import fsync_folder, rename, sha256_of
+from studio.core.json_text import parse_json
 from studio.core.problem import BadInput
 from studio.core.run_folder import RunFolder
 
@@ -159,7 +160,7 @@ def require_checkpoint(folder: RunFolder, which: Literal["best", "last"]) -> Che
 def is_whole(path: Path) -> bool:
     """Whether every file of a checkpoint has the hash its manifest names."""
     try:
-        files = json.loads((path / MANIFEST).read_bytes())["files"]
+        files = parse_json((path / MANIFEST).read_bytes())["files"]
         is_complete = {MODEL, OPTIMISER, STATE} <= set(files) <= {MODEL, OPTIMISER, AVERAGE, STATE}
         return is_complete and all(sha256_of(path / name) == entry["sha256"] for name, entry in files.items())
     except (OSError, ValueError, KeyError, TypeError):
@@ -242,14 +243,14 @@ def _holds(path: Path, state_bytes: bytes) -> bool:
 def _sure_state(path: Path) -> dict[str, Any] | None:
     """The state of a checkpoint whose weights may be damaged; None where it is itself."""
     try:
-        expected = json.loads((path / MANIFEST).read_bytes())["files"][STATE]["sha256"]
+        expected = parse_json((path / MANIFEST).read_bytes())["files"][STATE]["sha256"]
         return _read_state(path) if sha256_of(path / STATE) == expected else None
     except (OSError, ValueError, KeyError, TypeError):
         return None
 
 
 def _read_state(path: Path) -> dict[str, Any]:
-    return json.loads((path / STATE).read_bytes())
+    return parse_json((path / STATE).read_bytes())
 
 
 def _synced_size(path: Path) -> int:

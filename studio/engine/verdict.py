@@ -7,6 +7,7 @@ import json
 from typing import Any
 
 from studio.core.file import write_atomically
+from studio.core.json_text import parse_json
 from studio.core.place import cache_dir
 
 
@@ -27,7 +28,7 @@ def _path(name: str):
 
 def _read(name: str) -> dict[str, Any]:
     try:
-        found = json.loads(_path(name).read_bytes())
+        found = parse_json(_path(name).read_bytes())
         return found if isinstance(found, dict) else {}
     except (OSError, ValueError):
         return {}

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import os
 import re
 import secrets
 import time
@@ -74,16 +76,23 @@ class Projects(QObject):
         return saved_words(self._saved_at, datetime.now()) if self._saved_at else "Nothing to save yet"
 
     def recover(self) -> bool:
-        """Open what was being edited when the window was last open. False when there is nothing or it cannot be read."""
+        """Open what was being edited when the window was last open, or, where that cannot be read, the copy from before its last change.
+        False when there is neither."""
         name = self._settings.text(CURRENT_PROJECT)
         path = self.folder / name
         if not name or not path.is_file():
             return False
         try:
             self._open(path)
-        except BadInput:
-            self.noticed.emit(f"The last draft cannot be read; it is kept as {path}.")
-            return False
+        except BadInput as exc:
+            why = f"The last draft cannot be read. {exc.problems[0]} It is kept as {path}."
+            try:
+                before = read_experiment(_before(path))
+            except BadInput:
+                self.noticed.emit(why)
+                return False
+            self._start(self._new_path(before.name), before, None)
+            self.noticed.emit(f"{why} This is the copy from before its last change.")
         return True
 
     def recent(self, limit: int = 8) -> list[Project]:
@@ -142,7 +151,7 @@ class Projects(QObject):
         self._writing += 1
         path = self._path
         self._background.run(
-            lambda: write_atomically(path, experiment_to_toml(experiment).encode()),
+            lambda: _write(path, experiment),
             lambda _: self._on_written(experiment, path),
             self._on_write_failed,
         )
@@ -154,7 +163,7 @@ class Projects(QObject):
         experiment = self._store.experiment
         if experiment != self._saved and (experiment != Experiment() or self._path.exists()):
             try:
-                write_atomically(self._path, experiment_to_toml(experiment).encode())
+                _write(self._path, experiment)
             except OSError as exc:
                 return exc.strerror or str(exc)
             self._settings.set(CURRENT_PROJECT, self._path.name)
@@ -221,6 +230,18 @@ class Projects(QObject):
     def _new_path(self, name: str) -> Path:
         slug = re.sub(r"[^a-z0-9]+", "-", name.lower()).strip("-")[:40] or "project"
         return self.folder / f"{slug}-{secrets.token_hex(4)}.toml"
+
+
+def _write(path: Path, experiment: Experiment) -> None:
+    """OSError leaves the draft as it was. What it said before stays beside it, in a file of its own, for a draft that is damaged later."""
+    with contextlib.suppress(OSError):  # there is none yet, or the file system knows no links
+        _before(path).unlink(missing_ok=True)
+        os.link(path, _before(path))
+    write_atomically(path, experiment_to_toml(experiment).encode())
+
+
+def _before(path: Path) -> Path:
+    return path.with_suffix(".before")
 
 
 def _lock_of(path: Path) -> Path:

@@ -19,6 +19,7 @@ from typing import Any
 from studio.core.event import RunStarted
 from studio.core.experiment import Experiment
 from studio.core.journal import JournalReader
+from studio.core.json_text import parse_json
 from studio.core.problem import BadInput
 from studio.core.process_space import process_space
 from studio.core.run_folder import RunFolder
@@ -201,8 +202,8 @@ def end_by_force(folder: RunFolder, grace_s: float = GRACE_S) -> bool:
 
 def _pid_of(folder: RunFolder) -> int | None:
     """Of the engine that holds the run now; a number left by an earlier one, or on another machine, may be anybody's."""
-    with contextlib.suppress(OSError, ValueError):
-        facts = json.loads(folder.engine_path.read_bytes())
+    with contextlib.suppress(OSError, ValueError, TypeError, AttributeError):
+        facts = parse_json(folder.engine_path.read_bytes())
         is_here = (
             facts["process_space"] == process_space() if "process_space" in facts else facts.get("host", platform.node()) == platform.node()
         )

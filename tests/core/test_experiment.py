@@ -146,6 +146,20 @@ def test_a_broken_file_gives_one_clear_sentence(tmp_path, content, words):
         read_experiment(path)
 
 
+def test_a_file_of_ours_cut_anywhere_is_refused_and_never_half_read(tmp_path):
+    path, whole = tmp_path / "e.toml", experiment_to_toml(Experiment().changed({"schedule.epochs": 7})).encode()
+    line_ends = [at + 1 for at, byte in enumerate(whole) if byte == ord("\n")]
+    for end in [*range(0, len(whole) - 1, 97), *line_ends[:-1], len(whole) - 2]:
+        path.write_bytes(whole[:end])
+        with pytest.raises(BadInput):
+            read_experiment(path)
+    path.write_bytes(whole[: line_ends[40]])
+    with pytest.raises(BadInput, match="ends at line 41: it was cut short"):
+        read_experiment(path)
+    path.write_bytes(whole.replace(b"\n", b"\r\n") + b"\r\n# mine\r\n")
+    assert read_experiment(path).schedule.epochs == 7
+
+
 def test_an_older_file_is_brought_up_step_by_step(monkeypatch):
     def renamed(raw):
         return raw | {"schema_version": 1, "schedule": {"epochs": raw["schedule"]["rounds"]}}

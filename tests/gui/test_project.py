@@ -8,8 +8,10 @@ from types import SimpleNamespace
 from studio.core.experiment import Experiment
 from studio.core.experiment_file import read_experiment
 from studio.gui import project as project_module
+from studio.gui.context import make_context
 from studio.gui.recorded import held_alive
 from studio.gui.scan import ScanState
+from studio.gui.testing import FakeEngines, FakeWorker
 
 
 def test_a_draft_that_cannot_be_saved_stays_open_when_another_is_chosen(context, monkeypatch, tmp_path):
@@ -49,6 +51,23 @@ def test_a_project_that_is_open_in_another_window_is_opened_as_a_copy(context, q
         assert read_experiment(theirs).schedule.epochs == 23
     context.projects.open(theirs)
     assert context.projects.path == theirs and context.store.experiment.name == "Shared"
+
+
+def test_a_draft_that_was_cut_is_kept_and_the_copy_from_before_its_last_change_is_opened(context):
+    for epochs in (5, 6):
+        context.store.set({"schedule.epochs": epochs})
+        context.projects.save_now()
+    path = context.projects.path
+    path.write_bytes(path.read_bytes()[:2000])
+    next_start = make_context(preview=FakeWorker(), probe=FakeWorker(), engines=FakeEngines())
+    told = []
+    next_start.projects.noticed.connect(told.append)
+    try:
+        assert next_start.projects.recover() and next_start.store.experiment.schedule.epochs == 5
+        assert "cut short" in told[0] and "the copy from before its last change" in told[0]
+        assert path.stat().st_size == 2000 and next_start.projects.path != path
+    finally:
+        next_start.close()
 
 
 def test_the_draft_being_edited_is_held_against_other_windows(context):

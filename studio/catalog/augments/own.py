@@ -9,6 +9,7 @@ from pathlib import Path
 
 from studio.core.experiment import Augment, parse_experiment
 from studio.core.file import write_atomically
+from studio.core.json_text import parse_json
 from studio.core.place import config_dir
 from studio.core.problem import BadInput
 
@@ -59,10 +60,10 @@ def _file_name(name: str) -> str:
 
 def _read(path: Path) -> OwnPreset:
     try:
-        raw = json.loads(path.read_bytes()[: 1 << 20])
+        raw = parse_json(path.read_bytes()[: 1 << 20])
         augment = parse_experiment({"augment": raw["augment"]}).augment
         return OwnPreset(str(raw["name"])[:LONGEST_NAME], path, augment)
     except BadInput as exc:
         return OwnPreset(path.stem, path, None, exc.problems[0].sentence)
-    except (OSError, ValueError, KeyError, TypeError, RecursionError) as exc:
+    except (OSError, ValueError, KeyError, TypeError) as exc:
         return OwnPreset(path.stem, path, None, f"The file cannot be read ({type(exc).__name__}).")

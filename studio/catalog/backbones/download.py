@@ -15,6 +15,7 @@ from urllib.parse import urljoin, urlsplit
 from studio.catalog.backbones import installed
 from studio.catalog.backbones.backbone import BackboneInfo
 from studio.core.file import fsync_folder, sha256_of
+from studio.core.json_text import parse_json
 from studio.core.path_text import path_to_text, shown
 from studio.core.problem import BadInput
 
@@ -171,7 +172,7 @@ def _note(part: Path) -> Path:
 
 def _mark_of(part: Path) -> str | None:
     try:
-        mark = json.loads(_note(part).read_bytes())["mark"]
+        mark = parse_json(_note(part).read_bytes())["mark"]
     except (OSError, ValueError, KeyError, TypeError):
         return None
     return mark if isinstance(mark, str) and mark.isprintable() else None

@@ -10,6 +10,7 @@ from studio.catalog.backbones import installed
 from studio.catalog.backbones.backbone import BackboneInfo
 from studio.catalog.backbones.sources import SOURCES, source_of
 from studio.core.file import write_atomically
+from studio.core.json_text import parse_json
 from studio.core.place import cache_dir
 
 _FORMAT = 9  # raised when BackboneInfo or the way it is filled changes
@@ -36,7 +37,7 @@ def cached_backbones() -> tuple[BackboneInfo, ...]:
 
 def _read_cache() -> tuple[BackboneInfo, ...] | None:
     try:
-        content = json.loads(_cache_file().read_bytes())
+        content = parse_json(_cache_file().read_bytes())
         if content["versions"] != _versions():
             return None
         return _with_installed(tuple(_from_json(raw) for raw in content["backbones"]))

@@ -10,6 +10,7 @@ from PySide6.QtCore import QObject, Qt, Signal
 from PySide6.QtGui import QKeyEvent
 from PySide6.QtWidgets import QSizePolicy, QVBoxLayout, QWidget
 
+from studio.core.json_text import parse_json
 from studio.core.path_text import text_to_path
 from studio.gui.context import Context
 from studio.gui.pages.augment.grid import VariantGrid
@@ -45,7 +46,7 @@ def pin_from(raw: Any) -> Pin | None:
     try:
         subject = Subject(text_to_path(str(raw["path"])), str(raw["name"]), int(raw["index"]), str(raw["label"]), bool(raw["is_from_data"]))
         return Pin(subject, max(0, int(raw["epoch"])))
-    except (TypeError, KeyError, ValueError):
+    except (TypeError, KeyError, ValueError, OverflowError):
         return None
 
 
@@ -80,7 +81,7 @@ class Pins(QObject):
             return
         self._key = key
         try:
-            raw = json.loads(self._settings.text(key) or "[]")
+            raw = parse_json(self._settings.text(key) or "[]")
         except ValueError:
             raw = []
         found = tuple(filter(None, map(pin_from, raw))) if isinstance(raw, list) else ()

@@ -12,6 +12,7 @@ from PySide6.QtCore import QObject, Signal
 from studio.catalog.backbones import BackboneInfo
 from studio.core.experiment import Experiment
 from studio.core.file import write_atomically
+from studio.core.json_text import parse_json
 from studio.core.outcome import Status
 from studio.core.place import cache_dir
 from studio.gui.context import Context
@@ -217,7 +218,7 @@ def _file() -> Path:
 
 def _read_speeds() -> dict[str, float]:
     try:
-        return {str(k): float(v) for k, v in json.loads(_file().read_bytes()).items()}
+        return {str(k): float(v) for k, v in parse_json(_file().read_bytes()).items()}
     except (OSError, ValueError, TypeError, AttributeError):
         return {}
 

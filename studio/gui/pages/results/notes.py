@@ -7,6 +7,7 @@ import os
 from dataclasses import asdict, dataclass
 
 from studio.core.file import write_atomically
+from studio.core.json_text import parse_json
 from studio.core.run_folder import RunFolder
 
 FILE = "notes.json"
@@ -29,14 +30,14 @@ def read_notes(folder: RunFolder) -> Notes:
     """The notes of a run; empty ones where the file is missing or is not what we wrote."""
     try:
         with open(os.path.join(folder, FILE), "rb") as file:  # ten thousand may be asked for, and few have one
-            raw = json.loads(file.read())
+            raw = parse_json(file.read())
         tags = tuple(str(tag) for tag in raw.get("tags", ()))
         confirmed = tuple(str(id_) for id_ in raw.get("confirmed", ()))
         looks = max(0, int(raw.get("num_test_looks", 0)))
         return Notes(
             str(raw.get("title", "")), str(raw.get("note", "")), tags[:MAX_TAGS], bool(raw.get("is_starred", False)), confirmed, looks
         )
-    except (OSError, ValueError, AttributeError, TypeError):
+    except (OSError, ValueError, AttributeError, TypeError, OverflowError):
         return Notes()
 
 

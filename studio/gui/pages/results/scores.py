@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import json
 import math
 from dataclasses import dataclass
 
 import numpy as np
 
+from studio.core.json_text import parse_json
 from studio.core.predictions import Predictions
 from studio.core.run_folder import RunFolder
 from studio.dataset.dataset import Dataset
@@ -65,7 +65,7 @@ class Mistake:
 def read_scores(folder: RunFolder, part: str = "validation") -> Scores | None:
     """The evaluation on "validation" or "test"; None where there is none or it is damaged."""
     try:
-        raw = json.loads((folder.results_path / f"{part}.json").read_bytes())
+        raw = parse_json((folder.results_path / f"{part}.json").read_bytes())
         classes = tuple(str(c) for c in raw["classes"])
         if raw["confusion"] is None:
             confusion, confused = _most_confused(np.array(raw["confusion_cells"], np.int64).reshape(-1, 3), len(classes))
@@ -79,7 +79,7 @@ def read_scores(folder: RunFolder, part: str = "validation") -> Scores | None:
         )
         figures = (float(raw[key]) for key in ("top1", "loss", "macro_f1"))
         return Scores(classes, confusion, rows, *figures, int(raw["num_images"]), confused)
-    except (OSError, ValueError, KeyError, TypeError, IndexError):
+    except (OSError, ValueError, KeyError, TypeError, IndexError, OverflowError):
         return None
 
 
