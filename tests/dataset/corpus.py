@@ -217,6 +217,17 @@ def multi_page_tiff() -> bytes:
     return encoded(pages[0], "TIFF", save_all=True, append_images=pages[1:])
 
 
+def many_pages() -> bytes:
+    """The same page 20,000 times."""
+    data = bytearray(encoded(photo(), "TIFF"))
+    start = struct.unpack("<I", data[4:8])[0]
+    end = start + 2 + 12 * struct.unpack("<H", data[start : start + 2])[0]
+    page, size = bytes(data[start:end]), end - start + 4
+    places = [len(data) + size * i for i in range(20_000)]
+    data[end : end + 4] = struct.pack("<I", places[0])
+    return bytes(data) + b"".join(page + struct.pack("<I", place) for place in (*places[1:], 0))
+
+
 def looping_tiff() -> bytes:
     """Its list of pages leads back to the first."""
     data = bytearray(encoded(photo(), "TIFF"))
@@ -512,6 +523,7 @@ CASES = [
     Case(56, "bmp cut", lambda: encoded(photo(), "BMP")[:2000], CUT),
     Case(57, "gif without frames", lambda: b"GIF89a\x40\0\x30\0\0\0\0;", "damaged"),
     Case(58, "tiff with a loop of pages", looping_tiff, Good()),
+    Case(58, "tiff of 20,001 pages", many_pages, Good(note="page 1 of more than 100")),
     Case(58, "tiff whose pixels lie at 2 GB", far_strip_tiff, CUT),
     Case(33, "jpeg with large metadata before its size", lambda: with_exif(b"Exif\0\0" + bytes(60_000)), Good()),
     Case(13, "png named .jpg", lambda: encoded(photo(), "PNG"), Good()),
