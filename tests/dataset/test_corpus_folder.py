@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from studio.catalog.augments.load import load_albumentations
 from studio.core.experiment import Augment, Data
 from studio.core.path_text import path_to_text
 from studio.dataset.check import find_issues
@@ -71,6 +72,7 @@ def test_the_whole_corpus_is_used_or_set_aside_and_no_byte_of_the_folder_changes
             path.chmod(0o555 if path.is_dir() else 0o444)
     before = tree_hash(open_folder)
     if is_read_only:
+        load_albumentations()  # root's Python may not be nobody's to read
         with as_ordinary_user:
             with pytest.raises(PermissionError):
                 (open_folder / "cat" / "new").touch()
