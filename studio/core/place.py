@@ -35,6 +35,11 @@ def weights_dir() -> Path:
     return _home("weights", str(Path(platformdirs.user_data_dir(APP)) / "weights"))
 
 
+def existing(folder: Path) -> Path:
+    """The folder, or of those around it the nearest that is there: a disk can be asked about that one."""
+    return next((path for path in (folder, *folder.parents) if path.exists()), Path(folder.anchor))
+
+
 def runs_dir() -> Path:
     """Where runs go unless the user says otherwise. `STUDIO_RUNS` names another folder for them alone."""
     chosen = os.environ.get("STUDIO_RUNS")

@@ -22,7 +22,7 @@ BUDGET_BYTES = 4_000_000_000  # where nothing else was chosen
 MAX_BUDGET_BYTES = 1_000 * 1_000_000_000
 FREE_SHARE = 0.1  # of what is free on the disk is never exceeded
 _VERSION = b"2"
-_HEAD_BYTES = 8  # height and width as uint32
+HEAD_BYTES = 8  # height and width as uint32
 
 
 def decoded_folder() -> Path:
@@ -83,7 +83,7 @@ class DecodedCache:
 
     def put(self, content: bytes, view: str, picture: np.ndarray) -> None:
         """Keep a picture where there is room."""
-        num_bytes = picture.nbytes + _HEAD_BYTES
+        num_bytes = picture.nbytes + HEAD_BYTES
         if self._room is None:
             self._room = self._make_room()
         if num_bytes > self._room:
@@ -125,8 +125,8 @@ def _path(folder: Path, content: bytes, view: str) -> Path:
 def _read(path: Path) -> np.ndarray | None:
     try:
         raw = np.fromfile(path, np.uint8)
-        height, width = (int(n) for n in raw[:_HEAD_BYTES].view(np.uint32))
-        picture = raw[_HEAD_BYTES:].reshape(height, width, 3)
+        height, width = (int(n) for n in raw[:HEAD_BYTES].view(np.uint32))
+        picture = raw[HEAD_BYTES:].reshape(height, width, 3)
         os.utime(path)  # used now
     except (OSError, ValueError):
         return None

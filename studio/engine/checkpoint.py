@@ -20,17 +20,22 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
+from studio.catalog.optimisers import kind_of
 from studio.core.file import fsync_folder, rename, sha256_of
 from studio.core.json_text import parse_json
 from studio.core.problem import BadInput
 from studio.core.run_folder import RunFolder
+from studio.engine.snapshot import NUM_HELD, goes_back
 
 if TYPE_CHECKING:
     import torch
+    from torch import nn
+
+    from studio.core.experiment import Optimiser, Training
 
 MODEL, OPTIMISER, AVERAGE = "model.safetensors", "optimizer.safetensors", "ema.safetensors"
 STATE, MANIFEST = "state.json", "manifest.json"
-NUM_KEPT = 2  # besides the best
+NUM_KEPT = 2  # besides the best, and those that whoever goes back needs again
 _GROUP_STEP = "group_step"
 
 
@@ -128,6 +133,15 @@ def save_checkpoint(
         raise OSError(errno.EIO, "what was written to it does not come back", str(home))
     _prune(home, step, kept)
     return Saved(final, sum(f["bytes"] for f in files.values()), time.perf_counter() - start)
+
+
+def checkpoints_bytes(module: nn.Module, trained: Collection[str], training: Training, optimiser: Optimiser) -> int:
+    """What all checkpoints that are there at once take when everything of `trained` has trained: those that are kept, and one being written. The
+    module may be without values."""
+    weights = sum(tensor.nbytes for tensor in module.state_dict().values())
+    memory = sum(weight.nbytes for name, weight in module.named_parameters() if name in trained) * kind_of(optimiser.kind).num_values
+    one = weights * (2 if optimiser.ema_decay else 1) + memory
+    return one * (NUM_KEPT + 2 + (NUM_HELD if goes_back(training) else 0))
 
 
 def find_checkpoint(folder: RunFolder, which: Literal["best", "last"] = "last", until: int | None = None) -> Checkpoint | None:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import math
+from dataclasses import asdict, dataclass
 from functools import lru_cache, partial
 from typing import Any
 
@@ -11,28 +12,37 @@ from torch import nn
 
 from studio.catalog.backbones import Built, backbone_info, build_model
 from studio.catalog.backbones.describe import StageDescription, describe
-from studio.core.experiment import Model, Optimiser, Training, parse_experiment
+from studio.core.experiment import Experiment, Model, Optimiser, Training, parse_experiment
+from studio.dataset.disk_use import FrozenStart, NetworkUse
+from studio.engine.checkpoint import checkpoints_bytes
 from studio.engine.footprint import Trace, estimate_memory, is_large, known_trace, num_bytes_of
-from studio.engine.freezing import Plan, has_statistics, make_plan, still_tensors
+from studio.engine.freezing import has_statistics, is_still, still_tensors
 from studio.engine.lean import may_be_lean
 from studio.engine.network import Network, frozen_as_asked
 from studio.engine.work import stage_work
 
 
 @dataclass(frozen=True)
-class _Shapes:
+class Shapes:
     """A network without values."""
 
     built: Built
     stages: tuple[StageDescription, ...]
     work: tuple[int, ...]  # multiply-adds per image and stage
 
+    def frozen_start(self, epoch: int, num_stages: int) -> FrozenStart:
+        """The first stages, still from an epoch on. Before a head that trains alone lies all the backbone, its pooling too."""
+        is_whole = num_stages == len(self.stages) - 1
+        num_values = self.built.num_features if is_whole else math.prod(self.stages[num_stages - 1].output_shape or (0,))
+        return FrozenStart(epoch, num_values, sum(self.work[:num_stages]) / max(1, sum(self.work)))
+
 
 def describe_model(model: Model, training: Training, optimiser: Optimiser, num_classes: int) -> dict[str, Any]:
     """The network of `model` in numbers, as plain data. Raises BadInput.
 
     "memory" (bytes, by use) is an estimate of the peak of a training step, see engine.footprint. "stops" say the same for every place of the
-    freeze line, with the stages before it frozen from the start. Buffers of the libraries come on top: 0.3 to 1 GB on a GPU.
+    freeze line, with the stages before it frozen from the start. Buffers of the libraries come on top: 0.3 to 1 GB on a GPU. "disk" is a
+    dataset.disk_use.NetworkUse.
     """
     shapes = shapes_of(model, num_classes)
     traced = partial(_trace, _asked(model), num_classes, num_bytes_of(training.precision))
@@ -69,7 +79,7 @@ def describe_model(model: Model, training: Training, optimiser: Optimiser, num_c
     trainable = sum(stage["num_trainable"] for stage in stages)
     still = still_tensors(network.module, network.plan)
     buffers = [name for name, _ in network.module.named_buffers()]
-    last = _last_plan(network, spec.model)  # memory must do for the last epoch, when all that ever train do
+    last = network.last_plan(spec.model)  # memory must do for the last epoch, when all that ever train do
     info = backbone_info(model.source, model.backbone)
     return {
         "title": info.title,
@@ -83,6 +93,7 @@ def describe_model(model: Model, training: Training, optimiser: Optimiser, num_c
         "num_frozen_buffers": sum(network.module.get_buffer(name).numel() for name in buffers if name in still),
         "num_moving_buffers": sum(network.module.get_buffer(name).numel() for name in buffers if name not in still),
         "memory": memory(last.trainable),
+        "disk": asdict(network_use(shapes, network, spec)),
         "stops": [
             {
                 "num_trainable": sum(stage["num_parameters"] for stage in stages[boundary:]),
@@ -93,12 +104,20 @@ def describe_model(model: Model, training: Training, optimiser: Optimiser, num_c
     }
 
 
+def network_use(shapes: Shapes, network: Network, experiment: Experiment) -> NetworkUse:
+    """What a run of this network, without values and frozen as asked, writes to the disk."""
+    model, stages, starts = experiment.model, network.stages, []
+    for epoch in sorted({0, *(epoch for epoch in network.thaw_epochs if epoch)}):
+        plan = network.plan_for(epoch, model, must_train=False)
+        num_still = next((i for i, stage in enumerate(stages) if not is_still(stage, plan)), len(stages))
+        if 0 < num_still < len(stages) and (not starts or num_still != starts[-1][1]):
+            starts.append((epoch, num_still))
+    checkpoints = checkpoints_bytes(network.module, network.last_plan(model).trainable, experiment.training, experiment.optimiser)
+    return NetworkUse(checkpoints, tuple(shapes.frozen_start(epoch, num_still) for epoch, num_still in starts))
+
+
 def _names(stages) -> frozenset[str]:
     return frozenset(name for stage in stages for name in stage.parameter_names)
-
-
-def _last_plan(network: Network, model: Model) -> Plan:
-    return make_plan(network.module, network.stages, [epoch is None for epoch in network.thaw_epochs], model)
 
 
 def _norms(network: Network) -> list[dict[str, nn.Module]]:
@@ -119,7 +138,7 @@ def _num_statistics(norm: nn.Module) -> int:
     return sum(b.numel() for key, b in norm.named_buffers(recurse=False) if key.startswith("running_"))
 
 
-def shapes_of(model: Model, num_classes: int) -> _Shapes:
+def shapes_of(model: Model, num_classes: int) -> Shapes:
     """The network of `model` without values, kept for the next question. Raises BadInput."""
     return _shapes(_asked(model), num_classes)
 
@@ -130,13 +149,13 @@ def _asked(model: Model) -> str:
 
 
 @lru_cache(maxsize=8)
-def _shapes(asked: str, num_classes: int) -> _Shapes:
+def _shapes(asked: str, num_classes: int) -> Shapes:
     model = Model.model_validate_json(asked)
     built = build_model(model, num_classes, device="meta")
     stages = tuple(describe(built, model.input_size))
     size = model.input_size
     work = stage_work(built.module, built.stages, torch.empty(1, 3, size, size, device="meta"))
-    return _Shapes(built, stages, tuple(work))
+    return Shapes(built, stages, tuple(work))
 
 
 @lru_cache(maxsize=16)

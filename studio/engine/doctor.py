@@ -175,7 +175,7 @@ def _places() -> Finding:
         ("cache", place.cache_dir()),
         ("state", place.state_dir()),
     ):
-        existing = next(p for p in (folder, *folder.parents) if p.exists())
+        existing = place.existing(folder)
         free = shutil.disk_usage(existing).free
         details.append(f"{title} in {folder} ({free / 1e9:,.1f} GB free)")
         if not os.access(existing, os.W_OK):

@@ -70,6 +70,10 @@ class Network:
             require_training(plan)
         return plan
 
+    def last_plan(self, model: Model) -> Plan:
+        """What has trained when every stage that ever does has begun to."""
+        return make_plan(self.module, self.stages, [epoch is None for epoch in self.thaw_epochs], model)
+
     def set_epoch(self, epoch: int, model: Model, *, must_train: bool = True) -> tuple[tuple[str, ...], tuple[str, ...]]:
         """Freeze and thaw as asked for this epoch; names of the stages that train from now on, and of those that no longer do."""
         before, self.plan = self.is_frozen, self.plan_for(epoch, model, must_train=must_train)

@@ -19,6 +19,7 @@ from torch import nn
 
 from studio.core.place import cache_dir
 from studio.core.rng import sample_seed
+from studio.dataset.disk_use import is_halved
 from studio.engine.checkpoint import state_sha256
 from studio.engine.cut import Cut, find_cut
 from studio.engine.device import to_device
@@ -33,7 +34,6 @@ from studio.engine.work import stage_work
 
 NO_IMAGES = np.empty((0, 0, 0, 3), np.uint8)
 NUM_PROBED = 2  # pictures on which a cut is tried; batch norm needs two
-HALF_FROM_BYTES = 16_384  # per row: the features of a head are small, those of a layer before it are not
 MOST_APART = 1e-2  # of the largest feature: folding in half precision moves it by some thousandths
 HEAD_BATCH = 1024  # pictures at once where what lies behind the boundary is a head, on features of at most so many bytes:
 HEAD_ROW_BYTES = 65_536
@@ -151,7 +151,8 @@ class Prefix:
 
         num_scored = len(self._parts["validation"]) + len(self._parts["test"])
         evaluation = CacheSize(1, num_scored, tuple(row.shape), row.dtype)
-        training = CacheSize(self.views, len(self._parts["train"]), tuple(row.shape), self._kept_type(row))
+        kept_type = torch.float16 if row.dtype == torch.float32 and is_halved(row.numel(), 4, self.views) else row.dtype
+        training = CacheSize(self.views, len(self._parts["train"]), tuple(row.shape), kept_type)
         made_by = self._plan.origin | {
             "cut": self._cut.description,
             "weights": state_sha256(self._frozen_tensors),
@@ -173,11 +174,6 @@ class Prefix:
             key = cache_key(**made_by, part="training", augmentation=self._plan.augmentation, kept=str(training.dtype))
             self._training = self._make(key, training, names)
         return training if self.views and not self._training else None
-
-    def _kept_type(self, row: torch.Tensor) -> torch.dtype:
-        """Half precision for large rows of views that are an approximation of fresh ones anyway; where training is exact, every bit is kept."""
-        is_large = row.numel() * row.dtype.itemsize > HALF_FROM_BYTES
-        return torch.float16 if is_large and self.views > 1 and row.dtype == torch.float32 else row.dtype
 
     def _contents_of(self, indices: range, between: Callable[[], None]) -> list[bytes]:
         ranks, unknown = self._ranks, [i for i in indices if i not in self._contents]

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import shutil
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field, replace
@@ -29,7 +28,7 @@ from studio.dataset.plan_check import check_run
 from studio.dataset.scan import Cancelled, scan
 from studio.engine.average import Average
 from studio.engine.beginning import Beginning
-from studio.engine.checkpoint import MODEL, NUM_KEPT, OPTIMISER, Checkpoint, restore_optimiser
+from studio.engine.checkpoint import MODEL, OPTIMISER, Checkpoint, restore_optimiser
 from studio.engine.control import Control, StopAsked
 from studio.engine.device import choose_device, device_key, device_name
 from studio.engine.failure import DeviceGone
@@ -48,6 +47,7 @@ from studio.engine.proof import Proof
 from studio.engine.ranks import Ranks
 from studio.engine.rates import Rates
 from studio.engine.reporter import Reporter
+from studio.engine.room import say_if_room_is_short
 from studio.engine.snapshot import Held, Snapshots
 from studio.engine.standby import Prebuilt
 from studio.engine.start_run import start_checkpoint
@@ -57,7 +57,6 @@ from studio.engine.watch import GradientWatch, Waiting
 
 FUSING = "fusing-1"  # name of the verdicts on it
 ENOUGH_FOR_NORMS = 16  # images of one process: below, their mean and variance are rough
-NUM_AT_ONCE = NUM_KEPT + 2  # checkpoints on the disk: those kept, the best, and the one being written
 
 
 @dataclass
@@ -238,7 +237,7 @@ def prepare(
         restore(setup, checkpoint)
         _say_what_changed(setup, checkpoint)
     reporter.tell(_described(setup))
-    _say_if_room_is_short(setup)
+    say_if_room_is_short(setup)
     _say_if_batch_norms_see_little(setup)
     return setup
 
@@ -392,16 +391,6 @@ def _say_what_changed(setup: Setup, checkpoint: Checkpoint) -> None:
         )  # fmt: skip
 
 
-def _say_if_room_is_short(setup: Setup) -> None:
-    needed, free = checkpoint_bytes(setup) * NUM_AT_ONCE, shutil.disk_usage(setup.folder.path).free
-    if free < needed:
-        setup.reporter.warn(
-            "disk-small",
-            f"The checkpoints of this run take up to {needed / 1e9:.2g} GB, and {free / 1e9:.2g} GB are free on the drive with the runs.",
-            "Free some space. When the drive is full the run waits and goes on by itself.",
-        )
-
-
 def _say_if_batch_norms_see_little(setup: Setup) -> None:
     """With several processes each batch norm that trains sees its own share of a batch."""
     if setup.ranks.is_alone:
@@ -415,17 +404,6 @@ def _say_if_batch_norms_see_little(setup: Setup) -> None:
             f"Batch norm sees the {share} images of its own process, not the whole batch; its statistics are averaged over the processes.",
             "Choose a larger batch or fewer processes, or keep batch norm as it is in the stages that train.",
         )
-
-
-def checkpoint_bytes(setup: Setup) -> int:
-    """What one checkpoint takes once every stage that will train has trained."""
-    from studio.catalog.optimisers import kind_of
-
-    module = setup.network.module
-    weights = sum(tensor.nbytes for tensor in module.state_dict().values())
-    trained = sum(weight.nbytes for group in setup.optimiser.param_groups for weight in group["params"])
-    copies = 2 if setup.experiment.optimiser.ema_decay else 1
-    return weights * copies + trained * kind_of(setup.experiment.optimiser.kind).num_values
 
 
 def restore(setup: Setup, checkpoint: Checkpoint) -> None:

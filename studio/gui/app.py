@@ -102,8 +102,8 @@ _MODULES = (
     "studio.catalog.backbones", "studio.catalog.advice", "studio.core.run_index", "studio.core.queue", "studio.dataset.sample_set", "PIL.Image",
 )  # fmt: skip
 _PARTS = (
-    "studio.gui.runs", "studio.gui.scan", "studio.gui.estimate", "studio.gui.shell.inspector", "studio.gui.shell.runbar",
-    "studio.gui.shell.summary", "studio.gui.context", "studio.gui.pages.data.page",
+    "studio.gui.runs", "studio.gui.scan", "studio.gui.estimate", "studio.gui.disk", "studio.gui.shell.inspector",
+    "studio.gui.shell.runbar", "studio.gui.shell.summary", "studio.gui.context", "studio.gui.pages.data.page",
 )  # fmt: skip
 _PAGE_MODULES = (
     "cuda.bindings.runtime", "multiprocessing.connection", "pydoc", "xml.etree.ElementTree",  # pyqtgraph's; the first where it is there

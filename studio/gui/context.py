@@ -15,6 +15,7 @@ from studio.core.problem import Problem
 
 if TYPE_CHECKING:
     from studio.gui.background import Background
+    from studio.gui.disk import DiskForecast
     from studio.gui.engine import Engines
     from studio.gui.estimate import Estimates
     from studio.gui.project import Projects
@@ -72,6 +73,7 @@ class Context:
     probe: WorkerClient
     finder: WorkerClient
     estimates: Estimates
+    disk: DiskForecast
     engines: Engines
     background: Background
 
@@ -79,6 +81,7 @@ class Context:
         """Save the draft, end threads and workers. Runs go on."""
         self.projects.close()
         self.scan.close()
+        self.disk.close()
         self.runs.close()
         self.engines.close()
         self.preview.close()
@@ -93,6 +96,7 @@ def make_context(
 ) -> Context:  # fmt: skip
     """Everything a window needs, on the folders of core.place. Nothing is started or read yet."""
     from studio.gui.background import Background
+    from studio.gui.disk import DiskForecast
     from studio.gui.engine import Engines
     from studio.gui.estimate import Estimates
     from studio.gui.paired_worker import PairedWorker
@@ -108,6 +112,7 @@ def make_context(
     probe, preview = probe or WorkerClient("probe"), preview or PairedWorker("preview")
     engines = engines or Engines(background)
     runs = RunsController(store, background, engines, probe, preview)
+    estimates = Estimates(store, runs, probe)
     return Context(
         shell=Shell(),
         settings=settings,
@@ -118,7 +123,8 @@ def make_context(
         preview=preview,
         probe=probe,
         finder=finder or WorkerClient("finder"),
-        estimates=Estimates(store, runs, probe),
+        estimates=estimates,
+        disk=DiskForecast(store, estimates, runs, background),
         engines=engines,
         background=background,
     )

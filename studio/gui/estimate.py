@@ -139,14 +139,11 @@ class Estimates(QObject):
 
     def _question(self) -> tuple:
         experiment, dataset = self._store.experiment, self._store.dataset
-        num_classes = len(dataset.classes) if dataset else 0
+        num_classes, training, optimiser = len(dataset.classes) if dataset else 0, experiment.training, experiment.optimiser
         return (
-            experiment.model.model_dump_json(),
-            num_classes or 10,
-            experiment.training.batch_size,
-            experiment.training.precision,
-            experiment.optimiser.kind,
-        )
+            experiment.model.model_dump_json(), num_classes or 10, training.batch_size, training.precision, training.not_finite,
+            bool(training.roll_back_steps), optimiser.kind, bool(optimiser.ema_decay),
+        )  # fmt: skip
 
     def _ask(self) -> None:
         question = self._question()

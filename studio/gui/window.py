@@ -158,6 +158,7 @@ class Window(QMainWindow):
         for signal in (
             context.store.experiment_changed, context.store.dataset_changed, context.store.problems_changed, context.scan.changed,
             context.runs.entries_changed, context.runs.state_changed, context.runs.active_changed, context.estimates.changed,
+            context.disk.changed,
         ):  # fmt: skip
             signal.connect(self._refresh_soon)
         context.shell.toast_requested.connect(self.toast.show_message)
@@ -492,8 +493,11 @@ class Window(QMainWindow):
 
     def changeEvent(self, event) -> None:
         super().changeEvent(event)
-        if event.type() == QEvent.Type.ActivationChange and self._notifier is not None and self.isActiveWindow():
-            self._notifier.window_activated()
+        if event.type() == QEvent.Type.ActivationChange and self.isActiveWindow():
+            if self._notifier is not None:
+                self._notifier.window_activated()
+            if self.context is not None and not self.is_closed:
+                self.context.disk.look_again()
 
     # Look
 

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import re
 
-NBSP = "\N{NO-BREAK SPACE}"
+from studio.core.words import NBSP
+from studio.core.words import num_bytes as num_bytes
+
 MINUS = "\N{MINUS SIGN}"
 _ON_THE_COMMAND_LINE = re.compile(r',? or with --set (?:"[^"]*"(?: or "[^"]*")?|\S+)(?=\.(?:\s|$))')
 
@@ -25,15 +27,6 @@ def parameters(n: float) -> str:
         if abs(n) >= size:
             return f"{n / size:.{places}f}{NBSP}{unit}"
     return count(n)
-
-
-def num_bytes(n: float) -> str:
-    """1.7e9 -> "1.7 GB" (powers of 1,000, as disks and GPUs are sold)."""
-    for size, unit in ((1e12, "TB"), (1e9, "GB"), (1e6, "MB"), (1e3, "kB")):
-        if abs(n) >= size:
-            value = n / size
-            return f"{value:.0f}{NBSP}{unit}" if value >= 100 else f"{value:.1f}{NBSP}{unit}"
-    return f"{n:.0f}{NBSP}B"
 
 
 def duration(seconds: float | None) -> str:

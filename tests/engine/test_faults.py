@@ -375,33 +375,44 @@ loop.train_step = stepped
     assert metrics(folder)["state_sha256"] == whole
 
 
-def test_a_drive_with_little_room_is_said_before_the_first_step(tmp_path, monkeypatch):
+def test_a_disk_with_little_room_is_said_before_the_first_step(tmp_path, monkeypatch):
     monkeypatch.setattr(shutil, "disk_usage", lambda path: SimpleNamespace(free=1_000_000))
     folder = small_run(tmp_path)
     assert train_here(folder) == 0
     (warning,) = warned(folder, "disk-small")
-    assert "0.001 GB are free" in warning.sentence and "goes on by itself" in warning.fix
+    assert "1.0\u00a0MB are free" in warning.sentence and str(tmp_path / "runs") in warning.sentence
+    assert "goes on by itself" in warning.fix
     first_step = next(e.seq for e in events(folder) if isinstance(e, ev.StepsReported))
     assert warning.seq < first_step
 
 
-def test_the_room_that_is_asked_for_is_that_of_the_checkpoints(tmp_path):
-    from studio.engine import loop
+def test_a_run_writes_no_more_than_was_told_and_not_much_less(tmp_path, monkeypatch):
+    """Checkpoints with running means, features of the frozen start for training and validation, decoded images."""
+    from studio.core.place import cache_dir
+    from studio.dataset.dataset import Dataset
+    from studio.dataset.decoded import clear
+    from studio.dataset.disk_use import NetworkUse, disk_use
+    from studio.engine import checkpoint
+    from studio.engine.describe import describe_model
 
-    folder, sizes = small_run(tmp_path, optimiser__ema_decay=0.9), []
-    real = loop.finish
+    def size(folder):
+        return sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
 
-    def looked(s, stopped_early):
-        from studio.engine.setup import checkpoint_bytes
+    folder = small_run(tmp_path, optimiser__ema_decay=0.9, model__train_stages=1, augment__preset="none", schedule__epochs=4)
+    clear()  # what other runs have decoded
+    most, prune = [], checkpoint._prune
+    monkeypatch.setattr(checkpoint, "_prune", lambda *given: (most.append(size(folder.path)), prune(*given)))
+    assert train_here(folder) == 0
 
-        sizes.append(checkpoint_bytes(s))
-        return real(s, stopped_early)
-
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(loop, "finish", looked)
-        assert train_here(folder) == 0
+    experiment, dataset = folder.experiment(), Dataset.from_json(folder.dataset_path.read_bytes())
+    told = describe_model(experiment.model, experiment.training, experiment.optimiser, len(dataset.classes))["disk"]
     saved = of_kind(folder, ev.CheckpointSaved)[-1].num_bytes
-    assert np.isclose(sizes[0], saved, rtol=0.05)
+    assert np.isclose(told["checkpoints"], 4 * saved, rtol=0.05)  # the last two, the best, the one being written
+    use = disk_use(experiment, dataset, NetworkUse.of(told), free=10**12)
+    assert 0.6 * use.in_runs < max(most) <= use.in_runs
+    rows = sum(path.stat().st_size for path in (cache_dir() / "features").rglob("rows.bin"))
+    assert rows == use.features > 0
+    assert 0.9 * use.images < size(cache_dir() / "decoded") <= use.images
 
 
 # --- resuming under other circumstances ---------------------------------------------------------------

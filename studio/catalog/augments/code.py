@@ -70,7 +70,9 @@ def pipeline_code(steps: tuple[TransformSpec, ...], input_size: int) -> str:
     constants = [
         f"{name} = {getattr(view, name)!r}" for name in ("SPARED_FACTOR", "WORKING_FACTOR", "COVERED", "LEAST_SIDE", "LONGEST_SIDE")
     ]
-    functions = [view.shrink_to_working_size, view.grow_to_least_size, view.centre_view, view.resize, view.resized_crop]
+    functions = [
+        view.shrink_to_working_size, view.working_size, view.grow_to_least_size, view.centre_view, view.resize, view.resized_crop,
+    ]  # fmt: skip
     parts = [_HEAD.format(input_size=input_size, more=", and torchvision" if has_policy else ""), "\n".join(constants) + "\n"]
     parts += ["\n" + inspect.getsource(function) for function in functions]
     if has_policy:

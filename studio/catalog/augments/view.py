@@ -29,11 +29,17 @@ def shrink_to_working_size(image: np.ndarray, input_size: int) -> np.ndarray:
     Doing it twice changes nothing, so a kept shrunk image and the file give the same picture.
     """
     height, width = image.shape[:2]
+    size = working_size(height, width, input_size)
+    return image if size == (height, width) else resize(image, *size)
+
+
+def working_size(height: int, width: int, input_size: int) -> tuple[int, int]:
+    """Height and width of what `shrink_to_working_size` makes of such an image."""
     limit = round(WORKING_FACTOR * input_size)
     if min(height, width) <= SPARED_FACTOR * limit:
-        return image
+        return height, width
     scale = limit / min(height, width)
-    return resize(image, max(limit, round(height * scale)), max(limit, round(width * scale)))
+    return max(limit, round(height * scale)), max(limit, round(width * scale))
 
 
 def decoded_view(input_size: int, reading: Reading, evaluation: tuple[str, float] | None) -> str:

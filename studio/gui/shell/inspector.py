@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from PySide6.QtCore import QSize, Qt, QTimer, Signal
 from PySide6.QtWidgets import QFrame, QHBoxLayout, QPushButton, QSizePolicy, QStackedWidget, QVBoxLayout, QWidget
 
@@ -16,6 +18,9 @@ from studio.gui.shell.sights import Sights
 from studio.gui.theme import px
 from studio.gui.widgets import MeterBar, Metric, PlainLabel, button, icon_button, line, scrolling, set_plain_tooltip
 from studio.gui.widgets.state import IconLabel
+
+if TYPE_CHECKING:
+    from studio.dataset.disk_use import DiskUse
 
 WIDTH = 258
 STRIP = 53
@@ -56,6 +61,7 @@ class Inspector(QFrame):
         context.store.experiment_changed.connect(lambda old, new: self._timer.start())
         context.store.dataset_changed.connect(lambda _: self._timer.start())
         context.estimates.changed.connect(self._timer.start)
+        context.disk.changed.connect(self._timer.start)
         context.scan.changed.connect(self._schedule_refresh)
         context.runs.state_changed.connect(self._follow)
         context.runs.active_changed.connect(lambda _: self._timer.start())
@@ -109,6 +115,7 @@ class Inspector(QFrame):
         self._make_parameters()
         self._make_time()
         self._make_memory()
+        self._make_disk()
         self._make_rate()
         self._sights_block, self._sights_title = self._block("eye", "As the network sees it")
         self._sights = Sights()
@@ -185,6 +192,15 @@ class Inspector(QFrame):
         self._memory_legend = PlainLabel("", "caption", wrap=True)
         column.addWidget(self._memory_legend)
 
+    def _make_disk(self) -> None:
+        column, title = self._block("hard-drive", "Disk")
+        self._disk_figure = PlainLabel("…", "number")
+        title.head.addWidget(self._disk_figure)
+        self._disk_words = PlainLabel("", "caption", wrap=True)
+        column.addWidget(self._disk_words)
+        self._disk_repair = button("", kind="link", small=True, name="inspector.disk.repair", on_click=self._on_disk_repair)
+        column.addWidget(self._disk_repair, 0, Qt.AlignmentFlag.AlignLeft)
+
     def _make_rate(self) -> None:
         column, title = self._block("chart-line", "Learning rate")
         self._peak = PlainLabel("", "number", "text2")
@@ -229,6 +245,7 @@ class Inspector(QFrame):
             gap=1.5,
         )  # fmt: skip
         self._refresh_time(experiment.schedule.epochs)
+        self._refresh_disk()
         self._peak.setText(f"peak {wording.rate(experiment.schedule.peak_lr)}")
         self._curve.set_schedule(experiment.schedule, self._steps_per_epoch())
         self._refresh_running()
@@ -286,6 +303,25 @@ class Inspector(QFrame):
             self._memory_legend.setText("")
         self._memory_legend.setVisible(bool(self._memory_legend.text()))
 
+    def _refresh_disk(self) -> None:
+        disk, use = self._context.disk, self._context.disk.use
+        figure = "…" if use is None else f"up to {wording.num_bytes(disk.needed)}"
+        self._disk_figure.setText(figure)
+        self._disk_figure.set_tone("warn" if disk.is_short else "")
+        calm = "" if use is None else f"of {wording.num_bytes(disk.rooms[0].free)} free"
+        self._disk_words.setText(disk.sentence if disk.is_short else calm)
+        self._disk_words.set_tone("warn" if disk.is_short else "")
+        self._disk_words.setVisible(use is not None)
+        for part in (self._disk_figure, self._disk_words):
+            set_plain_tooltip(part, "" if use is None else _why_disk(use))
+        repair = disk.repair
+        self._disk_repair.setVisible(repair is not None)
+        self._disk_repair.setText(repair.label if repair else "")
+
+    def _on_disk_repair(self) -> None:
+        if repair := self._context.disk.repair:
+            self._context.store.set(repair.values, repair.label[:1].lower() + repair.label[1:])
+
     def _refresh_advice(self) -> None:
         hidden = set(self._context.settings.names("advice/hidden"))
         found = tuple(a for a in advise(self._context) if a.key not in hidden)[:3]
@@ -334,7 +370,7 @@ class _AdviceLine(QWidget):
 
 
 class _Strip(QWidget):
-    """Five figures, one above the other; a click opens the inspector."""
+    """Figures, one above the other; a click opens the inspector."""
 
     opened = Signal()
 
@@ -354,6 +390,7 @@ class _Strip(QWidget):
             ("parameters", "flame", "trains", "Trainable share of all parameters"),
             ("time", "timer", "text2", "Time per epoch"),
             ("memory", "hard-drives", "text2", "Memory"),
+            ("disk", "hard-drive", "text2", "Disk"),
             ("advice", "lightbulb", "warn", "Advice"),
             ("edits", "pencil-simple", "accent", "Edits that are not in the active run"),
         ):
@@ -372,6 +409,8 @@ class _Strip(QWidget):
         memory = estimates.memory_bytes
         total = sum(memory.values()) if memory else None
         self._parts["memory"].set(wording.num_bytes(total) if total else "…")
+        disk = context.disk
+        self._parts["disk"].set("…" if disk.needed is None else wording.num_bytes(disk.needed), disk.sentence, is_warning=disk.is_short)
         self._parts["advice"].setVisible(bool(num_advice))
         self._parts["advice"].set(counted(num_advice, "tip"))
         active = context.runs.active
@@ -390,7 +429,8 @@ class _StripFigure(QPushButton):
         column = QVBoxLayout(self)
         column.setContentsMargins(0, px(4), 0, px(3))
         column.setSpacing(px(2))
-        column.addWidget(IconLabel(icon, token, 17), 0, Qt.AlignmentFlag.AlignHCenter)
+        self._icon, self._look = IconLabel(icon, token, 17), (icon, token)
+        column.addWidget(self._icon, 0, Qt.AlignmentFlag.AlignHCenter)
         self._label = PlainLabel("…", "tick", "text2")
         self._label.setAlignment(Qt.AlignmentFlag.AlignHCenter)
         column.addWidget(self._label)
@@ -400,10 +440,13 @@ class _StripFigure(QPushButton):
     def sizeHint(self) -> QSize:
         return QSize(px(50), px(44))
 
-    def set(self, text: str) -> None:
+    def set(self, text: str, sentence: str = "", *, is_warning: bool = False) -> None:
+        """`sentence` says more of it."""
         self._label.setText(text)
-        set_plain_tooltip(self, f"{self._what}: {text}")
+        self._icon.set_icon(*(("warning", "warn") if is_warning else self._look))
+        set_plain_tooltip(self, sentence or f"{self._what}: {text}")
         self.setAccessibleName(f"{self._what}, {text}")
+        self.setAccessibleDescription(sentence)
 
 
 def _grouped(memory: dict[str, int]) -> dict[str, int]:
@@ -418,6 +461,15 @@ def _grouped(memory: dict[str, int]) -> dict[str, int]:
 def _why_memory(memory: dict[str, int], batch_size: int) -> str:
     lines = [f"{name}: {wording.num_bytes(size)}" for name, size in memory.items()]
     return "\n".join(["Estimated from the network’s layers, for a step of " + counted(batch_size, "image") + ":", *lines])
+
+
+def _why_disk(use: DiskUse) -> str:
+    """The parts, without those that are nothing."""
+    parts = (
+        ("checkpoints", use.checkpoints), ("records of the run", use.records), ("kept features", use.features),
+        ("decoded images, for later runs too", use.images),
+    )  # fmt: skip
+    return "\n".join(["At the most, while it runs:", *(f"{name}: {wording.num_bytes(size)}" for name, size in parts if size)])
 
 
 def _short_duration(seconds: float) -> str:

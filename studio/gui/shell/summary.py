@@ -108,6 +108,8 @@ def _train(context: Context) -> Summary:
         latest = context.runs.latest
         if latest is not None and latest.status in (Status.FAILED, Status.CRASHED):
             return Summary(f"{latest.name} failed", BAD)
+        if context.disk.is_short:
+            return Summary("little room on the disk", LOOK)
         return Summary("ready to train", READY)
     state, described = run.state, run.state.description
     if not described:

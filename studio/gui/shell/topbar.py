@@ -247,6 +247,8 @@ class TrainButton(QWidget):
             part.setEnabled(not reason)
         active = self._context.runs.active if self._context else None
         words = reason or (f"Start after {active.name} (Ctrl Enter)" if active else "Start training (Ctrl Enter)")
+        if not reason and self._context.disk.is_short:
+            words += f"\n{self._context.disk.sentence}"
         set_plain_tooltip(self.main, words)
         self.main.setAccessibleDescription(words)
 

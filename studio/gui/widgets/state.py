@@ -53,10 +53,11 @@ class EmptyState(QWidget):
         column.addWidget(self._icon, 0, Qt.AlignmentFlag.AlignHCenter)
         self.sentence_label = PlainLabel(sentence, "panel", wrap=True)
         self.hint_label = PlainLabel(hint, "label", "muted", wrap=True)
-        for label in (self.sentence_label, self.hint_label):
+        self.note_label = PlainLabel("", "label", "muted", wrap=True)
+        for label in (self.sentence_label, self.hint_label, self.note_label):
             label.setAlignment(Qt.AlignmentFlag.AlignHCenter)
             column.addWidget(label)
-        self.hint_label.setVisible(bool(hint))
+            label.setVisible(bool(label.text()))
         self.actions = QHBoxLayout()
         self.actions.setSpacing(px(8))
         self.actions.addStretch(1)
@@ -69,9 +70,13 @@ class EmptyState(QWidget):
         column.addLayout(self.actions)
         column.addStretch(1)
 
-    def set_texts(self, sentence: str, hint: str = "") -> None:
+    def set_texts(self, sentence: str, hint: str = "", note: str = "", *, is_warning: bool = False) -> None:
+        """The note stands below the hint; `is_warning` says that it is one."""
         self.sentence_label.setText(sentence)
         self.hint_label.setText(hint)
+        self.note_label.setText(note)
+        self.note_label.set_tone("warn" if is_warning else "muted")
+        self.note_label.setVisible(bool(note))
         self.hint_label.setVisible(bool(hint))
 
     def add_action(self, text: str, on_action: Callable[[], object], *, name: str = "") -> None:

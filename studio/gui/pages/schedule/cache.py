@@ -6,11 +6,12 @@ import math
 
 from PySide6.QtWidgets import QVBoxLayout, QWidget
 
-from studio.catalog.augments import cached_views, views_gain
+from studio.catalog.augments import views_gain
 from studio.catalog.schedules import thaw_epochs
 from studio.core.experiment import Experiment
 from studio.core.words import counted
 from studio.dataset.dataset import Dataset
+from studio.dataset.disk_use import feature_parts
 from studio.gui.pages.schedule.row import LABEL_PX, narrow
 from studio.gui.store import ExperimentStore
 from studio.gui.theme import px
@@ -35,10 +36,8 @@ def cache_words(experiment: Experiment, described: dict | None, dataset: Dataset
     row = described["num_features"] if num_frozen == len(stages) - 1 else math.prod(last["output_shape"] or [0])
     width = 2 if training.precision in ("bf16", "fp16") else 4
     share = prefix_share(stages, num_frozen)
-    views = cached_views(experiment, share)
-    half = 2 if views > 1 and width == 4 and 4 * row > 16_384 else width  # as the engine keeps large rows of views
     num_train, num_scored = len(dataset.part("train")), len(dataset.part("validation")) + len(dataset.part("test"))
-    scored_bytes, train_bytes = (width * row * num_scored, half * row * views * num_train)
+    scored_bytes, train_bytes, views = feature_parts(experiment, row, share, num_train, num_scored, width)
     where = f"what “{last['name']}” gives"
     if train_bytes + scored_bytes > training.cache_gigabytes * 1e9:
         size = num_bytes(train_bytes + scored_bytes)

@@ -74,6 +74,7 @@ class TrainPage(Page):
         self.runs.entries_changed.connect(self._choose_run)
         self.runs.started.connect(self._on_runs_started)
         self.store.dataset_changed.connect(lambda _: self._refresh_empty())
+        self.context.disk.changed.connect(self._refresh_empty)
         self._choose_run()
 
     # Building
@@ -316,7 +317,8 @@ class TrainPage(Page):
         if self._entry is not None:
             return
         reason = self.runs.reason_not_to_train()
-        self.empty.set_texts("Nothing has run yet", reason or "Press Train, or try twenty images first with Quick test.")
+        disk, hint = self.context.disk, "Press Train, or try twenty images first with Quick test."
+        self.empty.set_texts("Nothing has run yet", reason or hint, "" if reason else disk.sentence, is_warning=disk.is_short)
         self.empty.action_button.setEnabled(not reason)
         self.empty.findChild(QPushButton, "train.empty.quick").setEnabled(not reason)
 
