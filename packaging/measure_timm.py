@@ -63,7 +63,7 @@ def measure(name: str, size: int) -> list[float]:
     import torch
     from torch.utils.flop_counter import FlopCounterMode
 
-    from studio.catalog.backbones.build import parameters_on_meta
+    from studio.catalog.backbones.shapes import parameters_on_meta
 
     cfg = timm.get_pretrained_cfg(name)
     options = {"img_size": size} if cfg.fixed_input_size else {}

@@ -17,6 +17,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from studio.catalog.backbones import Built
 from studio.catalog.backbones.backbone import Stage
 from studio.catalog.backbones.describe import StageDescription
+from studio.catalog.backbones.shapes import shapes_alone
 
 NORMS = ("BatchNorm1d", "BatchNorm2d", "BatchNorm3d", "SyncBatchNorm", "BatchNormAct2d")
 _SUMS = ("aten::add", "aten::add_")
@@ -62,7 +63,7 @@ class _Seen(TorchDispatchMode):
         was_training = self.module.training
         self.module.eval()
         try:
-            with torch.no_grad(), self:
+            with torch.no_grad(), shapes_alone(), self:
                 self.module(torch.empty(2, 3, size, size, device="meta"))  # two: what is broadcast over images is no way around
         finally:
             for handle in handles:

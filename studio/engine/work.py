@@ -11,6 +11,7 @@ import torch
 from torch import nn
 
 from studio.catalog.backbones import Stage
+from studio.catalog.backbones.shapes import shapes_alone
 
 
 def stage_work(module: nn.Module, stages: Sequence[Stage], images_NCHW: torch.Tensor) -> list[int]:
@@ -28,7 +29,7 @@ def stage_work(module: nn.Module, stages: Sequence[Stage], images_NCHW: torch.Te
     handles = [m.register_forward_hook(count) for m in module.modules() if isinstance(m, (nn.Conv2d, nn.Linear))]
     try:
         module.eval()
-        with torch.no_grad():
+        with torch.no_grad(), shapes_alone():
             module(images_NCHW)
     finally:
         for handle in handles:

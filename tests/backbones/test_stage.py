@@ -7,6 +7,7 @@ import torch
 from torchvision import models
 
 from studio.catalog.backbones import build_backbone, describe
+from studio.catalog.backbones.shapes import shapes_alone
 
 TORCHVISION = models.list_models(module=models)
 TIMM = (
@@ -53,7 +54,7 @@ def stages_of(source: str, name: str) -> tuple[list[str], list[str]]:
 
     for prefix, stage_name in by_module.items():
         network.get_submodule(prefix).register_forward_pre_hook(note_first_use(stage_name))
-    with torch.no_grad():
+    with torch.no_grad(), shapes_alone():
         logits_NC = network.train()(torch.empty(2, 3, size, size, device="meta"))
     assert tuple(logits_NC.shape) == (2, 7)
     return [stage.name for stage in stages if stage.name in first_use], sorted(first_use, key=first_use.__getitem__)

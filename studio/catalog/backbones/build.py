@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from functools import lru_cache
 from types import ModuleType
 
 from studio.catalog.backbones.backbone import Built, WeightsReport
 from studio.catalog.backbones.body import Body
 from studio.catalog.backbones.cutting import CutPoint, cut_point, cut_points, end_at
+from studio.catalog.backbones.shapes import parameters_on_meta, shapes_alone
 from studio.catalog.backbones.stage import make_stages
 from studio.catalog.heads import Outlet, build_head, needs_map
 from studio.catalog.heads.build import seeded
@@ -125,28 +125,6 @@ def _cut(source: str, name: str, size: int, cut: str, head: tuple) -> CutPoint |
     return cut_point(points, cut or points[-1].stage)
 
 
-@contextmanager
-def parameters_on_meta() -> Iterator[None]:
-    """Inside, new parameters have shapes and no values: any network builds in milliseconds.
-
-    `torch.device("meta")` would also move the small tensors that constructors compute with (RegNet's widths) and break them.
-    """
-    import torch
-    from torch.overrides import TorchFunctionMode
-
-    allocations = (torch.empty, torch.zeros, torch.ones, torch.rand, torch.randn, torch.full)
-
-    class OnMeta(TorchFunctionMode):
-        def __torch_function__(self, func, types, args=(), kwargs=None):
-            kwargs = dict(kwargs or {})
-            if func in allocations:
-                kwargs["device"] = "meta"
-            return func(*args, **kwargs)
-
-    with OnMeta():
-        yield
-
-
 def build_shapes(origin: ModuleType, name: str, input_size: int) -> Body:
     """The backbone with shapes and no values."""
     import torch._meta_registrations  # noqa: F401 - see studio.engine.no_compiler
@@ -212,7 +190,7 @@ def _passes(origin: ModuleType, name: str, size: int) -> bool:
 
     try:
         body = build_shapes(origin, name, size)
-        with torch.no_grad():
+        with torch.no_grad(), shapes_alone():
             features = body.module.eval()(torch.empty(1, 3, size, size, device="meta"))
     except BadInput:
         raise

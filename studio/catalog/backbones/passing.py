@@ -6,6 +6,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from studio.catalog.backbones.shapes import shapes_alone
+
 if TYPE_CHECKING:
     from torch import nn
 
@@ -35,7 +37,7 @@ def pass_image(network: nn.Module, stages: Sequence[Stage], input_size: int) -> 
 
             handles.append(network.get_submodule(name).register_forward_hook(note))
     try:
-        with torch.no_grad():
+        with torch.no_grad(), shapes_alone():
             network.eval()(torch.empty(1, 3, input_size, input_size, device="meta"))
     finally:
         for handle in handles:
