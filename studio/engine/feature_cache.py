@@ -21,7 +21,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from studio.core.file import write_atomically
+from studio.core.file import fsync_folder, write_atomically
 from studio.core.run_folder import EngineLock, is_locked
 
 EMPTY, REFUSED = -2, -1  # instead of the sample a row shows: not computed yet; the file cannot be read
@@ -87,6 +87,8 @@ class FeatureCache:
         num_new = len(asked.difference(kept)) + sum(name == _NO_NAME for name in names)
         if max_bytes is not None and (len(kept) + num_new) * size.row_bytes > max_bytes:
             kept = []
+        if not kept:
+            self._forget_names()
         row_of = {name: row for row, name in enumerate(kept) if name != _NO_NAME}
         free = [row for row, name in enumerate(kept) if name == _NO_NAME][::-1]
         self._names, self._is_done = list(kept), [name != _NO_NAME for name in kept]
@@ -146,6 +148,12 @@ class FeatureCache:
         if len(packed) % NAME_BYTES or not has_all:
             return []
         return [packed[i : i + NAME_BYTES] for i in range(0, len(packed), NAME_BYTES)]
+
+    def _forget_names(self) -> None:
+        """Before rows are written from the first one on: the next run finds none, wherever this one ends."""
+        with contextlib.suppress(FileNotFoundError):
+            self._names_path.unlink()
+            fsync_folder(self.folder)
 
     def put(self, view: int, samples: np.ndarray, shown: np.ndarray, features: torch.Tensor) -> None:
         """Keep rows: features[i], computed from the picture of `shown[i]`, for sample `samples[i]`. -1 shown is a refused file."""

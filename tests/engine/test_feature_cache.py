@@ -168,7 +168,24 @@ def test_rows_are_kept_on_disk_and_found_by_their_names(tmp_path):
     other.close()
     small = FeatureCache(tmp_path, CacheSize(1, 2, (3,), torch.bfloat16), [names[0], names[9]], max_bytes=20)
     assert small.num_found == 0  # more than allowed in all: begun anew
-    small.close()
+    small.put(0, np.array([0]), np.array([0]), rows[1:])
+    small.close()  # killed before it saves
+    again = FeatureCache(tmp_path, size, names)
+    assert again.num_found == 0, "no name stands for a row that was written over"
+    again.close()
+
+
+def test_names_that_do_not_belong_to_the_rows_are_forgotten_before_the_rows_are_written(tmp_path):
+    size, names = CacheSize(1, 4, (3,), torch.float32), [row_name(bytes([i + 1]) * 16, "still") for i in range(4)]
+    cache = FeatureCache(tmp_path, size, names)
+    cache.put(0, np.arange(4), np.arange(4), torch.ones(4, 3))
+    cache.save()
+    cache.close()
+    (tmp_path / "rows.bin").write_bytes(b"cut")
+    FeatureCache(tmp_path, size, names).close()  # makes room for all rows again, and is killed
+    again = FeatureCache(tmp_path, size, names)
+    assert again.num_found == 0
+    again.close()
 
 
 def other_process_opens(folder):
