@@ -156,9 +156,14 @@ class FeatureCache:
             fsync_folder(self.folder)
 
     def put(self, view: int, samples: np.ndarray, shown: np.ndarray, features: torch.Tensor) -> None:
-        """Keep rows: features[i], computed from the picture of `shown[i]`, for sample `samples[i]`. -1 shown is a refused file."""
-        self._rows[torch.from_numpy(self._row_of[view, samples])] = _fitted(features.detach().cpu(), self.size.dtype)
+        """Keep rows: features[i], computed from the picture of `shown[i]`, for sample `samples[i]`. -1 shown is a refused file.
+
+        What stands in for a file never takes the row that a sample with the same content has, or had in an earlier run.
+        """
         self.book(view, samples, shown)
+        rows = self._row_of[view, samples]
+        written = (shown == self._first + samples) | ~self._is_done[rows]
+        self._rows[torch.from_numpy(rows[written])] = _fitted(features.detach().cpu()[torch.from_numpy(written)], self.size.dtype)
 
     def book(self, view: int, samples: np.ndarray, shown: np.ndarray) -> None:
         """Take note of rows that are in the file by now."""
@@ -171,9 +176,10 @@ class FeatureCache:
 
     def get(self, view: int, samples: np.ndarray) -> tuple[torch.Tensor, np.ndarray]:
         """(features of those that could be read, on the CPU; the sample each shows)."""
-        shown = self._shown[view, samples]
-        rows = self._row_of[view, samples[shown != REFUSED]]
-        return self._rows[torch.from_numpy(rows)], shown[shown != REFUSED]
+        rows = self._row_of[view, samples]
+        shown = np.where(self._is_done[rows], self._first + samples, self._shown[view, samples])
+        is_there = shown != REFUSED
+        return self._rows[torch.from_numpy(rows[is_there])], shown[is_there]
 
     def save(self) -> None:
         """Bring the rows to the disk, then their names: a name never stands for a row that is not there.
@@ -197,6 +203,7 @@ class CacheBeside(FeatureCache):
         self.folder, self.size, self._first = opened.folder, opened.size, opened.first
         self._row_of, self._shown = opened.row_of, opened.shown
         self._is_done = np.zeros(opened.num_rows, bool)
+        self._is_done[self._row_of[self._shown == self._first + np.arange(self.size.num_samples)]] = True
         self.num_found = int((self._shown != EMPTY).sum())
         self._map_rows()
 

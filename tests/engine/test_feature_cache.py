@@ -188,6 +188,24 @@ def test_names_that_do_not_belong_to_the_rows_are_forgotten_before_the_rows_are_
     again.close()
 
 
+@pytest.mark.parametrize("unreadable_first", [False, True])
+def test_what_stands_in_for_an_unreadable_file_never_takes_the_row_of_another_with_its_content(tmp_path, unreadable_first):
+    size, (one, two) = CacheSize(1, 3, (3,), torch.float32), (row_name(bytes([i + 1]) * 16, "still") for i in range(2))
+    rows = torch.arange(6.0).reshape(2, 3)
+    cache = FeatureCache(tmp_path, size, [one, two, one])
+    batches = [(np.array([0]), np.array([0]), rows[:1]), (np.array([2, 1]), np.array([1, 1]), rows[[1, 1]])]
+    for batch in batches[::-1] if unreadable_first else batches:
+        cache.put(0, *batch)
+    features, shown = cache.get(0, np.arange(3))
+    assert shown.tolist() == [0, 1, 2] and torch.equal(features, rows[[0, 1, 0]]), "labels go with their features"
+    cache.save()
+    cache.close()
+    again = FeatureCache(tmp_path, size, [one, two, one])
+    again.put(0, np.array([0]), np.array([1]), rows[1:])  # gone since it was hashed
+    assert torch.equal(again.get(0, np.arange(3))[0], rows[[0, 1, 0]])
+    again.close()
+
+
 def other_process_opens(folder):
     code = f"""
 from pathlib import Path
