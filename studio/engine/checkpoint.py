@@ -199,9 +199,12 @@ def optimiser_tensors(optimiser: torch.optim.Optimizer, module: torch.nn.Module)
 
 
 def restore_optimiser(optimiser: torch.optim.Optimizer, module: torch.nn.Module, tensors: Mapping[str, torch.Tensor]) -> None:
-    """Inverse of `optimiser_tensors`, in the memory layout of each parameter."""
+    """Inverse of `optimiser_tensors`, in the memory layout of each parameter. What is not among `tensors` is forgotten."""
     import torch
 
+    optimiser.state.clear()
+    for group in optimiser.param_groups:
+        group.pop("step", None)
     parameters = dict(module.named_parameters())
     for key, value in tensors.items():
         name, _, field = key.rpartition("/")

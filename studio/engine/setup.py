@@ -421,7 +421,6 @@ def put_back(setup: Setup, held: Held) -> None:
     """Everything as it was at a state, which stays as it is."""
     module, state = setup.network.module, held.state
     module.load_state_dict(held.tensors["model"])
-    setup.optimiser.state.clear()
     setup.optimiser.zero_grad(set_to_none=True)
     if hasattr(setup.optimiser, "found_inf"):
         del setup.optimiser.found_inf

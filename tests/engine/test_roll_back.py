@@ -10,10 +10,12 @@ import torch
 from engine_runs import STEPS_PER_EPOCH, fork_engine, free_port, metrics, of_kind, small_run, train_here
 from safetensors.torch import load_file
 
+from studio.catalog.optimisers import KINDS, build_optimiser
 from studio.core import event as ev
+from studio.core.experiment import Optimiser
 from studio.core.outcome import Status
 from studio.engine import loop, snapshot
-from studio.engine.checkpoint import checkpoint_names, find_checkpoint, state_sha256
+from studio.engine.checkpoint import checkpoint_names, find_checkpoint, optimiser_tensors, restore_optimiser, state_sha256
 from studio.engine.progress import Progress
 from studio.engine.saving import tensors_of
 from studio.engine.snapshot import Held, Snapshots
@@ -89,6 +91,26 @@ def test_before_anything_is_saved_the_run_goes_back_to_its_start(tmp_path, bad_s
     assert train_here(folder) == 0
     assert "went back 3 steps to step 0" in warning(folder).sentence
     assert [e.step for e in of_kind(folder, ev.ExperimentEdited)] == [0]
+
+
+@pytest.mark.parametrize("kind", [kind.key for kind in KINDS])
+def test_every_optimiser_goes_back_to_before_its_first_step(kind):
+    module = torch.nn.Linear(3, 2)
+    start = {name: value.clone() for name, value in module.state_dict().items()}
+    groups = [{"params": [module.weight], "weight_decay": 0.1}, {"params": [module.bias], "weight_decay": 0.0}]
+    optimiser = build_optimiser(Optimiser(kind=kind), groups)
+    before, reached = optimiser_tensors(optimiser, module), []
+    for _ in range(2):
+        module.load_state_dict(start)
+        restore_optimiser(optimiser, module, before)
+        for step in range(3):
+            for group in optimiser.param_groups:
+                group["lr"] = 0.1
+                for parameter in group["params"]:
+                    parameter.grad = torch.cos(torch.arange(parameter.numel()) + step).view_as(parameter)
+            optimiser.step()
+        reached.append(state_sha256(module.state_dict(), optimiser_tensors(optimiser, module)))
+    assert reached[0] == reached[1]
 
 
 def test_after_a_resume_the_run_goes_back_as_far_as_there_are_states(tmp_path, bad_step):
