@@ -98,6 +98,7 @@ def save_checkpoint(
     start = time.perf_counter()
     home = folder.checkpoints_path
     home.mkdir(parents=True, exist_ok=True)
+    take_back(folder)
     _remove_leftovers(home)
     final = home / f"step-{step:08d}"
     temporary = home / f".{secrets.token_hex(6)}.tmp"
@@ -117,20 +118,21 @@ def save_checkpoint(
         _synced_size(temporary / MANIFEST)
         fsync_folder(temporary)
         if final.exists():  # saved again at the same step, for instance after validation
-            rename(final, home / f".{secrets.token_hex(6)}.old")
+            rename(final, home / f".{final.name}.{secrets.token_hex(6)}.old")
         rename(temporary, final)
         fsync_folder(home)
+        if not is_whole(final):
+            shutil.rmtree(final, ignore_errors=True)
+            raise OSError(errno.EIO, "what was written to it does not come back", str(home))
     except OSError as exc:
         shutil.rmtree(temporary, ignore_errors=True)
+        take_back(folder)
         raise exc
     except Exception as exc:  # safetensors wraps the system's error in its own type
         shutil.rmtree(temporary, ignore_errors=True)
         if "No space left" in str(exc) or "os error 28" in str(exc):
             raise OSError(28, "No space left on device") from exc
         raise
-    if not is_whole(final):
-        shutil.rmtree(final, ignore_errors=True)
-        raise OSError(errno.EIO, "what was written to it does not come back", str(home))
     _prune(home, step, kept)
     return Saved(final, sum(f["bytes"] for f in files.values()), time.perf_counter() - start)
 
@@ -142,6 +144,15 @@ def checkpoints_bytes(module: nn.Module, trained: Collection[str], training: Tra
     memory = sum(weight.nbytes for name, weight in module.named_parameters() if name in trained) * kind_of(optimiser.kind).num_values
     one = weights * (2 if optimiser.ema_decay else 1) + memory
     return one * (NUM_KEPT + 2 + (NUM_HELD if goes_back(training) else 0))
+
+
+def take_back(folder: RunFolder) -> None:
+    """Give a checkpoint its name again whose place was to be taken by one that never came. For the process that holds the run."""
+    with contextlib.suppress(OSError):
+        for aside in folder.checkpoints_path.glob(".step-*.old"):
+            final = aside.with_name(aside.name.split(".")[1])
+            if not final.exists():
+                rename(aside, final)
 
 
 def find_checkpoint(folder: RunFolder, which: Literal["best", "last"] = "last", until: int | None = None) -> Checkpoint | None:

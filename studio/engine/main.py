@@ -26,7 +26,7 @@ from studio.core.run_folder import EngineLock, RunFolder
 from studio.engine.ahead import ahead
 from studio.engine.awake import kept_awake
 from studio.engine.calibration import counts, kept, set_waiting
-from studio.engine.checkpoint import checkpoint_names, find_checkpoint
+from studio.engine.checkpoint import checkpoint_names, find_checkpoint, take_back
 from studio.engine.control import Control, StopAsked
 from studio.engine.failure import DataGone, LossNotFinite, NoReadableImages, describe
 from studio.engine.heap import keep_freed_memory
@@ -146,6 +146,8 @@ def _session(
     setup: Setup | None = None
     beginning: Beginning | None = None
     try:
+        if ranks.is_first:
+            take_back(folder)
         checkpoint = find_checkpoint(folder) if resume and ranks.is_first else None
         step = checkpoint.step if checkpoint else 0 if resume else None
         reporter.tell(

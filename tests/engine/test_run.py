@@ -312,6 +312,38 @@ def test_the_same_state_is_not_saved_again_but_a_newer_one_of_the_same_step_is(t
     assert is_whole(path) and _names(folder) == [5]
 
 
+@pytest.mark.parametrize("fault", [OSError(5, "Input/output error"), SystemExit("killed")])
+def test_a_checkpoint_whose_place_is_not_taken_in_the_end_stays(tmp_path, monkeypatch, fault):
+    from studio.engine import checkpoint
+
+    folder, moved = RunFolder(tmp_path), []
+
+    def broken(old, new):
+        moved.append(new)
+        if len(moved) == 2:
+            raise fault
+        old.rename(new)
+
+    _save(folder, 5)
+    with monkeypatch.context() as patch:
+        patch.setattr(checkpoint, "rename", broken)
+        with pytest.raises(type(fault)):
+            _save(folder, 5, seconds=1.0)
+    if isinstance(fault, OSError):
+        assert _names(folder) == [5], "nothing has to come after it"
+    _save(folder, 10)
+    assert _names(folder) == [5, 10] and is_whole(folder.checkpoints_path / "step-00000005")
+
+
+def test_a_run_killed_while_a_checkpoint_takes_the_place_of_another_resumes_from_that(tmp_path):
+    folder = small_run(tmp_path)
+    assert train_here(folder, before=lambda control: setattr(control, "stops_after_epoch", True)) == 3
+    (only,) = folder.checkpoints_path.iterdir()
+    only.rename(only.with_name(f".{only.name}.0123456789ab.old"))
+    assert train_here(folder, resume=True) == 0
+    assert of_kind(folder, ev.RunStarted)[-1].resumed_step == STEPS_PER_EPOCH
+
+
 def test_a_checkpoint_that_somebody_reads_is_removed_later(tmp_path, monkeypatch):
     folder = RunFolder(tmp_path)
     _save(folder, 1)
