@@ -34,6 +34,16 @@ class _Norm:
 
 
 @dataclass
+class _Layout:
+    """Where the layer that ran last has the channels: a convolution before height and width, a linear one behind (Swin, ConvNeXt)."""
+
+    axis: int = 1
+
+    def take(self, axis: int) -> None:
+        self.axis = axis
+
+
+@dataclass
 class _Stage:
     norms: dict[str, _Norm] = field(default_factory=dict)
     peaks: dict[str, torch.Tensor] = field(default_factory=dict)  # largest value of every unit so far
@@ -48,7 +58,8 @@ def measure_shift(network: Network, batches: Iterable[torch.Tensor], model: Mode
     "remedies": [{"label", "values"}]}]} of the backbone's stages. `batches` are normalised images_NCHW; `done` gets the number of images."""
     module, stages = network.module.eval(), network.stages[:-1]
     found = [_Stage() for _ in stages]
-    handles = [h for stage, state in zip(stages, found, strict=True) for h in _watch(module, stage.module_names, state)]
+    layout = _Layout()
+    handles = [h for stage, state in zip(stages, found, strict=True) for h in _watch(module, stage.module_names, state, layout)]
     count = 0
     try:
         with torch.inference_mode():
@@ -63,7 +74,7 @@ def measure_shift(network: Network, batches: Iterable[torch.Tensor], model: Mode
     return {"stages": rows, "sentence": _sentence(rows), "num_images": count}
 
 
-def _watch(module: nn.Module, names: Iterable[str], state: _Stage) -> list:
+def _watch(module: nn.Module, names: Iterable[str], state: _Stage, layout: _Layout) -> list:
     handles, is_first = [], True
     for name in names:
         top = module.get_submodule(name)
@@ -72,11 +83,14 @@ def _watch(module: nn.Module, names: Iterable[str], state: _Stage) -> list:
             is_first = False
         for key, part in top.named_modules():
             full = f"{name}.{key}".rstrip(".")
+            if isinstance(part, nn.Conv2d | nn.BatchNorm2d | nn.Linear):
+                axis = 3 if isinstance(part, nn.Linear) else 1
+                handles.append(part.register_forward_pre_hook(lambda _m, _i, axis=axis: layout.take(axis)))
             if has_statistics(part):
                 handles.append(part.register_forward_pre_hook(lambda _m, inputs, full=full: _sum(state, full, inputs[0])))
             if type(part).__name__ in _ACTIVATIONS:
                 handles.append(
-                    part.register_forward_hook(lambda m, _i, output, full=full: _activate(state, full, type(m).__name__, output))
+                    part.register_forward_hook(lambda m, _i, output, full=full: _activate(state, full, type(m).__name__, output, layout))
                 )
     return handles
 
@@ -97,8 +111,8 @@ def _sum(state: _Stage, name: str, values: torch.Tensor) -> None:
     norm.squares = norm.squares + values.double().square().sum(axes)
 
 
-def _activate(state: _Stage, name: str, kind: str, output: torch.Tensor) -> None:
-    axis = 1 if output.ndim == 4 and output.shape[1] != output.shape[2] else output.ndim - 1  # Swin and ConvNeXt keep channels last
+def _activate(state: _Stage, name: str, kind: str, output: torch.Tensor, layout: _Layout) -> None:
+    axis = _channel_axis(output.shape, layout)
     peak = output.abs().amax([a for a in range(output.ndim) if a != axis])
     state.peaks[name] = torch.maximum(state.peaks[name], peak) if name in state.peaks else peak
     if kind in _BOUNDED:
@@ -106,6 +120,13 @@ def _activate(state: _Stage, name: str, kind: str, output: torch.Tensor) -> None
         at_end = output >= high if low is None else (output >= high) | (output <= low)
         state.num_saturated += int(at_end.sum())
         state.num_bounded += output.numel()
+
+
+def _channel_axis(shape: torch.Size, layout: _Layout) -> int:
+    """Two equal sides are height and width; three say nothing, so the layer before does."""
+    if len(shape) == 4 and shape[1] == shape[2] == shape[3]:
+        return layout.axis
+    return 1 if len(shape) == 4 and shape[1] != shape[2] else len(shape) - 1
 
 
 def _distance(module: nn.Module, name: str, norm: _Norm) -> float:

@@ -165,6 +165,20 @@ def test_a_shift_of_the_images_shows_in_sigmas_and_comes_with_remedies():
     assert "stages see values far from what they know" in other["sentence"]
 
 
+@pytest.mark.parametrize(
+    ("backbone", "size_px", "layer", "row", "num_units"),
+    [("test_resnet", 64, "bn1", 0, 64), ("test_convnext3", 512, "stages.0.blocks.0.mlp.fc1", 1, 128)],  # 32 and 128 channels, and rows
+)
+def test_dead_units_are_counted_by_channel_also_where_there_are_as_many_rows(backbone, size_px, layer, row, num_units):
+    network = network_of(backbone=backbone)
+    killed = network.module.get_submodule(f"backbone.{layer}")
+    with torch.no_grad():
+        killed.weight[:16] = 0
+        killed.bias[:16] = 0
+    found = measure_shift(network, [torch.randn(1, 3, size_px, size_px)], Model(), lambda n: None)
+    assert found["stages"][row]["dead_fraction"] == 16 / num_units
+
+
 def test_advice_names_its_figures_rule_and_source_and_is_silent_where_nothing_would_change():
     few = {a.key: a for a in advice(Situation(Experiment(), (8, 9, 200)))}
     assert few["freeze"].values["model.train_stages"] == 0 and "9 training images" in few["freeze"].reason
