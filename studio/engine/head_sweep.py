@@ -105,8 +105,10 @@ def sweep_head(
             prefix.close()
     if features.ndim != 2:
         raise BadInput("The head of this network takes more than pooled features, so a sweep cannot stack it.")
-    tested = torch.cat([batch.features for batch in scored]).to(device).float()
-    wanted = labels[np.concatenate([batch.indices for batch in scored])]
+    indices = np.concatenate([batch.indices for batch in scored])
+    is_read = indices >= 0
+    tested = torch.cat([batch.features for batch in scored])[torch.from_numpy(is_read)].to(device).float()
+    wanted = labels[indices[is_read]]
     class_weights = class_weights_on(device, experiment, dataset.changed(synthetic=()))  # real images alone are swept over
     feature_seconds, start = time.perf_counter() - start, time.perf_counter()
     heads = _train(experiment, network, linear, features.to(device).float(), labels[shown], peaks, device, progress, class_weights)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+
 import pytest
 from engine_runs import of_kind, small_run, train_here
 
@@ -35,6 +37,16 @@ def test_a_head_of_several_layers_is_not_swept(asked, tmp_path):
     _, experiment, dataset = asked
     with pytest.raises(BadInput, match="one layer"):
         sweep_head(experiment.changed({"model.head": [{"kind": "hidden", "width": 8}]}), dataset, [1e-3], tmp_path)
+
+
+def test_validation_images_that_cannot_be_read_are_left_out(tmp_path):
+    folder = small_run(tmp_path, **HEAD)
+    experiment, dataset = folder.experiment(), Dataset.from_json(folder.dataset_path.read_bytes())
+    gone = dataset.part("validation")[0]
+    os.unlink(dataset.path_of(gone))
+    without = dataset.changed(samples=tuple(sample for sample in dataset.samples if sample != gone))
+    found, expected = (sweep_head(experiment, some, [1e-3], tmp_path / "scratch").heads[0] for some in (dataset, without))
+    assert tuple(found) == pytest.approx(tuple(expected), rel=1e-5)
 
 
 def test_peaks_lie_around_the_one_asked_for():
