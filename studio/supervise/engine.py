@@ -201,16 +201,16 @@ def end_by_force(folder: RunFolder, grace_s: float = GRACE_S) -> bool:
 
 
 def _pid_of(folder: RunFolder) -> int | None:
-    """Of the engine that holds the run now; a number left by an earlier one, or on another machine, may be anybody's."""
-    with contextlib.suppress(OSError, ValueError, TypeError, AttributeError):
-        facts = parse_json(folder.engine_path.read_bytes())
-        is_here = (
-            facts["process_space"] == process_space() if "process_space" in facts else facts.get("host", platform.node()) == platform.node()
-        )
-        if not is_here:
-            return None
+    """Of the engine that holds the run now, where its facts say that it runs on this computer. A number without them, left by an earlier engine
+    or on another machine, may be anybody's."""
     started = [e for e in JournalReader(folder.journal_path).read() if isinstance(e, RunStarted)]
-    return started[-1].pid if started and folder.is_alive() else None
+    try:
+        facts = parse_json(folder.engine_path.read_bytes())
+        is_here = facts["process_space"] == process_space() if "process_space" in facts else facts["host"] == platform.node()
+        is_of_this_session = facts["started"] >= started[-1].wall_time  # they are written just after the journal's first word
+    except (OSError, ValueError, LookupError, TypeError):
+        return None
+    return started[-1].pid if is_here and is_of_this_session and folder.is_alive() else None
 
 
 def wait_for_end(folder: RunFolder, timeout_s: float) -> bool:

@@ -19,15 +19,17 @@ from studio.core.run_folder import create_run, read_commands
 from studio.supervise.engine import end_by_force
 
 HANGING = """
-import os, signal, sys, time
+import json, os, signal, sys, time
 from studio.core.event import RunStarted
 from studio.core.journal import JournalWriter
+from studio.core.process_space import process_space
 from studio.core.run_folder import EngineLock, RunFolder
 signal.signal(signal.SIGTERM, signal.SIG_IGN)
 run = RunFolder(sys.argv[1])
 lock = EngineLock(run.lock_path)
 assert lock.acquire()
 JournalWriter(run.journal_path).append(RunStarted(wall_time=1.0, pid=os.getpid(), session=0))
+run.engine_path.write_text(json.dumps({"started": 2.0, "process_space": process_space()}))
 print("hangs", flush=True)
 time.sleep(600)
 """
@@ -79,7 +81,7 @@ def test_an_engine_of_this_machine_is_ended_although_the_machine_has_another_nam
     """Macs change their name with the network."""
     run = create_run(tmp_path, Experiment())
     process = start_hanging(run, leads_a_group=True)
-    run.engine_path.write_text(json.dumps({"host": "in-the-office.example", "process_space": process_space()}))
+    run.engine_path.write_text(json.dumps({"started": 2.0, "host": "in-the-office.example", "process_space": process_space()}))
     assert end_by_force(run, grace_s=0.3)
     assert process.wait(10) != 0
 
@@ -91,11 +93,21 @@ def test_another_process_of_this_machine_sees_the_same_numbers_of_processes():
     assert found == process_space() and len(found) >= 12
 
 
-@pytest.mark.parametrize("facts", [{"host": "another-machine.example"}, {"host": platform.node(), "process_space": "of another machine"}])
+@pytest.mark.parametrize(
+    "facts",
+    [
+        json.dumps({"started": 2.0, "host": "another-machine.example"}),
+        json.dumps({"started": 2.0, "host": platform.node(), "process_space": "of another machine"}),
+        json.dumps({"started": 0.5, "host": platform.node(), "process_space": process_space()}),
+        "{",
+        None,
+    ],
+    ids=["named otherwise", "with other processes", "after a session here", "of which nothing is readable", "of which nothing is known"],
+)
 def test_an_engine_on_another_machine_is_asked_and_no_process_of_this_one_is_ended_for_it(tmp_path, start_hanging, facts):
     run = create_run(tmp_path, Experiment())
     process = start_hanging(run, leads_a_group=True)
-    run.engine_path.write_text(json.dumps(facts))
-    assert not end_by_force(run, grace_s=0.3)
+    run.engine_path.unlink() if facts is None else run.engine_path.write_text(facts)
+    assert not end_by_force(run, grace_s=0.1)
     assert process.poll() is None
     assert [c.kind for c in read_commands(run.commands_path, 0)[0]] == ["stop"]
