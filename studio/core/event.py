@@ -157,6 +157,13 @@ class ExperimentEdited(Event):
 
 
 @dataclass(frozen=True, kw_only=True)
+class EditsAnswered(Event):
+    """Every change asked for in the first `num_bytes` of commands.jsonl was made or refused: an engine that is started again leaves them be."""
+
+    num_bytes: int
+
+
+@dataclass(frozen=True, kw_only=True)
 class StagesThawed(Event):
     """At the start of an epoch other stages train than before."""
 
@@ -257,7 +264,7 @@ class RunFailed(Event):
 
 EVENTS: tuple[type[Event], ...] = (
     RunStarted, PhaseStarted, RunDescribed, StepsReported, EpochFinished, CheckpointSaved, SamplesReported, SystemReported,
-    WarningRaised, ExperimentEdited, StagesThawed, StepCompiled, FrozenChecked, GradientsSampled, PauseChanged, TestScored, RunFinished, RunStopped, RunFailed,
+    WarningRaised, ExperimentEdited, EditsAnswered, StagesThawed, StepCompiled, FrozenChecked, GradientsSampled, PauseChanged, TestScored, RunFinished, RunStopped, RunFailed,
 )  # fmt: skip
 _BY_TAG = {kind.__name__: kind for kind in EVENTS}
 _FIELDS = {kind: frozenset(f.name for f in dataclasses.fields(kind)) for kind in EVENTS}

@@ -9,7 +9,7 @@ from itertools import groupby
 from pathlib import Path
 
 from studio.core import event as ev
-from studio.core.event import Event, ExperimentEdited, RunStarted, decode, encode
+from studio.core.event import EditsAnswered, Event, ExperimentEdited, RunStarted, decode, encode
 from studio.core.step_columns import PREFIX, StepColumns, StepsPassed, decode_columns, decode_passed
 
 _FREQUENT = tuple(
@@ -31,6 +31,7 @@ class JournalWriter:
         self._seq = earlier[-1].seq + 1 if earlier else 0
         self.num_sessions = sum(isinstance(event, RunStarted) for event in earlier)
         self.edits = tuple(event for event in earlier if isinstance(event, ExperimentEdited))  # of all sessions before
+        self.num_answered = max((event.num_bytes for event in earlier if isinstance(event, EditsAnswered)), default=0)
         self._offset_s = (earlier[-1].t if earlier else 0.0) - time.monotonic()
         self._torn = _ends_torn(path)
 

@@ -32,10 +32,11 @@ CommandKind = Literal["pause", "resume", "stop", "stop_after_epoch", "discard", 
 
 @dataclass(frozen=True)
 class Command:
-    """A wish written into the run folder. `values` are the settings of an edit: "section.field" to plain data."""
+    """A wish written into the run folder. `values` are the settings of an edit: "section.field" to plain data; `end` is the byte behind it."""
 
     kind: CommandKind
     values: dict[str, Any] = field(default_factory=dict)
+    end: int = field(default=0, compare=False)
 
 
 _ADJECTIVES = "amber brave bright calm clear clever cosy daring eager early fair fleet gentle glad golden happy keen kind light lively lucky mellow merry neat nimble noble patient proud quick quiet rapid sage sharp silver smart snug steady sunny swift tidy vivid warm wise witty".split()
@@ -155,10 +156,11 @@ class RunFolder:
 
     def journal_size(self) -> int:
         """Bytes; 0 where there is none yet."""
-        try:
-            return self.journal_path.stat().st_size
-        except OSError:
-            return 0
+        return _size(self.journal_path)
+
+    def commands_size(self) -> int:
+        """Likewise. What stands in it when a resume is asked for was meant for an earlier session, what follows for the coming one."""
+        return _size(self.commands_path)
 
     def has_checkpoint(self) -> bool:
         return any(self.checkpoints_path.glob("*/manifest.json"))
@@ -262,6 +264,13 @@ def _plain(value: Any) -> Any:
     return value.model_dump(mode="json")
 
 
+def _size(path: Path) -> int:
+    try:
+        return path.stat().st_size
+    except OSError:
+        return 0
+
+
 def read_commands(path: Path, offset: int) -> tuple[list[Command], int]:
     """Commands appended after byte `offset`, and the new offset. Lines that are not commands are skipped."""
     try:
@@ -271,13 +280,14 @@ def read_commands(path: Path, offset: int) -> tuple[list[Command], int]:
     except FileNotFoundError:
         return [], offset
     end = data.rfind(b"\n") + 1
-    commands = []
-    for line in data[:end].splitlines():
+    commands, place = [], offset
+    for line in data[:end].splitlines(keepends=True):
+        place += len(line)
         try:
             raw = parse_json(line)
             values = raw.get("values", {})
             if isinstance(raw["command"], str) and isinstance(values, dict):
-                commands.append(Command(raw["command"], values))
+                commands.append(Command(raw["command"], values, place))
         except (ValueError, TypeError, KeyError, AttributeError):
             continue
     return commands, offset + end

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import signal
 from pathlib import Path
 from typing import Any, Literal
@@ -19,19 +18,17 @@ class StopAsked(Exception):
 
 
 class Control:
-    """Wishes, in the order they were made. `skip` ignores commands written before now: they were meant for an earlier session."""
+    """Wishes, in the order they were made, from a byte of their file on: what stands before it was meant for an earlier session."""
 
-    def __init__(self, path: Path, *, skip: bool = False):
+    def __init__(self, path: Path, commands_from: int = 0):
         self._path = path
-        self._offset = 0
+        self.num_read = commands_from  # bytes of the file
+        self.num_answered = 0  # bytes in which an earlier process of this session has answered all edits
         self.is_paused = False
         self.is_save_wanted = False
         self.stops_after_epoch = False
         self.stop: Literal["", "stop", "discard", "release"] = ""  # release: a pause for which the engine ends
         self.edits: list[dict[str, Any]] = []  # settings that are to change at the next step, not looked at yet
-        if skip:
-            with contextlib.suppress(OSError):
-                self._offset = path.stat().st_size
 
     def catch_signals(self) -> None:
         """From now on SIGTERM and SIGINT mean: save a checkpoint and stop."""
@@ -44,9 +41,9 @@ class Control:
     def poll(self) -> None:
         """Read new commands. Costs microseconds when there are none."""
         try:
-            if self._path.stat().st_size <= self._offset:
+            if self._path.stat().st_size <= self.num_read:
                 return
-            commands, self._offset = read_commands(self._path, self._offset)
+            commands, self.num_read = read_commands(self._path, self.num_read)
         except OSError:
             return
         for command in commands:
@@ -56,7 +53,8 @@ class Control:
                 case "resume":
                     self.is_paused = self.stops_after_epoch = False
                 case "edit":
-                    self.edits.append(command.values)
+                    if command.end > self.num_answered:
+                        self.edits.append(command.values)
                 case "save":
                     self.is_save_wanted = True
                 case "stop_after_epoch":

@@ -53,6 +53,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m studio.engine", description="Train a run in this process.")
     parser.add_argument("run", nargs="?", help="run folder")
     parser.add_argument("--resume", action="store_true", help="go on from the last checkpoint")
+    parser.add_argument(
+        "--commands-from", type=int, metavar="BYTE", help="with --resume: what was wished before was meant for an earlier session"
+    )
     parser.add_argument("--standby", action="store_true", help="load everything and wait for a run on standard input")
     options = parser.parse_args(arguments)
     be_a_good_neighbour()
@@ -61,7 +64,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return wait_for_run()
     if not options.run:
         parser.error("a run folder is needed")
-    return run(RunFolder(options.run), resume=options.resume)
+    return run(RunFolder(options.run), resume=options.resume, commands_from=options.commands_from)
 
 
 def be_a_good_neighbour() -> None:
@@ -83,15 +86,15 @@ def wait_for_run() -> int:
     wanted = serve(sys.stdin, sys.stdout)
     if wanted is None:
         return FINISHED
-    folder, resume, prebuilt = wanted
-    if resume and prebuilt and prebuilt.first:
-        prebuilt.first.close()  # the run does not begin at its beginning
-    move_output_to(folder.log_path)
-    return run(folder, resume=resume, prebuilt=prebuilt)
+    if wanted.resume and wanted.prebuilt and wanted.prebuilt.first:
+        wanted.prebuilt.first.close()  # the run does not begin at its beginning
+    move_output_to(wanted.folder.log_path)
+    return run(wanted.folder, resume=wanted.resume, commands_from=wanted.commands_from, prebuilt=wanted.prebuilt)
 
 
-def run(folder: RunFolder, *, resume: bool = False, prebuilt: Prebuilt | None = None) -> int:
-    """One engine session of a run, from the lock to the exit code."""
+def run(folder: RunFolder, *, resume: bool = False, commands_from: int | None = None, prebuilt: Prebuilt | None = None) -> int:
+    """One engine session of a run, from the lock to the exit code. `commands_from`: the size of commands.jsonl when the resume was asked for; what
+    it is now, where nobody says."""
     faulthandler.enable()  # standard error is the run's log
     ranks = Ranks.from_environment()
     end_with_launcher()
@@ -105,10 +108,13 @@ def run(folder: RunFolder, *, resume: bool = False, prebuilt: Prebuilt | None = 
             print(f"{folder.path} is already being trained by another process.", file=sys.stderr)  # noqa: T201
             return BUSY
         is_restart = folder.journal_size() > int(os.environ.get(JOURNAL_AT_START, sys.maxsize))  # written since the launcher started
-        resume |= is_restart
-        control = Control(folder.commands_path, skip=resume)
+        if commands_from is None:
+            commands_from = folder.commands_size() if resume else 0
+        resume |= is_restart  # goes on listening where the process before began to: a wish it had heard may not be fulfilled
+        control = Control(folder.commands_path, commands_from)
         control.catch_signals()
         reporter = Reporter(folder, control)
+        control.num_answered = reporter.num_answered
     except OSError as exc:  # without a journal there is only the log; who started the engine says that it never began
         print(f"The run cannot begin: {folder.path} cannot be written ({exc.strerror}).", file=sys.stderr)  # noqa: T201
         return FAILED
@@ -165,7 +171,7 @@ def _session(
             facts = json.dumps(_engine_facts(), indent=1).encode()
             reporter.with_room(lambda: write_atomically(folder.engine_path, facts, is_durable=False))  # of a process that a power cut ends
         if checkpoint:
-            reporter.saved_step = checkpoint.step
+            reporter.step = reporter.saved_step = checkpoint.step
             reporter.damaged(checkpoint.damaged, f"the run goes on from step {checkpoint.step:,}")
         if resume and ranks.is_first and checkpoint is None and (damaged := checkpoint_names(folder)):
             reporter.warn(
@@ -211,7 +217,8 @@ def _session(
                         save(setup)
                 raise
     except StopAsked:
-        reporter.tell_last(ev.RunStopped(step=reporter.step))
+        is_pause = control.stop == "release" and reporter.saved_step == reporter.step
+        reporter.tell_last(ev.RunStopped(step=reporter.step, is_pause=is_pause))
         return STOPPED
     except BaseException as exc:  # the user must never have to look at a console: whatever it is, it becomes a sentence
         traceback.print_exc()

@@ -174,6 +174,7 @@ class SharedControl(Control):
         self._parent = os.getppid()
         self.is_paused = self.is_save_wanted = self.stops_after_epoch = False
         self.stop = ""
+        self.num_read = 0
         self.edits: list[dict[str, Any]] = []
 
     def catch_signals(self) -> None:
@@ -187,9 +188,9 @@ class SharedControl(Control):
             own.is_save_wanted |= self.is_save_wanted
             own.poll()
             wants_save, own.is_save_wanted = own.is_save_wanted, False
-            return own.is_paused, wants_save, own.stops_after_epoch, own.stop, own.take_edits()
+            return own.is_paused, wants_save, own.stops_after_epoch, own.stop, own.num_read, own.take_edits()
 
-        self.is_paused, self.is_save_wanted, self.stops_after_epoch, self.stop, edits = self._ranks.from_first(look)
+        self.is_paused, self.is_save_wanted, self.stops_after_epoch, self.stop, self.num_read, edits = self._ranks.from_first(look)
         self.edits += edits
 
 

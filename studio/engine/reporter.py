@@ -65,6 +65,11 @@ class Reporter:
         """The edits of all sessions before this one."""
         return self._journal.edits
 
+    @property
+    def num_answered(self) -> int:
+        """Bytes of the commands in which those sessions have answered all edits."""
+        return self._journal.num_answered
+
     def tell(self, event: ev.Event) -> ev.Event:
         """Append an event; waits for room on a full disk. Raises StopAsked when the user stops while it waits."""
         told = self.with_room(lambda: self._journal.append(event))

@@ -67,8 +67,18 @@ def _built_alike(a: Model, b: Model) -> bool:
     return all(getattr(a, name) == getattr(b, name) for name in fields)
 
 
-def serve(lines: IO[str], say: IO[str]) -> tuple[RunFolder, bool, Prebuilt | None] | None:
-    """Answer requests until one starts a run: (folder, resume, prebuilt network). None when the other end goes away first.
+@dataclass
+class Wanted:
+    """A run that a warm engine is to train."""
+
+    folder: RunFolder
+    resume: bool
+    commands_from: int | None
+    prebuilt: Prebuilt | None
+
+
+def serve(lines: IO[str], say: IO[str]) -> Wanted | None:
+    """Answer requests until one starts a run. None when the other end goes away first.
 
     Only the newest of several waiting requests is carried out: the user has moved on from the others. Each is answered.
     """
@@ -84,7 +94,7 @@ def serve(lines: IO[str], say: IO[str]) -> tuple[RunFolder, bool, Prebuilt | Non
     prebuilt = None
     while (request := _next(waiting)) is not None:
         if "run" in request:
-            return RunFolder(request["run"]), bool(request.get("resume")), prebuilt
+            return Wanted(RunFolder(request["run"]), bool(request.get("resume")), request.get("commands_from"), prebuilt)
         if waiting.empty() and not (prebuilt and prebuilt.request == request):
             prebuilt = _prepare(request, prebuilt, lambda: not waiting.empty())
         _answer(say, {"prepared": prebuilt is not None})

@@ -32,6 +32,8 @@ def take_edits(s: Setup) -> None:
             taken |= values
     if taken:
         apply_edit(s, taken)
+    if wishes:
+        s.reporter.tell(ev.EditsAnswered(num_bytes=s.control.num_read))
     s.experiment = in_force(s.asked, s.edits, p.step)
 
 

@@ -78,7 +78,8 @@ class Engines(QObject):
         self._background.run(tell, lambda _: done(), failed)
 
     def start(self, folder: RunFolder, resume: bool, on_started: Callable[[], object], on_failed: Callable[[str], object]) -> None:
-        """Start a run; one of the callbacks follows."""
+        """Start a run; one of the callbacks follows. What the user wishes of it from now on is obeyed, however long the process takes to start."""
+        commands_from = folder.commands_size() if resume else None
         standby, self._standby = self._standby, None
         self._processes.pop(folder.path, None)  # of an earlier session: its exit code says nothing of this one
 
@@ -89,10 +90,10 @@ class Engines(QObject):
                 standby.close()  # several processes are started together
             elif standby is not None:
                 try:
-                    return standby.start(folder, resume)
+                    return standby.start(folder, resume, commands_from)
                 except OSError:
                     standby.close()  # it died while it waited
-            return start_engine(folder, resume=resume)
+            return start_engine(folder, resume, commands_from)
 
         def started(process) -> None:
             self._processes[folder.path] = process

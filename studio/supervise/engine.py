@@ -67,17 +67,25 @@ class EngineProcess:
         return self._process.wait()
 
 
-def start_engine(folder: RunFolder, resume: bool = False) -> EngineProcess:
+def start_engine(folder: RunFolder, resume: bool = False, commands_from: int | None = None) -> EngineProcess:
     """Start training a run in a process of its own, detached, with its output in the run's log. OSError when it cannot be started.
 
-    Where the run asks for several processes, torchrun starts them and is the process that is watched.
+    Where the run asks for several processes, torchrun starts them and is the process that is watched. `commands_from`: what `commands_size` was
+    when the resume was asked for, where that was before this call; what is wished from then on is obeyed.
     """
-    arguments = [str(folder.path), *(["--resume"] if resume else [])]
+    arguments = engine_arguments(folder, resume, commands_from)
     with open(folder.log_path, "ab") as log:
         if line := command_elsewhere(folder, resume):
             log.write(f"Start this on each of the other machines:\n  {line}\n".encode())
         process = _launch(arguments, launcher_of(folder), stdin=subprocess.DEVNULL, stdout=log, stderr=log)
     return EngineProcess(folder, process)
+
+
+def engine_arguments(folder: RunFolder, resume: bool, commands_from: int | None = None) -> list[str]:
+    """What stands behind `-m studio.engine`."""
+    if not resume:
+        return [str(folder.path)]
+    return [str(folder.path), "--resume", f"--commands-from={folder.commands_size() if commands_from is None else commands_from}"]
 
 
 class StandbyEngine:
@@ -115,10 +123,10 @@ class StandbyEngine:
         plain = experiment.model_dump(mode="json", exclude={"data": _NOT_READ})
         self._send({"prepare": {"experiment": plain, "num_classes": num_classes, "first": first}})
 
-    def start(self, folder: RunFolder, resume: bool = False) -> EngineProcess:
+    def start(self, folder: RunFolder, resume: bool = False, commands_from: int | None = None) -> EngineProcess:
         """Hand the run to the warm process, which from now on lives as one that `start_engine` made. OSError when it is gone."""
         folder.log_path.touch()
-        self._send({"run": str(folder.path), "resume": resume})
+        self._send({"run": str(folder.path), "resume": resume, "commands_from": commands_from})
         with contextlib.suppress(OSError):
             self._process.stdin.close()
         return EngineProcess(folder, self._process)  # the listener ends when the engine turns its output to the run's log

@@ -64,7 +64,7 @@ def train_here(folder: RunFolder, *, resume: bool = False, before: Callable | No
     from studio.engine.main import _session
     from studio.engine.reporter import Reporter
 
-    control = Control(folder.commands_path, skip=resume)
+    control = Control(folder.commands_path, folder.commands_size() if resume else 0)
     if before:
         before(control)
     reporter = Reporter(folder, control)
@@ -106,12 +106,12 @@ def kill(process: EngineProcess | subprocess.Popen) -> None:
 
 def fork_engine(folder: RunFolder, code: str = "", *, resume: bool = False) -> EngineProcess:
     """An engine process for a test that is not about its start. It runs `code` first, to break something in it."""
+    arguments = supervise.engine_arguments(folder, resume)
     if CAN_FORK:
         if not _nurseries:
             _nurseries.append(Nursery())
-        process = _nurseries[0].start(folder, code, resume)
+        process = _nurseries[0].start(folder, code, arguments)
     else:
-        arguments = [str(folder.path), *(["--resume"] if resume else [])]
         program = f"{code}\nfrom studio.engine.main import main\nraise SystemExit(main({arguments!r}))"
         with open(folder.log_path, "ab") as log:
             streams = {"stdin": subprocess.DEVNULL, "stdout": log, "stderr": log}

@@ -27,9 +27,9 @@ class Nursery:
         self._started: list[int] = []
         self.codes: dict[int, int] = {}
 
-    def start(self, folder: RunFolder, code: str, resume: bool) -> EngineProcess:
-        """An engine that runs `code` first, with the environment that this process has now; it leads a group of its own as others do."""
-        wish = {"folder": str(folder.path), "code": code, "resume": resume, "environment": dict(os.environ)}
+    def start(self, folder: RunFolder, code: str, arguments: list[str]) -> EngineProcess:
+        """An engine with these arguments that runs `code` first, with the environment that this process has now; it leads a group of its own as others do."""
+        wish = {"folder": str(folder.path), "code": code, "arguments": arguments, "environment": dict(os.environ)}
         self._process.stdin.write(json.dumps(wish).encode() + b"\n")
         self._process.stdin.flush()
         while not self._started:
@@ -115,7 +115,7 @@ def serve() -> None:
                 ends[os.pidfd_open(pid)] = pid
 
 
-def _be_an_engine(folder: str, code: str, resume: bool, environment: dict[str, str]) -> None:
+def _be_an_engine(folder: str, code: str, arguments: list[str], environment: dict[str, str]) -> None:
     """In the forked process: never returns."""
     from studio.engine.main import main
     from studio.engine.standby import move_output_to
@@ -125,4 +125,4 @@ def _be_an_engine(folder: str, code: str, resume: bool, environment: dict[str, s
     os.environ.clear()
     os.environ.update(environment)
     exec(code, {})  # noqa: S102 - a test's own
-    raise SystemExit(main([folder, *(["--resume"] if resume else [])]))
+    raise SystemExit(main(arguments))

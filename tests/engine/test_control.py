@@ -8,6 +8,7 @@ from engine_runs import STEPS_PER_EPOCH, fork_engine, kill, of_kind, small_run, 
 from studio.core import event as ev
 from studio.core.outcome import Status
 from studio.engine import aside, compiled_step, compiling, loader, recovery, reporter, wishes
+from studio.engine.ranks import JOURNAL_AT_START
 
 pytestmark = pytest.mark.usefixtures("measured")
 
@@ -58,6 +59,56 @@ def test_a_command_given_in_a_step_acts_when_that_step_ends(tmp_path, command, i
     assert (saved_at in saved) if saved_at else folder.read_state().stopped.checkpoint == "" and ASKED_IN + 1 not in saved
     told = [e for e in of_kind(folder, ev.StepsReported) if e.first_step <= ASKED_IN < e.first_step + len(e.losses)]
     assert told, "the step in which it was asked is whole, and told"
+
+
+def before_the_engine_listens(folder, *wishes: tuple) -> str:
+    """They are made when the resume has been asked for and the process has not come to look yet: for seconds where it starts cold."""
+    return f"""
+from studio.core.run_folder import RunFolder
+for wish in {wishes!r}:
+    RunFolder({str(folder.path)!r}).command(*wish)
+"""
+
+
+def test_what_is_wished_right_after_a_resume_is_obeyed_and_what_was_wished_before_is_not(tmp_path):
+    folder = small_run(tmp_path, schedule__epochs=1000)
+    assert fork_engine(folder, asking("stop")).wait(60) == 3
+    folder.command("stop")  # once too often
+    wishes = ("edit", {"schedule.peak_lr": 5e-4}), ("save",), ("stop_after_epoch",)
+    assert fork_engine(folder, before_the_engine_listens(folder, *wishes), resume=True).wait(60) == 3
+    assert [(e.step, e.values) for e in of_kind(folder, ev.ExperimentEdited)] == [(ASKED_IN + 1, {"schedule.peak_lr": 5e-4})]
+    assert ASKED_IN + 2 in [c.step for c in of_kind(folder, ev.CheckpointSaved)]
+    assert folder.read_state().stopped.step == 2 * STEPS_PER_EPOCH
+
+    assert fork_engine(folder, before_the_engine_listens(folder, ("release",)), resume=True).wait(60) == 3
+    state = folder.read_state()
+    assert state.is_released and state.stopped.step == 2 * STEPS_PER_EPOCH == state.step, "nothing was loaded yet, and all is safe"
+
+
+def test_an_engine_that_is_started_again_by_its_launcher_does_what_was_not_done_yet_and_nothing_twice(tmp_path, monkeypatch):
+    folder = small_run(tmp_path, schedule__epochs=1000)
+    dying = f"""
+import os, studio.engine.loop as loop
+real = loop.train_step
+def step(s, batches):
+    made = real(s, batches)
+    if s.progress.step == 2:
+        s.folder.command("edit", {{"schedule.peak_lr": 5e-4}})
+        s.folder.command("edit", {{"training.batch_size": 1}})
+    if s.progress.step == {ASKED_IN}:
+        s.folder.command("edit", {{"schedule.peak_lr": 2e-4}})
+        s.folder.command("stop_after_epoch")
+        os._exit(9)
+    return made
+loop.train_step = step
+"""
+    assert fork_engine(folder, dying).wait(60) == 9
+    monkeypatch.setenv(JOURNAL_AT_START, "0")  # of the launcher, which gives the same arguments every time
+    assert fork_engine(folder).wait(60) == 3
+    edits = [(e.step, e.values["schedule.peak_lr"]) for e in of_kind(folder, ev.ExperimentEdited)]
+    assert edits == [(3, 5e-4), (STEPS_PER_EPOCH, 2e-4)], "the second where the run goes on"
+    assert [w.code for w in of_kind(folder, ev.WarningRaised)].count("edit-refused") == 1
+    assert folder.read_state().stopped.step == 2 * STEPS_PER_EPOCH
 
 
 def test_a_run_that_waits_listens_at_least_twice_a_second():

@@ -103,7 +103,7 @@ def test_the_run_goes_back_to_its_last_checkpoint_and_repeats_from_there_at_half
     other.command("edit", {"schedule.peak_lr": 5e-4})
 
     def heard(control):
-        control._offset = 0
+        control.num_read = 0
         control.poll()
 
     assert train_here(other, resume=True, before=heard) == 0

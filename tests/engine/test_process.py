@@ -316,8 +316,8 @@ def test_a_warm_engine_reads_what_it_is_told_while_its_libraries_load(tmp_path, 
         return torch
 
     monkeypatch.setattr(standby, "load_torch", load)
-    folder, is_resumed, prebuilt = standby.serve(lines(), io.StringIO())
-    assert folder.path == tmp_path and not is_resumed and prebuilt is None
+    wanted = standby.serve(lines(), io.StringIO())
+    assert wanted.folder.path == tmp_path and not wanted.resume and wanted.prebuilt is None
 
 
 def test_the_engine_outlives_the_process_that_started_it(tmp_path):
