@@ -113,7 +113,7 @@ def run(folder: RunFolder, *, resume: bool = False, commands_from: int | None = 
         resume |= is_restart  # goes on listening where the process before began to: a wish it had heard may not be fulfilled
         control = Control(folder.commands_path, commands_from)
         control.catch_signals()
-        reporter = Reporter(folder, control)
+        reporter = Reporter(folder, control, ranks.is_alone)
         control.num_answered = reporter.num_answered
     except OSError as exc:  # without a journal there is only the log; who started the engine says that it never began
         print(f"The run cannot begin: {folder.path} cannot be written ({exc.strerror}).", file=sys.stderr)  # noqa: T201
@@ -169,7 +169,13 @@ def _session(
         reporter.phase("loading torch")
         if ranks.is_first:
             facts = json.dumps(_engine_facts(), indent=1).encode()
-            reporter.with_room(lambda: write_atomically(folder.engine_path, facts, is_durable=False))  # of a process that a power cut ends
+            try:
+                reporter.with_room(
+                    lambda: write_atomically(folder.engine_path, facts, is_durable=False)
+                )  # of a process that a power cut ends
+            except StopAsked:
+                if ranks.is_alone:
+                    raise  # else the others, which wait for this one, have to hear of it first
         if checkpoint:
             reporter.step = reporter.saved_step = checkpoint.step
             reporter.damaged(checkpoint.damaged, f"the run goes on from step {checkpoint.step:,}")

@@ -13,7 +13,8 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from studio.core import event as ev
-from studio.engine.control import Control
+from studio.core.problem import BadInput
+from studio.engine.control import Control, StopAsked
 
 if TYPE_CHECKING:
     import torch
@@ -150,14 +151,23 @@ class Ranks:
         return found
 
     def from_first(self, make: Callable[[], T]) -> T:
-        """What the first process makes, for all of them; the others wait and make nothing."""
+        """What the first process makes, for all of them; the others wait and make nothing. A stop and bad input are raised in all of them: one that
+        went alone would leave the others with a broken connection, for which torchrun starts all again."""
         if self.is_alone:
             return make()
         import torch.distributed as dist
 
-        box = [make() if self.is_first else None]
+        box: list[Any] = [None, None]
+        if self.is_first:
+            try:
+                box[0] = make()
+            except (StopAsked, BadInput) as exc:
+                box[1] = exc
         dist.broadcast_object_list(box, src=0)
-        return box[0]
+        made, fault = box
+        if fault is not None:
+            raise fault
+        return made
 
 
 def _has_cuda() -> bool:

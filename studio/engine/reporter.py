@@ -36,9 +36,10 @@ NUM_NAMED = 20  # unreadable files that get a sentence of their own
 class Reporter:
     """The engine's voice. Used from one thread."""
 
-    def __init__(self, folder: RunFolder, control: Control):
+    def __init__(self, folder: RunFolder, control: Control, is_alone: bool = True):
+        """`is_alone`: no other process waits for this one."""
         self.folder = folder
-        self._control = control
+        self._control, self._is_alone = control, is_alone
         self._journal = JournalWriter(folder.journal_path)
         self._live = folder.path / "live"
         self._live.mkdir(exist_ok=True)
@@ -71,8 +72,15 @@ class Reporter:
         return self._journal.num_answered
 
     def tell(self, event: ev.Event) -> ev.Event:
-        """Append an event; waits for room on a full disk. Raises StopAsked when the user stops while it waits."""
-        told = self.with_room(lambda: self._journal.append(event))
+        """Append an event; waits for room on a full disk. When the user stops while it waits, raises StopAsked, or goes on where other processes
+        have to hear of the stop first: all do so at their next look at wishes."""
+        try:
+            told = self.with_room(lambda: self._journal.append(event))
+        except StopAsked:
+            if self._is_alone:
+                raise
+            self._try(event)
+            return event
         self._last_t = told.t
         return told
 

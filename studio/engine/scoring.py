@@ -66,10 +66,12 @@ def _warned(s: Setup, batches):
 
 def write_part(s: Setup, part: str, scores: Scores, answers: Answers, step: int | None = None) -> None:
     """Store answers of the network after `step` steps, by default those done."""
-    if not s.ranks.is_first:
-        return
     ids, step = [s.ids[i] for i in answers.indices_N], s.progress.step if step is None else step
-    s.reporter.with_room(lambda: write_results(s.folder.results_path, part, s.dataset.classes, scores, answers, ids, step))
+
+    def write() -> None:
+        s.reporter.with_room(lambda: write_results(s.folder.results_path, part, s.dataset.classes, scores, answers, ids, step))
+
+    s.ranks.from_first(write)
 
 
 def answer_again(s: Setup) -> None:

@@ -14,10 +14,11 @@ import numpy as np
 import psutil
 import pytest
 import torch
-from engine_runs import NUM_VALIDATION, free_port, metrics, of_kind, small_run, start_beside, train_here, wait_until
+from engine_runs import NUM_VALIDATION, fork_engine, free_port, metrics, of_kind, small_run, start_beside, train_here, wait_until
 from safetensors.torch import load_file
 
 from studio.core import event as ev
+from studio.core.outcome import Status
 from studio.core.run_folder import is_locked
 from studio.engine.checkpoint import find_checkpoint
 from studio.engine.evaluate import Answers, joined
@@ -94,6 +95,48 @@ def test_when_a_process_on_one_of_two_machines_is_killed_all_start_again_by_them
     for name, tensor in weights(alone).items():
         torch.testing.assert_close(weights(together)[name], tensor, rtol=1e-4, atol=1e-6)
     assert metrics(together)["best_epoch"] == metrics(alone)["best_epoch"]
+
+
+FULL = """
+import studio.core.event as ev, studio.core.journal as j, studio.engine.checkpoint as checkpoint, studio.engine.scoring as scoring
+def full(*_):
+    raise OSError(28, "No space left on device")
+real = j.JournalWriter.append
+def append(self, event):
+    return full() if is_full(event) else real(self, event)
+"""
+WHERE_THE_FIRST_WAITS = {
+    "before they have met": FULL
+    + "is_full = lambda event: getattr(event, 'phase', '') == 'loading torch'; j.JournalWriter.append = append",
+    "in the journal": FULL + "is_full = lambda event: getattr(event, 'first_step', 0) > 3; j.JournalWriter.append = append",
+    "for a checkpoint": FULL + "checkpoint._synced_size = full",
+    "for results": FULL + "scoring.write_results = full",
+    "for the list of images": """
+import time, studio.engine.setup as setup
+def scan(data, is_cancelled):
+    while not is_cancelled():
+        time.sleep(0.05)
+    raise setup.Cancelled
+setup.scan = scan
+""",
+}
+
+
+@pytest.mark.parametrize("where", WHERE_THE_FIRST_WAITS)
+def test_a_stop_while_the_first_process_waits_ends_all_of_them_and_none_asks_to_be_started_again(tmp_path, monkeypatch, where):
+    folder = small_run(tmp_path, **STILL)
+    if where == "for the list of images":
+        folder.dataset_path.unlink()
+    both = {"WORLD_SIZE": 2, "LOCAL_WORLD_SIZE": 2, "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": free_port(), LOCK_HELD: HERE}
+    processes = []
+    for rank in range(2):
+        for name, value in (both | {"RANK": rank, "LOCAL_RANK": rank, "TORCHELASTIC_MAX_RESTARTS": 3}).items():
+            monkeypatch.setenv(name, str(value))
+        processes.append(fork_engine(folder, WHERE_THE_FIRST_WAITS[where]))
+    wait_until(lambda: folder.read_journal().phase in ("waiting for disk", "scanning images"), 60)
+    folder.command("stop")
+    assert [process.wait(60) for process in processes] == [0, 0], folder.log_tail()
+    assert folder.read_journal().status is Status.STOPPED
 
 
 def start_as_told(folder) -> subprocess.Popen:
