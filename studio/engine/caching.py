@@ -1,16 +1,16 @@
-"""Keeping features at the freeze boundary while a run goes on: what is told, and what the user may do meanwhile."""
+"""Keeping features at the freeze boundary while a run goes on, and telling of it."""
 
 from __future__ import annotations
 
 import time
 
 from studio.engine.setup import Setup
-from studio.engine.wishes import pause, take_edits
+from studio.engine.wishes import listen
 
 
-def follow_boundary(s: Setup) -> None:
-    """Keep features where the freeze boundary is now; say so where they are too many to be kept."""
-    too_large = s.prefix.follow(lambda: _between_files(s))
+def follow_boundary(s: Setup, is_last: bool = True) -> None:
+    """Keep features where the freeze boundary is now; say so where they are too many to be kept. `is_last` as for `listen`."""
+    too_large = s.prefix.follow(lambda: listen(s, is_last))
     if too_large:
         views = f"{too_large.num_views} views of " if too_large.num_views > 1 else ""
         words = f"The features of {views}{too_large.num_samples:,} images would take {too_large.num_bytes / 1e9:.1f} GB"
@@ -25,16 +25,6 @@ def fill_cache(s: Setup) -> None:
     """Run the frozen start of the network once over what this epoch needs of it."""
     s.reporter.phase("caching features", s.prefix.described())
     start = time.perf_counter()
-    refused = s.prefix.fill(s.progress.epoch, lambda _num_done: _between_files(s))
+    refused = s.prefix.fill(s.progress.epoch, lambda _num_done: listen(s))
     s.reporter.unreadable({s.ids[i]: reason for i, reason in refused.items()})
     s.progress.epoch_seconds += time.perf_counter() - start
-
-
-def _between_files(s: Setup) -> None:
-    """What the user wants is done between two batches of a pass that trains nothing. Raises StopAsked."""
-    s.reporter.system(s.device)
-    s.control.poll()
-    take_edits(s)
-    s.control.raise_if_stopped()
-    if s.control.is_paused:
-        pause(s)

@@ -70,5 +70,9 @@ class Control:
     def raise_if_stopped(self) -> None:
         """Poll; raises StopAsked when the run is to end."""
         self.poll()
+        self.obey_stop()
+
+    def obey_stop(self) -> None:
+        """Raises StopAsked where the last look has found that the run is to end."""
         if self.stop:
             raise StopAsked(keep=self.stop != "discard")

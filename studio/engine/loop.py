@@ -115,8 +115,7 @@ def train_epoch(s: Setup) -> None:
         take_edits(s)
         if s.control.stop or s.control.is_paused or s.control.is_save_wanted:
             steps.report()  # so that the numbers of a checkpoint are complete
-            if s.control.stop:
-                raise StopAsked(keep=s.control.stop != "discard")
+            s.control.obey_stop()
             save(s)
             if s.control.is_paused:
                 pause(s)

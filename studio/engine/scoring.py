@@ -12,9 +12,8 @@ from studio.engine.checkpoint import find_checkpoint
 from studio.engine.evaluate import Answers, Scores, answer, joined, score, write_results
 from studio.engine.failure import NoReadableImages
 from studio.engine.prefix import chunk_size
-from studio.engine.saving import save
 from studio.engine.setup import Setup
-from studio.engine.wishes import pause, take_edits
+from studio.engine.wishes import listen
 
 LEAST_FOLDED = 64  # images to score: folding batch norms costs a few forward passes
 
@@ -24,21 +23,11 @@ def evaluate(s: Setup, part: str, *, is_again: bool = False) -> tuple[Scores, An
     validation with the best weights in place, as the test part always is; they must not be saved as the last."""
     is_last = part == "validation" and not is_again
 
-    def between() -> None:
-        s.reporter.system(s.device)
-        s.control.raise_if_stopped()
-        if is_last:
-            take_edits(s)
-        if s.control.is_paused:
-            if is_last:
-                save(s)
-            pause(s)
-
     indices, module = s.parts[part], scored_module(s)
     size = chunk_size(s.device, 2 * s.experiment.training.batch_size)
-    follow_boundary(s)
+    follow_boundary(s, is_last)
     batches = s.prefix.evaluation_batches(indices, min(size, s.loader.max_batch), module)
-    answers = answer(_without_batch_norms(s, module, indices), _warned(s, batches), s.labels, s.forward, between)
+    answers = answer(_without_batch_norms(s, module, indices), _warned(s, batches), s.labels, s.forward, lambda: listen(s, is_last))
     answers = joined(s.ranks.gather(answers))
     if not len(answers.labels_N):
         raise NoReadableImages(part)

@@ -1,4 +1,4 @@
-"""What the user wishes while a run is under way: other settings, a pause."""
+"""What the user wishes while a run is under way: other settings, a checkpoint, a pause."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from studio.core import event as ev
 from studio.core.edit import edit_problems, edited, in_force
 from studio.core.experiment import Experiment
 from studio.core.problem import BadInput, Problem
+from studio.engine.saving import save
 from studio.engine.setup import Setup
 
 PAUSE_POLL_S = 0.1
@@ -55,6 +56,20 @@ def _freezing_problems(s: Setup, changed: Experiment) -> Sequence[Problem]:
     except BadInput as exc:
         return exc.problems
     return ()
+
+
+def listen(s: Setup, is_last: bool = True) -> None:
+    """Do what the user wants between two parts of a pass that trains nothing. Raises StopAsked. Not `is_last`: the weights of the best epoch are in
+    place, which must not be saved as those of the last step; what would change or save the run waits."""
+    s.reporter.system(s.device)
+    s.control.poll()
+    if is_last:
+        take_edits(s)
+    s.control.obey_stop()
+    if is_last and (s.control.is_paused or s.control.is_save_wanted):
+        save(s)
+    if s.control.is_paused:
+        pause(s)
 
 
 def pause(s: Setup) -> None:

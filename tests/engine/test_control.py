@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from engine_runs import STEPS_PER_EPOCH, fork_engine, kill, of_kind, small_run, wait_until
+from engine_runs import STEPS_PER_EPOCH, fork_engine, kill, metrics, of_kind, small_run, train_here, wait_until
 
 from studio.core import event as ev
 from studio.core.outcome import Status
@@ -59,6 +59,35 @@ def test_a_command_given_in_a_step_acts_when_that_step_ends(tmp_path, command, i
     assert (saved_at in saved) if saved_at else folder.read_state().stopped.checkpoint == "" and ASKED_IN + 1 not in saved
     told = [e for e in of_kind(folder, ev.StepsReported) if e.first_step <= ASKED_IN < e.first_step + len(e.losses)]
     assert told, "the step in which it was asked is whole, and told"
+
+
+_CACHED = {"augment__preset": "none", "training__feature_cache": "exact", "model__train_stages": 0, "model__thaw": {"stage 4": 1}}
+
+
+@pytest.mark.parametrize(
+    ("passed", "settings", "saved"),
+    [("evaluate", {}, [STEPS_PER_EPOCH]), ("fill_cache", _CACHED, [STEPS_PER_EPOCH, STEPS_PER_EPOCH])],
+)
+def test_save_now_acts_in_a_pass_that_trains_nothing_and_the_run_goes_on_from_there_to_the_same_bits(tmp_path, passed, settings, saved):
+    """In the validation of the first epoch, and while features are cached for the second, in which other layers train. Nothing saves after it."""
+    folder, whole = (small_run(tmp_path / name, **settings) for name in "ab")
+    saving = f"""
+import os, studio.engine.loop as loop
+real = loop.{passed}
+def asked(s, *part):
+    if s.progress.step < {STEPS_PER_EPOCH}:
+        return real(s, *part)
+    s.folder.command("save")
+    try:
+        real(s, *part)
+    finally:
+        os._exit(9)
+loop.{passed} = asked
+"""
+    assert fork_engine(folder, saving).wait(60) == 9
+    assert [c.step for c in of_kind(folder, ev.CheckpointSaved)] == saved
+    assert train_here(folder, resume=True) == 0 and train_here(whole) == 0
+    assert metrics(folder)["state_sha256"] == metrics(whole)["state_sha256"]
 
 
 def before_the_engine_listens(folder, *wishes: tuple) -> str:
