@@ -268,24 +268,24 @@ def test_waiting_is_said_again_only_after_images_have_come(tmp_path):
     assert said == ["loader-hangs", (True, 4), (False, 9), "loader-hangs", (True, 4)]
 
 
-def test_too_little_shared_memory_uses_the_temporary_folder_instead(tmp_path, monkeypatch):
-    from studio.engine import loader
-
-    real = os.posix_fallocate
-    tried = []
+def test_a_run_whose_loader_finds_no_shared_memory_goes_on_in_the_temporary_folder(tmp_path, whole, monkeypatch):
+    real, tried = os.posix_fallocate, []
 
     def full(fd, start, length):
-        tried.append(os.readlink(f"/proc/self/fd/{fd}"))
-        if tried[-1].startswith("/dev/shm/"):
+        path = os.readlink(f"/proc/self/fd/{fd}")
+        if "studio-batches" in path:
+            tried.append(path)
+        if path.startswith("/dev/shm/"):
             raise OSError(28, "No space left on device")
         return real(fd, start, length)
 
     monkeypatch.setattr(os, "posix_fallocate", full)
-    path, shared = loader._make_shared(1000)
-    shared.close()
-    os.unlink(path)
-    assert len(tried) == 2 and not path.startswith("/dev/shm/")
-    assert not os.path.exists(tried[0])
+    folder = small_run(tmp_path, training__workers=1)
+    assert train_here(folder) == 0
+    assert metrics(folder)["state_sha256"] == whole
+    refused, used = tried
+    assert refused.startswith("/dev/shm/") and not used.startswith("/dev/shm/")
+    assert not os.path.exists(refused) and not os.path.exists(used), "nothing is left behind"
 
 
 # --- images ------------------------------------------------------------------------------------------
@@ -348,6 +348,26 @@ def test_what_a_gpu_says_is_put_into_words(text, sentence, fix):
 
     found = describe(RuntimeError(text), Experiment().changed({"training.batch_size": 16}))
     assert sentence in found.sentence and fix in found.fix and not found.is_bug
+
+
+def test_an_error_of_the_gpu_in_mid_step_ends_the_process_with_a_sentence_and_the_run_resumes_to_the_same_bits(tmp_path, whole):
+    folder = small_run(tmp_path)
+    broken = """
+import studio.engine.update as update
+real = update._add_gradient
+def failing(s, batch, num_images):
+    if s.progress.step == 7:
+        raise RuntimeError("CUDA error: an illegal memory access was encountered\\nCUDA kernel errors might be reported asynchronously")
+    return real(s, batch, num_images)
+update._add_gradient = failing
+"""
+    assert fork_engine(folder, broken).wait(60) == 1
+    state = folder.read_state()  # as the window reads it, which lives on in a process of its own
+    outcome = folder.outcome(state, 1)
+    assert state.status is Status.FAILED and outcome.sentence == "The GPU reported an error and cannot go on."
+    assert outcome.fix.startswith("Resume.") and outcome.can_resume and outcome.can_move and "illegal memory access" in outcome.log_tail
+    assert fork_engine(folder, resume=True).wait(60) == 0
+    assert metrics(folder)["state_sha256"] == whole
 
 
 def test_sleep_and_a_clock_set_back_change_neither_bits_nor_the_order_of_events(tmp_path, whole):
