@@ -87,12 +87,14 @@ def _keep_compiler_out() -> None:
         return
     import torch
 
-    compiler, utils = ModuleType(_NAME), ModuleType(f"{_NAME}.utils")
+    compiler, utils, rules = ModuleType(_NAME), ModuleType(f"{_NAME}.utils"), ModuleType(f"{_NAME}.trace_rules")
     compiler.__path__ = [str(Path(torch.__file__).parent / "_dynamo")]
     compiler.utils, utils.is_compile_supported = utils, lambda _device: False
+    compiler.trace_rules, rules.clear_lru_cache = rules, lambda: None  # where processes meet: 4 s of each
     compiler.disable, compiler.graph_break = _undecorated, lambda *_, **__: None
     compiler.__getattr__ = lambda name: getattr(_real(name), name)
     utils.__getattr__ = lambda name: getattr(_real(name).utils, name)
+    rules.__getattr__ = lambda name: getattr(_real(name).trace_rules, name)
     sys.modules[_NAME], sys.modules[f"{_NAME}.utils"] = compiler, utils
 
 

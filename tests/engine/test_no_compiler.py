@@ -28,8 +28,11 @@ def _last_line(code: str) -> str:
     return done.stdout.splitlines()[-1]
 
 
-def test_an_optimiser_steps_without_loading_the_compiler_and_who_compiles_gets_the_real_one():
+def test_an_optimiser_steps_and_processes_meet_without_loading_the_compiler_and_who_compiles_gets_the_real_one():
     code = """
+import torch.distributed as dist
+dist.init_process_group("gloo", store=dist.HashStore(), rank=0, world_size=1)
+dist.broadcast_object_list([1], src=0)
 heavy = ("sympy", "torch._inductor", "torch._dynamo.eval_frame", "torch.distributed.fsdp", "torch._refs")
 loaded = [m for m in heavy if m in sys.modules]
 f = torch.compile(lambda x: x + 1, backend="eager")
