@@ -31,6 +31,7 @@ from studio.gui.shell.rail import COMPACT as RAIL_COMPACT
 from studio.gui.shell.rail import NARROW as RAIL_NARROW
 from studio.gui.shell.rail import WIDTH as RAIL_WIDTH
 from studio.gui.shell.rail import Rail
+from studio.gui.shell.scrim import Scrim
 from studio.gui.shell.toast import Toast
 from studio.gui.shell.topbar import TopBar
 from studio.gui.slices import Slices
@@ -554,7 +555,7 @@ class Window(QMainWindow):
         self._apply_width()
         self._place_toast()
         for child in self.centralWidget().children():
-            if child.objectName() in ("shell.palette",) or child.__class__.__name__ == "Sheet":
+            if isinstance(child, Scrim):
                 child.setGeometry(self.centralWidget().rect())
 
     def closeEvent(self, event: QCloseEvent) -> None:

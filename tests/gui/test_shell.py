@@ -20,8 +20,11 @@ from studio.gui.monitor import RunUpdate
 from studio.gui.pages import PAGES
 from studio.gui.scan import ScanState
 from studio.gui.shell.decoded import DecodedSettings
+from studio.gui.shell.sheet import Sheet
 from studio.gui.shell.summary import summaries
+from studio.gui.shell.window_commands import palette_commands
 from studio.gui.testing import FakeEngines, FakeWorker
+from studio.gui.widgets import PlainLabel
 from studio.gui.window import Window
 from studio.gui.workers import WorkerClient
 from tests.builders import build_dataset, build_run
@@ -436,6 +439,28 @@ def test_a_live_run_is_picked_up_when_the_window_opens_with_all_its_points(conte
         assert made.run_bar.isVisible()
         assert summaries(context)["train"].dot_word == "running"
         context.runs.monitor.close()
+
+
+def open_sheets(window) -> list[Sheet]:
+    """The one in front is the last."""
+    return [child for child in window.centralWidget().children() if isinstance(child, Sheet) and not child.isHidden()]
+
+
+def test_a_sheet_asked_for_again_comes_to_the_front_with_what_was_begun_on_it(window, context, tmp_path):
+    with_data(context, tmp_path)
+    show_queue = next(command.run for command in palette_commands(window) if command.title == "Show the queue")
+    window.top_bar.train.open_sweep()
+    window.findChild(QLineEdit, "sweep.values0").setText("1e-4, 1e-2")
+    for act in (show_queue, show_queue, window.open_messages, window.top_bar.train.open_sweep):
+        act()
+    assert [sheet.objectName() for sheet in open_sheets(window)] == ["shell.queue_sheet", "shell.messages", "shell.sweep"]
+    assert open_sheets(window)[-1].rows[0][1].text() == "1e-4, 1e-2"
+    context.shell.toast("Something happened.")
+    window.open_messages()
+    *_, front = open_sheets(window)
+    assert any(label.text() == "Something happened." for label in front.findChildren(PlainLabel)), "news is not kept from who asks again"
+    window.resize(1200, 700)
+    assert all(sheet.geometry() == window.centralWidget().rect() for sheet in open_sheets(window))
 
 
 def test_decoded_images_on_disk_are_counted_limited_and_cleared_in_the_settings(window, qtbot):

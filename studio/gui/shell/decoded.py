@@ -17,6 +17,7 @@ from studio.gui.wording import num_bytes
 
 _GB = 1_000_000_000
 _SETTLE_MS = 300  # a number that is being typed or stepped is not written yet
+LABEL_PX = 104  # what stands before the controls of the settings
 
 
 class DecodedSettings(QWidget):
@@ -35,7 +36,7 @@ class DecodedSettings(QWidget):
         row = QHBoxLayout()
         row.setSpacing(px(8))
         title = PlainLabel("Decoded images", "label")
-        title.setFixedWidth(px(90))
+        title.setFixedWidth(px(LABEL_PX))
         self.field = NumberField(budget() / _GB, low=0, high=MAX_BUDGET_BYTES / _GB, step=0.5, name="settings.decoded")
         self.field.setAccessibleName("Decoded images kept on disk, at most, in GB")
         set_plain_tooltip(self.field, "Training, the preview and thumbnails read them many times faster than the files. 0 keeps none.")

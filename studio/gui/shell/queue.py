@@ -32,7 +32,7 @@ class QueueSheet(Sheet):
     """Follows the queue while it is open: a run that starts leaves the list."""
 
     def __init__(self, host: QWidget, context: Context):
-        super().__init__(host, "Queue", name="shell.queue_sheet", width=560)
+        super().__init__(host, "Queue", name="shell.queue_sheet", width=560, has_input=True)
         self._context = context
         self.words = PlainLabel("", "caption", wrap=True)
         self.body.addWidget(self.words)

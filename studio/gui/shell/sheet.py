@@ -14,13 +14,16 @@ from studio.gui.run_entry import RunEntry
 from studio.gui.shell.scrim import Scrim
 from studio.gui.theme import font, px, theme
 from studio.gui.widgets import PlainLabel, Segmented, Slider, Tag, button, icon_button, line, scrolling
+from studio.gui.wording import percent
 
 
 class Sheet(Scrim):
-    """A scrim with one box on it. Esc and a click beside the box close it."""
+    """A scrim with one box on it. Esc and a click beside the box close it. A host has one open sheet of each name."""
 
-    def __init__(self, host: QWidget, title: str, *, name: str, width: int = 640):
+    def __init__(self, host: QWidget, title: str, *, name: str, width: int = 640, has_input: bool = False):
+        """has_input: a user begins something on it, which is still there where it is asked for again."""
         super().__init__(host)
+        self._has_input = has_input
         self.setObjectName(name)
         self.setAccessibleName(title)
         self.setFocusPolicy(Qt.FocusPolicy.StrongFocus)
@@ -41,6 +44,21 @@ class Sheet(Scrim):
         column.addLayout(self.body)
 
     def open(self) -> None:
+        """Over all else. Where one of this name is open, that one comes to the front, or goes if all it has is older words."""
+        earlier = self._earlier()
+        if earlier is not None and self._has_input:
+            self.deleteLater()
+            earlier._show()
+            return
+        if earlier is not None:
+            earlier.dismiss()
+        self._show()
+
+    def _earlier(self) -> Sheet | None:
+        sheets = (child for child in self.parentWidget().children() if isinstance(child, Sheet) and child is not self)
+        return next((sheet for sheet in sheets if sheet.objectName() == self.objectName() and not sheet.isHidden()), None)
+
+    def _show(self) -> None:
         self.setGeometry(self.parentWidget().rect())
         self._place()
         self.show()
@@ -85,9 +103,9 @@ def keyboard_map(host: QWidget, groups: Sequence[tuple[str, Sequence[tuple[str, 
 
 def window_settings(host: QWidget, context: Context) -> Sheet:
     """Theme, scale and the disk."""
-    from studio.gui.shell.decoded import DecodedSettings
+    from studio.gui.shell.decoded import LABEL_PX, DecodedSettings
 
-    sheet = Sheet(host, "Window settings", name="shell.settings", width=460)
+    sheet = Sheet(host, "Window settings", name="shell.settings", width=460, has_input=True)
     look = Segmented([("system", "As the system"), ("dark", "Dark"), ("light", "Light")], theme().choice, name="settings.theme")
 
     def choose(choice: object) -> None:
@@ -95,20 +113,21 @@ def window_settings(host: QWidget, context: Context) -> Sheet:
         theme().set_choice(choice)
 
     look.value_changed.connect(choose)
-    scale = Slider(0.9, 1.5, theme().scale, default=1.0, name="settings.scale")
+    chosen = context.settings.number("window/scale", theme().scale)
+    scale = Slider(0.9, 1.5, chosen, default=1.0, name="settings.scale")
     scale.setAccessibleName("Size of text and controls")
-    figure = PlainLabel(f"{theme().scale:.0%}", "number")
+    figure = PlainLabel(percent(chosen, 0), "number")
 
     def rescale() -> None:
         value = round(scale.number * 20) / 20
-        figure.setText(f"{value:.0%}")
+        figure.setText(percent(value, 0))
         context.settings.set("window/scale", value)
 
     scale.value_changed.connect(lambda _: rescale())
     for title, control, tail in (("Theme", look, None), ("Size", scale, figure)):
         row = QHBoxLayout()
         label = PlainLabel(title, "label")
-        label.setFixedWidth(px(90))
+        label.setFixedWidth(px(LABEL_PX))
         row.addWidget(label)
         row.addWidget(control, 1)
         if tail:
@@ -130,7 +149,9 @@ def messages(host: QWidget, notices: Sequence[tuple[str, str]]) -> Sheet:
         row = QHBoxLayout()
         row.setSpacing(px(10))
         row.addWidget(PlainLabel(when, "number", "muted"), 0, Qt.AlignmentFlag.AlignTop)
-        row.addWidget(PlainLabel(sentence, "label", "text", wrap=True), 1)
+        words = PlainLabel(sentence, "label", "text", wrap=True)
+        words.setAlignment(Qt.AlignmentFlag.AlignTop)
+        row.addWidget(words, 1)
         sheet.body.addLayout(row)
     return sheet
 
@@ -196,7 +217,7 @@ def failure(host: QWidget, context: Context, entry: RunEntry) -> Sheet:
 
 def rename(host: QWidget, context: Context) -> Sheet:
     """A new name for the project."""
-    sheet = Sheet(host, "Rename the project", name="shell.rename", width=420)
+    sheet = Sheet(host, "Rename the project", name="shell.rename", width=420, has_input=True)
     field = QLineEdit(context.store.experiment.name)
     field.setObjectName("rename.name")
     field.setAccessibleName("Name of the project")

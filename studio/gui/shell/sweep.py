@@ -46,7 +46,7 @@ class SweepSheet(Sheet):
     """Edits nothing until Queue: the draft stays as it is."""
 
     def __init__(self, host: QWidget, context: Context):
-        super().__init__(host, "Train with several values", name="shell.sweep", width=620)
+        super().__init__(host, "Train with several values", name="shell.sweep", width=620, has_input=True)
         self._context = context
         self.experiments: list[Experiment] = []
         options = [(path, f"{label_of(path)}  ({path.partition('.')[0]})") for path in sweepable()]
