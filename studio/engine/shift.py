@@ -46,7 +46,7 @@ class _Layout:
 @dataclass
 class _Stage:
     norms: dict[str, _Norm] = field(default_factory=dict)
-    peaks: dict[str, torch.Tensor] = field(default_factory=dict)  # largest value of every unit so far
+    peaks: dict[tuple[str, int], torch.Tensor] = field(default_factory=dict)  # largest value of every unit so far, by activation and width
     num_saturated: int = 0
     num_bounded: int = 0
     low: float = float("inf")
@@ -114,7 +114,8 @@ def _sum(state: _Stage, name: str, values: torch.Tensor) -> None:
 def _activate(state: _Stage, name: str, kind: str, output: torch.Tensor, layout: _Layout) -> None:
     axis = _channel_axis(output.shape, layout)
     peak = output.abs().amax([a for a in range(output.ndim) if a != axis])
-    state.peaks[name] = torch.maximum(state.peaks[name], peak) if name in state.peaks else peak
+    key = name, len(peak)  # torchvision's blocks use one activation behind layers of several widths
+    state.peaks[key] = torch.maximum(state.peaks[key], peak) if key in state.peaks else peak
     if kind in _BOUNDED:
         low, high = _BOUNDED[kind]
         at_end = output >= high if low is None else (output >= high) | (output <= low)

@@ -179,6 +179,12 @@ def test_dead_units_are_counted_by_channel_also_where_there_are_as_many_rows(bac
     assert found["stages"][row]["dead_fraction"] == 16 / num_units
 
 
+def test_an_activation_that_stands_behind_layers_of_several_widths_is_counted_at_each():
+    network = network_of(source="torchvision", backbone="resnet50", pretrained=False)
+    found = measure_shift(network, [torch.randn(2, 3, 64, 64)], Model(), lambda n: None)
+    assert [row["dead_fraction"] is not None for row in found["stages"]] == [True] * len(network.stages[:-1])
+
+
 def test_advice_names_its_figures_rule_and_source_and_is_silent_where_nothing_would_change():
     few = {a.key: a for a in advice(Situation(Experiment(), (8, 9, 200)))}
     assert few["freeze"].values["model.train_stages"] == 0 and "9 training images" in few["freeze"].reason
