@@ -7,13 +7,12 @@ from functools import lru_cache
 import numpy as np
 import pyqtgraph as pg
 from PySide6.QtCore import QPointF, QRectF, Qt
-from PySide6.QtGui import QImage, QPainter, QPen, QTransform
+from PySide6.QtGui import QImage, QPainter, QPen
 
 from studio.core.trace import Trace
-from studio.gui.theme import SYMBOLS, colour
+from studio.gui.theme import colour
 from studio.gui.widgets.view_item import ViewItem
 
-_SYMBOL_PX = 8
 _STEEPEST = 2.5  # a steep line is drawn this many times as high as it is wide; beyond it peaks would swell
 # A stroked line of n points takes n * 2 to n * 30 us, the more the rougher it is; columns of pixels take 0.3 ms whatever they show.
 _PX_PER_STROKED_POINT = 3.0
@@ -95,9 +94,7 @@ class CurveItem(ViewItem):
     def _paint_symbols(self, painter: QPainter, x: np.ndarray, y: np.ndarray) -> None:
         painter.setPen(Qt.PenStyle.NoPen)
         painter.setBrush(colour(self.style.token))
-        shape = QTransform.fromScale(_SYMBOL_PX, _SYMBOL_PX).map(
-            pg.graphicsItems.ScatterPlotItem.Symbols[SYMBOLS[self.style.symbol % len(SYMBOLS)]]
-        )
+        shape = self.style.point()
         for at_x, at_y in zip(x, y, strict=True):
             if np.isfinite(at_y):
                 painter.drawPath(shape.translated(at_x, at_y))

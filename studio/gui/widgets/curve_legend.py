@@ -5,11 +5,12 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import numpy as np
-from PySide6.QtCore import QPointF, QRect, QRectF, QSize, Qt, QTimer
-from PySide6.QtGui import QMouseEvent, QPainter, QPaintEvent
-from PySide6.QtWidgets import QWidget
+from PySide6.QtCore import QEvent, QPointF, QRect, QRectF, QSize, Qt, QTimer
+from PySide6.QtGui import QHelpEvent, QMouseEvent, QPainter, QPaintEvent
+from PySide6.QtWidgets import QToolTip, QWidget
 
 from studio.gui.theme import colour, font, pen, px
+from studio.gui.widgets.label import fitting, plain_tooltip
 
 if TYPE_CHECKING:
     from studio.gui.widgets.curve_plot import CurvePlot
@@ -17,17 +18,33 @@ if TYPE_CHECKING:
 _CORNERS = ("top right", "bottom right", "top left", "bottom left")
 _LOOKS = 24  # places along a legend at which curves are looked for
 _LITTLE = 0.1  # of a legend's width, under which curves may run before it goes above the plot
-_MOST_ABOVE = 0.3  # of a plot's height
-_ROW_PX, _SAMPLE_PX = 16, 40  # of an entry: its height, and what it takes beside its words
+_MOST_ABOVE, _MOST_WHOLE = 0.3, 0.18  # of a plot's height: for a legend above it, and for one of many curves with all words
+_FEW = 5  # a legend of more curves stands above the plot: in a corner it would take a quarter of it
+_ROW_PX = 16
+
+
+class _Entry:
+    """How an entry is divided, px: line, its words, and what is left and right of them. Of many curves it is closer."""
+
+    def __init__(self, is_close: bool):
+        self.left, self.line, self.gap, self.right = (px(v) for v in ((3, 16, 4, 6) if is_close else (6, 18, 6, 10)))
+
+    @property
+    def beside(self) -> int:
+        return self.left + self.line + self.gap + self.right
 
 
 class CurveLegend(QWidget):
-    """The curves by name: in the corner of the plot where none of them runs, or above the plot where they run in all four."""
+    """The curves by name: in the corner of the plot where none of them runs, or above the plot where they run in all four or are many.
+
+    Where the names of many are too long for that, their short forms stand there, and the whole in tooltips."""
 
     def __init__(self, plot: CurvePlot, corner: str):
         super().__init__(plot)
         self._plot, self._home, self._corner = plot, corner, corner
         self._places: list[QRect] = []  # of the entries
+        self._words: list[str] = []
+        self._entry = _Entry(False)
         self._inside = QSize()  # its size in a corner, wherever it stands
         self._above: list[QRect] = []  # as the entries would lie above the plot
         self._is_above = False
@@ -38,9 +55,14 @@ class CurveLegend(QWidget):
     def refresh(self) -> None:
         self.setFont(font("caption"))
         keys, box = self._plot.legend_keys(), self._plot_box()
-        widths = [self.fontMetrics().horizontalAdvance(self._plot.style_of(key).label) + px(_SAMPLE_PX) for key in keys]
-        inside = _in_columns(widths, max(1, int((box.height() - px(14)) // px(_ROW_PX))))  # what does not fit below goes beside
+        styles = [self._plot.style_of(key) for key in keys]
+        self._entry = _Entry(self._is_many)
+        widths = self._set_words([style.label for style in styles], box.width())
         self._above = _in_rows(widths, max(1, box.width()))
+        if self._is_many and _size_of(self._above).height() > _MOST_WHOLE * self._plot.height():
+            widths = self._set_words([style.short or style.label for style in styles], box.width())
+            self._above = _in_rows(widths, max(1, box.width()))
+        inside = _in_columns(widths, max(1, int((box.height() - px(14)) // px(_ROW_PX))))  # what does not fit below goes beside
         self._inside = _size_of(inside)
         self._places = self._above if self._is_above else inside
         self.setFixedSize(_size_of(self._places))
@@ -48,6 +70,16 @@ class CurveLegend(QWidget):
         self._plot.set_room_above(self.height() if self._is_above and len(keys) > 1 else 0)
         self.place()
         self.update()
+
+    @property
+    def _is_many(self) -> bool:
+        return len(self._plot.legend_keys()) > _FEW
+
+    def _set_words(self, words: list[str], room: int) -> list[int]:
+        """What is written of these in so many px; the widths of the entries."""
+        metrics = self.fontMetrics()
+        self._words = [fitting(each, metrics, max(px(40), room - self._entry.beside)) for each in words]
+        return [metrics.horizontalAdvance(each) + self._entry.beside for each in self._words]
 
     def set_corner(self, corner: str) -> None:
         """Where it stands while no curve runs there."""
@@ -71,7 +103,7 @@ class CurveLegend(QWidget):
             corner = best if covered[best] < 0.5 * covered[self._corner] else self._corner
             least = covered[corner]
         has_room = _size_of(self._above).height() <= _MOST_ABOVE * self._plot.height()
-        is_above = has_room and least > (0 if self._is_above else _LITTLE)
+        is_above = has_room and (self._is_many or least > (0 if self._is_above else _LITTLE))
         if (corner, is_above) != (self._corner, self._is_above):
             self._corner, self._is_above = corner, is_above
             self.refresh()
@@ -112,6 +144,14 @@ class CurveLegend(QWidget):
     def _key_at(self, at: QPointF) -> str | None:
         return next((key for key, place in zip(self._plot.legend_keys(), self._places) if place.contains(at.toPoint())), None)
 
+    def event(self, event: QEvent) -> bool:
+        if event.type() == QEvent.Type.ToolTip and isinstance(event, QHelpEvent):
+            key = self._key_at(QPointF(event.pos()))
+            words = self._plot.style_of(key).label if key else ""
+            QToolTip.showText(event.globalPos(), "" if words in self._words else plain_tooltip(words), self)
+            return True
+        return super().event(event)
+
     def mousePressEvent(self, event: QMouseEvent) -> None:
         key = self._key_at(event.position())
         if key:
@@ -126,22 +166,25 @@ class CurveLegend(QWidget):
     def paintEvent(self, event: QPaintEvent) -> None:
         painter = QPainter(self)
         painter.setRenderHint(QPainter.RenderHint.Antialiasing)
-        painter.setPen(Qt.PenStyle.NoPen)
-        painter.setBrush(colour("plot", 0.86))
-        painter.drawRoundedRect(self.rect(), 4, 4)
+        if not self._is_above:
+            painter.setPen(Qt.PenStyle.NoPen)
+            painter.setBrush(colour("plot", 0.86))
+            painter.drawRoundedRect(self.rect(), 4, 4)
         painter.setFont(font("caption"))
-        for key, place in zip(self._plot.legend_keys(), self._places):
+        entry = self._entry
+        for key, place, words in zip(self._plot.legend_keys(), self._places, self._words):
             style, hidden = self._plot.style_of(key), self._plot.is_curve_hidden(key)
-            left, middle = place.left(), place.center().y() + 1
+            left, middle = place.left() + entry.left, place.center().y() + 1
             painter.setOpacity(0.4 if hidden else 1.0)
             painter.setPen(style.pen())
-            painter.drawLine(left + px(6), middle, left + px(24), middle)
+            painter.drawLine(left, middle, left + entry.line, middle)
             if style.kind == "marks":
                 painter.setPen(Qt.PenStyle.NoPen)
                 painter.setBrush(colour(style.token))
-                painter.drawEllipse(QRectF(left + px(15) - 3.5, middle - 3.5, 7, 7))
+                painter.drawPath(style.point().translated(left + entry.line / 2, middle))
             painter.setPen(colour("text2"))
-            painter.drawText(place.adjusted(px(30), 0, px(30), 0), int(Qt.AlignmentFlag.AlignVCenter), style.label)
+            room = place.adjusted(entry.left + entry.line + entry.gap, 0, 0, 0)
+            painter.drawText(room, int(Qt.AlignmentFlag.AlignVCenter), words)
         painter.end()
 
 
@@ -153,13 +196,17 @@ def _in_columns(widths: list[int], most_rows: int) -> list[QRect]:
 
 
 def _in_rows(widths: list[int], room: int) -> list[QRect]:
-    """Entries of these widths beside one another, in as many rows as that takes."""
+    """Entries of these widths beside one another, in as many rows as that takes; below one another too where that takes no more of them."""
     places, x, y = [], 0, px(3)
     for width in widths:
         if x and x + width > room:
             x, y = 0, y + px(_ROW_PX)
         places.append(QRect(x, y, width, px(_ROW_PX)))
         x += width
+    num_rows, wide = 1 + (y - px(3)) // px(_ROW_PX), max(widths, default=0)
+    num_columns = -(-len(widths) // num_rows)
+    if num_rows > 1 and num_columns * wide <= room:
+        return [QRect(n % num_columns * wide, px(3) + n // num_columns * px(_ROW_PX), wide, px(_ROW_PX)) for n in range(len(widths))]
     return places
 
 

@@ -52,6 +52,16 @@ def values_of(row: RunRow, paths: tuple[str, ...]) -> str:
     return ", ".join(map(words, paths))
 
 
+def names_of(rows: list[RunRow], differ: tuple[str, ...]) -> list[tuple[str, str]]:
+    """What each run is called in the legend, with its values of the settings that differ, and in short by the values alone."""
+    names = [f"{row.name}, live" if row.entry.is_active else row.name for row in rows]
+    if not 0 < len(differ) <= MOST_NAMED:
+        return [(name, "") for name in names]
+    first, all_values = ([values_of(row, paths) for row in rows] for paths in (differ[:1], differ))
+    short = first if len(set(first)) == len(rows) else all_values  # as many as tell the runs apart
+    return [(f"{name} · {values}", brief) for name, values, brief in zip(names, all_values, short, strict=True)]
+
+
 class ComparePanel(Panel):
     """Up to ten runs, each in its own colour; the best value is marked. Where they differ in one or two settings, the legend has their values."""
 
@@ -111,15 +121,12 @@ class ComparePanel(Panel):
         best: tuple[float, int, RunRow] | None = None
         values = []
         differ = differing(self._rows)
-        for row in self._rows:
+        for row, (name, short) in zip(self._rows, names_of(self._rows, differ), strict=True):
             epochs = row.state.epochs
             x = np.array([e.epoch + 1 for e in epochs], float)
             y = np.array([v if (v := getattr(e, field)) is not None else np.nan for e in epochs], float)
-            name = f"{row.name}, live" if row.entry.is_active else row.name
-            if 0 < len(differ) <= MOST_NAMED:
-                name = f"{name} · {values_of(row, differ)}"
-            dash = DASHES[row.series]
-            self.plot.set_curve(row.entry.folder.name, x, y, CurveStyle(name, f"series.{row.series}", "marks", show, row.series % 4, dash))
+            style = CurveStyle(name, f"series.{row.series}", "marks", show, row.series % 4, DASHES[row.series], short)
+            self.plot.set_curve(row.entry.folder.name, x, y, style)
             good = y[np.isfinite(y)]
             if len(good):
                 values.append(good)
