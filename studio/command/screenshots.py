@@ -23,7 +23,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--page",
         **several,
-        help="only this one: data, model, augment, schedule, train, results, use, palette, keyboard, settings, sweep; can be repeated",
+        help="only this one: data, model, augment, schedule, train, results, use, palette, keyboard, settings, sweep, queue, messages, problems, failure; can be repeated",
     )
     parser.add_argument(
         "--state", **several, help="only this state: empty, full, running, failed or one of the page's own; can be repeated"

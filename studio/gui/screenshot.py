@@ -11,18 +11,13 @@ from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from studio.gui.shell.sample_sheets import OVERLAYS
+
 STATES = ("empty", "full", "running", "failed")
 THEMES = ("dark", "light")
 SIZES = ((1440, 900), (1280, 720))
 SETTLE_S = 0.25  # queued signals, thumbnails and layouts
 WORKERS_S = 60.0
-# What lies over the Schedule page in its full state.
-OVERLAYS: dict[str, Callable] = {
-    "palette": lambda window: window.open_palette("weight de"),
-    "keyboard": lambda window: window.open_keyboard_map(),
-    "settings": lambda window: window.open_settings(),
-    "sweep": lambda window: window.top_bar.train.open_sweep(),
-}
 
 
 @dataclass(frozen=True)

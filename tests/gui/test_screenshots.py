@@ -12,7 +12,8 @@ from PySide6.QtGui import QImage
 import studio.gui.pages as pages
 from studio.core.problem import BadInput
 from studio.gui.pages.train.faults import FAULTS
-from studio.gui.screenshot import OVERLAYS, STATES, Shot, all_shots, chosen_shots
+from studio.gui.screenshot import STATES, Shot, all_shots, chosen_shots
+from studio.gui.shell.sample_sheets import OVERLAYS
 
 BOTH = {(theme, size) for theme in ("dark", "light") for size in ((1440, 900), (1280, 720))}
 PAGE_FOLDERS = {p.parent.name for p in Path(pages.__file__).parent.glob("*/__init__.py")}
@@ -36,7 +37,7 @@ def test_every_state_that_a_page_has_besides_is_drawn_in_both_themes_and_sizes()
 
 def test_what_lies_over_the_pages_is_drawn_in_both_themes():
     drawn = {(shot.page, shot.theme) for shot in all_shots()}
-    assert {"palette", "keyboard", "settings", "sweep"} == set(OVERLAYS)
+    assert {"palette", "keyboard", "settings", "sweep", "queue", "messages", "problems", "failure"} == set(OVERLAYS)
     assert {(name, theme) for name in OVERLAYS for theme in ("dark", "light")} <= drawn
 
 

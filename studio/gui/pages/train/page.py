@@ -36,7 +36,7 @@ from studio.gui.widgets.panel import Panel, splitter
 from studio.gui.widgets.slider import Slider
 from studio.gui.widgets.state import EmptyState
 
-NARROW_PX = 940  # page width under which words stand closer
+NARROW_PX = 1000  # page width under which words stand closer
 SHORT_PX = 700  # page height under which the batch strip goes, for the plots' sake
 NO_GHOST, BEST_GHOST, PREVIOUS_GHOST, SEVERAL_GHOSTS = "none", "best", "previous", "several"
 
@@ -154,7 +154,7 @@ class TrainPage(Page):
         self.fourth = Segmented([("gradient", "Norm"), ("flow", "By stage"), ("epochs", "Epochs")], "gradient", name="train.fourth")
         self.fourth.setAccessibleName("Gradient norm, gradient flow by stage, or table of epochs")
         self.fourth.value_changed.connect(self._on_fourth_value_changed)
-        gradient.head.insertWidget(gradient.head.count() - 2, self.fourth)
+        gradient.head.insertWidget(2, self.fourth)  # beside the title, or in its place
         gradient.body.addWidget(self.epochs)
         self.epochs.hide()
         self.flow = FlowView()
@@ -431,12 +431,12 @@ class TrainPage(Page):
             "flow": lambda page: (page.fourth.set_value("flow"), page._on_fourth_value_changed("flow")),
             "time": lambda page: (page.mode.set_value("time"), page.charts.set_mode("time")),
             "cross": lambda page: page.charts.set_cross(page.charts.position_of(page.entry.state.step // 2)),
-            "queue": _show_queue,
+            "queue": show_queue,
             "marks": show_marks,
         } | FAULT_STATES
 
 
-def _show_queue(page) -> None:
+def show_queue(page) -> None:
     """Four runs that wait behind one another."""
     from studio.core.run_folder import create_run
 
