@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from PySide6.QtCore import QSize, Qt
 from PySide6.QtGui import QResizeEvent
 from PySide6.QtWidgets import QHBoxLayout, QLineEdit, QSizePolicy, QStackedWidget, QVBoxLayout, QWidget
@@ -121,6 +123,7 @@ class LayersView(QWidget):
         self._depth_label.setVisible(is_wide)
         self.equal_button.setVisible(is_wide)
         self.tree.header().setSectionHidden(OUTPUT, not is_wide)  # for the names' sake
+        self._show_figures()
 
     # following
 
@@ -179,6 +182,9 @@ class LayersView(QWidget):
             self._now = (key, counts, memory, time)
         changes = self._changes(counts, memory, time) if self._before else ""
         words = " · ".join(self._parts(counts, memory, time, estimates.is_stale))
+        set_plain_tooltip(self.figures, words)
+        if self.figures.fontMetrics().horizontalAdvance(words) > self.figures.contentsRect().width():  # the tree says what buffers do, too
+            words = " · ".join(self._parts(replace(counts, buffers=0), memory, time, estimates.is_stale))
         self.figures.setText(f"{words}\nAgainst the plan before: {changes}" if changes else words)
         problem = "" if plan.trains_anything else "Nothing trains: a run of this plan cannot be started. Train the head at least."
         problem = problem or ("" if estimates.is_stale else estimates.problem)
