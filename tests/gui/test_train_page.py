@@ -253,7 +253,7 @@ def test_in_a_narrow_window_the_figures_of_system_stay_whole(qtbot, open_page, d
     qtbot.waitUntil(lambda: all(row.value.mapTo(page.system, row.value.rect().topRight()).x() < page.system.width() for row in rows))
     parts = page.fourth._group.buttons()
     qtbot.waitUntil(lambda: all(part.width() >= part.sizeHint().width() for part in parts))
-    page.resize(962, 650)
+    page.resize(1022, 650)
     qtbot.waitUntil(lambda: all(part.width() >= part.sizeHint().width() and not part.property("dense") for part in parts))
     qtbot.waitUntil(lambda: page._rows[0].sizes() == page._rows[1].sizes())
 
