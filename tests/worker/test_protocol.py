@@ -27,10 +27,11 @@ def test_a_call_is_answered(toy):
 
 def test_the_newest_request_of_a_method_wins_and_the_older_one_is_never_heard_of_again(toy):
     toy.ask("echo", value=0)
-    _, first = toy.start("slow", value=1)
+    _, first = toy.start("slow", value=1, held=True)
     wait_until(lambda: toy.progress)
     _, second = toy.start("slow", value=2)
     _, third = toy.start("slow", value=3, steps=2)
+    toy.ask("let_go")
     assert third.get(timeout=10) == ("result", {"value": 3})
     assert toy.ask("seen")["values"] == [1, 3], "the one in the middle was never begun"
     with pytest.raises(queue.Empty):

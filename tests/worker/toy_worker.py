@@ -2,6 +2,7 @@
 
 import os
 import sys
+import threading
 import time
 from pathlib import Path
 
@@ -11,18 +12,24 @@ from studio.core.problem import BadInput
 from studio.engine.worker.service import Method, serve
 
 _seen = []
+_gate = threading.Event()
 
 
 def echo(call, value):
     return {"value": value, "pid": os.getpid()}
 
 
-def slow(call, value, steps=200):
+def slow(call, value, steps=200, held=False):
     _seen.append(value)
     for i in range(steps):
         call.progress(i, steps, "counting")
-        time.sleep(0.01)
+        _gate.wait() if held else time.sleep(0.01)
     return {"value": value}
+
+
+def let_go(call):
+    _gate.set()
+    return {}
 
 
 def seen(call):
@@ -65,7 +72,7 @@ def die_once(call, marker):
     return {"value": "second life"}
 
 
-METHODS = {f.__name__: Method(f) for f in (echo, say, bad, broken, picture, pictures, die, die_once)} | {
+METHODS = {f.__name__: Method(f) for f in (echo, let_go, say, bad, broken, picture, pictures, die, die_once)} | {
     "slow": Method(slow, "long"),
     "seen": Method(seen),
 }
