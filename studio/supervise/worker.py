@@ -330,14 +330,14 @@ class Worker:
             if self._is_closed:
                 return
             left = [r for r in self._requests.values() if r.id in process.sent]
+            lost = [r for r in left if r.tries >= MAX_TRIES]  # told apart now: the sender counts on as soon as it may
             for request in left:
-                if request.tries < MAX_TRIES:
+                if request not in lost:
                     self._post("send", request.id)
-        for request in left:
-            if request.tries >= MAX_TRIES:
-                log = log_path(self._log)
-                sentence = f"A helper process {describe_exit_code(code)}."
-                self._fail(request.id, WorkerError(sentence, f"Try again; details are in {log}.", _tail(log)))
+        for request in lost:
+            log = log_path(self._log)
+            sentence = f"A helper process {describe_exit_code(code)}."
+            self._fail(request.id, WorkerError(sentence, f"Try again; details are in {log}.", _tail(log)))
 
     def _fail(self, number: int, error: WorkerError) -> None:
         with self._lock:

@@ -8,6 +8,7 @@ import pytest
 from builders import build_dataset
 
 from studio.core.experiment import Experiment
+from studio.engine.worker.model import BATCH, NUM_IMAGES
 from studio.supervise.worker import Worker
 from tests.worker.conftest import Asker
 
@@ -50,7 +51,7 @@ def test_the_signal_and_the_first_loss_are_measured_on_the_images_of_the_folder(
 def test_the_shift_of_the_images_is_told_by_stage_with_progress_and_leads_to_advice(probe, data):
     probe.progress.clear()
     found = probe.ask("domain_shift", experiment=asked(data))
-    assert found["num_images"] > 0 and (found["num_images"], 32, "images") in probe.progress
+    assert found["num_images"] > BATCH and (BATCH, NUM_IMAGES, "images") in probe.progress
     distances = [row["bn_distance"] for row in found["stages"]]
     assert all(d is not None and d > 0 for d in distances) and found["sentence"]
     assert all(0 <= row["dead_fraction"] <= 1 for row in found["stages"] if row["dead_fraction"] is not None)

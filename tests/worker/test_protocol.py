@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import queue
 import signal
+import threading
 import time
 
 import pytest
@@ -14,7 +15,7 @@ from studio.supervise.worker import Worker
 from tests.worker.conftest import Asker
 
 
-def wait_until(condition, timeout_s=10.0):
+def wait_until(condition, timeout_s=60.0):
     end = time.monotonic() + timeout_s
     while not condition():
         assert time.monotonic() < end, "it did not happen in time"
@@ -32,7 +33,7 @@ def test_the_newest_request_of_a_method_wins_and_the_older_one_is_never_heard_of
     _, second = toy.start("slow", value=2)
     _, third = toy.start("slow", value=3, steps=2)
     toy.ask("let_go")
-    assert third.get(timeout=10) == ("result", {"value": 3})
+    assert third.get(timeout=60) == ("result", {"value": 3})
     assert toy.ask("seen")["values"] == [1, 3], "the one in the middle was never begun"
     with pytest.raises(queue.Empty):
         first.get(timeout=0.05)
@@ -43,8 +44,8 @@ def test_the_newest_request_of_a_method_wins_and_the_older_one_is_never_heard_of
 def test_requests_with_keys_of_their_own_do_not_replace_each_other(toy):
     _, first = toy.start("slow", value=1, steps=2, key="a")
     _, second = toy.start("slow", value=2, steps=2, key="b")
-    assert first.get(timeout=10) == ("result", {"value": 1})
-    assert second.get(timeout=10) == ("result", {"value": 2})
+    assert first.get(timeout=60) == ("result", {"value": 1})
+    assert second.get(timeout=60) == ("result", {"value": 2})
 
 
 def test_a_cancelled_request_stops_working_and_stays_silent(toy):
@@ -52,13 +53,13 @@ def test_a_cancelled_request_stops_working_and_stays_silent(toy):
     wait_until(lambda: toy.progress)
     toy.worker.cancel(number)
     _, after = toy.start("slow", value=2, steps=1, key="other")
-    assert after.get(timeout=10) == ("result", {"value": 2}), "the lane is free again"
+    assert after.get(timeout=60) == ("result", {"value": 2}), "the lane is free again"
     assert answers.empty()
 
 
 def test_a_quick_request_does_not_wait_behind_a_long_one(toy):
-    toy.start("slow", value=1, steps=1000)
-    assert toy.ask("echo", timeout_s=5, value=7)["value"] == 7
+    toy.start("slow", value=1, held=True)
+    assert toy.ask("echo", value=7)["value"] == 7
 
 
 def test_progress_arrives_with_its_words(toy):
@@ -88,7 +89,7 @@ def test_a_picture_comes_with_the_result_that_names_it(toy):
 
 
 def test_pictures_that_nobody_waits_for_any_more_do_not_disturb_the_answers_after_them(toy):
-    number, answers = toy.start("pictures", count=400)
+    number, answers = toy.start("pictures", count=100_000)
     wait_until(lambda: toy.progress)
     toy.worker.cancel(number)
     assert toy.ask("picture")["image"]["content"] == bytes(range(24))
@@ -106,6 +107,24 @@ def test_a_request_in_the_air_when_the_worker_dies_is_sent_again(toy, tmp_path):
     assert toy.ask("die_once", marker=str(tmp_path / "died"))["value"] == "second life"
 
 
+def test_a_request_that_is_sent_again_before_the_death_of_the_first_worker_is_dealt_with_is_not_given_up(toy, tmp_path):
+    """As on a computer that lets the thread that buries a worker rest for a while."""
+    worker, lock = toy.worker, toy.worker._lock
+
+    class Slow:
+        def __enter__(self):
+            lock.acquire()
+
+        def __exit__(self, *_):
+            lock.release()
+            if threading.current_thread().name == "probe-reader":
+                wait_until(lambda: not worker._num_posted)  # all is sent
+
+    worker._lock = Slow()
+    assert toy.ask("die_once", marker=str(tmp_path / "died"))["value"] == "second life"
+    worker._lock = lock
+
+
 def test_a_request_that_kills_the_worker_twice_fails_with_a_sentence(toy):
     error = toy.fail("die")
     assert "SIGKILL" in error.sentence and "worker-probe.log" in error.fix
@@ -115,7 +134,7 @@ def test_a_program_that_cannot_start_is_an_error_and_not_an_exception():
     worker = Worker("probe", ["/nonexistent/python"])
     answers = queue.SimpleQueue()
     worker.call("echo", {}, answers.put, answers.put)
-    assert "could not be started" in answers.get(timeout=10).sentence
+    assert "could not be started" in answers.get(timeout=60).sentence
     worker.close(5)
 
 
@@ -128,11 +147,10 @@ def test_closing_ends_the_process(toy):
 
 
 def test_closing_does_not_wait(toy):
-    toy.start("slow", value=1, steps=1000)
+    toy.start("slow", value=1, held=True)
     wait_until(lambda: toy.progress)
-    start = time.monotonic()
-    toy.worker.close()
-    assert time.monotonic() - start < 2, "the slow request takes longer"
+    with toy.worker._process.pipe_lock:  # nobody can end the process meanwhile: who waited for that would wait for ever
+        toy.worker.close()
 
 
 def test_the_log_is_kept_in_the_state_folder(toy, studio_home):
@@ -161,4 +179,4 @@ def test_requests_to_a_worker_that_does_not_read_do_not_wait_and_arrive_whole_an
     finally:
         os.kill(pid, signal.SIGCONT)
     for i, answers in enumerate(asked):
-        assert answers.get(timeout=20) == ("result", {"value": f"{i}{words}", "pid": pid})
+        assert answers.get(timeout=60) == ("result", {"value": f"{i}{words}", "pid": pid})
