@@ -28,6 +28,7 @@ from studio.supervise.log import open_log
 _ROOT = Path(__file__).resolve().parents[2]  # the folder that holds the package, so that a start from any folder works
 _KILL = getattr(signal, "SIGKILL", signal.SIGTERM)  # Windows knows one way only
 GRACE_S = 5.0  # between asking and ending by force
+DIES_WITHIN_S = 30.0  # of being killed: it still needs a processor for that
 MEET_WITHIN_S = 3600  # several machines: somebody may have to walk to the others
 _NOT_READ = {"left_out", "relabelled", "moved"}  # settings of the data that may be long
 LOG = "waiting-engine"
@@ -200,10 +201,11 @@ def end_by_force(folder: RunFolder, grace_s: float = GRACE_S) -> bool:
     """As EngineProcess.end_by_force, for an engine that another window or terminal started. True when none holds the run any more."""
     with contextlib.suppress(OSError):
         folder.command("stop")
-    for number in (None, signal.SIGTERM, _KILL):
-        if number is not None and (pid := _pid_of(folder)):
+    for number, patience_s in ((None, grace_s), (signal.SIGTERM, grace_s), (_KILL, DIES_WITHIN_S)):
+        pid = None if number is None else _pid_of(folder)
+        if pid is not None:
             _signal_group(pid, number)
-        if wait_for_end(folder, grace_s):
+        if wait_for_end(folder, grace_s if pid is None else patience_s):
             return True
     return False
 
