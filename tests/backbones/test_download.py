@@ -195,11 +195,10 @@ def test_a_cancelled_download_keeps_what_came_and_stops(server, target):
 
 
 def test_no_server_is_a_sentence_and_not_a_trace(target):
-    with socket.socket() as unused:
-        unused.bind(("127.0.0.1", 0))
-        port = unused.getsockname()[1]
-    with pytest.raises(BadInput, match="Check the network and try again"):
-        download(f"http://127.0.0.1:{port}/x.pth", target)
+    with socket.socket() as deaf:  # holds the port and does not listen
+        deaf.bind(("127.0.0.1", 0))
+        with pytest.raises(BadInput, match="Check the network and try again"):
+            download(f"http://127.0.0.1:{deaf.getsockname()[1]}/x.pth", target)
 
 
 def test_a_folder_that_cannot_be_written_is_named(server, tmp_path):

@@ -10,6 +10,7 @@ import pytest
 from builders import build_dataset, build_run
 
 from studio.core import event as ev
+from studio.core import run_index
 from studio.core.fold import RunState, fold
 from studio.core.journal import JournalReader
 from studio.core.outcome import Status
@@ -150,7 +151,8 @@ def test_without_a_place_for_the_index_everything_works_without_it(runs, tmp_pat
     index.close()
 
 
-def test_two_windows_write_at_the_same_time_and_nothing_is_lost(runs, tmp_path):
+def test_two_windows_write_at_the_same_time_and_nothing_is_lost(runs, tmp_path, monkeypatch):
+    monkeypatch.setattr(run_index, "PATIENCE_S", 60.0)
     folder, digest = read_digests(runs)[0][0]
     path = tmp_path / "runs.sqlite"
 
