@@ -23,6 +23,7 @@ from pathlib import Path
 
 NUM_ENGINE = int(os.environ.get("KILL_ENGINE", "200"))
 AIMED = 2 / 3  # of the kills
+WAITS = "waits to be killed"  # a file in the folder of the run
 NUM_WINDOW = int(os.environ.get("KILL_WINDOW", "50"))
 SETTINGS = {
     "model.source": "timm", "model.backbone": "test_resnet", "model.pretrained": False, "model.train_stages": -1, "model.input_size": 32,
@@ -30,20 +31,26 @@ SETTINGS = {
 }  # fmt: skip
 
 # Loads everything once, then forks an engine for each line it reads: most of the time would go into loading torch otherwise. Engines that are to
-# be killed save after every step, so that a kill falls into a save more often than not.
-NURSERY = """
-import os, sys
+# be killed save after every step, so that a kill falls into a save more often than not, and wait before the last one, however late the kill comes.
+NURSERY = f"""
+import os, sys, time
 import studio.engine.loop as loop
 import studio.engine.setup, albumentations, timm
 from studio.engine.main import main
 from studio.engine.standby import move_output_to
+real = loop.train_step
+def held_before_the_last(s, batches):
+    while s.progress.step + 1 == s.steps_per_epoch * s.experiment.schedule.epochs:
+        (s.folder.path / {WAITS!r}).touch()
+        time.sleep(0.01)
+    return real(s, batches)
 for line in sys.stdin:
     saves, folder, *resume = line.rstrip().split("\\t")
     pid = os.fork()
     if pid == 0:
         os.setsid()
         if saves == "often":
-            loop.is_save_due = lambda s: True
+            loop.is_save_due, loop.train_step = lambda s: True, held_before_the_last
         move_output_to(os.path.join(folder, "engine.log"))
         code = 1
         try:
@@ -150,7 +157,7 @@ def _kill_engine(nursery: Nursery, home: Path, num_kills: int, rng: random.Rando
     while found.num_kills < num_kills:
         before = len(seen)
         pid = nursery.start(folder, resume=found.num_kills > 0)
-        while not _has_saved(seen := _lines(folder.journal_path, seen), before) and folder.path.exists() and _is_alive(pid):
+        while not _has_saved(seen := _lines(folder.journal_path, seen), before) and folder.path.exists() and _is_going_on(folder, pid):
             time.sleep(0.002)
         _wait_for_the_moment(folder, rng, pid)
         seen = _lines(folder.journal_path, seen)
@@ -159,6 +166,7 @@ def _kill_engine(nursery: Nursery, home: Path, num_kills: int, rng: random.Rando
         if (code := nursery.wait()) != -signal.SIGKILL:
             raise SystemExit(f"The engine ended by itself with {code}:\n{folder.log_tail()}")
         found.num_kills += 1
+        (folder.path / WAITS).unlink(missing_ok=True)
         _look(folder, seen, found)
     nursery.run(folder, resume=True)
     undisturbed = make_run(home, steps, "whole")
@@ -195,7 +203,7 @@ def _wait_for_the_moment(folder, rng: random.Random, pid: int) -> None:
     if not saves:
         return  # it ended before its first save; who waits for it says why
     moment = rng.uniform(0, saves[-1])
-    while not _is_saving(folder) and _is_alive(pid):
+    while not _is_saving(folder) and _is_going_on(folder, pid):
         time.sleep(0)  # a save lasts some milliseconds
     time.sleep(moment)
 
@@ -205,12 +213,13 @@ def _is_saving(folder) -> bool:
         return any(entry.name.endswith(".tmp") for entry in found)
 
 
-def _is_alive(pid: int) -> bool:
+def _is_going_on(folder, pid: int) -> bool:
+    """Whether the engine may still save."""
     try:
         os.kill(pid, 0)
     except ProcessLookupError:
         return False
-    return True
+    return not (folder.path / WAITS).exists()
 
 
 def _lines(path: Path, seen: list[bytes]) -> list[bytes]:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
+import random
 import signal
 import socket
 import subprocess
@@ -101,7 +103,7 @@ def end_started() -> None:
 
 def kill(process: EngineProcess | subprocess.Popen) -> None:
     os.kill(process.pid, signal.SIGKILL)
-    process.wait(30)
+    process.wait(60)
 
 
 def fork_engine(folder: RunFolder, code: str = "", *, resume: bool = False) -> EngineProcess:
@@ -118,6 +120,22 @@ def fork_engine(folder: RunFolder, code: str = "", *, resume: bool = False) -> E
             process = EngineProcess(folder, subprocess.Popen([sys.executable, "-c", program], **streams))
     _started.append(process)
     return process
+
+
+def held_at_step(step: int, reached: Path, until: str = "False") -> str:
+    """The engine says by a file that it is there, and waits once: until something is so, or for its end."""
+    return f"""
+import os, time, studio.engine.loop as loop
+from pathlib import Path
+step, reached = loop.train_step, Path({str(reached)!r})
+def held(s, batch):
+    if s.progress.step == {step} and not reached.exists():
+        reached.touch()
+        while not ({until}):
+            time.sleep(0.01)
+    return step(s, batch)
+loop.train_step = held
+"""
 
 
 def close_nursery() -> None:
@@ -141,6 +159,7 @@ __all__ = [
     "end_started",
     "events",
     "fork_engine",
+    "held_at_step",
     "kill",
     "metrics",
     "of_kind",
@@ -153,6 +172,9 @@ __all__ = [
 
 
 def free_port() -> int:
-    with socket.socket() as s:
-        s.bind(("127.0.0.1", 0))
-        return s.getsockname()[1]
+    """Below those that systems give to whoever asks for any: nobody is given it before it is used."""
+    while True:
+        port = random.SystemRandom().randrange(20_000, 32_000)
+        with socket.socket() as s, contextlib.suppress(OSError):
+            s.bind(("127.0.0.1", port))
+            return port

@@ -196,11 +196,11 @@ def test_a_drive_that_hangs_without_loader_processes_is_said_and_stop_works_mean
     folder = small_run(tmp_path, training__workers=0)
     hanging = """
 import threading, studio.engine.loader as loader, studio.engine.watch as watch
-watch.HANGS_AFTER_S = 0.5
 read, count = loader.read_bytes, [0]
 def hung(path):
     count[0] += 1
     if count[0] == 12:
+        watch.HANGS_AFTER_S = 0.5  # from here on: the start of a busy computer is no hang
         threading.Event().wait()  # as a read from a network drive that does not answer
     return read(path)
 loader.read_bytes = hung
@@ -380,9 +380,10 @@ reporter.SYSTEM_EVERY_S = 0
 asleep_s, clock, step = sleep.SleepWatch._asleep_s, time.time, loop.train_step
 def stepped(s, batches):
     if s.progress.step == 5:
-        waker = f"import os, signal, time; time.sleep(0.5); os.kill({os.getpid()}, signal.SIGCONT)"
-        with subprocess.Popen([sys.executable, "-c", waker]):
+        waker = f"import os, signal, time\\nwhile True:\\n    time.sleep(0.5)\\n    os.kill({os.getpid()}, signal.SIGCONT)"
+        with subprocess.Popen([sys.executable, "-c", waker]) as waking:  # again and again: the first call may come before the sleep
             os.kill(os.getpid(), signal.SIGSTOP)
+            waking.kill()
         sleep.SleepWatch._asleep_s = staticmethod(lambda: asleep_s() + 7200)
         time.time = lambda: clock() - 1e6
     return step(s, batches)

@@ -9,7 +9,19 @@ import sys
 import numpy as np
 import pytest
 import torch
-from engine_runs import NUM_VALIDATION, events, fork_engine, kill, metrics, of_kind, small_run, train_here, wait_until
+from engine_runs import (
+    NUM_VALIDATION,
+    STEPS_PER_EPOCH,
+    events,
+    fork_engine,
+    held_at_step,
+    kill,
+    metrics,
+    of_kind,
+    small_run,
+    train_here,
+    wait_until,
+)
 from PIL import Image
 from safetensors.torch import load_file
 
@@ -108,14 +120,14 @@ def test_an_image_that_vanishes_is_replaced_in_the_cache_as_in_training(tmp_path
 
 
 def test_a_run_killed_in_the_middle_resumes_to_the_same_bits(tmp_path):
-    values = FROZEN | {"schedule__epochs": 30, "augment__preset": "none", "training__checkpoint_seconds": 1}
+    values = FROZEN | {"schedule__epochs": 5, "augment__preset": "none"}
     whole, broken = small_run(tmp_path / "a", **values), small_run(tmp_path / "b", **values)
     assert train_here(whole) == 0
-    process = fork_engine(broken)
-    wait_until(lambda: len(of_kind(broken, ev.EpochFinished)) >= 3)
+    process = fork_engine(broken, held_at_step(3 * STEPS_PER_EPOCH + 2, tmp_path / "reached"))
+    wait_until((tmp_path / "reached").exists)
     kill(process)
     assert train_here(broken, resume=True) == 0
-    assert any(e.resumed_step for e in of_kind(broken, ev.RunStarted)) and len(of_kind(broken, ev.RunFinished)) == 1
+    assert of_kind(broken, ev.RunStarted)[-1].resumed_step == 3 * STEPS_PER_EPOCH and len(of_kind(broken, ev.RunFinished)) == 1
     assert metrics(whole)["state_sha256"] == metrics(broken)["state_sha256"]
     assert events(broken)
 

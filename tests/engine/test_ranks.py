@@ -14,7 +14,18 @@ import numpy as np
 import psutil
 import pytest
 import torch
-from engine_runs import NUM_VALIDATION, fork_engine, free_port, metrics, of_kind, small_run, start_beside, train_here, wait_until
+from engine_runs import (
+    NUM_VALIDATION,
+    STEPS_PER_EPOCH,
+    fork_engine,
+    free_port,
+    metrics,
+    of_kind,
+    small_run,
+    start_beside,
+    train_here,
+    wait_until,
+)
 from safetensors.torch import load_file
 
 from studio.core import event as ev
@@ -74,13 +85,38 @@ def test_two_processes_with_a_feature_cache_give_the_weights_and_figures_of_one_
     assert metrics(together)["best_epoch"] == metrics(alone)["best_epoch"]
 
 
+# Of an engine that is started as any other: it waits before a step until a file is there.
+HOLDING = """
+import importlib.machinery, os, sys, time
+class Holding:
+    def find_spec(self, name, path=None, target=None):
+        if name != "studio.engine.loop":
+            return None
+        spec = importlib.machinery.PathFinder.find_spec(name, path)
+        execute = spec.loader.exec_module
+        def exec_module(loop):
+            execute(loop)
+            step = loop.train_step
+            def held(s, batches):
+                while s.progress.step == {step} and not os.path.exists({until!r}):
+                    time.sleep(0.01)
+                return step(s, batches)
+            loop.train_step = held
+        spec.loader.exec_module = exec_module
+        return spec
+sys.meta_path.insert(0, Holding())
+"""
+
+
 def test_when_a_process_on_one_of_two_machines_is_killed_all_start_again_by_themselves_and_the_weights_are_those_of_an_undisturbed_run(
-    tmp_path,
+    tmp_path, monkeypatch
 ):
-    settings = STILL | {"schedule__epochs": 8, "training__checkpoint_seconds": 1}
-    alone = small_run(tmp_path / "a", **settings)
-    together = small_run(tmp_path / "b", **settings, training__machines=2, training__rendezvous=f"127.0.0.1:{free_port()}")
+    alone = small_run(tmp_path / "a", **STILL)
+    together = small_run(tmp_path / "b", **STILL, training__machines=2, training__rendezvous=f"127.0.0.1:{free_port()}")
     assert train_here(alone) == 0
+    killed = tmp_path / "killed"
+    (tmp_path / "sitecustomize.py").write_text(HOLDING.format(step=STEPS_PER_EPOCH + 1, until=str(killed)))
+    monkeypatch.setenv("PYTHONPATH", os.pathsep.join(filter(None, [str(tmp_path), os.environ.get("PYTHONPATH")])))
     process = start_engine(together)  # holds the run, whoever of the two comes first
     wait_until(lambda: is_locked(together.lock_path) or process.poll() is not None)
     elsewhere = start_as_told(together)
@@ -88,6 +124,7 @@ def test_when_a_process_on_one_of_two_machines_is_killed_all_start_again_by_them
     wait_until(lambda: of_kind(together, ev.CheckpointSaved) or any(p.poll() is not None for p in ends))
     (trainer,) = (child for child in psutil.Process(elsewhere.pid).children() if "LOCAL_RANK" in child.environ())
     trainer.kill()
+    killed.touch()
     assert [p.wait(240) for p in ends] == [0, 0], together.log_path.read_text()[-3000:]
     assert not of_kind(together, ev.RunFailed) and len(of_kind(together, ev.RunStarted)) == 2
     (warning,) = (w for w in of_kind(together, ev.WarningRaised) if w.code == "ranks-restarted")
@@ -133,7 +170,7 @@ def test_a_stop_while_the_first_process_waits_ends_all_of_them_and_none_asks_to_
         for name, value in (both | {"RANK": rank, "LOCAL_RANK": rank, "TORCHELASTIC_MAX_RESTARTS": 3}).items():
             monkeypatch.setenv(name, str(value))
         processes.append(fork_engine(folder, WHERE_THE_FIRST_WAITS[where]))
-    wait_until(lambda: folder.read_journal().phase in ("waiting for disk", "scanning images"), 60)
+    wait_until(lambda: folder.read_journal().phase in ("waiting for disk", "scanning images"))
     folder.command("stop")
     assert [process.wait(60) for process in processes] == [0, 0], folder.log_tail()
     assert folder.read_journal().status is Status.STOPPED

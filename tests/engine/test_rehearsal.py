@@ -22,6 +22,12 @@ from studio.engine.verdict import remembered
 IMAGES = 7  # a number that no other test makes kernels for
 
 
+@pytest.fixture(autouse=True)
+def patient(monkeypatch):
+    """No pass takes too long, however busy the computer is."""
+    monkeypatch.setattr(rehearsal, "MOST_S", 600)
+
+
 @pytest.fixture(scope="module")
 def experiment() -> Experiment:
     return Experiment().changed(SMALL | {"optimiser.clip_norm": 1.0})
