@@ -75,6 +75,17 @@ def studio_home(tmp_path_factory, monkeypatch) -> Path:
     return home
 
 
+@pytest.fixture
+def no_run_is_left(studio_home) -> Iterator[None]:
+    """One that a failed test left half-way would train on for ever."""
+    from studio.core.run_folder import find_runs
+    from studio.supervise.engine import end_by_force
+
+    yield
+    for run in find_runs(studio_home / "runs"):
+        end_by_force(run, grace_s=1.0)
+
+
 @pytest.fixture(autouse=True)
 def only_this_machine(monkeypatch) -> None:
     """No test, and nothing of the product that it runs in this process, may talk to another machine."""

@@ -19,6 +19,7 @@ import pytest
 from studio import cli
 from studio.core.outcome import Status
 from studio.core.run_folder import RunFolder, find_runs
+from studio.supervise.engine import wait_for_end
 from tests.cli.conftest import QUICK, last_json, opened_terminal, snapshot, studio, write_images
 
 
@@ -195,14 +196,15 @@ def wait_for_line(process: subprocess.Popen[str], beginning: str) -> None:
     pytest.fail(f"it ended before “{beginning}”: {process.stderr.read()}")
 
 
+@pytest.mark.usefixtures("no_run_is_left")
 def test_ctrl_c_stops_with_a_checkpoint_and_a_resumed_run_outlives_its_terminal(images, studio_home):
-    process = start("train", "--data", images, "--json", *QUICK[:-1], "schedule.epochs=12", home=studio_home)
-    wait_for_line(process, "Epoch  1")
+    process = start("train", "--data", images, "--json", *QUICK[:-1], "schedule.epochs=10000", home=studio_home)
+    wait_for_line(process, "Epoch     1")
     process.send_signal(signal.SIGINT)
     out, err = process.communicate(timeout=120)
     stopped = json.loads(out.splitlines()[-1])
     assert process.returncode == 3, err
-    assert stopped["status"] == "stopped" and 1 <= stopped["epochs"] < 12
+    assert stopped["status"] == "stopped" and 1 <= stopped["epochs"] < 10_000
     assert "Stopping" in err and "--resume" in err
 
     process = start("train", "--resume", "last", home=studio_home)
@@ -211,12 +213,16 @@ def test_ctrl_c_stops_with_a_checkpoint_and_a_resumed_run_outlives_its_terminal(
     process.communicate()
     folder = find_runs(studio_home / "runs")[-1]
     end = time.monotonic() + 120
-    while (state := folder.read_state()).status is not Status.FINISHED:
+    while len((state := folder.read_state()).epochs) == stopped["epochs"]:
         assert time.monotonic() < end and state.status.is_active, state.status
         time.sleep(0.2)
-    assert len(state.epochs) == 12
-    again = studio("train", "--resume", "last", home=studio_home)
-    assert again.returncode == 2 and "finished" in again.stderr
+    folder.command("stop")
+    assert wait_for_end(folder, 120) and folder.read_state().status is Status.STOPPED
+
+
+def test_a_finished_run_is_not_resumed(run_here):
+    code, _, err = run_here("train", "--resume", "last")
+    assert code == 2 and "finished" in err
 
 
 def test_classes_are_added_to_a_finished_run_and_a_pattern_that_means_nothing_is_refused_first(trained, tmp_path):

@@ -68,7 +68,7 @@ def test_a_run_is_paused_goes_on_is_saved_and_stopped_from_the_command_line(star
     assert said == [
         "Paused, safe at step 6.", "Going on.", "Saved at step 5.", "It stops when this epoch is done.", "Stopped at step 7.",
     ]  # fmt: skip
-    assert process.wait(30) == 0
+    assert process.wait(60) == 0
     assert [c.kind for c in read_commands(run.commands_path, 0)[0]] == ["pause", "resume", "save", "stop_after_epoch", "stop"]
     assert tell(run, "pause") == BAD_INPUT
     assert "is not running" in capsys.readouterr().err
@@ -77,4 +77,4 @@ def test_a_run_is_paused_goes_on_is_saved_and_stopped_from_the_command_line(star
 def test_a_pause_with_memory_released_says_so(start, capsys):
     run, process = start()
     assert tell(run, "release") == DONE
-    assert process.wait(30) == 0 and capsys.readouterr().out.strip() == "Paused, its memory released, at step 7."
+    assert process.wait(60) == 0 and capsys.readouterr().out.strip() == "Paused, its memory released, at step 7."
