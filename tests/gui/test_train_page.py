@@ -230,7 +230,7 @@ def test_losses_that_are_not_finite_are_shown_and_do_not_break_the_page(qtbot, o
 def test_nothing_has_run_yet_says_why_train_cannot_work(open_page):
     page = open_page()
     assert page.stack.currentWidget() is page.empty
-    assert not page.empty.action_button.isEnabled()
+    assert not page.empty.action_button.isEnabled() and page.empty.open_button.isVisible()
     assert "Open a folder" in page.empty.hint_label.text()
 
 

@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 from builders import build_dataset, build_run
 from PIL import Image
-from PySide6.QtCore import QMimeData, Qt, QUrl
-from PySide6.QtGui import QGuiApplication, QImage
+from PySide6.QtCore import QMimeData, QPoint, QPointF, Qt, QUrl
+from PySide6.QtGui import QDragEnterEvent, QDropEvent, QGuiApplication, QImage
 from PySide6.QtWidgets import QAbstractButton, QAbstractSlider
 
 from studio.core.outcome import Status
@@ -137,14 +137,58 @@ def test_without_a_finished_epoch_the_page_says_what_is_needed(qtbot, context):
     page.show()
     assert page.empty.isVisibleTo(page) and not page.picker.isVisibleTo(page)
     assert not page.accept_drop(["/tmp"])
-    with qtbot.waitSignal(context.shell.toast_requested) as toast:
-        page.empty.action_button.click()
-    assert toast.args[0] == "Open a folder of images first (Ctrl O)."
+    assert page.empty.hint_label.text() == "Open a folder of images first (Ctrl O)." and page.empty.action_button.isHidden()
+    with qtbot.waitSignal(context.shell.folder_requested):
+        page.empty.open_button.click()
+
+
+def test_where_images_are_there_train_is_offered_as_soon_as_it_can_work(qtbot, context, dataset):
+    page = UsePage(context)
+    qtbot.addWidget(page)
+    page.show()
+    context.store.set({"data.source": dataset.root})
+    empty = page.empty
+    assert empty.open_button.isHidden() and not empty.action_button.isEnabled() and "still being read" in empty.hint_label.text()
+    context.store.set_dataset(dataset)
+    assert not empty.action_button.isEnabled() and "larger than the 24 training images" in empty.hint_label.text()
+    context.store.set({"training.batch_size": 8})
+    assert empty.action_button.isEnabled() and "as soon as its first epoch is done" in empty.hint_label.text()
+    empty.action_button.click()
+    qtbot.waitUntil(lambda: context.runs.active is not None)
 
 
 def test_runs_with_a_checkpoint_are_offered_the_best_first(page):
     assert [page.picker.itemText(i).partition(" · ")[0] for i in range(page.picker.count())] == ["★ run 1, best-bee", "run 3, weak-wren"]
     assert page.entry.folder.nickname == "best-bee"
+
+
+def test_before_the_first_picture_all_the_room_says_what_to_do_and_there_is_no_heat_map_to_set(qtbot, page, pictures):
+    panel = page.try_panel
+    assert panel.drop_place.isVisible() and panel.drop_place.width() > 0.9 * panel.width()
+    assert "Ctrl V" in panel.drop_place.empty.hint_label.text() and panel.drop_place.empty.action_button.isVisible()
+    assert not panel.opacity_slider.isVisible() and not panel.answer.isVisible() and not panel.open_button.isVisible()
+    panel.try_path(str(pictures / "a01.png"))
+    assert panel.opacity_slider.isVisible() and panel.answer.isVisible() and panel.open_button.isVisible()
+    assert not panel.drop_place.isVisible()
+    panel.try_path(str(pictures / "broken.png"))
+    qtbot.waitUntil(lambda: "cut short" in panel.answer.note_label.text())
+    assert not panel.opacity_slider.isVisible()
+
+
+def test_the_place_for_a_first_picture_takes_pictures_and_leaves_folders_to_the_window(page, pictures):
+    place = page.try_panel.drop_place
+
+    def drag(path: Path, kind=QDragEnterEvent):
+        mime = QMimeData()
+        mime.setUrls([QUrl.fromLocalFile(str(path))])
+        at = QPoint(20, 20) if kind is QDragEnterEvent else QPointF(20, 20)
+        event = kind(at, Qt.DropAction.CopyAction, mime, Qt.MouseButton.LeftButton, Qt.KeyboardModifier.NoModifier)
+        event.setAccepted(False)
+        (place.dragEnterEvent if kind is QDragEnterEvent else place.dropEvent)(event)
+        return event.isAccepted()
+
+    assert not drag(pictures) and drag(pictures / "a01.png")
+    assert drag(pictures / "a01.png", QDropEvent) and page.try_panel.recent == [str(pictures / "a01.png")]
 
 
 def test_another_model_answers_anew_for_the_picture_that_is_shown(qtbot, page, probe, pictures):

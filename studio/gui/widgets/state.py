@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 from PySide6.QtCore import QSize, Qt, QTimer
 from PySide6.QtGui import QHideEvent, QPainter, QPaintEvent, QPixmap, QPixmapCache, QResizeEvent, QShowEvent
-from PySide6.QtWidgets import QFrame, QHBoxLayout, QLabel, QSizePolicy, QVBoxLayout, QWidget
+from PySide6.QtWidgets import QFrame, QHBoxLayout, QLabel, QPushButton, QSizePolicy, QVBoxLayout, QWidget
 
 from studio.gui.icon import paint_icon
 from studio.gui.theme import colour, px
@@ -79,9 +79,13 @@ class EmptyState(QWidget):
         self.note_label.setVisible(bool(note))
         self.hint_label.setVisible(bool(hint))
 
-    def add_action(self, text: str, on_action: Callable[[], object], *, name: str = "") -> None:
-        """A second button beside the main one."""
-        self.actions.insertWidget(self.actions.count() - 1, button(text, name=name, on_click=on_action))
+    def add_action(
+        self, text: str, on_action: Callable[[], object], *, name: str = "", kind: str = "plain", tooltip: str = ""
+    ) -> QPushButton:  # fmt: skip
+        """Another button beside the main one."""
+        made = button(text, kind=kind, name=name, tooltip=tooltip, on_click=on_action)
+        self.actions.insertWidget(self.actions.count() - 1, made)
+        return made
 
 
 class Banner(QFrame):

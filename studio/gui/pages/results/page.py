@@ -10,6 +10,7 @@ from PySide6.QtWidgets import QAbstractButton, QHBoxLayout, QLineEdit, QMenu, QS
 
 from studio.core.path_text import shown
 from studio.core.words import counted
+from studio.gui.needs_run import NeedsRun
 from studio.gui.page import Page
 from studio.gui.pages.results.actions import RunActions
 from studio.gui.pages.results.answers import Answers
@@ -31,7 +32,7 @@ from studio.gui.theme import px
 from studio.gui.widgets.button import Segmented, button, icon_button
 from studio.gui.widgets.label import set_plain_tooltip
 from studio.gui.widgets.panel import Panel, splitter
-from studio.gui.widgets.state import Banner, EmptyState
+from studio.gui.widgets.state import Banner
 from studio.gui.widgets.thumb import ThumbLoader
 
 REDRAW_MS = 200  # tables and curves over epochs: nobody reads faster
@@ -124,9 +125,7 @@ class ResultsPage(Page):
         self.body.addWidget(self.banner)
         self.stack = QStackedWidget()
         self.body.addWidget(self.stack, 1)
-        self.empty = EmptyState(
-            "trophy", "No runs yet", "The first finished epoch shows up here.", "Train", self.runs.train, name="results.empty"
-        )
+        self.empty = NeedsRun(self.context, "trophy", "No runs yet", "The first finished epoch shows up here.", name="results.empty")
         self.stack.addWidget(self.empty)
         full = QWidget()
         self.stack.addWidget(full)
@@ -335,9 +334,6 @@ class ResultsPage(Page):
         """The runs, or that there are none."""
         self.stack.setCurrentIndex(1 if self._rows else 0)
         self._controls.setVisible(bool(self._rows))
-        reason = self.runs.reason_not_to_train()
-        self.empty.set_texts("No runs yet", reason or "The first finished epoch shows up here.")
-        self.empty.action_button.setEnabled(not reason)
         self._show_subtitle()
 
     def _show_subtitle(self) -> None:

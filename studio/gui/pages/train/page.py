@@ -16,6 +16,7 @@ from studio.core.path_text import shown
 from studio.core.words import counted
 from studio.gui.icon import icon
 from studio.gui.monitor import RunUpdate
+from studio.gui.needs_run import NeedsRun
 from studio.gui.page import Page
 from studio.gui.pages.train.batch import BatchPanel
 from studio.gui.pages.train.charts import MAX_GHOSTS, MODES, Shown, TrainCharts
@@ -34,7 +35,6 @@ from studio.gui.widgets.combo import ComboBox
 from studio.gui.widgets.label import PlainLabel
 from studio.gui.widgets.panel import Panel, splitter
 from studio.gui.widgets.slider import Slider
-from studio.gui.widgets.state import EmptyState
 
 NARROW_PX = 1000  # page width under which words stand closer
 SHORT_PX = 700  # page height under which the batch strip goes, for the plots' sake
@@ -73,8 +73,6 @@ class TrainPage(Page):
         self.runs.active_changed.connect(lambda _: self._choose_run())
         self.runs.entries_changed.connect(self._choose_run)
         self.runs.started.connect(self._on_runs_started)
-        self.store.dataset_changed.connect(lambda _: self._refresh_empty())
-        self.context.disk.changed.connect(self._refresh_empty)
         self._choose_run()
 
     # Building
@@ -114,8 +112,9 @@ class TrainPage(Page):
         self.body.addWidget(self.banner)
         self.stack = QStackedWidget()
         self.body.addWidget(self.stack, 1)
-        self.empty = EmptyState("lightning", "Nothing has run yet", "", "Train", self.runs.train, name="train.empty")
-        self.empty.add_action("Quick test", self.runs.quick_test, name="train.empty.quick")
+        hint = "Press Train, or try twenty images first with Quick test."
+        self.empty = NeedsRun(self.context, "lightning", "Nothing has run yet", hint, name="train.empty")
+        self.empty.add_training("Quick test", self.runs.quick_test, name="train.empty.quick")
         self.starting = StartingView()
         self.full = QWidget()
         for view in (self.empty, self.starting, self.full):
@@ -272,7 +271,6 @@ class TrainPage(Page):
         if entry is None:
             self.set_subtitle("")
             self.stack.setCurrentWidget(self.empty)
-            self._refresh_empty()
             return
         state = entry.state
         self.set_subtitle(describe_run(entry))
@@ -312,15 +310,6 @@ class TrainPage(Page):
         self._fit_side()
         self.events.set_notices(state.notices)
         self.batch.show_samples(entry.folder.path, state.samples)
-
-    def _refresh_empty(self) -> None:
-        if self._entry is not None:
-            return
-        reason = self.runs.reason_not_to_train()
-        disk, hint = self.context.disk, "Press Train, or try twenty images first with Quick test."
-        self.empty.set_texts("Nothing has run yet", reason or hint, "" if reason else disk.sentence, is_warning=disk.is_short)
-        self.empty.action_button.setEnabled(not reason)
-        self.empty.findChild(QPushButton, "train.empty.quick").setEnabled(not reason)
 
     # What people do
 

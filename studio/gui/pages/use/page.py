@@ -17,14 +17,15 @@ from studio.core.path_text import path_to_text
 from studio.core.reliability import ACCURACIES
 from studio.core.unsure import LEAST, unsure_below
 from studio.core.words import confidence_text
+from studio.gui.needs_run import NeedsRun
 from studio.gui.page import Page
 from studio.gui.pages.use.export import ExportColumn
 from studio.gui.pages.use.folder import FolderPanel
-from studio.gui.pages.use.trial import Model, TryPanel
+from studio.gui.pages.use.trial import Model, TryPanel, is_picture_file
 from studio.gui.run_entry import RunEntry
 from studio.gui.sureness import Sureness, read_sureness, sure_words
 from studio.gui.theme import px
-from studio.gui.widgets import ComboBox, EmptyState, PlainLabel, Segmented, Slider, set_plain_tooltip, splitter
+from studio.gui.widgets import ComboBox, PlainLabel, Segmented, Slider, set_plain_tooltip, splitter
 from studio.gui.wording import epoch_score, percent
 
 _THRESHOLD = "use/unsure_below"
@@ -93,10 +94,8 @@ class UsePage(Page):
             for place, share in enumerate(shares):
                 parts.setStretchFactor(place, share)
         columns.setSizes([px(640), px(330)])
-        self.empty = EmptyState(
-            "package", "Needs a finished epoch", "Train a network first; it can be tried here as soon as its first epoch is done.", "Train",
-            self._on_train, name="use.empty",
-        )  # fmt: skip
+        hint = "Train a network first; it can be tried here as soon as its first epoch is done."
+        self.empty = NeedsRun(context, "package", "Needs a finished epoch", hint, name="use.empty")
         self._stack.addWidget(self.empty)
         yield
         context.runs.entries_changed.connect(self._refresh_runs)
@@ -169,13 +168,6 @@ class UsePage(Page):
         self._wanted = str(name)
         self._refresh_model()
 
-    def _on_train(self) -> None:
-        if reason := self.context.runs.reason_not_to_train():
-            self.context.shell.toast(reason)
-            return
-        self.context.runs.train()
-        self.context.shell.go_to("train")
-
     # the threshold
 
     def _suggest_threshold(self) -> None:
@@ -239,7 +231,7 @@ class UsePage(Page):
             return False
         if os.path.isdir(paths[0]):
             self.folder_panel.predict(paths[0])
-        elif os.path.isfile(paths[0]) and not paths[0].lower().endswith((".toml", ".csv")):
+        elif is_picture_file(paths[0]):
             self.try_panel.try_path(paths[0])
         else:
             return False

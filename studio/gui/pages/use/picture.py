@@ -5,13 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from PySide6.QtCore import QRect, QRectF, QSize, Qt
+from PySide6.QtCore import QRectF, QSize, Qt
 from PySide6.QtGui import QImage, QPainter, QPaintEvent, QPixmap
 from PySide6.QtWidgets import QSizePolicy, QWidget
 
 from studio.core.path_text import shown
 from studio.core.reading import Reading
-from studio.gui.icon import paint_icon
 from studio.gui.theme import colour, font, pen, px
 from studio.gui.widgets.thumb import image_of, paint_whole
 
@@ -44,7 +43,7 @@ def read_picture(path: str, reading: Reading) -> Picture:
 
 
 class PictureView(QWidget):
-    """Shows a picture, its name, and a heat map over the part that the network saw. Without one: what can be dropped here."""
+    """Shows a picture, its name, and a heat map over the part that the network saw; an empty ground until there is one."""
 
     def __init__(self, parent: QWidget | None = None):
         super().__init__(parent)
@@ -88,13 +87,12 @@ class PictureView(QWidget):
     def paintEvent(self, event: QPaintEvent) -> None:
         painter = QPainter(self)
         painter.setRenderHint(QPainter.RenderHint.Antialiasing)
-        if self._pixmap is None or self._picture is None:
-            self._paint_invitation(painter)
-            painter.end()
-            return
         painter.setPen(Qt.PenStyle.NoPen)
         painter.setBrush(colour("plot"))
         painter.drawRoundedRect(QRectF(self.rect()), 4, 4)
+        if self._pixmap is None or self._picture is None:
+            painter.end()
+            return
         place = paint_whole(painter, QRectF(self.rect()), self._pixmap)
         if self._heat is not None and self._opacity > 0:
             scale = place.width() / self._picture.width
@@ -123,18 +121,3 @@ class PictureView(QWidget):
         painter.drawRoundedRect(rect, 4, 4)
         painter.setPen(colour("text"))
         painter.drawText(rect, Qt.AlignmentFlag.AlignCenter, text)
-
-    def _paint_invitation(self, painter: QPainter) -> None:
-        edge = pen("outline", 1, dash=(4, 4))
-        painter.setPen(edge)
-        painter.setBrush(Qt.BrushStyle.NoBrush)
-        painter.drawRoundedRect(QRectF(self.rect()).adjusted(1, 1, -1, -1), 8, 8)
-        middle = self.rect().center()
-        side = px(26)
-        paint_icon(painter, QRect(middle.x() - side // 2, middle.y() - px(34), side, side), "image", "muted")
-        painter.setFont(font("panel"))
-        painter.setPen(colour("text"))
-        painter.drawText(QRectF(0, middle.y(), self.width(), px(20)), Qt.AlignmentFlag.AlignCenter, "Drop a picture here")
-        painter.setFont(font("label"))
-        painter.setPen(colour("muted"))
-        painter.drawText(QRectF(0, middle.y() + px(20), self.width(), px(18)), Qt.AlignmentFlag.AlignCenter, "or paste one, or open a file")

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import os
 import secrets
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from PySide6.QtCore import QRectF, QSize, Qt, Signal
-from PySide6.QtGui import QGuiApplication, QImage, QPainter, QPaintEvent
-from PySide6.QtWidgets import QAbstractButton, QHBoxLayout, QSizePolicy, QVBoxLayout, QWidget
+from PySide6.QtGui import QDragEnterEvent, QDragLeaveEvent, QDropEvent, QGuiApplication, QImage, QPainter, QPaintEvent
+from PySide6.QtWidgets import QAbstractButton, QHBoxLayout, QSizePolicy, QStackedLayout, QVBoxLayout, QWidget
 
 from studio.core.path_text import path_to_text, shown
 from studio.core.place import cache_dir
@@ -17,7 +18,8 @@ from studio.gui.context import Context
 from studio.gui.pages.use.answer import NUM_SHOWN, Answer
 from studio.gui.pages.use.picture import Picture, PictureView, read_picture
 from studio.gui.theme import colour, pen, px
-from studio.gui.widgets import Panel, PlainLabel, Segmented, Slider, Spinner, button
+from studio.gui.widgets import EmptyState, Panel, PlainLabel, Segmented, Slider, Spinner, button
+from studio.gui.widgets.dashed import DashedFrame
 from studio.gui.widgets.file_dialog import pick_file
 from studio.gui.widgets.heat import heat_image, take_heat
 from studio.gui.widgets.label import set_plain_tooltip
@@ -64,8 +66,13 @@ class TryPanel(Panel):
         self.opacity_slider.setFixedWidth(px(84))
         self.head.addWidget(self._opacity_label)
         self.head.addWidget(self.opacity_slider)
-        self.head.addWidget(button("Open…", "folder-notch-open", name="use.open", tooltip="Open a picture", on_click=self._on_open))
-        row = QHBoxLayout()
+        self.open_button = button("Open…", "folder-notch-open", name="use.open", tooltip="Open a picture", on_click=self._on_open)
+        self.head.addWidget(self.open_button)
+        self.drop_place = DropPlace(self._on_open)
+        self.drop_place.dropped.connect(self.try_path)
+        tried = QWidget()
+        row = QHBoxLayout(tried)
+        row.setContentsMargins(0, 0, 0, 0)
         row.setSpacing(px(14))
         left = QVBoxLayout()
         left.setSpacing(px(8))
@@ -90,10 +97,22 @@ class TryPanel(Panel):
         right.addWidget(self._look_row)
         right.addStretch(1)
         row.addLayout(right, 2)
-        self.body.addLayout(row, 1)
+        holder = QWidget()
+        self._stack = QStackedLayout(holder)
+        self._stack.addWidget(self.drop_place)
+        self._stack.addWidget(tried)
+        self.body.addWidget(holder, 1)
         self.opacity_slider.value_changed.connect(self.picture.set_opacity)
         self._look_row.hide()
         self.setMinimumHeight(px(210))
+        self._show_tried(False)
+
+    def _show_tried(self, is_tried: bool, *, has_heat: bool = False) -> None:
+        """The picture and its answer, or the place for a first one. `has_heat`: a heat map is there, or asked for."""
+        self._stack.setCurrentIndex(1 if is_tried else 0)
+        self.open_button.setVisible(is_tried)
+        for part in (self._opacity_label, self.opacity_slider):
+            part.setVisible(has_heat)
 
     # what answers, and from when on it is unsure
 
@@ -178,6 +197,7 @@ class TryPanel(Panel):
             return
         path = self._path
         self.picture.show_heat(None)  # of another model
+        self._show_tried(True, has_heat=True)
         self._look_row.hide()
         self.spinner.show()
         params = {"run": self._model.run, "paths": [path_to_text(path)], "which": self._model.which, "top": NUM_SHOWN}
@@ -210,6 +230,7 @@ class TryPanel(Panel):
     def _end(self, sentence: str, tone: str) -> None:
         self.spinner.hide()
         self._rows = []
+        self._show_tried(True)
         self._look_row.hide()
         self.answer.show_note(sentence, tone)
 
@@ -246,6 +267,46 @@ class TryPanel(Panel):
             self.spinner.hide()
             self._look_row.hide()
             set_plain_tooltip(self._opacity_label, shown(f"No heat map for this network. {error.sentence}"))
+
+
+class DropPlace(DashedFrame):
+    """Where a first picture can be dropped, with the ways that need no mouse. What is no picture goes on to the window."""
+
+    dropped = Signal(str)
+
+    def __init__(self, on_open: Callable[[], object], parent: QWidget | None = None):
+        super().__init__(parent=parent)
+        self.setObjectName("use.drop_place")
+        self.setAcceptDrops(True)
+        column = QVBoxLayout(self)
+        column.setContentsMargins(0, 0, 0, 0)
+        self.empty = EmptyState(
+            "image", "Drop a picture here", "You see what the network takes it for and where it looked. Ctrl V takes a copied one.",
+            "Open picture…", on_open, name="use.try.empty",
+        )  # fmt: skip
+        column.addWidget(self.empty)
+
+    def dragEnterEvent(self, event: QDragEnterEvent) -> None:
+        is_picture = is_picture_file(_first_path(event))
+        event.setAccepted(is_picture)
+        self.set_active(is_picture)
+
+    def dragLeaveEvent(self, event: QDragLeaveEvent) -> None:
+        self.set_active(False)
+
+    def dropEvent(self, event: QDropEvent) -> None:
+        self.set_active(False)
+        event.acceptProposedAction()
+        self.dropped.emit(_first_path(event))
+
+
+def is_picture_file(path: str) -> bool:
+    """Whether a dropped path is tried as a picture: any file that is not opened as data or as an experiment."""
+    return os.path.isfile(path) and not path.lower().endswith((".toml", ".csv"))
+
+
+def _first_path(event: QDropEvent) -> str:
+    return next((url.toLocalFile() for url in event.mimeData().urls() if url.isLocalFile()), "")
 
 
 class RecentStrip(QWidget):
