@@ -52,7 +52,7 @@ def edit_problems(
         try:
             takes = field_info(path).json_schema_extra["takes"]
         except (KeyError, TypeError, AttributeError):
-            found.append(error(path, "there is no such setting; `studio init` lists them all."))
+            found.append(error(path, "There is no such setting; `studio init` lists them all."))
             continue
         if takes == "new run":
             found.append(error(path, f"“{label_of(path)}” cannot change while a run goes on. Start a new run to change it."))
@@ -68,7 +68,7 @@ def edit_problems(
     for path, names in (("model.thaw", changed.model.thaw), ("optimiser.stage_lr_factors", changed.optimiser.stage_lr_factors)):
         unknown = [name for name in names if path in values and stages is not None and name not in stages]
         if unknown:
-            found.append(error(path, f"there is no stage “{unknown[0]}”. There are: {', '.join(stages)}."))
+            found.append(error(path, f"There is no stage “{unknown[0]}”. There are: {', '.join(stages)}."))
     return found
 
 

@@ -13,6 +13,7 @@ from studio.core.edit import label_of
 from studio.core.outcome import Status
 from studio.core.step_columns import StepColumns, StepsPassed, as_columns
 from studio.core.top5 import worth_telling
+from studio.core.words import format_number
 
 MAX_NOTICES = 2000
 MAX_PHASES = 32
@@ -349,5 +350,5 @@ def _longer(curve: Curve, x: range, y: np.ndarray) -> Curve:
 
 def _value(value: object) -> str:
     if isinstance(value, float):
-        return f"{value:g}"
+        return format_number(value)
     return "changed" if isinstance(value, (dict, list, tuple)) else str(value)

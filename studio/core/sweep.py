@@ -13,6 +13,7 @@ from typing import Any
 from studio.core.edit import label_of
 from studio.core.experiment import Experiment, choices, field_info, near_setting, setting_paths
 from studio.core.problem import BadInput
+from studio.core.words import format_number
 
 MOST_RUNS = 200
 MOST_FIELDS = 2
@@ -107,9 +108,9 @@ def plan_sweep(base: Experiment, axes: Sequence[Axis], *, num_random: int = 0, n
 
 
 def describe_point(values: dict[str, Any]) -> str:
-    """`peak learning rate 0.001, seed 2`."""
+    """`peak learning rate 1e-3, seed 2`."""
     return ", ".join(f"{label_of(path)} {_shown(value)}" for path, value in values.items())
 
 
 def _shown(value: Any) -> str:
-    return f"{value:g}" if isinstance(value, float) else str(value)
+    return format_number(value) if isinstance(value, float) else str(value)

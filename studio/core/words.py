@@ -5,6 +5,17 @@ from __future__ import annotations
 import math
 
 NBSP = "\N{NO-BREAK SPACE}"
+MINUS = "\N{MINUS SIGN}"
+
+
+def format_number(value: float | int, digits: int = 6) -> str:
+    """As short as it reads well: 8, 0.05, 2e-3, 1e-4, −1, 1,000. `digits`: at most so many that count, where the value is below 1,000."""
+    if isinstance(value, int) or float(value).is_integer() and abs(value) < 1e6:
+        return f"{int(value):,}".replace("-", MINUS)
+    if abs(value) < 0.01:
+        mantissa, _, power = f"{value:.3e}".partition("e")
+        return f"{mantissa.rstrip('0').rstrip('.')}e{int(power)}".replace("-", MINUS, 1 if value < 0 else 0)
+    return f"{value:.{digits if abs(value) < 1000 else 6}g}".replace("-", MINUS)
 
 
 def counted(number: float, singular: str, plural: str = "") -> str:

@@ -10,6 +10,7 @@ from PySide6.QtCore import QObject, Signal
 
 from studio.core.experiment import Data, Experiment, differences, field_info
 from studio.core.problem import Problem
+from studio.core.words import format_number
 
 if TYPE_CHECKING:
     from studio.dataset.dataset import Dataset
@@ -188,8 +189,6 @@ def _describe(path: str, value: Any) -> str:
 
 def show_value(value: Any) -> str:
     """A setting's value in words."""
-    from studio.gui.widgets.number import format_number
-
     if isinstance(value, bool):
         return "on" if value else "off"
     if isinstance(value, (int, float)):

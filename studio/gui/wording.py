@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import re
 
-from studio.core.words import NBSP
+from studio.core.words import MINUS, NBSP
 from studio.core.words import num_bytes as num_bytes
 
-MINUS = "\N{MINUS SIGN}"
 _ON_THE_COMMAND_LINE = re.compile(r',? or with --set (?:"[^"]*"(?: or "[^"]*")?|\S+)(?=\.(?:\s|$))')
 
 

@@ -91,7 +91,7 @@ def test_images_of_more_bands_than_colours(refused, tmp_path):
             tifffile.imwrite(path, np.zeros((20, 20, 13), np.uint16), photometric="minisblack", planarconfig="contig")
     err = refused("train", "--data", tmp_path / "fields")
     assert "12 images have 13 bands. Choose which three are red, green and blue" in err and "--set data.bands=[4,3,2]" in err
-    assert "give three band numbers" in refused("train", "--data", tmp_path / "fields", "--set", "data.bands=[4,3]")
+    assert "Give three band numbers" in refused("train", "--data", tmp_path / "fields", "--set", "data.bands=[4,3]")
     assert "band 14 is chosen. Choose three of 13" in refused("train", "--data", tmp_path / "fields", "--set", "data.bands=[14,3,2]")
 
 

@@ -16,8 +16,8 @@ def test_a_dry_run_lists_every_run_and_leaves_nothing(capsys, images, studio_hom
     assert cli.main([*args, "--json"]) == 0
     out = capsys.readouterr().out
     planned = json.loads(out.splitlines()[-1])
-    assert planned["status"] == "planned" and planned["runs"][3]["name"].endswith("Peak learning rate 0.001, Epochs 2")
-    assert "1 of 4" in out and "4 of 4" in out and "Peak learning rate 0.001, Epochs 2" in out
+    assert planned["status"] == "planned" and planned["runs"][3]["name"].endswith("Peak learning rate 1e-3, Epochs 2")
+    assert "1 of 4" in out and "4 of 4" in out and "Peak learning rate 1e-3, Epochs 2" in out
     assert find_runs(studio_home / "runs") == []
 
 

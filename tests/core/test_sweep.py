@@ -21,7 +21,7 @@ def test_a_grid_has_every_combination_with_its_values_in_the_name():
     found = planned("schedule.peak_lr=1e-4, 1e-3", "model.train_stages=0,2", num_seeds=2)
     assert len(found) == 8 and len({e.name for e in found}) == 8
     assert [(e.schedule.peak_lr, e.model.train_stages, e.training.seed) for e in found[:3]] == [(1e-4, 0, 0), (1e-4, 0, 1), (1e-4, 2, 0)]
-    assert found[0].name == "birds · Peak learning rate 0.0001, Stages that train 0, Seed 0"
+    assert found[0].name == "birds · Peak learning rate 1e-4, Stages that train 0, Seed 0"
     assert found[0].changed({"name": "birds"}) == Experiment(name="birds").changed({"schedule.peak_lr": 1e-4, "model.train_stages": 0})
 
 

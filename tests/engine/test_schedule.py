@@ -455,10 +455,10 @@ def test_epochs_changed_in_flight_lengthen_the_run_and_what_is_told_of_it(tmp_pa
 def test_edits_that_cannot_be_are_refused_in_a_sentence_each_and_change_nothing(tmp_path, monkeypatch):
     asked = [
         ({"training.batch_size": 4}, "“Batch size” cannot change while a run goes on"),
-        ({"schedule.peak_lr": -1.0}, "must be at least 1e-08"),
+        ({"schedule.peak_lr": -1.0}, "must be at least 1e-8"),
         ({"schedule.epochs": 1}, "1 is too few: 2 epochs have begun. Give 2 or more"),
         ({"schedule.nonsense": 1}, "no such setting"),
-        ({"model.thaw": {"attic": 1}}, "there is no stage “attic”"),
+        ({"model.thaw": {"attic": 1}}, "There is no stage “attic”"),
         ({"schedule.peak_lr": 1e-4, "training.seed": 1}, "“Seed” cannot change"),
         ({"optimiser": {"lr": 1}}, "no such setting"),
     ]

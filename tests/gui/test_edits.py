@@ -77,7 +77,7 @@ def test_what_the_run_answers_is_said_and_counts_as_in_the_run(qtbot, running, b
     tell(running, ExperimentEdited(step=7, values={"schedule.peak_lr": 5e-4}))
     block.refresh(running)
     assert not block.isVisibleTo(block.parentWidget())
-    assert said == ["Asked run 1 to take 1 edit at its next step.", "Run 1: Changed from step 8 on: Peak learning rate 0.0005"]
+    assert said == ["Asked run 1 to take 1 edit at its next step.", "Run 1: Changed from step 8 on: Peak learning rate 5e-4"]
     assert running.runs.active.in_force.schedule.peak_lr == 5e-4
 
 

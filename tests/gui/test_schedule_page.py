@@ -468,7 +468,7 @@ def test_every_setting_that_cannot_work_has_its_line_and_its_repair(qtbot, page)
 @pytest.mark.parametrize(
     ("name", "typed", "words", "mended"),
     [
-        ("peak_lr", "0", "0.0 is out of range", {"schedule.peak_lr": 2e-3}),
+        ("peak_lr", "0", "0 is out of range", {"schedule.peak_lr": 2e-3}),
         ("peak_lr", "nan", "nan", {"schedule.peak_lr": 2e-3}),
         ("final_factor", "2", "at most 1", {"schedule.final_factor": 1e-4}),
     ],

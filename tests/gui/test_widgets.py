@@ -7,9 +7,10 @@ from PySide6.QtCore import QPoint, QPointF, Qt
 from PySide6.QtGui import QWheelEvent
 from PySide6.QtWidgets import QApplication
 
+from studio.core.words import format_number
 from studio.gui.store import ExperimentStore
 from studio.gui.theme import STYLES, colour, theme
-from studio.gui.widgets import ComboBox, NumberField, PlainLabel, Segmented, Slider, format_number, parse_number, plain_tooltip
+from studio.gui.widgets import ComboBox, NumberField, PlainLabel, Segmented, Slider, parse_number, plain_tooltip
 from studio.gui.widgets.form import FieldEditor, FormRow
 
 

@@ -8,6 +8,7 @@ from typing import Any
 from studio.catalog.augments.catalog import COMPOSITIONS, Param, catalog, left_out
 from studio.core.experiment import Augment, Experiment, TransformSpec
 from studio.core.problem import Problem, error, warning
+from studio.core.words import format_number
 
 
 def augment_problems(experiment: Experiment) -> list[Problem]:
@@ -95,7 +96,7 @@ def value_problem(param: Param, value: Any) -> str:
         if sentence := _number_problem(param, each):
             return sentence
     if param.kind == "range" and value[0] > value[1]:
-        return f"the low end {value[0]:g} is above the high end {value[1]:g}. Exchange the two."
+        return f"the low end {format_number(value[0])} is above the high end {format_number(value[1])}. Exchange the two."
     if param.kind == "box" and (value[0] >= value[2] or value[1] >= value[3]):
         return "left must be below right, and top above bottom."
     return ""
@@ -105,11 +106,11 @@ def _number_problem(param: Param, value: Any) -> str:
     if not _is_number(value):
         return f"{_shown(value)} is no number."
     if param.is_whole and value != int(value):
-        return f"{value:g} is no whole number."
+        return f"{format_number(value)} is no whole number."
     if param.low is not None and (value < param.low or param.is_low_open and value == param.low):
-        return f"{value:g} is too small; it must be {'more than' if param.is_low_open else 'at least'} {param.low:g}."
+        return f"{format_number(value)} is too small; it must be {'more than' if param.is_low_open else 'at least'} {format_number(param.low)}."
     if param.high is not None and (value > param.high or param.is_high_open and value == param.high):
-        return f"{value:g} is too large; it must be {'less than' if param.is_high_open else 'at most'} {param.high:g}."
+        return f"{format_number(value)} is too large; it must be {'less than' if param.is_high_open else 'at most'} {format_number(param.high)}."
     return ""
 
 

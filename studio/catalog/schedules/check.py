@@ -13,6 +13,7 @@ from studio.catalog.schedules import body_of, head_lr
 from studio.catalog.schedules._curve import TINY
 from studio.core.experiment import Experiment, Schedule
 from studio.core.problem import Problem, Repair, error, note, warning
+from studio.core.words import format_number
 
 USUAL_PEAKS = {  # of fine-tuning: lowest, highest, what to take
     "sgd": (1e-3, 0.5, 1e-2),
@@ -60,7 +61,8 @@ def _ends(schedule: Schedule) -> list[Problem]:
         if schedule.final_factor * schedule.peak_lr > before * (1 + 1e-9):
             sentence = "The rate climbs in the cool-down: the final rate is above the one before it."
             lower = float(f"{before / schedule.peak_lr / 10:.1g}")
-            return [warning("schedule.final_factor", sentence, _set("schedule.final_factor", lower, f"final to {lower:g}"), 1 - cool)]
+            repair = _set("schedule.final_factor", lower, f"final to {format_number(lower)}")
+            return [warning("schedule.final_factor", sentence, repair, 1 - cool)]
     return []
 
 
@@ -104,7 +106,7 @@ def _milestones(schedule: Schedule) -> list[Problem]:
     if not within:
         halves = (_short(end * 0.5), _short(end * 0.75))
         sentence = f"No milestone lies within the run of {_epochs(schedule.epochs)}, so the rate never drops."
-        return [warning(path, sentence, Repair(f"Drop after {halves[0]:g} and {_epochs(halves[1])}", {path: halves}), 1.0)]
+        return [warning(path, sentence, Repair(f"Drop after {format_number(halves[0])} and {_epochs(halves[1])}", {path: halves}), 1.0)]
     if len(within) < len(schedule.milestones):
         late = min(epoch for epoch in schedule.milestones if epoch >= end)
         sentence = f"The milestone at {_epochs(late)} comes after the end and has no effect."
@@ -116,7 +118,7 @@ def _exponential(schedule: Schedule) -> list[Problem]:
     if schedule.final_factor > 0:
         return []
     sentence = "An exponential cannot come down to 0: the rate is 0 from the second step on, and nothing is learned."
-    return [warning("schedule.final_factor", sentence, _set("schedule.final_factor", 1e-3, "final to 0.001"), 0.0)]
+    return [warning("schedule.final_factor", sentence, _set("schedule.final_factor", 1e-3, "final to 1e-3"), 0.0)]
 
 
 def _plateau(schedule: Schedule) -> list[Problem]:
@@ -169,10 +171,9 @@ def _peak(experiment: Experiment) -> list[Problem]:
     low, high, usual = USUAL_PEAKS[kind]
     if low <= peak <= high:
         return []
-    sentence = (
-        f"A peak of {peak:g} is {'high' if peak > high else 'low'} for {kind_of(kind).title}; {low:g} to {high:g} is usual in fine-tuning."
-    )
-    return [note("schedule.peak_lr", sentence, _set("schedule.peak_lr", usual, f"peak to {usual:g}"))]
+    range_words = f"{format_number(low)} to {format_number(high)} is usual in fine-tuning."
+    sentence = f"A peak of {format_number(peak)} is {'high' if peak > high else 'low'} for {kind_of(kind).title}; {range_words}"
+    return [note("schedule.peak_lr", sentence, _set("schedule.peak_lr", usual, f"peak to {format_number(usual)}"))]
 
 
 def _patience(experiment: Experiment) -> list[Problem]:

@@ -57,7 +57,7 @@ class Experiment(Section):
             is_known = isinstance(target, dict) and name in target
             if not is_known or isinstance(target[name], (dict, Section)) and not isinstance(value, dict):
                 problems.append(
-                    error(path, f"there is no setting “{path}”; `studio init` lists them all.{near_setting(path, setting_paths())}")
+                    error(path, f"There is no setting “{path}”; `studio init` lists them all.{near_setting(path, setting_paths())}")
                 )
             else:
                 target[name] = value

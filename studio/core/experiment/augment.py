@@ -37,7 +37,7 @@ def plain_value(value: Any, depth: int = 0) -> Any:
         if isinstance(value, dict):
             return {str(name): plain_value(each, depth + 1) for name, each in value.items()}
         return tuple(plain_value(each, depth + 1) for each in value)
-    raise ValueError("only finite numbers, words, switches, and short lists or tables of them can be parameters")
+    raise ValueError("Only finite numbers, words, switches, and short lists or tables of them can be parameters")
 
 
 class Augment(Section):

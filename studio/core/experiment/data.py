@@ -77,7 +77,7 @@ class Data(Section):
     @classmethod
     def _are_three(cls, bands: tuple[int, ...]) -> tuple[int, ...]:
         if len(bands) not in (0, 3):
-            raise ValueError("give three band numbers, for red, green and blue, such as [4, 3, 2]; or none, [].")
+            raise ValueError("Give three band numbers, for red, green and blue, such as [4, 3, 2]; or none, [].")
         return bands
 
     @property

@@ -8,20 +8,21 @@ from typing import Any
 from pydantic.fields import FieldInfo
 
 from studio.core.problem import Problem, Repair, error
+from studio.core.words import MINUS, format_number
 
 
 def problem_of(e: dict[str, Any], info: FieldInfo | None, known: Sequence[str]) -> Problem:
     """`e`: one of ValidationError.errors(); `info`: the setting that it stands at, None for parts of a setting; `known`: as `near_setting` takes it."""
     path = ".".join(str(part) for part in e["loc"])
     value, ctx = e.get("input"), e.get("ctx", {})
-    shown = repr(value) if not isinstance(value, str) else f"“{value[:80]}”"
+    shown = f"“{value[:80]}”" if isinstance(value, str) else _as_typed(value)
     match e["type"]:
         case "extra_forbidden":
-            sentence = f"this setting is not known; check its spelling or remove the line.{near_setting(path, known)}"
+            sentence = f"This setting is not known; check its spelling or remove the line.{near_setting(path, known)}"
         case "greater_than_equal" | "greater_than" | "less_than_equal" | "less_than":
             words = {"ge": "at least", "gt": "more than", "le": "at most", "lt": "less than"}
             key = next(k for k in words if k in ctx)
-            sentence = f"{shown} is out of range; it must be {words[key]} {ctx[key]:g}."
+            sentence = f"{shown} is out of range; it must be {words[key]} {format_number(ctx[key])}."
         case "literal_error":
             sentence = f"{shown} is not one of {ctx['expected']}."
         case "finite_number":
@@ -39,6 +40,15 @@ def problem_of(e: dict[str, Any], info: FieldInfo | None, known: Sequence[str]) 
         case _:
             sentence = f"{shown[:80]} cannot be used: {e['msg'][0].lower()}{e['msg'][1:]}."
     return error(path, sentence, repair=_back_to_default(path, info))
+
+
+def _as_typed(value: Any) -> str:
+    """A number as the window writes it, where that is the same number."""
+    if isinstance(value, bool) or not isinstance(value, (int, float)):
+        return repr(value)
+    words = format_number(value)
+    is_same = float(words.replace(MINUS, "-").replace(",", "")) == value
+    return words if is_same else repr(value).replace("-", MINUS, 1 if value < 0 else 0)
 
 
 def near_setting(path: str, known: Sequence[str]) -> str:
@@ -65,4 +75,5 @@ def _back_to_default(path: str, info: FieldInfo | None) -> Repair | None:
         return None
     default = info.default
     is_short = isinstance(default, (int, float, str)) and default != ""
-    return Repair(f"Set to {default}" if is_short else "Set to the default", {path: default})
+    words = default if isinstance(default, str) else _as_typed(default)
+    return Repair(f"Set to {words}" if is_short else "Set to the default", {path: default})

@@ -5,7 +5,7 @@ from studio.gui.widgets.button import Chip, Segmented, Toggle, button, icon_butt
 from studio.gui.widgets.combo import ComboBox
 from studio.gui.widgets.label import Metric, PlainLabel, Tag, plain_tooltip, restyle, set_plain_tooltip, takes_tag
 from studio.gui.widgets.meter import EpochProgress, MeterBar, Sparkline
-from studio.gui.widgets.number import NumberField, NumberLabel, format_number, parse_number
+from studio.gui.widgets.number import NumberField, NumberLabel, parse_number
 from studio.gui.widgets.panel import Panel, line, scrolling, splitter
 from studio.gui.widgets.slider import RangeSlider, Slider, SliderField
 from studio.gui.widgets.state import Banner, EmptyState, IconLabel, Spinner
@@ -13,6 +13,6 @@ from studio.gui.widgets.state import Banner, EmptyState, IconLabel, Spinner
 __all__ = [
     "Banner", "Bubble", "Chip", "ComboBox", "EmptyState", "EpochProgress", "IconLabel", "MeterBar", "Metric", "NumberField", "NumberLabel",
     "Panel", "PlainLabel", "RangeSlider", "Segmented", "Slider", "SliderField", "Sparkline", "Spinner", "Tag", "Toggle", "button",
-    "format_number", "icon_button", "line", "parse_number", "plain_tooltip", "restyle", "scrolling", "set_plain_tooltip", "splitter",
+    "icon_button", "line", "parse_number", "plain_tooltip", "restyle", "scrolling", "set_plain_tooltip", "splitter",
     "takes_tag",
 ]  # fmt: skip

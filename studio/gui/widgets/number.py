@@ -9,15 +9,15 @@ from PySide6.QtCore import QEvent, QPoint, Qt, Signal
 from PySide6.QtGui import QFocusEvent, QKeyEvent, QMouseEvent
 from PySide6.QtWidgets import QLineEdit, QWidget
 
+from studio.core.words import MINUS, format_number
 from studio.gui.widgets.label import PlainLabel, restyle, set_plain_tooltip
 
-_MINUS = "\N{MINUS SIGN}"
 _TERM = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)(e[+-]?\d+)?$")
 
 
 def parse_number(text: str) -> float:
     """The number in `text`: "0.05", "1e-3", "3/4", "50 %", "1,000", with a true minus sign. ValueError when there is none."""
-    text = text.strip().replace(_MINUS, "-").replace(",", "").replace("\N{NO-BREAK SPACE}", " ").lower()
+    text = text.strip().replace(MINUS, "-").replace(",", "").replace("\N{NO-BREAK SPACE}", " ").lower()
     factor = 1.0
     if text.endswith("%"):
         text, factor = text[:-1], 0.01
@@ -32,16 +32,6 @@ def parse_number(text: str) -> float:
     if not math.isfinite(value):
         raise ValueError("the number is too large")
     return value
-
-
-def format_number(value: float | int, digits: int = 6) -> str:
-    """As short as it reads well: 8, 0.05, 2e-3, 1e-4, −1, 1,000. `digits`: at most so many that count, where the value is below 1,000."""
-    if isinstance(value, int) or float(value).is_integer() and abs(value) < 1e6:
-        return f"{int(value):,}".replace("-", _MINUS)
-    if abs(value) < 0.01:
-        mantissa, _, power = f"{value:.3e}".partition("e")
-        return f"{mantissa.rstrip('0').rstrip('.')}e{int(power)}".replace("-", _MINUS, 1 if value < 0 else 0)
-    return f"{value:.{digits if abs(value) < 1000 else 6}g}".replace("-", _MINUS)
 
 
 class NumberField(QLineEdit):

@@ -5,7 +5,7 @@ from __future__ import annotations
 from studio.catalog.augments.catalog import catalog
 from studio.core.experiment import TransformSpec
 from studio.core.path_text import shown
-from studio.gui.widgets.number import format_number
+from studio.core.words import format_number
 
 _NAMES = ("Gaussian", "Planckian")  # of people
 

@@ -9,11 +9,12 @@ from PySide6.QtCore import QAbstractItemModel, QModelIndex, QPoint, Qt, Signal
 from PySide6.QtGui import QKeyEvent, QPainter, QPaintEvent
 from PySide6.QtWidgets import QAbstractItemView, QHeaderView, QMenu, QTreeView, QWidget
 
+from studio.core.words import format_number
 from studio.gui.pages.model.layers import LayerPlan, LayerTree, Node
 from studio.gui.pages.model.tree_paint import LayerDelegate
 from studio.gui.pages.schedule.thaw_plan import Epoch, thaw_words
 from studio.gui.theme import colour, font, px
-from studio.gui.widgets import format_number, plain_tooltip
+from studio.gui.widgets import plain_tooltip
 from studio.gui.wording import count, parameters
 
 LAYER, STATE, PARAMETERS, OUTPUT, RATE, THAW, NORM = range(7)

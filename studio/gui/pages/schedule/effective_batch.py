@@ -7,12 +7,12 @@ from dataclasses import dataclass
 from PySide6.QtWidgets import QVBoxLayout, QWidget
 
 from studio.core.experiment import Training, bounds
-from studio.core.words import counted
+from studio.core.words import counted, format_number
 from studio.gui.pages.schedule.hint import HintLine
 from studio.gui.pages.schedule.row import LABEL_PX, narrow
 from studio.gui.store import ExperimentStore
 from studio.gui.theme import px
-from studio.gui.widgets import PlainLabel, format_number
+from studio.gui.widgets import PlainLabel
 from studio.gui.widgets.form import FormRow
 from studio.gui.wording import count, rate
 

@@ -6,11 +6,12 @@ from PySide6.QtCore import Qt
 from PySide6.QtWidgets import QGridLayout, QVBoxLayout, QWidget
 
 from studio.catalog.optimisers import KINDS, kind_of
+from studio.core.words import format_number
 from studio.gui.pages.schedule.hint import HintLine
 from studio.gui.pages.schedule.row import LABEL_PX, narrow
 from studio.gui.store import ExperimentStore
 from studio.gui.theme import px
-from studio.gui.widgets import Chip, PlainLabel, format_number, set_plain_tooltip
+from studio.gui.widgets import Chip, PlainLabel, set_plain_tooltip
 from studio.gui.widgets.form import CHOICE_LABELS, FormRow
 from studio.gui.wording import parameters
 

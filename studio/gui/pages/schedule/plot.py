@@ -13,6 +13,7 @@ from PySide6.QtGui import QAccessible, QAccessibleAnnouncementEvent, QKeyEvent
 from PySide6.QtWidgets import QGraphicsItem, QVBoxLayout, QWidget
 
 from studio.core.experiment import Schedule
+from studio.core.words import format_number
 from studio.gui.pages.schedule.corner import free_corner
 from studio.gui.pages.schedule.curve import FLOOR, Curves, Length
 from studio.gui.pages.schedule.grips import GripLayer, Mark, Name
@@ -25,7 +26,6 @@ from studio.gui.pages.schedule.pointer import PlotPointer
 from studio.gui.pages.schedule.stroke import Stroke
 from studio.gui.pages.schedule.tick import Scale, Ticks, Time, rate_ticks, time_ticks
 from studio.gui.theme import colour, px
-from studio.gui.widgets import format_number
 from studio.gui.widgets.plot_style import QuietPlot, WordAxis, set_axis_label
 
 LEFT_PX = 118  # of the axes: the timeline below has the names of its rows there

@@ -21,10 +21,11 @@ from PySide6.QtWidgets import (
 from studio.catalog.schedules import head_lr
 from studio.core.experiment import Schedule, bounds
 from studio.core.problem import BadInput
+from studio.core.words import format_number
 from studio.gui.pages.schedule.curve import Length
 from studio.gui.pages.schedule.handles import added_at, handles_of, removed, settings_at
 from studio.gui.theme import font, px
-from studio.gui.widgets import ComboBox, PlainLabel, format_number, icon_button, parse_number
+from studio.gui.widgets import ComboBox, PlainLabel, icon_button, parse_number
 
 LISTS = ("milestones", "segments", "points")
 COURSES = {"hold": "Hold", "linear": "Line", "cosine": "Cosine", "exponential": "Exponential"}

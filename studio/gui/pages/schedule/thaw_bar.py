@@ -9,12 +9,12 @@ from PySide6.QtCore import QPoint, QPointF, QRect, QRectF, Qt, Signal, SignalIns
 from PySide6.QtGui import QFontMetricsF, QKeyEvent, QMouseEvent, QPainter, QPaintEvent, QPixmap, QWheelEvent
 from PySide6.QtWidgets import QAbstractSlider, QSizePolicy, QWidget
 
+from studio.core.words import format_number
 from studio.gui.icon import paint_icon
 from studio.gui.pages.schedule.curve import Length
 from studio.gui.pages.schedule.thaw_plan import Epoch, thaw_words
 from studio.gui.picture import kept_picture
 from studio.gui.theme import colour, font, hatch, pen, px, theme
-from studio.gui.widgets import format_number
 from studio.gui.wording import parameters
 
 ROW_PX = 24

@@ -5,8 +5,8 @@ from __future__ import annotations
 import math
 from typing import Literal
 
+from studio.core.words import format_number
 from studio.gui.pages.schedule.curve import Length
-from studio.gui.widgets import format_number
 from studio.gui.widgets.plot_style import nice_step
 
 Time = Literal["epochs", "steps"]

@@ -11,6 +11,7 @@ from PySide6.QtWidgets import QFrame, QHBoxLayout, QSizePolicy, QVBoxLayout, QWi
 from studio.core.experiment import Experiment
 from studio.core.fold import RunState
 from studio.core.path_text import shown
+from studio.core.words import format_number
 from studio.gui.theme import px
 from studio.gui.widgets.label import PlainLabel, SteadyLabel, set_plain_tooltip
 from studio.gui.widgets.panel import line
@@ -100,7 +101,7 @@ def _rarest_class(state: RunState, last) -> Figure:
 def _gradient(state: RunState, experiment: Experiment) -> Figure:
     clip = experiment.optimiser.clip_norm
     value = state.grad_norm.y[-1]
-    note = f"clip {clip:g}" if clip else "no clipping"
+    note = f"clip {format_number(clip)}" if clip else "no clipping"
     shown_value = f"{value:.2f}" if value == value and value < 1000 else f"{value:.1e}" if value == value else "not finite"
     return Figure("Gradient norm", shown_value, note, "muted", "Length of the gradient of the last step, before it is clipped.")
 
