@@ -18,9 +18,9 @@ from PySide6.QtWidgets import QAbstractButton
 from studio.gui.theme import colour
 
 
-def icon(name: str, token: str = "text2") -> QIcon:
-    """The icon "ph.<name>", for example icon("play-fill", "onAccent"). KeyError for an unknown name."""
-    return QIcon(_GlyphEngine(_glyph(name), token))
+def icon(name: str, token: str = "text2", *, is_last: bool = False) -> QIcon:
+    """The icon "ph.<name>", for example icon("play-fill", "onAccent"). `is_last`: it stands behind words. KeyError for an unknown name."""
+    return QIcon(_GlyphEngine(_glyph(name), token, is_last))
 
 
 def put_icon(target: QAbstractButton, name: str, token: str = "text2") -> None:
@@ -36,15 +36,18 @@ def paint_icon(painter: QPainter, rect: QRect, name: str, token: str = "text2") 
 
 
 class _GlyphEngine(QIconEngine):
-    def __init__(self, glyph: str, token: str):
+    def __init__(self, glyph: str, token: str, is_last: bool):
         super().__init__()
-        self._glyph, self._token = glyph, token
+        self._glyph, self._token, self._is_last = glyph, token, is_last
 
     def clone(self) -> QIconEngine:
-        return _GlyphEngine(self._glyph, self._token)
+        return _GlyphEngine(self._glyph, self._token, self._is_last)
 
     def paint(self, painter: QPainter, rect: QRect, mode: QIcon.Mode, state: QIcon.State) -> None:
-        _paint(painter, rect, self._glyph, "disabled" if mode == QIcon.Mode.Disabled else self._token)
+        place = Qt.AlignmentFlag.AlignHCenter
+        if rect.width() > rect.height():  # the rest is the gap to a button's words
+            place = Qt.AlignmentFlag.AlignRight if self._is_last else Qt.AlignmentFlag.AlignLeft
+        _paint(painter, rect, self._glyph, "disabled" if mode == QIcon.Mode.Disabled else self._token, place)
 
     def pixmap(self, size: QSize, mode: QIcon.Mode, state: QIcon.State) -> QPixmap:
         pixmap = QPixmap(size)
@@ -55,13 +58,13 @@ class _GlyphEngine(QIconEngine):
         return pixmap
 
 
-def _paint(painter: QPainter, rect: QRect, glyph: str, token: str) -> None:
+def _paint(
+    painter: QPainter, rect: QRect, glyph: str, token: str, place: Qt.AlignmentFlag = Qt.AlignmentFlag.AlignHCenter
+) -> None:  # fmt: skip
     painter.save()
     painter.setRenderHint(QPainter.RenderHint.TextAntialiasing)
     painter.setFont(_font(min(rect.width(), rect.height())))
     painter.setPen(colour(token))
-    # Wider than high: an icon of a button, whose right part is the gap to the text.
-    place = Qt.AlignmentFlag.AlignLeft if rect.width() > rect.height() else Qt.AlignmentFlag.AlignHCenter
     painter.drawText(rect, int(place | Qt.AlignmentFlag.AlignVCenter), glyph)
     painter.restore()
 

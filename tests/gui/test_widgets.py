@@ -10,7 +10,7 @@ from PySide6.QtWidgets import QApplication
 from studio.core.words import format_number
 from studio.gui.store import ExperimentStore
 from studio.gui.theme import STYLES, colour, theme
-from studio.gui.widgets import ComboBox, NumberField, PlainLabel, Segmented, Slider, parse_number, plain_tooltip
+from studio.gui.widgets import ComboBox, NumberField, PlainLabel, Segmented, Slider, button, parse_number, plain_tooltip
 from studio.gui.widgets.form import FieldEditor, FormRow
 
 
@@ -126,6 +126,22 @@ def test_an_editor_follows_undo_and_other_editors(qtbot, store):
     assert second.editor.control.value == 1.0
     store.undo()
     assert first.editor.control.value == second.editor.control.value == 0.02
+
+
+@pytest.mark.parametrize("is_last", [False, True])
+def test_an_icon_keeps_its_distance_from_words_that_come_later_and_stands_in_the_middle_without_them(qtbot, theme, is_last):
+    made = button("", "push-pin", icon_last=is_last)
+    qtbot.addWidget(made)
+    side = made.iconSize().height()
+    assert made.iconSize().width() == side
+    for words, is_wider in (("Unpin", True), ("Pin", True), ("", False)):
+        made.setText(words)
+        assert (made.iconSize().width() > side) == is_wider
+    made.setText("Pin")
+    pixels = made.icon().pixmap(made.iconSize()).toImage()
+    inked = [x for x in range(pixels.width()) if any(pixels.pixelColor(x, y).alpha() for y in range(pixels.height()))]
+    gaps = (inked[0], pixels.width() - 1 - inked[-1])
+    assert (gaps[0] > gaps[1]) == is_last, "the gap is on the side of the words"
 
 
 def test_segments_move_with_the_arrow_keys(qtbot, theme):

@@ -12,25 +12,29 @@ from studio.gui.icon import icon as make_icon
 from studio.gui.theme import colour, pen, px
 from studio.gui.widgets.label import plain_tooltip, restyle, set_plain_tooltip, tell_size
 
+_ICON_GAP_PX = 5  # beside Qt's own 4, which are too tight
 _ICON_TONE = {"primary": "onAccent", "trainleft": "onAccent", "trainright": "onAccent", "danger": "bad", "link": "accent"}
 
 
 def button(
     text: str = "", icon: str = "", *, kind: str = "plain", small: bool = False, name: str = "", tooltip: str = "", tone: str = "",
-    on_click: Callable[[], object] | None = None, checkable: bool = False, parent: QWidget | None = None,
+    on_click: Callable[[], object] | None = None, checkable: bool = False, icon_last: bool = False, parent: QWidget | None = None,
 ) -> QPushButton:  # fmt: skip
-    """A push button. kind: plain, primary, danger, quiet, link, chip. `name` is its objectName ("train.stop").
+    """A push button. kind: plain, primary, danger, quiet, link, chip. `name` is its objectName ("train.stop"). `icon_last`: behind the words.
 
     A mouse click does not take the focus, so that the ring shows for the keyboard only.
     """
-    made = QPushButton(text.replace("&", "&&"), parent)
+    made = _Button(parent)
     made.setProperty("kind", kind)
     if small:
         made.setProperty("dense", "true")  # not "size", which every QWidget has already
     if icon:
-        made.setIcon(make_icon(icon, tone or _ICON_TONE.get(kind, "text2")))
+        made.setIcon(make_icon(icon, tone or _ICON_TONE.get(kind, "text2"), is_last=icon_last))
         side = px(14) if small or kind == "chip" else px(16)
-        made.setIconSize(QSize(side + (px(5) if text else 0), side))  # Qt's own gap of 4 px is too tight
+        made.setIconSize(QSize(side, side))
+    if icon_last:
+        made.setLayoutDirection(Qt.LayoutDirection.RightToLeft)
+    made.setText(text.replace("&", "&&"))
     made.setFocusPolicy(Qt.FocusPolicy.TabFocus)
     made.setCheckable(checkable)
     made.setSizePolicy(QSizePolicy.Policy.Fixed, QSizePolicy.Policy.Fixed)
@@ -47,6 +51,16 @@ def icon_button(icon: str, tooltip: str, *, small: bool = False, **more) -> QPus
     made = button("", icon, kind="icon", small=small, tooltip=tooltip, **more)
     made.setAccessibleName(tooltip.partition("\n")[0])
     return made
+
+
+class _Button(QPushButton):
+    """Whatever its words become, they keep their distance from the icon, and an icon without words stands in the middle."""
+
+    def setText(self, text: str) -> None:
+        super().setText(text)
+        if not self.icon().isNull():
+            side = self.iconSize().height()
+            self.setIconSize(QSize(side + (px(_ICON_GAP_PX) if text else 0), side))
 
 
 class Chip(QPushButton):

@@ -115,8 +115,9 @@ class DataPage(Page):
     def _make_classes(self) -> Panel:
         panel = Panel("Classes", "train, validation, test", name="data.classes", margins=False)
         panel.setMinimumWidth(px(320))
-        self.sort_button = button("Count", "arrow-down", kind="quiet", small=True, name="data.classes.sort", on_click=self._on_sort_clicked)
-        self.sort_button.setLayoutDirection(Qt.LayoutDirection.RightToLeft)
+        self.sort_button = button(
+            "Count", "arrow-down", kind="quiet", small=True, icon_last=True, name="data.classes.sort", on_click=self._on_sort_clicked
+        )
         panel.head.addWidget(self.sort_button)
         self.split_bar = SplitBar(name="data.split")
         row = QHBoxLayout()

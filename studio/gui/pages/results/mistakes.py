@@ -90,8 +90,7 @@ class MistakesPanel(Panel):
         super().__init__("Worst mistakes", name="results.mistakes", parent=parent)
         self._classes: tuple[str, ...] = ()
         self._reason = ""
-        self.filter_chip = button("", "x", kind="chip", name="results.mistakes.filter", on_click=self.filter_cleared.emit)
-        self.filter_chip.setLayoutDirection(Qt.LayoutDirection.RightToLeft)
+        self.filter_chip = button("", "x", kind="chip", icon_last=True, name="results.mistakes.filter", on_click=self.filter_cleared.emit)
         self.filter_chip.hide()
         self.head.insertWidget(1, self.filter_chip)
         self.relabel_button = button("Relabel", "tag", small=True, name="results.relabel", on_click=self.open_relabel_menu)

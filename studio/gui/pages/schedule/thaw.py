@@ -145,8 +145,7 @@ class ThawPanel(Panel):
             on_click=lambda: self._store.set({_RATES: {}}, "rates by depth"),
         )  # fmt: skip
         self.head.addWidget(self.reset_button)
-        self.presets_button = button("Presets", "caret-down", kind="quiet", small=True, name="schedule.thaw.presets")
-        self.presets_button.setLayoutDirection(Qt.LayoutDirection.RightToLeft)  # the caret behind the word
+        self.presets_button = button("Presets", "caret-down", kind="quiet", small=True, icon_last=True, name="schedule.thaw.presets")
         menu = QMenu(self.presets_button)
         menu.setToolTipsVisible(True)
         for preset in PRESETS:
