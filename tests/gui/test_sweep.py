@@ -140,6 +140,7 @@ def shown_in(queue: QueueSheet) -> list[int]:
 def test_the_queue_is_put_in_order_by_keys(queue, ready, qtbot):
     assert shown_in(queue) == [2, 3, 4, 5, 6, 7] and "6 runs waiting" in queue.words.text() and "run 1" in queue.words.text()
     assert "epochs to 3" in queue.listing.item(1).text()
+    assert queue.listing.item(1).text().endswith("device chosen at start") and "auto" not in queue.words.text()
     qtbot.keyClick(queue.listing, Qt.Key.Key_Down)
     qtbot.keyClick(queue.listing, Qt.Key.Key_Down, Qt.KeyboardModifier.AltModifier)
     qtbot.keyClick(queue.listing, Qt.Key.Key_Down, Qt.KeyboardModifier.AltModifier)

@@ -25,6 +25,7 @@ from studio.gui.widgets.label import fitting
 
 _ENTRY, _NOTE, _DEVICE = (Qt.ItemDataRole.UserRole + i for i in range(1, 4))
 _ROW_PX, _MOST_ROWS = 32, 12
+CHOSEN_LATER = "device chosen at start"
 HINT = "The first starts when its device is free; one that fails lets the next begin. Drag, or Alt with ↑ and ↓, for another order; Del removes."
 
 
@@ -68,7 +69,7 @@ class QueueSheet(Sheet):
         runs, chosen = self._context.runs, self.chosen
         current = self.listing.currentRow()
         going = sorted(runs.going, key=lambda entry: entry.number)
-        trains = ", ".join(f"{entry.name} on {_device(entry)}" for entry in going)
+        trains = ", ".join(f"{entry.name} on {device}" if (device := _device(entry)) else entry.name for entry in going)
         waits = (
             f"{counted(len(runs.queued), 'run')} waiting."
             if runs.queued
@@ -79,9 +80,9 @@ class QueueSheet(Sheet):
         self.listing.clear()
         for entry in runs.queued:
             note, device = runs.queue_note(entry), _device(entry)
-            item = QListWidgetItem(", ".join(filter(None, (entry.name, note, f"on {device}"))))
+            item = QListWidgetItem(", ".join(filter(None, (entry.name, note, f"on {device}" if device else CHOSEN_LATER))))
             item.setFlags(item.flags() & ~Qt.ItemFlag.ItemIsDropEnabled)  # between rows, and not onto one
-            for role, value in ((_ENTRY, entry), (_NOTE, note), (_DEVICE, device)):
+            for role, value in ((_ENTRY, entry), (_NOTE, note), (_DEVICE, device or CHOSEN_LATER)):
                 item.setData(role, value)
             self.listing.addItem(item)
             item.setSelected(entry in chosen)
@@ -193,8 +194,10 @@ class _QueueDelegate(QStyledItemDelegate):
 
 
 def _device(entry: RunEntry) -> str:
-    """ "cpu", "cuda × 2"."""
+    """ "cpu", "cuda × 2"; empty while the best one is still to be chosen."""
     training, described = entry.experiment.training, entry.state.description
     name = described.device if described else training.device
+    if name == "auto":
+        return ""
     number = training.processes * training.machines
     return name if number == 1 else f"{name.partition(':')[0]} × {number}"
