@@ -7,7 +7,7 @@ from threading import Event
 
 import pytest
 from PySide6.QtCore import QEvent, QMimeData, QObject, QPointF, Qt, QUrl
-from PySide6.QtGui import QDropEvent
+from PySide6.QtGui import QDropEvent, QShortcut
 from PySide6.QtWidgets import QLineEdit, QPushButton, QWidget
 
 from studio.core.experiment import Experiment
@@ -22,7 +22,7 @@ from studio.gui.scan import ScanState
 from studio.gui.shell.decoded import DecodedSettings
 from studio.gui.shell.sheet import Sheet
 from studio.gui.shell.summary import summaries
-from studio.gui.shell.window_commands import palette_commands
+from studio.gui.shell.window_commands import key_groups, palette_commands
 from studio.gui.testing import FakeEngines, FakeWorker
 from studio.gui.widgets import PlainLabel
 from studio.gui.window import Window
@@ -80,6 +80,19 @@ def test_ctrl_and_a_number_shows_each_step_and_the_rail_follows(window, qtbot):
         press(qtbot, window, Qt.Key(Qt.Key.Key_1 + index))
         assert window.current_page == slot.key
         assert window.rail.steps.currentIndex().row() == index
+
+
+def test_every_key_that_is_bound_stands_on_the_keyboard_map_the_page_in_front_first(window):
+    keys = set()
+    for slot in PAGES:
+        window.show_page(slot.key)
+        keys |= {shortcut.key().toString() for shortcut in window.findChildren(QShortcut) if shortcut.isEnabled()}
+    window.show_page("model")
+    groups = key_groups(window)
+    assert [title for title, _ in groups][:3] == ["Everywhere", "Model", "Model, backbones"]
+    listed = {keys for _, pairs in groups for keys, _ in pairs}
+    spoken = {each.replace("Return", "Enter").replace("+", " ") for each in keys} - {"Ctrl Shift >"}  # Shift and a full stop
+    assert spoken - listed == set() and {"Alt ↑ ↓", "1 to 9", "Ins"} <= listed
 
 
 def test_a_click_on_a_step_of_the_rail_shows_its_page(window):

@@ -79,22 +79,26 @@ class Sheet(Scrim):
 def keyboard_map(host: QWidget, groups: Sequence[tuple[str, Sequence[tuple[str, str]]]]) -> Sheet:
     """groups: title and pairs of keys and what they do."""
     sheet = Sheet(host, "Keyboard map", name="shell.keyboard_map", width=760)
-    grid = QGridLayout()
-    grid.setHorizontalSpacing(px(24))
-    grid.setVerticalSpacing(px(5))
-    rows = [[0], [0]]
-    for index, (title, pairs) in enumerate(groups):
-        side = index % 2
-        row = rows[side][0]
-        grid.addWidget(PlainLabel(title, "caption"), row, side * 2, 1, 2)
-        for offset, (keys, words) in enumerate(pairs, 1):
-            grid.addWidget(PlainLabel(words, "label", "text"), row + offset, side * 2)
-            grid.addWidget(Tag(keys, "key"), row + offset, side * 2 + 1, Qt.AlignmentFlag.AlignRight)
-        rows[side][0] = row + len(pairs) + 2
-    grid.setColumnStretch(0, 1)
-    grid.setColumnStretch(2, 1)
     content = QWidget()
-    content.setLayout(grid)
+    sides = QHBoxLayout(content)
+    sides.setContentsMargins(0, 0, px(8), 0)
+    sides.setSpacing(px(24))
+    columns, num_rows = (QGridLayout(), QGridLayout()), [0, 0]
+    for column in columns:
+        column.setVerticalSpacing(px(5))
+        column.setColumnStretch(0, 1)
+        sides.addLayout(column, 1)
+    for title, pairs in groups:
+        side = num_rows.index(min(num_rows))
+        column, row = columns[side], num_rows[side]
+        column.addWidget(PlainLabel(title, "caption"), row, 0, 1, 2)
+        for offset, (keys, words) in enumerate(pairs, 1):
+            column.addWidget(PlainLabel(words, "label", "text"), row + offset, 0)
+            column.addWidget(Tag(keys, "key"), row + offset, 1, Qt.AlignmentFlag.AlignRight)
+        num_rows[side] = row + len(pairs) + 2
+        column.setRowMinimumHeight(num_rows[side] - 1, px(8))
+    for column, num in zip(columns, num_rows, strict=True):
+        column.setRowStretch(num, 1)
     area = scrolling(content, name="keyboard_map.scroll")
     area.setMinimumHeight(min(px(560), content.sizeHint().height() + 8))
     sheet.body.addWidget(area)

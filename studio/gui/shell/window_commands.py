@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from studio.gui.pages import PAGES
 from studio.gui.shell.command import Command
+from studio.gui.shell.part_keys import ANYWHERE, PART_KEYS
 
 if TYPE_CHECKING:
     from studio.gui.window import Window
@@ -41,15 +42,18 @@ def palette_commands(window: Window) -> list[Command]:
 
 
 def key_groups(window: Window) -> list[tuple[str, list[tuple[str, str]]]]:
-    """Title and pairs of keys and what they do; of pages those that were made."""
+    """Title and pairs of keys and what they do: everywhere, on the page in front, on the others. A page's own keys once it was made."""
     steps = [(f"Ctrl {i}", slot.title) for i, slot in enumerate(PAGES, 1)]
-    groups = [("Everywhere", [(_spoken(keys), words) for keys, words, _ in window.window_keys()]), ("Steps", steps)]
+    front, others = [], []
     for slot in PAGES:
+        groups = front if slot.key == window.current_page else others
         if keys := [(_spoken(k), words) for k, words, _ in window.page_keys(slot.key)]:
             groups.append((slot.title, keys))
-    return [*groups, ("Numbers", [("↑ ↓", "Step"), ("Shift", "× 10"), ("Alt", "÷ 10")])]
+        groups += [(f"{slot.title}, {part}", list(keys)) for part, keys in PART_KEYS.get(slot.key, ())]
+    everywhere = [(_spoken(keys), words) for keys, words, _ in window.window_keys()]
+    return [("Everywhere", everywhere), *front, ("Steps", steps), *((title, list(keys)) for title, keys in ANYWHERE), *others]
 
 
 def _spoken(keys: str) -> str:
     """ "Ctrl+Return" -> "Ctrl Enter"."""
-    return keys.replace("Return", "Enter").replace("+", " ")
+    return keys.replace("Return", "Enter").replace("Escape", "Esc").replace("+", " ")
