@@ -26,4 +26,4 @@ def screen() -> Iterator[dict[str, str]]:
     yield {"DISPLAY": name, "QT_QPA_PLATFORM": "xcb"}
     for process in (manager, server):
         process.terminate()
-        process.wait(10)
+        process.wait(60)

@@ -21,11 +21,11 @@ def act(window):
         window.show_page("model")
         state["page"] = window.page("model")
     page = state["page"]
-    runs = context.runs
-    if runs.active is not None:
-        if runs.active.state.step < 1:  # before that it might not have been started yet
+    if context.runs.entries:  # the run may be over when it is first looked at
+        run = context.runs.entries[0]
+        if run.state.step < 1:  # before that it might not have been started yet
             return False
-        say(folder=str(runs.active.folder.path), thaw=runs.active.experiment.model.thaw)
+        say(folder=str(run.folder.path), thaw=run.experiment.model.thaw)
         window.close()
         app.quit()
         return True
@@ -66,7 +66,7 @@ def test_a_stage_thaws_at_epoch_2_and_frozen_hashes_hold(tmp_path, studio_home, 
         window.communicate()
     assert seen["thaw"] == {"stage 5": 2}
     run = RunFolder(seen["folder"])
-    wait_for(lambda: not run.is_alive() and run.read_state().status is Status.FINISHED, 150)
+    wait_for(lambda: not run.is_alive() and run.read_state().status is Status.FINISHED, 300)
     events = JournalReader(run.journal_path).read()
     described = next(e for e in events if isinstance(e, ev.RunDescribed))
     assert [s.name for s in described.stages if not s.is_frozen] == ["head"]

@@ -76,7 +76,7 @@ def test_under_a_window_manager_a_folder_is_opened_by_its_dialog_and_every_page_
     images = write_images(tmp_path / "shapes")
     before = snapshot(images)
     env = os.environ | screen | {"PYTHONPATH": str(Path(__file__).parents[2])}
-    done = subprocess.run([sys.executable, "-c", CODE, str(images)], env=env, capture_output=True, text=True, timeout=150)
+    done = subprocess.run([sys.executable, "-c", CODE, str(images)], env=env, capture_output=True, text=True, timeout=400)
     assert done.returncode == 0, done.stderr
     shown = json.loads(done.stdout)
     assert shown["platform"] == "xcb" and shown["frame_px"] > 0

@@ -55,7 +55,7 @@ state = {}
 LOOK_AT_RUN = """
 def act(window):
     entries = window.context.runs.entries
-    if not entries or entries[0].state.finished is None:
+    if not entries or not entries[0].is_whole or entries[0].state.stopped is None:
         return False
     window.show_page("train", entries[0])
     if "shown" not in state:
@@ -104,7 +104,7 @@ def experiment(tmp_path, images) -> Path:
         "model.input_size": 64,
         "model.train_stages": 1,
         "augment.preset": "none",
-        "schedule.epochs": 6,
+        "schedule.epochs": 10_000,  # it does not end by itself
         "training.batch_size": 4,
         "training.precision": "fp32",
         "training.workers": 0,
@@ -113,6 +113,7 @@ def experiment(tmp_path, images) -> Path:
     return path
 
 
+@pytest.mark.usefixtures("no_run_is_left")
 def test_a_killed_window_does_not_touch_the_run_and_the_next_one_shows_every_point(experiment, images, studio_home, screen):
     before = snapshot(images)
     window = open_window(PRESS_TRAIN, str(experiment), studio_home, screen)
@@ -123,16 +124,20 @@ def test_a_killed_window_does_not_touch_the_run_and_the_next_one_shows_every_poi
         window.communicate()
     assert seen["page"] == "train" and seen["platform"] == ("xcb" if screen else "offscreen")
     run = RunFolder(seen["folder"])
+    num_epochs = len(run.read_state().epochs)
+    wait_for(lambda: len(run.read_state().epochs) > num_epochs + 1 or not run.is_alive(), 120)
+    assert run.is_alive(), run.log_tail()
+    run.command("stop")
     wait_for(lambda: not run.is_alive(), 120)
     state = run.read_state()
-    assert state.status is Status.FINISHED, run.log_tail()
-    assert state.step == state.num_steps > seen["step"]
+    assert state.status is Status.STOPPED, run.log_tail()
+    assert state.step > seen["step"]
     assert find_runs(studio_home / "runs") == [run]
 
     window = open_window(LOOK_AT_RUN, "", studio_home, screen)
     shown = read_line(window)
-    assert window.wait(30) == 0, window.communicate()[1]
+    assert window.wait(60) == 0, window.communicate()[1]
     window.communicate()
-    assert shown["status"] == "finished" and shown["points"] == state.num_steps and shown["epochs"] == 6
+    assert shown["status"] == "stopped" and shown["points"] == state.step and shown["epochs"] == len(state.epochs)
     assert shown["losses"] == state.train_loss.y.tolist()
     assert snapshot(images) == before
