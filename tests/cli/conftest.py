@@ -36,7 +36,7 @@ def write_images(root: Path, classes=("blue square", "red disc"), num=20, size_p
     return root
 
 
-def studio(*args: str | Path, home: Path, timeout_s: float = 150, cwd: Path | None = None) -> subprocess.CompletedProcess[str]:
+def studio(*args: str | Path, home: Path, timeout_s: float = 400, cwd: Path | None = None) -> subprocess.CompletedProcess[str]:
     """Run the command in a process of its own; standard streams as text."""
     env = os.environ | {"STUDIO_HOME": str(home), "OMP_NUM_THREADS": "2", "PYTHONPATH": str(Path(__file__).parents[2])}
     return subprocess.run(

@@ -177,7 +177,7 @@ def test_a_reader_that_goes_away_ends_predicting_quietly(trained, images):
     home, _ = trained
     command = f'"{sys.executable}" -m studio predict last "{images}" --runs "{home / "runs"}" | head -n 1'
     env = os.environ | {"STUDIO_HOME": str(home), "PYTHONPATH": str(Path(__file__).parents[2])}
-    done = subprocess.run(["bash", "-c", command], env=env, capture_output=True, text=True, timeout=150)
+    done = subprocess.run(["bash", "-c", command], env=env, capture_output=True, text=True, timeout=400)
     assert len(done.stdout.splitlines()) == 1
     assert "Error" not in done.stderr and "Traceback" not in done.stderr
 

@@ -104,7 +104,7 @@ def test_the_example_beside_an_export_runs_and_agrees(bundled_run, onnx_export, 
     picture = tmp_path / "picture.png"
     Image.fromarray(rng.integers(0, 256, (90, 120, 3), np.uint8)).resize((240, 180)).save(picture)
     done = subprocess.run(
-        [sys.executable, str(onnx_export[0] / "preprocess.py"), str(picture)], capture_output=True, text=True, timeout=100
+        [sys.executable, str(onnx_export[0] / "preprocess.py"), str(picture)], capture_output=True, text=True, timeout=400
     )
     assert done.returncode == 0, done.stderr
     prediction = next(Predictor(load_trained(bundled_run)).predict([str(picture)]))

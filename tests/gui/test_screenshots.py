@@ -67,7 +67,7 @@ def drawn(tmp_path_factory) -> Path:
     chosen = "--page train --page palette --state empty --state full --state running --state failed --theme light --size 1280x720"
     code = "import sys; from studio.cli import main; sys.exit(main(sys.argv[1:]))"
     command = [sys.executable, "-c", code, "screenshots", out, *chosen.split(), "--no-workers"]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=150)
+    done = subprocess.run(command, capture_output=True, text=True, timeout=400)
     assert done.returncode == 0, done.stderr
     assert done.stdout.strip() == f"Wrote 5 pictures to {out}"
     return out
