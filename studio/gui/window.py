@@ -530,8 +530,8 @@ class Window(QMainWindow):
 
     def _apply_width(self) -> None:
         narrow = self.width() < px(NARROW_BELOW)
-        # The Train and Schedule pages have columns of their own on the right: they start with the strip.
-        by_page = self._current in ("train", "schedule", "results", "use")
+        # Pages with columns of their own on the right start with the strip.
+        by_page = self._current in ("augment", "schedule", "train", "results", "use")
         folded = narrow or by_page if self._inspector_choice is None else self._inspector_choice
         if self.inspector is not None and folded != self.inspector.is_folded:
             self.inspector.set_folded(folded)

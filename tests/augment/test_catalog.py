@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 from studio.catalog.augments import PRESETS, Pipeline
 from studio.catalog.augments.catalog import COMPOSITIONS, GROUPS, Param, Transform, catalog, left_out
 from studio.catalog.augments.check import augment_problems, pipeline_problems, value_problem
+from studio.catalog.augments.drawn import drawn_values
 from studio.core.experiment import Experiment, TransformSpec
 from studio.core.experiment_file import experiment_from_toml, experiment_to_toml
 from studio.core.problem import BadInput
@@ -55,6 +56,19 @@ def test_every_form_has_words_and_a_group():
         assert transform.group in GROUPS and transform.title and transform.help
         for param in transform.params:
             assert param.title, (transform.name, param.name)
+
+
+def test_what_a_step_does_and_what_it_drew_is_said_to_people_who_do_not_know_the_code():
+    words = re.compile(r"\b(input|key ?points?|bounding|masks|uint8|float32|axis|augmentation)\b|_", re.I)
+    assert [t.help for t in ALL if words.search(t.help)] == []
+    drawn = {"crop_coords": (28, 9, 337, 356), "pad_params": None, "matrix": np.eye(3), "kernel": np.ones((5, 5)), "sat_shift": -0.5}
+    told = [
+        ["cut out", "309 × 347 px, 28 px from the left, 9 px from the top"],
+        ["kernel", "5 × 5 px"],
+        ["saturation shift", "−0.5"],
+        ["Covered patches: patches", "3"],
+    ]
+    assert drawn_values(drawn | {"CoarseDropout": {"holes": np.zeros((3, 4)), "seed": 7}}) == told
 
 
 @pytest.mark.parametrize("transform", ALL, ids=lambda t: t.name)

@@ -54,7 +54,7 @@ class Desk:
 
     def part(self, index: int, tile: int, value: int = 7, **more) -> None:
         """One picture of the i-th question."""
-        drawn = [{"step": 0, "name": "RandomResizedCrop", "values": [["crop coords", "1, 2, 30, 40"]], "failure": ""}]
+        drawn = [{"step": 0, "name": "RandomResizedCrop", "values": [["cut out", "29 × 38 px"]], "failure": ""}]
         self.calls[index][4]({"tile": tile, "image": self.image(value), "seed": 100 + tile, "drawn": drawn} | more)
 
     def answer(self, index: int, value: int = 7, **more) -> None:

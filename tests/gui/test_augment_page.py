@@ -301,7 +301,7 @@ def test_a_tile_opens_large_with_its_seed_and_arrows_go_on(page, desk, qtbot):
     qtbot.mouseClick(grid, Qt.MouseButton.LeftButton, pos=grid.tile(3).center().toPoint())
     assert page.large.isVisible() and page.large.seed_label.text() == "seed 102"
     assert page.large.title_label.text() == "As it is in epoch 3"
-    assert "Random resized crop\ncrop coords 1, 2, 30, 40" in texts_of(page.large.drawn), "the values that were drawn for it"
+    assert "Random resized crop\ncut out 29 × 38 px" in texts_of(page.large.drawn), "the values that were drawn for it"
     qtbot.keyClick(page.large, Qt.Key.Key_Right)
     assert page.large.seed_label.text() == "seed 103"
     page.grab()

@@ -88,8 +88,9 @@ def test_the_pipeline_is_edited_by_keys_alone(page, qtbot):
     assert names(page).count("HorizontalFlip") == 2 and draft.current == (3,)
     press(Key.Key_Delete)
     press(Key.Key_S)
-    assert draft.solo == draft.current and "alone" in page.preview.solo_button.text()
+    assert draft.solo == draft.current and page.preview.solo_label.text() == "Only “Colour jitter” is shown"
     press(Key.Key_S)
+    assert draft.solo is None and page.preview.solo.isHidden()
     page.focus_search()
     QTest.keyClicks(page.gallery.search, "motion")
     press(Key.Key_Return, target=page.gallery.search)

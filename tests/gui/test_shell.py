@@ -95,6 +95,19 @@ def test_every_key_that_is_bound_stands_on_the_keyboard_map_the_page_in_front_fi
     assert spoken - listed == set() and {"Alt ↑ ↓", "1 to 9", "Ins"} <= listed
 
 
+def test_at_1440_pages_with_a_column_of_their_own_on_the_right_start_with_the_folded_inspector(window, context, tmp_path):
+    with_data(context, tmp_path)
+    window.resize(1440, 900)
+    folded = {}
+    for slot in PAGES:
+        window.show_page(slot.key)
+        folded[slot.key] = window.inspector.is_folded
+    assert folded == {slot.key: slot.key not in ("data", "model") for slot in PAGES}
+    window.show_page("augment")
+    window.toggle_inspector()
+    assert not window.inspector.is_folded, "who wants it there opens it"
+
+
 def test_a_click_on_a_step_of_the_rail_shows_its_page(window):
     window.rail.steps.setCurrentIndex(window.rail.steps.model().index(3, 0))
     assert window.current_page == "schedule"

@@ -15,6 +15,7 @@ import warnings
 from typing import Annotated, Any, Literal, Union, get_args, get_origin
 
 from studio.catalog.augments.default import OUR_DEFAULTS, SIZE_PARAMS, completed
+from studio.catalog.augments.schema_help import HELPS
 from studio.catalog.augments.schema_words import (
     BOUNDS,
     CHOICE_TITLES,
@@ -65,7 +66,7 @@ def _transform(name: str, cls: type) -> dict[str, Any]:
         "name": name,
         "title": TITLES.get(name) or _spaced(name),
         "group": _group(name, cls),
-        "help": _first_paragraph(document),
+        "help": HELPS.get(name) or _first_paragraph(document),
         "p": 1.0 if name in SIZE_PARAMS else 0.5,
         "params": params,
         "unused": unused,
@@ -224,8 +225,9 @@ def _argument_helps(document: str) -> dict[str, str]:
 
 
 def _sentences(text: str) -> str:
-    """Plain words of at most some 300 letters: no lists, no quotes of code."""
+    """Plain words of at most some 300 letters: no lists nor what announces them, no quotes of code."""
     text = re.split(r"\n\s*(?:[-*]|\d\.)\s", text)[0]
+    text = re.sub(r"(?<=[.])\s+(?:Options|Can be|For example|Should contain)[^.]*:\s*$", "", text)
     text = re.sub(r"\s+", " ", text).replace("`", "").replace("*", "").strip()
     text = re.sub(r"\s*(?:Default(?:s to|:)|Should be one of).*$", "", text).strip()
     found = ""
@@ -233,7 +235,7 @@ def _sentences(text: str) -> str:
         if found and len(found) + len(sentence) > 300:
             break
         found = f"{found} {sentence}".strip()
-    return found.rstrip(":")
+    return f"{found.rstrip(':. ')}." if found else ""
 
 
 def _first_paragraph(document: str) -> str:

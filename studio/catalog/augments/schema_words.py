@@ -77,6 +77,7 @@ TITLES = {
 }  # fmt: skip
 
 PARAM_TITLES = {
+    "RandomResizedCrop.scale": "Area kept", "RandomResizedCrop.ratio": "Proportion",
     "RandomResizedCrop.interpolation": "Enlarging", "RandomResizedCrop.area_for_downscale": "Shrinking",
     "fill": "Fill", "border_mode": "Border", "interpolation": "Filter", "rotate": "Rotate", "limit": "Angle", "blur_limit": "Kernel",
     "sigma_limit": "Sigma", "quality_range": "Quality", "scale_range": "Scale", "dropout_prob": "Share dropped", "p_replace": "Share replaced",

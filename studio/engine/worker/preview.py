@@ -20,6 +20,7 @@ import numpy as np
 from studio.catalog.augments import Applied, Pipeline, evaluation_view, pipeline_of
 from studio.catalog.augments.catalog import COMPOSITIONS, Param, catalog
 from studio.catalog.augments.check import pipeline_problems
+from studio.catalog.augments.drawn import drawn_values
 from studio.catalog.augments.trail import Trail
 from studio.catalog.augments.view import resize
 from studio.core.experiment import Augment, Experiment, TransformSpec, parse_experiment, plain_value
@@ -40,18 +41,6 @@ _GLIMPSE_S = 0.0004  # in which the window shows the first picture, where it sha
 _built = threading.local()  # steps hold state while they run: one set per thread
 _MOST_BUILT = 256
 _TRAIL_BYTES = 128 << 20  # of each lane
-_NOT_SHOWN = {
-    "shape",
-    "cols",
-    "rows",
-    "interpolation",
-    "mask_interpolation",
-    "fill",
-    "fill_mask",
-    "border_mode",
-    "bbox_matrix",
-    "rotate_method",
-}
 
 
 def warm_up(call: Call) -> dict[str, Any]:
@@ -381,35 +370,9 @@ def _drawn(applied: Applied) -> dict[str, Any]:
         "step": applied.step,
         "name": applied.name,
         "title": known.title if known else applied.name,
-        "values": _values(applied.params),
+        "values": drawn_values(applied.params),
         "failure": applied.failure,
     }
-
-
-def _values(params: dict[str, Any], prefix: str = "") -> list[list[str]]:
-    """Drawn values as short texts; large arrays by their size."""
-    found: list[list[str]] = []
-    for name, value in params.items():
-        title = f"{prefix}{str(name).replace('_', ' ')}"
-        if name in _NOT_SHOWN or callable(value):
-            continue
-        if isinstance(value, dict):
-            found += _values(value, f"{title} ")
-        else:
-            found.append([title, _text(value)])
-    return found
-
-
-def _text(value: Any) -> str:
-    if isinstance(value, (bool, np.bool_)):
-        return "yes" if value else "no"
-    if isinstance(value, (float, np.floating)):
-        return f"{value:.3g}"
-    if isinstance(value, np.ndarray) and (value.size > 8 or value.ndim > 1):
-        return f"{' × '.join(map(str, value.shape))} numbers"
-    if isinstance(value, (list, tuple, np.ndarray)) and len(value) <= 8:
-        return ", ".join(_text(each) for each in value)
-    return str(value)[:40]
 
 
 @lru_cache(maxsize=8)

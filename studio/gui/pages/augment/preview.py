@@ -25,6 +25,7 @@ from studio.gui.pages.augment.words import title_of
 from studio.gui.theme import px
 from studio.gui.widgets import (
     Banner,
+    IconLabel,
     Panel,
     PlainLabel,
     Segmented,
@@ -131,16 +132,24 @@ class PreviewPanel(Panel):
         self.tools.step_wanted.connect(self.step)
         self.tools.batch_wanted.connect(self.show_batch)
         self.tools.view_changed.connect(self.refresh)
-        self.solo_button = button(
-            "",
+        self.solo = QWidget()
+        row = QHBoxLayout(self.solo)
+        row.setContentsMargins(0, 0, 0, 0)
+        row.setSpacing(px(6))
+        self.solo_label = PlainLabel("", "label", elide=Qt.TextElideMode.ElideRight)
+        show_all = button(
+            "Show all steps",
             kind="link",
             small=True,
             name="augment.solo",
-            tooltip="Show all steps again (S)",
-            on_click=lambda: self._draft.set_solo(self._draft.solo),
+            tooltip="Or press S",
+            on_click=lambda: self._draft.set_solo(None),
         )
+        row.addWidget(IconLabel("eye", "accent", 14))
+        row.addWidget(self.solo_label, 1)
+        row.addWidget(show_all)
         self.body.addWidget(self.tools)
-        self.body.addWidget(self.solo_button, 0, Qt.AlignmentFlag.AlignLeft)
+        self.body.addWidget(self.solo)
 
     def _make_grids(self) -> None:
         self.grid = VariantGrid(name="augment.grid")
@@ -375,10 +384,9 @@ class PreviewPanel(Panel):
         else:
             self.tools.show_batch(place.number, num_batches(self._store.experiment, self._store.dataset))
         step = self._draft.steps[self._draft.solo[0]] if self._draft.solo is not None else None
-        self.solo_button.setVisible(step is not None)
+        self.solo.setVisible(step is not None)
         if step is not None:
-            name = title_of(step.name)
-            self.solo_button.setText(f"{name[:24]}{'…' if len(name) > 24 else ''} alone. Show all steps")
+            self.solo_label.setText(f"Only “{title_of(step.name)}” is shown")
 
     def _ask_all(self, place: BatchPlace | None, size_px: int | None) -> None:
         try:
