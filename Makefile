@@ -21,8 +21,8 @@ test: setup
 	$(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder
 
 check: setup
-	$(BIN)/ruff format --check studio tests benchmarks resources
-	$(BIN)/ruff check studio tests benchmarks resources
+	$(BIN)/ruff format --check studio tests benchmarks resources packaging
+	$(BIN)/ruff check studio tests benchmarks resources packaging
 	$(BIN)/lint-imports
 
 run: setup

@@ -8,28 +8,21 @@ from pathlib import Path
 from typing import NoReturn
 
 SIZE = (1440, 900)  # of the window; the platform's own screen is smaller
-screen = {"name": "demo", "x": 0, "y": 0, "width": 1920, "height": 1200, "logicalDpi": 96, "logicalBaseDpi": 96, "dpr": 1}
-scratch = tempfile.TemporaryDirectory(ignore_cleanup_errors=True)  # helpers may still end
-config = Path(scratch.name) / "screen.json"
-config.write_text(json.dumps({"screens": [screen]}))
-if not os.environ.get("DISPLAY") and not os.environ.get("WAYLAND_DISPLAY"):
-    os.environ["QT_QPA_PLATFORM"] = f"offscreen:configfile={config}"
-os.environ["STUDIO_RUNS"] = str(Path(sys.argv[3]).absolute())
-os.environ["STUDIO_HOME"] = str(Path(scratch.name) / "home")  # a draft of the user's own stays where it is
-
-from PySide6.QtCore import QTimer
-
-from studio.gui import app as studio_app
-from studio.gui.pages import PAGES
-
+SCREEN = {"name": "demo", "x": 0, "y": 0, "width": 1920, "height": 1200, "logicalDpi": 96, "logicalBaseDpi": 96, "dpr": 1}
 LOOK_MS, READ_MS, MOST_LOOKS = 100, 1500, 300  # between two looks; for a page to ask its helpers; then looks until it has heard from them
 
 
-def main() -> NoReturn:
-    out = Path(sys.argv[1])
+def main(out: Path, data: str, runs: Path) -> NoReturn:
+    scratch = tempfile.TemporaryDirectory(ignore_cleanup_errors=True)  # helpers may still end
+    set_up(Path(scratch.name), runs)
+    from PySide6.QtCore import QTimer  # Qt and Studio look at what was set up when they are imported
+
+    from studio.gui import app as studio_app
+    from studio.gui.pages import PAGES
+
     out.mkdir(parents=True, exist_ok=True)
     app = studio_app.make_application()
-    window = studio_app.open_window(sys.argv[2])
+    window = studio_app.open_window(data)
     window.resize(*SIZE)
     waiting = [slot.key for slot in PAGES]
 
@@ -63,5 +56,15 @@ def main() -> NoReturn:
     studio_app.leave(code, window)
 
 
+def set_up(scratch: Path, runs: Path) -> None:
+    """A screen where there is none, the runs, and a home of its own: a draft of the user's stays where it is."""
+    config = scratch / "screen.json"
+    config.write_text(json.dumps({"screens": [SCREEN]}))
+    if not os.environ.get("DISPLAY") and not os.environ.get("WAYLAND_DISPLAY"):
+        os.environ["QT_QPA_PLATFORM"] = f"offscreen:configfile={config}"
+    os.environ["STUDIO_RUNS"] = str(runs.absolute())
+    os.environ["STUDIO_HOME"] = str(scratch / "home")
+
+
 if __name__ == "__main__":
-    main()
+    main(Path(sys.argv[1]), sys.argv[2], Path(sys.argv[3]))
