@@ -5,6 +5,7 @@ from __future__ import annotations
 import signal
 import sys
 import time
+from collections.abc import Callable
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -22,13 +23,11 @@ if TYPE_CHECKING:
 POLL_S = 0.1
 
 
-def start_and_follow(folder: RunFolder, *, resume: bool, wants_json: bool) -> int:
-    """Start a run and show it until its process ends; the exit code. Ctrl-C once stops it with a checkpoint, twice at once."""
-    from studio.supervise.engine import start_engine
-
+def start_and_follow(folder: RunFolder, start: Callable[..., EngineProcess], *, resume: bool, wants_json: bool) -> int:
+    """`start` a run (as `start_engine`) and show it until its process ends; the exit code. Ctrl-C once stops it with a checkpoint, twice at once."""
     reader = JournalReader(folder.journal_path)
     state = fold(RunState(), reader.read())  # of earlier sessions: known, and not shown again
-    process = start_engine(folder, resume=resume)
+    process = start(folder, resume=resume)
     has_begun = False
     with _Interrupts(folder, process) as interrupts, _Screen() as screen:
         while True:

@@ -19,6 +19,7 @@ from studio.core.fold import RunState
 from studio.core.problem import BadInput, errors_in
 from studio.core.run_folder import RunFolder, create_run
 from studio.core.sweep import parse_axis, plan_sweep
+from studio.supervise.engine import start_engine
 
 DONE, FAILED, STOPPED = 0, 1, 3
 
@@ -69,7 +70,7 @@ def run(args: argparse.Namespace) -> int:
     for number, experiment in enumerate(experiments, 1):
         folder = create_run(chosen_runs(args), experiment, content)
         terminal.say(f"Run {number} of {len(experiments)}, {folder.nickname}: {terminal.safe(experiment.name)}")
-        code = start_and_follow(folder, resume=False, wants_json=False)
+        code = start_and_follow(folder, start_engine, resume=False, wants_json=False)
         done.append((folder, experiment))
         if code == STOPPED:
             worst = STOPPED

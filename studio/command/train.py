@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import argparse
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +23,7 @@ from studio.core.path_text import path_to_text, text_to_path
 from studio.core.problem import BadInput, Problem, errors_in
 from studio.core.run_folder import RunFolder, create_run, find_run
 from studio.core.words import counted
-from studio.supervise.engine import command_elsewhere
+from studio.supervise.engine import EngineProcess, StandbyEngine, command_elsewhere, start_engine
 
 # Of a model's settings those that decide whether the network can be made.
 _SHAPE = ("source", "backbone", "input_size", "weights_file", "start_run", "cut", "head", "layers", "batch_norm")
@@ -49,13 +49,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     if args.resume is not None:
-        folder = _resumable(args)
+        folder, start = _resumable(args), start_engine
     else:
-        folder = _new_run(args)
+        folder, start = _new_run(args)
     terminal.say(f"Run {folder.nickname}: {terminal.safe(str(folder.path))}")
     for line in elsewhere(folder, args.resume is not None):
         terminal.note(line)
-    return start_and_follow(folder, resume=args.resume is not None, wants_json=args.json)
+    return start_and_follow(folder, start, resume=args.resume is not None, wants_json=args.json)
 
 
 def elsewhere(folder: RunFolder, is_resumed: bool) -> list[str]:
@@ -64,8 +64,8 @@ def elsewhere(folder: RunFolder, is_resumed: bool) -> list[str]:
     return ["Start this on each of the other machines; the run begins when all are there:", f"  {terminal.safe(line)}"] if line else []
 
 
-def _new_run(args: argparse.Namespace) -> RunFolder:
-    """A run folder ready to start. Raises BadInput with every problem; nothing is written before all is checked."""
+def _new_run(args: argparse.Namespace) -> tuple[RunFolder, Callable[..., EngineProcess]]:
+    """A run folder ready to start, and what starts it. Raises BadInput with every problem; nothing is written before all is checked."""
     from studio.dataset.plan_check import check_run, with_fitting_batch
     from studio.dataset.scan import scan
 
@@ -88,9 +88,14 @@ def _new_run(args: argparse.Namespace) -> RunFolder:
         problems += check_run(experiment, dataset)
     except BadInput as exc:
         problems += exc.problems
+    engine = None
     if dataset is not None and not errors_in(problems):
+        if not _is_known_to_be_fine(experiment.model) and experiment.training.processes * experiment.training.machines == 1:
+            engine = StandbyEngine(keeps_log=False)  # loads while we look at the network; where that fails, nothing is written
         problems += model_problems(experiment, len(dataset.classes)) + pipeline_refusals(experiment)
     if errors_in(problems):
+        if engine:
+            engine.close(grace_s=0)
         raise BadInput(*problems)
     terminal.complain_all(problems)
     if dataset.set_aside:
@@ -100,7 +105,8 @@ def _new_run(args: argparse.Namespace) -> RunFolder:
         terminal.note(f"{counted(dataset.num_ignored, 'file')} of systems and tools (such as .DS_Store) ignored")
     parts = {part: len(dataset.part(part)) for part in ("train", "validation", "test")}
     terminal.say(f"{len(dataset.classes):,} classes; " + ", ".join(f"{n:,} {part} images" for part, n in parts.items() if n))
-    return create_run(chosen_runs(args), experiment, dataset.to_json())
+    folder = create_run(chosen_runs(args), experiment, dataset.to_json())
+    return folder, engine.start if engine else start_engine
 
 
 def started_from(folder: RunFolder) -> Experiment:
@@ -158,14 +164,24 @@ def _with_checksum(experiment: Experiment, settings: dict[str, Any]) -> Experime
 
 def model_problems(experiment: Experiment, num_classes: int) -> list[Problem]:
     """What is wrong with backbone, weights and input size. The bundled backbone at its own size is known to be fine and costs nothing."""
-    model = experiment.model
-    if _shape_of(model) == _shape_of(Experiment().model):
+    if _is_known_to_be_fine(experiment.model):
         return []
-    from studio.engine.preflight import check_model
+    from studio.engine.loading import begin_loading, end_loading
+    from studio.engine.no_compiler import load_torch
 
     with terminal.Progress() as progress:
         progress(0, None, "Checking the network")
-        return check_model(model, num_classes)
+        begin_loading()
+        load_torch()
+        from studio.engine.preflight import check_model
+
+        found = check_model(experiment.model, num_classes)
+        end_loading()
+        return found
+
+
+def _is_known_to_be_fine(model: Model) -> bool:
+    return _shape_of(model) == _shape_of(Experiment().model)
 
 
 def pipeline_refusals(experiment: Experiment) -> list[Problem]:

@@ -8,7 +8,7 @@ so that everything has its usual shape. `find_cut` compares both roads on real p
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 
 import torch
 from torch import nn
@@ -46,18 +46,26 @@ class Cut:
 
     def prefix(self, images_NCHW: torch.Tensor) -> torch.Tensor:
         """What the last frozen module gives out, without a graph: features whose first axis is N."""
+        return self.prefixes([images_NCHW])[0]
+
+    def prefixes(self, pieces: Iterable[torch.Tensor], run: Callable[..., Iterable[torch.Tensor]] = map) -> list[torch.Tensor]:
+        """`prefix` of each piece. `run` stands in for `map`, and may do several at once."""
 
         def stop(_module, _inputs, output):
             raise _Reached(output)
 
         handle = self._frozen[-1].register_forward_hook(stop)
         try:
+            return list(run(self._until_stopped, pieces))
+        finally:
+            handle.remove()
+
+    def _until_stopped(self, images_NCHW: torch.Tensor) -> torch.Tensor:
+        try:
             with torch.no_grad():
                 self._module(images_NCHW)
         except _Reached as reached:
             return reached.output
-        finally:
-            handle.remove()
         raise RuntimeError("The network never came to its freeze boundary.")
 
     def rest(self, features: torch.Tensor, run: Callable | None = None) -> torch.Tensor:

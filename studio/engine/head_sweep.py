@@ -30,7 +30,7 @@ from studio.engine.mix import training_loss
 from studio.engine.network import Normaliser, build_network
 from studio.engine.plan import steps_per_epoch, training_requests
 from studio.engine.precision import choose_precision
-from studio.engine.prefix import Prefix
+from studio.engine.prefix import Prefix, pictures_at_once
 from studio.engine.setup import cache_plan, class_weights_on, source_for, view_for
 
 NUM_RATES = 32
@@ -92,8 +92,8 @@ def sweep_head(
     source = source_for(experiment, dataset, samples, view, num_train)
     plan = replace(cache_plan(experiment, source.paths, view, precision, device), views_at=lambda _share: 1)
     normaliser = Normaliser(view["mean"], view["std"], device, precision.channels_last)
-    with Loader(source, size, choose_num_workers(experiment.training.workers, device.type)) as loader:
-        prefix = Prefix(own_folder, plan, network, loader, parts, normaliser, lambda: precision.autocast(device))
+    with Loader(source, max(size, pictures_at_once(device)), choose_num_workers(experiment.training.workers, device.type)) as loader:
+        prefix = Prefix(own_folder, plan, network, loader, parts, normaliser, lambda: precision.autocast(device), device)
         try:
             prefix.follow()
             if not prefix.trains_from_cache:

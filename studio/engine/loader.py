@@ -21,6 +21,7 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import Future
 from dataclasses import dataclass, field
 from functools import partial
 from multiprocessing import connection
@@ -241,15 +242,28 @@ class Loader:
         if self._first:
             self._first.close()
 
-    def batches(self, requests: Iterable[Request]) -> Iterator[Batch]:
-        """The batches of `requests`, in order. Raises WorkerDied, DataGone, and NoReadableImages when nothing is left to train on."""
+    def batches(self, requests: Iterable[Request], *, reads_ahead: bool = False) -> Iterator[Batch]:
+        """The batches of `requests`, in order. Raises WorkerDied, DataGone, and NoReadableImages when nothing is left to train on.
+
+        Worker processes always read ahead. Without them the next batch is read while one is worked on where `reads_ahead` says so: that gains
+        nothing where all threads share each layer, since all then wait for the one that the reader takes time from.
+        """
         requests, made = self._take_first(iter(requests))
         if self._pool:
             yield from self._pool.batches(requests, made)
             return
         if made:
             yield made
-        yield from map(self._load_here, requests)
+        begun: deque[Future[Batch]] = deque()
+        for request in requests:
+            begun.append(self._aside.begin(partial(self._load_here, request)))
+            if len(begun) > reads_ahead:
+                yield self._waited_for(begun.popleft())
+        while begun:
+            yield self._waited_for(begun.popleft())
+
+    def _waited_for(self, batch: Future[Batch]) -> Batch:
+        return self._aside.wait(batch, lambda seconds: self.on_wait(seconds))
 
     def _take_first(self, requests: Iterator[Request]) -> tuple[Iterator[Request], Batch | None]:
         """The requests, and the batch of the first one where it was made before; then without that one."""
@@ -266,8 +280,7 @@ class Loader:
     def _load_here(self, request: Request) -> Batch:
         size = self._source.input_size
         images = np.zeros((len(request.indices), size, size, 3), np.uint8)
-        rows = range(len(request.indices))
-        shown = self._aside.run(partial(fill, self._reader, images, request, rows), lambda seconds: self.on_wait(seconds))
+        shown = fill(self._reader, images, request, range(len(request.indices)))
         return Batch(images, np.array(shown, np.int64), self._reader.take_refused(), tally=self._reader.take_tally())
 
 

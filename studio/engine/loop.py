@@ -82,7 +82,7 @@ def train_epoch(s: Setup) -> None:
     follow_recording(s)
     s.reporter.phase("training", needed)
     steps = StepBuffer(s)
-    made = {"num_synthetic": len(s.dataset.synthetic), "num_taken": s.epoch_size - s.num_real}
+    made = {"num_synthetic": len(s.dataset.synthetic), "num_taken": s.epoch_size - s.num_real, "draws": not s.prefix.trains_from_cache}
     whole = training_requests(t.seed, p.epoch, s.num_real, t.batch_size, p.step_in_epoch, t.accumulation, **made)
     requests = s.ranks.share(whole, least=2 if norms_that_count(s.network.module) else 1)
     batches = s.prefix.training_batches(requests, p.epoch) if s.prefix.trains_from_cache else s.loader.batches(requests)
@@ -149,6 +149,8 @@ def fit_memory(s: Setup) -> str:
     if s.fitted_for == plan:
         return ""
     s.fitted_for = plan
+    if s.prefix.trains_from_cache and all(s.network.is_frozen[:-1]):
+        return ""  # a head on features takes next to nothing
     need = step_memory(s.network, s.precision.name, s.experiment, recomputes=s.recomputes or s.asked.training.checkpointing == "on")
     if need.is_lean and keep_less(s.network.module) and s.recomputes:
         recompute(s.network.module, s.network.stages)  # what blocks compute again is not kept in another way too

@@ -28,15 +28,17 @@ def training_requests(
     *,
     num_synthetic: int = 0,
     num_taken: int = 0,
+    draws: bool = True,
 ) -> Iterator[Request]:
     """The batches of one epoch from step `first_step` (within the epoch) on.
 
-    `num_samples` are the real images; of the `num_synthetic` made ones behind them an epoch takes `num_taken`.
+    `num_samples` are the real images; of the `num_synthetic` made ones behind them an epoch takes `num_taken`. Without `draws` nothing says how to
+    vary the pictures: their features are there.
     """
     order = training_order(seed, epoch, num_samples, num_synthetic, num_taken)
     for batch in range(first_step * accumulation, batches_per_epoch(len(order), batch_size)):
         indices = tuple(int(i) for i in order[batch * batch_size : (batch + 1) * batch_size])
-        yield Request(indices, tuple(sample_seed(seed, epoch, i) for i in indices))
+        yield Request(indices, tuple(sample_seed(seed, epoch, i) for i in indices) if draws else None)
 
 
 def evaluation_requests(first_index: int, num_samples: int, batch_size: int) -> Iterator[Request]:

@@ -173,8 +173,9 @@ def measure(network: Network, options: list[Precision], input_size: int, device:
         if device.type != "cuda" and time.perf_counter() - start > MOST_SECONDS:
             return {option: [seconds] for option, seconds in first.items()}
         times: Times = {option: [] for option in first}
+        most_rounds = LEAST_ROUNDS if all(network.is_frozen[:-1]) else MOST_ROUNDS  # what a head alone is trained on is computed once
         start, running = time.perf_counter(), list(first)
-        while (taken := time.perf_counter() - start) < PROBE_SECONDS or (_is_open(times) and taken < MOST_SECONDS):
+        while (taken := time.perf_counter() - start) < PROBE_SECONDS or (_is_open(times, most_rounds) and taken < MOST_SECONDS):
             for option in running if len(times[running[0]]) % 2 == 0 else running[::-1]:  # in turn, so that a busy moment hits all alike
                 times[option].append(_pass_seconds(trial.module, images, option, device))
             fastest = min(times[option][-1] for option in running)
@@ -182,10 +183,10 @@ def measure(network: Network, options: list[Precision], input_size: int, device:
     return times
 
 
-def _is_open(times: Times) -> bool:
+def _is_open(times: Times, most_rounds: int) -> bool:
     """Whether more rounds may change the verdict: some found a candidate as fast as the plain loop, and some did not."""
     plain = times.get(PLAIN, next(iter(times.values())))
-    if not LEAST_ROUNDS <= len(plain) < MOST_ROUNDS:
+    if not LEAST_ROUNDS <= len(plain) < most_rounds:
         return len(plain) < LEAST_ROUNDS
     shares = (
         [some / other for some, other in zip(seconds, plain, strict=False)] for seconds in times.values() if len(seconds) == len(plain)

@@ -25,6 +25,7 @@ from studio.engine.cut import Cut, find_cut
 from studio.engine.device import to_device
 from studio.engine.feature_cache import CacheSize, FeatureCache, cache_key, content_hash, make_room, row_name
 from studio.engine.folding import Folding
+from studio.engine.lanes import Lanes
 from studio.engine.loader import Batch, Loader, Request
 from studio.engine.network import Network
 from studio.engine.plan import evaluation_requests
@@ -37,6 +38,8 @@ NUM_PROBED = 2  # pictures on which a cut is tried; batch norm needs two
 MOST_APART = 1e-2  # of the largest feature: folding in half precision moves it by some thousandths
 HEAD_BATCH = 1024  # pictures at once where what lies behind the boundary is a head, on features of at most so many bytes:
 HEAD_ROW_BYTES = 65_536
+LANE_CHUNK = 4  # pictures that one thread of a processor takes at once: few enough for its caches
+CHUNKS_PER_LANE = 2  # of a batch at least: lanes wait for the last of its chunks
 NO_ROWS = np.empty(0, np.int64)
 HASHED_AT_ONCE = 100  # files, between two looks at what the user wants
 
@@ -68,6 +71,7 @@ class Prefix:
         parts: dict[str, range],
         to_input: Callable[[np.ndarray], torch.Tensor],
         autocast: Callable,
+        device: torch.device,
         folding: Folding | None = None,
         ranks: Ranks | None = None,
     ):
@@ -76,6 +80,7 @@ class Prefix:
         self._to_input, self._autocast = to_input, autocast
         self._folding = folding or Folding(network.module)
         self._ranks = ranks or Ranks()
+        self._device, self._lanes = device, Lanes(device)
         self._boundary: tuple[bool, ...] = ()
         self._cut: Cut | None = None
         self._compute: Cut | None = None  # the same place in a network with its batch norms folded, where that can be
@@ -157,6 +162,7 @@ class Prefix:
             "cut": self._cut.description,
             "weights": state_sha256(self._frozen_tensors),
             "row": [list(row.shape), str(row.dtype)],
+            "chunk": self._chunk_size(pictures.device),
             "folded": folded is not None and ("fused" if self._folding.fuses else "folded"),
         }
         room, scored = self._plan.num_bytes, range(self._parts["validation"].start, self._parts["validation"].start + num_scored)
@@ -186,14 +192,14 @@ class Prefix:
     def fill(self, epoch: int, between: Callable[[int], None]) -> dict[int, str]:
         """Compute what this epoch's view lacks of training features. `between` gets the number done and may raise; files that were refused."""
         view, refused = epoch % self.views, {}
-        size, count = self._plan.batch_size, len(self._parts["train"])
+        size, count = max(self._plan.batch_size, pictures_at_once(self._device)), len(self._parts["train"])
         missing = [np.arange(start, min(start + size, count)) for start in range(0, count, size)]
         lacking = np.any(self._ranks.gather([not self._training.has_all(view, rows) for rows in missing]), axis=0)
         rounds = _in_parts([rows for rows, lacks in zip(missing, lacking, strict=True) if lacks], self._ranks.count)
         mine = [next(iter(some[self._ranks.rank :]), NO_ROWS) for some in rounds]
         requests = [Request(tuple(rows.tolist()), self._seeds(view, rows)) for rows in mine]
         self._network.train_mode()
-        for some, rows, batch in zip(rounds, mine, self._loader.batches(requests), strict=True):
+        for some, rows, batch in zip(rounds, mine, self._loader.batches(requests, reads_ahead=True), strict=True):
             keep_together(self._ranks, self._training, view, rows, batch.indices, self._features(batch))
             refused |= batch.refused
             between(int(some[-1][-1]) + 1)
@@ -225,7 +231,11 @@ class Prefix:
         kept where they are not. `batch_size` is that of one process."""
         is_alike = self._evaluation is not None and self._starts_alike(module)
         is_kept = is_alike and self._has_all(part)
-        size = self._ranks.count * (HEAD_BATCH if is_kept and self._is_head_left() else batch_size)
+        if is_kept and self._is_head_left():
+            batch_size = HEAD_BATCH
+        elif is_alike and not is_kept:
+            batch_size = max(batch_size, pictures_at_once(self._device))
+        size = self._ranks.count * batch_size
         requests = list(self._ranks.share(evaluation_requests(part.start, len(part), size)))
         rows = [np.array(request.indices, np.int64) - self._parts["validation"].start for request in requests]
         if not is_alike:
@@ -235,7 +245,7 @@ class Prefix:
                 features, shown = self._evaluation.get(0, some)
                 yield Batch(NO_IMAGES, shown, features=features)
         else:
-            for some, batch in zip(rows, self._loader.batches(requests), strict=True):
+            for some, batch in zip(rows, self._loader.batches(requests, reads_ahead=True), strict=True):
                 features = self._features(batch)
                 keep_together(self._ranks, self._evaluation, 0, some, batch.indices, features)
                 yield Batch(batch.images_NHWC, batch.indices, batch.refused, features)
@@ -246,9 +256,9 @@ class Prefix:
         rows = np.array(part, np.int64) - self._parts["validation"].start
         return all(self._ranks.gather(self._evaluation.has_all(0, rows)))
 
-    def is_known(self, part: range, module: nn.Module) -> bool:
-        """Whether a pass over this part takes next to nothing: its features are there and only a head runs on them."""
-        return bool(self._evaluation and self._is_head_left() and self._starts_alike(module) and self._has_all(part))
+    def leaves_a_head(self, module: nn.Module) -> bool:
+        """Whether of this module, the network or one made alike, only a head runs in evaluation: its features are there, or are made here."""
+        return bool(self._evaluation and self._is_head_left() and self._starts_alike(module))
 
     def rest(self, module: nn.Module, features: torch.Tensor, device: torch.device, run: Callable | None = None) -> torch.Tensor:
         """logits_NC of the network or of a module made alike. `run` stands in for the module's call."""
@@ -258,6 +268,7 @@ class Prefix:
     def close(self) -> None:
         """Let go of the cache; what is in the user's cache folder stays for later runs."""
         self._leave()
+        self._lanes.close()
         if self._ranks.is_first_here:
             shutil.rmtree(self._own_folder, ignore_errors=True)
 
@@ -294,18 +305,26 @@ class Prefix:
             return None
         with torch.inference_mode():
             images = self._to_input(batch.images_NHWC)
-            size = chunk_size(images.device, self._plan.batch_size)
+            size = self._chunk_size(images.device)
             missing = -len(images) % size
             if missing:
                 images = torch.cat([images, images[-1:].expand(missing, *images.shape[1:])])
-            with self._autocast():
-                rows = [self._compute.prefix(chunk) for chunk in images.split(size)]
-            return torch.cat(rows)[: len(batch.images_NHWC)]
+            return torch.cat(self._compute.prefixes(images.split(size), self._side_by_side))[: len(batch.images_NHWC)]
+
+    def _side_by_side(self, compute: Callable[[torch.Tensor], torch.Tensor], chunks: Iterable[torch.Tensor]) -> list[torch.Tensor]:
+        def compute_chunk(chunk: torch.Tensor) -> torch.Tensor:
+            with torch.inference_mode(), self._autocast():
+                return compute(chunk)
+
+        return self._lanes.map(compute_chunk, chunks)
+
+    def _chunk_size(self, device: torch.device) -> int:
+        return LANE_CHUNK if device.type == "cpu" else self._plan.batch_size
 
     def chunk(self) -> torch.Tensor:
         """As many pictures as go through the network at once where nothing trains; empty where none can be read."""
         pictures = self.probe()
-        size = chunk_size(pictures.device, self._plan.batch_size)
+        size = self._chunk_size(pictures.device)
         return pictures.repeat(-(-size // max(1, len(pictures))), 1, 1, 1)[:size] if len(pictures) else pictures
 
     def probe(self) -> torch.Tensor:
@@ -343,6 +362,11 @@ class Prefix:
 
 def _in_parts(items: list, size: int) -> list[list]:
     return [items[start : start + size] for start in range(0, len(items), size)]
+
+
+def pictures_at_once(device: torch.device) -> int:
+    """The least that a pass reads at once: it keeps every lane busy, and the user is heard now and then."""
+    return LANE_CHUNK * CHUNKS_PER_LANE * torch.get_num_threads() if device.type == "cpu" else 1
 
 
 def chunk_size(device: torch.device, batch_size: int) -> int:

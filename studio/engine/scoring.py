@@ -42,7 +42,7 @@ def scored_module(s: Setup) -> nn.Module:
 
 def _without_batch_norms(s: Setup, module: nn.Module, part: range) -> nn.Module:
     """What gives the same answers in less time, where the pass is long enough for that to matter."""
-    if len(part) < LEAST_FOLDED or s.prefix.is_known(part, module) or len(pictures := s.prefix.chunk()) == 0:
+    if len(part) < LEAST_FOLDED or s.prefix.leaves_a_head(module) or len(pictures := s.prefix.chunk()) == 0:
         return module
     return s.folding.fold(module, pictures) or module
 

@@ -41,7 +41,7 @@ from studio.engine.network import Labels, Network, Normaliser, build_network
 from studio.engine.origin import changed_files, changes, origin_of, other_images
 from studio.engine.plan import steps_per_epoch
 from studio.engine.precision import Precision, choose_precision, trial_key
-from studio.engine.prefix import CachePlan, Prefix
+from studio.engine.prefix import CachePlan, Prefix, pictures_at_once
 from studio.engine.progress import Progress
 from studio.engine.proof import Proof
 from studio.engine.ranks import Ranks
@@ -174,7 +174,7 @@ def prepare(
     source = source_for(experiment, dataset, samples, view, len(parts["train"]))
     source = replace(source, stamps=tuple((s.num_bytes, s.mtime_ns) for s in samples))
     num_workers = choose_num_workers(experiment.training.workers, device.type)
-    loader = Loader(source, size, num_workers, beginning.first)  # its processes start while we build
+    loader = Loader(source, max(size, pictures_at_once(device)), num_workers, beginning.first)  # its processes start while we build
     beginning.make_first()
     if ranks.is_alone:  # several listen together, between steps only
         loader.on_wait = Waiting(control, reporter, device)
@@ -217,7 +217,7 @@ def prepare(
         optimiser=build_optimiser(experiment.optimiser, groups),
         scaler=precision.scaler(device),
         loader=loader,
-        prefix=Prefix(own_cache, plan, network, loader, parts, normaliser, lambda: precision.autocast(device), folding, ranks),
+        prefix=Prefix(own_cache, plan, network, loader, parts, normaliser, lambda: precision.autocast(device), device, folding, ranks),
         ids=[s.id for s in samples],
         labels=np.array([dataset.class_index[s.label] for s in samples], np.int64),
         parts=parts,

@@ -95,8 +95,9 @@ class StandbyEngine:
     The methods return at once; answers are read by a thread. OSError when the process is gone.
     """
 
-    def __init__(self) -> None:
-        with open_log(LOG) as log:  # until it takes a run, whose log it then goes on with
+    def __init__(self, keeps_log: bool = True) -> None:
+        """`keeps_log`: of what goes wrong before it takes a run, with whose log it goes on."""
+        with open_log(LOG) if keeps_log else contextlib.nullcontext(subprocess.DEVNULL) as log:
             self._process = _launch(["--standby"], stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=log)
         self._sending = threading.Lock()
         self._num_prepared = 0
@@ -132,12 +133,12 @@ class StandbyEngine:
             self._process.stdin.close()
         return EngineProcess(folder, self._process)  # the listener ends when the engine turns its output to the run's log
 
-    def close(self) -> None:
+    def close(self, grace_s: float = GRACE_S) -> None:
         """End it if it still waits: it does when its input ends."""
         with contextlib.suppress(OSError):
             self._process.stdin.close()
         try:
-            self._process.wait(GRACE_S)
+            self._process.wait(grace_s)
         except subprocess.TimeoutExpired:  # still loading
             self._process.kill()
             self._process.wait()

@@ -140,14 +140,13 @@ def test_the_unexpected_becomes_a_sentence_and_its_trace_goes_to_a_file(monkeypa
     assert "Traceback" in (studio_home / "state" / "logs" / "command-line.log").read_text()
 
 
-def test_a_training_process_that_dies_before_its_first_word_is_said(tmp_path, monkeypatch, capsys):
+def test_a_training_process_that_dies_before_its_first_word_is_said(tmp_path, capsys):
     class Killed:
         def poll(self) -> int:
             return -9
 
-    monkeypatch.setattr("studio.supervise.engine.start_engine", lambda folder, resume: Killed())
     folder = create_run(tmp_path, Experiment())
-    assert start_and_follow(folder, resume=False, wants_json=True) == cli.FAILED
+    assert start_and_follow(folder, lambda folder, resume: Killed(), resume=False, wants_json=True) == cli.FAILED
     out, err = capsys.readouterr()
     assert "SIGKILL" in err and str(folder.log_path) in err
     assert json.loads(out.splitlines()[-1])["status"] == "failed"

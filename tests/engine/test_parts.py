@@ -81,21 +81,22 @@ def test_batches_are_the_same_with_any_number_of_workers_with_or_without_memory(
     folder = small_run(tmp_path)
     (tmp_path / "images/class-0/0002.png").write_bytes(b"not an image")
 
-    def load(num_workers: int, cache_bytes: int):
+    def load(num_workers: int, cache_bytes: int, **how):
         with Loader(_source(folder, 42, cache_bytes=cache_bytes), 8, num_workers) as loader:
             asked = iter(list(training_requests(0, 5, 42, 8)))
-            abandoned = loader.batches(asked)
+            abandoned = loader.batches(asked, **how)
             next(abandoned)  # a caller that walks away must not disturb the next
             ahead = 6 - len(list(asked))
             two_epochs = [*training_requests(0, 0, 42, 8), *training_requests(0, 1, 42, 8), Request(tuple(range(42, 50)))]
-            return ahead, [(b.images_NHWC.copy(), b.indices) for b in loader.batches(two_epochs)]
+            return ahead, [(b.images_NHWC.copy(), b.indices) for b in loader.batches(two_epochs, **how)]
 
-    (no_ahead, here), (ahead, workers) = load(0, 1 << 24), load(3, 0)
-    assert no_ahead == 1 and ahead >= LEAST_AHEAD, "worker processes have the next batches in hand while one is computed"
-    assert len(here) == len(workers) == 13
-    for (images_a, indices_a), (images_b, indices_b) in zip(here, workers, strict=True):
-        assert np.array_equal(images_a, images_b) and np.array_equal(indices_a, indices_b)
-        assert images_a.dtype == images_b.dtype == np.uint8
+    (no_ahead, here), (one_ahead, beside), (ahead, workers) = load(0, 1 << 24), load(0, 0, reads_ahead=True), load(3, 0)
+    assert (no_ahead, one_ahead) == (1, 2) and ahead >= LEAST_AHEAD, "the next batches are in hand while one is computed"
+    assert len(here) == len(beside) == len(workers) == 13
+    for (images_a, indices_a), *others in zip(here, beside, workers, strict=True):
+        for images_b, indices_b in others:
+            assert np.array_equal(images_a, images_b) and np.array_equal(indices_a, indices_b)
+            assert images_a.dtype == images_b.dtype == np.uint8
     assert 2 not in np.concatenate([indices for _, indices in here]), "the broken image is replaced"
 
 
