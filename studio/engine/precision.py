@@ -15,10 +15,12 @@ from dataclasses import asdict, dataclass, replace
 import torch
 from torch import nn
 
+from studio.catalog.augments import cached_views
 from studio.core.experiment import Experiment
 from studio.core.problem import BadInput, error
 from studio.engine.conv_gradients import depthwise_layers, own_gradients, use_own_gradients, wide_layers
 from studio.engine.device import device_key, synchronise
+from studio.engine.freezing import is_still
 from studio.engine.network import Network
 from studio.engine.verdict import remember, remembered
 
@@ -99,15 +101,24 @@ def choose_precision(network: Network, experiment: Experiment, device: torch.dev
     options = candidates(experiment.training.precision, device)
     if device.type == "cpu":
         options += _with_own_gradients(options, network.module)
+    key = trial_key(network, experiment, device)
+    if device.type == "cpu" and _trains_on_features(network, experiment):
+        options = _worth_a_pass([option for option in options if option.channels_last and not option.own_gradients])
+        key += " | one pass"
     if len(options) == 1:
         return options[0]
-    key = trial_key(network, experiment, device)
     kept = remembered(VERDICTS, key)
     if isinstance(kept, dict) and set(kept) == {"name", "channels_last", "own_gradients"} and Precision(**kept) in options:
         return Precision(**kept)
     verdict = judge(options, _measured(network, options, experiment, device))
     remember(VERDICTS, key, asdict(verdict))
     return verdict
+
+
+def _trains_on_features(network: Network, experiment: Experiment) -> bool:
+    """Whether the network runs once over the pictures, by fused convolutions (engine.fusing), which are channels last, and then only its head trains."""
+    last = network.last_plan(experiment.model)
+    return all(is_still(stage, last) for stage in network.stages[:-1]) and cached_views(experiment, 1.0) > 0
 
 
 def _with_own_gradients(options: list[Precision], module: nn.Module) -> list[Precision]:
@@ -173,9 +184,8 @@ def measure(network: Network, options: list[Precision], input_size: int, device:
         if device.type != "cuda" and time.perf_counter() - start > MOST_SECONDS:
             return {option: [seconds] for option, seconds in first.items()}
         times: Times = {option: [] for option in first}
-        most_rounds = LEAST_ROUNDS if all(network.is_frozen[:-1]) else MOST_ROUNDS  # what a head alone is trained on is computed once
         start, running = time.perf_counter(), list(first)
-        while (taken := time.perf_counter() - start) < PROBE_SECONDS or (_is_open(times, most_rounds) and taken < MOST_SECONDS):
+        while (taken := time.perf_counter() - start) < PROBE_SECONDS or (_is_open(times) and taken < MOST_SECONDS):
             for option in running if len(times[running[0]]) % 2 == 0 else running[::-1]:  # in turn, so that a busy moment hits all alike
                 times[option].append(_pass_seconds(trial.module, images, option, device))
             fastest = min(times[option][-1] for option in running)
@@ -183,10 +193,10 @@ def measure(network: Network, options: list[Precision], input_size: int, device:
     return times
 
 
-def _is_open(times: Times, most_rounds: int) -> bool:
+def _is_open(times: Times) -> bool:
     """Whether more rounds may change the verdict: some found a candidate as fast as the plain loop, and some did not."""
     plain = times.get(PLAIN, next(iter(times.values())))
-    if not LEAST_ROUNDS <= len(plain) < most_rounds:
+    if not LEAST_ROUNDS <= len(plain) < MOST_ROUNDS:
         return len(plain) < LEAST_ROUNDS
     shares = (
         [some / other for some, other in zip(seconds, plain, strict=False)] for seconds in times.values() if len(seconds) == len(plain)

@@ -159,6 +159,21 @@ def test_measuring_the_precision_changes_no_weight_and_no_random_state(tmp_path)
     assert choose_precision(network, experiment, torch.device("cpu")) == first, "the verdict is remembered"
 
 
+def test_no_format_is_tried_where_frozen_layers_run_once_and_only_a_head_trains(monkeypatch):
+    from studio.engine import precision
+    from studio.engine.network import build_network
+
+    def chosen(**more):
+        experiment = Experiment().changed(SMALL | {"training.precision": "fp32", "model.train_stages": 0} | more)
+        return precision.choose_precision(build_network(experiment, 3), experiment, torch.device("cpu"))
+
+    tried = []
+    monkeypatch.setattr(precision, "measure", lambda network, options, *_: tried.append(options) or {o: [1.0] for o in options})
+    assert chosen(**{"augment.preset": "none"}) == precision.Precision("fp32", True) and not tried
+    chosen(**{"augment.preset": "medium", "training.feature_cache": "exact"})
+    assert tried and precision.PLAIN in tried[0], "every epoch runs the whole network"
+
+
 def test_a_number_format_that_the_device_lacks_is_refused():
     from studio.engine.precision import candidates
 
