@@ -180,6 +180,7 @@ class _QueueDelegate(QStyledItemDelegate):
         painter.setPen(colour("muted"))
         painter.drawText(QRect(rect.left(), rect.top(), px(24), rect.height()), align, str(index.row() + 1))
         device = index.data(_DEVICE)
+        painter.setFont(font("caption" if device == CHOSEN_LATER else "number"))
         width = painter.fontMetrics().horizontalAdvance(device)
         painter.drawText(rect, align | int(Qt.AlignmentFlag.AlignRight), device)
         painter.setFont(font("label"))
