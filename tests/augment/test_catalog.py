@@ -63,7 +63,7 @@ def test_what_a_step_does_and_what_it_drew_is_said_to_people_who_do_not_know_the
     assert [t.help for t in ALL if words.search(t.help)] == []
     drawn = {"crop_coords": (28, 9, 337, 356), "pad_params": None, "matrix": np.eye(3), "kernel": np.ones((5, 5)), "sat_shift": -0.5}
     told = [
-        ["cut out", "309 × 347 px, 28 px from the left, 9 px from the top"],
+        ["cut out", "309 × 347 px, 28 px from the left, 9 px from the top".replace(" px", "\xa0px")],
         ["kernel", "5 × 5 px"],
         ["saturation shift", "−0.5"],
         ["Covered patches: patches", "3"],

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from studio.catalog.augments.catalog import catalog
-from studio.core.words import format_number
+from studio.core.words import NBSP, format_number
 
 _TITLES = {
     "crop_coords": "cut out", "crop_params": "cut out", "pad_top": "border above", "pad_bottom": "border below", "pad_left": "border left",
@@ -43,7 +43,7 @@ def drawn_values(params: dict[str, Any], prefix: str = "") -> list[list[str]]:
 def _text(name: str, value: Any) -> str:
     if name in ("crop_coords", "crop_params") and len(value) == 4:
         left, top, right, bottom = map(int, value)
-        return f"{right - left} × {bottom - top} px, {left} px from the left, {top} px from the top"
+        return f"{right - left} × {bottom - top}{NBSP}px, {left}{NBSP}px from the left, {top}{NBSP}px from the top"
     if isinstance(value, (bool, np.bool_)):
         return "yes" if value else "no"
     if isinstance(value, (float, np.floating)):
