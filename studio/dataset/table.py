@@ -33,6 +33,10 @@ _PARTS: dict[str, Split] = SPLIT_NAMES | {"dev": "validation"}
 MOST_COLUMNS = 64  # that are shown to choose from
 _MAX_CELL = 1 << 20  # characters; a longer cell is no path
 _MOST_CELLS = 1 << 17  # of a line; a longer one is not of a table that people make
+_LONGEST_NAME = 4096
+_PLAIN = re.compile(
+    r"[A-Za-z0-9_][A-Za-z0-9_. -]*+(?:/[A-Za-z0-9_][A-Za-z0-9_. -]*+)*+"
+)  # names of which nothing needs to be asked: nearly all
 _LONGEST_FILE = 200_000_000  # bytes: three million rows; twice as much is in memory for a moment
 
 
@@ -94,18 +98,20 @@ def _lines(text: str) -> Iterator[str]:
 def _rows(text: str, separator: str) -> Iterator[tuple[int, list[str]]]:
     """(line number from 1, cells) of each row that holds something. Raises BadInput."""
 
+    has_zeros = "\0" in text
+
     def lines() -> Iterator[str]:
         for line in _lines(text):
             if len(line) > _MOST_CELLS and line.count(separator) >= _MOST_CELLS:
                 raise csv.Error(f"more than {_MOST_CELLS:,} cells in one line")
-            yield line.replace("\0", "\ufffd")
+            yield line.replace("\0", "\ufffd") if has_zeros else line
 
     csv.field_size_limit(_MAX_CELL)
     reader = csv.reader(lines(), delimiter=separator)
     start = 1
     try:
         for cells in reader:
-            if any(cell.strip() for cell in cells):
+            if "".join(cells).strip():
                 yield start, cells
             start = reader.line_num + 1
     except csv.Error as exc:
@@ -198,25 +204,25 @@ class _Reading:
 
     def __init__(self, found: Labelled, root: str, encoding: str, at_path: int, at_label: int, at_split: int | None):
         self._found, self._root, self._encoding = found, root, encoding
+        self._before = os.path.join(root, "")
         self._at = at_path, at_label, at_split
         self._refused: dict[str, list[int]] = {}
         self._line_of: dict[str, int] = {}
 
     def add(self, line: int, cells: list[str], *, is_wide: bool = False) -> None:
-        at_path, at_label, at_split = self._at
-        cell = [cells[at].strip() if at is not None and at < len(cells) else "" for at in (at_path, at_label, at_split)]
-        name, label, part = cell
-        split = _PARTS.get(part.casefold())
+        name, label, part = [cells[at].strip() if at is not None and at < len(cells) else "" for at in self._at]
+        split = _PARTS.get(part.casefold()) if part else None
+        is_plain = len(name) <= _LONGEST_NAME and _PLAIN.fullmatch(name)
         reason = (
             ("it has more cells than the first line names" if is_wide else "")
-            or _refuse(name)
+            or ("" if is_plain else _refuse(name))
             or ("no class is given" if not label else "")
             or ("the part is not train, val or test" if part and not split else "")
         )
         if reason:
             self._refused.setdefault(reason, []).append(line)
             return
-        id_, path = self._resolve(name)
+        id_, path = (name, self._before + name) if is_plain else self._resolve(name)
         if not os.path.exists(path):
             self._refused.setdefault("there is no such file", []).append(line)
             self._found.reasons[id_] = f"{MISSING_IN_TABLE} {line})"
@@ -281,7 +287,7 @@ def _refuse(name: str) -> str:
     for variant in (name, name.replace("\\", "/")):
         if posixpath.normpath(variant).split("/")[0] == "..":
             return "the path leads out of the folder of the CSV file"
-    if "\ufffd" in name or len(name) > 4096:
+    if "\ufffd" in name or len(name) > _LONGEST_NAME:
         return "the path holds characters that no file name has"
     if posixpath.normpath(name) == ".":
         return "the path is a folder"

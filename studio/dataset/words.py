@@ -12,9 +12,10 @@ from studio.core.path_text import shown
 
 def listed(names: Sequence[str], most: int = 5) -> str:
     """“a, b and c” with at most `most` names, then “and 7 more”; each safe to show on one line."""
-    names = [shown(name) if len(name) <= 80 else shown(name[:79]) + "…" for name in names]
-    if len(names) > most:
-        return f"{', '.join(names[:most])} and {len(names) - most:,} more"
+    more = len(names) - most
+    names = [shown(name) if len(name) <= 80 else shown(name[:79]) + "…" for name in names[:most]]
+    if more > 0:
+        return f"{', '.join(names)} and {more:,} more"
     return names[0] if len(names) == 1 else f"{', '.join(names[:-1])} and {names[-1]}" if names else ""
 
 

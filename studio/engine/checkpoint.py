@@ -173,7 +173,9 @@ def find_checkpoint(folder: RunFolder, which: Literal["best", "last"] = "last", 
 
 
 def require_checkpoint(folder: RunFolder, which: Literal["best", "last"]) -> Checkpoint:
-    """As `find_checkpoint`; raises BadInput when there is none."""
+    """As `find_checkpoint`, also right after a kill; raises BadInput when there is none."""
+    if not folder.is_alive():
+        take_back(folder)
     found = find_checkpoint(folder, which)
     if found is None:
         damaged = any(_newest_first(folder.checkpoints_path))

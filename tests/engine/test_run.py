@@ -16,11 +16,12 @@ from studio.catalog.schedules import head_lr
 from studio.core import event as ev
 from studio.core.outcome import Status
 from studio.core.predictions import read_predictions
+from studio.core.problem import BadInput
 from studio.core.reliability import measure
 from studio.core.run_folder import RunFolder
 from studio.dataset.dataset import Dataset
 from studio.dataset.image import read_image
-from studio.engine.checkpoint import Checkpoint, find_checkpoint, is_whole, save_checkpoint
+from studio.engine.checkpoint import Checkpoint, find_checkpoint, is_whole, require_checkpoint, save_checkpoint
 from studio.engine.network import load_trained
 from studio.engine.progress import Progress
 
@@ -342,6 +343,18 @@ def test_a_run_killed_while_a_checkpoint_takes_the_place_of_another_resumes_from
     only.rename(only.with_name(f".{only.name}.0123456789ab.old"))
     assert train_here(folder, resume=True) == 0
     assert of_kind(folder, ev.RunStarted)[-1].resumed_step == STEPS_PER_EPOCH
+
+
+def test_a_run_killed_while_a_checkpoint_takes_the_place_of_another_can_be_used_without_a_resume(tmp_path, monkeypatch):
+    folder = RunFolder(tmp_path)
+    _save(folder, 5)
+    (only,) = folder.checkpoints_path.iterdir()
+    only.rename(only.with_name(f".{only.name}.0123456789ab.old"))
+    with monkeypatch.context() as patch:
+        patch.setattr(RunFolder, "is_alive", lambda self: True)
+        with pytest.raises(BadInput, match="no checkpoint yet"):  # the engine is about to put another there
+            require_checkpoint(folder, "best")
+    assert require_checkpoint(folder, "best").step == 5
 
 
 def test_a_checkpoint_that_somebody_reads_is_removed_later(tmp_path, monkeypatch):
