@@ -10,6 +10,7 @@ from __future__ import annotations
 import contextlib
 import os
 import sqlite3
+import time
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -21,7 +22,7 @@ from studio.core.run_digest import RunDigest, pack_summary, unpack_summary
 from studio.core.run_folder import RunFolder, find_runs
 
 SCHEMA = 4  # raise it with every change of what a digest holds
-PATIENCE_S = 1.0  # for another window that writes
+PATIENCE_S, POLL_S = 1.0, 0.01  # for another window that writes
 # What is packed has a table of its own: all summaries are read at the start, and of what is packed only that of runs that are looked at.
 _TABLES = {
     "runs": "CREATE TABLE runs (place BLOB, name BLOB, size INTEGER, time INTEGER, experiment_size INTEGER, experiment_time INTEGER, "
@@ -61,7 +62,7 @@ class RunIndex:
                 self._path.parent.mkdir(parents=True, exist_ok=True)
                 db = sqlite3.connect(self._path, timeout=PATIENCE_S)
                 db.execute("PRAGMA trusted_schema = OFF")
-                db.execute("PRAGMA journal_mode = WAL")
+                _use_wal(db)
                 db.execute("PRAGMA synchronous = NORMAL")
                 if db.execute("PRAGMA user_version").fetchone()[0] == SCHEMA and _has_tables(db):
                     return db
@@ -151,6 +152,19 @@ class RunIndex:
     def close(self) -> None:
         _close(self._db)
         self._db = None
+
+
+def _use_wal(db: sqlite3.Connection) -> None:
+    """SQLite itself does not wait where another window does the same with a new file at this moment: it says at once that the file is locked."""
+    end = time.monotonic() + PATIENCE_S
+    while True:
+        try:
+            db.execute("PRAGMA journal_mode = WAL")
+            return
+        except sqlite3.OperationalError as exc:
+            if exc.sqlite_errorcode != sqlite3.SQLITE_BUSY or time.monotonic() > end:
+                raise
+        time.sleep(POLL_S)
 
 
 def unpacked(folder: RunFolder, digest: RunDigest) -> RunDigest:

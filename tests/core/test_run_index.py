@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import sqlite3
 import threading
+from types import SimpleNamespace
 
 import pytest
 from builders import build_dataset, build_run
@@ -149,6 +150,17 @@ def test_without_a_place_for_the_index_everything_works_without_it(runs, tmp_pat
     index.put([(f.name, stamp_of(f.path), d) for f, d in read_digests(runs)[0]])
     assert index.load() == {}
     index.close()
+
+
+def test_who_finds_another_window_at_the_new_file_waits_for_it(runs, tmp_path, monkeypatch):
+    other = sqlite3.connect(tmp_path / "runs.sqlite", isolation_level=None)
+    for statement in ("CREATE TABLE something (it)", "BEGIN", "SELECT * FROM something"):
+        other.execute(statement).fetchall()
+    monkeypatch.setattr(run_index, "time", SimpleNamespace(monotonic=lambda: 0.0, sleep=lambda _: other.execute("COMMIT")))
+    index = RunIndex(runs, tmp_path / "runs.sqlite")
+    assert index.is_usable
+    index.close()
+    other.close()
 
 
 def test_two_windows_write_at_the_same_time_and_nothing_is_lost(runs, tmp_path, monkeypatch):
