@@ -69,6 +69,12 @@ def test_what_a_step_does_and_what_it_drew_is_said_to_people_who_do_not_know_the
         ["Covered patches: patches", "3"],
     ]
     assert drawn_values(drawn | {"CoarseDropout": {"holes": np.zeros((3, 4)), "seed": 7}}) == told
+    sides = [["border above", "1"], ["border below", "2"], ["border left", "0"], ["border right", "4"]]
+    assert (
+        drawn_values({"crop_params": [], "pad_params": [1, 2, 0, 4]})
+        == sides
+        == drawn_values({"pad_params": dict(zip(("pad_top", "pad_bottom", "pad_left", "pad_right"), (1, 2, 0, 4)))})
+    )
 
 
 @pytest.mark.parametrize("transform", ALL, ids=lambda t: t.name)

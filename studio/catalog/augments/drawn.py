@@ -15,6 +15,7 @@ _TITLES = {
     "ksize": "kernel", "num_bits": "bits", "color_shift": "colour shift", "holes": "patches", "n_segments": "areas",
     "group_element": "symmetry", "flare_center": "flare at", "temperature": "colour temperature", "clip_limit": "contrast limit",
 }  # fmt: skip
+_SIDES = ("pad_top", "pad_bottom", "pad_left", "pad_right")  # the order in which CropAndPad lists them
 _NOT_SHOWN = {
     "shape", "cols", "rows", "interpolation", "mask_interpolation", "fill", "fill_mask", "border_mode", "bbox_matrix", "rotate_method",
     "matrix", "matrix_bbox", "max_height", "max_width", "output_shape", "result_shape", "map_x", "map_y", "generated_mesh", "tiles",
@@ -26,10 +27,11 @@ def drawn_values(params: dict[str, Any], prefix: str = "") -> list[list[str]]:
     """Pairs of name and value as short texts; of large arrays the size. What tells a person nothing is left out."""
     found: list[list[str]] = []
     for name, value in params.items():
-        if name in _NOT_SHOWN or value is None or callable(value):
+        if name in _NOT_SHOWN or value is None or callable(value) or isinstance(value, (list, tuple)) and not value:
             continue
         if name == "pad_params":
-            found += drawn_values(value, prefix)
+            sides = value if isinstance(value, dict) else dict(zip(_SIDES, value, strict=False))
+            found += drawn_values(sides, prefix)
             continue
         child = catalog().get(str(name))
         title = f"{prefix}{child.title if child else _TITLES.get(name, str(name).replace('_', ' '))}"
@@ -41,7 +43,7 @@ def drawn_values(params: dict[str, Any], prefix: str = "") -> list[list[str]]:
 
 
 def _text(name: str, value: Any) -> str:
-    if name in ("crop_coords", "crop_params") and len(value) == 4:
+    if name in ("crop_coords", "crop_params") and isinstance(value, (list, tuple)) and len(value) == 4:
         left, top, right, bottom = map(int, value)
         return f"{right - left} × {bottom - top}{NBSP}px, {left}{NBSP}px from the left, {top}{NBSP}px from the top"
     if isinstance(value, (bool, np.bool_)):
