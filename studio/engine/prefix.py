@@ -162,7 +162,7 @@ class Prefix:
             "cut": self._cut.description,
             "weights": state_sha256(self._frozen_tensors),
             "row": [list(row.shape), str(row.dtype)],
-            "chunk": self._chunk_size(pictures.device),
+            "chunk": self._chunk_size,
             "folded": folded is not None and ("fused" if self._folding.fuses else "folded"),
         }
         room, scored = self._plan.num_bytes, range(self._parts["validation"].start, self._parts["validation"].start + num_scored)
@@ -305,7 +305,7 @@ class Prefix:
             return None
         with torch.inference_mode():
             images = self._to_input(batch.images_NHWC)
-            size = self._chunk_size(images.device)
+            size = self._chunk_size
             missing = -len(images) % size
             if missing:
                 images = torch.cat([images, images[-1:].expand(missing, *images.shape[1:])])
@@ -318,13 +318,14 @@ class Prefix:
 
         return self._lanes.map(compute_chunk, chunks)
 
-    def _chunk_size(self, device: torch.device) -> int:
-        return LANE_CHUNK if device.type == "cpu" else self._plan.batch_size
+    @property
+    def _chunk_size(self) -> int:
+        return LANE_CHUNK if self._device.type == "cpu" else self._plan.batch_size
 
     def chunk(self) -> torch.Tensor:
         """As many pictures as go through the network at once where nothing trains; empty where none can be read."""
         pictures = self.probe()
-        size = self._chunk_size(pictures.device)
+        size = self._chunk_size
         return pictures.repeat(-(-size // max(1, len(pictures))), 1, 1, 1)[:size] if len(pictures) else pictures
 
     def probe(self) -> torch.Tensor:
@@ -367,8 +368,3 @@ def _in_parts(items: list, size: int) -> list[list]:
 def pictures_at_once(device: torch.device) -> int:
     """The least that a pass reads at once: it keeps every lane busy, and the user is heard now and then."""
     return LANE_CHUNK * CHUNKS_PER_LANE * torch.get_num_threads() if device.type == "cpu" else 1
-
-
-def chunk_size(device: torch.device, batch_size: int) -> int:
-    """Pictures at once where nothing trains: on a processor few enough for its caches, so four for each thread."""
-    return 4 * torch.get_num_threads() if device.type == "cpu" else batch_size

@@ -5,13 +5,14 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Iterator
 
+import torch
 from torch import nn
 
 from studio.engine.caching import follow_boundary
 from studio.engine.checkpoint import find_checkpoint
 from studio.engine.evaluate import Answers, Scores, answer, joined, score, write_results
 from studio.engine.failure import NoReadableImages
-from studio.engine.prefix import chunk_size
+from studio.engine.prefix import LANE_CHUNK
 from studio.engine.setup import Setup
 from studio.engine.wishes import listen
 
@@ -24,7 +25,8 @@ def evaluate(s: Setup, part: str, *, is_again: bool = False) -> tuple[Scores, An
     is_last = part == "validation" and not is_again
 
     indices, module = s.parts[part], scored_module(s)
-    size = chunk_size(s.device, 2 * s.experiment.training.batch_size)
+    # on a processor few enough for its caches
+    size = LANE_CHUNK * torch.get_num_threads() if s.device.type == "cpu" else 2 * s.experiment.training.batch_size
     follow_boundary(s, is_last)
     batches = s.prefix.evaluation_batches(indices, min(size, s.loader.max_batch), module)
     answers = answer(_without_batch_norms(s, module, indices), _warned(s, batches), s.labels, s.forward, lambda: listen(s, is_last))
