@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from itertools import chain
+from operator import attrgetter
 
 import numpy as np
 
@@ -56,8 +57,8 @@ def as_columns(reports: Sequence) -> list[StepColumns]:
 
     Raises ValueError where the columns of a report are not equally long.
     """
-    firsts = np.array([report.first_step for report in reports], np.int64)
-    counts = np.array([len(report.losses) for report in reports], np.int64)
+    firsts = np.fromiter(map(attrgetter("first_step"), reports), np.int64, len(reports))
+    counts = np.fromiter(map(len, map(attrgetter("losses"), reports)), np.int64, len(reports))
     starts = np.flatnonzero(firsts[1:] != firsts[:-1] + counts[:-1]) + 1
     bounds = [0, *starts.tolist(), len(reports)]
     return [_columns_of(reports[low:high], counts[low:high]) for low, high in zip(bounds, bounds[1:])]
@@ -65,12 +66,12 @@ def as_columns(reports: Sequence) -> list[StepColumns]:
 
 def _columns_of(reports: Sequence, counts: np.ndarray) -> StepColumns:
     num_steps = int(counts.sum())
-    columns = {name: _numbers(getattr(report, name) for report in reports) for name in _COLUMNS}
-    if not all(report.grad_norms for report in reports):
+    columns = {name: _numbers(map(attrgetter(name), reports)) for name in _COLUMNS}
+    if not all(map(attrgetter("grad_norms"), reports)):
         columns["grad_norms"] = None
     if any(column is not None and len(column) != num_steps for column in columns.values()):
         raise ValueError("columns of different lengths")
-    ts = np.array([report.t for report in reports], float)
+    ts = np.fromiter(map(attrgetter("t"), reports), float, len(reports))
     last = reports[-1]
     return StepColumns(reports[0].first_step, counts, ts, **columns, images_per_s=last.images_per_s, data_wait_fraction=last.data_wait_fraction)  # fmt: skip
 

@@ -14,6 +14,7 @@ from studio.core.path_text import path_to_text, shown
 from studio.core.problem import Problem
 
 if TYPE_CHECKING:
+    from studio.gui.attention import Attention
     from studio.gui.background import Background
     from studio.gui.disk import DiskForecast
     from studio.gui.engine import Engines
@@ -64,6 +65,7 @@ class Context:
     """Handed to every page. Every part lives as long as the window; all of them belong to the GUI thread."""
 
     shell: Shell
+    attention: Attention
     settings: Settings
     store: ExperimentStore
     projects: Projects
@@ -95,6 +97,7 @@ def make_context(
     *, preview: WorkerClient | None = None, probe: WorkerClient | None = None, finder: WorkerClient | None = None, engines: Engines | None = None,
 ) -> Context:  # fmt: skip
     """Everything a window needs, on the folders of core.place. Nothing is started or read yet."""
+    from studio.gui.attention import Attention
     from studio.gui.background import Background
     from studio.gui.disk import DiskForecast
     from studio.gui.engine import Engines
@@ -108,13 +111,14 @@ def make_context(
     from studio.gui.workers import WorkerClient
 
     sys.setswitchinterval(HAND_OVER_S)
-    settings, store, background = Settings(), ExperimentStore(), Background()
+    attention, settings, store, background = Attention(), Settings(), ExperimentStore(), Background()
     probe, preview = probe or WorkerClient("probe"), preview or PairedWorker("preview")
     engines = engines or Engines(background)
-    runs = RunsController(store, background, engines, probe, preview)
+    runs = RunsController(store, background, engines, probe, preview, attention)
     estimates = Estimates(store, runs, probe)
     return Context(
         shell=Shell(),
+        attention=attention,
         settings=settings,
         store=store,
         projects=Projects(store, settings, background),

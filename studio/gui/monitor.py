@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 import time
 from collections import deque
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -24,6 +25,7 @@ from studio.core.run_index import RunIndex, Stamp, stamp_of
 
 TICK_MS = 200
 TICK_BESIDE_MS = 1000  # while a run computes on the window's own cores: it waits for each batch, and its steps are slow
+MOST_TICK_MS, UNWATCHED_SHARE = 5000, 0.01  # beside such a run while nobody watches: so rarely that the window takes this much of a core
 LOOK_AROUND_S = 1.0
 MAX_BYTES_PER_TICK = 4 << 20
 FIRST_SLICE_S, SLICE_S, BETWEEN_SLICES_MS = 0.3, 0.3, 200  # pages are being made meanwhile, which needs the same interpreter
@@ -85,8 +87,10 @@ class RunMonitor(QObject):
     _want = Signal(object)  # RunFolder
     _end = Signal()
 
-    def __init__(self, runs_dir: Path, parent: QObject | None = None):
+    def __init__(self, runs_dir: Path, parent: QObject | None = None, *, is_watched: Callable[[], bool] = lambda: True):
+        """is_watched: whether somebody looks at the window; asked in its thread at every batch."""
         super().__init__(parent)
+        self._is_watched = is_watched
         self._thread = QThread()
         self._thread.setObjectName("run-monitor")
         self._watcher = _Watcher(runs_dir)
@@ -113,9 +117,11 @@ class RunMonitor(QObject):
         if self._untold:
             self._next.start()
         getattr(self, what).emit(*values)
+        self._watcher.is_watched = self._is_watched()
 
     def look_now(self, folder: RunFolder | None = None) -> None:
-        """Look at once instead of within a second: a run was made or started."""
+        """Look at once instead of at the next tick: a run was made or started, or somebody came."""
+        self._watcher.is_watched = self._is_watched()
         self._poke.emit(folder)
 
     def read_whole(self, folder: RunFolder) -> None:
@@ -151,6 +157,8 @@ class _Watcher(QObject):
         self._turn = 0
         self._hot: dict[str, float] = {}  # time.monotonic() until which it is looked at
         self._last_look = 0.0
+        self.is_watched = True  # set from the window's thread
+        self._used_s = 0.0  # of the processor by the whole window, up to the last tick
         self._timer: QTimer | None = None
         self._next_slice: QTimer | None = None
 
@@ -180,6 +188,7 @@ class _Watcher(QObject):
         if folder is not None:
             self._hot[folder.name] = time.monotonic() + HOT_S
         self.look_around()
+        self._timer.setInterval(self._wait_ms())
 
     def read_whole(self, folder: RunFolder) -> None:
         watch = self._watches.get(folder.name)
@@ -285,7 +294,15 @@ class _Watcher(QObject):
             for watch in unchecked:
                 watch.is_alive = is_locked(_lock(watch))
             self._read([watch for watch in self._watches.values() if watch.is_alive] + [w for w in unchecked if not w.is_alive])
-        self._timer.setInterval(TICK_BESIDE_MS if self._shares_cores() else TICK_MS)
+        self._timer.setInterval(self._wait_ms())
+
+    def _wait_ms(self) -> int:
+        """Until the next tick."""
+        before, self._used_s = self._used_s, time.process_time()
+        if not self._shares_cores():
+            return TICK_MS
+        rarely = 0 if self.is_watched else round(1000 * (self._used_s - before) / UNWATCHED_SHARE)
+        return min(MOST_TICK_MS, max(TICK_BESIDE_MS, rarely))
 
     def _read(self, watches: list[_Watch]) -> None:
         self._tell(self._updates_of(watches))

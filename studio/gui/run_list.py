@@ -24,6 +24,7 @@ from studio.gui.run_entry import UNREADABLE, RunEntry
 
 if TYPE_CHECKING:
     from studio.dataset.dataset import Dataset
+    from studio.gui.attention import Attention
 
 COMING_S = 0.3
 MANY, TELL_MS = (
@@ -42,7 +43,7 @@ class RunList(QObject):
     came_to_end = Signal(object)  # RunEntry: was active while this window was open
     edit_answered = Signal(object, str)  # RunEntry, sentence: it took a change in flight, or not
 
-    def __init__(self, folder: Path, parent: QObject | None = None):
+    def __init__(self, folder: Path, attention: Attention, parent: QObject | None = None):
         super().__init__(parent)
         self._folder = folder
         self._entries: dict[str, RunEntry] = {}  # by folder name
@@ -59,7 +60,8 @@ class RunList(QObject):
         self._tell_timer = QTimer(self, singleShot=True, interval=TELL_MS)
         self._tell_timer.timeout.connect(self.entries_changed)
         self.is_loaded = False
-        self.monitor = RunMonitor(folder, self)
+        self.monitor = RunMonitor(folder, self, is_watched=lambda: attention.is_there)
+        attention.came.connect(lambda: self.monitor.look_now())
         self.monitor.updated.connect(self.take)
         self.monitor.removed.connect(self._on_monitor_removed)
         self.monitor.listed.connect(self._on_monitor_listed)

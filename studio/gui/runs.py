@@ -30,6 +30,7 @@ from studio.gui.store import ExperimentStore, describe_change
 if TYPE_CHECKING:
     from studio.core.experiment import Training
     from studio.dataset.dataset import Dataset
+    from studio.gui.attention import Attention
     from studio.gui.engine import Engines
     from studio.gui.workers import WorkerClient
 
@@ -46,9 +47,9 @@ class RunsController(RunList):
 
     def __init__(
         self, store: ExperimentStore, background: Background, engines: Engines, probe: WorkerClient, preview: WorkerClient,
-        parent: QObject | None = None, folder: Path | None = None,
+        attention: Attention, parent: QObject | None = None, folder: Path | None = None,
     ):  # fmt: skip
-        super().__init__(folder or runs_dir(), parent)
+        super().__init__(folder or runs_dir(), attention, parent)
         self._store, self._background, self._engines = store, background, engines
         self._is_creating = False
         self._launched: set[RunEntry] = set()  # whose engine this window started and may not have ended

@@ -180,6 +180,7 @@ class Window(QMainWindow):
     def start_background(self) -> None:
         """After the first paint: pick up live runs, recover the draft, look at the machine, warm the helpers up."""
         context = self.context
+        context.attention.follow(self.windowHandle())
         context.runs.entries_changed.connect(self._on_first_runs)
         context.runs.start()
         context.projects.recover()

@@ -30,8 +30,10 @@ JOURNALS = {
 }  # fmt: skip
 
 
+@pytest.mark.parametrize("at_once", [256 << 10, 350], ids=["in one go", "two lines at once"])
 @pytest.mark.parametrize("name", JOURNALS)
-def test_columns_fold_to_the_state_of_the_single_reports(name, tmp_path):
+def test_columns_fold_to_the_state_of_the_single_reports(name, at_once, tmp_path, monkeypatch):
+    monkeypatch.setattr("studio.core.journal._AT_ONCE", at_once)
     path = tmp_path / "journal.jsonl"
     path.write_bytes(b"".join(map(ev.encode, JOURNALS[name])))
     single, columns = (fold(RunState(), read()) for read in (JournalReader(path).read, JournalReader(path).read_columns))
@@ -39,6 +41,12 @@ def test_columns_fold_to_the_state_of_the_single_reports(name, tmp_path):
     for curve in CURVES:
         np.testing.assert_array_equal(getattr(columns, curve).x, getattr(single, curve).x)
         np.testing.assert_array_equal(getattr(columns, curve).y, getattr(single, curve).y)
+
+
+def test_a_line_that_is_longer_than_what_is_decoded_in_one_go_is_read(tmp_path, monkeypatch):
+    monkeypatch.setattr("studio.core.journal._AT_ONCE", 100)
+    (tmp_path / "j").write_bytes(b"".join(map(ev.encode, JOURNALS["several steps each"])))
+    assert fold(RunState(), JournalReader(tmp_path / "j").read_columns()).step == 6
 
 
 def test_a_step_lies_evenly_between_the_reports_before_and_after_it():

@@ -276,3 +276,28 @@ def test_reading_that_was_broken_off_goes_on_where_it_was(qtbot, tmp_path, monke
     qtbot.waitUntil(lambda: len(told) == 3)
     monitor.close()
     assert [update.number for update in told] == [3, 2, 1] and told[0].state is None and told[1].state is not None
+
+
+def test_beside_a_run_on_the_same_cores_an_unwatched_window_rests_and_somebody_who_comes_sees_what_is_new(qtbot, tmp_path, monkeypatch):
+    from studio.gui import monitor as monitor_module
+
+    monkeypatch.setattr(monitor_module, "is_locked", lambda path: True)  # its engine lives
+    monkeypatch.setattr(monitor_module, "MOST_TICK_MS", 10**7)
+    monkeypatch.setattr(monitor_module, "UNWATCHED_SHARE", 1e-9)
+    run = build_run(tmp_path / "runs", build_dataset(tmp_path / "images", num_train=2, num_validation=1), status=Status.RUNNING)
+    is_watched, told = False, []
+    monitor = RunMonitor(run.path.parent, is_watched=lambda: is_watched)
+    monitor.updated.connect(told.extend)
+    monitor.start()
+    try:
+        qtbot.waitUntil(lambda: len(told) == 1 and monitor._watcher._timer.interval() == 10**7, timeout=20_000)
+        before = told[0].state.step
+        assert told[0].state.shares_cores
+        with open(run.journal_path, "ab") as journal:
+            journal.write(encode(StepsReported(t=1e6, first_step=before, losses=(1.0,), top1s=(0.5,), lrs=(1e-3,))))
+        is_watched = True
+        monitor.look_now()
+        qtbot.waitUntil(lambda: len(told) == 2 and told[1].state.step == before + 1, timeout=20_000)
+        qtbot.waitUntil(lambda: monitor._watcher._timer.interval() == monitor_module.TICK_BESIDE_MS)
+    finally:
+        monitor.close()

@@ -155,8 +155,9 @@ class _StepList(QListView):
             was, now, index = before.get(slot.key), summaries.get(slot.key), self._model.index(row)
             if was == now:
                 continue
-            if was and now and (was.text, was.dot) == (now.text, now.dot):
-                self.update(index)  # the bar alone, many times a run: for changed data a list view lays out and paints all its rows
+            if was and now and was.dot == now.dot:
+                # Words or the bar alone, many times a run. For changed data a list view lays out and paints all its rows.
+                self.update(index)
             else:
                 self._model.dataChanged.emit(index, index)
 

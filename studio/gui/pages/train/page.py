@@ -62,7 +62,7 @@ class TrainPage(Page):
         self._pace = Pace(
             self, [self._show_run, *plots, self._show_side],
             [self._show_figures, plots[0], plots[1], self._show_figures, plots[0], plots[2], self._show_figures, plots[0], plots[3]],
-            is_seen=lambda: self._is_seen, shares_cores=lambda: self.runs.shares_cores,
+            self.context.attention, is_seen=lambda: self._is_seen, shares_cores=lambda: self.runs.shares_cores,
         )  # fmt: skip
         yield
         self._build_head()
