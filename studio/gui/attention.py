@@ -9,12 +9,15 @@ from PySide6.QtGui import QWindow
 
 ATTENDED_S = 15.0  # after the last sign of somebody
 _SIGNS = frozenset(
-    (QEvent.Type.MouseMove, QEvent.Type.MouseButtonPress, QEvent.Type.Wheel, QEvent.Type.KeyPress, QEvent.Type.TouchBegin, QEvent.Type.Enter, QEvent.Type.DragEnter)
+    (
+        QEvent.Type.MouseMove, QEvent.Type.MouseButtonPress, QEvent.Type.Wheel, QEvent.Type.TouchBegin, QEvent.Type.Enter, QEvent.Type.DragEnter,
+        QEvent.Type.KeyPress, QEvent.Type.ShortcutOverride, QEvent.Type.FocusIn,  # of a key that is a shortcut nothing else comes
+    )
 )  # fmt: skip
 
 
 class Attention(QObject):
-    """Somebody is there for a while after every touch of pointer or keys, and at first. GUI thread only."""
+    """Somebody is there for a while after the window was chosen or touched by pointer or keys, and at first. GUI thread only."""
 
     came = Signal()  # after a while in which nobody was there
 
@@ -27,7 +30,7 @@ class Attention(QObject):
         return time.monotonic() - self._seen_at < ATTENDED_S
 
     def follow(self, window: QWindow) -> None:
-        """Take what is done in it for signs. What its widgets get comes through it; what is painted in them does not."""
+        """Take what is done in it for signs. What its widgets get comes through it; what is painted in them does not, nor what dialogs get."""
         window.installEventFilter(self)
 
     def note(self) -> None:

@@ -88,7 +88,7 @@ class RunMonitor(QObject):
     _end = Signal()
 
     def __init__(self, runs_dir: Path, parent: QObject | None = None, *, is_watched: Callable[[], bool] = lambda: True):
-        """is_watched: whether somebody looks at the window; asked in its thread at every batch."""
+        """is_watched: whether somebody looks at the window; asked in the window's own thread, after every batch."""
         super().__init__(parent)
         self._is_watched = is_watched
         self._thread = QThread()

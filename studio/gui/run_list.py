@@ -61,7 +61,7 @@ class RunList(QObject):
         self._tell_timer.timeout.connect(self.entries_changed)
         self.is_loaded = False
         self.monitor = RunMonitor(folder, self, is_watched=lambda: attention.is_there)
-        attention.came.connect(lambda: self.monitor.look_now())
+        attention.came.connect(self._on_attention_came)
         self.monitor.updated.connect(self.take)
         self.monitor.removed.connect(self._on_monitor_removed)
         self.monitor.listed.connect(self._on_monitor_listed)
@@ -255,6 +255,9 @@ class RunList(QObject):
         else:
             self._tell_timer.stop()
             self.entries_changed.emit()
+
+    def _on_attention_came(self) -> None:
+        self.monitor.look_now()
 
     def _on_monitor_listed(self) -> None:
         if self._tell_timer.isActive():

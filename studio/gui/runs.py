@@ -344,6 +344,7 @@ class RunsController(RunList):
                 continue
             self._launched.discard(entry)
             entry.exit_code = code
+            self.monitor.look_now()  # its last words are there
             if entry.is_launching:
                 entry.is_launching = False
                 words = f"The training process {describe_exit_code(code)} before it began."

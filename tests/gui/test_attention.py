@@ -33,7 +33,7 @@ def attention(window, monkeypatch):
     "touch",
     [
         lambda window: QTest.mouseMove(window, QPoint(30, 30)),
-        lambda window: QTest.mouseClick(window, Qt.MouseButton.LeftButton),
+        lambda window: QTest.mouseClick(window, Qt.MouseButton.LeftButton, pos=QPoint(10, 10)),  # where the pointer is
         lambda window: QTest.keyClick(window, Qt.Key.Key_A),
         lambda window: QTest.touchEvent(window, QTest.createTouchDevice()).press(0, QPoint(20, 20)).commit(),
     ],

@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import replace
 
 import pytest
+from PySide6.QtCore import Qt
+from PySide6.QtTest import QTest
 
 from studio.core.event import RunStarted
 from studio.core.experiment import Data
@@ -15,9 +17,11 @@ from studio.core.run_digest import RunDigest
 from studio.core.run_folder import RunFolder, is_locked
 from studio.dataset.dataset import Dataset
 from studio.dataset.plan_check import check_run
+from studio.gui import attention as attention_module
 from studio.gui import monitor as monitor_module
 from studio.gui import run_entry as run_entry_module
 from studio.gui import run_list as run_list_module
+from studio.gui.attention import Attention
 from studio.gui.context import make_context
 from studio.gui.monitor import RunMonitor, RunUpdate
 from studio.gui.readiness import ASK_AFTER_MS
@@ -233,6 +237,23 @@ def test_runs_that_waited_when_the_window_closed_are_offered_at_the_next_start(r
         assert later.engines.started == [(waiting[0], False)]
     finally:
         later.close()
+
+
+def test_a_touch_of_the_window_after_a_while_looks_at_the_runs_at_once(ready, qtbot, monkeypatch):
+    monkeypatch.setattr(attention_module, "ATTENDED_S", 0.0)  # nobody is there
+    window, looks, monitor = Window(), [], ready.runs.monitor
+    qtbot.addWidget(window)
+    window.attach(ready)
+    with qtbot.waitExposed(window):
+        window.show()
+    window.start_background()
+    monitor.look_now()
+    assert not monitor._watcher.is_watched
+    came = iter([False])
+    monkeypatch.setattr(Attention, "is_there", property(lambda attention: next(came, True)))
+    monitor._poke.connect(looks.append)
+    QTest.keyClick(window.windowHandle(), Qt.Key.Key_Shift)
+    assert looks == [None] and monitor._watcher.is_watched
 
 
 def test_a_stop_that_is_not_answered_offers_to_end_the_run(window, ready, tmp_path, monkeypatch, qtbot):

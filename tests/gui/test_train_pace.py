@@ -1,7 +1,5 @@
 """How often the Train page is drawn beside a run on the window's own cores."""
 
-from unittest.mock import PropertyMock
-
 import pytest
 from PySide6.QtWidgets import QWidget
 
@@ -48,7 +46,6 @@ def test_whoever_moves_the_pointer_or_asks_for_a_view_gets_all_of_it(qtbot, pace
     monkeypatch.setattr(attention_module, "ATTENDED_S", 0.0)
     pace.tell_news()
     qtbot.waitUntil(lambda: drawn[4:] == ["figures"])
-    monkeypatch.setattr(attention_module, "ATTENDED_S", 60.0)
     pace.tell_wish()
     qtbot.waitUntil(lambda: drawn[5:] == ["figures", "loss", "rate", "side"])
 
@@ -74,7 +71,5 @@ def test_whoever_comes_gets_all_of_the_view(qtbot, pace, drawn, attention, monke
     monkeypatch.setattr(attention_module, "ATTENDED_S", 0.0)
     pace.tell_news()
     qtbot.waitUntil(lambda: drawn == ["figures"])
-    was_there, there = iter([False]), PropertyMock(side_effect=lambda: next(was_there, True))
-    monkeypatch.setattr(Attention, "is_there", there)
     attention.note()
     qtbot.waitUntil(lambda: drawn[1:] == ["figures", "loss", "rate", "side"])

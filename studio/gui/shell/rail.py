@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from PySide6.QtCore import QAbstractListModel, QModelIndex, QRect, QRectF, QSize, Qt, Signal
-from PySide6.QtGui import QFocusEvent, QHelpEvent, QMouseEvent, QPainter
+from PySide6.QtGui import QAccessible, QFocusEvent, QHelpEvent, QMouseEvent, QPainter
 from PySide6.QtWidgets import (
     QAbstractItemView,
     QFrame,
@@ -155,7 +155,7 @@ class _StepList(QListView):
             was, now, index = before.get(slot.key), summaries.get(slot.key), self._model.index(row)
             if was == now:
                 continue
-            if was and now and was.dot == now.dot:
+            if was and now and was.dot == now.dot and not QAccessible.isActive():
                 # Words or the bar alone, many times a run. For changed data a list view lays out and paints all its rows.
                 self.update(index)
             else:

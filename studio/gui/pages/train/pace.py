@@ -42,8 +42,7 @@ class Pace(QObject):
             self._begin()
 
     def tell_wish(self) -> None:
-        """Redraw soon and at full pace: somebody asked for another view."""
-        self._attention.note()
+        """Redraw all of it soon and at full pace: another view was asked for."""
         self._is_wished = True
         if not self._jobs:
             self._timer.stop()
@@ -57,7 +56,6 @@ class Pace(QObject):
     def draw_now(self) -> None:
         """All of it: the page comes to the front."""
         self.stop()
-        self._attention.note()
         self._is_stale = self._is_wished = False
         for job in self._all:
             job()
@@ -74,11 +72,11 @@ class Pace(QObject):
     def _on_attention_came(self) -> None:
         """Of the calm cycle some parts are older than others."""
         if self._is_seen():
-            self.tell_news()
+            self.tell_wish()
 
     def _begin(self) -> None:
         self._is_stale = False
-        if self._shares_cores() and not self._attention.is_there:
+        if self._shares_cores() and not self._is_wished and not self._attention.is_there:
             self._jobs = [self._calm_cycle[self._num_calm % len(self._calm_cycle)]]
             self._num_calm += 1
             self._timer.start(0)  # after what else the word of the run brings, and while the process is awake
