@@ -22,7 +22,7 @@ import psutil
 ROUNDS = int(os.environ.get("LATENESS_ROUNDS", "10"))  # of four stretches each
 STRETCH_S = 10.0  # twice the time in which a window that nobody watches looks at its runs
 CATCH_UP_S = 1.2  # after a change of sides: the window reads what came while it was halted
-SETTLE_S = 30.0  # the window starts its helpers, which import torch, and draws a page that has just been opened at full pace for 15 s
+SETTLE_S = 30.0  # the window starts its helpers, which import torch, and draws at full pace while it counts as watched, at first
 BATCH = 8
 
 WRITER = """

@@ -17,7 +17,7 @@ _SIGNS = frozenset(
 
 
 class Attention(QObject):
-    """Somebody is there for a while after the window was chosen or touched by pointer or keys, and at first. GUI thread only."""
+    """Somebody is there for a while after the window was chosen or touched by pointer or keys, and at first. Other threads may ask, no more."""
 
     came = Signal()  # after a while in which nobody was there
 

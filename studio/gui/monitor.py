@@ -88,12 +88,11 @@ class RunMonitor(QObject):
     _end = Signal()
 
     def __init__(self, runs_dir: Path, parent: QObject | None = None, *, is_watched: Callable[[], bool] = lambda: True):
-        """is_watched: whether somebody looks at the window; asked in the window's own thread, after every batch."""
+        """is_watched: whether somebody looks at the window; asked in the monitor's thread."""
         super().__init__(parent)
-        self._is_watched = is_watched
         self._thread = QThread()
         self._thread.setObjectName("run-monitor")
-        self._watcher = _Watcher(runs_dir)
+        self._watcher = _Watcher(runs_dir, is_watched)
         self._watcher.moveToThread(self._thread)
         self._untold: deque[tuple[str, tuple]] = deque()
         self._next = QTimer(self, singleShot=True, interval=0)
@@ -117,11 +116,9 @@ class RunMonitor(QObject):
         if self._untold:
             self._next.start()
         getattr(self, what).emit(*values)
-        self._watcher.is_watched = self._is_watched()
 
     def look_now(self, folder: RunFolder | None = None) -> None:
         """Look at once instead of at the next tick: a run was made or started, or somebody came."""
-        self._watcher.is_watched = self._is_watched()
         self._poke.emit(folder)
 
     def read_whole(self, folder: RunFolder) -> None:
@@ -142,8 +139,9 @@ class _Watcher(QObject):
 
     told = Signal(str, object)  # which signal of RunMonitor, with what
 
-    def __init__(self, runs_dir: Path):
+    def __init__(self, runs_dir: Path, is_watched: Callable[[], bool]):
         super().__init__()
+        self._is_watched = is_watched
         self._runs_dir = str(runs_dir.absolute())
         self._watches: dict[str, _Watch] = {}  # by folder name
         self._unread: list[_Watch] = []  # the next one last
@@ -157,7 +155,6 @@ class _Watcher(QObject):
         self._turn = 0
         self._hot: dict[str, float] = {}  # time.monotonic() until which it is looked at
         self._last_look = 0.0
-        self.is_watched = True  # set from the window's thread
         self._used_s = 0.0  # of the processor by the whole window, up to the last tick
         self._timer: QTimer | None = None
         self._next_slice: QTimer | None = None
@@ -301,7 +298,7 @@ class _Watcher(QObject):
         before, self._used_s = self._used_s, time.process_time()
         if not self._shares_cores():
             return TICK_MS
-        rarely = 0 if self.is_watched else round(1000 * (self._used_s - before) / UNWATCHED_SHARE)
+        rarely = 0 if self._is_watched() else round(1000 * (self._used_s - before) / UNWATCHED_SHARE)
         return min(MOST_TICK_MS, max(TICK_BESIDE_MS, rarely))
 
     def _read(self, watches: list[_Watch]) -> None:

@@ -41,7 +41,6 @@ def attention(window, monkeypatch):
 )
 def test_whoever_touches_anything_in_the_window_is_there(qtbot, window, attention, monkeypatch, touch):
     QTest.mouseMove(window.windowHandle(), QPoint(10, 10))
-    monkeypatch.setattr(attention_module, "ATTENDED_S", 0.0)
     assert not attention.is_there
     with qtbot.waitSignal(attention.came):
         touch(window.windowHandle())

@@ -248,12 +248,12 @@ def test_a_touch_of_the_window_after_a_while_looks_at_the_runs_at_once(ready, qt
         window.show()
     window.start_background()
     monitor.look_now()
-    assert not monitor._watcher.is_watched
+    assert not monitor._watcher._is_watched()
     came = iter([False])
     monkeypatch.setattr(Attention, "is_there", property(lambda attention: next(came, True)))
     monitor._poke.connect(looks.append)
     QTest.keyClick(window.windowHandle(), Qt.Key.Key_Shift)
-    assert looks == [None] and monitor._watcher.is_watched
+    assert looks == [None] and monitor._watcher._is_watched()
 
 
 def test_a_stop_that_is_not_answered_offers_to_end_the_run(window, ready, tmp_path, monkeypatch, qtbot):

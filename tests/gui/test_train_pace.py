@@ -41,7 +41,7 @@ def test_each_word_of_a_run_that_nobody_watches_draws_one_part(qtbot, pace, draw
 
 
 def test_whoever_moves_the_pointer_or_asks_for_a_view_gets_all_of_it(qtbot, pace, drawn, monkeypatch):
-    pace.tell_news()  # the page has just come to the front
+    pace.tell_news()  # somebody is there at first
     qtbot.waitUntil(lambda: drawn == ["figures", "loss", "rate", "side"])
     monkeypatch.setattr(attention_module, "ATTENDED_S", 0.0)
     pace.tell_news()

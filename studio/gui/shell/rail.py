@@ -155,7 +155,7 @@ class _StepList(QListView):
             was, now, index = before.get(slot.key), summaries.get(slot.key), self._model.index(row)
             if was == now:
                 continue
-            if was and now and was.dot == now.dot and not QAccessible.isActive():
+            if was and now and was.dot == now.dot and (was.text == now.text or not QAccessible.isActive()):
                 # Words or the bar alone, many times a run. For changed data a list view lays out and paints all its rows.
                 self.update(index)
             else:
