@@ -74,11 +74,12 @@ class DiskUse:
 
 @dataclass(frozen=True)
 class Room:
-    """What a run writes on one disk against what is free there. `folder` is what the run was told to write into."""
+    """What runs write on one disk against what is free there. `folder` is what they were told to write into."""
 
     folder: Path
     needed: int
     free: int
+    num_runs: int = 1
 
     @property
     def is_short(self) -> bool:
@@ -87,7 +88,11 @@ class Room:
     @property
     def sentence(self) -> str:
         where = f"on the disk with {shown(path_to_text(self.folder))}"
-        return f"The run will write up to {num_bytes(self.needed)}; {num_bytes(self.free)} are free {where}."
+        return f"{self.who} will write up to {num_bytes(self.needed)}; {num_bytes(self.free)} are free {where}."
+
+    @property
+    def who(self) -> str:
+        return "The run" if self.num_runs == 1 else f"The {self.num_runs:,} runs"
 
 
 def disk_use(experiment: Experiment, dataset: Dataset, network: NetworkUse, free: int) -> DiskUse:

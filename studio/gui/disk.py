@@ -59,22 +59,24 @@ class DiskForecast(QObject):
     @property
     def sentence(self) -> str:
         """What is written and what is free, empty while not known; where that is too little, what to do."""
-        if not self.rooms:
-            return ""
-        if (short := self._short) is None:
-            return f"The run will write up to {num_bytes(self.needed)}; {num_bytes(self.rooms[0].free)} are free on the disk with the runs."
-        if short is self.rooms[0]:
-            return f"{short.sentence} Free some space, or choose another folder for runs: {_COMMAND}."
-        return f"{short.sentence} Free some space, or let kept features take less (Schedule, Feature cache)."
+        return self._sentence(self.rooms)
 
     @property
     def is_short(self) -> bool:
-        return self._short is not None
+        return _short(self.rooms) is not None
+
+    def of_many(self, num_runs: int) -> tuple[str, bool]:
+        """(sentence, is_short) of so many runs like the draft, one after the other: each keeps what it writes, and what is cached serves all."""
+        if self.use is None or not self.rooms:
+            return "", False
+        first, *others = self.rooms
+        rooms = (replace(first, needed=first.needed + (num_runs - 1) * self.use.in_runs, num_runs=num_runs), *others)
+        return self._sentence(rooms), _short(rooms) is not None
 
     @property
     def repair(self) -> Repair | None:
         """A way out within the draft, where there is one: features only save time."""
-        if self._short is None or self.use is None or not self.use.features:
+        if not self.is_short or self.use is None or not self.use.features:
             return None
         *others, last = self.rooms  # features are on the last
         without = (*others, replace(last, needed=last.needed - self.use.features))
@@ -89,9 +91,17 @@ class DiskForecast(QObject):
         self._timer.stop()
         self._again.stop()
 
-    @property
-    def _short(self) -> Room | None:
-        return next((room for room in self.rooms if room.is_short), None)
+    @staticmethod
+    def _sentence(rooms: tuple[Room, ...]) -> str:
+        if not rooms:
+            return ""
+        runs, short = rooms[0], _short(rooms)
+        if short is None:
+            needed = sum(room.needed for room in rooms)
+            return f"{runs.who} will write up to {num_bytes(needed)}; {num_bytes(runs.free)} are free on the disk with the runs."
+        if short is runs:
+            return f"{short.sentence} Free some space, or choose another folder for runs: {_COMMAND}."
+        return f"{short.sentence} Free some space, or let kept features take less (Schedule, Feature cache)."
 
     def _follow(self) -> None:
         """Ask when something has changed on which the answer hangs."""
@@ -129,6 +139,10 @@ class DiskForecast(QObject):
             self._again.start()
         else:
             self._again.stop()
+
+
+def _short(rooms: tuple[Room, ...]) -> Room | None:
+    return next((room for room in rooms if room.is_short), None)
 
 
 def _look(network: dict, experiment: Experiment, dataset: Dataset, runs: Path, cache: Path) -> tuple[DiskUse, tuple[Room, ...]]:

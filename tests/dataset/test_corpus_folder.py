@@ -42,6 +42,11 @@ def write_corpus(root: Path, files: list[tuple[Case, bytes]]) -> Path:
     return root
 
 
+def make_read_only(root: Path) -> None:
+    for path in (*root.rglob("*"), root):
+        path.chmod(0o555 if path.is_dir() else 0o444)
+
+
 def use_all(root: Path) -> Dataset:
     """All that reads the images of a folder: listing, checks, statistics, thumbnails, pictures for training and for scoring."""
     from studio.catalog.augments import build_pipeline, evaluation_view, shrink_to_working_size
@@ -68,8 +73,7 @@ def use_all(root: Path) -> Dataset:
 def test_the_whole_corpus_is_used_or_set_aside_and_no_byte_of_the_folder_changes(open_folder, as_ordinary_user, corpus_files, is_read_only):
     write_corpus(open_folder, corpus_files)
     if is_read_only:
-        for path in (*open_folder.rglob("*"), open_folder):
-            path.chmod(0o555 if path.is_dir() else 0o444)
+        make_read_only(open_folder)
     before = tree_hash(open_folder)
     if is_read_only:
         load_albumentations()  # root's Python may not be nobody's to read
@@ -102,7 +106,31 @@ def test_a_folder_for_runs_that_may_only_be_read_blocks_the_run_and_is_left_as_i
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="needs a FIFO")
-def test_training_and_prediction_on_the_whole_corpus_end_well_and_write_nothing_into_it(tmp_path, corpus_files):
+def test_training_and_prediction_on_the_whole_corpus_end_well_and_write_nothing_into_it(
+    open_folder, as_ordinary_user, monkeypatch, corpus_files
+):
+    root = write_corpus(open_folder / "images", corpus_files)
+    before = tree_hash(root)
+    train_and_predict(root, open_folder / "runs")  # root's Python may not be nobody's to read: all of it is loaded now
+    assert tree_hash(root) == before
+    make_read_only(root)
+    before = tree_hash(root)
+    (open_folder / "nobody").mkdir()
+    (open_folder / "nobody").chmod(0o777)
+    monkeypatch.setenv("STUDIO_HOME", str(open_folder / "nobody" / "home"))
+    for name in ("HF_HOME", "TORCH_HOME"):  # somebody else's: the weights in it are as good as not there
+        (open_folder / name).mkdir(mode=0)
+        monkeypatch.setenv(name, str(open_folder / name))
+    with as_ordinary_user:
+        with pytest.raises(PermissionError):
+            (root / "cat" / "new").touch()
+        train_and_predict(root, open_folder / "nobody" / "runs")
+    assert tree_hash(root) == before
+    found = sorted(path.name for path in open_folder.iterdir())
+    assert found == ["HF_HOME", "TORCH_HOME", "images", "nobody", "runs"], "a class named like a path is no path"
+
+
+def train_and_predict(root: Path, runs: Path) -> None:
     from engine_runs import SMALL, train_here
 
     from studio.core.experiment import Experiment
@@ -111,8 +139,6 @@ def test_training_and_prediction_on_the_whole_corpus_end_well_and_write_nothing_
     from studio.engine.network import load_trained
     from studio.engine.predict import Predictor
 
-    root = write_corpus(tmp_path / "images", corpus_files)
-    before = tree_hash(root)
     left_out = tuple(aside.id for aside in scan(Data(source=path_to_text(root))).set_aside)
     away = {f"{was}/{i:04}.jpg": name for was, name in (("cat", "../../x"), ("dog", "/abs")) for i in range(6)}
     data = Data(source=path_to_text(root), left_out=left_out, bands=BANDS, relabelled=away)
@@ -127,7 +153,7 @@ def test_training_and_prediction_on_the_whole_corpus_end_well_and_write_nothing_
         "training.batch_size": 16,
     }
     assert {"../../x", "/abs"} < set(dataset.classes)
-    folder = create_run(tmp_path / "runs", Experiment().changed(settings), dataset.to_json())
+    folder = create_run(runs, Experiment().changed(settings), dataset.to_json())
     assert train_here(folder) == 0
     state = folder.read_state()
     assert state.status is Status.FINISHED
@@ -136,5 +162,3 @@ def test_training_and_prediction_on_the_whole_corpus_end_well_and_write_nothing_
     answers = list(Predictor(load_trained(folder)).predict(paths))
     assert len(answers) == len(paths) and all((a.reason == "") == (a.probabilities_C is not None) for a in answers)
     assert any(a.reason for a in answers)
-    assert tree_hash(root) == before
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["images", "runs"], "a class named like a path is no path"

@@ -104,6 +104,26 @@ def test_what_only_saves_time_can_be_left_out_and_freed_space_ends_the_warning(w
     assert not context.disk._again.isActive()
 
 
+def test_a_sweep_counts_what_each_of_its_runs_keeps_and_what_is_cached_once(window, qtbot, free):
+    from studio.gui.shell.sweep import SweepSheet
+
+    disk = window.context.disk
+    runs, cached = disk.use.in_runs, disk.use.in_cache
+    shorten(window, qtbot, free, 4 * runs + cached)
+    sheet = SweepSheet(window.centralWidget(), window.context)
+    sheet.open()
+    assert len(sheet.experiments) == 4
+    assert sheet.disk.text().startswith("The 4 runs will write up to 2") and sheet.disk.property("tone") != "warn"
+    sheet.seeds.set_value(2)
+    sheet.seeds.value_changed.emit(2)
+    assert sheet.disk.text().startswith("The 8 runs will write up to 4") and "Free some space" in sheet.disk.text()
+    assert sheet.disk.property("tone") == "warn" and sheet.queue_button.isEnabled() and not disk.is_short
+    shorten(window, qtbot, free, 100 * GB)  # while the sheet is open
+    assert sheet.disk.property("tone") != "warn" and "100\u00a0GB are free" in sheet.disk.text()
+    sheet.rows[0][1].setText("")
+    assert sheet.disk.isHidden()
+
+
 def test_two_disks_are_told_apart(monkeypatch, tmp_path):
     from pathlib import Path
 

@@ -24,12 +24,12 @@ def find(info: BackboneInfo) -> Path | None:
     hub_id, name = _hub_id(info), _name_in_url(info)
     elsewhere = _in_hub_cache(hub_id, name) if hub_id else [_torch_home() / "hub" / "checkpoints" / name]
     candidates = [destination(info), *elsewhere]
-    return next((path for path in candidates if path.is_file()), None)
+    return next((path for path in candidates if os.path.isfile(path)), None)  # Path.is_file raises where a folder may not be read
 
 
 def mark_installed(infos: tuple[BackboneInfo, ...]) -> tuple[BackboneInfo, ...]:
     """`infos` with `is_installed` as it is now, and the size of what is there. Looks at each folder once, as there are thousands of entries."""
-    own = {folder.name: set(_names_in(folder)) for folder in weights_dir().glob("*/")}
+    own = {name: set(_names_in(weights_dir() / name)) for name in _names_in(weights_dir())}
     torch_files, hub_folders = set(_names_in(_torch_home() / "hub" / "checkpoints")), set(_names_in(_hub_cache()))
 
     def marked(info: BackboneInfo) -> BackboneInfo:
@@ -75,7 +75,8 @@ def _hub_id(info: BackboneInfo) -> str | None:
 
 
 def _in_hub_cache(hub_id: str, file_name: str) -> list[Path]:
-    return sorted((_hub_cache() / _hub_folder(hub_id) / "snapshots").glob(f"*/{file_name}"))
+    snapshots = _hub_cache() / _hub_folder(hub_id) / "snapshots"
+    return [snapshots / revision / file_name for revision in sorted(_names_in(snapshots))]
 
 
 def _hub_folder(hub_id: str) -> str:

@@ -73,6 +73,8 @@ class SweepSheet(Sheet):
         self.body.addWidget(self.hint)
         self.summary = PlainLabel("", "panel", wrap=True)
         self.body.addWidget(self.summary)
+        self.disk = PlainLabel("", "caption", wrap=True)
+        self.body.addWidget(self.disk)
         self.listing = PlainLabel("", "number", "text2", wrap=True)
         self.body.addWidget(self.listing)
         buttons = QHBoxLayout()
@@ -82,6 +84,7 @@ class SweepSheet(Sheet):
         buttons.addWidget(self.queue_button)
         self.body.addLayout(buttons)
         self.setFocusProxy(self.rows[0][1])
+        context.disk.changed.connect(self._tell_disk)
         self._plan()
 
     def _make_row(self, number: int, options: list[tuple[str, str]], chosen: str) -> tuple[ComboBox, QLineEdit]:
@@ -139,6 +142,13 @@ class SweepSheet(Sheet):
             self.listing.setText("\n".join([shown(name) for name in names[:_NUM_LISTED]] + more))
         self.queue_button.setEnabled(bool(self.experiments))
         self.queue_button.setText(f"Queue {counted(len(self.experiments), 'run')}" if self.experiments else "Queue")
+        self._tell_disk()
+
+    def _tell_disk(self) -> None:
+        words, is_short = self._context.disk.of_many(len(self.experiments)) if self.experiments else ("", False)
+        self.disk.setText(words)
+        self.disk.set_tone("warn" if is_short else "")
+        self.disk.setVisible(bool(words))
         if self.isVisible():
             self._place()
 
