@@ -73,16 +73,22 @@ class _Wide(torch.autograd.Function):
 
 
 def _weight_gradient(images_NCHW, gradient_NCHW, kernel, stride, padding) -> torch.Tensor:
-    """[out channels, in channels, *kernel] in channels-last order: at each place of the kernel the product of the gradient and what that place saw."""
-    above, left = padding
-    images_NHWC = pad(images_NCHW, (left, left, above, above)).permute(0, 2, 3, 1)
+    """[out channels, in channels, *kernel] in channels-last order: at each place of the kernel the product of the gradient and what that place saw.
+
+    With the rows outermost, what a place saw lies in one piece within what its column of the kernel saw: one copy serves the column, or one for
+    each step between two rows that it sees.
+    """
+    (above, left), (down, along) = padding, stride
     num_out, height, width = gradient_NCHW.shape[1:]
-    gradient = gradient_NCHW.permute(0, 2, 3, 1).reshape(-1, num_out).t()
-    found = gradient.new_empty(num_out, *kernel, images_NHWC.shape[3])
-    for y in range(kernel[0]):
-        for x in range(kernel[1]):
-            seen = images_NHWC[:, y : y + stride[0] * (height - 1) + 1 : stride[0], x : x + stride[1] * (width - 1) + 1 : stride[1]]
-            torch.mm(gradient, seen.reshape(-1, seen.shape[3]), out=found[:, y, x])
+    images_HNWC = pad(images_NCHW, (left, left, above, above)).permute(2, 0, 3, 1)
+    gradient = gradient_NCHW.permute(2, 0, 3, 1).reshape(-1, num_out).t()
+    found = gradient.new_empty(num_out, *kernel, images_HNWC.shape[3])
+    for x in range(kernel[1]):
+        for first in range(min(down, kernel[0])):
+            column = images_HNWC[first::down, :, x : x + along * (width - 1) + 1 : along].contiguous()
+            for y in range(first, kernel[0], down):
+                seen = column[y // down : y // down + height]
+                torch.mm(gradient, seen.view(-1, seen.shape[3]), out=found[:, y, x])
     return found.permute(0, 3, 1, 2)
 
 
