@@ -269,6 +269,18 @@ def test_a_late_answer_for_an_earlier_picture_is_dropped(qtbot, page, probe, pic
     assert "cut short" in page.try_panel.answer.note_label.text()
 
 
+@pytest.mark.parametrize("method", ["predict", "explain"])
+def test_an_answer_after_the_last_run_has_gone_is_dropped(qtbot, page, probe, pictures, method):
+    answer = probe._answers.pop(method)
+    page.try_panel.try_path(str(pictures / "a01.png"))
+    qtbot.waitUntil(lambda: probe.calls[-1][0] == method)
+    params, request = probe.calls[-1][1], len(probe.calls)
+    page.context.runs.monitor.removed.emit(tuple(entry.folder for entry in page.context.runs.entries))
+    assert page.empty.isVisible() and page.try_panel.spinner.isHidden() and probe.cancelled == [request]
+    probe.held[method][0](answer(params))
+    assert page.try_panel.spinner.isHidden() and len(probe.calls) == request and not page.try_panel.picture.has_heat
+
+
 def test_where_it_looked_can_be_asked_for_another_class(qtbot, page, probe, pictures):
     page.try_panel.try_path(str(pictures / "a01.png"))
     qtbot.waitUntil(lambda: page.try_panel.picture.has_heat)

@@ -279,7 +279,7 @@ def _show_tried(page: UsePage) -> None:
     shares = [0.884, 0.062, 0.031, 0.012, 0.006, 0.003][: len(dataset.classes)]
     names = [samples[0].label, *[c for c in dataset.classes if c != samples[0].label]]
     top = [[dataset.classes.index(n), p] for n, p in zip(names, shares, strict=False)]
-    page.try_panel._on_predicted(path, {"classes": list(dataset.classes), "predictions": [{"path": path, "top": top, "reason": ""}]})
+    page.try_panel._on_predicted({"classes": list(dataset.classes), "predictions": [{"path": path, "top": top, "reason": ""}]})
 
 
 def _show_folder(page: UsePage) -> None:

@@ -24,6 +24,7 @@ from studio.gui.widgets.file_dialog import pick_file
 from studio.gui.widgets.heat import heat_image, take_heat
 from studio.gui.widgets.label import set_plain_tooltip
 from studio.gui.widgets.thumb import ThumbLoader, paint_cover
+from studio.supervise.worker import WorkerError
 
 _MAX_RECENT = 12
 _LOOKS = 3  # classes that "where it looked for" offers
@@ -50,6 +51,7 @@ class TryPanel(Panel):
         self._threshold = 0.5
         self._noted = ""
         self._path = ""
+        self._request = 0
         self._rows: list[tuple[str, float]] = []
         self._indices: list[int] = []
         self.recent: list[str] = []
@@ -122,6 +124,9 @@ class TryPanel(Panel):
             if model:
                 self._loader.set_reading(model.reading)
                 self._strip.update()
+            else:
+                self._context.probe.cancel(self._request)
+                self.spinner.hide()
             if self._path and model:
                 if before != model.reading:
                     self._read()
@@ -195,23 +200,27 @@ class TryPanel(Panel):
     def _ask(self) -> None:
         if self._model is None:
             return
-        path = self._path
         self.picture.show_heat(None)  # of another model
         self._show_tried(True, has_heat=True)
         self._look_row.hide()
         self.spinner.show()
-        params = {"run": self._model.run, "paths": [path_to_text(path)], "which": self._model.which, "top": NUM_SHOWN}
-        params["test_time"] = self._model.test_time
-        self._context.probe.call(
-            "predict", params, lambda r: self._on_predicted(path, r), lambda e: self._on_error(path, e), key="use.predict"
-        )
+        params = {"paths": [path_to_text(self._path)], "top": NUM_SHOWN, "test_time": self._model.test_time}
+        self._call("predict", params, self._on_predicted, self._on_error)
 
-    def _on_predicted(self, path: str, result: dict) -> None:
-        if path != self._path:
-            return
+    def _call(self, method: str, params: dict, on_result: Callable[[dict], object], on_error: Callable[[WorkerError], object]) -> None:
+        """Ask the model about the picture. What is answered after either has changed is dropped."""
+        asked = self._path, self._model
+
+        def if_wanted(take: Callable) -> Callable:
+            return lambda answer: take(answer) if asked == (self._path, self._model) else None
+
+        params |= {"run": self._model.run, "which": self._model.which}
+        self._request = self._context.probe.call(method, params, if_wanted(on_result), if_wanted(on_error), key=f"use.{method}")
+
+    def _on_predicted(self, result: dict) -> None:
         found = result["predictions"][0]
         if not found["top"]:
-            self._end(f"{os.path.basename(path)} cannot be read: {found['reason']}", "bad")
+            self._end(f"{os.path.basename(self._path)} cannot be read: {found['reason']}", "bad")
             return
         classes = result["classes"]
         self._indices = [int(i) for i, _ in found["top"]]
@@ -223,9 +232,8 @@ class TryPanel(Panel):
         self._make_looks()
         self._explain(None)
 
-    def _on_error(self, path: str, error) -> None:
-        if path == self._path:
-            self._end(f"{error.sentence} {error.fix}".strip(), "bad")
+    def _on_error(self, error: WorkerError) -> None:
+        self._end(f"{error.sentence} {error.fix}".strip(), "bad")
 
     def _end(self, sentence: str, tone: str) -> None:
         self.spinner.hide()
@@ -246,27 +254,22 @@ class TryPanel(Panel):
         self._look_row.setVisible(len(options) > 1)
 
     def _explain(self, class_index: object) -> None:
-        path, model = self._path, self._model
         self.spinner.show()
-        params = {"run": model.run, "path": path_to_text(path), "class_index": class_index, "which": model.which}
-        self._context.probe.call(
-            "explain", params, lambda r: self._on_explained(path, r), lambda e: self._on_unexplained(path, e), key="use.explain"
-        )
+        params = {"path": path_to_text(self._path), "class_index": class_index}
+        self._call("explain", params, self._on_explained, self._on_unexplained)
 
-    def _on_explained(self, path: str, result: dict) -> None:
+    def _on_explained(self, result: dict) -> None:
         try:
             heat = take_heat(result["heat"])
         except (ValueError, KeyError):
             return
-        if path == self._path:
-            self.spinner.hide()
-            self.picture.show_heat(heat_image(heat), tuple(result["box"]))
+        self.spinner.hide()
+        self.picture.show_heat(heat_image(heat), tuple(result["box"]))
 
-    def _on_unexplained(self, path: str, error) -> None:
-        if path == self._path:
-            self.spinner.hide()
-            self._look_row.hide()
-            set_plain_tooltip(self._opacity_label, shown(f"No heat map for this network. {error.sentence}"))
+    def _on_unexplained(self, error: WorkerError) -> None:
+        self.spinner.hide()
+        self._look_row.hide()
+        set_plain_tooltip(self._opacity_label, shown(f"No heat map for this network. {error.sentence}"))
 
 
 class DropPlace(DashedFrame):
