@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import re
 from dataclasses import dataclass
 from typing import Any
 
@@ -272,16 +273,20 @@ _STAGE_FIELDS = frozenset(f.name for f in dataclasses.fields(StageDescribed))
 
 
 _to_json = json.JSONEncoder(separators=(",", ":"), allow_nan=False, default=vars).encode  # `json.dumps` would make one for every line
+_SURROGATE = re.compile("[\ud800-\udfff]")
 
 
 def encode(event: Event) -> bytes:
-    """One JSON line, with its newline. Not-a-number and infinities are written as null."""
+    """One JSON line, with its newline. Not-a-number and infinities are written as null, a byte of a path that is no text as an escape."""
     raw = {"event": type(event).__name__} | vars(event)
     try:
-        return _to_json(raw).encode() + b"\n"
+        line = _to_json(raw)
     except ValueError:
+        line = None
+    if line is None or "\\ud" in line:  # a surrogate: one of a pair, unless it came out of a path
         raw = {"event": type(event).__name__} | dataclasses.asdict(event)
-        return json.dumps(_without_nan(raw), separators=(",", ":")).encode() + b"\n"
+        line = json.dumps(_readable(raw), separators=(",", ":"))
+    return line.encode() + b"\n"
 
 
 def decode(line: bytes) -> Event | None:
@@ -320,11 +325,14 @@ def _stage(raw: dict[str, Any]) -> StageDescribed:
     return StageDescribed(**{name: raw[name] for name in raw.keys() & _STAGE_FIELDS})
 
 
-def _without_nan(value: Any) -> Any:
+def _readable(value: Any) -> Any:
+    """Without what no reader accepts: numbers that are none, and surrogates that stand alone."""
+    if isinstance(value, str):
+        return _SURROGATE.sub(lambda found: f"\\u{ord(found[0]):04X}", value)
     if isinstance(value, float) and (value != value or value in (float("inf"), float("-inf"))):
         return None
     if isinstance(value, dict):
-        return {k: _without_nan(v) for k, v in value.items()}
+        return {_readable(k): _readable(v) for k, v in value.items()}
     if isinstance(value, (list, tuple)):
-        return [_without_nan(v) for v in value]
+        return [_readable(v) for v in value]
     return value

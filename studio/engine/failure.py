@@ -106,7 +106,8 @@ def describe(exc: BaseException, experiment: Experiment | None) -> Failure:
     if re.search(r"gloo/|NCCL|Connection (?:reset|closed) by peer", text):
         return Failure("Another process of this run ended, or cannot be reached.", "Resume. Its part of the log says why.")
     if isinstance(exc, OSError) and exc.filename is not None:
-        return Failure(f"{exc.filename} cannot be used: {exc.strerror}.", "Check the drive and its permissions, then resume.")
+        name = shown(path_to_text(str(exc.filename)))
+        return Failure(f"{name} cannot be used: {exc.strerror}.", "Check the drive and its permissions, then resume.")
     return Failure(
         f"Training stopped by an unexpected error: {name}: {_first_line(text)}", "Details has the trace for a report.", is_bug=True
     )

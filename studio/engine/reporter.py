@@ -13,7 +13,7 @@ import numpy as np
 from studio.core import event as ev
 from studio.core.file import write_atomically
 from studio.core.journal import JournalWriter
-from studio.core.path_text import shown
+from studio.core.path_text import path_to_text, shown
 from studio.core.run_folder import RunFolder
 from studio.engine.control import Control, StopAsked
 from studio.engine.failure import CHANGED, NO_SPACE
@@ -155,7 +155,7 @@ class Reporter:
         self._try(
             ev.WarningRaised(
                 code="disk-full",
-                sentence=f"The disk with {self.folder.path} is full; the run waits.",
+                sentence=f"The disk with {shown(path_to_text(self.folder.path))} is full; the run waits.",
                 fix="Free some space. The run goes on by itself.",
             )
         )

@@ -61,6 +61,17 @@ def test_a_loss_that_is_not_a_number_is_still_valid_json():
     assert np.isnan(fold(RunState(), [ev.decode(line)]).train_loss.y[0])
 
 
+def test_a_name_that_is_no_text_loses_no_event():
+    """A byte that is not UTF-8 comes from the operating system as a surrogate, which no reader of JSON accepts."""
+    for step in (3, float("nan")):
+        told = ev.decode(
+            ev.encode(ev.RunFailed(step=step, sentence="caf\udce9 \N{HOT BEVERAGE}\N{TEACUP WITHOUT HANDLE}", trace="at \ud800"))
+        )
+        assert told.sentence == "caf\\uDCE9 \N{HOT BEVERAGE}\N{TEACUP WITHOUT HANDLE}" and told.trace == "at \\uD800"
+    edited = ev.ExperimentEdited(step=1, values={"data.relabelled": {"a\udcff": "b"}})
+    assert ev.decode(ev.encode(edited)).values == {"data.relabelled": {"a\\uDCFF": "b"}}
+
+
 def test_only_whole_lines_are_read_and_a_torn_one_never_swallows_the_next(tmp_path):
     path = tmp_path / "journal.jsonl"
     writer = JournalWriter(path)

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import shutil
+import sys
 from dataclasses import replace
 from types import SimpleNamespace
 
@@ -14,6 +16,7 @@ from engine_runs import STEPS_PER_EPOCH, events, fork_engine, metrics, of_kind, 
 
 from studio.core import event as ev
 from studio.core.outcome import Status
+from studio.core.run_folder import RunFolder
 from studio.engine.checkpoint import find_checkpoint
 from studio.engine.failure import describe
 from studio.engine.watch import GradientWatch, Waiting
@@ -300,6 +303,22 @@ def test_an_image_replaced_in_mid_run_is_said_once(tmp_path):
     (warning,) = warned(folder, "image-changed")
     assert warning.sentence.startswith("class-1/0003.png was changed since the run began")
     assert not warned(folder, "unreadable-image")
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="elsewhere every name is text")
+def test_a_run_in_a_folder_whose_name_is_no_text_says_why_it_waits_and_why_it_fails(tmp_path, monkeypatch):
+    folder = RunFolder(small_run(tmp_path).path.rename(tmp_path / os.fsdecode(b"caf\xe9")))
+    faults = [OSError(errno.ENOSPC, "No space left on device"), OSError(errno.EIO, "Input/output error", os.fspath(folder.path))]
+
+    def broken(*args, **kwargs):
+        raise faults.pop(0)
+
+    monkeypatch.setattr("studio.engine.saving.save_checkpoint", broken)
+    monkeypatch.setattr("studio.engine.reporter.RETRY_S", 0.01)
+    assert train_here(folder) == 1
+    name = str(tmp_path / r"caf\xE9")
+    assert [w.sentence for w in warned(folder, "disk-full")] == [f"The disk with {name} is full; the run waits."]
+    assert folder.read_state().failed.sentence == f"{name} cannot be used: Input/output error."
 
 
 # --- memory, devices, the system ---------------------------------------------------------------------

@@ -14,6 +14,7 @@ from typing import Any, BinaryIO
 
 import numpy as np
 
+from studio.core.path_text import path_to_text, shown
 from studio.core.problem import BadInput
 
 PROGRESS_INTERVAL_S = 0.05
@@ -171,7 +172,7 @@ def as_error(exc: BaseException) -> dict[str, Any]:
     if isinstance(exc, MemoryError) or name == "OutOfMemoryError":
         return {"sentence": "The memory is not enough for this.", "fix": "Choose a smaller network, input size or batch.", "trace": trace}
     if isinstance(exc, OSError) and exc.strerror:
-        where = f" ({exc.filename})" if exc.filename else ""
+        where = f" ({shown(path_to_text(str(exc.filename)))})" if exc.filename else ""
         return {"sentence": f"{exc.strerror}{where}.", "fix": "Check the file and its permissions, then try again.", "trace": trace}
     first_line = (str(exc).strip() or name).splitlines()[0][:300]
     return {"sentence": f"That did not work: {first_line}", "fix": "The details hold the full message.", "trace": trace}
