@@ -34,7 +34,7 @@ class JournalWriter:
         self.edits = tuple(event for event in earlier if isinstance(event, ExperimentEdited))  # of all sessions before
         self.num_answered = max((event.num_bytes for event in earlier if isinstance(event, EditsAnswered)), default=0)
         self._offset_s = (earlier[-1].t if earlier else 0.0) - time.monotonic()
-        self._torn = _ends_torn(path)
+        self._torn = ends_torn(path)
 
     def append(self, event: Event) -> Event:
         """Write one event, stamped with its position and time; returns the stamped event."""
@@ -122,7 +122,8 @@ def _events(lines: list[bytes]) -> list[Event]:
     return [event for line in lines if line and (event := decode(line)) is not None]
 
 
-def _ends_torn(path: str | os.PathLike) -> bool:
+def ends_torn(path: str | os.PathLike) -> bool:
+    """Whether the last line of a file was cut short."""
     with open(path, "rb") as f:
         if f.seek(0, os.SEEK_END) == 0:
             return False

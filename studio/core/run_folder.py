@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import secrets
@@ -17,7 +18,7 @@ from studio.core.experiment import Experiment
 from studio.core.experiment_file import experiment_to_toml, read_experiment
 from studio.core.file import write_atomically
 from studio.core.fold import RunState, fold
-from studio.core.journal import JournalReader
+from studio.core.journal import JournalReader, ends_torn
 from studio.core.json_text import parse_json
 from studio.core.outcome import Outcome, Status, describe_exit_code
 from studio.core.problem import BadInput
@@ -124,12 +125,15 @@ class RunFolder:
         return is_locked(self.lock_path)
 
     def command(self, kind: CommandKind, values: dict[str, Any] | None = None) -> None:
-        """Append one command; the engine acts on it between two steps. An edit carries its settings."""
+        """Append one command; the engine acts on it between two steps. An edit carries its settings. OSError where it was not written."""
         with_values = {"values": values} if values else {}
-        line = json.dumps({"command": kind, "wall_time": time.time(), **with_values}, default=_plain) + "\n"
+        line = json.dumps({"command": kind, "wall_time": time.time(), **with_values}, default=_plain).encode() + b"\n"
         fd = os.open(self.commands_path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
         try:
-            os.write(fd, line.encode())
+            if ends_torn(self.commands_path):  # one that a full disk cut short must not swallow this one
+                line = b"\n" + line
+            if os.write(fd, line) != len(line):
+                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), os.fspath(self.commands_path))
         finally:
             os.close(fd)
 

@@ -1,5 +1,6 @@
 """The journal never loses a line or shows half of one; one fold reads live, finished and resumed runs alike."""
 
+import errno
 import json
 import os
 import subprocess
@@ -220,6 +221,18 @@ def test_commands_are_read_once_and_junk_is_skipped(tmp_path):
     commands, offset = read_commands(run.commands_path, 0)
     assert commands == [Command("pause"), Command("stop"), Command("edit", {"schedule.epochs": 12})]
     assert read_commands(run.commands_path, offset) == ([], offset)
+
+
+def test_a_command_that_a_full_disk_cuts_short_is_an_error_and_does_not_swallow_the_next(tmp_path, monkeypatch):
+    run, write = create_run(tmp_path, Experiment()), os.write
+    monkeypatch.setattr("studio.core.run_folder.os.write", lambda fd, data: write(fd, data[:9]))
+    with pytest.raises(OSError) as caught:
+        run.command("pause")
+    assert caught.value.errno == errno.ENOSPC
+    monkeypatch.undo()
+    run.command("stop")
+    run.command("save")
+    assert read_commands(run.commands_path, 0)[0] == [Command("stop"), Command("save")]
 
 
 def test_a_run_is_alive_exactly_while_a_process_holds_its_lock(tmp_path):
