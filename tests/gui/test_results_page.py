@@ -146,6 +146,39 @@ def test_a_change_before_the_notes_are_read_keeps_them_and_the_last_of_many_chan
     assert read_notes(three_runs[0]) == notebook.of(three_runs[0]) == Notes("a title", "note 39")
 
 
+def test_two_windows_that_write_of_one_run_keep_what_the_other_wrote(qtbot, open_page, context, three_runs):
+    run, here = three_runs[0], open_page(*three_runs)
+    there = Notebook(context.background)
+    there.read([run])
+    qtbot.waitUntil(lambda: not there._unread and not here.notebook._unread)
+    there.edit(run, note="warm-up helps")
+    qtbot.waitUntil(lambda: read_notes(run) == Notes(note="warm-up helps"))
+    here.toggle_star(here.runs.entries[0])
+    qtbot.waitUntil(lambda: here.notebook.of(run) == Notes(note="warm-up helps", is_starred=True))
+    assert read_notes(run) == here.notebook.of(run)
+    there.edit(run, tags=("paper",))
+    qtbot.waitUntil(lambda: read_notes(run).tags == ("paper",))
+    QApplication.sendEvent(here, QEvent(QEvent.Type.WindowActivate))
+    qtbot.waitUntil(lambda: here.notebook.of(run) == Notes(note="warm-up helps", tags=("paper",), is_starred=True))
+    write_notes(run, Notes(title="another", is_starred=True))
+    here.deactivate()
+    here.activate()
+    qtbot.waitUntil(lambda: "another" in names(here))
+
+
+def test_a_change_that_cannot_be_written_is_taken_back_and_said(qtbot, context, three_runs):
+    write_notes(three_runs[0], Notes("a title"))
+    notebook = Notebook(context.background)
+    notebook.read(three_runs)
+    qtbot.waitUntil(lambda: notebook.of(three_runs[0]) == Notes("a title"))
+    move_to_bin(three_runs[0])
+    with qtbot.waitSignal(notebook.failed) as failed:
+        notebook.edit(three_runs[0], note="too late")
+    assert failed.args[0].startswith("The note could not be saved")
+    assert notebook.of(three_runs[0]) == Notes("a title")
+    assert not three_runs[0].path.exists()
+
+
 def test_notes_that_are_not_ours_are_read_as_none(three_runs):
     for content in (b"", b"[]", b'{"tags": 3}', b"\xff\xfe", b"null"):
         (three_runs[0].path / "notes.json").write_bytes(content)

@@ -1,8 +1,10 @@
-"""The notes of all runs, read and written in the background, shown at once."""
+"""The notes of all runs, read and written in the background, shown at once. Another window may write the same files."""
 
 from __future__ import annotations
 
+import os
 import threading
+from collections import Counter, defaultdict, deque
 from collections.abc import Iterable
 from dataclasses import replace
 
@@ -10,9 +12,10 @@ from PySide6.QtCore import QObject, Signal
 
 from studio.core.run_folder import RunFolder
 from studio.gui.background import Background
-from studio.gui.pages.results.notes import Notes, read_notes, write_notes
+from studio.gui.pages.results.notes import FILE, Notes, change_notes, read_notes
 
 _NONE = Notes()
+Stamp = tuple[int, int, int] | None  # None where there is no file, or it has to be read again
 
 
 class Notebook(QObject):
@@ -24,8 +27,11 @@ class Notebook(QObject):
     def __init__(self, background: Background, parent: QObject | None = None):
         super().__init__(parent)
         self._background = background
-        self._notes: dict[str, Notes] = {}
+        self._notes: dict[str, Notes] = {}  # by folder name, with what is still to be written
+        self._stored: dict[str, tuple[Stamp, Notes]] = {}  # as found or left on the disk
         self._unread: set[str] = set()  # asked for, and not here yet
+        self._unwritten: defaultdict[str, deque[dict]] = defaultdict(deque)  # changes of fields, the latest last
+        self._num_writing: Counter[str] = Counter()
         self._one_at_a_time = threading.Lock()
 
     def of(self, folder: RunFolder) -> Notes:
@@ -34,38 +40,77 @@ class Notebook(QObject):
     def read(self, folders: Iterable[RunFolder]) -> None:
         """Read the notes of runs that are not known yet; `changed` follows where there are some."""
         new = [f for f in folders if f.name not in self._notes]
-        if new:
-            self._notes |= dict.fromkeys((f.name for f in new), _NONE)
-            self._unread.update(f.name for f in new)
-            self._background.run(lambda: {f.name: read_notes(f) for f in new}, self._on_read)
+        self._notes |= dict.fromkeys((f.name for f in new), _NONE)
+        self._read(new)
+
+    def read_again(self, folders: Iterable[RunFolder]) -> None:
+        """Read what another window has written since; costs one look at each folder in the background."""
+        self._read([f for f in folders if f.name not in self._unread and not self._num_writing[f.name]])
 
     def edit(self, folder: RunFolder, **values) -> None:
         """Change fields of a run's notes."""
-        if folder.name in self._unread:  # a field of what is there, not of nothing
-            self._unread.discard(folder.name)
-            self._notes[folder.name] = read_notes(folder)
+        name = folder.name
+        if name in self._unread:  # a field of what is there, not of nothing
+            self._unread.discard(name)
+            self._stored[name] = _found(folder)
+            self._notes[name] = self._stored[name][1]
         old = self.of(folder)
-        new = replace(old, **values)
-        if new == old:
+        values = {field: value for field, value in values.items() if value != getattr(old, field)}
+        if not values:
             return
-        self._notes[folder.name] = new
+        self._unwritten[name].append(values)
+        self._num_writing[name] += 1
+        self._notes[name] = replace(old, **values)
         self.changed.emit()
 
-        def failed(exc: Exception) -> None:
-            self._notes[folder.name] = old
-            self.changed.emit()
+        def write() -> None:
+            """All that is to be written by now: of two changes the later one stays, whichever thread comes first."""
+            with self._one_at_a_time:
+                waiting, together = self._unwritten[name], {}
+                while waiting:
+                    together |= waiting.popleft()
+                if together:
+                    self._stored[name] = None, change_notes(folder, together)
+
+        self._background.run(write, lambda _: self._on_written(name), lambda exc: self._on_written(name, exc))
+
+    def _read(self, folders: list[RunFolder]) -> None:
+        if folders:
+            self._unread.update(f.name for f in folders)
+            stamps = {f.name: self._stored[f.name][0] for f in folders if f.name in self._stored}
+            self._background.run(
+                lambda: {f.name: _found(f) for f in folders if _stamp_of(f) != stamps.get(f.name)},
+                lambda found: self._on_read([f.name for f in folders], found),
+            )
+
+    def _on_read(self, names: list[str], found: dict[str, tuple[Stamp, Notes]]) -> None:
+        found = {name: each for name, each in found.items() if name in self._unread}  # not what was changed meanwhile
+        self._unread.difference_update(names)
+        self._stored |= found
+        self._show({name: notes for name, (_, notes) in found.items()})
+
+    def _on_written(self, name: str, exc: Exception | None = None) -> None:
+        self._num_writing[name] -= 1
+        if not self._num_writing[name]:
+            self._show({name: self._stored.get(name, (None, _NONE))[1]})
+        if exc is not None:
             self.failed.emit(f"The note could not be saved: {exc}.")
 
-        def write() -> None:
-            """What counts now: of two changes the later one stays, whichever thread comes first."""
-            with self._one_at_a_time:
-                write_notes(folder, self.of(folder))
-
-        self._background.run(write, None, failed)
-
-    def _on_read(self, notes: dict[str, Notes]) -> None:
-        written = {name: each for name, each in notes.items() if each != _NONE and name in self._unread}
-        self._unread.difference_update(notes)
-        if written:
-            self._notes |= written
+    def _show(self, notes: dict[str, Notes]) -> None:
+        other = {name: each for name, each in notes.items() if each != self._notes.get(name, _NONE)}
+        if other:
+            self._notes |= other
             self.changed.emit()
+
+
+def _stamp_of(folder: RunFolder) -> Stamp:
+    try:
+        info = os.stat(os.path.join(folder, FILE))  # ten thousand may be asked for, and few have one
+    except OSError:
+        return None
+    return info.st_mtime_ns, info.st_size, info.st_ino
+
+
+def _found(folder: RunFolder) -> tuple[Stamp, Notes]:
+    stamp = _stamp_of(folder)
+    return stamp, read_notes(folder) if stamp else _NONE

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 
-from PySide6.QtCore import QPoint, Qt, QTimer
+from PySide6.QtCore import QEvent, QPoint, Qt, QTimer
 from PySide6.QtGui import QAction
 from PySide6.QtWidgets import QAbstractButton, QHBoxLayout, QLineEdit, QMenu, QSizePolicy, QStackedWidget, QVBoxLayout, QWidget
 
@@ -196,12 +196,21 @@ class ResultsPage(Page):
 
     def activate(self) -> None:
         self._is_in_front = True
+        self._read_notes_again()
         self._refresh()
 
     def deactivate(self) -> None:
         self._is_in_front = False
         self._timer.stop()
         self._chosen_timer.stop()
+
+    def event(self, event: QEvent) -> bool:
+        if event.type() == QEvent.Type.WindowActivate and self.is_whole and self._is_in_front:
+            self._read_notes_again()
+        return super().event(event)
+
+    def _read_notes_again(self) -> None:
+        self.notebook.read_again(e.folder for e in self.runs.started_entries)
 
     def show_argument(self, argument: object) -> None:
         if isinstance(argument, RunEntry):
