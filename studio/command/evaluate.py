@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 from pathlib import Path
 
 from studio.cli import DONE
@@ -41,9 +42,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     folder = trained_run(args)
-    if args.output and args.output.exists() and not args.force:
+    if args.output and os.path.exists(args.output) and not args.force:
         raise BadInput(f"{args.output} exists already. Choose another name with -o, or write over it with --force.")
-    if args.output and args.output.exists() and not args.output.is_file():
+    if args.output and os.path.exists(args.output) and not os.path.isfile(args.output):
         raise BadInput(f"{args.output} is no file. Choose another name with -o.")
     from studio.engine.score_run import score_run
 

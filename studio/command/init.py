@@ -27,7 +27,7 @@ def run(args: argparse.Namespace) -> int:
     from studio.dataset.plan_check import with_fitting_batch
     from studio.dataset.scan import scan
 
-    if args.output.exists() and not args.force:
+    if os.path.exists(args.output) and not args.force:
         raise BadInput(f"{args.output} exists already. Choose another name with -o, or write over it with --force.")
     experiment = planned(None, args.data, args.set)
     with terminal.Progress("files") as progress:

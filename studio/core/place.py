@@ -37,7 +37,7 @@ def weights_dir() -> Path:
 
 def existing(folder: Path) -> Path:
     """The folder, or of those around it the nearest that is there: a disk can be asked about that one."""
-    return next((path for path in (folder, *folder.parents) if path.exists()), Path(folder.anchor))
+    return next((path for path in (folder, *folder.parents) if os.path.exists(path)), Path(folder.anchor))
 
 
 def runs_dir() -> Path:

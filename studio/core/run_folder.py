@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import json
 import os
@@ -167,7 +168,9 @@ class RunFolder:
         return _size(self.commands_path)
 
     def has_checkpoint(self) -> bool:
-        return any(self.checkpoints_path.glob("*/manifest.json"))
+        with contextlib.suppress(OSError), os.scandir(self.checkpoints_path) as entries:
+            return any(os.path.isfile(os.path.join(entry.path, "manifest.json")) for entry in entries)
+        return False
 
     def move_to(self, device: str) -> Experiment:
         """Let the run go on on another device; nothing else of it changes. Not while it goes on. Raises BadInput, OSError."""
@@ -250,7 +253,7 @@ def find_runs(runs: str | os.PathLike) -> list[RunFolder]:
 def find_run(runs: str | os.PathLike, name: str | os.PathLike) -> RunFolder:
     """A run by path, folder name, nickname or "last". Raises BadInput naming what there is."""
     direct = RunFolder(name)
-    if direct.experiment_path.is_file():
+    if os.path.isfile(direct.experiment_path):  # false also of a name too long and of a folder that may not be entered
         return direct
     all_runs = find_runs(runs)
     if str(name) == "last" and all_runs:

@@ -188,12 +188,20 @@ def _compare(exporter: Exporter, folder: Path, trained: Trained, views_NHWC: np.
 
 
 def _refuse_existing(target: Path, may_replace: bool) -> None:
-    if target.exists() and not may_replace and not (target.is_dir() and not any(target.iterdir())):
+    is_empty = _is_empty_folder(target)
+    if os.path.exists(target) and not may_replace and not is_empty:
         raise BadInput(f"{shown(path_to_text(target))} exists already. Choose another place with -o, or replace it with --force.")
-    if target.exists() and not target.is_dir():
+    if os.path.exists(target) and not os.path.isdir(target):
         raise BadInput(f"{shown(path_to_text(target))} is a file. An export is a folder: choose another name.")
-    if may_replace and target.is_dir() and any(target.iterdir()) and not (target / "report.json").is_file():
+    if may_replace and os.path.isdir(target) and not is_empty and not os.path.isfile(target / "report.json"):
         raise BadInput(f"{shown(path_to_text(target))} holds other files than an export, so it is not replaced. Choose another place.")
+
+
+def _is_empty_folder(folder: Path) -> bool:
+    try:
+        return not any(folder.iterdir())
+    except OSError:  # also a folder that may not be read
+        return False
 
 
 def _publish(temporary: Path, final: Path) -> None:

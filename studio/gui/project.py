@@ -38,7 +38,7 @@ class Project:
 
     @property
     def is_source_there(self) -> bool:
-        return bool(self.source) and Path(text_to_path(self.source)).exists()
+        return bool(self.source) and os.path.exists(text_to_path(self.source))
 
 
 class Projects(QObject):

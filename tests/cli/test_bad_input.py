@@ -204,6 +204,14 @@ def test_an_unknown_run(refused):
     assert "There is no run" in refused("train", "--resume", "calm-otter")
 
 
+@pytest.mark.parametrize("name", ["shut/run", "x" * 300])
+def test_a_run_that_cannot_be_looked_at_is_an_unknown_one(name, capsys, open_folder, as_ordinary_user):
+    (open_folder / "shut").mkdir(mode=0)
+    with as_ordinary_user:
+        assert cli.main(["tell", str(open_folder / name), "pause"]) == 2
+    assert "Error: There is no run" in capsys.readouterr().err
+
+
 def test_resume_takes_no_other_settings(refused, images):
     assert "Start a new run" in refused("train", "--resume", "last", "--data", images)
 

@@ -1,17 +1,11 @@
-"""Folders of small images, a way to be somebody who may not read everything, and what a reading costs."""
+"""Folders of small images, and what a reading costs."""
 
 from __future__ import annotations
 
-import contextlib
 import os
-import shutil
 import subprocess
 import sys
-import tempfile
-from collections.abc import Iterator
 from pathlib import Path
-
-import pytest
 
 from .corpus import jpeg
 
@@ -51,33 +45,3 @@ def measured(before: str, code: str, *args: str | Path) -> tuple[float, float]:
     assert done.returncode == 0, done.stderr
     seconds, mb = map(float, done.stdout.split())
     return seconds, mb
-
-
-@pytest.fixture
-def open_folder() -> Iterator[Path]:
-    """A temporary folder that every user may enter."""
-    folder = Path(tempfile.mkdtemp())
-    folder.chmod(0o755)
-    yield folder
-    for path, _, _ in os.walk(folder):
-        os.chmod(path, 0o755)
-    shutil.rmtree(folder)
-
-
-@pytest.fixture
-def as_ordinary_user():
-    """A context in which root is nobody, since root may read everything."""
-
-    @contextlib.contextmanager
-    def change():
-        if os.name == "nt":
-            pytest.skip("needs file permissions")
-        before = os.geteuid()
-        if before == 0:
-            os.seteuid(65534)
-        try:
-            yield
-        finally:
-            os.seteuid(before)
-
-    return change()
