@@ -5,18 +5,21 @@ from __future__ import annotations
 import contextlib
 import json
 import os
-from collections.abc import Callable
+import threading
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from studio.core.file import write_atomically
 from studio.core.json_text import parse_json
 from studio.core.run_folder import EngineLock
 
-QUEUE, STARTER = ".queue.json", ".queue.lock"
+QUEUE, STARTER, CHANGE = ".queue.json", ".queue.lock", ".queue-change.lock"
+CHANGE_TRIES, CHANGE_PAUSE_S = 100, 0.005  # a list that is not changed is worse than one that two windows change at once
+_one_thread = threading.Lock()  # the lock of a file belongs to a process
 
 
 class RunQueue:
-    """Folder names of waiting runs. One object per process: it may hold the right to start runs until it is closed."""
+    """Folder names of waiting runs. One object per process: it may hold the right to start runs until it is closed. Any thread may ask and change."""
 
     def __init__(self, runs: str | os.PathLike):
         self._runs = Path(runs)
@@ -28,24 +31,33 @@ class RunQueue:
     @property
     def names(self) -> tuple[str, ...]:
         """As the file says now; empty where there is none or it is damaged. Costs microseconds while it stays the same."""
-        try:
-            info = os.stat(self._runs / QUEUE)
-        except OSError:
-            return ()
-        if (info.st_mtime_ns, info.st_ino) != self._stamp:
-            try:
-                found = parse_json((self._runs / QUEUE).read_bytes())
-                self._names = tuple(name for name in found if isinstance(name, str)) if isinstance(found, list) else ()
-            except (OSError, ValueError):
-                self._names = ()
-            self._stamp = (info.st_mtime_ns, info.st_ino)
+        with contextlib.suppress(OSError):  # what was read last counts
+            self._read()
         return self._names
 
+    def _read(self) -> None:
+        try:
+            info = os.stat(self._runs / QUEUE)
+        except FileNotFoundError:
+            self._stamp, self._names = None, ()
+            return
+        if (info.st_mtime_ns, info.st_ino) != self._stamp:
+            raw = (self._runs / QUEUE).read_bytes()
+            try:
+                found = parse_json(raw)
+                self._names = tuple(name for name in found if isinstance(name, str)) if isinstance(found, list) else ()
+            except ValueError:
+                self._names = ()
+            self._stamp = (info.st_mtime_ns, info.st_ino)
+
     def change(self, edit: Callable[[list[str]], list[str]]) -> None:
-        """Replace the list by what `edit` makes of it as it stands now. OSError when it cannot be written."""
-        new = list(dict.fromkeys(edit(list(self.names))))
+        """Replace the list by what `edit` makes of it as it stands now. OSError when it cannot be read or written."""
         self._runs.mkdir(parents=True, exist_ok=True)
-        write_atomically(self._runs / QUEUE, json.dumps(new).encode(), is_durable=False)
+        with _one_thread, _alone(self._runs / CHANGE):
+            self._stamp = None  # two changes may fall into one tick of the file system's clock
+            self._read()
+            new = list(dict.fromkeys(edit(list(self._names))))
+            write_atomically(self._runs / QUEUE, json.dumps(new).encode(), is_durable=False)
 
     def may_start(self) -> bool:
         """Whether this process starts what waits: the first that asks, until it ends; then another may."""
@@ -61,3 +73,14 @@ class RunQueue:
         if self._lock is not None:
             self._lock.release()
         self._lock, self._is_starter = None, False
+
+
+@contextlib.contextmanager
+def _alone(path: Path) -> Iterator[None]:
+    """While other windows wait for their turn."""
+    lock = EngineLock(path)
+    try:
+        lock.acquire(CHANGE_TRIES, CHANGE_PAUSE_S)
+        yield
+    finally:
+        lock.release()

@@ -306,12 +306,12 @@ class EngineLock:
     def __init__(self, path: str | os.PathLike):
         self._fd = os.open(path, os.O_RDWR | os.O_CREAT, 0o644)  # held for the life of the process
 
-    def acquire(self, tries: int = 20) -> bool:
+    def acquire(self, tries: int = 20, pause_s: float = 0.05) -> bool:
         """True when the lock is ours. A reader holds it for microseconds while it looks, hence the tries."""
         for _ in range(tries):
             if _try_lock(self._fd):
                 return True
-            time.sleep(0.05)
+            time.sleep(pause_s)
         return False
 
     def release(self) -> None:

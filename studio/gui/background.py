@@ -14,9 +14,13 @@ class Task(QObject):
 
     _finished = Signal(object, object)  # result, error
 
-    def __init__(self, on_done: Callable[[object], object] | None, on_error: Callable[[Exception], object] | None, parent: QObject):
+    def __init__(
+        self, on_done: Callable[[object], object] | None, on_error: Callable[[Exception], object] | None, parent: QObject, *,
+        is_promised: bool = False,
+    ):  # fmt: skip
         super().__init__(parent)
         self._on_done, self._on_error = on_done, on_error
+        self.is_promised = is_promised
         self._cancelled = False
         self._finished.connect(self._on_finished)
 
@@ -72,17 +76,22 @@ class Background(QObject):
         function: Callable[[], object],
         on_done: Callable[[object], object] | None = None,
         on_error: Callable[[Exception], object] | None = None,
+        *,
+        is_promised: bool = False,
     ) -> Task:
-        """Run `function` on a pool thread; `on_done(result)` or `on_error(exception)` follow on the GUI thread."""
-        task = Task(on_done, on_error, self)
+        """Run `function` on a pool thread; `on_done(result)` or `on_error(exception)` follow on the GUI thread. What is promised, as a change that
+        the user has seen happen, is done even if the window closes before it began."""
+        task = Task(on_done, on_error, self, is_promised=is_promised)
         self._tasks.add(task)
         task.destroyed.connect(lambda *_, task=task: self._tasks.discard(task))
         self._pool.start(_Job(task, function))
         return task
 
     def close(self) -> None:
-        """Cancel what has not begun and wait for what runs."""
+        """Wait for what runs and what is promised; what else has not begun is left. No result comes any more."""
+        for task in list(self._tasks):
+            if not task.is_promised:
+                task.cancel()
+        self._pool.waitForDone()
         for task in list(self._tasks):
             task.cancel()
-        self._pool.clear()
-        self._pool.waitForDone()

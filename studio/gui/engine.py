@@ -99,7 +99,7 @@ class Engines(QObject):
             self._processes[folder.path] = process
             on_started()
 
-        self._background.run(launch, started, lambda exc: on_failed(f"The training process could not be started: {exc}."))
+        self._background.run(launch, started, lambda exc: on_failed(f"The training process could not be started: {exc}."), is_promised=True)
 
     def exit_code(self, folder: RunFolder) -> int | None:
         """Of an engine that this window started and that has ended; None otherwise."""
@@ -119,7 +119,7 @@ class Engines(QObject):
 
             process.end_by_force() if process is not None and process.poll() is None else end_by_force(folder)
 
-        self._background.run(end)
+        self._background.run(end, is_promised=True)
 
     def close(self) -> None:
         """End the waiting engine; running ones go on."""

@@ -116,6 +116,11 @@ class RunList(QObject):
         return self._survey().num_ended_well
 
     @property
+    def never_begun(self) -> tuple[RunEntry, ...]:
+        """Waiting runs, and those that wait no more, oldest first."""
+        return tuple(self._survey().waiting.values())
+
+    @property
     def queued(self) -> tuple[RunEntry, ...]:
         """Waiting runs in the order in which they will start."""
         waiting = self._survey().waiting

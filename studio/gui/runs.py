@@ -107,7 +107,7 @@ class RunsController(RunList):
 
     def train(self) -> None:
         """Start the draft as a run, or queue it while another one is active on its device."""
-        self._create([self._store.experiment], start=self.is_free(self._store.experiment.training))
+        self._create([self._store.experiment], start=self.in_the_way(self._store.experiment.training) is None)
 
     def train_now(self) -> None:
         """Start the draft at once, beside whatever is active."""
@@ -131,15 +131,16 @@ class RunsController(RunList):
         """The same draft with several seeds, one after the other, to see how much is chance."""
         draft = self._store.experiment
         seeds = [(draft.training.seed + offset) % 2**31 for offset in range(count)]
-        self._create([draft.changed({"training.seed": seed}) for seed in seeds], start=self.is_free(draft.training))
+        self._create([draft.changed({"training.seed": seed}) for seed in seeds], start=self.in_the_way(draft.training) is None)
 
-    def sweep(self, experiments: Sequence[Experiment]) -> None:
+    def sweep(self, experiments: Sequence[Experiment], on_queued: Callable[[], object] = lambda: None) -> None:
         """Train several experiments one after the other, behind what waits already."""
-        self._create(experiments, start=False)
+        self._create(experiments, start=False, then=on_queued)
 
-    def is_free(self, training: Training) -> bool:
-        """Whether no run is active on a device that such a run would take."""
-        return _devices_for(training).isdisjoint(self._taken())
+    def in_the_way(self, training: Training) -> RunEntry | None:
+        """The newest active run on a device that such a run would take; None where it can start at once."""
+        devices = _devices_for(training)
+        return max((e for e in self.going if not _devices_of(e).isdisjoint(devices)), key=lambda e: e.number, default=None)
 
     def _taken(self) -> set[str]:
         """The devices on which runs are active."""
@@ -190,6 +191,14 @@ class RunsController(RunList):
             self.continue_run(entry)
 
     # The queue
+
+    @property
+    def left_over(self) -> tuple[RunEntry, ...]:
+        """Runs that never began and do not wait either: they came with a copied folder, say, or their queue was lost."""
+        if self._is_creating:  # what it has written is about to wait
+            return ()
+        queued = set(self.queued)
+        return tuple(e for e in self.never_begun if e not in queued and not e.is_alive)
 
     def start_now(self, entry: RunEntry) -> None:
         """Start a queued run out of turn."""
@@ -252,7 +261,7 @@ class RunsController(RunList):
         def failed(exc: Exception) -> None:
             (on_error or self.failed_to_start.emit)(f"{entry.name.capitalize()} could not be moved to the bin: {exc}.")
 
-        self._background.run(lambda: move_to_bin(entry.folder), moved, failed)
+        self._background.run(lambda: move_to_bin(entry.folder), moved, failed, is_promised=True)
 
     def close(self) -> None:
         """Stop watching. Runs go on."""
@@ -261,8 +270,11 @@ class RunsController(RunList):
 
     # How
 
-    def _create(self, experiments: Sequence[Experiment], *, start: bool, dataset: Dataset | None = None) -> None:
-        """Write a run folder per experiment, then start the first or queue it; the others wait in the order given."""
+    def _create(
+        self, experiments: Sequence[Experiment], *, start: bool, dataset: Dataset | None = None, then: Callable[[], object] = lambda: None
+    ) -> None:
+        """Write a run folder per experiment and put all into the queue, in the order given; then start the first, or what is its turn. What the
+        window does not come to start waits for the next one."""
         if reason := self.reason_not_to_train():
             self.failed_to_start.emit(reason)
             return
@@ -274,23 +286,26 @@ class RunsController(RunList):
             try:
                 for experiment in experiments:
                     made.append(create_run(self._folder, experiment, content))
-            except BadInput:
+                self._queue.change(lambda names: [*names, *(folder.name for folder in made)])
+            except (BadInput, OSError):
                 for folder in made:
                     shutil.rmtree(folder.path, ignore_errors=True)  # all or none
                 raise
             return made
 
-        self._background.run(make, lambda folders: self._on_created(folders, experiments, start), self._on_create_failed)
+        def created(folders: list[RunFolder]) -> None:
+            self._on_created(folders, experiments, start)
+            then()
+
+        self._background.run(make, created, self._on_create_failed, is_promised=True)
 
     def _on_created(self, folders: list[RunFolder], experiments: Sequence[Experiment], start: bool) -> None:
         self._is_creating = False
         entries = [self._add(folder, experiment) for folder, experiment in zip(folders, experiments, strict=True)]
         for entry in entries:
             self._note(entry)
-        waiting = entries[1:] if start else entries
-        self._change_queue(lambda names: [*names, *(entry.folder.name for entry in waiting)])
         if start:
-            self._launch(entries[0], resume=False)
+            self.start_now(entries[0])
         else:
             self.start_queue()
         self.entries_changed.emit()
@@ -298,7 +313,7 @@ class RunsController(RunList):
 
     def _on_create_failed(self, exc: Exception) -> None:
         self._is_creating = False
-        words = exc.problems[0].sentence if isinstance(exc, BadInput) else str(exc)
+        words = exc.problems[0].sentence if isinstance(exc, BadInput) else _not_queued(exc) if isinstance(exc, OSError) else str(exc)
         self.failed_to_start.emit(words)
 
     def _launch(self, entry: RunEntry, *, resume: bool) -> None:
@@ -369,8 +384,12 @@ class RunsController(RunList):
         try:
             self._queue.change(edit)  # a short file beside the runs
         except OSError as exc:
-            self.failed_to_start.emit(f"The queue could not be saved: {exc.strerror}.")
+            self.failed_to_start.emit(_not_queued(exc))
         self.entries_changed.emit()
+
+
+def _not_queued(exc: OSError) -> str:
+    return f"The queue could not be saved: {exc.strerror}."
 
 
 def _device_key(device: str) -> str:

@@ -347,10 +347,10 @@ class Window(QMainWindow):
                 self.context.shell.toast(reason)
             runs.readiness.ask_again()  # for the next press: a GPU may be back, a file in its place
             return
-        was_active = runs.active
+        in_the_way = runs.in_the_way(self.context.store.experiment.training)
         runs.train()
-        if was_active:
-            self.context.shell.toast(f"Queued after {was_active.name}.")
+        if in_the_way:
+            self.context.shell.toast(f"Queued after {in_the_way.name}.")
 
     def _on_device_refused(self, sentence: str) -> None:
         use_cpu = partial(self.context.store.set, {"training.device": "cpu"}, "device cpu")

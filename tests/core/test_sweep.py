@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -61,6 +62,29 @@ def test_what_cannot_be_swept_is_said(texts, options, words):
         planned(*texts, **options)
 
 
+def test_no_change_of_two_windows_is_lost(tmp_path):
+    add = "from studio.core.queue import RunQueue; q = RunQueue({!r}); [q.change(lambda n, i=i: [*n, {!r} + str(i)]) for i in range(200)]"
+    windows = [subprocess.Popen([sys.executable, "-c", add.format(str(tmp_path), who)]) for who in ("a", "b")]
+    assert [window.wait(60) for window in windows] == [0, 0]
+    assert set(RunQueue(tmp_path).names) == {f"{who}{i}" for who in ("a", "b") for i in range(200)}
+
+
+def test_a_queue_that_cannot_be_read_now_is_not_taken_for_an_empty_one(tmp_path, monkeypatch):
+    queue = RunQueue(tmp_path)
+    queue.change(lambda names: ["a", "b"])
+    fresh = RunQueue(tmp_path)
+
+    def refused(self):
+        raise PermissionError(13, "Permission denied")
+
+    with monkeypatch.context() as refusing:
+        refusing.setattr(Path, "read_bytes", refused)
+        assert fresh.names == ()
+        with pytest.raises(PermissionError):
+            fresh.change(lambda names: [*names, "c"])
+    assert fresh.names == ("a", "b")
+
+
 def test_a_queue_is_seen_by_every_window_and_started_by_one(tmp_path):
     first, second = RunQueue(tmp_path), RunQueue(tmp_path)
     assert first.names == ()
@@ -69,6 +93,8 @@ def test_a_queue_is_seen_by_every_window_and_started_by_one(tmp_path):
     assert first.names == second.names == ("a", "b", "c")
     (tmp_path / QUEUE).write_text("{")
     assert first.names == ()
+    (tmp_path / QUEUE).unlink()
+    assert second.names == ()
 
     assert first.may_start() and first.may_start()
     ask = f"from studio.core.queue import RunQueue; print(RunQueue({str(tmp_path)!r}).may_start())"

@@ -108,6 +108,19 @@ def test_without_an_edit_that_a_run_can_take_there_is_nothing_to_apply(running, 
     assert not block.apply_button.isVisibleTo(block) and block.queue_button.isVisibleTo(block)
 
 
+def test_the_button_says_which_run_the_draft_would_be_and_whether_it_waits(running, block, tmp_path):
+    running.store.set({"training.batch_size": 16})
+    block.refresh(running)
+    assert block.queue_button.text() == "Queue as run 2"
+    other = build_run(tmp_path / "runs", running.store.dataset, nickname="later-otter")
+    running.runs.take((RunUpdate(other, other.read_state(), other.experiment(), False),))
+    block.refresh(running)
+    assert block.queue_button.text() == "Queue as run 3"
+    running.store.set({"training.device": "cuda:0"})
+    block.refresh(running)
+    assert block.queue_button.text() == "Train as run 3"
+
+
 def test_an_edit_that_the_run_could_not_take_is_refused_before_it_is_sent(qtbot, running, block):
     running.store.set({"schedule.epochs": 1})
     block.refresh(running)

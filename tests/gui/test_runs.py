@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from threading import Event, Timer
 
 import pytest
 from PySide6.QtCore import Qt
@@ -21,9 +22,11 @@ from studio.gui import attention as attention_module
 from studio.gui import monitor as monitor_module
 from studio.gui import run_entry as run_entry_module
 from studio.gui import run_list as run_list_module
+from studio.gui import runs as runs_module
 from studio.gui.attention import Attention
 from studio.gui.context import make_context
 from studio.gui.monitor import RunMonitor, RunUpdate
+from studio.gui.pages.results.run_menu import run_menu
 from studio.gui.readiness import ASK_AFTER_MS
 from studio.gui.recorded import held_alive
 from studio.gui.scan import ScanState
@@ -130,6 +133,55 @@ def test_a_quick_test_can_be_trained_though_its_images_are_fewer_than_the_batch(
     assert len(few.part("train")) < 32
     assert errors_in(check_run(folder.experiment(), few)) == []
     assert folder.experiment().schedule.epochs == 1
+
+
+def test_runs_that_were_queued_as_the_window_closed_wait_in_the_next_one(ready, qtbot):
+    draft, gate = ready.store.experiment, Event()
+    for _ in range(2):
+        ready.background.run(lambda: gate.wait(60))  # the pool is busy
+    ready.runs.sweep([draft.changed({"schedule.epochs": epochs}) for epochs in (1, 2, 3)])
+    Timer(0.2, gate.set).start()
+    ready.close()
+    assert not ready.engines.started
+    again = make_context(preview=FakeWorker(), probe=FakeWorker(), finder=FakeWorker(), engines=FakeEngines())
+    again.runs.start()
+    qtbot.waitUntil(lambda: len(again.runs.queued) == 3)
+    assert [e.experiment.schedule.epochs for e in again.runs.queued] == [1, 2, 3]
+    again.close()
+
+
+def test_a_run_that_neither_began_nor_waits_is_listed_and_can_be_queued(ready, window, qtbot, tmp_path):
+    build_run(ready.runs._folder, ready.store.dataset, status=Status.QUEUED)
+    ready.runs.start()
+    qtbot.waitUntil(lambda: len(ready.runs.left_over) == 1)
+    (entry,) = ready.runs.left_over
+    page = window.page("results")
+    window.show_page("results")
+    qtbot.waitUntil(lambda: page.model.row_of(entry) is not None)
+    page.table.choose(entry)
+    queue = next(action for action in run_menu(page).actions() if action.text() == "Put into the queue")
+    queue.trigger()
+    qtbot.waitUntil(lambda: [folder for folder, _ in ready.engines.started] == [entry.folder])
+    assert ready.runs.left_over == ()
+
+
+def test_a_run_on_another_device_neither_queues_the_draft_nor_says_so(ready, window, qtbot, monkeypatch):
+    monkeypatch.setattr(runs_module, "usable_gpus", lambda: ("one",))
+    monkeypatch.setattr("studio.core.device.device_problem", lambda device: None)
+    ready.store.set({"training.device": "cuda:0"})
+    ready.runs.train()
+    qtbot.waitUntil(lambda: len(ready.engines.started) == 1)
+    button, told = window.top_bar.train.main, []
+    ready.shell.toast_requested.connect(lambda *words: told.append(words[0]))
+    qtbot.waitUntil(lambda: button.text() == "Train next")
+    ready.store.set({"training.device": "cpu"})
+    qtbot.waitUntil(lambda: button.text() == "Train" and "Start training" in button.toolTip())
+    window.train()
+    qtbot.waitUntil(lambda: len(ready.engines.started) == 2)
+    assert not any("Queued" in words for words in told)
+    window.train()
+    qtbot.waitUntil(lambda: len(ready.runs.queued) == 1)
+    assert "Queued after run 2." in told
 
 
 def test_a_quick_test_without_images_says_what_is_missing(context):

@@ -59,6 +59,34 @@ def test_queueing_starts_the_first_and_lets_the_others_wait_in_order(sheet, read
     assert ready.store.experiment == draft, "the draft is left alone"
 
 
+def test_a_value_that_cannot_run_is_said_before_anything_is_queued(sheet):
+    setting, values = sheet.rows[0]
+    setting.set_value("training.batch_size")
+    setting.value_changed.emit("training.batch_size")
+    assert values.text() == "16, 32, 64"  # of 36 training images
+    assert "Batch size 64 cannot run: " in sheet.summary.text() and not sheet.queue_button.isEnabled()
+    values.setText("16, 32")
+    assert sheet.queue_button.text() == "Queue 2 runs" and sheet.queue_button.isEnabled()
+
+
+def test_the_sheet_follows_the_draft_behind_it(sheet, ready, qtbot):
+    ready.store.set({"schedule.epochs": 7})
+    assert {e.schedule.epochs for e in sheet.experiments} == {7}
+    sheet.queue()
+    qtbot.waitUntil(lambda: len(ready.engines.started) == 1)
+    ready.store.set({"schedule.epochs": 8})  # nobody follows any more
+    assert ready.runs.active.experiment.schedule.epochs == 7
+
+
+def test_what_cannot_be_queued_now_keeps_the_sheet_and_says_why(sheet, ready, qtbot):
+    told = []
+    ready.shell.toast_requested.connect(lambda *words: told.append(words[0]))
+    ready.store.set_dataset(None)
+    sheet.queue()
+    assert sheet.isVisible() and sheet.summary.text() == ready.runs.reason_not_to_train() != ""
+    assert told == [] and not ready.runs.never_begun
+
+
 def test_the_queue_goes_on_after_a_run_that_failed(sheet, ready, qtbot):
     sheet.rows[0][1].setText("1e-4, 1e-3, 1e-2")
     sheet.queue()
@@ -80,7 +108,8 @@ def test_each_device_has_a_queue_of_its_own(ready, qtbot, monkeypatch):
     devices = [folder.experiment().training.device for folder, _ in ready.engines.started]
     assert devices == ["cpu", "cuda:0"]
     assert [e.experiment.training.device for e in ready.runs.queued] == ["cpu", "auto"], "auto is the GPU, which is taken"
-    assert not any(ready.runs.is_free(draft.changed({"training.device": device}).training) for device in ("cuda", "cpu"))
+    on_cpu, on_gpu = (ready.runs.in_the_way(draft.changed({"training.device": device}).training) for device in ("cpu", "cuda"))
+    assert (on_cpu.experiment.training.device, on_gpu.experiment.training.device) == ("cpu", "cuda:0")
     assert all(isinstance(e, RunEntry) for e in ready.runs.queued)
 
 
@@ -95,7 +124,7 @@ def test_a_run_on_all_gpus_waits_for_each_of_them_and_nothing_behind_it_overtake
     ready.engines.codes[ready.engines.started[0][0]] = 1
     qtbot.waitUntil(lambda: len(ready.engines.started) == 2)
     assert ready.runs.active.experiment.training.processes == 2 and len(ready.runs.queued) == 2
-    assert not ready.runs.is_free(draft.training), "the second process is on cuda:1"
+    assert ready.runs.in_the_way(draft.training) is ready.runs.active, "the second process is on cuda:1"
     ready.engines.codes[ready.engines.started[1][0]] = 1
     qtbot.waitUntil(lambda: len(ready.engines.started) == 4)
 

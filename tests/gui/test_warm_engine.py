@@ -72,7 +72,7 @@ def test_what_is_wished_between_resume_and_the_start_of_a_process_is_for_that_pr
     started = waiting.started if is_warm else []
     engines._standby = waiting
     monkeypatch.setattr(supervise, "start_engine", lambda *asked: started.append(asked))
-    monkeypatch.setattr(engines._background, "run", lambda work, *_: later.append(work))
+    monkeypatch.setattr(engines._background, "run", lambda work, *_, **_more: later.append(work))
     engines.start(run, True, lambda: None, lambda sentence: None)
     run.command("pause")
     later.pop()()

@@ -67,7 +67,9 @@ class EditsBlock(QFrame):
         if not edits:
             return
         reason, waits = context.runs.reason_not_to_edit(entry), bool(entry.wishes)
-        now = (entry, tuple((k, repr(v)) for k, v in edits.items()), reason, waits)
+        number = max(e.number for e in context.runs.entries) + 1
+        verb = "Queue" if context.runs.in_the_way(context.store.experiment.training) else "Train"
+        now = (entry, tuple((k, repr(v)) for k, v in edits.items()), reason, waits, number, verb)
         if now == self._shown:
             return
         self._shown = now
@@ -75,6 +77,8 @@ class EditsBlock(QFrame):
         self._show_rows(edits)
         num_live = len(context.runs.live_edits(entry))
         self._show_buttons(entry, len(edits), num_live, reason)
+        self.queue_button.setText(f"{verb} as run {number}")
+        self.queue_button.setAccessibleName(self.queue_button.text())
         notes = [
             "Asked for; counts when the run comes to its next step." if waits else "",
             reason if num_live else "",
@@ -98,9 +102,6 @@ class EditsBlock(QFrame):
         self.apply_button.setVisible(num_live > 0)
         self.apply_button.setEnabled(not reason)
         set_plain_tooltip(self.apply_button, reason or "From its next step on; what begins with an epoch, from its next epoch on.")
-        number = max(e.number for e in self._context.runs.entries) + 1
-        self.queue_button.setText(f"Queue as run {number}")
-        self.queue_button.setAccessibleName(self.queue_button.text())
         set_plain_tooltip(self.revert_button, f"Set the draft back to what counts in {entry.name}")
 
     def _on_apply(self) -> None:

@@ -11,7 +11,7 @@ from PySide6.QtWidgets import QHBoxLayout, QLineEdit, QWidget
 from studio.core.edit import label_of
 from studio.core.experiment import SECTIONS, Experiment, choices
 from studio.core.path_text import shown
-from studio.core.problem import BadInput
+from studio.core.problem import BadInput, error, errors_in
 from studio.core.sweep import MOST_RUNS, Axis, parse_axis, plan_sweep
 from studio.core.words import counted
 from studio.gui import wording
@@ -85,6 +85,8 @@ class SweepSheet(Sheet):
         self.body.addLayout(buttons)
         self.setFocusProxy(self.rows[0][1])
         context.disk.changed.connect(self._tell_disk)
+        context.store.experiment_changed.connect(self._plan)  # the window behind the sheet still takes keys
+        context.store.dataset_changed.connect(self._plan)
         self._plan()
 
     def _make_row(self, number: int, options: list[tuple[str, str]], chosen: str) -> tuple[ComboBox, QLineEdit]:
@@ -115,7 +117,7 @@ class SweepSheet(Sheet):
     def _axes(self) -> list[Axis]:
         return [parse_axis(f"{setting.value}={values.text()}") for setting, values in self.rows if setting.value]
 
-    def _plan(self) -> None:
+    def _plan(self, *_) -> None:
         is_random = self.way.value == "random"
         self.draws.setEnabled(is_random)
         self.hint.setText(
@@ -126,6 +128,7 @@ class SweepSheet(Sheet):
         try:
             num_random, num_seeds = int(self.draws.value) if is_random else 0, int(self.seeds.value)
             self.experiments = plan_sweep(self._context.store.experiment, self._axes(), num_random=num_random, num_seeds=num_seeds)
+            self._refuse_what_cannot_run()
         except BadInput as exc:
             self.experiments = []
             problem = exc.problems[0]
@@ -152,10 +155,26 @@ class SweepSheet(Sheet):
         if self.isVisible():
             self._place()
 
+    def _refuse_what_cannot_run(self) -> None:
+        """Raises BadInput with the first one; what keeps the draft itself from training is said when they are queued."""
+        from studio.dataset.plan_check import check_run
+
+        store = self._context.store
+        if store.dataset is None:
+            return
+        known = {problem.sentence for problem in errors_in(check_run(store.experiment, store.dataset))}
+        for experiment in self.experiments:
+            if new := [p for p in errors_in(check_run(experiment, store.dataset)) if p.sentence not in known]:
+                raise BadInput(error("", f"{experiment.name.rpartition(' · ')[2]} cannot run: {new[0].sentence}"))
+
     def queue(self) -> None:
         """Put them behind what waits already; the first begins when its device is free."""
-        self._context.runs.sweep(self.experiments)
-        self._context.shell.toast(f"{counted(len(self.experiments), 'run')} queued. The Results page lists them side by side.")
+        runs, toast = self._context.runs, self._context.shell.toast
+        if reason := runs.reason_not_to_train():
+            self.summary.setText(reason)
+            return
+        words = f"{counted(len(self.experiments), 'run')} queued. The Results page lists them side by side."
+        runs.sweep(self.experiments, lambda: toast(words))
         self.dismiss()
 
     def keyPressEvent(self, event) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from PySide6.QtCore import QSize, Qt, Signal
 from PySide6.QtGui import QPainter
 from PySide6.QtWidgets import QFrame, QHBoxLayout, QMenu, QPushButton, QSizePolicy, QVBoxLayout, QWidget
@@ -14,6 +16,9 @@ from studio.gui.theme import colour, px, theme
 from studio.gui.widgets import PlainLabel, Tag, button, icon_button, set_plain_tooltip
 from studio.gui.widgets.label import tell_size
 from studio.gui.widgets.state import IconLabel
+
+if TYPE_CHECKING:
+    from studio.gui.run_entry import RunEntry
 
 
 class TopBar(QFrame):
@@ -228,7 +233,7 @@ class TrainButton(QWidget):
         row.addWidget(self.main)
         row.addWidget(self.more)
         self._context: Context | None = None
-        self._set_enabled("Studio is starting.")
+        self._set_enabled("Studio is starting.", None)
 
     def attach(self, context: Context) -> None:
         self._context = context
@@ -236,17 +241,17 @@ class TrainButton(QWidget):
 
     def refresh(self) -> None:
         runs = self._context.runs
-        self._set_enabled(runs.reason_not_to_train())
-        self.main.setText("Train next" if runs.active else "Train")
-        put_icon(self.main, "queue" if runs.active else "play-fill", "onAccent")
+        in_the_way = runs.in_the_way(self._context.store.experiment.training)
+        self._set_enabled(runs.reason_not_to_train(), in_the_way)
+        self.main.setText("Train next" if in_the_way else "Train")
+        put_icon(self.main, "queue" if in_the_way else "play-fill", "onAccent")
         self.main.setMinimumWidth(self.main.sizeHint().width())
         tell_size(self.main)
 
-    def _set_enabled(self, reason: str) -> None:
+    def _set_enabled(self, reason: str, in_the_way: RunEntry | None) -> None:
         for part in (self.main, self.more):
             part.setEnabled(not reason)
-        active = self._context.runs.active if self._context else None
-        words = reason or (f"Start after {active.name} (Ctrl Enter)" if active else "Start training (Ctrl Enter)")
+        words = reason or (f"Start after {in_the_way.name} (Ctrl Enter)" if in_the_way else "Start training (Ctrl Enter)")
         if not reason and self._context.disk.is_short:
             words += f"\n{self._context.disk.sentence}"
         set_plain_tooltip(self.main, words)

@@ -248,7 +248,7 @@ class ResultsPage(Page):
         return self._rows.get(self._chosen.folder.name) if self._chosen else None
 
     def _on_runs_entries_changed(self) -> None:
-        self.notebook.read(e.folder for e in self.runs.started_entries)
+        self.notebook.read(e.folder for e in (*self.runs.started_entries, *self.runs.left_over))
         self._update_rows_soon()
 
     def _on_run_state_changed(self, entry: RunEntry) -> None:
@@ -286,7 +286,7 @@ class ResultsPage(Page):
         self._rows_timer.stop()
         self._is_arranging = True
         old, notes_of, rows = self._rows, self.notebook.of, {}
-        for entry in self.runs.started_entries:
+        for entry in (*self.runs.started_entries, *self.runs.left_over):
             name, notes, last = entry.folder.name, notes_of(entry.folder), old.get(entry.folder.name)
             rows[name] = last if last and last.summary is entry.summary and last.notes is notes else RunRow(entry, notes)
         self._rows, self._has_old_rows = rows, False
