@@ -129,7 +129,7 @@ def test_a_star_a_name_tags_and_a_note_are_kept_in_the_run_folder(qtbot, open_pa
     page.toggle_star(page.chosen.entry)
     page.table.source.renamed.emit(page.chosen, "  the good one ")
     page.table.source.tagged.emit(page.chosen, "paper, low LR, paper")
-    page.side.details.note_edited.emit("mirrored images help")
+    page.side.details.note_edited.emit(page.chosen, "mirrored images help")
     wanted = Notes("the good one", "mirrored images help", ("paper", "low LR"), True)
     qtbot.waitUntil(lambda: read_notes(three_runs[0]) == wanted)
     assert "the good one" in names(page)
@@ -186,6 +186,27 @@ def test_notes_that_are_not_ours_are_read_as_none(three_runs):
     write_notes(three_runs[0], Notes("a"))
     assert read_notes(three_runs[0]).title == "a"
     assert tags_from_text(" a ,, b  c,a") == ("a", "b c")
+
+
+def test_what_is_typed_when_another_run_is_shown_is_kept_of_the_run_it_was_typed_for(qtbot, open_page, three_runs):
+    page = open_page(*three_runs)
+    first, second, _ = page.runs.entries
+    details = page.side.details
+    page.edit_details()
+    page.table.choose(first)
+    for field in (details.title, details.tags, details.note):  # nobody leaves a field here
+        field.selectAll()
+        qtbot.keyClicks(field, f"typed {field.accessibleName()}")
+    page.runs.state_changed.emit(first)  # it trains on
+    page._refresh()
+    assert details.note.toPlainText() == "typed Note of the run"
+    page.show_argument(second)  # See results
+    assert (details.title.text(), details.tags.text(), details.note.toPlainText()) == (second.name, "", "")
+    wanted = Notes("typed Name of the run", "typed Note of the run", ("typed Tags of the run",))
+    qtbot.waitUntil(lambda: read_notes(first.folder) == wanted)
+    assert page.notebook.of(first.folder) == wanted and page.notebook.of(second.folder) == Notes()
+    page.show_argument(first)
+    assert details.note.toPlainText() == "typed Note of the run"
 
 
 def test_f2_renames_in_place_by_keyboard_alone(qtbot, open_page, three_runs):

@@ -59,11 +59,12 @@ def interval(share: float, n: int) -> str:
 
 
 class DetailsView(QWidget):
-    """Fields for title, tags and note (saved when left), facts below. Scrolls."""
+    """Fields for title, tags and note, facts below. Scrolls. What is typed is saved when a field is left or another run comes, to the run it was
+    typed for."""
 
-    title_edited = Signal(str)
-    tags_edited = Signal(str)
-    note_edited = Signal(str)
+    title_edited = Signal(object, str)  # RunRow
+    tags_edited = Signal(object, str)
+    note_edited = Signal(object, str)
 
     def __init__(self, parent: QWidget | None = None):
         super().__init__(parent)
@@ -101,25 +102,24 @@ class DetailsView(QWidget):
         outer = QVBoxLayout(self)
         outer.setContentsMargins(0, 0, 0, 0)
         outer.addWidget(scrolling(content, name="results.details"))
-        self.title.editingFinished.connect(lambda: self.title.isModified() and self.title_edited.emit(self.title.text()))
-        self.tags.editingFinished.connect(lambda: self.tags.isModified() and self.tags_edited.emit(self.tags.text()))
-        self.note.left.connect(self._on_note_left)
+        self.title.editingFinished.connect(self._save)
+        self.tags.editingFinished.connect(self._save)
+        self.note.left.connect(self._save)
 
     def add_below(self, widget: QWidget) -> None:
         """Something of the page's below the facts."""
         self._more.addWidget(widget)
 
     def show_row(self, row: RunRow | None) -> None:
-        """Fields that are being typed in keep their text."""
-        is_other = row is None or self._row is None or row.entry is not self._row.entry
+        """A field that was typed in keeps its text while the run stays the same."""
+        if self._row is not None and (row is None or row.entry is not self._row.entry):
+            self._save()
         self._row = row
         self.setEnabled(row is not None)
-        for field, text in ((self.title, row.name if row else ""), (self.tags, ", ".join(row.notes.tags) if row else "")):
-            if is_other or not (field.hasFocus() and field.isModified()):
+        texts = (row.name, ", ".join(row.notes.tags), row.notes.note) if row else ("", "", "")
+        for field, text in zip((self.title, self.tags, self.note), texts, strict=True):
+            if not field.isModified() and field.text() != text:
                 field.setText(text)
-                field.setModified(False)
-        if is_other or not self.note.hasFocus():
-            self.note.setPlainText(row.notes.note if row else "")
         self._show_facts(facts(row) if row else [])
 
     def texts(self) -> list[str]:
@@ -133,17 +133,36 @@ class DetailsView(QWidget):
         for index, line in enumerate(lines):
             self._facts.itemAt(index).widget().set_line(*line)
 
-    def _on_note_left(self) -> None:
-        if self._row is not None and self.note.toPlainText() != self._row.notes.note:
-            self.note_edited.emit(self.note.toPlainText())
+    def _save(self) -> None:
+        """Tell what was typed since the fields were filled. Whoever hears of it may fill them anew."""
+        row, fields = self._row, ((self.title, self.title_edited), (self.tags, self.tags_edited), (self.note, self.note_edited))
+        typed = [(field, edited, field.text()) for field, edited in fields if row is not None and field.isModified()]
+        for field, _, _ in typed:
+            field.setModified(False)
+        for _, edited, text in typed:
+            edited.emit(row, text)
 
 
 class _NoteEdit(QPlainTextEdit):
+    """With the words of a QLineEdit."""
+
     left = Signal()
 
     def __init__(self):
         super().__init__()
         self.setTabChangesFocus(True)
+
+    def text(self) -> str:
+        return self.toPlainText()
+
+    def setText(self, text: str) -> None:
+        self.setPlainText(text)
+
+    def isModified(self) -> bool:
+        return self.document().isModified()
+
+    def setModified(self, is_modified: bool) -> None:
+        self.document().setModified(is_modified)
 
     def focusOutEvent(self, event) -> None:
         super().focusOutEvent(event)

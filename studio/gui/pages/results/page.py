@@ -175,8 +175,10 @@ class ResultsPage(Page):
 
     def _connect(self) -> None:
         model, table, details = self.model, self.table, self.side.details
-        model.renamed.connect(lambda row, text: self._rename(row.entry, text))
-        model.tagged.connect(lambda row, text: self.notebook.edit(row.entry.folder, tags=tags_from_text(text)))
+        for renamed in (model.renamed, details.title_edited):
+            renamed.connect(lambda row, text: self._rename(row.entry, text))
+        for tagged in (model.tagged, details.tags_edited):
+            tagged.connect(lambda row, text: self.notebook.edit(row.entry.folder, tags=tags_from_text(text)))
         table.chosen_changed.connect(self._on_table_chosen_changed)
         table.check_toggled.connect(lambda row: self.toggle_check(row.entry))
         table.star_toggled.connect(lambda row: self.toggle_star(row.entry))
@@ -188,9 +190,7 @@ class ResultsPage(Page):
         self.mistakes.confirm_wanted.connect(self._confirm)
         self.side.restore_wanted.connect(self.restore_chosen)
         self.side.compared.connect(self.runs.read_whole)
-        details.title_edited.connect(lambda text: self._chosen and self._rename(self._chosen, text))
-        details.tags_edited.connect(lambda text: self._chosen and self.notebook.edit(self._chosen.folder, tags=tags_from_text(text)))
-        details.note_edited.connect(lambda text: self._chosen and self.notebook.edit(self._chosen.folder, note=text[:MAX_NOTE]))
+        details.note_edited.connect(lambda row, text: self.notebook.edit(row.entry.folder, note=text[:MAX_NOTE]))
 
     # Coming and going
 
