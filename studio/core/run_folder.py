@@ -320,13 +320,30 @@ class EngineLock:
 
 
 def is_locked(path: str | os.PathLike) -> bool:
-    """True when another process holds the lock on `path`."""
+    """True when another process holds the lock on `path`, and where nobody may look: what may go on is left alone."""
     try:
         fd = os.open(path, os.O_RDWR)
-    except OSError:
+    except (FileNotFoundError, NotADirectoryError):
         return False
+    except OSError:  # of another user, or on a disk that is only to be read
+        return os.name != "nt" and _is_locked_to_readers(path)
     try:
         return not _try_lock(fd)
+    finally:
+        os.close(fd)
+
+
+def _is_locked_to_readers(path: str | os.PathLike) -> bool:
+    """As `is_locked`, for a file that may not be written: a shared lock, for which reading is enough, is refused beside the engine's too."""
+    try:
+        fd = os.open(path, os.O_RDONLY)
+    except OSError:
+        return True
+    try:
+        fcntl.lockf(fd, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        return False
+    except OSError:
+        return True
     finally:
         os.close(fd)
 
