@@ -195,8 +195,8 @@ class _Draft:
                 self.phases = ()
                 if event.resumed_step is not None:
                     self._rewind(event.resumed_step)
-                resumed = "" if event.session == 0 else f", resumed at step {event.resumed_step or 0}"
-                self._note(event, "start", f"Started{resumed}")
+                is_resumed = event.session > 0 and event.resumed_step is not None
+                self._note(event, "start", f"Started, resumed at step {event.resumed_step}" if is_resumed else "Started")
             case ev.PhaseStarted():
                 if event.phase in ("training", "caching features", "validating", "testing"):
                     self.status = Status.RUNNING

@@ -15,7 +15,7 @@ import os
 import secrets
 import shutil
 import time
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -25,6 +25,7 @@ from studio.core.file import fsync_folder, rename, sha256_of
 from studio.core.json_text import parse_json
 from studio.core.problem import BadInput
 from studio.core.run_folder import RunFolder
+from studio.engine.failure import CheckpointUnreadable
 from studio.engine.snapshot import NUM_HELD, goes_back
 
 if TYPE_CHECKING:
@@ -37,6 +38,7 @@ MODEL, OPTIMISER, AVERAGE = "model.safetensors", "optimizer.safetensors", "ema.s
 STATE, MANIFEST = "state.json", "manifest.json"
 NUM_KEPT = 2  # besides the best, and those that whoever goes back needs again
 _GROUP_STEP = "group_step"
+_NO_FILE = (FileNotFoundError, NotADirectoryError, IsADirectoryError)
 
 
 @dataclass(frozen=True)
@@ -121,7 +123,7 @@ def save_checkpoint(
             rename(final, home / f".{final.name}.{secrets.token_hex(6)}.old")
         rename(temporary, final)
         fsync_folder(home)
-        if not is_whole(final):
+        if not _holds(final, state_bytes):
             shutil.rmtree(final, ignore_errors=True)
             raise OSError(errno.EIO, "what was written to it does not come back", str(home))
     except OSError as exc:
@@ -157,17 +159,23 @@ def take_back(folder: RunFolder) -> None:
 
 def find_checkpoint(folder: RunFolder, which: Literal["best", "last"] = "last", until: int | None = None) -> Checkpoint | None:
     """The newest whole checkpoint (of at most `until` steps), or the best one; None when there is none. One that is wanted and damaged is passed
-    over and named; where that is the best, the newest is taken. Which is the best the newest tells, also where its weights are damaged."""
+    over and named; where that is the best, the newest is taken. Which is the best the newest tells, also where its weights are damaged.
+
+    Raises CheckpointUnreadable where a wanted one may be whole and cannot be read now: it must not be passed over, since a run that goes on from
+    an older one removes it.
+    """
     damaged: dict[str, None] = {}  # in the order in which they were met
     for path in _newest_first(folder.checkpoints_path):
         if until is not None and path.name > f"step-{until:08d}":
             continue
-        state = _sure_state(path)
+        with _reading(path):
+            state = _sure_state(path)
         best_step = state.get("best_step") if state and which == "best" else None
         best = path if best_step is None else folder.checkpoints_path / f"step-{best_step:08d}"
         for wanted in dict.fromkeys((best, path)):
-            if is_whole(wanted):
-                return Checkpoint(wanted, _read_state(wanted), tuple(damaged))
+            with _reading(wanted):
+                if is_whole(wanted):
+                    return Checkpoint(wanted, _read_state(wanted), tuple(damaged))
             damaged[wanted.name] = None
     return None
 
@@ -176,7 +184,10 @@ def require_checkpoint(folder: RunFolder, which: Literal["best", "last"]) -> Che
     """As `find_checkpoint`, also right after a kill; raises BadInput when there is none."""
     if not folder.is_alive():
         take_back(folder)
-    found = find_checkpoint(folder, which)
+    try:
+        found = find_checkpoint(folder, which)
+    except CheckpointUnreadable as exc:
+        raise BadInput(f"The run “{folder.nickname}” cannot be used now: {exc.filename} cannot be read ({exc.strerror}).") from None
     if found is None:
         damaged = any(_newest_first(folder.checkpoints_path))
         why = "its checkpoints are damaged" if damaged else "it has no checkpoint yet"
@@ -185,12 +196,12 @@ def require_checkpoint(folder: RunFolder, which: Literal["best", "last"]) -> Che
 
 
 def is_whole(path: Path) -> bool:
-    """Whether every file of a checkpoint has the hash its manifest names."""
+    """Whether every file of a checkpoint has the hash its manifest names. OSError where a file that is there cannot be read."""
     try:
         files = parse_json((path / MANIFEST).read_bytes())["files"]
         is_complete = {MODEL, OPTIMISER, STATE} <= set(files) <= {MODEL, OPTIMISER, AVERAGE, STATE}
         return is_complete and all(sha256_of(path / name) == entry["sha256"] for name, entry in files.items())
-    except (OSError, ValueError, KeyError, TypeError):
+    except (*_NO_FILE, ValueError, KeyError, TypeError):
         return False
 
 
@@ -261,10 +272,24 @@ def checkpoint_names(folder: RunFolder) -> list[str]:
 
 
 def _newest_first(home: Path) -> list[Path]:
-    return sorted(home.glob("step-*"), reverse=True)
+    with _reading(home):
+        try:
+            names = os.listdir(home)  # to glob a folder that cannot be read is an empty one
+        except _NO_FILE:
+            return []
+    return [home / name for name in sorted(names, reverse=True) if name.startswith("step-")]
+
+
+@contextlib.contextmanager
+def _reading(path: Path) -> Iterator[None]:
+    try:
+        yield
+    except OSError as exc:
+        raise CheckpointUnreadable(exc.errno, exc.strerror or str(exc), str(path)) from exc
 
 
 def _holds(path: Path, state_bytes: bytes) -> bool:
+    """Whether a checkpoint is whole, with this state, as far as it can be read now."""
     with contextlib.suppress(OSError):
         return (path / STATE).read_bytes() == state_bytes and is_whole(path)
     return False
@@ -275,7 +300,7 @@ def _sure_state(path: Path) -> dict[str, Any] | None:
     try:
         expected = parse_json((path / MANIFEST).read_bytes())["files"][STATE]["sha256"]
         return _read_state(path) if sha256_of(path / STATE) == expected else None
-    except (OSError, ValueError, KeyError, TypeError):
+    except (*_NO_FILE, ValueError, KeyError, TypeError):
         return None
 
 
@@ -294,13 +319,15 @@ def _synced_size(path: Path) -> int:
 
 def _prune(home: Path, step: int, more: Collection[int | None]) -> None:
     """Keep the checkpoint of `step`, those just before it, and `more`, the best. What cannot be removed now, because it is read, goes next time."""
-    until_now = [p.name for p in _newest_first(home) if p.name <= f"step-{step:08d}"]
-    kept = {*until_now[:NUM_KEPT], *(f"step-{other:08d}" for other in more if other is not None)}
-    for path in _newest_first(home):
-        if path.name not in kept:
-            hidden = path.with_name(f".{secrets.token_hex(6)}.old")  # a reader never sees half of it
-            with contextlib.suppress(OSError):
-                path.rename(hidden)
+    with contextlib.suppress(CheckpointUnreadable):
+        there = _newest_first(home)
+        until_now = [p.name for p in there if p.name <= f"step-{step:08d}"]
+        kept = {*until_now[:NUM_KEPT], *(f"step-{other:08d}" for other in more if other is not None)}
+        for path in there:
+            if path.name not in kept:
+                hidden = path.with_name(f".{secrets.token_hex(6)}.old")  # a reader never sees half of it
+                with contextlib.suppress(OSError):
+                    path.rename(hidden)
     _remove_leftovers(home)
 
 

@@ -30,6 +30,10 @@ class DataGone(Exception):
         self.root = root
 
 
+class CheckpointUnreadable(OSError):
+    """A checkpoint, or the folder with all of them, is there and cannot be read now. Always with strerror and filename."""
+
+
 class DeviceGone(BadInput):
     """The device that a run was begun on is not there now. `fix` says how it goes on all the same."""
 
@@ -61,6 +65,12 @@ def describe(exc: BaseException, experiment: Experiment | None) -> Failure:
         return Failure(exc.problems[0].sentence, exc.fix, is_device=True)
     if isinstance(exc, BadInput):
         return Failure(" ".join(p.sentence for p in exc.problems))
+    if isinstance(exc, CheckpointUnreadable):
+        return Failure(
+            f"{shown(path_to_text(exc.filename))} cannot be read now ({exc.strerror}).",
+            "Check the drive and its permissions, then resume: nothing of the run is lost. Where a checkpoint stays so, move its folder away; the "
+            "run then goes on from the one before.",
+        )
     if isinstance(exc, LossNotFinite):
         return Failure(f"The loss stopped being a number at step {exc.step + 1:,}; that step was not applied.", _calmer(experiment))
     if (

@@ -14,6 +14,7 @@ import sys
 import time
 import traceback
 from collections.abc import Sequence
+from functools import partial
 from typing import TYPE_CHECKING
 
 from studio.core import event as ev
@@ -28,7 +29,7 @@ from studio.engine.awake import kept_awake
 from studio.engine.calibration import counts, kept, set_waiting
 from studio.engine.checkpoint import checkpoint_names, find_checkpoint, take_back
 from studio.engine.control import Control, StopAsked
-from studio.engine.failure import DataGone, LossNotFinite, NoReadableImages, describe
+from studio.engine.failure import CheckpointUnreadable, DataGone, LossNotFinite, NoReadableImages, describe
 from studio.engine.heap import keep_freed_memory
 from studio.engine.loading import begin_loading, end_loading
 from studio.engine.no_compiler import load_torch
@@ -154,16 +155,15 @@ def _session(
     try:
         if ranks.is_first:
             take_back(folder)
-        checkpoint = find_checkpoint(folder) if resume and ranks.is_first else None
+        pid = os.getppid() if LOCK_HELD in os.environ else os.getpid()
+        started = partial(ev.RunStarted, wall_time=time.time(), pid=pid, session=reporter.num_sessions)
+        try:
+            checkpoint = find_checkpoint(folder) if resume and ranks.is_first else None
+        except CheckpointUnreadable:
+            reporter.tell(started())
+            raise
         step = checkpoint.step if checkpoint else 0 if resume else None
-        reporter.tell(
-            ev.RunStarted(
-                wall_time=time.time(),
-                pid=os.getppid() if LOCK_HELD in os.environ else os.getpid(),
-                session=reporter.num_sessions,
-                resumed_step=step,
-            )
-        )
+        reporter.tell(started(resumed_step=step))
         if is_restart:
             reporter.warn("ranks-restarted", f"A process of the run ended; all {ranks.count} were started again, from step {step or 0:,}.")
         reporter.phase("loading torch")
@@ -234,7 +234,8 @@ def _session(
                 reporter.warn("rank-failed", f"One of {ranks.count} processes failed: {failure.sentence}", AGAIN_WORDS)
             return AGAIN
         trace = traceback.format_exc()[-20_000:] if failure.is_bug or not isinstance(exc, BadInput) else ""
-        can_resume = folder.has_checkpoint()  # also where an input is bad: the device or the images may come back
+        # Also where an input is bad: the device or the images may come back.
+        can_resume = isinstance(exc, CheckpointUnreadable) or folder.has_checkpoint()
         facts = {"sentence": failure.sentence, "fix": failure.fix, "is_device": failure.is_device}
         reporter.tell_last(ev.RunFailed(step=reporter.step, trace=trace, can_resume=can_resume, **facts))
         return FAILED

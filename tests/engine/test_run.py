@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import os
 from types import SimpleNamespace
 
 import numpy as np
@@ -229,6 +230,42 @@ def _damage(checkpoint) -> None:
     content = bytearray((checkpoint / "model.safetensors").read_bytes())
     content[-1] ^= 1
     (checkpoint / "model.safetensors").write_bytes(content)
+
+
+@pytest.mark.parametrize(("broken", "fault"), [("weights", (5, "Input/output error")), ("folder", (13, "Permission denied"))])
+def test_a_checkpoint_that_cannot_be_read_now_ends_the_resume_and_is_there_when_it_can(tmp_path, monkeypatch, broken, fault):
+    from studio.engine import checkpoint
+
+    folder = small_run(tmp_path)
+    assert train_here(folder) == 0
+    before = {path: path.stat().st_ino for path in folder.checkpoints_path.rglob("*")}
+    newest, expected = max(folder.checkpoints_path.iterdir()), metrics(folder)["state_sha256"]
+    unreadable = newest / "model.safetensors" if broken == "weights" else folder.checkpoints_path
+
+    def failing(real):
+        def call(path, *args):
+            if str(path) == str(unreadable):
+                raise OSError(*fault)  # one in mid-file names no file
+            return real(path, *args)
+
+        return call
+
+    with monkeypatch.context() as patch:
+        patch.setattr(checkpoint, "sha256_of", failing(checkpoint.sha256_of))
+        for name in ("listdir", "scandir"):
+            patch.setattr(os, name, failing(getattr(os, name)))
+        assert train_here(folder, resume=True) == 1
+        if broken == "weights":
+            with pytest.raises(BadInput, match=r"cannot be used now: .*step-\d+ cannot be read \(Input/output error\)"):
+                require_checkpoint(folder, "last")
+    state, named = folder.read_state(), newest if broken == "weights" else folder.checkpoints_path
+    assert state.failed.sentence == f"{named} cannot be read now ({fault[1]})." and "Check the drive" in state.failed.fix
+    assert state.failed.can_resume and state.step == 2 * STEPS_PER_EPOCH
+    assert before == {path: path.stat().st_ino for path in folder.checkpoints_path.rglob("*")}
+    assert train_here(folder, resume=True) == 0
+    assert of_kind(folder, ev.RunStarted)[-1].resumed_step == 2 * STEPS_PER_EPOCH
+    assert not [w for w in of_kind(folder, ev.WarningRaised) if w.code == "checkpoint-damaged"]
+    assert metrics(folder)["state_sha256"] == expected
 
 
 def test_a_run_whose_checkpoints_are_all_damaged_says_that_it_starts_again(tmp_path):
