@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import shutil
 from dataclasses import replace
 from pathlib import Path
 
@@ -20,6 +21,7 @@ from studio.core.place import runs_dir
 from studio.core.predictions import read_predictions
 from studio.core.reading import Reading
 from studio.core.reliability import measure
+from studio.core.run_folder import RunFolder
 from studio.core.unsure import unsure_of
 from studio.gui.context import make_context
 from studio.gui.monitor import RunUpdate
@@ -28,6 +30,7 @@ from studio.gui.pages.use.export import report_words
 from studio.gui.pages.use.folder import UNREADABLE, UNSURE
 from studio.gui.pages.use.folder_work import PART
 from studio.gui.pages.use.page import UsePage
+from studio.gui.run_entry import RunEntry
 from studio.gui.testing import FakeEngines, FakeWorker
 from studio.supervise.worker import WorkerError
 
@@ -98,8 +101,6 @@ def page(qtbot, context, dataset) -> UsePage:
         build_run(runs_dir(), dataset, nickname=nickname, skill=skill)
     build_run(runs_dir(), dataset, Status.QUEUED, nickname="queued-quail")
     folders = sorted(runs_dir().iterdir())
-    from studio.core.run_folder import RunFolder
-
     runs = [RunFolder(f) for f in folders]
     context.runs.take(tuple(RunUpdate(f, f.read_state(), f.experiment(), f.is_alive()) for f in runs))
     made = UsePage(context)
@@ -202,6 +203,102 @@ def test_another_model_answers_anew_for_the_picture_that_is_shown(qtbot, page, p
     assert [p for m, p in probe.calls if m == "predict"][-1]["which"] == "last"
 
 
+def take(context, dataset, nickname: str, skill: float = 0.9) -> None:
+    """A run comes to an end, or back from the bin."""
+    folder = next(runs_dir().glob(f"*_{nickname}"), None)
+    run = RunFolder(folder) if folder else build_run(runs_dir(), dataset, nickname=nickname, skill=skill)
+    context.runs.take((RunUpdate(run, run.read_state(), run.experiment()),))
+
+
+@pytest.mark.parametrize("use", ["nothing", "try", "folder", "export"])
+def test_a_new_best_run_takes_over_only_where_nothing_was_asked_of_the_one_before(
+    page, context, dataset, probe, pictures, monkeypatch, use
+):
+    context.runs.monitor.removed.emit((page.entry.folder,))
+    card = page.export_column.cards["onnx"]
+    monkeypatch.setattr("studio.gui.pages.use.export.pick_new_folder", lambda *args: args[-1](str(pictures / "out")))
+    match use:
+        case "try":
+            page.try_panel.try_path(str(pictures / "a01.png"))
+        case "folder":
+            page.folder_panel.predict(str(pictures))
+        case "export":
+            card.export_button.click()
+    take(context, dataset, "best-bee")
+    assert page.picker.itemText(0).startswith("★") and "best-bee" in page.picker.itemText(0)
+    assert page.entry.folder.nickname == ("best-bee" if use == "nothing" else "weak-wren")
+    assert not probe.cancelled and card.stop_button.isVisible() == (use == "export")
+    page.show_argument(context.runs.entry("best-bee"))
+    assert page.entry.folder.nickname == "best-bee"
+    assert card.outcome_label.text() == ("Stopped. Nothing was written." if use == "export" else "")
+
+
+def test_answers_of_a_run_that_goes_stay_and_it_is_said_which_one_is_in_use(qtbot, page, context, dataset, probe, pictures):
+    panel = page.folder_panel
+    panel.predict(str(pictures))
+    wait_for_folder(qtbot, page)
+    asked = len(probe.calls)
+    context.runs.monitor.removed.emit((page.entry.folder,))
+    assert page.entry.folder.nickname == "weak-wren"
+    assert page.banner.title_label.text() == "Run 1 is gone. Run 3 is in use." and page.banner.isVisible()
+    take(context, dataset, "new-newt")
+    assert page.entry.folder.nickname == "weak-wren", "one change is enough"
+    assert panel.problem_label.text() == "Run 1 is gone. These are its answers." and panel.model.rowCount() == 40
+    take(context, dataset, "best-bee")
+    assert page.entry.folder.nickname == "best-bee" and page.banner.isHidden() and panel.problem_label.isHidden()
+    assert panel.model.rowCount() == 40 and len(probe.calls) == asked
+
+
+def test_a_folder_that_lost_its_run_half_way_goes_on_only_when_that_comes_back(qtbot, page, context, dataset, probe, pictures):
+    panel, work = page.folder_panel, page.folder_panel.work
+
+    def answer_once(params: dict) -> dict:
+        probe._answers.pop("predict_folder")
+        return probe._predict(params)
+
+    probe.answer("predict_folder", answer_once)
+    panel.predict(str(pictures))
+    qtbot.waitUntil(lambda: len(work.rows) == PART)
+    context.runs.monitor.removed.emit((page.entry.folder,))
+    assert work.state == "stopped" and len(probe.cancelled) == 1 and panel.resume_button.isHidden()
+    probe.answer("predict_folder", answer_once)
+    page.epoch_choice._group.button(1).click()
+    assert work.rows == [] and panel.problem_label.isHidden(), "asked for, another network begins anew"
+    qtbot.waitUntil(lambda: len(work.rows) == PART)
+    take(context, dataset, "best-bee")
+    assert page.entry.folder.nickname == "weak-wren" and len(work.rows) == PART
+    context.runs.monitor.removed.emit((page.entry.folder,))
+    assert page.entry.folder.nickname == "best-bee" and panel.resume_button.isHidden()
+    take(context, dataset, "weak-wren")
+    panel.resume_button.click()
+    assert work.state == "predicting" and len(work.rows) == PART and probe.calls[-1][1]["run"].endswith("weak-wren")
+
+
+def test_a_run_that_stands_too_far_down_for_the_list_is_shown_when_it_is_asked_for(page, context, monkeypatch):
+    monkeypatch.setattr("studio.gui.pages.use.page.MOST_RUNS", 1)
+    page._refresh_runs()
+    assert page.picker.count() == 1
+    page.show_argument(context.runs.entry("weak-wren"))
+    assert page.entry.folder.nickname == "weak-wren" and page.picker.value == page.entry.folder.name and page.picker.count() == 2
+
+
+def test_a_run_that_cannot_be_used_is_not_shown_as_another_one(page, context):
+    weak, best = context.runs.entry("weak-wren"), page.entry
+    shutil.rmtree(weak.folder.checkpoints_path)
+    for entry, reason in (
+        (weak, "The checkpoint of run 3 is gone."),
+        (context.runs.entry("queued-quail"), "Run 2 has no finished epoch yet."),
+        (RunEntry(weak.folder, 9), "Run 9 is gone."),
+    ):
+        page.show_argument(entry)
+        assert page.banner.isVisible() and page.banner.title_label.text() == f"{reason} Run 1 is in use."
+    page.show_argument(best)
+    assert page.banner.isHidden() and page.entry is best
+    page.show_argument(weak)
+    page.resize(798, 556)  # what a window of 1100 x 660 leaves, with the run bar
+    assert page.size().toTuple() == (798, 556)
+
+
 # Try
 
 
@@ -245,9 +342,7 @@ def test_below_the_threshold_the_answer_is_unsure(qtbot, page, pictures):
 
 
 def test_without_a_choice_of_the_users_own_unsure_begins_where_95_percent_of_the_answers_are_right(qtbot, page):
-    page._on_run_chosen(next(e.folder.name for e in page._entries if e.folder.nickname == "weak-wren"))
-    page.picker.set_value(page._wanted)
-    page._refresh_model()
+    page.show_argument(next(e for e in page._entries if e.folder.nickname == "weak-wren"))
     answers = read_predictions(page.entry.folder)
     curve = measure(answers.labels, answers.log_p, answers.losses).answered
     expected = max(0.5, curve.confidence_for(0.95) or 0)

@@ -31,6 +31,7 @@ class ExportCard(QFrame):
     """One format: what it is for, the button, progress, and how the written files compare."""
 
     exported = Signal(str, str)  # key, folder as text
+    used = Signal()  # somebody wants the model
 
     def __init__(self, exporter: Exporter, context: Context, parent: QWidget | None = None):
         super().__init__(parent)
@@ -84,19 +85,21 @@ class ExportCard(QFrame):
         self._refresh()
 
     def set_model(self, model: Model | None) -> None:
-        """Another network: the last result is not about it."""
+        """Another network: the last result is not about it. That an export was stopped for it is still said."""
         if model != self._model:
-            if self._is_running:
-                self._on_stop()
             self._model = model
             self._folder = ""
             self.size_label.setText("")
-            self._say("", "")
-            self._refresh()
+            if self._is_running:
+                self._on_stop()
+            else:
+                self._say("", "")
+                self._refresh()
 
     # exporting
 
     def _on_export(self) -> None:
+        self.used.emit()
         nickname = text_to_path(self._model.run).rpartition("_")[2]
         title = f"Export as {self.exporter.title}: name a new folder"
         pick_new_folder(self, "export", title, f"{nickname}-{self.exporter.key}", self.export_to)
@@ -215,6 +218,8 @@ class CodePanel(Panel):
 class ExportColumn(QWidget):
     """All formats, one below the other, and the code sample."""
 
+    used = Signal()
+
     def __init__(self, context: Context, parent: QWidget | None = None):
         super().__init__(parent)
         column = QVBoxLayout(self)
@@ -230,6 +235,7 @@ class ExportColumn(QWidget):
         self.code = CodePanel(context)
         for card in self.cards.values():
             card.exported.connect(self.code.note_export)
+            card.used.connect(self.used)
             column.addWidget(card)
         column.addWidget(self.code, 1)
         self.setMinimumWidth(px(280))

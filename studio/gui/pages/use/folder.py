@@ -202,6 +202,7 @@ class FolderPanel(Panel):
     """Choose a folder, watch its predictions come in, filter, save. `picture_wanted` is Enter or a double-click on a row."""
 
     picture_wanted = Signal(str)
+    used = Signal()  # somebody wants to know what the model says
 
     def __init__(self, context: Context, parent: QWidget | None = None):
         super().__init__("Folder", name="use.folder", margins=False, parent=parent)
@@ -282,16 +283,18 @@ class FolderPanel(Panel):
 
     # what the page says
 
-    def set_model(self, model: Model | None) -> None:
-        """Another network: what is shown belongs to the one before, so it goes."""
+    def set_model(self, model: Model | None, lost: str = "") -> None:
+        """Another network predicts anew. `lost`: why the one before cannot any more; its rows stay, also when it comes back."""
         if model == self._model:
             return
         self._model = model
         self.choose_button.setEnabled(model is not None)
         if model is not None:
             self._loader.set_reading(model.reading)
-        if self.work.folder and model is not None:
-            self.predict(self.work.folder)
+        if self.work.rows and (lost or model == self.work.model):
+            self.work.set_lost(lost)
+        elif self.work.folder and model is not None:
+            (self._start if lost else self.predict)(self.work.folder)
 
     def set_threshold(self, threshold: float) -> None:
         self._threshold = threshold
@@ -301,10 +304,14 @@ class FolderPanel(Panel):
     def predict(self, folder: str) -> None:
         """Predict everything in a folder (a path as the operating system wants it)."""
         if self._model is not None:
-            self.model.clear()
-            self.filters.clear()
-            self.model.set_filter(None, self._threshold)
-            self.work.start(folder, self._model)
+            self._start(folder)
+            self.used.emit()
+
+    def _start(self, folder: str) -> None:
+        self.model.clear()
+        self.filters.clear()
+        self.model.set_filter(None, self._threshold)
+        self.work.start(folder, self._model)
 
     # following the work
 
@@ -317,12 +324,13 @@ class FolderPanel(Panel):
         self.progress.setVisible(work.is_running)
         self.progress.set_progress(len(work.rows) / work.total if work.total else 0.0, token="accent")
         self.stop_button.setVisible(work.is_running)
-        self.resume_button.setVisible(work.state in ("stopped", "failed") and bool(work.total) and len(work.rows) < work.total)
+        self.resume_button.setVisible(work.can_go_on)
         self.save_button.setVisible(has_rows)
         self.choose_button.setVisible(bool(work.state))
         self.filter_bar.setVisible(has_rows)
-        self.problem_label.setText(shown(work.problem))
-        self.problem_label.setVisible(bool(work.problem))
+        problem = f"{work.lost} These are its answers." if work.lost else work.problem
+        self.problem_label.setText(shown(problem))
+        self.problem_label.setVisible(bool(problem))
         self._stack.setCurrentIndex(1 if has_rows or work.is_running else 0)
         if has_rows:
             self._show_counts()

@@ -79,8 +79,9 @@ class FolderWork(QObject):
         self.total: int | None = None
         self.state = ""  # "", "listing", "predicting", "done", "stopped", "failed"
         self.problem = ""
+        self.lost = ""  # why the network that gave the rows cannot give more, in a sentence
+        self.model: Model | None = None
         self._files: list[tuple[str, str]] = []
-        self._model: Model | None = None
         self._request = 0
         self._generation = 0
         self._started = 0.0
@@ -100,8 +101,8 @@ class FolderWork(QObject):
         self.cancel()
         self._generation += 1
         generation = self._generation
-        self.folder, self._model, self.rows, self.total = folder, model, [], None
-        self.state, self.problem = "listing", ""
+        self.folder, self.model, self.rows, self.total = folder, model, [], None
+        self.state, self.problem, self.lost = "listing", "", ""
         self._skipped, self._seconds = 0, 0.0
         self.changed.emit()
         self._context.background.run(
@@ -118,9 +119,20 @@ class FolderWork(QObject):
             self.state = "stopped"
             self.changed.emit()
 
+    def set_lost(self, reason: str) -> None:
+        """Its network is gone, or is back where `reason` is empty. What is there stays."""
+        if reason:
+            self.cancel()
+        self.lost = reason
+        self.changed.emit()
+
+    @property
+    def can_go_on(self) -> bool:
+        return not self.lost and self.state in ("stopped", "failed") and bool(self.total) and len(self.rows) < self.total
+
     def go_on(self) -> None:
         """Take a stopped or failed one up where it was."""
-        if self.state in ("stopped", "failed") and self._files and len(self.rows) < len(self._files):
+        if self.can_go_on:
             self._generation += 1
             self.state, self.problem = "predicting", ""
             self._ask(self._generation)
@@ -138,8 +150,8 @@ class FolderWork(QObject):
 
     def _ask(self, generation: int) -> None:
         part = self._files[len(self.rows) : len(self.rows) + PART]
-        params = {"run": self._model.run, "paths": [path_to_text(p) for _, p in part], "which": self._model.which, "top": TOP}
-        params["test_time"] = self._model.test_time
+        params = {"run": self.model.run, "paths": [path_to_text(p) for _, p in part], "which": self.model.which, "top": TOP}
+        params["test_time"] = self.model.test_time
         self._started = time.monotonic()
         self._request = self._context.probe.call(
             "predict_folder",

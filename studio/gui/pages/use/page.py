@@ -25,7 +25,7 @@ from studio.gui.pages.use.trial import Model, TryPanel, is_picture_file
 from studio.gui.run_entry import RunEntry
 from studio.gui.sureness import Sureness, read_sureness, sure_words
 from studio.gui.theme import px
-from studio.gui.widgets import ComboBox, PlainLabel, Segmented, Slider, set_plain_tooltip, splitter
+from studio.gui.widgets import Banner, ComboBox, PlainLabel, Segmented, Slider, set_plain_tooltip, splitter
 from studio.gui.wording import epoch_score, percent
 
 _THRESHOLD = "use/unsure_below"
@@ -40,7 +40,7 @@ class UsePage(Page):
     def make(self) -> Iterator[None]:
         context = self.context
         self._entries: list[RunEntry] = []
-        self._wanted: str = ""  # name of the run the user chose; empty follows the best
+        self._kept: RunEntry | None = None  # the run that was chosen or used; without one it is the best
         wish = context.settings.number(_THRESHOLD, -1.0)
         self._wish = min(1.0, wish) if wish >= 0 else None  # the user's own; None takes what the run's validation suggests
         self._sureness: dict[tuple[str, int], Sureness | None] = {}  # of the model in use, by name and epoch; None while it is read
@@ -50,6 +50,7 @@ class UsePage(Page):
         self.picker.setSizeAdjustPolicy(ComboBox.SizeAdjustPolicy.AdjustToContents)
         self.picker.setMaximumWidth(px(300))
         self.picker.value_changed.connect(self._on_run_chosen)
+        self.banner = Banner(name="use.banner")
         self.epoch_choice = Segmented([("best", "Best"), ("last", "Last")], name="use.epoch")
         self.epoch_choice.setAccessibleName("Best or last epoch")
         self.epoch_choice.value_changed.connect(lambda _: self._refresh_model())
@@ -76,6 +77,7 @@ class UsePage(Page):
         yield
         left = splitter(Qt.Orientation.Vertical, name="use.left")
         columns = splitter(Qt.Orientation.Horizontal, left, name="use.columns")
+        self.body.addWidget(self.banner)
         holder = QWidget()
         self._stack = QStackedLayout(holder)
         self._stack.addWidget(columns)
@@ -98,6 +100,8 @@ class UsePage(Page):
         self.empty = NeedsRun(context, "package", "Needs a finished epoch", hint, name="use.empty")
         self._stack.addWidget(self.empty)
         yield
+        for panel in (self.try_panel, self.folder_panel, self.export_column):
+            panel.used.connect(self._keep)
         context.runs.entries_changed.connect(self._refresh_runs)
         context.runs.state_changed.connect(self._on_run_state_changed)
         self._apply_threshold()
@@ -106,12 +110,16 @@ class UsePage(Page):
     # the model
 
     def _refresh_runs(self) -> None:
-        """The best runs that can be used, the best first, and the one that was chosen."""
-        finished = self.context.runs.finished
-        best = nlargest(MOST_LOOKED_AT, (e for e in finished if e.summary.has_checkpoint), key=_score)
+        """The best runs that can be used, the best first, and the one that is kept. Where that is gone, another one takes its place until it
+        comes back from the bin."""
+        runs = self.context.runs
+        best = nlargest(MOST_LOOKED_AT, (e for e in runs.finished if e.summary.has_checkpoint), key=_score)
         usable = list(islice((e for e in best if e.folder.has_checkpoint()), MOST_RUNS))
-        wanted = self.context.runs.entry(self._wanted) if self._wanted else None
-        usable += [wanted] if wanted in finished and wanted not in usable and wanted.folder.has_checkpoint() else []
+        kept, before, reason = self._kept, self.entry, ""
+        if kept:
+            kept = runs.entry(kept.folder) or kept
+            reason = self._reason_not_to_use(kept)
+            usable += [kept] if not reason and kept not in usable else []
         self._entries = usable
         has_any = bool(usable)
         self._stack.setCurrentIndex(0 if has_any else 1)
@@ -124,10 +132,34 @@ class UsePage(Page):
             self.threshold_value,
         ):
             widget.setVisible(has_any)
-        chosen = next((e for e in usable if e.folder.name == self._wanted), usable[0] if usable else None)
+        chosen = next((e for e in (kept, kept and before) if e in usable), usable[0] if usable else None)
         labels = [(e.folder.name, f"{'★ ' if e is usable[0] else ''}{e.name}, {e.folder.nickname} · {_score_words(e)}") for e in usable]
         self.picker.set_options(labels, chosen.folder.name if chosen else None)
-        self._refresh_model()
+        if chosen is not before:
+            self._say(reason)
+        self._refresh_model(reason)
+
+    def _reason_not_to_use(self, entry: RunEntry) -> str:
+        """A sentence; empty where the run can be used."""
+        if entry not in self.context.runs:
+            return f"{entry.name.capitalize()} is gone."
+        if not entry.summary.epochs_done:
+            return f"{entry.name.capitalize()} has no finished epoch yet."
+        return "" if entry.folder.has_checkpoint() else f"The checkpoint of {entry.name} is gone."
+
+    def _say(self, reason: str) -> None:
+        """Why a run is not used, and which one is."""
+        if reason:
+            self.banner.show_message(
+                "warning", f"{reason} {self.entry.name.capitalize()} is in use." if self.entry else reason, can_close=True
+            )
+        else:
+            self.banner.hide()
+
+    def _keep(self) -> None:
+        """What somebody has answers of stays in use, also when another one becomes the best."""
+        self._kept = self.entry
+        self._say("")
 
     def _on_run_state_changed(self, entry: RunEntry) -> None:
         """A first epoch, or a new best one: the list is made anew only then, not with every step."""
@@ -138,7 +170,8 @@ class UsePage(Page):
         if is_new or is_listed and self._seen.get(entry.folder.name) != num_epochs:
             self._refresh_runs()
 
-    def _refresh_model(self) -> None:
+    def _refresh_model(self, lost: str = "") -> None:
+        """`lost`: why the run that was kept is not in use."""
         entry = self.entry
         self._seen = {e.folder.name: e.summary.epochs_done for e in self._entries}
         model = None
@@ -147,8 +180,8 @@ class UsePage(Page):
             model = Model(path_to_text(entry.folder.path), str(self.epoch_choice.value), str(self.views.value), reading)
         chosen = next(each for each in TEST_TIMES if each.key == self.views.value)
         set_plain_tooltip(self.views, f"{chosen.help}\nThe answers to all views of a picture are averaged.")
-        for part in (self.try_panel, self.folder_panel):
-            part.set_model(model)
+        self.try_panel.set_model(model)
+        self.folder_panel.set_model(model, lost)
         self.export_column.set_model(replace(model, test_time="off") if model else None)  # an export has one view
         words = _epoch_words(entry, str(self.epoch_choice.value)) if entry else ""
         self.subtitle_label.set_texts(words, words.partition(" of ")[0])
@@ -165,7 +198,8 @@ class UsePage(Page):
         return next((e for e in self._entries if e.folder.name == name), None)
 
     def _on_run_chosen(self, name: object) -> None:
-        self._wanted = str(name)
+        self._kept = next(e for e in self._entries if e.folder.name == name)
+        self._say("")
         self._refresh_model()
 
     # the threshold
@@ -219,11 +253,13 @@ class UsePage(Page):
     # the window
 
     def show_argument(self, argument: object) -> None:
-        """A RunEntry: use this one."""
-        if isinstance(argument, RunEntry) and argument in self._entries:
-            self._wanted = argument.folder.name
-            self.picker.set_value(self._wanted)
-            self._refresh_model()
+        """A RunEntry: use this one, or say why it cannot be used."""
+        if isinstance(argument, RunEntry):
+            reason = self._reason_not_to_use(argument)
+            if not reason:
+                self._kept = argument
+                self._refresh_runs()
+            self._say(reason)
 
     def accept_drop(self, paths: list[str]) -> bool:
         """One picture is tried; a folder is predicted. Without a model the window keeps them."""

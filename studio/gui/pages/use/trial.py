@@ -44,6 +44,8 @@ class Model:
 class TryPanel(Panel):
     """Takes pictures by `try_path` and asks the probe worker."""
 
+    used = Signal()  # somebody wants to know what the model says
+
     def __init__(self, context: Context, parent: QWidget | None = None):
         super().__init__("Try", name="use.try", parent=parent)
         self._context = context
@@ -150,6 +152,7 @@ class TryPanel(Panel):
         self.picture.show_heat(None)
         self._read()
         self._ask()
+        self.used.emit()
 
     def paste(self) -> bool:
         """Take what is on the clipboard: a picture, or the first file. False when there is neither."""
