@@ -219,6 +219,43 @@ def test_f2_renames_in_place_by_keyboard_alone(qtbot, open_page, three_runs):
     qtbot.waitUntil(lambda: page.chosen.name == "baseline", timeout=2000)
 
 
+def begin_to_type(qtbot, page, entry, text: str) -> QLineEdit:
+    """The editor of a run's name, in which this was typed."""
+    page.table.choose(entry)
+    page.rename_chosen()
+    editor = page.table.indexWidget(page.table.currentIndex())
+    editor.selectAll()
+    qtbot.keyClicks(editor, text)
+    return editor
+
+
+def test_a_name_that_is_typed_in_the_table_outlives_what_runs_do_and_is_given_to_its_run(qtbot, open_page, three_runs):
+    page = open_page(*three_runs[1:])
+    entry = page.runs.entries[0]
+    page.table.setCurrentIndex(page.model.index(0, BY_KEY["top1"]))
+    editor = begin_to_type(qtbot, page, entry, "baseline")
+    page.model.set_rows(list(page._rows.values()))  # a run trains on
+    update = RunUpdate(three_runs[0], three_runs[0].read_state(), three_runs[0].experiment(), False)
+    page.runs.take((update,))  # another window's
+    assert editor.text() == "baseline" and editor.isVisible()
+    qtbot.keyClick(editor, Qt.Key.Key_Return)
+    qtbot.waitUntil(lambda: "baseline" in names(page) and page.model.rowCount() == 3)
+    assert page.notebook.of(entry.folder).title == "baseline"
+    qtbot.waitUntil(lambda: read_notes(entry.folder) == Notes("baseline"))
+
+
+def test_a_name_is_kept_when_a_search_or_another_run_ends_its_typing(qtbot, open_page, three_runs):
+    page = open_page(*three_runs)
+    first, second, third = page.runs.entries
+    begin_to_type(qtbot, page, first, "searched away")
+    page.search.setText("heron")
+    assert page.notebook.of(first.folder).title == "searched away"
+    begin_to_type(qtbot, page, second, "left for another")
+    page.show_argument(third)
+    qtbot.waitUntil(lambda: page.model.rowCount() == 3 and page.chosen.entry is third)
+    assert [page.notebook.of(entry.folder).title for entry in (first, second, third)] == ["searched away", "left for another", ""]
+
+
 def test_x_puts_a_run_in_and_out_of_compare(qtbot, open_page, three_runs):
     page = open_page(*three_runs)
     name = page.chosen.entry.folder.name

@@ -184,6 +184,7 @@ class ResultsPage(Page):
         table.star_toggled.connect(lambda row: self.toggle_star(row.entry))
         table.menu_wanted.connect(lambda row, at: run_menu(self).popup(at))
         table.delete_wanted.connect(self.ask_to_delete)
+        table.editor_closed.connect(self._on_table_editor_closed)
         table.opened.connect(lambda row: self.context.shell.go_to("train", row.entry))
         self.mistakes.relabel_wanted.connect(self.actions.relabel)
         self.mistakes.leave_out_wanted.connect(self.actions.leave_out)
@@ -283,6 +284,9 @@ class ResultsPage(Page):
             self._rows_timer.start()
 
     def _update_rows(self) -> None:
+        if self.table.is_editing:  # where runs come or go its editor closes
+            self._rows_timer.start()
+            return
         self._rows_timer.stop()
         self._is_arranging = True
         old, notes_of, rows = self._rows, self.notebook.of, {}
@@ -356,6 +360,10 @@ class ResultsPage(Page):
             held_back = counted(row.state.description.num_validation, "image")
             parts.append(f"validation set, {held_back}" if row.state.is_measured else "no images held back")
         self.set_subtitle(" · ".join(parts))
+
+    def _on_table_editor_closed(self) -> None:
+        if self._rows_timer.isActive():
+            QTimer.singleShot(0, self, self._update_rows)  # another run may be about to be chosen
 
     # The chosen run
 

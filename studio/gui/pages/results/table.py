@@ -173,11 +173,13 @@ class RunsTable(QTableView):
     menu_wanted = Signal(object, QPoint)  # RunRow, global position
     opened = Signal(object)  # RunRow: Enter
     delete_wanted = Signal()  # of the chosen run: Delete
+    editor_closed = Signal()
 
     def __init__(self, model: RunsModel, parent: QWidget | None = None):
         super().__init__(parent)
         self.source = model
         self.setModel(model)
+        model.modelAboutToBeReset.connect(self._finish_editing)  # which drops the editor
         self.setObjectName("results.runs")
         self.setAccessibleName("Runs")
         self.setItemDelegate(_RowDelegate(self))
@@ -204,6 +206,10 @@ class RunsTable(QTableView):
         self.selectionModel().currentRowChanged.connect(lambda *_: self.chosen_changed.emit(self.chosen and self.chosen.entry))
 
     @property
+    def is_editing(self) -> bool:
+        return self.state() == QAbstractItemView.State.EditingState
+
+    @property
     def chosen(self) -> RunRow | None:
         index = self.currentIndex()
         return self.source.rows[index.row()] if index.isValid() and index.row() < len(self.source.rows) else None
@@ -223,8 +229,19 @@ class RunsTable(QTableView):
         """Begin to edit the name of the current run."""
         index = self.currentIndex()
         if index.isValid():
-            key = COLUMNS[index.column()].key
-            self.edit(index.siblingAtColumn(index.column() if key in _EDITABLE else BY_KEY["run"]))
+            if COLUMNS[index.column()].key not in _EDITABLE:
+                index = index.siblingAtColumn(BY_KEY["run"])
+                self.setCurrentIndex(index)
+            self.edit(index)
+
+    def closeEditor(self, editor: QWidget, hint: QStyledItemDelegate.EndEditHint) -> None:
+        super().closeEditor(editor, hint)
+        self.editor_closed.emit()
+
+    def _finish_editing(self) -> None:
+        if self.is_editing and (editor := self.indexWidget(self.currentIndex())) is not None:
+            self.commitData(editor)
+            self.closeEditor(editor, QStyledItemDelegate.EndEditHint.NoHint)
 
     def sizeHint(self) -> QSize:
         return QSize(px(800), self.horizontalHeader().height() + px(ROW_PX) * max(1, self.source.rowCount()))
@@ -271,7 +288,7 @@ class RunsTable(QTableView):
             if event.text() == "*":
                 self.star_toggled.emit(row)
                 return
-            if event.key() in (Qt.Key.Key_Return, Qt.Key.Key_Enter) and self.state() != QAbstractItemView.State.EditingState:
+            if event.key() in (Qt.Key.Key_Return, Qt.Key.Key_Enter) and not self.is_editing:
                 self.opened.emit(row)
                 return
         super().keyPressEvent(event)
@@ -391,6 +408,11 @@ class _RowDelegate(QStyledItemDelegate):
         editor.setProperty("dense", "true")
         editor.setAccessibleName("Name of the run" if COLUMNS[index.column()].key == "run" else "Tags, separated by commas")
         return editor
+
+    def setEditorData(self, editor: QWidget, index: QModelIndex) -> None:
+        """Not over what was typed: any change of the model comes here."""
+        if not editor.isModified():
+            super().setEditorData(editor, index)
 
     def updateEditorGeometry(self, editor: QWidget, option: QStyleOptionViewItem, index: QModelIndex) -> None:
         height = editor.sizeHint().height()
