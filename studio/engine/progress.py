@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import dataclasses
+import math
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -37,16 +38,14 @@ class Progress:
     def count_epoch(self, scores: dict[str, float] | None) -> bool:
         """Book the validation of this epoch and go to the next; True when it is the best so far (top-1, then the smaller loss). Without scores,
         where no images are held back, the last epoch counts as the best."""
-        is_best = scores is None or self.best is None or (scores["top1"], -scores["loss"]) > (self.best["top1"], -self.best["loss"])
+        is_best = scores is None or self.best is None or _rank(scores) > _rank(self.best)
         if is_best:
             self.best = {"epoch": self.epoch, "step": self.step, **(scores or dict.fromkeys(("top1", "top5", "loss", "macro_f1")))}
-        if scores is None:
-            pass
-        elif self.least_loss is None or scores["loss"] < self.least_loss:
-            self.least_loss, self.epochs_without_progress = scores["loss"], 0
-        else:
-            self.epochs_without_progress += 1
         if scores is not None:
+            if _as_number(scores["loss"]) < _as_number(self.least_loss):
+                self.least_loss, self.epochs_without_progress = scores["loss"], 0
+            else:
+                self.epochs_without_progress += 1
             self.validation_losses.append(scores["loss"])
         self.epoch += 1
         self.step_in_epoch = self.num_correct = self.num_seen = 0
@@ -59,3 +58,12 @@ class Progress:
     @classmethod
     def from_json(cls, raw: dict[str, Any]) -> Progress:
         return cls(**copy.deepcopy(raw))  # `raw` may be held, to be gone back to again
+
+
+def _rank(scores: dict[str, float]) -> tuple[float, float]:
+    return scores["top1"], -_as_number(scores["loss"])
+
+
+def _as_number(loss: float | None) -> float:
+    """Larger than any other where there is none, or it is not a number: nothing compares with that."""
+    return math.inf if loss is None or math.isnan(loss) else loss

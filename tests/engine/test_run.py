@@ -574,3 +574,12 @@ def _bare_gradient(folder: RunFolder) -> list[torch.Tensor]:
     smoothing = setup.experiment.training.label_smoothing
     torch.nn.functional.cross_entropy(logits, torch.from_numpy(setup.labels[batch.indices]), label_smoothing=smoothing).backward()
     return [weight.grad for group in setup.optimiser.param_groups for weight in group["params"]]
+
+
+def test_a_run_whose_first_validation_loss_is_no_number_goes_on_while_it_gets_better_and_the_better_epoch_is_kept(tmp_path, monkeypatch):
+    real, losses = Progress.count_epoch, iter([float("nan"), 0.9, 0.8, 0.8, 0.8])
+    monkeypatch.setattr(Progress, "count_epoch", lambda p, scores: real(p, scores | {"top1": 0.5, "loss": next(losses)}))
+    folder = small_run(tmp_path, schedule__epochs=50, training__early_stop_epochs=2)
+    assert train_here(folder) == 0
+    finished = folder.read_state().finished
+    assert (finished.epochs, finished.best_epoch, finished.stopped_early) == (5, 2, True)
