@@ -304,6 +304,7 @@ class EngineLock:
     """The lock an engine holds while alive. Opened once: closing any descriptor of the file would drop it."""
 
     def __init__(self, path: str | os.PathLike):
+        self._path = path
         self._fd = os.open(path, os.O_RDWR | os.O_CREAT, 0o644)  # held for the life of the process
 
     def acquire(self, tries: int = 20, pause_s: float = 0.05) -> bool:
@@ -313,6 +314,15 @@ class EngineLock:
                 return True
             time.sleep(pause_s)
         return False
+
+    def is_in_place(self) -> bool:
+        """False where the file, most likely with its folder, was moved away or deleted. True where the drive does not answer."""
+        try:
+            return os.stat(self._path).st_ino == os.fstat(self._fd).st_ino
+        except (FileNotFoundError, NotADirectoryError):
+            return False
+        except OSError:
+            return True
 
     def release(self) -> None:
         """Give it up before the process ends; the lock is of no use afterwards."""

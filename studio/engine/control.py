@@ -6,7 +6,8 @@ import signal
 from pathlib import Path
 from typing import Any, Literal
 
-from studio.core.run_folder import read_commands
+from studio.core.run_folder import EngineLock, read_commands
+from studio.engine.failure import RunFolderGone
 
 
 class StopAsked(Exception):
@@ -18,10 +19,11 @@ class StopAsked(Exception):
 
 
 class Control:
-    """Wishes, in the order they were made, from a byte of their file on: what stands before it was meant for an earlier session."""
+    """Wishes, in the order they were made, from a byte of their file on: what stands before it was meant for an earlier session. `lock`: that of
+    the run, where this process holds it."""
 
-    def __init__(self, path: Path, commands_from: int = 0):
-        self._path = path
+    def __init__(self, path: Path, commands_from: int = 0, lock: EngineLock | None = None):
+        self._path, self._lock = path, lock
         self.num_read = commands_from  # bytes of the file
         self.num_answered = 0  # bytes in which an earlier process of this session has answered all edits
         self.is_paused = False
@@ -39,7 +41,9 @@ class Control:
         self.stop = self.stop or "stop"
 
     def poll(self) -> None:
-        """Read new commands. Costs microseconds when there are none."""
+        """Read new commands. Costs microseconds when there are none. Raises RunFolderGone where none can come any more."""
+        if self._lock and not self._lock.is_in_place():
+            raise RunFolderGone
         try:
             if self._path.stat().st_size <= self.num_read:
                 return

@@ -34,6 +34,10 @@ class CheckpointUnreadable(OSError):
     """A checkpoint, or the folder with all of them, is there and cannot be read now. Always with strerror and filename."""
 
 
+class RunFolderGone(Exception):
+    """The folder of the run was moved or deleted: what is written now would lie where nobody looks for it."""
+
+
 class DeviceGone(BadInput):
     """The device that a run was begun on is not there now. `fix` says how it goes on all the same."""
 
@@ -79,6 +83,8 @@ def describe(exc: BaseException, experiment: Experiment | None) -> Failure:
         or re.search(r"out of memory|can't allocate memory|not enough memory", text)
     ):
         return _out_of_memory(text, experiment)
+    if isinstance(exc, RunFolderGone):
+        return Failure("The folder of this run was moved or deleted while it trained.", "Resume it where it lies now.")
     if isinstance(exc, DataGone):
         return Failure(f"The folder {shown(path_to_text(exc.root))} is not there any more.", "Bring it back, then resume.")
     if isinstance(exc, NoReadableImages):

@@ -29,7 +29,7 @@ from studio.engine.awake import kept_awake
 from studio.engine.calibration import counts, kept, set_waiting
 from studio.engine.checkpoint import checkpoint_names, find_checkpoint, take_back
 from studio.engine.control import Control, StopAsked
-from studio.engine.failure import CheckpointUnreadable, DataGone, LossNotFinite, NoReadableImages, describe
+from studio.engine.failure import CheckpointUnreadable, DataGone, LossNotFinite, NoReadableImages, RunFolderGone, describe
 from studio.engine.heap import keep_freed_memory
 from studio.engine.loading import begin_loading, end_loading
 from studio.engine.no_compiler import load_torch
@@ -112,7 +112,7 @@ def run(folder: RunFolder, *, resume: bool = False, commands_from: int | None = 
         if commands_from is None:
             commands_from = folder.commands_size() if resume else 0
         resume |= is_restart  # goes on listening where the process before began to: a wish it had heard may not be fulfilled
-        control = Control(folder.commands_path, commands_from)
+        control = Control(folder.commands_path, commands_from, lock)
         control.catch_signals()
         reporter = Reporter(folder, control, ranks.is_alone)
         control.num_answered = reporter.num_answered
@@ -236,6 +236,8 @@ def _session(
         trace = traceback.format_exc()[-20_000:] if failure.is_bug or not isinstance(exc, BadInput) else ""
         # Also where an input is bad: the device or the images may come back.
         can_resume = isinstance(exc, CheckpointUnreadable) or folder.has_checkpoint()
+        if isinstance(exc, RunFolderGone):
+            can_resume = reporter.saved_step > 0
         facts = {"sentence": failure.sentence, "fix": failure.fix, "is_device": failure.is_device}
         reporter.tell_last(ev.RunFailed(step=reporter.step, trace=trace, can_resume=can_resume, **facts))
         return FAILED

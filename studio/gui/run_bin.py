@@ -17,7 +17,10 @@ BIN = ".bin"
 
 
 def move_to_bin(folder: RunFolder) -> Path | None:
-    """Move the run; returns where it lies now, None where the system does not say. OSError when it cannot be moved: it then stays."""
+    """Move the run; returns where it lies now, None where the system does not say. OSError when it cannot be moved: it then stays, as does one
+    that trains."""
+    if folder.is_alive():  # another window, or a command, has resumed it a moment ago
+        raise BlockingIOError("it trains")
     file = QFile(str(folder.path))
     if not file.moveToTrash():
         return _move_beside(folder)

@@ -18,6 +18,7 @@ from engine_runs import STEPS_PER_EPOCH, fork_engine, held_at_step, kill, metric
 
 from studio.core import event as ev
 from studio.core.outcome import Status
+from studio.core.run_folder import RunFolder
 from studio.dataset.dataset import Dataset
 from studio.dataset.first_batch import first_samples
 from studio.engine import standby
@@ -231,6 +232,24 @@ def test_a_data_folder_that_vanishes_pauses_the_run_which_goes_on_to_the_same_bi
     away.rename(images)
     assert process.wait(60) == 0
     assert metrics(folder)["state_sha256"] == metrics(whole)["state_sha256"]
+
+
+def test_a_run_whose_folder_is_moved_ends_in_words_writes_nothing_at_the_old_place_and_resumes_at_the_new_one_to_the_same_bits(tmp_path):
+    whole = small_run(tmp_path / "a")
+    assert train_here(whole) == 0
+    folder = small_run(tmp_path / "b")
+    moved = tmp_path / "b" / "elsewhere"
+    process = fork_engine(folder, held_at_step(STEPS_PER_EPOCH + 2, tmp_path / "reached", f"__import__('os').path.isdir({str(moved)!r})"))
+    wait_until((tmp_path / "reached").exists)
+    folder.path.rename(moved)
+    assert process.wait(60) == 1
+    assert not folder.path.exists()
+    state = RunFolder(moved).read_state()
+    assert state.status is Status.FAILED and state.failed.can_resume
+    assert state.failed.sentence == "The folder of this run was moved or deleted while it trained."
+
+    assert fork_engine(RunFolder(moved), resume=True).wait(60) == 0
+    assert metrics(RunFolder(moved))["state_sha256"] == metrics(whole)["state_sha256"]
 
 
 def test_a_run_that_waits_for_its_images_can_be_stopped(tmp_path):

@@ -33,7 +33,7 @@ from studio.gui.pages.results.notes import Notes, read_notes, tags_from_text, wr
 from studio.gui.pages.results.page import ResultsPage
 from studio.gui.pages.results.rows import BY_KEY, COLUMNS, RunRow, matches
 from studio.gui.pages.results.scores import ClassScore, Scores, read_scores, worst_mistakes
-from studio.gui.recorded import Recording
+from studio.gui.recorded import Recording, held_alive
 from studio.gui.run_bin import BIN, move_to_bin, take_back
 from studio.gui.theme import font, px
 from studio.gui.widgets.form import field_editor
@@ -735,6 +735,16 @@ def test_the_bin_never_overwrites_and_gives_back(dataset, studio_home, monkeypat
     assert first.experiment_path.is_file() and not list(studio_home.rglob(f"{one.name}.trashinfo"))
     with pytest.raises(FileExistsError):
         take_back(two, second)
+
+
+def test_a_run_that_was_resumed_elsewhere_a_moment_ago_does_not_go_to_the_bin(qtbot, context, dataset):
+    run, said = build_run(runs_dir(), dataset, Status.STOPPED), []
+    context.runs.take((RunUpdate(run, run.read_state(), run.experiment(), False),))
+    context.runs.failed_to_start.connect(said.append)
+    with held_alive(run):
+        context.runs.delete(context.runs.entries[0])
+        qtbot.waitUntil(lambda: said == ["Run 1 could not be moved to the bin: it trains."])
+    assert run.experiment_path.is_file()
 
 
 def test_details_show_the_best_epoch_and_the_interval_is_wilsons(open_page, three_runs):
