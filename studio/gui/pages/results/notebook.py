@@ -72,7 +72,7 @@ class Notebook(QObject):
                 if together:
                     self._stored[name] = None, change_notes(folder, together)
 
-        self._background.run(write, lambda _: self._on_written(name), lambda exc: self._on_written(name, exc))
+        self._background.run(write, lambda _: self._on_written(name), lambda exc: self._on_written(name, exc), is_promised=True)
 
     def _read(self, folders: list[RunFolder]) -> None:
         if folders:

@@ -90,6 +90,7 @@ class ScheduleExport(QObject):
             lambda: write_atomically(path, make()),
             lambda _: self._say(f"The {what} is in {shown(Path(path).name)}."),
             lambda exc: toast(unwritable(path, exc), "Choose", ask_again),
+            is_promised=True,
         )
 
     def _ask_for_csv(self) -> None:

@@ -142,7 +142,7 @@ class RateTestRun(QObject):
             return
         self.test = RateTest.from_json(result["test"].encode())
         path, content = self._path, self.test.to_json()
-        self._context.background.run(lambda: write_atomically(path, content), None, self._on_write_failed)
+        self._context.background.run(lambda: write_atomically(path, content), None, self._on_write_failed, is_promised=True)
         self._end("done")
         self.finished.emit()
 
