@@ -22,6 +22,7 @@ MAX_CHECKPOINTS = 64
 MAX_HISTORY = 60  # reports of the computer, one a second
 MAX_POINTS = 1 << 17  # of a curve over steps: 30 times what a screen shows; a run of days must not fill the memory of the window
 SLOW = ("data-wait", "augmentation-slow")  # warnings that training waits for images
+AT_WORK = ("training", "caching features", "validating", "testing")  # phases in which a run is past its start
 WAITS_FOR = ("disk-full", "images-gone", "loader-hangs")  # warnings after which a run pauses until that is mended
 
 
@@ -198,7 +199,7 @@ class _Draft:
                 is_resumed = event.session > 0 and event.resumed_step is not None
                 self._note(event, "start", f"Started, resumed at step {event.resumed_step}" if is_resumed else "Started")
             case ev.PhaseStarted():
-                if event.phase in ("training", "caching features", "validating", "testing"):
+                if event.phase in AT_WORK:
                     self.status = Status.RUNNING
                 self.phase, self.phase_detail = event.phase, event.detail
                 self._list("phases").append(event)
@@ -231,7 +232,8 @@ class _Draft:
                 if len(samples) > MAX_SAMPLES:
                     del samples[1::2]
             case ev.PauseChanged():
-                self.status = Status.PAUSED if event.is_paused else Status.RUNNING
+                is_starting = self.phases and not any(started.phase in AT_WORK for started in self.phases)
+                self.status = Status.PAUSED if event.is_paused else Status.STARTING if is_starting else Status.RUNNING
                 why = f": {event.reason}" if event.reason else ""
                 self._note(event, "pause", f"Paused{why}, safe at step {event.step:,}" if event.is_paused else "Going on")
             case ev.TestScored():

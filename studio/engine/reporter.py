@@ -52,6 +52,9 @@ class Reporter:
         self._num_told = 0
         self._num_changed = 0
         self._sleep = SleepWatch()
+        self._phase: ev.PhaseStarted | None = None  # the last one told
+        self._pause = ev.PauseChanged(is_paused=False, step=0)  # likewise
+        self._is_finished = False
         self.step = 0  # steps done, for events that happen outside the loop
         self.saved_step = -1  # of the newest checkpoint
         self._reserve()
@@ -74,6 +77,13 @@ class Reporter:
     def tell(self, event: ev.Event) -> ev.Event:
         """Append an event; waits for room on a full disk. When the user stops while it waits, raises StopAsked, or goes on where other processes
         have to hear of the stop first: all do so at their next look at wishes."""
+        match event:
+            case ev.PhaseStarted():
+                self._phase = event
+            case ev.PauseChanged():
+                self._pause = event
+            case ev.RunFinished():
+                self._is_finished = True
         try:
             told = self.with_room(lambda: self._journal.append(event))
         except StopAsked:
@@ -175,9 +185,16 @@ class Reporter:
                 if exc.errno not in NO_SPACE:
                     raise
         self._reserve()
-        self._try(ev.PauseChanged(is_paused=False, step=self.step))
-        self._try(ev.PhaseStarted(phase="training"))
+        self._say_how_it_stands()
         return result
+
+    def _say_how_it_stands(self) -> None:
+        """After a wait for room: the phase that goes on, then, as a phase counts as running, whether the run was paused before."""
+        if self._is_finished:  # its last word is written
+            return
+        if self._phase:
+            self._try(self._phase)
+        self._try(self._pause if self._pause.is_paused else ev.PauseChanged(is_paused=False, step=self.step))
 
     def _try(self, event: ev.Event) -> None:
         with contextlib.suppress(OSError):

@@ -18,7 +18,9 @@ from studio.core import event as ev
 from studio.core.outcome import Status
 from studio.core.run_folder import RunFolder
 from studio.engine.checkpoint import find_checkpoint
+from studio.engine.control import Control
 from studio.engine.failure import describe
+from studio.engine.reporter import Reporter
 from studio.engine.watch import GradientWatch, Waiting
 
 pytestmark = pytest.mark.usefixtures("measured")
@@ -214,6 +216,53 @@ loader.read_bytes = hung
     assert process.wait(60) == 3
     state = folder.read_state()
     assert state.status is Status.STOPPED and find_checkpoint(folder).step == state.stopped.step == state.step
+
+
+@pytest.fixture
+def full_at(monkeypatch):
+    """The disk is full when an event of this kind is first to be written, and for a moment only."""
+
+    def fill(kind: type[ev.Event]) -> None:
+        from studio.core.journal import JournalWriter
+
+        append, refused = JournalWriter.append, []
+
+        def full(self, event):
+            if isinstance(event, kind) and not refused:
+                refused.append(event)
+                raise OSError(28, "No space left on device")
+            return append(self, event)
+
+        monkeypatch.setattr(JournalWriter, "append", full)
+        monkeypatch.setattr("studio.engine.reporter.RETRY_S", 0.0)
+
+    return fill
+
+
+@pytest.mark.parametrize(
+    ("phase", "is_paused", "status"),
+    [("validating", True, Status.PAUSED), ("validating", False, Status.RUNNING), ("scanning images", False, Status.STARTING)],
+)
+def test_when_there_is_room_again_a_run_is_in_the_phase_it_was_in_and_paused_if_it_was(tmp_path, full_at, phase, is_paused, status):
+    folder = RunFolder(tmp_path)
+    reporter = Reporter(folder, Control(folder.commands_path))
+    reporter.tell(ev.RunStarted(wall_time=0.0, pid=7, session=0))
+    reporter.phase(phase, "of 12")
+    if is_paused:
+        reporter.tell(ev.PauseChanged(is_paused=True, step=3))
+    full_at(ev.SystemReported)
+    reporter.system()
+    reporter.close()
+    state = folder.read_journal()
+    assert "Paused: disk full, safe at step 0" in [notice.sentence for notice in state.notices] and state.system
+    assert (state.status, state.phase, state.phase_detail, state.waits_for) == (status, phase, "of 12", None)
+
+
+def test_a_run_whose_last_word_has_to_wait_for_room_is_finished(tmp_path, full_at):
+    folder = small_run(tmp_path, schedule__epochs=1)
+    full_at(ev.RunFinished)
+    assert train_here(folder) == 0
+    assert warned(folder, "disk-full") and folder.read_journal().status is Status.FINISHED
 
 
 @pytest.mark.parametrize("workers", [0, 1])
