@@ -168,7 +168,7 @@ def _session(
             reporter.warn("ranks-restarted", f"A process of the run ended; all {ranks.count} were started again, from step {step or 0:,}.")
         reporter.phase("loading torch")
         if ranks.is_first:
-            facts = json.dumps(_engine_facts(), indent=1).encode()
+            facts = json.dumps(_engine_facts() | {"session": reporter.num_sessions}, indent=1).encode()
             try:
                 reporter.with_room(
                     lambda: write_atomically(folder.engine_path, facts, is_durable=False)

@@ -218,7 +218,10 @@ def _pid_of(folder: RunFolder) -> int | None:
     try:
         facts = parse_json(folder.engine_path.read_bytes())
         is_here = facts["process_space"] == process_space() if "process_space" in facts else facts["host"] == platform.node()
-        is_of_this_session = facts["started"] >= started[-1].wall_time  # they are written just after the journal's first word
+        if "session" in facts:
+            is_of_this_session = facts["session"] == started[-1].session
+        else:  # of an earlier version: written just after the journal's first word, if the clock was not set back in between
+            is_of_this_session = facts["started"] >= started[-1].wall_time
     except (OSError, ValueError, LookupError, TypeError):
         return None
     return started[-1].pid if is_here and is_of_this_session and folder.is_alive() else None

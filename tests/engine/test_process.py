@@ -23,7 +23,7 @@ from studio.dataset.dataset import Dataset
 from studio.dataset.first_batch import first_samples
 from studio.engine import standby
 from studio.engine.checkpoint import AVERAGE, find_checkpoint
-from studio.supervise.engine import LOG, StandbyEngine
+from studio.supervise.engine import LOG, StandbyEngine, end_by_force
 from studio.supervise.log import log_path
 
 pytestmark = pytest.mark.usefixtures("measured")
@@ -171,6 +171,15 @@ def test_discard_ends_the_run_without_a_checkpoint(tmp_path):
     assert process.wait(60) == 3
     assert folder.read_state().stopped.checkpoint == ""
     assert not folder.has_checkpoint()
+
+
+def test_an_engine_that_hangs_is_ended_by_force_although_the_clock_was_set_back_as_it_began(tmp_path):
+    folder, reached = small_run(tmp_path), tmp_path / "reached"
+    back = "import itertools, time\nseconds = itertools.count(1e9, -1)\ntime.time = lambda: float(next(seconds))\n"
+    process = fork_engine(folder, back + held_at_step(2, reached))
+    wait_until(reached.exists)
+    assert end_by_force(folder, grace_s=0.1)
+    assert process.wait(60) == -signal.SIGKILL
 
 
 def test_a_second_engine_leaves_a_running_run_alone(tmp_path):

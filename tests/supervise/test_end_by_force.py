@@ -29,7 +29,7 @@ run = RunFolder(sys.argv[1])
 lock = EngineLock(run.lock_path)
 assert lock.acquire()
 JournalWriter(run.journal_path).append(RunStarted(wall_time=1.0, pid=os.getpid(), session=0))
-run.engine_path.write_text(json.dumps({"started": 2.0, "process_space": process_space()}))
+run.engine_path.write_text(json.dumps({"started": 0.5, "session": 0, "process_space": process_space()}))  # the clock was set back at the start
 print("hangs", flush=True)
 time.sleep(600)
 """
@@ -99,10 +99,18 @@ def test_another_process_of_this_machine_sees_the_same_numbers_of_processes():
         json.dumps({"started": 2.0, "host": "another-machine.example"}),
         json.dumps({"started": 2.0, "host": platform.node(), "process_space": "of another machine"}),
         json.dumps({"started": 0.5, "host": platform.node(), "process_space": process_space()}),
+        json.dumps({"started": 2.0, "session": 1, "process_space": process_space()}),
         "{",
         None,
     ],
-    ids=["named otherwise", "with other processes", "after a session here", "of which nothing is readable", "of which nothing is known"],
+    ids=[
+        "named otherwise",
+        "with other processes",
+        "after a session here",
+        "of another session",
+        "of which nothing is readable",
+        "of which nothing is known",
+    ],
 )
 def test_an_engine_on_another_machine_is_asked_and_no_process_of_this_one_is_ended_for_it(tmp_path, start_hanging, facts):
     run = create_run(tmp_path, Experiment())
