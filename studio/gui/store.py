@@ -35,6 +35,7 @@ class ExperimentStore(QObject):
         self._problems: tuple[Problem, ...] = ()
         self._undo: list[tuple[str, Experiment]] = []  # label of the step, experiment before it
         self._redo: list[tuple[str, Experiment]] = []  # label of the step, experiment after it
+        self._redo_before: list[tuple[str, Experiment]] = []  # the step that goes on: what it took from redo
         self._drag_depth = 0
         self._is_drag_recorded = False
         self._burst: tuple[str, float] = ("", 0.0)  # what the last change belongs to, and when it came
@@ -143,17 +144,21 @@ class ExperimentStore(QObject):
         if self._drag_depth:  # a step of its own, however soon after a press of a key
             burst = ""
         now = time.monotonic()
-        goes_on = bool(burst) and burst == self._burst[0] and now - self._burst[1] <= BURST_S
+        is_burst = bool(burst) and burst == self._burst[0] and now - self._burst[1] <= BURST_S
+        goes_on = self._is_drag_recorded if self._drag_depth else is_burst
         self._burst = burst, now
-        if goes_on and new == self._undo[-1][1]:  # back where it began: nothing to take back
+        if goes_on and new == self._undo[-1][1]:  # back where it began: as if nothing had been
             self._undo.pop()
+            self._redo[:] = self._redo_before
+            self._is_drag_recorded = False
             self.end_burst()
-        elif not (goes_on or self._drag_depth and self._is_drag_recorded):
-            self._undo.append((label or describe_change(old, new), old))
-            self._is_drag_recorded = True
-        elif label or self._undo:
+        elif goes_on:
             self._undo[-1] = (label or describe_change(self._undo[-1][1], new), self._undo[-1][1])
-        self._redo.clear()
+        else:
+            self._undo.append((label or describe_change(old, new), old))
+            self._redo_before = list(self._redo)
+            self._redo.clear()
+            self._is_drag_recorded = True
         self._tell(new)
 
     def _travel(self, source: list, target: list) -> None:

@@ -42,3 +42,28 @@ def test_presses_that_come_back_to_where_they_began_leave_nothing_to_undo(store)
     press(store, start - 1)
     store.undo()
     assert store.experiment.schedule.epochs == start and store.undo_label == "seed to 3"
+
+
+@pytest.mark.parametrize("how", ["drag", "keys"])
+def test_what_comes_back_to_where_it_began_leaves_no_step_and_keeps_redo(store, how):
+    store.set({"training.seed": 3})
+    store.set({"schedule.epochs": 40})
+    store.undo()
+    start = store.experiment.schedule.epochs
+    if how == "drag":
+        store.begin_drag()
+    press(store, start + 1)
+    press(store, start + 2)
+    assert store.undo_label.startswith("epochs to") and not store.redo_label
+    press(store, start)
+    assert store.undo_label == "seed to 3" and store.redo_label == "epochs to 40"
+    press(store, start + 5)
+    assert store.undo_label.startswith("epochs to") and not store.redo_label
+    press(store, start)
+    store.end_drag()
+    assert store.undo_label == "seed to 3"
+    store.redo()
+    assert store.experiment.schedule.epochs == 40 and store.experiment.training.seed == 3
+    store.undo()
+    store.undo()
+    assert store.experiment == Experiment() and not store.undo_label
