@@ -19,6 +19,7 @@ from studio.gui.context import make_context
 from studio.gui.monitor import RunUpdate
 from studio.gui.pages import PAGES
 from studio.gui.scan import ScanState
+from studio.gui.shell.command import run_commands
 from studio.gui.shell.decoded import DecodedSettings
 from studio.gui.shell.sheet import Sheet
 from studio.gui.shell.summary import summaries
@@ -283,6 +284,17 @@ def test_the_palette_runs_commands_and_lists_every_page(window, qtbot):
     assert theme().mode == "light"
     window.open_palette()
     assert {c.title for c in window.palette_view.rows} >= {"Data", "Model"}
+
+
+def test_a_run_in_the_palette_leads_to_where_it_can_be_seen(context, qtbot, tmp_path):
+    dataset = build_dataset(tmp_path / "images", num_train=3, num_validation=2)
+    for status, waits, page in ((Status.FINISHED, False, "results"), (Status.QUEUED, False, "results"), (Status.QUEUED, True, "train")):
+        run = build_run(tmp_path / "runs", dataset, status, nickname=f"{status}-{page}")
+        context.runs.take((RunUpdate(run, run.read_state(), run.experiment()),))
+        context.runs._change_queue(lambda _, run=run, waits=waits: [run.name] if waits else [])
+        with qtbot.waitSignal(context.shell.page_requested) as asked:
+            run_commands(context)[0].run()
+        assert asked.args == [page, context.runs.entry(run)]
 
 
 def test_every_setting_of_the_experiment_is_in_the_palette(window, context):

@@ -244,6 +244,14 @@ def test_a_starting_run_shows_its_phases_with_times(open_page, dataset):
     assert texts[3].startswith("Read the first batch")
 
 
+def test_a_waiting_run_is_not_said_to_start(qtbot, open_page, dataset):
+    page = open_page(build_run(runs_dir(), dataset, Status.QUEUED))
+    page.show_argument(page.runs.entries[0])
+    panel = page.starting._panel
+    qtbot.waitUntil(panel.isVisible)
+    assert (panel.title_label.text(), panel.subtitle_label.text()) == ("Waiting", "starts when its device is free")
+
+
 def test_in_a_narrow_window_the_figures_of_system_stay_whole(qtbot, open_page, dataset):
     page = open_page(build_run(runs_dir(), dataset))
     page.resize(790, 610)

@@ -57,12 +57,13 @@ def setting_commands(context: Context) -> list[Command]:
 
 
 def run_commands(context: Context) -> list[Command]:
-    found = []
+    found, waiting = [], set(context.runs.queued)
     for entry in reversed(context.runs.entries):
         top1 = entry.summary.top1
         note = f"{entry.status}" + (f" · {wording.percent(top1)}" if top1 is not None else "")
+        page = "train" if entry in waiting else "results"  # which lists no run that waits
         found.append(
-            Command("run", entry.title, "trophy", note, lambda e=entry: context.shell.go_to("results", e), words=entry.folder.name)
+            Command("run", entry.title, "trophy", note, lambda p=page, e=entry: context.shell.go_to(p, e), words=entry.folder.name)
         )
     return found
 

@@ -280,7 +280,7 @@ class TrainPage(Page):
         )  # fmt: skip
         if entry.status in (Status.STARTING, Status.QUEUED) and not len(state.train_loss):
             self.stack.setCurrentWidget(self.starting)
-            self.starting.show_state(state)
+            self.starting.show_state(state, waits=entry.status is Status.QUEUED)
             return
         self.stack.setCurrentWidget(self.full)
         ghosts = self.ghost_entries

@@ -56,12 +56,12 @@ def seconds(s: float) -> str:
 
 
 class StartingView(QWidget):
-    """The phases before the first step, each with its time."""
+    """The phases before the first step, each with its time; of a run that waits, those to come."""
 
     def __init__(self, parent: QWidget | None = None):
         super().__init__(parent)
         self.setObjectName("train.starting")
-        self._state = RunState()
+        self._state, self._words = RunState(), ""
         self._timer = QTimer(self, interval=100)
         self._timer.timeout.connect(self._refresh)
         panel = Panel("Starting", name="train.starting.panel")
@@ -82,15 +82,18 @@ class StartingView(QWidget):
             self._grid.addWidget(time_label, row, 2, Qt.AlignmentFlag.AlignRight)
             self._rows.append((spinner, mark, what, time_label))
         panel.body.addLayout(self._grid)
-        hint = PlainLabel("Training goes on when this window is closed.", "caption")
-        panel.body.addWidget(hint)
+        self._hint = PlainLabel("Training goes on when this window is closed.", "caption")
+        panel.body.addWidget(self._hint)
         column = QVBoxLayout(self)
         column.addStretch(2)
         column.addWidget(panel, 0, Qt.AlignmentFlag.AlignHCenter)
         column.addStretch(3)
 
-    def show_state(self, state: RunState) -> None:
+    def show_state(self, state: RunState, *, waits: bool = False) -> None:
         self._state = state
+        self._panel.set_title("Waiting" if waits else "Starting")
+        self._words = "starts when its device is free" if waits else "the training process begins"
+        self._hint.setVisible(not waits)
         self._refresh()
 
     def texts(self) -> list[str]:
@@ -108,7 +111,7 @@ class StartingView(QWidget):
         # A recorded or a stalled run started long ago: then the last event is as much as is known.
         now_t = state.session_t + elapsed if elapsed < 3600 else state.t
         lines = phase_lines(state, max(now_t, state.t))
-        self._panel.set_subtitle("" if lines and state.phases else "the training process begins")
+        self._panel.set_subtitle("" if lines and state.phases else self._words)
         for index, (spinner, mark, what, time_label) in enumerate(self._rows):
             has_line = index < len(lines)
             for widget in (what, time_label):
