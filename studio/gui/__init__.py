@@ -35,7 +35,7 @@ What a page may override (see page.Page): `activate`, `deactivate`, `focus_searc
                 RunEntry: .folder (RunFolder) .number .name ("run 4") .title .experiment .state (RunState, may be stale until first read)
                 .train() .queue() .quick_test() .pause(e) .resume(e) .stop(e, kind="stop"|"stop_after_epoch"|"discard") .continue_run(e)
                 .delete(e) (into the bin) .dataset_of(e) .readiness.ask_again() (weights came, a GPU too) signals entries_changed(), state_changed(RunEntry), active_changed(RunEntry | None)
-                .reason_not_to_train() -> str, "" when Train can work. Queue: .queued, .start_now(e), .unqueue(e)
+                .reason_not_to_train() -> str, "" when Train can work. Queue: .queued, .start_now(e), .enqueue(e)
     preview, probe, finder   WorkerClient: .call(method, params, on_result, on_error=None, on_progress=None, key=None) -> id, .cancel(id).
                 Callbacks run on the GUI thread; the newest call of a key wins. on_error gets a WorkerError (.sentence .fix .trace).
                 Images in results: workers.take_image(result["image"]) -> QImage.

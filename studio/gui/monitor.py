@@ -151,7 +151,7 @@ class _Watcher(QObject):
         self._unchecked: list[_Watch] = []  # told as the index has them; the next one last
         self._is_listed = False
         self._num_whole = 0  # runs that are over and were told with all their points
-        self._num_numbered = 0
+        self._numbers: dict[str, int] = {}  # by folder name; a run that was taken back from the bin has the one it had
         self._turn = 0
         self._hot: dict[str, float] = {}  # time.monotonic() until which it is looked at
         self._last_look = 0.0
@@ -204,8 +204,8 @@ class _Watcher(QObject):
             return
         new = sorted(names - self._watches.keys())
         for name in new:
-            self._num_numbered += 1
-            self._watches[name] = _Watch(RunFolder.below(self._runs_dir, name), self._num_numbered)
+            number = self._numbers.setdefault(name, len(self._numbers) + 1)
+            self._watches[name] = _Watch(RunFolder.below(self._runs_dir, name), number)
         self._take_indexed(new)
         self._tell_listed()
         self._unread += [watch for name in new if (watch := self._watches[name]).is_first]

@@ -216,15 +216,22 @@ class RunsController(RunList):
                 self.start_now(entry)
             taken |= devices  # also of one that waits for several GPUs: nothing behind it takes one of them before it
 
-    def enqueue(self, entry: RunEntry) -> None:
-        """Put a run that never began at the end of the queue: one that was taken back from the bin, or came with a copied folder."""
-        self._change_queue(lambda names: [*(name for name in names if name != entry.folder.name), entry.folder.name])
+    def enqueue(self, entry: RunEntry, place: int | None = None) -> None:
+        """Put a run that never began into the queue, at its end where no place is given: one that was taken back from the bin, or came with a
+        copied folder."""
+
+        def put(names: list[str]) -> list[str]:
+            names = [name for name in names if name != entry.folder.name]
+            names.insert(len(names) if place is None else place, entry.folder.name)
+            return names
+
+        self._change_queue(put)
         self.start_queue()
 
-    def unqueue(self, entry: RunEntry) -> None:
-        """Take a waiting run out of the queue; its folder goes to the bin."""
-        self._change_queue(lambda names: [name for name in names if name != entry.folder.name])
-        self.delete(entry)
+    def unqueue(self, entries: Sequence[RunEntry]) -> None:
+        """Take waiting runs out of the queue."""
+        out = {entry.folder.name for entry in entries}
+        self._change_queue(lambda names: [name for name in names if name not in out])
 
     def move_in_queue(self, entry: RunEntry, by: int) -> None:
         """Start earlier (by=-1) or later (by=1)."""

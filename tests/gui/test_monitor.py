@@ -15,6 +15,7 @@ from studio.core.run_folder import RunFolder, create_run
 from studio.core.run_index import read_digests
 from studio.gui.monitor import RunMonitor
 from studio.gui.recorded import Recording
+from studio.gui.run_bin import move_to_bin, take_back
 from tests.builders import build_dataset, build_run
 
 
@@ -224,6 +225,27 @@ def test_runs_keep_their_numbers_while_their_folder_is_out_of_reach(qtbot, tmp_p
         create_run(runs, Experiment())
         qtbot.waitUntil(lambda: len(told) == 2, timeout=20_000)
         assert sorted(told) == [1, 2] and told[1].summary.status is Status.FINISHED and not removed
+    finally:
+        monitor.close()
+
+
+def test_a_run_that_is_taken_back_has_its_number_again(qtbot, tmp_path):
+    first, second = (create_run(tmp_path / "runs", Experiment()) for _ in range(2))
+    monitor, told, removed = RunMonitor(first.path.parent), [], []
+    monitor.updated.connect(lambda updates: told.extend((update.folder, update.number) for update in updates))
+    monitor.removed.connect(removed.extend)
+    monitor.start()
+    try:
+        qtbot.waitUntil(lambda: len(told) == 2, timeout=20_000)
+        (number,) = (number for folder, number in told if folder == first)
+        binned = move_to_bin(first)
+        monitor.look_now()
+        qtbot.waitUntil(lambda: removed == [first], timeout=20_000)
+        take_back(binned, first)
+        third = create_run(tmp_path / "runs", Experiment())
+        monitor.look_now()
+        qtbot.waitUntil(lambda: len(told) == 4, timeout=20_000)
+        assert dict(told[2:]) == {first: number, third: 3}
     finally:
         monitor.close()
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import pickle
+import time
 from types import SimpleNamespace
 
 import numpy as np
@@ -177,6 +178,14 @@ def test_a_change_that_cannot_be_written_is_taken_back_and_said(qtbot, context, 
     assert failed.args[0].startswith("The note could not be saved")
     assert notebook.of(three_runs[0]) == Notes("a title")
     assert not three_runs[0].path.exists()
+
+
+def test_a_note_is_written_though_the_window_closes_at_once(context, three_runs):
+    context.background._pool.setMaxThreadCount(1)
+    context.background.run(lambda: time.sleep(0.05))
+    Notebook(context.background).edit(three_runs[0], note="the last word")
+    context.background.close()
+    assert read_notes(three_runs[0]).note == "the last word"
 
 
 def test_notes_that_are_not_ours_are_read_as_none(three_runs):
@@ -718,6 +727,23 @@ def test_delete_asks_and_moves_the_folder_to_the_bin(qtbot, open_page, three_run
     assert three_runs[0] not in find_runs(runs_dir())
     said[0][2]()  # Undo
     qtbot.waitUntil(lambda: three_runs[0].path.is_dir(), timeout=3000)
+
+
+def test_a_deleted_run_comes_back_as_what_it_was(qtbot, open_page, three_runs, context):
+    page, said = open_page(*three_runs), []
+    context.shell.toast_requested.connect(lambda *args: said.append(args))
+    with qtbot.waitSignal(context.runs.monitor.progressed, check_params_cb=lambda num_read, _: num_read == 3):
+        context.runs.start()
+    entry, checked = page.runs.entries[0], set(page.model.checked)
+    before = entry.number, page.chosen.series, names(page)
+    assert page.chosen.entry is entry and entry.folder.name in checked
+    page._delete(page.chosen)
+    qtbot.waitUntil(lambda: bool(said) and page.model.rowCount() == 2)
+    said[0][2]()
+    qtbot.waitUntil(lambda: page.model.rowCount() == 3)
+    page.table.choose(page.runs.entries[0])
+    assert (page.chosen.entry.number, page.chosen.series, names(page)) == before
+    assert page.model.checked == checked
 
 
 @pytest.mark.parametrize("has_bin", [True, False])

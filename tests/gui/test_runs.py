@@ -29,6 +29,7 @@ from studio.gui.monitor import RunMonitor, RunUpdate
 from studio.gui.pages.results.run_menu import run_menu
 from studio.gui.readiness import ASK_AFTER_MS
 from studio.gui.recorded import held_alive
+from studio.gui.removal import remove_from_queue
 from studio.gui.scan import ScanState
 from studio.gui.testing import FakeEngines, FakeWorker
 from studio.gui.window import Window
@@ -341,7 +342,7 @@ def test_a_run_taken_out_of_the_queue_lies_in_the_bin(ready, qtbot, studio_home)
     ready.runs.queue()
     qtbot.waitUntil(lambda: len(ready.runs.queued) == 1)
     folder = ready.runs.queued[0].folder
-    ready.runs.unqueue(ready.runs.queued[0])
+    remove_from_queue(ready, ready.runs.queued)
     qtbot.waitUntil(lambda: not folder.path.exists())
     assert [path for path in studio_home.rglob(folder.name) if path.is_dir()]
 

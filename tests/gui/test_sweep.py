@@ -10,6 +10,7 @@ from PySide6.QtWidgets import QApplication, QWidget
 
 from studio.core.outcome import Status
 from studio.gui import runs as runs_module
+from studio.gui.removal import remove_from_queue
 from studio.gui.run_entry import RunEntry
 from studio.gui.scan import ScanState
 from studio.gui.shell.queue import QueueSheet
@@ -205,6 +206,32 @@ def test_runs_leave_the_queue_by_del_and_when_they_start(queue, ready, qtbot):
     assert [e.number for e in ready.runs.queued] == shown_in(queue) == [4, 5, 6, 7]
     ready.engines.codes[ready.runs.active.folder] = 1
     qtbot.waitUntil(lambda: shown_in(queue) == [5, 6, 7])
+
+
+def test_runs_taken_out_of_the_queue_are_said_to_be_in_the_bin_when_they_are_and_undo_puts_them_at_their_places(
+    queue, ready, qtbot, monkeypatch
+):
+    said, gone = [], [entry.folder for entry in ready.runs.queued[1:3]]
+    ready.shell.toast_requested.connect(lambda *args: said.append(args))
+    queue.listing.clearSelection()
+    for row in (1, 2):
+        queue.listing.item(row).setSelected(True)
+    queue.remove.click()
+    assert not said and [e.number for e in ready.runs.queued] == [2, 5, 6, 7]
+    qtbot.waitUntil(lambda: bool(said))
+    assert said[0][:2] == ("2 runs moved from the queue to the bin.", "Undo") and not any(folder.path.exists() for folder in gone)
+    said[0][2]()
+    qtbot.waitUntil(lambda: [e.number for e in ready.runs.queued] == shown_in(queue) == [2, 3, 4, 5, 6, 7])
+    assert all(folder.experiment_path.is_file() for folder in gone)
+
+    def move_to_bin(folder):
+        raise PermissionError("it is read-only")
+
+    monkeypatch.setattr(runs_module, "move_to_bin", move_to_bin)
+    remove_from_queue(ready, ready.runs.queued[1:2])
+    qtbot.waitUntil(lambda: len(said) == 2)
+    assert said[1][0] == "Run 3 could not be moved to the bin: it is read-only." and not said[1][1]
+    assert [e.number for e in ready.runs.queued] == [2, 3, 4, 5, 6, 7]
 
 
 def test_a_run_that_waits_outside_the_queue_is_put_back_into_it(queue, ready):

@@ -17,6 +17,7 @@ from PySide6.QtWidgets import (
 
 from studio.core.words import counted
 from studio.gui.context import Context
+from studio.gui.removal import remove_from_queue
 from studio.gui.run_entry import RunEntry
 from studio.gui.shell.sheet import Sheet
 from studio.gui.theme import colour, font, px
@@ -114,12 +115,8 @@ class QueueSheet(Sheet):
         self._context.runs.order_queue([self.listing.item(row).data(_ENTRY) for row in range(self.listing.count())])
 
     def _remove(self) -> None:
-        chosen = self.chosen
-        for entry in chosen:
-            self._context.runs.unqueue(entry)
-        if chosen:
-            what = chosen[0].name.capitalize() if len(chosen) == 1 else counted(len(chosen), "run")
-            self._context.shell.toast(f"{what} moved from the queue to the bin.")
+        if chosen := self.chosen:
+            remove_from_queue(self._context, chosen)
 
     def _start(self) -> None:
         if len(chosen := self.chosen) == 1:

@@ -22,6 +22,7 @@ from studio.gui import wording
 from studio.gui.context import Context
 from studio.gui.icon import icon, paint_icon
 from studio.gui.pages import PAGES
+from studio.gui.removal import remove_from_queue
 from studio.gui.theme import colour, font, pen, px
 from studio.gui.widgets import PlainLabel, button, icon_button, line, plain_tooltip
 from studio.gui.widgets.label import fitting
@@ -361,7 +362,7 @@ class _QueueRow(QWidget):
             menu.addAction(
                 icon("arrow-u-up-left"), "Edit as draft", lambda: self._context.store.replace(entry.experiment, f"edit {entry.name}")
             )
-            menu.addAction(icon("trash"), "Remove", lambda: runs.unqueue(entry))
+            menu.addAction(icon("trash"), "Remove", lambda: remove_from_queue(self._context, [entry]))
         menu.popup(self.mapToGlobal(pos))
 
     def keyPressEvent(self, event) -> None:

@@ -8,7 +8,7 @@ from studio.gui.context import Context
 from studio.gui.pages.data import edit as data_edit
 from studio.gui.pages.results.mistakes import Card
 from studio.gui.pages.results.rows import RunRow
-from studio.gui.run_bin import take_back
+from studio.gui.removal import remove_runs
 
 
 class RunActions:
@@ -27,18 +27,7 @@ class RunActions:
 
     def delete(self, row: RunRow) -> None:
         """Move the run's folder to the bin."""
-        folder, run, look = row.entry.folder, self._context.background.run, self._context.runs.monitor.look_now
-
-        def not_taken_back(exc: Exception) -> None:
-            self._shell.toast(f"{row.name} could not be taken back: {exc}.")
-
-        def moved(binned) -> None:
-            def undo() -> None:
-                run(lambda: take_back(binned, folder), lambda _: look(), not_taken_back)
-
-            self._shell.toast(f"{row.name} is in the bin.", *(("Undo", undo) if binned is not None else ()))
-
-        self._context.runs.delete(row.entry, moved, self._shell.toast)
+        remove_runs(self._context, [row.entry], lambda _: f"{row.name} is in the bin.", lambda _: None)
 
     def relabel(self, card: Card, label: str) -> None:
         """The image counts as `label` from the next run on; its file stays where it is."""

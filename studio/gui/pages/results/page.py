@@ -58,6 +58,7 @@ class ResultsPage(Page):
         self._is_in_front = False
         self._has_checked = False
         self._checked_at_first: set[str] = set()
+        self._checked_away: set[str] = set()  # those that left while they were checked, and may be taken back
         self._is_arranging = False
         self._has_old_rows = False  # a run has changed since its row was made
         self._progress = (0, 0)  # runs read for the first time, runs there
@@ -302,7 +303,10 @@ class ResultsPage(Page):
             some = [e for e in finished if e.summary.top1 is not None] if best else finished
             self.model.checked = {e.folder.name for e in some[-3:]}
             self._checked_at_first = set(self.model.checked)
-        self.model.checked &= rows.keys()
+        there = self.model.checked & rows.keys()
+        away = self._checked_away | self.model.checked - there
+        back = sorted(away & rows.keys())[: MAX_RUNS - len(there)]
+        self.model.checked, self._checked_away = there.union(back), away - rows.keys()
         self.model.set_rows(list(rows.values()))
         if self._chosen is None or self._chosen.folder.name not in rows:
             first = best or next(reversed(rows.values()), None)
