@@ -258,6 +258,7 @@ class RunsController(RunList):
     ) -> None:
         """Move a run's folder to the bin; `on_done` gets where it lies now, as `move_to_bin` does. An active run is left alone."""
         if entry.is_active:
+            (on_error or self.failed_to_start.emit)(f"{entry.name.capitalize()} could not be moved to the bin: it trains. Stop it first.")
             return
 
         def moved(binned: Path | None) -> None:

@@ -773,6 +773,17 @@ def test_a_run_that_was_resumed_elsewhere_a_moment_ago_does_not_go_to_the_bin(qt
     assert run.experiment_path.is_file()
 
 
+def test_delete_of_a_run_that_was_resumed_meanwhile_says_that_it_trains(qtbot, open_page, three_runs):
+    page = open_page(*three_runs)
+    page.table.choose(page.runs.entry("brave-heron"))
+    page.ask_to_delete()
+    page.runs.continue_run(page.chosen.entry)
+    with qtbot.waitSignal(page.context.shell.toast_requested) as toast:
+        page.banner.findChild(QAbstractButton, "results.banner.action0").click()
+    assert toast.args[0] == "Run 2 could not be moved to the bin: it trains. Stop it first."
+    assert three_runs[1].experiment_path.is_file()
+
+
 def test_details_show_the_best_epoch_and_the_interval_is_wilsons(open_page, three_runs):
     page = open_page(*three_runs)
     best = page.chosen.state.best
