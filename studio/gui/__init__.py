@@ -44,7 +44,7 @@ What a page may override (see page.Page): `activate`, `deactivate`, `focus_searc
     disk        DiskForecast: .use (DiskUse | None) .needed .is_short .sentence .repair of what the draft would write; signal changed()
     background  Background.run(function, on_done, on_error) -> Task(.cancel()): anything slow that is not torch (reading results, csv).
     projects    Projects: .recent() .open(project) .create() .open_data(path) .open_experiment(path) .saved_text; signal changed()
-    shell       Shell: .toast(sentence, "Undo", store.undo), .go_to("results", entry), .open_folder_dialog()
+    shell       Shell: .toast(sentence, "Undo", store.undo) (after the change; gone with the next one), .go_to("results", entry), .open_folder_dialog()
     settings    Settings: window-level choices kept between sessions: .text/.flag/.number(key, default), .set(key, value)
 
 **Looks** (theme.py, icon.py, resources/tokens.json, resources/style.qss). No hex value, no font size anywhere else.

@@ -687,7 +687,11 @@ def test_restore_makes_the_run_the_draft_and_keeps_the_name(open_page, three_run
     page = open_page(*three_runs)
     page.store.set({"name": "Mine"})
     page.table.choose(page.runs.entries[1])
-    page.restore_chosen()
+    said = []
+    page.context.shell.toast_requested.connect(lambda *args: said.append(args))
+    for offered in ("Undo", ""):  # the second time nothing changes
+        page.restore_chosen()
+        assert said[-1][1] == offered
     assert page.store.experiment == page.runs.entries[1].experiment.changed({"name": "Mine"})
     page.store.undo()
     assert page.store.experiment.schedule.epochs == 8

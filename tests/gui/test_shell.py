@@ -484,6 +484,23 @@ def open_sheets(window) -> list[Sheet]:
     return [child for child in window.centralWidget().children() if isinstance(child, Sheet) and not child.isHidden()]
 
 
+def test_undo_in_a_toast_takes_back_the_change_that_it_tells_of_or_is_gone(window, context):
+    store, asked = context.store, []
+    for path, value in (("training.seed", 3), ("schedule.epochs", 40)):
+        store.set({path: value})
+        context.shell.toast("It is changed.", "Undo", store.undo)
+        assert window.toast._action.isVisible()
+    window.toast._action.click()
+    assert store.undo_label == "seed to 3"
+    context.shell.toast("The seed is 3.", "Undo", store.undo)
+    store.set({"schedule.epochs": 41})
+    assert window.toast.isVisible() and not window.toast._action.isVisible()
+    context.shell.toast("Something waits.", "Start", lambda: asked.append(True))
+    store.undo()
+    window.toast._action.click()
+    assert asked and store.experiment.training.seed == 3
+
+
 def test_a_sheet_asked_for_again_comes_to_the_front_with_what_was_begun_on_it(window, context, tmp_path):
     with_data(context, tmp_path)
     show_queue = next(command.run for command in palette_commands(window) if command.title == "Show the queue")

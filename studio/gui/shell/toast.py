@@ -46,11 +46,21 @@ class Toast(QFrame):
         self.setAccessibleName(sentence)
         width = self._label.fontMetrics().horizontalAdvance(sentence)
         self._label.setFixedWidth(min(px(380), width + px(4)))
-        self.adjustSize()
-        self.place(self._bottom)
+        self._fit()
         self.show()
         self.raise_()
         self._timer.start()
+
+    def withdraw(self, action: Callable[[], object]) -> None:
+        """Offer this action no longer: it would do something else than the sentence says."""
+        if self._on_action == action:
+            self._on_action = None
+            self._action.hide()
+            self._fit()
+
+    def _fit(self) -> None:
+        self.adjustSize()
+        self.place(self._bottom)
 
     def place(self, bottom: int) -> None:
         """Keep `bottom` px free below: the run bar."""
