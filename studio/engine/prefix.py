@@ -23,6 +23,7 @@ from studio.dataset.disk_use import is_halved
 from studio.engine.checkpoint import state_sha256
 from studio.engine.cut import Cut, find_cut
 from studio.engine.device import to_device
+from studio.engine.failure import NO_SPACE
 from studio.engine.feature_cache import CacheSize, FeatureCache, cache_key, content_hash, make_room, row_name
 from studio.engine.folding import Folding
 from studio.engine.lanes import Lanes
@@ -92,6 +93,7 @@ class Prefix:
         self._contents: dict[int, bytes] = {}
         self._probed: torch.Tensor | None = None
         self.views = 0
+        self.reads: dict | None = None  # {"boundary", "views"}: what training reads where the boundary is now, 0 views without a cache
 
     @property
     def may_train(self) -> bool:
@@ -121,11 +123,9 @@ class Prefix:
             if boundary == self._boundary:
                 return None
             self._leave()
-            if not (boundary[0] and self._plan.num_bytes):
-                self._boundary = boundary
-                return None
-            too_large = self._go_to(boundary, between)
+            too_large = self._go_to(boundary, between) if boundary[0] and self._plan.num_bytes else None
             self._boundary = boundary
+            self.reads = {"boundary": list(boundary), "views": self.views if self.trains_from_cache else 0}
             return too_large
         finally:
             if not was_training:
@@ -277,7 +277,7 @@ class Prefix:
             if cache:
                 cache.close()
         self._training = self._evaluation = self._cut = self._compute = None
-        self._boundary, self.views, self._alike_versions = (), 0, ()
+        self._boundary, self.views, self.reads, self._alike_versions = (), 0, None, ()
 
     def _is_head_left(self) -> bool:
         return self._cut is not None and all(self._boundary[:-1]) and self._evaluation.size.row_bytes <= HEAD_ROW_BYTES
@@ -293,11 +293,10 @@ class Prefix:
         for home in (root, self._own_folder):
             try:
                 return FeatureCache(home / key, size, names, allowed, first)
-            except BlockingIOError:  # another run of the same features is under way
-                continue
-            except OSError:  # no room on the disk: a run goes on without
-                return None
-        return None
+            except OSError as exc:
+                if exc.errno in NO_SPACE:  # a run goes on without
+                    return None
+        return None  # else another run of the same features is under way, or nothing may be written there: the run has a folder of its own
 
     def _features(self, batch: Batch) -> torch.Tensor | None:
         """Features of a batch, in chunks of one size; None of an empty one."""

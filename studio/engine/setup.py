@@ -108,6 +108,7 @@ class Setup:
     save_seconds: float = 0.0  # that the last checkpoint took
     saved_bytes: int = 0  # of the last checkpoint of this session
     saved_at: float = field(default_factory=time.monotonic)  # the last checkpoint, or the start of the session
+    read_before: dict | None = None  # what training read when the checkpoint was made that the run goes on from, until that is compared
     held: Held | None = None  # the best epoch, while it is not written yet
     snapshots: Snapshots = field(default_factory=Snapshots)
     is_behind_best: bool = False  # the answers that are stored are those of an epoch that the run went back behind
@@ -235,6 +236,7 @@ def prepare(
     setup.flow = Flow(network)
     if checkpoint:
         restore(setup, checkpoint)
+        setup.read_before = checkpoint.state.get("cached")
         _say_what_changed(setup, checkpoint)
     reporter.tell(_described(setup))
     say_if_room_is_short(setup)
@@ -385,10 +387,15 @@ def _say_what_changed(setup: Setup, checkpoint: Checkpoint) -> None:
             f"{len(files):,} image{' was' if len(files) == 1 else 's were'} changed ({shown(files[0])}{', ...' if files[1:] else ''})"
         )
     if found:
-        setup.reporter.warn(
-            "resume-inexact", f"The run goes on, but not bit for bit as without the break: {'; '.join(found)}.",
-            "Nothing needs to be done. For the same bits, go on where nothing has changed.",
-        )  # fmt: skip
+        say_inexact(setup, found)
+
+
+def say_inexact(setup: Setup, found: Sequence[str]) -> None:
+    setup.reporter.warn(
+        "resume-inexact",
+        f"The run goes on, but not bit for bit as without the break: {'; '.join(found)}.",
+        "Nothing needs to be done. For the same bits, go on where nothing has changed.",
+    )
 
 
 def _say_if_batch_norms_see_little(setup: Setup) -> None:
@@ -462,6 +469,7 @@ def checkpoint_state(setup: Setup) -> dict:
         "micro_batch": setup.micro_batch,
         "compiled": dict(setup.compile_verdicts),
         "fuses": setup.folding.fuses,
+        "cached": setup.prefix.reads,
         "dataset": setup.dataset.fingerprint(),
         "origin": origin_of(device_name(setup.device), torch.get_num_threads()),
         "model": json.loads(setup.experiment.model.model_dump_json()),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import subprocess
 import sys
@@ -27,6 +28,7 @@ from safetensors.torch import load_file
 
 from studio.core import event as ev
 from studio.core.experiment import Experiment
+from studio.core.place import cache_dir
 from studio.core.predictions import read_predictions
 from studio.engine import prefix as prefix_module
 from studio.engine import saving
@@ -157,6 +159,58 @@ def test_a_stopped_run_leaves_no_features_behind_and_goes_on(tmp_path):
     assert train_here(folder, before=lambda control: setattr(control, "stops_after_epoch", True)) != 0
     assert not (folder.path / "cache").exists()
     assert train_here(folder, resume=True) == 0
+
+
+class _Refused(FeatureCache):
+    """A disk without room, or without the right to write, for the folders named in `places`."""
+
+    places: tuple = ()
+    errno = errno.ENOSPC
+
+    def __init__(self, folder, *more):
+        if any(folder.is_relative_to(place) for place in self.places):
+            raise OSError(self.errno, os.strerror(self.errno))
+        super().__init__(folder, *more)
+
+
+@pytest.mark.parametrize(
+    ("had_room", "has_room", "words"),
+    [(True, False, "cannot be kept now"), (False, True, "can be kept now"), (True, True, None), (False, False, None)],
+)
+def test_a_resume_that_trains_on_something_else_than_before_says_so_once(tmp_path, monkeypatch, had_room, has_room, words):
+    monkeypatch.setattr(prefix_module, "FeatureCache", _Refused)
+    folder = small_run(tmp_path, augment__preset="none", schedule__epochs=3, **FROZEN)
+    for has, resume, code in ((had_room, False, 3), (has_room, True, 0)):
+        monkeypatch.setattr(_Refused, "places", () if has else ("/",))
+        before = None if resume else lambda control: setattr(control, "stops_after_epoch", True)
+        assert train_here(folder, resume=resume, before=before) == code
+    told = [e.sentence for e in of_kind(folder, ev.WarningRaised) if e.code == "resume-inexact"]
+    assert len(told) == (words is not None) and all(words in sentence for sentence in told)
+
+
+@pytest.mark.parametrize("has_entry", [True, False])
+def test_a_resume_that_trains_other_layers_or_knows_nothing_of_before_says_nothing_of_what_it_reads(tmp_path, monkeypatch, has_entry):
+    folder = small_run(tmp_path, augment__preset="none", schedule__epochs=3, model__thaw={"stem": 1} if has_entry else {}, **FROZEN)
+    if not has_entry:
+        state = saving.checkpoint_state
+        monkeypatch.setattr(saving, "checkpoint_state", lambda s: {k: v for k, v in state(s).items() if k != "cached"})
+    assert train_here(folder, before=lambda control: setattr(control, "stops_after_epoch", True)) == 3
+    if not has_entry:
+        monkeypatch.setattr(_Refused, "places", ("/",))
+        monkeypatch.setattr(prefix_module, "FeatureCache", _Refused)
+    assert train_here(folder, resume=True) == 0
+    assert [e.phase for e in of_kind(folder, ev.PhaseStarted)].count("caching features") == 1
+    assert not [e for e in of_kind(folder, ev.WarningRaised) if e.code == "resume-inexact"]
+
+
+@pytest.mark.parametrize("number", [errno.EACCES, errno.EROFS])
+def test_where_the_shared_place_may_not_be_written_a_run_keeps_features_of_its_own(tmp_path, monkeypatch, number):
+    monkeypatch.setattr(prefix_module, "FeatureCache", _Refused)
+    monkeypatch.setattr(_Refused, "places", (cache_dir(),))
+    monkeypatch.setattr(_Refused, "errno", number)
+    folder = small_run(tmp_path, augment__preset="none", schedule__epochs=1, **FROZEN)
+    assert train_here(folder) == 0
+    assert [e.phase for e in of_kind(folder, ev.PhaseStarted)].count("caching features") == 1
 
 
 def test_rows_are_kept_on_disk_and_found_by_their_names(tmp_path):
