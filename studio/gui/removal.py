@@ -18,9 +18,8 @@ def remove_runs(
     words: Callable[[Sequence[RunEntry]], str],
     restore: Callable[[Sequence[RunEntry]], object],
 ) -> None:
-    """Active runs are left alone. words: the sentence about those that were moved; restore: what else it takes to have runs back that could
-    not be moved, or that Undo took back."""
-    entries = [entry for entry in entries if not entry.is_active]
+    """Active runs are left alone, which is said. words: the sentence about those that were moved; restore: what else it takes to have runs
+    back that could not be moved, or that Undo took back."""
     places: dict[RunEntry, Path | None] = {}
     faults: dict[RunEntry, str] = {}
 
@@ -28,7 +27,7 @@ def remove_runs(
         if len(places) + len(faults) < len(entries):
             return
         if faults:
-            restore([entry for entry in entries if entry in faults])
+            restore([entry for entry in entries if entry in faults and not entry.is_active])
         moved = [entry for entry in entries if entry in places]
         sentence = " ".join([*([words(moved)] if moved else ()), *faults.values()])
         context.shell.toast(sentence, *(("Undo", undo) if any(places.values()) else ()))
