@@ -60,7 +60,7 @@ def remove_runs(
 
 
 def remove_from_queue(context: Context, entries: Sequence[RunEntry]) -> None:
-    """Waiting runs; they come back to their places in the queue."""
+    """Those that still wait; they come back to their places."""
     runs, order = context.runs, {entry: place for place, entry in enumerate(context.runs.queued)}
 
     def words(moved: Sequence[RunEntry]) -> str:
@@ -68,9 +68,11 @@ def remove_from_queue(context: Context, entries: Sequence[RunEntry]) -> None:
         return f"{what} moved from the queue to the bin."
 
     def restore(back: Sequence[RunEntry]) -> None:
-        runs.take(tuple(RunUpdate(e.folder, e.state, e.experiment, False, e.number) for e in back))  # known at once, so that it may start
+        gone = [e for e in back if e not in runs]
+        runs.take(tuple(RunUpdate(e.folder, e.state, e.experiment, False, e.number) for e in gone))  # known at once, so that they may start
         for entry in back:
             runs.enqueue(entry, order[entry])
 
-    runs.unqueue(entries)
-    remove_runs(context, sorted(entries, key=order.__getitem__), words, restore)
+    waiting = [entry for entry in order if entry in entries]
+    runs.unqueue(waiting)
+    remove_runs(context, waiting, words, restore)

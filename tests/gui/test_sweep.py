@@ -232,6 +232,8 @@ def test_runs_taken_out_of_the_queue_are_said_to_be_in_the_bin_when_they_are_and
     qtbot.waitUntil(lambda: len(said) == 2)
     assert said[1][0] == "Run 3 could not be moved to the bin: it is read-only." and not said[1][1]
     assert [e.number for e in ready.runs.queued] == [2, 3, 4, 5, 6, 7]
+    remove_from_queue(ready, [ready.runs.active])  # its menu was open when it started
+    assert ready.runs.active.folder.path.is_dir()
 
 
 def test_a_run_that_waits_outside_the_queue_is_put_back_into_it(queue, ready):
