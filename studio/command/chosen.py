@@ -9,11 +9,12 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from studio.command import terminal
 from studio.core.experiment import field_info
 from studio.core.path_text import path_to_text, text_to_path
 from studio.core.place import runs_dir
 from studio.core.problem import BadInput
-from studio.core.run_folder import RunFolder, find_run
+from studio.core.run_folder import CommandKind, RunFolder, find_run
 
 
 def add_runs_argument(parser: argparse.ArgumentParser) -> None:
@@ -68,6 +69,14 @@ def chosen_runs(args: argparse.Namespace) -> Path:
 def chosen_run(args: argparse.Namespace) -> RunFolder:
     """The run that was named. Raises BadInput naming the latest ones."""
     return find_run(chosen_runs(args), args.run)
+
+
+def command(folder: RunFolder, kind: CommandKind, values: dict[str, Any] | None = None) -> None:
+    """Tell the run. Raises Failed where that cannot be written."""
+    try:
+        folder.command(kind, values)
+    except OSError as exc:
+        raise terminal.Failed(f"The command did not reach {folder.nickname}: {exc.strerror}.") from None
 
 
 def trained_run(args: argparse.Namespace) -> RunFolder:

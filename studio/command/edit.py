@@ -7,7 +7,7 @@ import time
 
 from studio.cli import DONE, FAILED
 from studio.command import terminal
-from studio.command.chosen import add_run_argument, chosen_run, parse_settings
+from studio.command.chosen import add_run_argument, chosen_run, command, parse_settings
 from studio.core import event as ev
 from studio.core.edit import edit_problems, edited, in_force
 from studio.core.journal import JournalReader
@@ -34,7 +34,7 @@ def run(args: argparse.Namespace) -> int:
         raise BadInput(*problems)
     reader = JournalReader(folder.journal_path)
     reader.read()
-    folder.command("edit", values)
+    command(folder, "edit", values)
     end = time.monotonic() + WAIT_S
     while time.monotonic() < end:
         for event in reader.read():

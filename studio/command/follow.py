@@ -98,8 +98,12 @@ class _Interrupts:
     def _on_signal(self, *_) -> None:
         self._count += 1
         if self._count == 1:
-            self._folder.command("stop")
-            terminal.note("\nStopping: a checkpoint is saved first. Press Ctrl-C again to end it at once.")
+            words = "Stopping: a checkpoint is saved first."
+            try:
+                self._folder.command("stop")
+            except OSError as exc:
+                words = f"The command did not reach it: {exc.strerror}."
+            terminal.note(f"\n{words} Press Ctrl-C again to end it at once.")
         elif self._count == 2:
             self.has_forced = True
             self._process.end_by_force()

@@ -7,7 +7,7 @@ import time
 
 from studio.cli import DONE, FAILED
 from studio.command import terminal
-from studio.command.chosen import add_run_argument, chosen_run
+from studio.command.chosen import add_run_argument, chosen_run, command
 from studio.core import event as ev
 from studio.core.journal import JournalReader
 from studio.core.problem import BadInput
@@ -37,7 +37,7 @@ def run(args: argparse.Namespace) -> int:
         raise BadInput(f"{folder.nickname} is not running. Go on with it: studio train --resume {folder.nickname}")
     reader = JournalReader(folder.journal_path)
     reader.read()
-    folder.command(args.wish.replace("-", "_"))
+    command(folder, args.wish.replace("-", "_"))
     if args.wish in _LASTING:
         terminal.say("It stops when this epoch is done.")
         return DONE

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import signal
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 
-from studio.cli import BAD_INPUT, DONE, main
+from studio.cli import BAD_INPUT, DONE, FAILED, main
+from studio.command.follow import _Interrupts
 from studio.core.experiment import Experiment
 from studio.core.run_folder import create_run, read_commands
 
@@ -78,3 +80,15 @@ def test_a_pause_with_memory_released_says_so(start, capsys):
     run, process = start()
     assert tell(run, "release") == DONE
     assert process.wait(60) == 0 and capsys.readouterr().out.strip() == "Paused, its memory released, at step 7."
+
+
+def test_a_command_that_cannot_be_written_is_said_to_have_failed(start, capsys, monkeypatch):
+    run, _ = start()
+    monkeypatch.setattr("studio.core.run_folder.os.write", lambda fd, data: len(data) - 1)
+    assert tell(run, "pause") == FAILED
+    assert capsys.readouterr().err.strip() == f"Error: The command did not reach {run.nickname}: No space left on device."
+    assert main(["edit", run.nickname, "--set", "schedule.epochs=12", "--runs", str(run.path.parent)]) == FAILED
+    assert "did not reach" in capsys.readouterr().err
+    with _Interrupts(run, None) as interrupts:
+        signal.raise_signal(signal.SIGINT)
+    assert "No space left on device. Press Ctrl-C again" in capsys.readouterr().err and not interrupts.has_forced
