@@ -33,6 +33,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     if args.steps is not None and not 20 <= args.steps <= 10_000:
         raise BadInput(f"{args.steps} steps make no curve. Choose between 20 and 10,000, or leave --steps out.")
+    if args.sweep and args.steps is not None:
+        raise BadInput("A sweep trains for the epochs of the experiment (--set schedule.epochs=N). Leave --steps out.")
     experiment = planned(args.experiment, args.data, args.set)
     from studio.engine.main import be_a_good_neighbour
 

@@ -23,13 +23,16 @@ if TYPE_CHECKING:
 POLL_S = 0.1
 
 
-def start_and_follow(folder: RunFolder, start: Callable[..., EngineProcess], *, resume: bool, wants_json: bool) -> int:
-    """`start` a run (as `start_engine`) and show it until its process ends; the exit code. Ctrl-C once stops it with a checkpoint, twice at once."""
+def start_and_follow(
+    folder: RunFolder, start: Callable[..., EngineProcess], *, resume: bool, wants_json: bool, on_interrupt: Callable[[], object] = lambda: None
+) -> int:  # fmt: skip
+    """`start` a run (as `start_engine`) and show it until its process ends; the exit code. Ctrl-C once stops it with a checkpoint, twice at once;
+    `on_interrupt` hears of it, since a run may end otherwise before it obeys."""
     reader = JournalReader(folder.journal_path)
     state = fold(RunState(), reader.read())  # of earlier sessions: known, and not shown again
     process = start(folder, resume=resume)
     has_begun = False
-    with _Interrupts(folder, process) as interrupts, _Screen() as screen:
+    with _Interrupts(folder, process, on_interrupt) as interrupts, _Screen() as screen:
         while True:
             code = process.poll()  # before reading: what was written before the end is read after it
             events = reader.read()
@@ -81,8 +84,8 @@ def summary(folder: RunFolder, state: RunState, sentence: str = "") -> dict[str,
 class _Interrupts:
     """Ctrl-C (and a polite end from outside) while a run is followed: first ask, then force."""
 
-    def __init__(self, folder: RunFolder, process: EngineProcess):
-        self._folder, self._process, self._count = folder, process, 0
+    def __init__(self, folder: RunFolder, process: EngineProcess, on_interrupt: Callable[[], object]):
+        self._folder, self._process, self._on_interrupt, self._count = folder, process, on_interrupt, 0
         self.has_forced = False
         self._before: dict[int, Any] = {}
 
@@ -97,6 +100,7 @@ class _Interrupts:
 
     def _on_signal(self, *_) -> None:
         self._count += 1
+        self._on_interrupt()
         if self._count == 1:
             words = "Stopping: a checkpoint is saved first."
             try:

@@ -8,6 +8,8 @@ from __future__ import annotations
 import argparse
 import csv
 import io
+import os
+import sys
 
 from studio.cli import DONE, FAILED
 from studio.command import terminal
@@ -46,30 +48,37 @@ def run(args: argparse.Namespace) -> int:
     is_long = len(files) >= LONG_PASS
     logits = FastPass(trained.module.to(device), device, trained.input_size, is_long=True) if is_long else None
     predictor = Predictor(trained, device, args.tta, logits)
-    classes = [shown(name) for name in predictor.trained.classes]
+    raw_classes, classes = predictor.trained.classes, [shown(name) for name in predictor.trained.classes]
+    csv_classes = classes if sys.stdout.isatty() else raw_classes
     unsure = unsure_of(folder, args.which, args.threshold)
     terminal.note(unsure.sentence)
     if args.csv:
-        terminal.say(_csv_row(["path", "label", "probability", "unsure", *classes]))
+        terminal.say(_csv_row(["path", "label", "probability", "unsure", *csv_classes]))
     rows, refused = [], []
     with terminal.Progress() as progress:
         for prediction in predictor.predict(files, progress=progress):
             name = shown(path_to_text(prediction.path))
+            path = os.fsencode(prediction.path).decode("utf-8", "backslashreplace")  # as it is, for programs
             if prediction.probabilities_C is None:
                 terminal.note(f"Warning: {name} cannot be read: {prediction.reason}")
-                refused.append({"path": name, "reason": prediction.reason})
+                refused.append({"path": path, "reason": prediction.reason})
                 continue
             is_unsure = prediction.confidence < unsure.below
             top = prediction.top(args.top)
             if args.csv:
-                row = [name, classes[prediction.best], f"{prediction.confidence:.6f}", "yes" if is_unsure else "no"]
+                row = [
+                    name if sys.stdout.isatty() else path,
+                    csv_classes[prediction.best],
+                    f"{prediction.confidence:.6f}",
+                    "yes" if is_unsure else "no",
+                ]
                 is_read = terminal.say(_csv_row(row + [f"{p:.6f}" for p in prediction.probabilities_C]))
             else:
                 words = ", ".join(f"{classes[i]} {p:.1%}" for i, p in top)
                 is_read = terminal.say(f"{name}: {'unsure: ' if is_unsure else ''}{words}")
             if not is_read:
                 return DONE  # nobody reads any more
-            rows.append({"path": name, "top": [[classes[i], p] for i, p in top], "is_unsure": is_unsure})
+            rows.append({"path": path, "top": [[raw_classes[i], p] for i, p in top], "is_unsure": is_unsure})
     if refused:
         terminal.note(
             f"{len(refused):,} of {len(files):,} files could not be read. Supported are JPEG, PNG, WebP, AVIF, BMP, TIFF and GIF."

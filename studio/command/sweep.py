@@ -66,16 +66,18 @@ def run(args: argparse.Namespace) -> int:
         if args.json:
             terminal.say_json({"status": "planned", "runs": [{"name": experiment.name} for experiment in experiments]})
         return DONE
-    content, worst, done = dataset.to_json(), DONE, []
-    for number, experiment in enumerate(experiments, 1):
-        folder = create_run(chosen_runs(args), experiment, content)
-        terminal.say(f"Run {number} of {len(experiments)}, {folder.nickname}: {terminal.safe(experiment.name)}")
-        code = start_and_follow(folder, start_engine, resume=False, wants_json=False)
-        done.append((folder, experiment))
-        if code == STOPPED:
-            worst = STOPPED
-            break
-        worst = max(worst, code)
+    content, worst, done, interrupts = dataset.to_json(), DONE, [], []
+    try:
+        for number, experiment in enumerate(experiments, 1):
+            folder = create_run(chosen_runs(args), experiment, content)
+            terminal.say(f"Run {number} of {len(experiments)}, {folder.nickname}: {terminal.safe(experiment.name)}")
+            done.append((folder, experiment))
+            code = start_and_follow(folder, start_engine, resume=False, wants_json=False, on_interrupt=lambda: interrupts.append(True))
+            worst = STOPPED if code == STOPPED or interrupts else max(worst, code)
+            if worst == STOPPED:
+                break
+    except KeyboardInterrupt:  # between two runs
+        worst = STOPPED
     rows = [(folder.read_state(), folder, experiment) for folder, experiment in done]
     rows.sort(key=lambda row: -(row[0].best.validation_top1 or 0.0 if row[0].best else -1.0))
     _list(rows)

@@ -54,9 +54,10 @@ def prepare_sample_set(key: str, progress: Callable[[int, int | None, str], None
     temporary = folder.with_name(f".{key}-{secrets.token_hex(4)}.tmp")
     try:
         _write(temporary, wanted, progress)
-        if folder.exists():  # somebody removed files from it
-            shutil.rmtree(folder)
-        os.rename(temporary, folder)
+        if folder.exists():  # somebody removed files from it, and may have added some
+            _add_missing(temporary, folder)
+        else:
+            os.rename(temporary, folder)
     except OSError as exc:
         if _is_whole(folder, wanted):  # another process was faster
             return folder
@@ -69,7 +70,15 @@ def prepare_sample_set(key: str, progress: Callable[[int, int | None, str], None
 
 
 def _is_whole(folder: Path, wanted: SampleSet) -> bool:
-    return sum(1 for _ in folder.rglob("*.png")) == wanted.num_images
+    return sum(1 for _ in folder.rglob("[0-9][0-9][0-9][0-9].png")) >= wanted.num_images
+
+
+def _add_missing(whole: Path, folder: Path) -> None:
+    for file in whole.rglob("*.png"):
+        target = folder / file.relative_to(whole)
+        if not target.exists():
+            target.parent.mkdir(parents=True, exist_ok=True)
+            os.rename(file, target)
 
 
 def _write(folder: Path, wanted: SampleSet, progress) -> None:

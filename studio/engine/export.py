@@ -14,6 +14,8 @@ from typing import Any, Literal
 import numpy as np
 
 from studio.catalog.exporters import Exportable, Exporter, exporter_of
+from studio.core.file import sha256_of
+from studio.core.json_text import parse_json
 from studio.core.path_text import path_to_text, shown
 from studio.core.predictions import read_predictions
 from studio.core.problem import BadInput
@@ -27,6 +29,8 @@ from studio.engine.predict import Predictor
 
 NUM_COMPARED = 64
 TOLERANCE = 1e-3  # largest difference of a probability
+REPORT = "report.json"
+_COMPANIONS = ("labels.txt", "preprocess.py")
 
 Progress = Callable[[int, int | None, str], None]
 
@@ -72,16 +76,19 @@ def export(
 ) -> ExportReport:
     """Write into `destination` (a folder; by default in the run's results), whole or not at all.
 
-    Raises BadInput when the folder exists and `may_replace` is off, when it cannot be written, or when the format cannot hold this
-    network; Cancelled between the steps.
+    Raises BadInput when the folder exists and `may_replace` is off or it holds anything but an export as it was written, when it cannot be
+    written, or when the format cannot hold this network; Cancelled until it is in its place.
     """
     exporter = exporter_of(format_)
-    target = Path(destination) if destination is not None else folder.results_path / "exports" / format_
+    target = Path(os.path.abspath(destination)) if destination is not None else folder.results_path / "exports" / format_
     _refuse_existing(target, may_replace)
 
-    def step(done: int, what: str) -> None:
+    def check() -> None:
         if is_cancelled and is_cancelled():
             raise Cancelled
+
+    def step(done: int, what: str) -> None:
+        check()
         if progress:
             progress(done, 4, what)
 
@@ -98,17 +105,25 @@ def export(
         step(2, "Reading images to compare")
         views, are_real = comparison_views(folder, trained)
         step(3, "Comparing")
-        agreement, difference = _compare(exporter, temporary, trained, views)
+        agreement, difference = _compare(exporter, temporary, trained, views, check)
         is_good = difference <= TOLERANCE
-        final = target if is_good else target.with_name(target.name + ".failed")
+        final = target if is_good else _place_aside(target)
         num_bytes = sum(p.stat().st_size for p in temporary.iterdir())
         report = ExportReport(
             format_, path_to_text(final), exporter.main_file, num_bytes, len(views), are_real, agreement, difference, is_good, facts,
             trained.note,
         )  # fmt: skip
-        (temporary / "report.json").write_text(
-            json.dumps(asdict(report) | {"run": folder.name, "which": which, "reliability": exportable.reliability}, indent=1)
+        (temporary / REPORT).write_text(
+            json.dumps(
+                asdict(report)
+                | {"run": folder.name, "which": which, "reliability": exportable.reliability}
+                | {"files": {path.name: sha256_of(path) for path in sorted(temporary.iterdir())}},
+                indent=1,
+            )
         )
+        check()
+        if is_good:
+            _refuse_existing(target, may_replace)  # what was put there meanwhile
         _publish(temporary, final)
     except OSError as exc:
         raise BadInput(
@@ -173,12 +188,15 @@ def comparison_views(folder: RunFolder, trained: Trained) -> tuple[np.ndarray, b
     return np.random.default_rng(0).integers(0, 256, (16, size, size, 3), np.uint8), False
 
 
-def _compare(exporter: Exporter, folder: Path, trained: Trained, views_NHWC: np.ndarray) -> tuple[float, float]:
+def _compare(
+    exporter: Exporter, folder: Path, trained: Trained, views_NHWC: np.ndarray, check: Callable[[], None]
+) -> tuple[float, float]:  # fmt: skip
     """Agreement and largest difference of probabilities between the file and the original."""
     ours = Predictor(trained).probabilities
     theirs = exporter.open(folder)
     same, difference = 0, 0.0
     for start in range(0, len(views_NHWC), 16):
+        check()
         batch = views_NHWC[start : start + 16]
         a, b = ours(batch), theirs(batch)
         same += int((a.argmax(1) == b.argmax(1)).sum())
@@ -193,8 +211,30 @@ def _refuse_existing(target: Path, may_replace: bool) -> None:
         raise BadInput(f"{shown(path_to_text(target))} exists already. Choose another place with -o, or replace it with --force.")
     if os.path.exists(target) and not os.path.isdir(target):
         raise BadInput(f"{shown(path_to_text(target))} is a file. An export is a folder: choose another name.")
-    if may_replace and os.path.isdir(target) and not is_empty and not os.path.isfile(target / "report.json"):
-        raise BadInput(f"{shown(path_to_text(target))} holds other files than an export, so it is not replaced. Choose another place.")
+    if may_replace and os.path.isdir(target) and not is_empty and not _is_as_written(target):
+        raise BadInput(
+            f"{shown(path_to_text(target))} holds other files than an export, or changed ones, so it is not replaced. Choose another place."
+        )
+
+
+def _is_as_written(folder: Path) -> bool:
+    """Whether a folder is an export in which nothing was added or changed. Those of earlier versions noted no checksums: there names must do."""
+    try:
+        report = parse_json((folder / REPORT).read_bytes())
+        known = dict.fromkeys((report["main_file"], f"{report['main_file']}.data", *_COMPANIONS, "config.json")) | report.get("files", {})
+        found = [path for path in folder.iterdir() if path.name != REPORT]
+        return all(path.name in known and known[path.name] in (None, sha256_of(path)) for path in found)
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+        return False
+
+
+def _place_aside(target: Path) -> Path:
+    """Where an export that answers differently goes: nothing else is replaced for it."""
+    place, number = target.with_name(f"{target.name}.failed"), 1
+    while os.path.lexists(place) and not (os.path.isdir(place) and _is_as_written(place)):
+        number += 1
+        place = target.with_name(f"{target.name}.failed-{number}")
+    return place
 
 
 def _is_empty_folder(folder: Path) -> bool:
@@ -216,7 +256,7 @@ def _publish(temporary: Path, final: Path) -> None:
 
 
 def _write_companions(folder: Path, exporter: Exporter, exportable: Exportable) -> None:
-    labels = "".join(shown(name) + "\n" for name in exportable.classes)
+    labels = "".join(" ".join(name.splitlines()) + "\n" for name in exportable.classes)
     (folder / "labels.txt").write_text(labels, encoding="utf-8", errors="backslashreplace")
     code = _EXAMPLE.format(
         usage=exporter.usage, size=exportable.input_size, crop=exportable.crop_fraction,

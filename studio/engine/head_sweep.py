@@ -21,9 +21,10 @@ from torch.nn.functional import cross_entropy, dropout
 from studio.catalog import schedules
 from studio.catalog.optimisers import build_optimiser
 from studio.core.experiment import Augment, Experiment
-from studio.core.problem import BadInput
+from studio.core.problem import BadInput, errors_in
 from studio.core.rng import step_seed
 from studio.dataset.dataset import Dataset
+from studio.dataset.plan_check import check_run
 from studio.engine.device import choose_device, seed_draws
 from studio.engine.loader import Loader, choose_num_workers
 from studio.engine.mix import training_loss
@@ -31,6 +32,7 @@ from studio.engine.network import Normaliser, build_network
 from studio.engine.plan import steps_per_epoch, training_requests
 from studio.engine.precision import choose_precision
 from studio.engine.prefix import Prefix, pictures_at_once
+from studio.engine.rate_test import in_words
 from studio.engine.setup import cache_plan, class_weights_on, source_for, view_for
 
 NUM_RATES = 32
@@ -71,7 +73,14 @@ def sweep_head(
     progress: Callable[[int, int | None, str], None] = lambda done, total, words: None,
 ) -> Sweep:
     """Train one head per peak for the experiment's epochs. `own_folder` is scratch. Raises BadInput where the head is not a single layer on
-    pooled features."""
+    pooled features, and for what keeps a run from starting or ends it."""
+    if problems := errors_in(check_run(experiment, dataset)):
+        raise BadInput(*problems)
+    with in_words(experiment):
+        return _sweep(experiment, dataset, peaks, own_folder, progress)
+
+
+def _sweep(experiment: Experiment, dataset: Dataset, peaks: list[float], own_folder: Path, progress: Callable) -> Sweep:
     if not dataset.part("validation"):
         raise BadInput("A sweep compares heads on validation images, and none are held back. Choose a validation share.")
     experiment = experiment.changed({"model.train_stages": 0, "model.thaw": {}})

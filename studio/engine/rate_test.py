@@ -6,6 +6,7 @@ generators are put back afterwards. Data order, augmentation and dropout are tho
 
 from __future__ import annotations
 
+import contextlib
 import math
 import time
 from collections.abc import Callable, Iterator
@@ -64,12 +65,18 @@ def find_rate(
         raise BadInput(*problems)
     start = time.perf_counter()
     device = choose_device(experiment.training.device)
+    with in_words(experiment), torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
+        progress(0, None, "Building the network")
+        trial = _Trial(experiment, dataset, device)
+        with trial.loader:
+            return trial.run(progress, points, num_steps, lowest, highest, start)
+
+
+@contextlib.contextmanager
+def in_words(experiment: Experiment) -> Iterator[None]:
+    """What goes wrong in a test that makes no run, as BadInput where it is known what it is."""
     try:
-        with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
-            progress(0, None, "Building the network")
-            trial = _Trial(experiment, dataset, device)
-            with trial.loader:
-                return trial.run(progress, points, num_steps, lowest, highest, start)
+        yield
     except (DataGone, NoReadableImages, WorkerDied, MemoryError, RuntimeError) as exc:
         failure = describe(exc, experiment)
         if failure.is_bug:

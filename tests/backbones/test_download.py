@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import socket
+import subprocess
+import sys
 import threading
+from http.client import HTTPResponse
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
@@ -55,7 +59,11 @@ class Handler(BaseHTTPRequestHandler):
         if asked and server.has_range and self.headers.get("If-Range") in (None, server.etag):
             start = int(asked.removeprefix("bytes=").rstrip("-"))
             if start >= len(server.content):
-                self.send_error(416)
+                self.send_response(416)
+                self.send_header("Content-Range", f"bytes */{len(server.content)}")
+                if server.etag:
+                    self.send_header("ETag", server.etag)
+                self.end_headers()
                 return
             self.send_response(206)
             self.send_header("Content-Range", f"bytes {start}-{len(server.content) - 1}/{len(server.content)}")
@@ -152,6 +160,47 @@ def test_a_complete_part_left_by_a_kill_is_not_appended_to(server, target):
     target.with_name("weights.pth.part").write_bytes(CONTENT)
     download(server.url, target, sha256_prefix=SHA256)
     assert target.read_bytes() == CONTENT
+
+
+def test_a_complete_part_left_by_a_kill_is_not_fetched_again(server, target):
+    server.cuts = [300_000, 0]
+    with pytest.raises(BadInput):
+        download(server.url, target)
+    target.with_name("weights.pth.part").write_bytes(CONTENT)
+    server.asked_ranges.clear()
+    download(server.url, target, sha256_prefix=SHA256)
+    assert target.read_bytes() == CONTENT and server.asked_ranges == [f"bytes={len(CONTENT)}-"]
+    assert names_in(target.parent) == {"weights.pth"}
+
+
+def test_what_another_window_fetches_is_left_to_it(server, target):
+    target.parent.mkdir()
+    part = target.with_name("weights.pth.part")
+    part.write_bytes(CONTENT[:1000])
+    hold = "import sys, time; from studio.core.run_folder import EngineLock; print(EngineLock(sys.argv[1]).acquire(), flush=True); time.sleep(60)"
+    other = subprocess.Popen([sys.executable, "-c", hold, f"{part}.lock"], stdout=subprocess.PIPE, text=True)
+    assert other.stdout.readline() == "True\n"
+    with pytest.raises(BadInput, match="Another window or command is downloading these weights"):
+        download(server.url, target)
+    assert part.read_bytes() == CONTENT[:1000] and server.asked_ranges == []
+    other.kill()
+    other.communicate()
+    download(server.url, target, sha256_prefix=SHA256)
+    assert names_in(target.parent) == {"weights.pth"}
+
+
+def test_a_network_that_goes_away_in_mid_download_is_not_called_a_disk_and_is_tried_again(server, target, monkeypatch):
+    real, num_reads = HTTPResponse.read, []
+
+    def read(self, *args):
+        num_reads.append(1)
+        if len(num_reads) == 2:
+            raise OSError(errno.EHOSTUNREACH, "No route to host")
+        return real(self, *args)
+
+    monkeypatch.setattr(HTTPResponse, "read", read)
+    download(server.url, target, sha256_prefix=SHA256)
+    assert target.read_bytes() == CONTENT and len(server.asked_ranges) == 2
 
 
 def test_a_wrong_checksum_sets_the_file_aside_and_says_so(server, target):

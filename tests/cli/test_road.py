@@ -80,16 +80,19 @@ def test_evaluating_says_which_classes_the_run_does_not_know(run_here, tmp_path)
 
 def test_predicting_prints_labels_and_survives_unreadable_and_oddly_named_files(run_here, images, tmp_path):
     shutil.copy(images / "red disc" / "00.png", os.path.join(os.fsencode(tmp_path), b"caf\xe9.png"))
+    spaced = shutil.copy(images / "red disc" / "00.png", tmp_path / "at 9\u202fAM \\ noon.png")
     (tmp_path / "broken.jpg").write_bytes(b"\xff\xd8\xff\xe0 no picture")
     code, out, err = run_here("predict", "last", tmp_path, images / "blue square" / "01.png", "--json")
     *lines, last = out.splitlines()
     found = json.loads(last)
-    assert (found["status"], len(found["predictions"]), found["num_unreadable"]) == ("done", 2, 1)
+    assert (found["status"], len(found["predictions"]), found["num_unreadable"]) == ("done", 3, 1)
+    assert spaced in [os.fspath(each["path"]) for each in found["predictions"]], "a program opens it by the name it is given"
     assert found["unreadable"][0]["path"].endswith("broken.jpg") and found["unreadable"][0]["reason"]
-    assert code == 0 and len(lines) == 2
-    assert r"caf\xE9.png: " in lines[0] and "red disc" in lines[0]
-    assert re.search(r"01\.png: .*blue square \d+\.\d%", lines[1])
-    assert "broken.jpg cannot be read" in err and "1 of 3 files" in err
+    assert code == 0 and len(lines) == 3
+    assert any(r"caf\xE9.png: " in line and "red disc" in line for line in lines)
+    assert any(r"at 9\u202FAM" in line for line in lines), "one line for people, without what they cannot see"
+    assert re.search(r"01\.png: .*blue square \d+\.\d%", lines[-1])
+    assert "broken.jpg cannot be read" in err and "1 of 4 files" in err
     assert re.search(r"Unsure below \d.*this run's \d+ validation images", err)
 
 

@@ -35,6 +35,29 @@ def test_few_images_take_a_smaller_batch_as_in_train(capsys, tmp_path):
     assert "Batch size 64 is larger" in capsys.readouterr().err
 
 
+def test_ctrl_c_ends_the_sweep_though_its_run_came_to_its_end_and_what_was_done_is_listed(capsys, images, monkeypatch):
+    followed = []
+
+    def finish(folder, start, *, on_interrupt, **_):
+        followed.append(folder)
+        if len(followed) == 2:
+            on_interrupt()
+        return 0
+
+    monkeypatch.setattr("studio.command.sweep.start_and_follow", finish)
+    args = ["sweep", "--data", str(images), "--over", "schedule.epochs=1,2,3", "--json"]
+    assert cli.main(args) == 3 and len(followed) == 2
+    found = json.loads(capsys.readouterr().out.splitlines()[-1])
+    assert found["status"] == "stopped" and len(found["runs"]) == 2
+
+    def interrupted(*_):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("studio.command.sweep.create_run", interrupted)
+    assert cli.main(args) == 3
+    assert json.loads(capsys.readouterr().out.splitlines()[-1]) == {"status": "stopped", "runs": []}
+
+
 @pytest.mark.parametrize("option", ["--seeds", "--random"])
 def test_a_number_of_runs_that_means_none_is_refused(option, capsys, images):
     assert cli.main(["sweep", "--data", str(images), "--over", "schedule.epochs=1..9", option, "0", "--dry-run"]) == 2

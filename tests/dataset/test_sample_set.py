@@ -43,6 +43,17 @@ def test_a_second_call_writes_nothing_and_a_missing_file_is_written_again():
     assert len(list(folder.rglob("*.png"))) == 200
 
 
+def test_what_somebody_added_to_a_sample_set_stays():
+    folder = prepare_sample_set("digits-small")
+    own = folder / "train" / "eleven" / "mine.png"
+    own.parent.mkdir()
+    own.write_bytes(b"mine")
+    prepare_sample_set("digits-small")
+    next(folder.glob("val/*/*.png")).unlink()
+    prepare_sample_set("digits-small")
+    assert own.read_bytes() == b"mine" and len(list(folder.rglob("*.png"))) == 201
+
+
 def test_a_failure_leaves_nothing_half_written(monkeypatch):
     calls = []
 

@@ -8,8 +8,9 @@ import pytest
 from engine_runs import of_kind, small_run, train_here
 
 from studio.core.event import EpochFinished
-from studio.core.problem import BadInput
+from studio.core.problem import BadInput, error
 from studio.dataset.dataset import Dataset
+from studio.engine.failure import DataGone
 from studio.engine.head_sweep import peaks_around, sweep_head
 
 HEAD = {"model__train_stages": 0, "augment__preset": "none", "schedule__epochs": 3, "optimiser__clip_norm": 0.5}
@@ -31,6 +32,22 @@ def test_a_head_of_the_sweep_is_the_head_of_a_run_with_its_peak(asked, tmp_path)
     assert found.heads[1].top1 == pytest.approx(last.validation_top1)
     assert [head.peak for head in found.heads] == peaks and found.best in found.heads
     assert len({round(head.loss, 4) for head in found.heads}) == 3
+
+
+def test_what_keeps_a_run_from_starting_keeps_a_sweep_from_it_too(asked, tmp_path):
+    _, experiment, dataset = asked
+    with pytest.raises(BadInput, match="Only one class"):
+        sweep_head(experiment, dataset.changed(problems=(error("data.source", "Only one class."),)), [1e-3], tmp_path)
+
+
+def test_what_ends_a_sweep_is_said_in_words(asked, tmp_path, monkeypatch):
+    def gone(*_, **__):
+        raise DataGone("/photos")
+
+    _, experiment, dataset = asked
+    monkeypatch.setattr("studio.engine.prefix.Prefix.fill", gone)
+    with pytest.raises(BadInput, match="/photos is not there any more"):
+        sweep_head(experiment, dataset, [1e-3], tmp_path)
 
 
 def test_a_head_of_several_layers_is_not_swept(asked, tmp_path):

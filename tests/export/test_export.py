@@ -14,6 +14,7 @@ from PIL import Image
 
 from studio.catalog.exporters import EXPORTERS, exporter_of
 from studio.core.problem import BadInput
+from studio.dataset.dataset import Cancelled
 from studio.engine.export import as_exportable, export
 from studio.engine.network import load_trained
 from studio.engine.predict import Predictor
@@ -119,6 +120,9 @@ def test_a_file_that_answers_differently_is_kept_aside_and_not_offered(small_run
     report = export(small_run, "safetensors", tmp_path / "st")
     assert not report.is_good and report.max_difference > 1e-3
     assert not (tmp_path / "st").exists() and (tmp_path / "st.failed" / "model.safetensors").is_file()
+    (tmp_path / "st.failed" / "notes.txt").write_text("why?")
+    export(small_run, "safetensors", tmp_path / "st")
+    assert (tmp_path / "st.failed" / "notes.txt").is_file() and (tmp_path / "st.failed-2" / "model.safetensors").is_file()
     assert "answers differently" in report.sentence
 
 
@@ -133,6 +137,50 @@ def test_nothing_is_overwritten_without_being_asked_and_nothing_but_exports_at_a
     export(small_run, "safetensors", tmp_path / "new")
     assert export(small_run, "safetensors", tmp_path / "new", may_replace=True).is_good
     assert sorted(os.listdir(tmp_path)) == ["new", "st"], "no leftovers"
+
+
+def test_an_export_to_which_something_was_added_or_that_was_changed_is_not_replaced(small_run, tmp_path):
+    target = tmp_path / "st"
+    export(small_run, "safetensors", target)
+    example = target / "preprocess.py"
+    was = example.read_text()
+    example.write_text(was + "# mine")
+    with pytest.raises(BadInput, match="or changed ones"):
+        export(small_run, "safetensors", target, may_replace=True)
+    assert example.read_text().endswith("# mine")
+    example.write_text(was)
+    (target / "thesis.txt").write_text("years of work")
+    with pytest.raises(BadInput, match="other files than an export"):
+        export(small_run, "safetensors", target, may_replace=True)
+    (target / "thesis.txt").rename(tmp_path / "thesis.txt")
+    assert export(small_run, "safetensors", target, may_replace=True).is_good
+
+    project = tmp_path / "project"
+    project.mkdir()
+    (project / "report.json").write_text('{"tests": 5}')
+    with pytest.raises(BadInput):
+        export(small_run, "safetensors", project, may_replace=True)
+    assert os.listdir(project) == ["report.json"]
+
+
+def test_an_export_that_is_stopped_at_the_last_moment_writes_nothing(small_run, tmp_path, monkeypatch):
+    import studio.engine.export as module
+
+    real, stops = module._compare, []
+    monkeypatch.setattr(module, "_compare", lambda *given: (real(*given), stops.append(True))[0])
+    export(small_run, "safetensors", tmp_path / "st")
+    before, stops[:] = (tmp_path / "st" / "report.json").stat().st_ino, []
+    with pytest.raises(Cancelled):
+        export(small_run, "safetensors", tmp_path / "st", may_replace=True, is_cancelled=lambda: bool(stops))
+    assert (tmp_path / "st" / "report.json").stat().st_ino == before and os.listdir(tmp_path) == ["st"]
+
+
+def test_the_folder_that_one_is_in_can_be_named_by_a_dot(small_run, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "out").mkdir()
+    monkeypatch.chdir(tmp_path / "out")
+    assert export(small_run, "safetensors", ".").is_good
+    assert (tmp_path / "out" / "model.safetensors").is_file() and os.listdir(tmp_path) == ["out"]
 
 
 def test_without_validation_images_random_pictures_are_compared_and_the_report_says_so(small_run, tmp_path, monkeypatch):

@@ -230,7 +230,7 @@ def test_a_new_best_run_takes_over_only_where_nothing_was_asked_of_the_one_befor
     assert not probe.cancelled and card.stop_button.isVisible() == (use == "export")
     page.show_argument(context.runs.entry("best-bee"))
     assert page.entry.folder.nickname == "best-bee"
-    assert card.outcome_label.text() == ("Stopped. Nothing was written." if use == "export" else "")
+    assert card.outcome_label.text() == ("Stopped." if use == "export" else "")
 
 
 def test_answers_of_a_run_that_goes_stay_and_it_is_said_which_one_is_in_use(qtbot, page, context, dataset, probe, pictures):
@@ -521,7 +521,7 @@ def test_a_stopped_export_says_that_nothing_was_written(page, probe, tmp_path):
     card = page.export_column.cards["onnx"]
     card.export_to(str(tmp_path / "out"))
     card.stop_button.click()
-    assert len(probe.cancelled) == 1 and card.outcome_label.text() == "Stopped. Nothing was written."
+    assert len(probe.cancelled) == 1 and card.outcome_label.text() == "Stopped."
     assert card.export_button.isVisibleTo(page)
 
 

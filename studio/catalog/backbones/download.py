@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import re
 import urllib.error
 import urllib.request
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from http.client import HTTPException, HTTPMessage
 from pathlib import Path
+from typing import IO
 from urllib.parse import urljoin, urlsplit
 
 from studio.catalog.backbones import installed
@@ -18,6 +20,7 @@ from studio.core.file import fsync_folder, sha256_of
 from studio.core.json_text import parse_json
 from studio.core.path_text import path_to_text, shown
 from studio.core.problem import BadInput
+from studio.core.run_folder import EngineLock
 
 Progress = Callable[[int, int | None], None]  # bytes done, bytes in all where the server says
 
@@ -56,7 +59,8 @@ def download(
     """Fetches `url` to `destination` through a ".part" file beside it, which a later call continues.
 
     The file is checked against `sha256_prefix` (hexadecimal), or against the SHA-256 that the server names, and against the
-    length the server names. One that fails is set aside as ".damaged". Raises BadInput or DownloadCancelled.
+    length the server names. One that fails is set aside as ".damaged". What another process is fetching to the same place is left to it.
+    Raises BadInput or DownloadCancelled.
     """
     if urlsplit(url).scheme not in ("http", "https"):
         raise BadInput(f"{shown(url)} is not a web address.")
@@ -64,13 +68,31 @@ def download(
     part = destination.with_name(destination.name + ".part")
     try:
         destination.parent.mkdir(parents=True, exist_ok=True)
-        expected = _fetch(url, part, progress or (lambda done, total: None), is_cancelled or (lambda: False))
-        _verify(part, destination, sha256_prefix or expected, url)
-        os.replace(part, destination)
-        _note(part).unlink(missing_ok=True)
-        fsync_folder(destination.parent)
+        with _alone(part):
+            expected = _fetch(url, part, progress or (lambda done, total: None), is_cancelled or (lambda: False))
+            _verify(part, destination, sha256_prefix or expected, url)
+            os.replace(part, destination)
+            _note(part).unlink(missing_ok=True)
+            fsync_folder(destination.parent)
     except OSError as exc:
         raise BadInput(f"The weights cannot be written to {shown(path_to_text(destination.parent))}: {exc.strerror or exc}.") from exc
+
+
+@contextlib.contextmanager
+def _alone(part: Path) -> Iterator[None]:
+    """While no other process writes to a part file. Raises BadInput where one does."""
+    path = part.with_name(part.name + ".lock")
+    lock = EngineLock(path)
+    is_ours = lock.acquire(tries=1) and lock.is_in_place()
+    try:
+        if not is_ours:
+            raise BadInput("Another window or command is downloading these weights. Wait until it is done.")
+        yield
+    finally:
+        if is_ours:
+            with contextlib.suppress(OSError):  # Windows keeps what is open
+                path.unlink()
+        lock.release()
 
 
 def _fetch(url: str, part: Path, progress: Progress, is_cancelled: Callable[[], bool]) -> str | None:
@@ -102,7 +124,14 @@ def _fetch_once(url: str, part: Path, progress: Progress, is_cancelled: Callable
     if is_cancelled():
         raise DownloadCancelled
     recorder = _Redirects()
-    with urllib.request.build_opener(recorder).open(request, timeout=_TIMEOUT_S) as answer:
+    try:
+        answer = urllib.request.build_opener(recorder).open(request, timeout=_TIMEOUT_S)
+    except urllib.error.HTTPError as exc:
+        if exc.code != 416 or not done or exc.headers.get("Content-Range") != f"bytes */{done}":
+            raise
+        with exc:  # all of it came before an earlier download ended
+            return _sha256_in([*recorder.headers, exc.headers])
+    with answer:
         is_continued = answer.status == 206 and (answer.headers.get("Content-Range") or "").startswith(f"bytes {done}-")
         if answer.status == 206 and not is_continued:
             part.unlink(missing_ok=True)
@@ -114,7 +143,7 @@ def _fetch_once(url: str, part: Path, progress: Progress, is_cancelled: Callable
         _write_mark(part, answer.headers)
         progress(done, total)
         with open(part, "ab" if is_continued else "wb") as f:
-            while chunk := answer.read(_CHUNK_BYTES):
+            while chunk := _read(answer):
                 if is_cancelled():
                     raise DownloadCancelled
                 f.write(chunk)
@@ -125,6 +154,14 @@ def _fetch_once(url: str, part: Path, progress: Progress, is_cancelled: Callable
         if total is not None and done < total:
             raise ConnectionError(f"it ended after {done:,} of {total:,} bytes")
         return _sha256_in([*recorder.headers, answer.headers])
+
+
+def _read(answer: IO[bytes]) -> bytes:
+    """Raises ConnectionError for whatever the network does, which an OSError of the disk must not be taken for."""
+    try:
+        return answer.read(_CHUNK_BYTES)
+    except OSError as exc:
+        raise ConnectionError(exc.strerror or str(exc)) from exc
 
 
 class _Redirects(urllib.request.HTTPRedirectHandler):

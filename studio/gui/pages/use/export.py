@@ -119,7 +119,7 @@ class ExportCard(QFrame):
     def _on_stop(self) -> None:
         self._context.probe.cancel(self._request)
         self._is_running = False
-        self._say("muted", "Stopped. Nothing was written.")
+        self._say("muted", "Stopped.")
         self._refresh()
 
     def _on_progress(self, done: int, total: int | None, what: str) -> None:
