@@ -52,6 +52,7 @@ def train_epochs(s: Setup) -> bool:
     """The epochs that are not done yet; whether they were stopped early."""
     if s.is_behind_best:
         answer_again(s)
+    take_edits(s)
     stopped_early = _has_stalled(s)
     while s.progress.epoch < s.experiment.schedule.epochs and not stopped_early:
         if s.progress.step_in_epoch < s.steps_per_epoch:
@@ -68,7 +69,6 @@ def train_epochs(s: Setup) -> bool:
 def train_epoch(s: Setup) -> None:
     """The steps of this epoch that are not done yet."""
     p, t = s.progress, s.asked.training
-    take_edits(s)
     thaw(s)
     if s.prefix.may_train:
         follow_boundary(s)
@@ -250,7 +250,7 @@ def validate_epoch(s: Setup) -> None:
 
 def finish(s: Setup, stopped_early: bool) -> None:
     """Score the best network on the test images where there are any, write the figures, say that it is done."""
-    p = s.progress
+    p, s.is_over = s.progress, True
     if s.ranks.from_first(lambda: s.reporter.saved_step != p.step):
         save(s)
     sha256 = state_sha256(*tensors_of(s).values())
@@ -270,8 +270,7 @@ def finish(s: Setup, stopped_early: bool) -> None:
         "stopped_early": stopped_early,
     }
     s.control.poll()
-    if s.control.take_edits():
-        s.reporter.warn("edit-refused", "The change was not made: the last epoch was over.", "Start a new run to train longer.")
+    take_edits(s)
     seconds = s.reporter.running_seconds()
     record = figures | {"seconds": seconds, "state_sha256": sha256, "test": scores_json(test, s.dataset.classes) if test else None}
     if s.ranks.is_first:

@@ -114,6 +114,8 @@ class Setup:
     is_behind_best: bool = False  # the answers that are stored are those of an epoch that the run went back behind
     edit_events: tuple[ExperimentEdited, ...] = ()  # of all sessions; some may lie ahead after a resume
     edits: tuple[Edit, ...] = ()  # what follows from them
+    plan_epoch: int = -1  # that what trains was last settled for
+    is_over: bool = False  # nothing trains any more: what is left is the test part and the figures
 
     def inputs(self, batch: Batch) -> torch.Tensor:
         """What the batch gives the network to begin with: images_NCHW on the device, blended where that is asked, or features."""
@@ -451,7 +453,7 @@ def put_back(setup: Setup, held: Held) -> None:
 def freeze_for(setup: Setup, epoch: int) -> tuple[tuple[str, ...], tuple[str, ...]]:
     """Freeze and thaw as asked for an epoch; names of the stages that train from now on, and of those that no longer do."""
     model = in_force(setup.asked, setup.edits, epoch * setup.steps_per_epoch).model
-    changed = setup.network.set_epoch(epoch, model)
+    changed, setup.plan_epoch = setup.network.set_epoch(epoch, model), epoch
     setup.network.mark_groups(setup.optimiser.param_groups)
     return changed
 

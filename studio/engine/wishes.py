@@ -17,30 +17,38 @@ PAUSE_POLL_S = 0.1
 
 
 def take_edits(s: Setup) -> None:
-    """What the user has changed since the last step counts from the next one; so do edits of an earlier session whose step has come."""
+    """What the user has changed since the last step counts from the next one; so do edits of an earlier session whose step has come.
+
+    What trains in an epoch is settled before its features are cached. A change that comes between that and the first step counts from the second
+    step: a resume from anywhere in this epoch finds what was settled, too.
+    """
     p, wishes, taken = s.progress, s.control.take_edits(), {}
+    step = max(p.step, s.plan_epoch * s.steps_per_epoch + 1)
+    counting = in_force(s.asked, s.edits, step)
     for values in wishes:
+        if s.is_over:
+            s.reporter.warn("edit-refused", "The change was not made: the last epoch was over.", "Start a new run to train longer.")
+            continue
         problems = edit_problems(
-            s.experiment.changed(taken),
+            counting.changed(taken),
             values,
-            epochs_begun=p.epoch + (p.step_in_epoch > 0),
+            epochs_begun=p.epoch + (step > p.epoch * s.steps_per_epoch),
             stages=[stage.name for stage in s.network.stages],
         )
-        problems = problems or _freezing_problems(s, s.experiment.changed(taken | values))
+        problems = problems or _freezing_problems(s, counting.changed(taken | values))
         if problems:
             s.reporter.warn("edit-refused", f"The change was not made: {problems[0]}", "Everything goes on as before.")
         else:
             taken |= values
     if taken:
-        apply_edit(s, taken)
+        apply_edit(s, taken, step)
     if wishes:
         s.reporter.tell(ev.EditsAnswered(num_bytes=s.control.num_read))
     s.experiment = in_force(s.asked, s.edits, p.step)
 
 
-def apply_edit(s: Setup, values: dict[str, Any], step: int | None = None) -> None:
+def apply_edit(s: Setup, values: dict[str, Any], step: int) -> None:
     """Settings that count from the next step on, or from a later one, told before they do."""
-    step = s.progress.step if step is None else step
     s.edit_events += (s.reporter.tell(ev.ExperimentEdited(step=step, values=values)),)
     s.edits = edited(s.asked, s.edit_events)
     s.rates.after_edit(s.edits)
@@ -60,11 +68,10 @@ def _freezing_problems(s: Setup, changed: Experiment) -> Sequence[Problem]:
 
 def listen(s: Setup, is_last: bool = True) -> None:
     """Do what the user wants between two parts of a pass that trains nothing. Raises StopAsked. Not `is_last`: the weights of the best epoch are in
-    place, which must not be saved as those of the last step; what would change or save the run waits."""
+    place, which must not be saved as those of the last step."""
     s.reporter.system(s.device)
     s.control.poll()
-    if is_last:
-        take_edits(s)
+    take_edits(s)
     s.control.obey_stop()
     if is_last and (s.control.is_paused or s.control.is_save_wanted):
         save(s)

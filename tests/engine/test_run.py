@@ -10,7 +10,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 import torch
-from engine_runs import CLASSES, NUM_VALIDATION, STEPS_PER_EPOCH, metrics, of_kind, small_run, train_here
+from engine_runs import CLASSES, NUM_VALIDATION, STEPS_PER_EPOCH, events, metrics, of_kind, small_run, train_here
 from PIL import Image
 
 from studio.catalog.schedules import head_lr
@@ -439,6 +439,32 @@ def test_a_run_stopped_while_it_is_tested_keeps_its_last_weights(tmp_path, monke
     assert train_here(folder, resume=True) == 0
     assert metrics(folder)["state_sha256"] == metrics(whole)["state_sha256"]
     assert metrics(folder)["test"] == metrics(whole)["test"]
+
+
+def test_a_change_that_is_asked_for_in_a_pause_while_the_run_is_tested_is_refused_in_that_pause(tmp_path, monkeypatch):
+    from studio.engine import loop, wishes
+
+    folder, real_evaluate = small_run(tmp_path), loop.evaluate
+    _move_half_of_validation_to_test(folder)
+
+    def paused(s, part):
+        if part == "test":
+            folder.command("pause")
+        return real_evaluate(s, part)
+
+    wished = iter([("edit", {"schedule.epochs": 5})])
+
+    monkeypatch.setattr(loop, "evaluate", paused)
+    monkeypatch.setattr(wishes, "time", SimpleNamespace(sleep=lambda _: folder.command(*next(wished, ("resume",)))))
+    assert train_here(folder) == 0
+    told = [
+        e for e in events(folder) if isinstance(e, ev.PauseChanged | ev.EditsAnswered | ev.TestScored) or "edit" in getattr(e, "code", "")
+    ]
+    pause, refused, answered, going, scored = told
+    assert (refused.sentence, refused.fix) == ("The change was not made: the last epoch was over.", "Start a new run to train longer.")
+    assert isinstance(answered, ev.EditsAnswered) and pause.is_paused and not going.is_paused and isinstance(scored, ev.TestScored)
+    state = folder.read_state()
+    assert not state.edits and state.finished.epochs == 2 == state.description.epochs
 
 
 def test_two_checkpoints_and_the_best_are_kept(tmp_path):

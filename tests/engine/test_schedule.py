@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import shutil
 
 import numpy as np
 import pytest
@@ -14,6 +15,7 @@ from studio.catalog import schedules
 from studio.core import event as ev
 from studio.core.edit import edited
 from studio.core.journal import JournalReader
+from studio.core.place import cache_dir
 from studio.core.run_folder import RunFolder
 from studio.engine.checkpoint import AVERAGE, MODEL, OPTIMISER, find_checkpoint
 from studio.engine.network import load_trained
@@ -450,6 +452,41 @@ def test_epochs_changed_in_flight_lengthen_the_run_and_what_is_told_of_it(tmp_pa
     assert state.finished.epochs == 3 and state.description.epochs == 3 and state.num_steps == state.step == 3 * STEPS_PER_EPOCH
     [notice] = [n for n in state.notices if n.kind == "edit"]
     assert notice.sentence == f"Changed from step {STEPS_PER_EPOCH + 1} on: Epochs 3"
+
+
+def test_layers_changed_while_features_are_cached_train_from_the_next_epoch_on_also_over_a_resume(tmp_path, monkeypatch):
+    """Where the run is stopped in the epoch that is cached for, or while it is cached, and resumed, the bits are those of one that was not."""
+    from studio.engine import loop
+
+    fill_cache = loop.fill_cache
+
+    def asked(s):
+        if s.progress.step == STEPS_PER_EPOCH and not s.edits:
+            folder.command("edit", {"model.thaw": {"stage 4": 1, "stage 3": 1}})
+            folder.command("edit", {"schedule.epochs": 1})
+            if folder.path.is_relative_to(tmp_path / "at once"):
+                folder.command("stop")
+        fill_cache(s)
+
+    monkeypatch.setattr(loop, "fill_cache", asked)
+    settings = {"augment__preset": "none", "training__feature_cache": "exact", "model__train_stages": 0, "model__thaw": {"stage 4": 1}}
+    ends = set()
+    for name in ("not stopped", "later", "at once"):
+        folder = small_run(tmp_path / name, schedule__epochs=3, **settings)
+        shutil.rmtree(cache_dir() / "features", ignore_errors=True)  # where they are found nothing is computed, and nobody listens
+        if name == "later":
+            stop_before(monkeypatch, folder, STEPS_PER_EPOCH + 3)
+        if name != "not stopped":
+            assert train_here(folder) == 3
+        assert train_here(folder, resume=name != "not stopped") == 0
+        [told] = of_kind(folder, ev.ExperimentEdited)
+        assert told.values.keys() == {"model.thaw"} and told.step == STEPS_PER_EPOCH + 1
+        [refused] = [w.sentence for w in of_kind(folder, ev.WarningRaised) if w.code == "edit-refused"]
+        assert "2 epochs have begun" in refused
+        thawed = {e.step: e.stages for e in of_kind(folder, ev.StagesThawed)}
+        assert thawed == {STEPS_PER_EPOCH: ("stage 4",), 2 * STEPS_PER_EPOCH: ("stage 3",)}
+        ends.add(metrics(folder)["state_sha256"])
+    assert len(ends) == 1
 
 
 def test_edits_that_cannot_be_are_refused_in_a_sentence_each_and_change_nothing(tmp_path, monkeypatch):
