@@ -86,7 +86,7 @@ def test_predicting_prints_labels_and_survives_unreadable_and_oddly_named_files(
     *lines, last = out.splitlines()
     found = json.loads(last)
     assert (found["status"], len(found["predictions"]), found["num_unreadable"]) == ("done", 3, 1)
-    assert spaced in [os.fspath(each["path"]) for each in found["predictions"]], "a program opens it by the name it is given"
+    assert str(spaced) in [each["path"] for each in found["predictions"]], "a program opens it by the name it is given"
     assert found["unreadable"][0]["path"].endswith("broken.jpg") and found["unreadable"][0]["reason"]
     assert code == 0 and len(lines) == 3
     assert any(r"caf\xE9.png: " in line and "red disc" in line for line in lines)
