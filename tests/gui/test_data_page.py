@@ -245,6 +245,28 @@ def test_a_class_left_out_by_its_menu_comes_back_by_undo(page, qtbot, images):
     assert page.store.experiment.data.left_out_classes == ("fox",)
 
 
+def test_a_filter_ends_with_its_class_and_its_folder(page, qtbot, images, tmp_path):
+    open_and_wait(page, qtbot, images)
+    page.images.search.setText("00")
+    page.show_argument("cat")
+    page.leave_out(("dog/000.png",))
+    wait_for_scan(page, qtbot)
+    assert page.images.filter.classes == ("cat",), "an edit elsewhere leaves the choice alone"
+    page.class_list.leave_out_wanted.emit(("cat",))
+    wait_for_scan(page, qtbot)
+    assert page.images.chips.chosen == page.images.filter.classes == page.class_list.names_chosen == ()
+    assert page.images.search.text() == "00" and len(page.images.grid.keys) == 19, "what can be seen to limit the view stays"
+    page.images.search.setText("")
+    page.show_argument(("dog/001.png", "fox/001.png"))
+    page.class_list.leave_out_wanted.emit(("dog",))
+    wait_for_scan(page, qtbot)
+    assert page.images.grid.keys == ["fox/001.png"], "the finding of this folder stays"
+    page.images.choose_classes(("fox",))
+    open_and_wait(page, qtbot, make_images(tmp_path / "birds", {"owl": 4, "tit": 3}))
+    assert page.images.filter.is_empty and "Chosen images" not in texts_of(page.images)
+    assert len(page.images.grid.keys) == 7 and not page.images.empty.isVisible()
+
+
 def test_the_split_handle_writes_the_shares_as_one_step(page, qtbot, images):
     open_and_wait(page, qtbot, images)
     bar = page.split_bar

@@ -127,10 +127,12 @@ class ImagesPanel(Panel):
         now = edited(dataset, data)
         if now is not self._dataset:
             self._by_id = {s.id: s for s in now.samples}
+        is_other_folder = self._scanned is not None and self._scanned.root != dataset.root
         self._scanned, self._dataset, self._data = dataset, now, data
         self._marks = marks
         counts = now.counts()
         self.chips.set_names(sorted(self._dataset.classes, key=lambda name: -sum(counts[name].values())))
+        self._forget_what_is_gone(is_other_folder)
         num_out, num_aside = len(data.left_out), len(dataset.set_aside)
         self._left_out_link.setText(f"{count(num_out)} left out")
         self._left_out_link.setVisible(num_out > 0)
@@ -141,6 +143,15 @@ class ImagesPanel(Panel):
         if self._view == _LEFT_OUT and not num_out or self._view == _SET_ASIDE and not num_aside:
             self._view = _USED
         self._refresh()
+
+    def _forget_what_is_gone(self, is_other_folder: bool) -> None:
+        """A class without a chip, or a finding of another folder, would hide every image with nothing chosen to take away."""
+        wanted = self._filter.but(classes=tuple(name for name in self._filter.classes if name in self._dataset.class_index))
+        if is_other_folder:
+            wanted = wanted.but(ids=(), ids_title="")
+        if wanted != self._filter:
+            self._filter = wanted
+            self._sync_controls()
 
     def set_filter(self, wanted: Filter) -> None:
         if wanted != self._filter:
