@@ -17,7 +17,8 @@ class FakeWorker(QObject):
         super().__init__()
         self.calls: list[tuple[str, dict]] = []
         self.cancelled: list[int] = []
-        self.on_progress: Callable | None = None  # of the newest call
+        self.on_result: Callable | None = None  # of the newest call
+        self.on_progress: Callable | None = None
         self.on_part: Callable | None = None
         self._answers: dict[str, Any] = {}
         self._last = 0
@@ -30,7 +31,7 @@ class FakeWorker(QObject):
     def call(self, method, params, on_result, on_error=None, on_progress=None, *, on_part=None, key=None) -> int:
         self._last += 1
         self.calls.append((method, params))
-        self.on_progress, self.on_part = on_progress, on_part
+        self.on_result, self.on_progress, self.on_part = on_result, on_progress, on_part
         if method in self._answers:
             answer = self._answers[method]
             if callable(answer):

@@ -405,6 +405,28 @@ def test_every_strength_of_a_parameter_can_be_measured_into_its_strip(page, imag
     assert "60" in page.form.rows["brightness"].strip.verdict_words(4)
 
 
+def test_verdicts_that_come_late_go_neither_to_another_transform_nor_to_the_step_as_it_was_changed(page, images):
+    probe = page.context.probe
+    give_data(page, images)
+    page.draft.take_steps((TransformSpec(name="ColorJitter"), TransformSpec(name="ColorJitter", params={"hue": 0.5})), "two")
+
+    def verdict_after(change) -> str:
+        page.draft.choose((0,))
+        page.form.sweep_button.click()
+        change()
+        num_asked = len(probe.calls)
+        probe.on_part({"value": 2.0, "ratio": 0.6, "verdict": "look", "accuracy": None, "accuracy_before": None})
+        probe.on_result({"count": 5})
+        was_continued = len(probe.calls) > num_asked
+        words = page.form.rows["brightness"].strip.verdict_words(4)
+        assert was_continued == bool(words), "the other strips are measured for as long as the step stays"
+        return words
+
+    assert not verdict_after(lambda: page.draft.choose((1,)))
+    assert not verdict_after(lambda: page.draft.set_params((0,), {"contrast": 1.5}, "contrast"))
+    assert "60" in verdict_after(lambda: page.draft.set_p((0,), 0.3)), "how often it is done changes nothing of what it does"
+
+
 def test_a_pipeline_that_the_network_waits_for_is_said_with_both_figures():
     assert num_loaders(-1, "cpu") == 1 and num_loaders(3, "cuda:0") == 3
     words = slow_words(26.3, 1, Speed(120.0, "run 3"))

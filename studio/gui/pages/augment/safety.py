@@ -171,7 +171,7 @@ class SafetyCheck(QObject):
         params = list(strips)
 
         def ask(index: int, run: str | None) -> None:
-            if index == len(params) or self._draft.current_step is None or self._draft.current_step.name != step.name:
+            if index == len(params) or not self._is_current(step):
                 return
             param, values = params[index], list(strips[params[index]])
             self._context.probe.call(
@@ -182,14 +182,19 @@ class SafetyCheck(QObject):
                 },
                 lambda result: ask(index + 1, run),
                 lambda error: ask(index + (run is None), None),  # as in measure: then with the bundled network
-                on_part=lambda part: self._on_sweep(param, values, part),
+                on_part=lambda part: self._on_sweep(step, param, values, part),
                 key="augment.safety.sweep",
             )  # fmt: skip
 
         ask(0, self._run())
 
-    def _on_sweep(self, param: str, values: list[float], part: dict[str, Any]) -> None:
-        if "ratio" in part and part["value"] in values:
+    def _is_current(self, step: TransformSpec) -> bool:
+        """Whether the chosen step still does what this one did: what is measured of another one does not belong into its strips."""
+        current = self._draft.current_step
+        return current is not None and _key(current) == _key(step)
+
+    def _on_sweep(self, step: TransformSpec, param: str, values: list[float], part: dict[str, Any]) -> None:
+        if self._is_current(step) and "ratio" in part and part["value"] in values:
             self.sweep_came.emit(param, values.index(part["value"]), _verdict(part))
 
 
