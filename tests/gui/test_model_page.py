@@ -9,6 +9,7 @@ from PySide6.QtCore import QPoint, Qt
 from PySide6.QtWidgets import QAbstractButton, QLineEdit
 
 from studio.core.experiment import Experiment
+from studio.core.head import Hidden
 from studio.core.path_text import path_to_text
 from studio.core.problem import Repair
 from studio.gui.context import make_context
@@ -530,6 +531,44 @@ def test_a_refused_weights_file_cannot_be_applied(page, probe, tmp_path):
     probe.held["check_weights_file"][1](WorkerError("The file holds code, not only weights. Nothing of it was run.", "Take another file."))
     assert not page.weights_report.apply_button.isVisibleTo(page)
     assert "Nothing of it was run." in page.weights_report.sentence_label.text()
+
+
+def test_a_report_that_was_closed_stays_closed_whatever_is_answered_late(page, probe, tmp_path):
+    path = str(tmp_path / "mine.safetensors")
+    page.check_weights(path)
+    answered, refused, _ = probe.held["check_weights_file"]
+    page.weights_report.findChild(QAbstractButton, "model.weights.close").click()
+    answered({"matched": ["a"]})
+    refused(WorkerError("The file ends too early."))
+    assert not page.weights_report.isVisibleTo(page) and page.strip_panel.isVisibleTo(page)
+    page.check_weights(path)
+    refused(WorkerError("The file ends too early."))
+    assert page.weights_report.tag.text() == "reading", "that was said of the former check"
+    probe.held["check_weights_file"][0]({"matched": ["a"]})
+    assert page.weights_report.tag.text() == "fits"
+
+
+@pytest.mark.parametrize(
+    "values",
+    [
+        {"model.source": "torchvision"},
+        {"model.backbone": "torchvision_resnet18"},
+        {"model.cut": "stage 3"},
+        {"model.head": [Hidden().model_dump()]},
+    ],
+    ids=lambda values: next(iter(values)),
+)
+def test_a_report_ends_with_the_network_it_was_made_for(page, probe, tmp_path, values):
+    page.check_weights(str(tmp_path / "mine.safetensors"))
+    answered, refused, _ = probe.held["check_weights_file"]
+    answered({"matched": ["a"]})
+    page.store.set({"model.dropout": 0.3, "training.batch_size": 8})
+    assert page.weights_report.apply_button.isVisibleTo(page), "neither says which tensors there are"
+    page.store.set(values)
+    assert not page.weights_report.isVisibleTo(page) and page.strip_panel.isVisibleTo(page)
+    answered({"matched": ["a"]})
+    refused(WorkerError("The file ends too early."))
+    assert not page.weights_report.isVisibleTo(page), "an answer about the former network"
 
 
 def test_a_weights_file_dropped_on_the_page_is_checked_and_a_folder_is_left_to_the_window(page, probe, tmp_path):

@@ -33,6 +33,7 @@ from studio.gui.theme import px
 from studio.gui.widgets import Banner, Panel, Segmented, button, splitter
 from studio.gui.widgets.file_dialog import pick_file
 from studio.gui.wording import percent
+from studio.supervise.worker import WorkerError
 
 _VIEWS = ("Layers", "Signal", "Domain shift", "Advice")
 _MOST_RUNS = 20
@@ -44,6 +45,7 @@ class ModelPage(Page):
 
     def make(self) -> Iterator[None]:
         context = self.context
+        self._weights_asked: tuple | None = None  # the file and the network of the report that is shown or awaited
         self.chooser = Chooser(context)
         self.backbones, self.scatter, self.card = self.chooser.backbones, self.chooser.scatter, self.chooser.card
         yield
@@ -98,7 +100,7 @@ class ModelPage(Page):
         self.compare_panel.closed.connect(self._on_compare_closed)
         self.weights_report = WeightsReport()
         self.weights_report.apply_wanted.connect(self._on_weights_apply_wanted)
-        self.weights_report.closed.connect(lambda: self.strip_panel.show())
+        self.weights_report.closed.connect(self._end_weights_check)
         self.weights_banner = grown(Banner(name="model.weights.note"))
         column = QVBoxLayout(top)
         column.setContentsMargins(0, 0, 0, 0)
@@ -186,6 +188,8 @@ class ModelPage(Page):
     def _on_store_experiment_changed(self, old: Experiment, new: Experiment) -> None:
         if old.model != new.model:
             self._refresh()
+        if self._weights_asked and self._weights_asked != self._weights_question(self.weights_report.path):
+            self._end_weights_check()
 
     def _refresh(self) -> None:
         model = self.store.experiment.model
@@ -248,6 +252,7 @@ class ModelPage(Page):
     def check_weights(self, path: str) -> None:
         """Compare a file with the draft's network and show what fits. Nothing is applied."""
         text = path_to_text(path)
+        question = self._weights_asked = self._weights_question(text)
         self.strip_panel.hide()  # the report takes its place
         self.weights_report.show_checking(text, path.rpartition("/")[2])
         num_classes = len(self.store.dataset.classes) if self.store.dataset else 10
@@ -255,13 +260,26 @@ class ModelPage(Page):
         self.context.probe.call(
             "check_weights_file",
             {"model": model, "num_classes": num_classes, "path": text},
-            lambda report: self.weights_report.show_report(report) if self.weights_report.path == text else None,
-            lambda error: self.weights_report.show_problem(f"{error.sentence} {error.fix}".strip()),
+            lambda report: self.weights_report.show_report(report) if question is self._weights_asked else None,
+            lambda error: self._on_weights_refused(question, error),
         )
 
-    def _on_weights_apply_wanted(self, path: str) -> None:
+    def _weights_question(self, path: str) -> tuple:
+        """What a report holds for: the file, and what of the network decides which tensors it has."""
+        model = self.store.experiment.model
+        return path, model.source, model.backbone, model.cut, model.head
+
+    def _on_weights_refused(self, question: tuple, error: WorkerError) -> None:
+        if question is self._weights_asked:
+            self.weights_report.show_problem(f"{error.sentence} {error.fix}".strip())
+
+    def _end_weights_check(self) -> None:
+        self._weights_asked = None
         self.weights_report.hide()
         self.strip_panel.show()
+
+    def _on_weights_apply_wanted(self, path: str) -> None:
+        self._end_weights_check()
         values = {"model.weights_file": path, "model.weights_sha256": self.weights_report.sha256, "model.pretrained": True}
         self.store.set(values, "weights from a file")
 
