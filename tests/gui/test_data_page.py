@@ -557,6 +557,19 @@ def test_a_view_shows_edits_before_the_scan_does(images):
     assert passing(ids, by_id, Filter(classes=("owl",))) == ["cat/001.png"]
 
 
+def test_a_label_given_to_files_that_are_gone_is_no_class(page, qtbot, images):
+    open_and_wait(page, qtbot, images)
+    page.relabel(("cat/000.png",), "owl")
+    page.relabel(("fox/000.png",), "hare")
+    page.leave_out(("fox/000.png",))
+    wait_for_scan(page, qtbot)
+    assert {row.name: row.total for row in page.class_list.rows} == {"cat": 23, "dog": 16, "fox": 11, "owl": 1}
+    os.rename(images / "cat", images / "kitten")
+    page.rescan_button.click()
+    wait_for_scan(page, qtbot)
+    assert {row.name: row.total for row in page.class_list.rows} == {"kitten": 24, "dog": 16, "fox": 11}
+
+
 def test_every_control_has_a_name_for_screen_readers(page, qtbot, images):
     open_and_wait(page, qtbot, images)
     nameless = [b.objectName() or b.text() for b in page.findChildren(QPushButton) if b.isVisible() and not b.accessibleName()]

@@ -64,7 +64,7 @@ def edited(dataset: Dataset, data: Data) -> Dataset:
             sample = dataclasses.replace(sample, label=label, split=part)
         samples.append(sample)
     known = set(dataset.classes)
-    new = [label for label in dict.fromkeys(data.relabelled.values()) if label not in known]
+    new = dict.fromkeys(s.label for s in samples if s.label not in known)
     classes = tuple(c for c in (*dataset.classes, *new) if c not in gone_classes)
     return dataset.changed(samples=tuple(samples), classes=classes)
 
