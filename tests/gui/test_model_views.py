@@ -77,6 +77,21 @@ def test_the_signal_is_drawn_once_it_is_looked_at_and_again_when_the_start_chang
     qtbot.waitUntil(lambda: page.signal.sentence_label.text() == "The images cannot be read.")
 
 
+def test_signal_and_first_loss_are_those_of_the_present_classes(qtbot, page, dataset):
+    context, words = page.context, lambda: page.head_panel.loss_label.text()
+    num = len(dataset.classes)
+    context.probe.answer("first_loss", {"first_loss": 2.41, "are_real_images": True})
+    page.store.set({"model.head_init": "xavier"})
+    page.show_view(1)
+    qtbot.waitUntil(lambda: words().startswith("first loss 2.41") and asked(page, "signal") == 1)
+    gone, rest = dataset.classes[0], dataset.classes[1:]
+    context.probe.answer("first_loss", {"first_loss": 1.52, "are_real_images": True})
+    fewer = dataset.changed(classes=rest, samples=tuple(s for s in dataset.samples if s.label != gone))
+    context.store.set_dataset(fewer)
+    assert words().startswith(f"loss of a guess: ln {num - 1} "), "the figure is that of one more class"
+    qtbot.waitUntil(lambda: words().startswith("first loss 1.52") and asked(page, "signal") == 2)
+
+
 def test_domain_shift_is_measured_on_demand_and_its_remedy_is_one_click(qtbot, page, dataset):
     page.show_view(2)
     assert page.domain.empty.isVisibleTo(page) and asked(page, "domain_shift") == 0

@@ -8,7 +8,7 @@ from PySide6.QtCore import QObject, QTimer, Signal
 
 from studio.gui.context import Context
 from studio.gui.pages.model.head_plan import first_loss
-from studio.gui.pages.model.signal_view import ASKED
+from studio.gui.pages.model.signal_view import start_of
 
 _ASK_AFTER_MS = 600
 
@@ -37,19 +37,15 @@ class FirstLoss(QObject):
         counts = [parts.get("train", 0) for parts in dataset.counts().values()] if dataset else []
         counts = counts if sum(counts) else [1] * (len(counts) or 10)
         loss = first_loss(self._store.experiment.model, [count / sum(counts) for count in counts])
-        if loss is None and self._question() == self._asked:
+        if loss is None and start_of(self._store) == self._asked:
             loss = self._loss
         elif loss is None:
             self._timer.start()
         guess = f"ln {len(counts):,} = {math.log(len(counts)):.2f}"
         return f"loss of a guess: {guess}" if loss is None else f"first loss {loss:.2f} (a guess: {guess})"
 
-    def _question(self) -> tuple:
-        dataset, model = self._store.dataset, self._store.experiment.model
-        return dataset.root if dataset else "", *(getattr(model, name) for name in ASKED)
-
     def _ask(self) -> None:
-        question = self._question()
+        question = start_of(self._store)
         if question == self._asked:
             return
         self._asked, self._loss = question, None

@@ -12,13 +12,14 @@ from PySide6.QtWidgets import QHBoxLayout, QVBoxLayout, QWidget
 
 from studio.core.path_text import shown
 from studio.gui.context import Context
+from studio.gui.store import ExperimentStore
 from studio.gui.theme import colour, pen, px, series_pen, theme
 from studio.gui.widgets import PlainLabel, Segmented, Spinner
 from studio.gui.widgets.plot_style import QuietPlot, WordAxis, set_axis_label
 
 _ASK_AFTER_MS = 400
 _LEAST = 1e-12  # what is drawn for a variance of zero
-ASKED = (
+_ASKED = (
     "source",
     "backbone",
     "pretrained",
@@ -35,6 +36,12 @@ ASKED = (
     "custom_mean",
     "custom_std",
 )
+
+
+def start_of(store: ExperimentStore) -> tuple:
+    """What decides how the network starts on the user's images: an answer of the probe holds while this stays equal."""
+    model, dataset = store.experiment.model, store.dataset
+    return (dataset.root, dataset.classes) if dataset else ("", ()), *(getattr(model, name) for name in _ASKED)
 
 
 class SignalView(QWidget):
@@ -94,8 +101,7 @@ class SignalView(QWidget):
         self._draw()
 
     def _question(self) -> tuple:
-        model, dataset = self._context.store.experiment.model, self._context.store.dataset
-        return bool(self.scope.value), dataset.root if dataset else "", *(getattr(model, name) for name in ASKED)
+        return bool(self.scope.value), *start_of(self._context.store)
 
     def _ask(self) -> None:
         question = self._question()
