@@ -32,31 +32,27 @@ class RunQueue:
     def names(self) -> tuple[str, ...]:
         """As the file says now; empty where there is none or it is damaged. Costs microseconds while it stays the same."""
         with contextlib.suppress(OSError):  # what was read last counts
-            self._read()
+            info = os.stat(self._runs / QUEUE)
+            if (info.st_mtime_ns, info.st_ino) != self._stamp:
+                self._names, self._stamp = self._read(), (info.st_mtime_ns, info.st_ino)
+            return self._names
+        if not os.path.lexists(self._runs / QUEUE):
+            self._names, self._stamp = (), None
         return self._names
 
-    def _read(self) -> None:
+    def _read(self) -> tuple[str, ...]:
+        """Raises OSError where there is a list that cannot be read; one that is damaged counts as empty."""
         try:
-            info = os.stat(self._runs / QUEUE)
-        except FileNotFoundError:
-            self._stamp, self._names = None, ()
-            return
-        if (info.st_mtime_ns, info.st_ino) != self._stamp:
-            raw = (self._runs / QUEUE).read_bytes()
-            try:
-                found = parse_json(raw)
-                self._names = tuple(name for name in found if isinstance(name, str)) if isinstance(found, list) else ()
-            except ValueError:
-                self._names = ()
-            self._stamp = (info.st_mtime_ns, info.st_ino)
+            found = parse_json((self._runs / QUEUE).read_bytes())
+        except (FileNotFoundError, ValueError):
+            return ()
+        return tuple(name for name in found if isinstance(name, str)) if isinstance(found, list) else ()
 
     def change(self, edit: Callable[[list[str]], list[str]]) -> None:
         """Replace the list by what `edit` makes of it as it stands now. OSError when it cannot be read or written."""
         self._runs.mkdir(parents=True, exist_ok=True)
-        with _one_thread, _alone(self._runs / CHANGE):
-            self._stamp = None  # two changes may fall into one tick of the file system's clock
-            self._read()
-            new = list(dict.fromkeys(edit(list(self._names))))
+        with _one_thread, _in_turn(self._runs / CHANGE):
+            new = list(dict.fromkeys(edit(list(self._read()))))
             write_atomically(self._runs / QUEUE, json.dumps(new).encode(), is_durable=False)
 
     def may_start(self) -> bool:
@@ -76,11 +72,11 @@ class RunQueue:
 
 
 @contextlib.contextmanager
-def _alone(path: Path) -> Iterator[None]:
-    """While other windows wait for their turn."""
-    lock = EngineLock(path)
-    try:
-        lock.acquire(CHANGE_TRIES, CHANGE_PAUSE_S)
+def _in_turn(path: Path) -> Iterator[None]:
+    """While other windows wait for a moment; without that where the lock is another user's."""
+    with contextlib.ExitStack() as stack:
+        with contextlib.suppress(OSError):
+            lock = EngineLock(path)
+            stack.callback(lock.release)
+            lock.acquire(CHANGE_TRIES, CHANGE_PAUSE_S)
         yield
-    finally:
-        lock.release()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import errno
 import json
 import os
@@ -168,9 +167,14 @@ class RunFolder:
         return _size(self.commands_path)
 
     def has_checkpoint(self) -> bool:
-        with contextlib.suppress(OSError), os.scandir(self.checkpoints_path) as entries:
-            return any(os.path.isfile(os.path.join(entry.path, "manifest.json")) for entry in entries)
-        return False
+        """True also where that cannot be looked up now: who needs one then says why."""
+        try:
+            with os.scandir(self.checkpoints_path) as entries:
+                return any(os.path.isfile(os.path.join(entry.path, "manifest.json")) for entry in entries)
+        except (FileNotFoundError, NotADirectoryError):
+            return False
+        except OSError:
+            return True
 
     def move_to(self, device: str) -> Experiment:
         """Let the run go on on another device; nothing else of it changes. Not while it goes on. Raises BadInput, OSError."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import json
 import math
 import random
 import tomllib
@@ -82,6 +83,8 @@ def plan_sweep(base: Experiment, axes: Sequence[Axis], *, num_random: int = 0, n
         raise BadInput("A sweep goes over one or two different settings.")
     if not axes and num_seeds < 2:
         raise BadInput("There is nothing to sweep: choose a setting, or more than one seed.")
+    if num_seeds > 1 and any(axis.path == "training.seed" for axis in axes):
+        raise BadInput("The seeds are swept over already. Leave out the seeds for each, or the setting.")
     if any(axis.is_range for axis in axes) and not num_random:
         raise BadInput("A range needs random draws: say how many, or list the values.")
     if num_random:
@@ -89,7 +92,7 @@ def plan_sweep(base: Experiment, axes: Sequence[Axis], *, num_random: int = 0, n
         points = [{axis.path: axis.draw(rng) for axis in axes} for _ in range(num_random)] if axes else [{}]
     else:
         points = [dict(zip((axis.path for axis in axes), values, strict=True)) for values in itertools.product(*(a.values for a in axes))]
-    points = list({tuple(point.items()): point for point in points}.values())
+    points = list({json.dumps(point, sort_keys=True): point for point in points}.values())
     if len(points) * num_seeds > MOST_RUNS:
         raise BadInput(f"These are {len(points) * num_seeds:,} runs; a sweep has {MOST_RUNS} at most. Take fewer values.")
     found, problems = [], []

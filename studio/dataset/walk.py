@@ -36,6 +36,11 @@ class Listing:
     num_ignored: int = 0  # files and folders of systems and tools, pipes, sockets, devices
 
 
+def is_of_a_system(name: str) -> bool:
+    """Whether a file or folder of this name was left behind by a system or a tool."""
+    return name in _IGNORED or name.startswith(_IGNORED_BEGINNINGS)
+
+
 def list_files(root: str, *, on_found: Callable[[int], None] | None = None, is_cancelled: Callable[[], bool] | None = None) -> Listing:
     """Walk `root` (a path, not its text form). Raises PermissionError or other OSError for the root itself, and Cancelled."""
     found = Listing()
@@ -95,7 +100,7 @@ def _sort_in(
     is_cancelled: Callable[[], bool] | None,
 ) -> None:
     name = entry.name
-    if name in _IGNORED or name.startswith(_IGNORED_BEGINNINGS):
+    if is_of_a_system(name):
         found.num_ignored += 1
         return
     id_ = prefix + path_to_text(name)

@@ -23,6 +23,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from studio.catalog.optimisers import kind_of
 from studio.core.file import fsync_folder, rename, sha256_of
 from studio.core.json_text import parse_json
+from studio.core.path_text import path_to_text, shown
 from studio.core.problem import BadInput
 from studio.core.run_folder import RunFolder
 from studio.engine.failure import CheckpointUnreadable
@@ -187,7 +188,10 @@ def require_checkpoint(folder: RunFolder, which: Literal["best", "last"]) -> Che
     try:
         found = find_checkpoint(folder, which)
     except CheckpointUnreadable as exc:
-        raise BadInput(f"The run “{folder.nickname}” cannot be used now: {exc.filename} cannot be read ({exc.strerror}).") from None
+        where = shown(path_to_text(exc.filename))
+        raise BadInput(
+            f"The run “{folder.nickname}” cannot be used now: {where} cannot be read ({exc.strerror}). Check the drive and its permissions."
+        ) from None
     if found is None:
         damaged = any(_newest_first(folder.checkpoints_path))
         why = "its checkpoints are damaged" if damaged else "it has no checkpoint yet"

@@ -24,6 +24,7 @@ from studio.core.run_folder import RunFolder
 from studio.core.threshold import class_thresholds
 from studio.dataset.dataset import Cancelled, Dataset
 from studio.dataset.image import ImageRefused, read_image
+from studio.dataset.walk import is_of_a_system
 from studio.engine.network import Trained, load_trained
 from studio.engine.predict import Predictor
 
@@ -221,8 +222,9 @@ def _is_as_written(folder: Path) -> bool:
     """Whether a folder is an export in which nothing was added or changed. Those of earlier versions noted no checksums: there names must do."""
     try:
         report = parse_json((folder / REPORT).read_bytes())
-        known = dict.fromkeys((report["main_file"], f"{report['main_file']}.data", *_COMPANIONS, "config.json")) | report.get("files", {})
-        found = [path for path in folder.iterdir() if path.name != REPORT]
+        main = report["main_file"]
+        known = report["files"] if "files" in report else dict.fromkeys((main, f"{main}.data", "config.json", *_COMPANIONS))
+        found = [path for path in folder.iterdir() if path.name != REPORT and not is_of_a_system(path.name)]
         return all(path.name in known and known[path.name] in (None, sha256_of(path)) for path in found)
     except (OSError, ValueError, KeyError, TypeError, AttributeError):
         return False

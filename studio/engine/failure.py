@@ -84,7 +84,9 @@ def describe(exc: BaseException, experiment: Experiment | None) -> Failure:
     ):
         return _out_of_memory(text, experiment)
     if isinstance(exc, RunFolderGone):
-        return Failure("The folder of this run was moved or deleted while it trained.", "Resume it where it lies now.")
+        return Failure(
+            "The folder of this run was moved or deleted while it trained.", "Resume it where it lies now, or bring its drive back."
+        )
     if isinstance(exc, DataGone):
         return Failure(f"The folder {shown(path_to_text(exc.root))} is not there any more.", "Bring it back, then resume.")
     if isinstance(exc, NoReadableImages):

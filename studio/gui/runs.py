@@ -52,6 +52,7 @@ class RunsController(RunList):
         super().__init__(folder or runs_dir(), attention, parent)
         self._store, self._background, self._engines = store, background, engines
         self._is_creating = False
+        self._being_made: set[str] = set()  # folder names; filled off this thread
         self._launched: set[RunEntry] = set()  # whose engine this window started and may not have ended
         self.readiness = Readiness(store, background, probe, preview, self)
         self.readiness.changed.connect(self.entries_changed)
@@ -195,10 +196,14 @@ class RunsController(RunList):
     @property
     def left_over(self) -> tuple[RunEntry, ...]:
         """Runs that never began and do not wait either: they came with a copied folder, say, or their queue was lost."""
-        if self._is_creating:  # what it has written is about to wait
-            return ()
+        about_to_wait = self._being_made if self._is_creating else frozenset()
         queued = set(self.queued)
-        return tuple(e for e in self.never_begun if e not in queued and not e.is_alive)
+        return tuple(e for e in self.never_begun if e not in queued and not e.is_alive and e.folder.name not in about_to_wait)
+
+    @property
+    def listed(self) -> tuple[RunEntry, ...]:
+        """What a table of runs holds: all but those that wait."""
+        return (*self.started_entries, *self.left_over)
 
     def start_now(self, entry: RunEntry) -> None:
         """Start a queued run out of turn."""
@@ -288,12 +293,14 @@ class RunsController(RunList):
             return
         dataset = dataset or self._store.dataset
         self._is_creating = True
+        self._being_made = being_made = set()
 
         def make() -> list[RunFolder]:
             content, made = dataset.to_json(), []
             try:
                 for experiment in experiments:
                     made.append(create_run(self._folder, experiment, content))
+                    being_made.add(made[-1].name)
                 self._queue.change(lambda names: [*names, *(folder.name for folder in made)])
             except (BadInput, OSError):
                 for folder in made:
@@ -312,7 +319,7 @@ class RunsController(RunList):
         entries = [self._add(folder, experiment) for folder, experiment in zip(folders, experiments, strict=True)]
         for entry in entries:
             self._note(entry)
-        if start:
+        if start and not (entries[0].is_active or entries[0].folder.is_alive()):  # another window may have been faster
             self.start_now(entries[0])
         else:
             self.start_queue()

@@ -161,6 +161,14 @@ class ExperimentStore(QObject):
             self._is_drag_recorded = True
         self._tell(new)
 
+    def cancel_drag(self) -> None:
+        """Put the draft back to what it was when the drag began; nothing of it stays to be undone."""
+        if self._drag_depth and self._is_drag_recorded:
+            _, experiment = self._undo.pop()
+            self._redo[:] = self._redo_before
+            self._is_drag_recorded = False
+            self._tell(experiment)
+
     def _travel(self, source: list, target: list) -> None:
         if not source:
             return

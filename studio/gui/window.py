@@ -283,7 +283,7 @@ class Window(QMainWindow):
         return [
             ("Ctrl+K", "Search everything", self.open_palette),
             ("Ctrl+O", "Open folder", self.open_folder_dialog),
-            ("Ctrl+Return", "Train, or queue while a run is active", self.train),
+            ("Ctrl+Return", "Train, or queue behind the run on the same device", self.train),
             ("Ctrl+.", "Pause or go on", lambda: self.run_bar.toggle_pause()),
             ("Ctrl+Shift+.", "Stop", lambda: self.run_bar.stop()),
             ("Ctrl+Z", "Undo", lambda: self.context.store.undo()),

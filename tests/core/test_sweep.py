@@ -10,7 +10,7 @@ import pytest
 
 from studio.core.experiment import Experiment
 from studio.core.problem import BadInput
-from studio.core.queue import QUEUE, RunQueue
+from studio.core.queue import CHANGE, QUEUE, RunQueue
 from studio.core.sweep import MOST_RUNS, parse_axis, plan_sweep
 
 
@@ -67,6 +67,21 @@ def test_no_change_of_two_windows_is_lost(tmp_path):
     windows = [subprocess.Popen([sys.executable, "-c", add.format(str(tmp_path), who)]) for who in ("a", "b")]
     assert [window.wait(60) for window in windows] == [0, 0]
     assert set(RunQueue(tmp_path).names) == {f"{who}{i}" for who in ("a", "b") for i in range(200)}
+
+
+def test_a_queue_whose_lock_is_another_users_is_changed_all_the_same(open_folder, as_ordinary_user):
+    (open_folder / CHANGE).touch(mode=0o600)
+    open_folder.chmod(0o777)
+    with as_ordinary_user:
+        RunQueue(open_folder).change(lambda names: [*names, "a"])
+        assert RunQueue(open_folder).names == ("a",)
+
+
+def test_seeds_are_swept_over_once_and_lists_are_values_like_others():
+    with pytest.raises(BadInput, match="swept over already"):
+        planned("training.seed=5,6", num_seeds=2)
+    assert [e.training.seed for e in planned("training.seed=5,6")] == [5, 6]
+    assert [e.schedule.milestones for e in planned("schedule.milestones=[3],[3],[4]", base=Experiment())] == [(3,), (4,)]
 
 
 def test_a_queue_that_cannot_be_read_now_is_not_taken_for_an_empty_one(tmp_path, monkeypatch):

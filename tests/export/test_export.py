@@ -152,7 +152,10 @@ def test_an_export_to_which_something_was_added_or_that_was_changed_is_not_repla
     (target / "thesis.txt").write_text("years of work")
     with pytest.raises(BadInput, match="other files than an export"):
         export(small_run, "safetensors", target, may_replace=True)
-    (target / "thesis.txt").rename(tmp_path / "thesis.txt")
+    (target / "thesis.txt").rename(target / "model.onnx")  # as an export of another format would have
+    with pytest.raises(BadInput, match="other files than an export"):
+        export(small_run, "safetensors", target, may_replace=True)
+    (target / "model.onnx").rename(target / ".DS_Store")  # nobody's
     assert export(small_run, "safetensors", target, may_replace=True).is_good
 
     project = tmp_path / "project"

@@ -245,10 +245,14 @@ def test_a_starting_run_shows_its_phases_with_times(open_page, dataset):
 
 
 def test_a_waiting_run_is_not_said_to_start(qtbot, open_page, dataset):
-    page = open_page(build_run(runs_dir(), dataset, Status.QUEUED))
+    folder = build_run(runs_dir(), dataset, Status.QUEUED)
+    page = open_page(folder)
     page.show_argument(page.runs.entries[0])
     panel = page.starting._panel
     qtbot.waitUntil(panel.isVisible)
+    assert (panel.title_label.text(), panel.subtitle_label.text()) == ("Not begun", "the menu of Results puts it into the queue")
+    page.runs._change_queue(lambda names: [folder.name])
+    qtbot.waitUntil(lambda: panel.title_label.text() == "Waiting")
     assert (panel.title_label.text(), panel.subtitle_label.text()) == ("Waiting", "starts when its device is free")
 
 

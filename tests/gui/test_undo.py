@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from studio.core.experiment import Experiment
+from studio.gui.pages.schedule.wish import HandWish
 from studio.gui.store import ExperimentStore
 
 
@@ -31,6 +32,20 @@ def test_a_drag_soon_after_presses_of_a_key_is_a_step_of_its_own(store):
         store.undo()
         assert store.experiment.schedule.epochs == epochs
     assert not store.undo_label
+
+
+def test_a_drag_that_is_dropped_after_an_undo_takes_no_second_step_with_it(store, qapp):
+    store.set({"training.seed": 3})
+    store.set({"training.seed": 4})
+    wish = HandWish(store, qapp)
+    wish.begin()
+    store.undo()
+    wish.end(False)
+    assert store.experiment.training.seed == 3 and store.redo_label
+    wish.begin()
+    store.set({"training.seed": 5})
+    wish.end(False)
+    assert store.experiment.training.seed == 3 and store.redo_label, "as if nothing had been"
 
 
 def test_presses_that_come_back_to_where_they_began_leave_nothing_to_undo(store):

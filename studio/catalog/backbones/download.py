@@ -89,10 +89,13 @@ def _alone(part: Path) -> Iterator[None]:
             raise BadInput("Another window or command is downloading these weights. Wait until it is done.")
         yield
     finally:
+        if os.name == "nt":  # keeps what is open
+            lock.release()
         if is_ours:
-            with contextlib.suppress(OSError):  # Windows keeps what is open
+            with contextlib.suppress(OSError):
                 path.unlink()
-        lock.release()
+        if os.name != "nt":
+            lock.release()
 
 
 def _fetch(url: str, part: Path, progress: Progress, is_cancelled: Callable[[], bool]) -> str | None:

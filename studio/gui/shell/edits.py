@@ -67,7 +67,7 @@ class EditsBlock(QFrame):
         if not edits:
             return
         reason, waits = context.runs.reason_not_to_edit(entry), bool(entry.wishes)
-        number = max(e.number for e in context.runs.entries) + 1
+        number = context.runs.entries[-1].number + 1
         verb = "Queue" if context.runs.in_the_way(context.store.experiment.training) else "Train"
         now = (entry, tuple((k, repr(v)) for k, v in edits.items()), reason, waits, number, verb)
         if now == self._shown:

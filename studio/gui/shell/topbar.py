@@ -215,7 +215,7 @@ class _SearchButton(QPushButton):
 
 
 class TrainButton(QWidget):
-    """Train, or Train next while a run is active, with the menu of other ways. Off with the reason in its tooltip."""
+    """Train, or Train next while a run is active on the draft's device, with the menu of other ways. Off with the reason in its tooltip."""
 
     train_requested = Signal()
 

@@ -212,7 +212,7 @@ class ResultsPage(Page):
         return super().event(event)
 
     def _read_notes_again(self) -> None:
-        self.notebook.read_again(e.folder for e in self.runs.started_entries)
+        self.notebook.read_again(e.folder for e in self.runs.listed)
 
     def show_argument(self, argument: object) -> None:
         if isinstance(argument, RunEntry):
@@ -250,7 +250,7 @@ class ResultsPage(Page):
         return self._rows.get(self._chosen.folder.name) if self._chosen else None
 
     def _on_runs_entries_changed(self) -> None:
-        self.notebook.read(e.folder for e in (*self.runs.started_entries, *self.runs.left_over))
+        self.notebook.read(e.folder for e in self.runs.listed)
         self._update_rows_soon()
 
     def _on_run_state_changed(self, entry: RunEntry) -> None:
@@ -291,7 +291,7 @@ class ResultsPage(Page):
         self._rows_timer.stop()
         self._is_arranging = True
         old, notes_of, rows = self._rows, self.notebook.of, {}
-        for entry in (*self.runs.started_entries, *self.runs.left_over):
+        for entry in self.runs.listed:
             name, notes, last = entry.folder.name, notes_of(entry.folder), old.get(entry.folder.name)
             rows[name] = last if last and last.summary is entry.summary and last.notes is notes else RunRow(entry, notes)
         self._rows, self._has_old_rows = rows, False

@@ -31,7 +31,7 @@ ROW_PX = 32
 _EDITABLE = ("run", "tags")
 _STATUS_TAG = {
     Status.STARTING: ("starting", "trains"), Status.RUNNING: ("live", "trains"), Status.PAUSED: ("paused", "warn"), Status.FAILED: ("failed", "bad"),
-    Status.CRASHED: ("crashed", "bad"), Status.STOPPED: ("stopped", "text2"), Status.QUEUED: ("queued", "text2"),
+    Status.CRASHED: ("crashed", "bad"), Status.STOPPED: ("stopped", "text2"), Status.QUEUED: ("not begun", "text2"),
 }  # fmt: skip
 
 

@@ -64,10 +64,10 @@ class HandWish(QObject):
         self._rest.stop()
         if is_kept:
             self._grant()
-        base, self.base, self._wish = self.base, None, None
+        else:
+            self._store.cancel_drag()
+        self.base = self._wish = None
         self._store.end_drag()
-        if not is_kept and self._store.experiment != base:
-            self._store.undo()
         self.changed.emit()
 
     def _grant(self) -> None:

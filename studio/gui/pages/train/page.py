@@ -280,7 +280,8 @@ class TrainPage(Page):
         )  # fmt: skip
         if entry.status in (Status.STARTING, Status.QUEUED) and not len(state.train_loss):
             self.stack.setCurrentWidget(self.starting)
-            self.starting.show_state(state, waits=entry.status is Status.QUEUED)
+            standing = "starting" if entry.status is Status.STARTING else "waiting" if entry in self.runs.queued else "not begun"
+            self.starting.show_state(state, standing)
             return
         self.stack.setCurrentWidget(self.full)
         ghosts = self.ghost_entries

@@ -55,6 +55,11 @@ def seconds(s: float) -> str:
     return f"{s:.1f}{NBSP}s" if s < 10 else duration(s)
 
 
+_STANDING = {
+    "starting": "the training process begins", "waiting": "starts when its device is free", "not begun": "the menu of Results puts it into the queue",
+}  # fmt: skip
+
+
 class StartingView(QWidget):
     """The phases before the first step, each with its time; of a run that waits, those to come."""
 
@@ -89,11 +94,12 @@ class StartingView(QWidget):
         column.addWidget(panel, 0, Qt.AlignmentFlag.AlignHCenter)
         column.addStretch(3)
 
-    def show_state(self, state: RunState, *, waits: bool = False) -> None:
+    def show_state(self, state: RunState, standing: str = "starting") -> None:
+        """standing: "starting", "waiting", or "not begun" of a run that does not wait either."""
         self._state = state
-        self._panel.set_title("Waiting" if waits else "Starting")
-        self._words = "starts when its device is free" if waits else "the training process begins"
-        self._hint.setVisible(not waits)
+        self._panel.set_title(standing.capitalize())
+        self._words = _STANDING[standing]
+        self._hint.setVisible(standing == "starting")
         self._refresh()
 
     def texts(self) -> list[str]:
