@@ -267,6 +267,23 @@ def test_a_filter_ends_with_its_class_and_its_folder(page, qtbot, images, tmp_pa
     assert len(page.images.grid.keys) == 7 and not page.images.empty.isVisible()
 
 
+def test_all_leads_back_from_what_was_left_out(page, qtbot, images):
+    open_and_wait(page, qtbot, images)
+    page.class_list.leave_out_wanted.emit(("fox",))
+    page.leave_out(("cat/000.png",))
+    wait_for_scan(page, qtbot)
+    view, everything = page.class_list, page.images.findChild(QPushButton, "data.images.chips.all")
+    assert view.rows[2].is_left_out
+    qtbot.mouseClick(view.viewport(), Qt.MouseButton.LeftButton, pos=view.visualRect(view.model().index(2, 0)).center())
+    assert page.images.empty.isVisible()
+    everything.click()
+    assert len(page.images.grid.keys) == 39 and page.images.grid.isVisible() and view.names_chosen == ()
+    page.images.show_view("left out")
+    assert page.images.grid.keys == ["cat/000.png"]
+    everything.click()
+    assert len(page.images.grid.keys) == 39
+
+
 def test_the_split_handle_writes_the_shares_as_one_step(page, qtbot, images):
     open_and_wait(page, qtbot, images)
     bar = page.split_bar

@@ -24,7 +24,7 @@ def menu_text(name: str) -> str:
 class ChipRow(QWidget):
     """ "All" and one chip per name. Clicks choose one name, Ctrl clicks several; names that do not fit are in a menu."""
 
-    choice_changed = Signal(object)  # tuple of names, empty for all
+    choice_changed = Signal(object)  # tuple of names, empty for all; "All" says so each time, since something else may limit the view
 
     def __init__(self, *, name: str = "", parent: QWidget | None = None):
         super().__init__(parent)
@@ -87,11 +87,9 @@ class ChipRow(QWidget):
         self._take(tuple(n for n in self._names if n in chosen))
 
     def _take(self, names: tuple[str, ...]) -> None:
-        changed = names != self._chosen
         self._chosen = names
         self._arrange()
-        if changed:
-            self.choice_changed.emit(names)
+        self.choice_changed.emit(names)
 
     def _on_more_clicked(self) -> None:
         self._more.setChecked(any(n in self._chosen for n in self._hidden_names()))
