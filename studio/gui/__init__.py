@@ -39,7 +39,7 @@ What a page may override (see page.Page): `activate`, `deactivate`, `focus_searc
     preview, probe, finder   WorkerClient: .call(method, params, on_result, on_error=None, on_progress=None, key=None) -> id, .cancel(id).
                 Callbacks run on the GUI thread; the newest call of a key wins. on_error gets a WorkerError (.sentence .fix .trace).
                 Images in results: workers.take_image(result["image"]) -> QImage.
-    estimates   Estimates: .model (result of the probe's describe_model | None) .backbone_title .num_parameters .num_trainable .stages
+    estimates   Estimates: .model (result of the probe's describe_model | None) .draft_model (the same, None while of another network) .backbone_title .num_parameters .num_trainable .stages
                 .memory_bytes ({use: bytes} | None) .time (TimeEstimate(seconds_per_epoch, source) | None) .is_stale; signal changed()
     disk        DiskForecast: .use (DiskUse | None) .needed .is_short .sentence .repair of what the draft would write; signal changed()
     background  Background.run(function, on_done, on_error) -> Task(.cancel()): anything slow that is not torch (reading results, csv).

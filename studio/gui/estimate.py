@@ -8,11 +8,13 @@ from dataclasses import dataclass
 
 from PySide6.QtCore import QObject, QTimer, Signal
 
+from studio.core.experiment import Model
 from studio.core.problem import Repair
 from studio.core.run_digest import model_id
 from studio.gui.runs import RunsController
 from studio.gui.store import ExperimentStore
 from studio.gui.workers import WorkerClient
+from studio.supervise.worker import WorkerError
 
 ASK_AFTER_MS = 150
 _FIELD = re.compile(r"^(?:model|training|optimiser)\.\w+: ", re.MULTILINE)  # which field a sentence is about, for the command line
@@ -37,9 +39,10 @@ class Estimates(QObject):
         self.model: dict | None = None
         self.problem = ""
         self.repair: Repair | None = None  # a way out of the problem
-        self.is_stale = False
         self.stage_distances: dict[str, float | None] | None = None  # from what the backbone knows, in sigmas; None: not measured
         self._asked: tuple | None = None
+        self._answered: tuple | None = None
+        self._stages_of: tuple = ()  # of which network `model` tells the stages
         self._speed: tuple[tuple, float] | None = None  # of which draft, images per second
         self._stage_seconds: tuple[tuple, tuple[float, ...]] = ((), ())  # of which network
         self._titles: dict[tuple[str, str], str] = {}
@@ -53,9 +56,18 @@ class Estimates(QObject):
     def refresh(self) -> None:
         """Ask the probe when the network has changed."""
         if self._question() != self._asked:
-            self.is_stale = True
             self._timer.start()
         self.changed.emit()
+
+    @property
+    def is_stale(self) -> bool:
+        """Whether `model` and `problem` are of the draft as it was before."""
+        return self._answered != self._question()
+
+    @property
+    def draft_model(self) -> dict | None:
+        """`model` where its stages are the draft's, whatever of them trains; None while those of another network alone are known."""
+        return self.model if self._stages_of == _stages_question(self._store.experiment.model) else None
 
     @property
     def backbone_title(self) -> str:
@@ -148,23 +160,34 @@ class Estimates(QObject):
     def _ask(self) -> None:
         question = self._question()
         if question == self._asked:
-            self.is_stale = False
-            self.changed.emit()
             return
         self._asked = question
         experiment = self._store.experiment
+        stages_of = _stages_question(experiment.model)
         params = {
             "model": experiment.model.model_dump(mode="json"),
             "num_classes": question[1],
             "training": experiment.training.model_dump(mode="json"),
             "optimiser": experiment.optimiser.model_dump(mode="json"),
         }
-        self._probe.call("describe_model", params, self._on_described, self._on_failed)
+        self._probe.call(
+            "describe_model",
+            params,
+            lambda result: self._on_described(question, stages_of, result),
+            lambda error: self._on_failed(question, error),
+        )
 
-    def _on_described(self, result: dict) -> None:
-        self.model, self.problem, self.repair, self.is_stale = result, "", None, False
+    def _on_described(self, question: tuple, stages_of: tuple, result: dict) -> None:
+        self._answered, self._stages_of = question, stages_of
+        self.model, self.problem, self.repair = result, "", None
         self.changed.emit()
 
-    def _on_failed(self, error) -> None:
-        self.model, self.problem, self.repair, self.is_stale = None, _FIELD.sub("", error.sentence), error.repair, False
+    def _on_failed(self, question: tuple, error: WorkerError) -> None:
+        self._answered = question
+        self.model, self.problem, self.repair = None, _FIELD.sub("", error.sentence), error.repair
         self.changed.emit()
+
+
+def _stages_question(model: Model) -> tuple:
+    """What decides which stages there are."""
+    return model.source, model.backbone, model.cut, model.head

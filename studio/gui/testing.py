@@ -24,8 +24,8 @@ class FakeWorker(QObject):
         self._last = 0
         self._is_closed = False
 
-    def answer(self, method: str, result: dict | Callable[[dict], dict] | Exception) -> None:
-        """From now on `method` answers `result` (or result(params)); a WorkerError makes it fail."""
+    def answer(self, method: str, result: dict | Callable[[dict], dict] | Exception | None) -> None:
+        """From now on `method` answers `result` (or result(params)); a WorkerError makes it fail, None silent."""
         self._answers[method] = result
 
     def call(self, method, params, on_result, on_error=None, on_progress=None, *, on_part=None, key=None) -> int:
@@ -38,7 +38,7 @@ class FakeWorker(QObject):
                 answer = answer(params)
             if isinstance(answer, dict):
                 QTimer.singleShot(0, self, lambda: None if self._is_closed else on_result(answer))
-            elif on_error:
+            elif answer is not None and on_error:
                 QTimer.singleShot(0, self, lambda: None if self._is_closed else on_error(answer))
         return self._last
 

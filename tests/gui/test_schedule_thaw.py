@@ -300,3 +300,30 @@ def test_a_frozen_stage_in_which_single_layers_train_says_so_and_has_its_curve(q
     assert list(page.plot.strokes) == list(curves.stages)
     page.store.set({"model.thaw": {"stage 1": 3}})
     assert "single layers do" in bar_of(page, "stage 1").accessibleName() and np.isfinite(page._curves.rates).all()
+
+
+def test_another_network_has_no_stages_until_it_is_described_and_keeps_the_plan_it_came_with(qtbot, page, context):
+    probe = context.probe
+    probe.answer("describe_model", None)  # from now on the test answers
+    plan = {"layer 2": 4, "layer 3": 2}
+
+    def choose(backbone: str):
+        """Its answer, as soon as it is asked about."""
+        page.store.reset_to(Experiment().changed({"model.backbone": backbone, "model.thaw": plan, "schedule.epochs": 10}))
+        qtbot.waitUntil(lambda: probe.calls[-1][0] == "describe_model" and probe.calls[-1][1]["model"]["backbone"] == backbone)
+        return probe.on_result
+
+    def is_unknown() -> bool:
+        page.thaw.apply_preset(PRESETS[0])  # writes nothing
+        return not page.thaw.rows and not page.problems.isVisible() and page.store.experiment.model.thaw == plan
+
+    answer_early = choose("early")
+    assert is_unknown()
+    page.store.set({"model.backbone": "late"})
+    answer_early({"stages": STAGES})
+    assert is_unknown() and context.estimates.is_stale, "what comes late is of the network before"
+    answer_late = choose("late")
+    answer_late({"stages": [s | {"name": s["name"].replace("stage", "layer")} for s in STAGES]})
+    assert [row.bar.epoch for row in page.thaw.rows] == [None, None, 4, 2, 0, 0] and not page.problems.isVisible()
+    page.store.set({"model.train_stages": 1})
+    assert context.estimates.is_stale and len(page.thaw.rows) == 6, "what trains changes no stage"

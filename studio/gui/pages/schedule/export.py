@@ -56,7 +56,7 @@ class ScheduleExport(QObject):
         if key == "toml":
             on_written(as_toml(experiment))
             return
-        described = self._context.estimates.model
+        described = self._context.estimates.draft_model
         network = network_from(described) if described else None
         partly = network.partly if network else no_stage
         write = {"python": as_python, "torch": as_torch_schedulers, "csv": as_csv}[key]

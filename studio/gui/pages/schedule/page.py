@@ -49,7 +49,7 @@ class SchedulePage(Page):
         self._is_in_front = False
         self._refused: Problem | None = None  # what was typed and cannot be, until the draft changes
         self._shown: tuple = ()  # what the plot shows: experiment, length, network
-        self._described: dict | None = None  # what the probe says of the network
+        self._described: dict | None = None  # what the probe says of the draft's network
         self._network: Network | None = None
         self._problem = ""  # why it is not known
         self._seconds_per_epoch: float | None = None  # measured
@@ -179,11 +179,11 @@ class SchedulePage(Page):
     def _take_estimates(self) -> bool:
         """What is known of the network and its speed; whether that is something else than before."""
         estimates = self.context.estimates
-        found = (estimates.model, estimates.problem, estimates.time.seconds_per_epoch if estimates.time else None)
+        found = (estimates.draft_model, estimates.problem, estimates.time.seconds_per_epoch if estimates.time else None)
         if found == (self._described, self._problem, self._seconds_per_epoch):
             return False
-        if estimates.model is not self._described:
-            self._network = network_from(estimates.model) if estimates.model else None
+        if found[0] is not self._described:
+            self._network = network_from(found[0]) if found[0] else None
         self._described, self._problem, self._seconds_per_epoch = found
         return True
 
