@@ -41,6 +41,10 @@ class Shell(QObject):
         self.toast_requested.emit(sentence, action, on_action)
         self.notice_added.emit(sentence)
 
+    def toast_change(self, sentence: str, store: ExperimentStore, is_changed: bool) -> None:
+        """With Undo where the draft was changed; else it would take back what came before."""
+        self.toast(sentence, *(("Undo", store.undo) if is_changed else ()))
+
     def refuse(self, path: str, problems: Sequence[Problem]) -> None:
         """Say why a file or project is not opened: one problem in a sentence, several in a list that stays until it is closed."""
         if len(problems) == 1:

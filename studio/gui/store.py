@@ -66,21 +66,21 @@ class ExperimentStore(QObject):
             target = getattr(target, part)
         return target
 
-    def set(self, values: dict[str, Any], label: str = "", *, burst: str = "") -> None:
-        """Change settings: set({"schedule.epochs": 12}). One undo step, named `label` or after the settings.
+    def set(self, values: dict[str, Any], label: str = "", *, burst: str = "") -> bool:
+        """Change settings: set({"schedule.epochs": 12}). One undo step, named `label` or after the settings; False where nothing is another.
 
         Raises BadInput with every problem; the draft is then as it was. Within a drag all calls make one step, and so do those of one
         `burst`, as the presses of a key on one handle, that follow each other within BURST_S.
         """
-        self._replace(self._experiment.changed(values), label, burst)
+        return self._replace(self._experiment.changed(values), label, burst)
 
     def end_burst(self) -> None:
         """What comes next is another undo step, however soon."""
         self._burst = ("", 0.0)
 
-    def replace(self, experiment: Experiment, label: str) -> None:
-        """Take a whole experiment as the draft (restored from a run); can be undone."""
-        self._replace(experiment, label)
+    def replace(self, experiment: Experiment, label: str) -> bool:
+        """Take a whole experiment as the draft (restored from a run); can be undone. False where it is that already."""
+        return self._replace(experiment, label)
 
     def reset_to(self, experiment: Experiment) -> None:
         """Another project: the history starts anew."""
@@ -137,10 +137,10 @@ class ExperimentStore(QObject):
             self.dataset_changed.emit(dataset)
         self.problems_changed.emit()
 
-    def _replace(self, new: Experiment, label: str, burst: str = "") -> None:
+    def _replace(self, new: Experiment, label: str, burst: str = "") -> bool:
         old = self._experiment
         if new == old:
-            return
+            return False
         if self._drag_depth:  # a step of its own, however soon after a press of a key
             burst = ""
         now = time.monotonic()
@@ -160,6 +160,7 @@ class ExperimentStore(QObject):
             self._redo.clear()
             self._is_drag_recorded = True
         self._tell(new)
+        return True
 
     def cancel_drag(self) -> None:
         """Put the draft back to what it was when the drag began; nothing of it stays to be undone."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from studio.catalog.schedules import SHAPES, head_lr
+from studio.catalog.schedules import SHAPES, head_lr, jumps
 from studio.core.experiment import Experiment, Schedule, Segment
 from studio.gui.pages.schedule.curve import Length
 from studio.gui.pages.schedule.handles import Handle, added_at, handles_of, removed, settings_at
@@ -186,3 +186,10 @@ def test_a_run_of_one_step_and_one_of_ten_million_have_handles(shape):
             for place in ((0, 0), (handle.step, handle.rate), (1e9, 1.0)):
                 e.changed(settings_at(e.schedule, length, handle, *place))
             assert handle.words(length)
+
+
+def test_restarts_that_fall_between_steps_have_their_handles_where_the_rate_jumps():
+    e = Experiment().changed({"schedule.shape": "warm_restarts", "schedule.epochs": 20, "schedule.warmup_fraction": 0.0})
+    schedule = e.changed({"schedule.cycle_epochs": 1.27, "schedule.cycle_growth": 2}).schedule
+    found = [h.step for h in handles_of(schedule, Length(20 * 83, 83)) if h.look == "mark"]
+    assert found == jumps(schedule, 83).tolist() == [106, 318, 742, 1590]

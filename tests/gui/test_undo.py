@@ -48,6 +48,11 @@ def test_a_drag_that_is_dropped_after_an_undo_takes_no_second_step_with_it(store
     assert store.experiment.training.seed == 3 and store.redo_label, "as if nothing had been"
 
 
+def test_whether_a_change_changed_anything_is_said(store):
+    assert store.set({"training.seed": 3}) and not store.set({"training.seed": 3})
+    assert not store.replace(store.experiment.changed({}), "nothing")
+
+
 def test_presses_that_come_back_to_where_they_began_leave_nothing_to_undo(store):
     start = store.experiment.schedule.epochs
     store.set({"training.seed": 3})

@@ -67,9 +67,11 @@ class PipelineExchange(QObject):
             self._refuse(name, [f"It cannot be read: {exc.strerror or exc}."])
         else:
             self._banner.hide()
+            store = self._draft.store
+            before = store.experiment
             self._draft.take_steps(imported.steps, f"import {name}")
-            notes = " ".join(imported.notes[:2])
-            self._shell.toast(f"{counted(len(imported.steps), 'step')} from {name}. {notes}".strip(), "Undo", self._draft.store.undo)
+            sentence = f"{counted(len(imported.steps), 'step')} from {name}. {' '.join(imported.notes[:2])}".strip()
+            self._shell.toast_change(sentence, store, store.experiment is not before)
 
     def _refuse(self, name: str, sentences: list[str]) -> None:
         more = len(sentences) - _MOST_SHOWN

@@ -326,11 +326,11 @@ class DataPage(Page):
 
     def _edit(self, values: dict, label: str, sentence: str) -> None:
         try:
-            self.store.set(values, label)
+            is_changed = self.store.set(values, label)
         except BadInput as exc:
             self.context.shell.toast(exc.problems[0].sentence)
         else:
-            self.context.shell.toast(sentence, "Undo", self.store.undo)
+            self.context.shell.toast_change(sentence, self.store, is_changed)
 
     def leave_out(self, ids: tuple[str, ...]) -> None:
         words = counted(len(ids), "image")

@@ -181,11 +181,11 @@ class DomainView(QWidget):
 
     def _apply(self, remedy: dict) -> None:
         try:
-            self._store.set(remedy["values"], remedy["label"])
+            is_changed = self._store.set(remedy["values"], remedy["label"])
         except BadInput as exc:
             self._context.shell.toast(exc.problems[0].sentence)
             return
-        self._context.shell.toast(f"{remedy['label']}.", "Undo", self._store.undo)
+        self._context.shell.toast_change(f"{remedy['label']}.", self._store, is_changed)
 
 
 class _CustomNormalisation(QWidget):

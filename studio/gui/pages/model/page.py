@@ -235,11 +235,11 @@ class ModelPage(Page):
     def start_from(self, entry: RunEntry) -> None:
         """The run's network, with its best weights; classes of the same name keep their rows of the last layer."""
         try:
-            self.store.set(start_values(entry), f"start from {entry.name}")
+            is_changed = self.store.set(start_values(entry), f"start from {entry.name}")
         except BadInput as exc:
             self.context.shell.toast(exc.problems[0].sentence)
             return
-        self.context.shell.toast(f"The draft starts from {entry.name}.", "Undo", self.store.undo)
+        self.context.shell.toast_change(f"The draft starts from {entry.name}.", self.store, is_changed)
 
     def show_argument(self, argument: object) -> None:
         """From Results: a run to start from."""

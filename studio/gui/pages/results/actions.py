@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from studio.core.experiment import Experiment
 from studio.core.path_text import shown
 from studio.core.problem import BadInput
 from studio.gui.context import Context
@@ -19,9 +18,9 @@ class RunActions:
 
     def restore(self, row: RunRow) -> None:
         """The settings of a run become the draft; the project keeps its name."""
-        before = self._store.experiment
-        self._store.replace(row.experiment.changed({"name": before.name}), f"restore {row.name}")
-        self._say(f"The settings of {row.name} are the draft now.", before)
+        name = self._store.experiment.name
+        is_changed = self._store.replace(row.experiment.changed({"name": name}), f"restore {row.name}")
+        self._shell.toast_change(f"The settings of {row.name} are the draft now.", self._store, is_changed)
 
     def resume(self, row: RunRow) -> None:
         self._context.runs.continue_run(row.entry)
@@ -45,14 +44,9 @@ class RunActions:
             self._edit(data_edit.take_back(data, [id_]), f"take back {shown(id_)}")
 
     def _edit(self, values: dict, label: str) -> None:
-        before = self._store.experiment
         try:
-            self._store.set(values, label)
+            is_changed = self._store.set(values, label)
         except BadInput as exc:
             self._shell.toast(exc.problems[0].sentence)
             return
-        self._say(f"{label[0].upper()}{label[1:]}. It counts from the next run on.", before)
-
-    def _say(self, sentence: str, before: Experiment) -> None:
-        """With Undo where something has changed; else it would take back what came before."""
-        self._shell.toast(sentence, *(("Undo", self._store.undo) if self._store.experiment is not before else ()))
+        self._shell.toast_change(f"{label[0].upper()}{label[1:]}. It counts from the next run on.", self._store, is_changed)

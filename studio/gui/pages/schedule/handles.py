@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from studio.catalog.schedules import Body, body_of, shape_of
+from studio.catalog.schedules import Body, body_of, jumps, shape_of
 from studio.core.experiment import Schedule, Segment, bounds
 from studio.core.words import counted
 from studio.gui.pages.schedule.curve import Length
@@ -198,9 +198,7 @@ def _marks(schedule: Schedule, body: Body) -> list[Handle]:
             steps = [s for s in sorted(body.to_steps(m) for m in schedule.milestones) if s < end]
             name, share, sets = "Drop", schedule.step_factor, "time of this drop and the factor of all"
         case "warm_restarts":
-            first = body.to_steps(schedule.cycle_epochs)
-            ratios = [_cycles(k + 1, schedule.cycle_growth) for k in range(MAX_MARKS + 1)]
-            steps = [s for s in (body.first + first * ratio for ratio in ratios) if s < end]
+            steps = jumps(schedule, body.steps_per_epoch)[: MAX_MARKS + 1].tolist()
             name, share, sets = "Restart", schedule.cycle_decay, "length of the cycles and the decay of their peaks"
         case _:
             return []

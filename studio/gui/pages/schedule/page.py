@@ -274,8 +274,8 @@ class SchedulePage(Page):
         }
         for path in _KEPT_ON_RESET:
             values.pop(path)
-        self.store.set(values, "schedule to defaults")
-        self.context.shell.toast("Schedule, optimiser and run settings are back at their defaults.", "Undo", self.store.undo)
+        is_changed = self.store.set(values, "schedule to defaults")
+        self.context.shell.toast_change("Schedule, optimiser and run settings are back at their defaults.", self.store, is_changed)
 
     def fit(self) -> None:
         self.shapes.set_low(self.height() < px(_LOW_PX))
