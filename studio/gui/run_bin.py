@@ -14,13 +14,14 @@ from PySide6.QtCore import QFile
 from studio.core.run_folder import RunFolder
 
 BIN = ".bin"
+STILL_TRAINS = "it trains. Stop it first"
 
 
 def move_to_bin(folder: RunFolder) -> Path | None:
     """Move the run; returns where it lies now, None where the system does not say. OSError when it cannot be moved: it then stays, as does one
     that trains."""
     if folder.is_alive():  # another window, or a command, has resumed it a moment ago
-        raise BlockingIOError("it trains")
+        raise BlockingIOError(STILL_TRAINS)
     file = QFile(str(folder.path))
     if not file.moveToTrash():
         return _move_beside(folder)

@@ -22,7 +22,7 @@ from studio.core.run_folder import CommandKind, RunFolder, create_run
 from studio.gui import run_entry
 from studio.gui.background import Background
 from studio.gui.readiness import Readiness
-from studio.gui.run_bin import move_to_bin
+from studio.gui.run_bin import STILL_TRAINS, move_to_bin
 from studio.gui.run_entry import RunEntry
 from studio.gui.run_list import RunList
 from studio.gui.store import ExperimentStore, describe_change
@@ -262,9 +262,6 @@ class RunsController(RunList):
         self, entry: RunEntry, on_done: Callable[[Path | None], object] | None = None, on_error: Callable[[str], object] | None = None
     ) -> None:
         """Move a run's folder to the bin; `on_done` gets where it lies now, as `move_to_bin` does. An active run is left alone."""
-        if entry.is_active:
-            (on_error or self.failed_to_start.emit)(f"{entry.name.capitalize()} could not be moved to the bin: it trains. Stop it first.")
-            return
 
         def moved(binned: Path | None) -> None:
             self.monitor.look_now()
@@ -274,7 +271,10 @@ class RunsController(RunList):
         def failed(exc: Exception) -> None:
             (on_error or self.failed_to_start.emit)(f"{entry.name.capitalize()} could not be moved to the bin: {exc}.")
 
-        self._background.run(lambda: move_to_bin(entry.folder), moved, failed, is_promised=True)
+        if entry.is_active:
+            failed(BlockingIOError(STILL_TRAINS))
+        else:
+            self._background.run(lambda: move_to_bin(entry.folder), moved, failed, is_promised=True)
 
     def close(self) -> None:
         """Stop watching. Runs go on."""

@@ -773,7 +773,7 @@ def test_a_run_that_was_resumed_elsewhere_a_moment_ago_does_not_go_to_the_bin(qt
     context.runs.failed_to_start.connect(said.append)
     with held_alive(run):
         context.runs.delete(context.runs.entries[0])
-        qtbot.waitUntil(lambda: said == ["Run 1 could not be moved to the bin: it trains."])
+        qtbot.waitUntil(lambda: said == ["Run 1 could not be moved to the bin: it trains. Stop it first."])
     assert run.experiment_path.is_file()
 
 

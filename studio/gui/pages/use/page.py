@@ -40,6 +40,7 @@ class UsePage(Page):
     def make(self) -> Iterator[None]:
         context = self.context
         self._entries: list[RunEntry] = []
+        self._least: float | None = None  # score of the last of the best, where more runs could be used than are listed
         self._kept: RunEntry | None = None  # the run that was chosen or used; without one it is the best
         wish = context.settings.number(_THRESHOLD, -1.0)
         self._wish = min(1.0, wish) if wish >= 0 else None  # the user's own; None takes what the run's validation suggests
@@ -115,6 +116,7 @@ class UsePage(Page):
         runs = self.context.runs
         best = nlargest(MOST_LOOKED_AT, (e for e in runs.finished if e.summary.has_checkpoint), key=_score)
         usable = list(islice((e for e in best if e.folder.has_checkpoint()), MOST_RUNS))
+        self._least = _score(usable[-1]) if len(usable) == MOST_RUNS else None
         kept, before, reason = self._kept, self.entry, ""
         if kept:
             kept = runs.entry(kept.folder) or kept
@@ -165,8 +167,7 @@ class UsePage(Page):
         """A first epoch, or a new best one: the list is made anew only then, not with every step."""
         is_listed = entry in self._entries
         num_epochs = entry.summary.epochs_done
-        has_room = len(self._entries) < MOST_RUNS
-        is_new = num_epochs > 0 and not is_listed and (has_room or _score(entry) > _score(self._entries[-1]))
+        is_new = num_epochs > 0 and not is_listed and (self._least is None or _score(entry) > self._least)
         if is_new or is_listed and self._seen.get(entry.folder.name) != num_epochs:
             self._refresh_runs()
 
