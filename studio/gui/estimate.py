@@ -28,6 +28,14 @@ class TimeEstimate:
     source: str
 
 
+@dataclass(frozen=True)
+class TimedDraft:
+    """Of which draft a timing is: `question` decides the speed of training, `network` the work of the stages."""
+
+    question: tuple
+    network: tuple
+
+
 class Estimates(QObject):
     """Follows the draft. A figure that is being asked for anew stays, marked as stale, until the new one is there."""
 
@@ -139,14 +147,18 @@ class Estimates(QObject):
         self.stage_distances = {row["name"]: row["bn_distance"] for row in found["stages"]} if found else None
         self.changed.emit()
 
-    def take_speed(self, images_per_s: float, stage_seconds: Sequence[float] = ()) -> None:
-        """What the draft's network was timed at on this device; it counts until the draft changes, and where no run was measured.
+    def timed_draft(self) -> TimedDraft:
+        """The draft of a timing that begins now."""
+        return TimedDraft(self._question(), self._network())
+
+    def take_speed(self, draft: TimedDraft, images_per_s: float, stage_seconds: Sequence[float] = ()) -> None:
+        """What a draft's network was timed at on this device; it counts for that draft alone, and where no run was measured.
 
         `stage_seconds`, of a forward pass, hold for as long as the network is the same, whatever of it trains.
         """
-        self._stage_seconds = (self._network(), tuple(stage_seconds))
-        if images_per_s > 0 and self._speed != (self._question(), images_per_s):
-            self._speed = (self._question(), images_per_s)
+        self._stage_seconds = (draft.network, tuple(stage_seconds))
+        if images_per_s > 0 and self._speed != (draft.question, images_per_s):
+            self._speed = (draft.question, images_per_s)
             self.changed.emit()
 
     def _question(self) -> tuple:

@@ -96,6 +96,36 @@ def test_memory_of_the_rows_in_view_is_estimated_with_a_badge_and_a_refusal_is_n
     assert cell.data(Qt.ItemDataRole.AccessibleTextRole) == "Memory here 1.0\xa0GB, tight"
 
 
+def test_the_memory_of_the_chosen_backbone_is_that_of_the_draft_as_it_is_now(qtbot, page, context):
+    """And where its answer comes late it is not shown; other backbones are not asked about again."""
+    per_px = 10**6
+    context.probe.answer("describe_model", lambda p: DESCRIBED | {"memory": {"a": p["model"]["input_size"] * per_px}})
+    costs, chosen, seen = page.chooser.costs, page.chooser.chosen_key, []
+
+    def memory_of(key) -> int | None:
+        return costs.costs.get(key, Cost()).memory_bytes
+
+    def num_asked(name: str) -> int:
+        return sum(method == "describe_model" and p["model"]["backbone"] == name for method, p in context.probe.calls)
+
+    costs.want([key_of(i) for i in LIST])
+    qtbot.waitUntil(lambda: all(memory_of(key_of(i)) for i in LIST))
+    asked = num_asked("resnet18"), num_asked("resnet50")
+    costs.changed.connect(lambda: seen.append(memory_of(chosen)))
+    page.store.set({"model.input_size": 320})
+    assert memory_of(chosen) is None and memory_of(key_of(RESNET50)) == 224 * per_px
+    page.store.set({"model.input_size": 288})
+    qtbot.waitUntil(lambda: memory_of(chosen) == 288 * per_px)
+    assert 320 * per_px not in seen
+    page.store.set({"model.cut": "stage 4"})
+    assert memory_of(chosen) is None
+    qtbot.waitUntil(lambda: memory_of(chosen) is not None)
+    page.chooser.use(RESNET18)
+    assert memory_of(chosen) is None and memory_of(key_of(RESNET18)) == RESNET18.input_size * per_px
+    qtbot.waitUntil(lambda: memory_of(chosen) == BUNDLED.input_size * per_px)
+    assert num_asked("resnet50") == asked[1] and num_asked("resnet18") <= asked[0] + 1, "once more as the draft, for its description"
+
+
 def test_a_measured_speed_is_shown_sorted_plotted_and_kept(qtbot, page, context):
     context.probe.answer("measure", {"images_per_s": 120.0})
     page.backbones.select(key_of(RESNET50))
@@ -125,6 +155,18 @@ def test_timing_the_chosen_network_gives_the_time_of_an_epoch_until_the_draft_ch
     qtbot.waitUntil(lambda: "2.0\xa0s an epoch" in page.layers.figures.text())
     page.store.set({"model.train_stages": 0})
     assert context.estimates.time is None
+
+
+def test_a_timing_counts_for_the_draft_that_was_timed_and_not_for_what_it_became_meanwhile(page, context, tmp_path):
+    context.store.set_dataset(build_dataset(tmp_path, num_train=10, num_validation=1))
+    page.strip_panel.measure_button.click()
+    assert context.probe.calls[-1][0] == "measure"
+    answer = context.probe.on_result
+    page.store.set({"training.batch_size": 64, "model.cut": "stage 4"})
+    answer({"images_per_s": 30.0, "stage_seconds": [0.1, 0.2]})
+    assert context.estimates.time is None and context.estimates.stage_seconds == ()
+    page.store.undo()
+    assert context.estimates.time.seconds_per_epoch == 2.0 and context.estimates.stage_seconds == (0.1, 0.2)
 
 
 def test_two_backbones_are_compared_and_one_of_them_used(qtbot, page):

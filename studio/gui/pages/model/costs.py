@@ -10,12 +10,13 @@ from pathlib import Path
 from PySide6.QtCore import QObject, Signal
 
 from studio.catalog.backbones import BackboneInfo
-from studio.core.experiment import Experiment
+from studio.core.experiment import Experiment, Model
 from studio.core.file import write_atomically
 from studio.core.json_text import parse_json
 from studio.core.outcome import Status
 from studio.core.place import cache_dir
 from studio.gui.context import Context
+from studio.gui.estimate import TimedDraft
 from studio.gui.pages.model.listing import NO_COST, Cost, Key, fit_of, key_of
 
 _MAX_WAITING = 40  # rows in view; what scrolled away is asked again when it comes back
@@ -34,6 +35,7 @@ class Costs(QObject):
         self._waiting: list[Key] = []
         self._asking: Key | None = None
         self._plan: tuple | None = None
+        self._model = context.store.experiment.model  # the draft's, as it was followed last
         self._device_bytes: int | None = None
         self._device_name = ""
         self._speeds: dict[str, float] = _read_speeds()
@@ -66,32 +68,41 @@ class Costs(QObject):
             return
         self.measuring, self.problem = key, ""
         speed_key = self._speed_key(key)
+        draft = self._context.estimates.timed_draft() if self._is_chosen(key) else None
         self._context.probe.call(
-            "measure", self._params(self._as_if(key)), lambda result: self._on_measured(key, speed_key, result), self._on_measure_failed, key="model.measure"
+            "measure", self._params(self._as_if(key)), lambda result: self._on_measured(speed_key, draft, result), self._on_measure_failed, key="model.measure"
         )  # fmt: skip
         self.changed.emit()
 
     # the plan
 
     def _follow(self) -> None:
-        """Estimates hold for one plan, device and number of classes."""
+        """Estimates hold for one plan, device and number of classes; that of the chosen backbone for the draft's network alone."""
         e, dataset = self._context.store.experiment, self._context.store.dataset
         plan = (
             e.model.train_stages, e.training.batch_size, e.training.precision, e.training.device, e.optimiser.kind,
             bool(e.optimiser.ema_decay), len(dataset.classes) if dataset else 10,
         )  # fmt: skip
+        before, self._model = self._model, e.model
         if plan == self._plan:
+            chosen = {(model.source, model.backbone) for model in (before, e.model)} & self.costs.keys() & self._infos.keys()
+            changed = [key for key in chosen if self._settings_of(key, before) != self._settings_of(key, e.model)]
+            if changed:
+                self._ask_anew(changed)
             return
         is_other_device = self._plan is None or plan[3] != self._plan[3]
         self._plan = plan
-        wanted = list(self.costs)
-        self.costs = {}
         if is_other_device:
             device = e.training.device
             task = self._context.background.run(lambda: _device_memory(device), self._on_device_known)
             self.destroyed.connect(task.cancel)  # with its page
+        self._ask_anew(list(self.costs))
+
+    def _ask_anew(self, keys: list[Key]) -> None:
+        """What is known of these no longer holds."""
+        self.costs = {key: cost for key, cost in self.costs.items() if key not in keys}
         self._take_runs()
-        self.want(wanted)
+        self.want(list(dict.fromkeys([*keys, *self._waiting])))
 
     def _on_device_known(self, found: tuple[str, int | None]) -> None:
         self._device_name, self._device_bytes = found
@@ -101,12 +112,24 @@ class Costs(QObject):
     def _as_if(self, key: Key) -> Experiment:
         """The draft with another backbone. What names stages and layers of the present one is left out."""
         experiment, info = self._context.store.experiment, self._infos[key]
-        model = experiment.model
-        if key == (model.source, model.backbone):
+        if self._is_chosen(key):
             return experiment
-        plain = {name: field.get_default() for name, field in type(model).model_fields.items() if name not in _KEPT}
+        plain = {name: field.get_default() for name, field in Model.model_fields.items() if name not in _KEPT}
         values = plain | {"source": info.source, "backbone": info.name, "input_size": info.input_size, "pretrained": False}
         return experiment.changed({f"model.{name}": value for name, value in values.items()} | {"optimiser.stage_lr_factors": {}})
+
+    def _is_chosen(self, key: Key) -> bool:
+        model = self._context.store.experiment.model
+        return key == (model.source, model.backbone)
+
+    def _settings_of(self, key: Key, draft: Model) -> tuple:
+        """What decides the memory of a backbone besides the plan: as the draft has it where that is its network, else as `_as_if`."""
+        is_chosen = key == (draft.source, draft.backbone)
+        model = draft if is_chosen else Model().model_copy(update={"input_size": self._infos[key].input_size})
+        return tuple(getattr(model, name) for name in _OWN)
+
+    def _question(self, key: Key) -> tuple:
+        return self._plan, self._settings_of(key, self._model)
 
     def _params(self, experiment: Experiment) -> dict:
         return {
@@ -121,30 +144,31 @@ class Costs(QObject):
     def _ask_next(self) -> None:
         if self._asking is not None or not self._waiting:
             return
-        key, plan = self._waiting.pop(0), self._plan
-        self._asking = key
+        key = self._asking = self._waiting.pop(0)
+        question = self._question(key)
         self._context.probe.call(
             "describe_model",
             self._params(self._as_if(key)),
-            lambda result: self._on_described(key, plan, result),
-            lambda error: self._on_refused(key, plan, error.sentence),
+            lambda result: self._on_described(key, question, result),
+            lambda error: self._on_refused(key, question, error.sentence),
             key="model.cost",
         )
 
-    def _on_described(self, key: Key, plan: tuple, result: dict) -> None:
+    def _on_described(self, key: Key, question: tuple, result: dict) -> None:
         memory = sum((result.get("memory") or {}).values()) or None
-        self._answered(key, plan, memory_bytes=memory, fit=fit_of(memory, self._device_bytes))
+        self._answered(key, question, memory_bytes=memory, fit=fit_of(memory, self._device_bytes))
 
-    def _on_refused(self, key: Key, plan: tuple, sentence: str) -> None:
-        self._answered(key, plan, problem=sentence)
+    def _on_refused(self, key: Key, question: tuple, sentence: str) -> None:
+        self._answered(key, question, problem=sentence)
 
-    def _answered(self, key: Key, plan: tuple, **values) -> None:
+    def _answered(self, key: Key, question: tuple, **values) -> None:
         self._asking = None
-        if plan == self._plan:
-            self._put(key, **values)
-            self.changed.emit()
-        elif key in self._infos and key not in self._waiting:
-            self._waiting.append(key)
+        if key in self._infos:
+            if question == self._question(key):
+                self._put(key, **values)
+                self.changed.emit()
+            elif key not in self._waiting:
+                self._waiting.append(key)
         self._ask_next()
 
     def _put(self, key: Key, **values) -> None:
@@ -158,16 +182,15 @@ class Costs(QObject):
     def _speed_key(self, key: Key) -> str:
         """Under which a speed is remembered: what decides it, in words."""
         draft = self._context.store.experiment
-        is_chosen = key == (draft.model.source, draft.model.backbone)
-        size = draft.model.input_size if is_chosen else self._infos[key].input_size
+        size = draft.model.input_size if self._is_chosen(key) else self._infos[key].input_size
         return "|".join(str(v) for v in (*key, draft.model.train_stages, size, draft.training.precision, self._device_name))
 
-    def _on_measured(self, key: Key, speed_key: str, result: dict) -> None:
+    def _on_measured(self, speed_key: str, draft: TimedDraft | None, result: dict) -> None:
+        """`draft`: as it was when the measurement began, where its network is measured."""
         self.measuring = None
         self._speeds[speed_key] = float(result["images_per_s"])
-        draft = self._context.store.experiment.model
-        if key == (draft.source, draft.backbone) and speed_key == self._speed_key(key):
-            self._context.estimates.take_speed(self._speeds[speed_key], result.get("stage_seconds") or ())
+        if draft is not None:
+            self._context.estimates.take_speed(draft, self._speeds[speed_key], result.get("stage_seconds") or ())
         speeds = dict(self._speeds)
         self._context.background.run(lambda: _write_speeds(speeds), lambda _: None, lambda _: None)
         self._take_runs()
@@ -196,6 +219,7 @@ class Costs(QObject):
 
 
 _KEPT = ("train_stages", "dropout", "head_init", "source", "backbone", "input_size", "pretrained")  # of the draft's model
+_OWN = ("input_size", "cut", "head", "thaw", "layers", "batch_norm")  # settings of a network that its memory depends on
 
 
 def _device_memory(device: str) -> tuple[str, int | None]:
