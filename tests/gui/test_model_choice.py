@@ -124,6 +124,8 @@ def test_the_memory_of_the_chosen_backbone_is_that_of_the_draft_as_it_is_now(qtb
     assert memory_of(chosen) is None and memory_of(key_of(RESNET18)) == RESNET18.input_size * per_px
     qtbot.waitUntil(lambda: memory_of(chosen) == BUNDLED.input_size * per_px)
     assert num_asked("resnet50") == asked[1] and num_asked("resnet18") <= asked[0] + 1, "once more as the draft, for its description"
+    page.store.set({"training.not_finite": "go back"})
+    assert memory_of(key_of(RESNET50)) is None, "the weights that it goes back to take memory too"
 
 
 def test_a_measured_speed_is_shown_sorted_plotted_and_kept(qtbot, page, context):

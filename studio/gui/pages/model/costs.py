@@ -81,7 +81,7 @@ class Costs(QObject):
         e, dataset = self._context.store.experiment, self._context.store.dataset
         plan = (
             e.model.train_stages, e.training.batch_size, e.training.precision, e.training.device, e.optimiser.kind,
-            bool(e.optimiser.ema_decay), len(dataset.classes) if dataset else 10,
+            bool(e.optimiser.ema_decay), e.training.not_finite, bool(e.training.roll_back_steps), len(dataset.classes) if dataset else 10,
         )  # fmt: skip
         before, self._model = self._model, e.model
         if plan == self._plan:
