@@ -32,12 +32,13 @@ class RunQueue:
     def names(self) -> tuple[str, ...]:
         """As the file says now; empty where there is none or it is damaged. Costs microseconds while it stays the same."""
         with contextlib.suppress(OSError):  # what was read last counts
-            info = os.stat(self._runs / QUEUE)
-            if (info.st_mtime_ns, info.st_ino) != self._stamp:
-                self._names, self._stamp = self._read(), (info.st_mtime_ns, info.st_ino)
-            return self._names
-        if not os.path.lexists(self._runs / QUEUE):
-            self._names, self._stamp = (), None
+            try:
+                info = os.stat(self._runs / QUEUE)
+            except FileNotFoundError:
+                self._names, self._stamp = (), None
+            else:
+                if (info.st_mtime_ns, info.st_ino) != self._stamp:
+                    self._names, self._stamp = self._read(), (info.st_mtime_ns, info.st_ino)
         return self._names
 
     def _read(self) -> tuple[str, ...]:

@@ -92,7 +92,7 @@ def plan_sweep(base: Experiment, axes: Sequence[Axis], *, num_random: int = 0, n
         points = [{axis.path: axis.draw(rng) for axis in axes} for _ in range(num_random)] if axes else [{}]
     else:
         points = [dict(zip((axis.path for axis in axes), values, strict=True)) for values in itertools.product(*(a.values for a in axes))]
-    points = list({json.dumps(point, sort_keys=True): point for point in points}.values())
+    points = list({json.dumps(point, sort_keys=True, default=str): point for point in points}.values())
     if len(points) * num_seeds > MOST_RUNS:
         raise BadInput(f"These are {len(points) * num_seeds:,} runs; a sweep has {MOST_RUNS} at most. Take fewer values.")
     found, problems = [], []

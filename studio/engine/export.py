@@ -224,7 +224,7 @@ def _is_as_written(folder: Path) -> bool:
         report = parse_json((folder / REPORT).read_bytes())
         main = report["main_file"]
         known = report["files"] if "files" in report else dict.fromkeys((main, f"{main}.data", "config.json", *_COMPANIONS))
-        found = [path for path in folder.iterdir() if path.name != REPORT and not is_of_a_system(path.name)]
+        found = [path for path in folder.iterdir() if path.name != REPORT and not (path.is_file() and is_of_a_system(path.name))]
         return all(path.name in known and known[path.name] in (None, sha256_of(path)) for path in found)
     except (OSError, ValueError, KeyError, TypeError, AttributeError):
         return False

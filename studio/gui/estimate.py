@@ -128,7 +128,7 @@ class Estimates(QObject):
             seconds = sorted(e.seconds for e in entry.state.epochs)[len(entry.state.epochs) // 2]
             scale = num_train / (described.num_train + described.num_synthetic_per_epoch) if num_train else 1.0
             return TimeEstimate(seconds * scale, f"measured on {entry.name}")
-        if self._speed is not None and self._speed[0] == self._question() and num_train:
+        if self._speed is not None and self._speed[0] == self._speed_question() and num_train:
             return TimeEstimate(num_train / self._speed[1], "timed here, without loading images")
         return None
 
@@ -149,7 +149,7 @@ class Estimates(QObject):
 
     def timed_draft(self) -> TimedDraft:
         """The draft of a timing that begins now."""
-        return TimedDraft(self._question(), self._network())
+        return TimedDraft(self._speed_question(), self._network())
 
     def take_speed(self, draft: TimedDraft, images_per_s: float, stage_seconds: Sequence[float] = ()) -> None:
         """What a draft's network was timed at on this device; it counts for that draft alone, and where no run was measured.
@@ -160,6 +160,9 @@ class Estimates(QObject):
         if images_per_s > 0 and self._speed != (draft.question, images_per_s):
             self._speed = (draft.question, images_per_s)
             self.changed.emit()
+
+    def _speed_question(self) -> tuple:
+        return *self._question(), self._store.experiment.training.device
 
     def _question(self) -> tuple:
         experiment, dataset = self._store.experiment, self._store.dataset

@@ -52,7 +52,7 @@ class RunsController(RunList):
         super().__init__(folder or runs_dir(), attention, parent)
         self._store, self._background, self._engines = store, background, engines
         self._is_creating = False
-        self._being_made: set[str] = set()  # folder names; filled off this thread
+        self._left_before: tuple[RunEntry, ...] = ()  # those left over when the creating began
         self._launched: set[RunEntry] = set()  # whose engine this window started and may not have ended
         self.readiness = Readiness(store, background, probe, preview, self)
         self.readiness.changed.connect(self.entries_changed)
@@ -196,9 +196,10 @@ class RunsController(RunList):
     @property
     def left_over(self) -> tuple[RunEntry, ...]:
         """Runs that never began and do not wait either: they came with a copied folder, say, or their queue was lost."""
-        about_to_wait = self._being_made if self._is_creating else frozenset()
+        if self._is_creating:  # what comes now is about to wait
+            return tuple(e for e in self._left_before if e in self)
         queued = set(self.queued)
-        return tuple(e for e in self.never_begun if e not in queued and not e.is_alive and e.folder.name not in about_to_wait)
+        return tuple(e for e in self.never_begun if e not in queued and not e.is_alive)
 
     @property
     def listed(self) -> tuple[RunEntry, ...]:
@@ -292,15 +293,14 @@ class RunsController(RunList):
             self.failed_to_start.emit(reason)
             return
         dataset = dataset or self._store.dataset
+        self._left_before = self.left_over
         self._is_creating = True
-        self._being_made = being_made = set()
 
         def make() -> list[RunFolder]:
             content, made = dataset.to_json(), []
             try:
                 for experiment in experiments:
                     made.append(create_run(self._folder, experiment, content))
-                    being_made.add(made[-1].name)
                 self._queue.change(lambda names: [*names, *(folder.name for folder in made)])
             except (BadInput, OSError):
                 for folder in made:

@@ -81,6 +81,8 @@ def test_seeds_are_swept_over_once_and_lists_are_values_like_others():
     with pytest.raises(BadInput, match="swept over already"):
         planned("training.seed=5,6", num_seeds=2)
     assert [e.training.seed for e in planned("training.seed=5,6")] == [5, 6]
+    with pytest.raises(BadInput, match="is not a whole number"):
+        planned("schedule.epochs=2024-05-01,2024-06-01")
     assert [e.schedule.milestones for e in planned("schedule.milestones=[3],[3],[4]", base=Experiment())] == [(3,), (4,)]
 
 
@@ -89,7 +91,7 @@ def test_a_queue_that_cannot_be_read_now_is_not_taken_for_an_empty_one(tmp_path,
     queue.change(lambda names: ["a", "b"])
     fresh = RunQueue(tmp_path)
 
-    def refused(self):
+    def refused(*_):
         raise PermissionError(13, "Permission denied")
 
     with monkeypatch.context() as refusing:
@@ -98,6 +100,9 @@ def test_a_queue_that_cannot_be_read_now_is_not_taken_for_an_empty_one(tmp_path,
         with pytest.raises(PermissionError):
             fresh.change(lambda names: [*names, "c"])
     assert fresh.names == ("a", "b")
+    with monkeypatch.context() as refusing:  # the folder itself, as a network drive does for a moment
+        refusing.setattr("studio.core.queue.os.stat", refused)
+        assert fresh.names == ("a", "b")
 
 
 def test_a_queue_is_seen_by_every_window_and_started_by_one(tmp_path):

@@ -156,6 +156,11 @@ def test_an_export_to_which_something_was_added_or_that_was_changed_is_not_repla
     with pytest.raises(BadInput, match="other files than an export"):
         export(small_run, "safetensors", target, may_replace=True)
     (target / "model.onnx").rename(target / ".DS_Store")  # nobody's
+    (target / ".git").mkdir()
+    (target / ".git" / "HEAD").write_text("ref: refs/heads/main")
+    with pytest.raises(BadInput, match="other files than an export"):
+        export(small_run, "safetensors", target, may_replace=True)
+    (target / ".git").rename(tmp_path / ".git")
     assert export(small_run, "safetensors", target, may_replace=True).is_good
 
     project = tmp_path / "project"

@@ -169,6 +169,8 @@ def test_a_timing_counts_for_the_draft_that_was_timed_and_not_for_what_it_became
     assert context.estimates.time is None and context.estimates.stage_seconds == ()
     page.store.undo()
     assert context.estimates.time.seconds_per_epoch == 2.0 and context.estimates.stage_seconds == (0.1, 0.2)
+    page.store.set({"training.device": "cuda:0"})
+    assert context.estimates.time is None, "another device"
 
 
 def test_two_backbones_are_compared_and_one_of_them_used(qtbot, page):

@@ -43,6 +43,13 @@ def test_a_drag_that_is_dropped_after_an_undo_takes_no_second_step_with_it(store
     wish.end(False)
     assert store.experiment.training.seed == 3 and store.redo_label
     wish.begin()
+    store.undo()
+    wish.set({"training.seed": 9})  # the hand goes on
+    wish._grant()
+    wish.end(True)
+    assert store.experiment.training.seed == Experiment().training.seed and store.redo_label
+    store.redo()
+    wish.begin()
     store.set({"training.seed": 5})
     wish.end(False)
     assert store.experiment.training.seed == 3 and store.redo_label, "as if nothing had been"

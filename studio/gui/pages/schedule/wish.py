@@ -71,6 +71,6 @@ class HandWish(QObject):
         self.changed.emit()
 
     def _grant(self) -> None:
-        if self._wish is not None:
-            wish, self._wish = self._wish, None
+        wish, self._wish = self._wish, None
+        if wish is not None and self._store.is_dragging:  # an undo has ended the drag, whatever the hand still does
             self._store.replace(wish, self._label)
