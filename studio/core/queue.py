@@ -14,7 +14,7 @@ from studio.core.json_text import parse_json
 from studio.core.run_folder import EngineLock
 
 QUEUE, STARTER, CHANGE = ".queue.json", ".queue.lock", ".queue-change.lock"
-CHANGE_TRIES, CHANGE_PAUSE_S = 100, 0.005  # a list that is not changed is worse than one that two windows change at once
+CHANGE_TRIES, CHANGE_PAUSE_S = 400, 0.005  # a list that is not changed is worse than one that two windows change at once
 _one_thread = threading.Lock()  # the lock of a file belongs to a process
 
 

@@ -63,10 +63,17 @@ def test_what_cannot_be_swept_is_said(texts, options, words):
 
 
 def test_no_change_of_two_windows_is_lost(tmp_path):
-    add = "from studio.core.queue import RunQueue; q = RunQueue({!r}); [q.change(lambda n, i=i: [*n, {!r} + str(i)]) for i in range(200)]"
-    windows = [subprocess.Popen([sys.executable, "-c", add.format(str(tmp_path), who)]) for who in ("a", "b")]
+    add = """
+import sys, time
+from studio.core.queue import RunQueue
+queue = RunQueue(sys.argv[1])
+for i in range(20):
+    queue.change(lambda names: [*names, sys.argv[2] + str(i)])
+    time.sleep(0.003)
+"""
+    windows = [subprocess.Popen([sys.executable, "-c", add, tmp_path, who]) for who in ("a", "b")]
     assert [window.wait(60) for window in windows] == [0, 0]
-    assert set(RunQueue(tmp_path).names) == {f"{who}{i}" for who in ("a", "b") for i in range(200)}
+    assert set(RunQueue(tmp_path).names) == {f"{who}{i}" for who in ("a", "b") for i in range(20)}
 
 
 def test_a_queue_whose_lock_is_another_users_is_changed_all_the_same(open_folder, as_ordinary_user):
