@@ -84,7 +84,7 @@ def summary(folder: RunFolder, state: RunState, sentence: str = "") -> dict[str,
 class _Interrupts:
     """Ctrl-C (and a polite end from outside) while a run is followed: first ask, then force."""
 
-    def __init__(self, folder: RunFolder, process: EngineProcess, on_interrupt: Callable[[], object]):
+    def __init__(self, folder: RunFolder, process: EngineProcess, on_interrupt: Callable[[], object] = lambda: None):
         self._folder, self._process, self._on_interrupt, self._count = folder, process, on_interrupt, 0
         self.has_forced = False
         self._before: dict[int, Any] = {}

@@ -20,7 +20,6 @@ from studio.core.file import fsync_folder, sha256_of
 from studio.core.json_text import parse_json
 from studio.core.path_text import path_to_text, shown
 from studio.core.problem import BadInput
-from studio.core.run_folder import EngineLock
 
 Progress = Callable[[int, int | None], None]  # bytes done, bytes in all where the server says
 
@@ -81,6 +80,8 @@ def download(
 @contextlib.contextmanager
 def _alone(part: Path) -> Iterator[None]:
     """While no other process writes to a part file. Raises BadInput where one does."""
+    from studio.core.run_folder import EngineLock  # loads numpy, which listing backbones does without
+
     path = part.with_name(part.name + ".lock")
     lock = EngineLock(path)
     is_ours = lock.acquire(tries=1) and lock.is_in_place()

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from PySide6.QtCore import QAbstractListModel, QModelIndex, QRect, QRectF, QSize, Qt, Signal
 from PySide6.QtGui import QAccessible, QFocusEvent, QHelpEvent, QMouseEvent, QPainter
 from PySide6.QtWidgets import (
@@ -22,10 +24,12 @@ from studio.gui import wording
 from studio.gui.context import Context
 from studio.gui.icon import icon, paint_icon
 from studio.gui.pages import PAGES
-from studio.gui.removal import remove_from_queue
 from studio.gui.theme import colour, font, pen, px
 from studio.gui.widgets import PlainLabel, button, icon_button, line, plain_tooltip
 from studio.gui.widgets.label import fitting
+
+if TYPE_CHECKING:
+    from studio.gui.run_entry import RunEntry
 
 _SUMMARY = Qt.ItemDataRole.UserRole + 1
 _ICON = Qt.ItemDataRole.UserRole + 2
@@ -362,8 +366,13 @@ class _QueueRow(QWidget):
             menu.addAction(
                 icon("arrow-u-up-left"), "Edit as draft", lambda: self._context.store.replace(entry.experiment, f"edit {entry.name}")
             )
-            menu.addAction(icon("trash"), "Remove", lambda: remove_from_queue(self._context, [entry]))
+            menu.addAction(icon("trash"), "Remove", lambda: self._remove(entry))
         menu.popup(self.mapToGlobal(pos))
+
+    def _remove(self, entry: RunEntry) -> None:
+        from studio.gui.removal import remove_from_queue  # numpy comes with it, which the first picture does without
+
+        remove_from_queue(self._context, [entry])
 
     def keyPressEvent(self, event) -> None:
         if event.key() in (Qt.Key.Key_Menu, Qt.Key.Key_Return, Qt.Key.Key_Enter):
