@@ -143,6 +143,12 @@ class RunEntry:
         return self.is_launching or self.summary.status.is_active
 
     @property
+    def awaits_machines(self) -> bool:
+        """Whether its engine waits for other machines to join, or is about to: it says no word before all are there."""
+        is_silent = self.is_launching or (self.is_alive and self.summary.status is Status.QUEUED)
+        return is_silent and self.experiment.training.machines > 1
+
+    @property
     def is_deaf(self) -> bool:
         """Whether it was asked to stop and still goes on, so that only force is left."""
         return self.is_active and self.stop_asked_at is not None and time.monotonic() - self.stop_asked_at >= STOP_ANSWER_S

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from studio.core.event import RunStarted
-from studio.core.experiment import Experiment
+from studio.core.experiment import Experiment, Training
 from studio.core.journal import JournalReader
 from studio.core.json_text import parse_json
 from studio.core.problem import BadInput
@@ -152,10 +152,11 @@ class StandbyEngine:
             self._process.stdin.flush()
 
 
-def launcher_of(folder: RunFolder) -> list[str]:
-    """What stands before `-m studio.engine` where several processes train the run: torchrun, on this computer or as one of several machines."""
+def launcher_of(folder: RunFolder, training: Training | None = None) -> list[str]:
+    """What stands before `-m studio.engine` where several processes train the run: torchrun, on this computer or as one of several machines.
+    `training`: the run's, where it is known."""
     try:
-        training = folder.experiment().training
+        training = training or folder.experiment().training
     except BadInput:  # the engine says so
         return []
     if training.processes * training.machines == 1:
@@ -168,9 +169,9 @@ def launcher_of(folder: RunFolder) -> list[str]:
     return ["-m", "studio.engine.together", *meeting, *restarts, "--nproc-per-node", str(training.processes)]
 
 
-def command_elsewhere(folder: RunFolder, resume: bool = False) -> str:
-    """What to start on each of the other machines of a run; empty for a run of one."""
-    launcher = launcher_of(folder)
+def command_elsewhere(folder: RunFolder, resume: bool = False, training: Training | None = None) -> str:
+    """What to start on each of the other machines of a run; empty for a run of one. Reads the experiment where its `training` is not given."""
+    launcher = launcher_of(folder, training)
     if "--nnodes" not in launcher:
         return ""
     return shlex.join(["python", *launcher, "-m", "studio.engine", str(folder.path), *(["--resume"] if resume else [])])

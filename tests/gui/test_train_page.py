@@ -20,6 +20,7 @@ from studio.core.fold import RunState, fold
 from studio.core.journal import JournalWriter
 from studio.core.outcome import Status
 from studio.core.place import runs_dir
+from studio.core.run_folder import create_run
 from studio.gui.context import make_context
 from studio.gui.icon import icon
 from studio.gui.monitor import RunUpdate
@@ -30,6 +31,7 @@ from studio.gui.pages.train.figures import run_figures
 from studio.gui.pages.train.page import TrainPage
 from studio.gui.recorded import Recording, held_alive, recorded_events
 from studio.gui.testing import FakeEngines, FakeWorker
+from studio.supervise.engine import command_elsewhere
 
 
 @pytest.fixture(scope="module")
@@ -254,6 +256,31 @@ def test_a_waiting_run_is_not_said_to_start(qtbot, open_page, dataset):
     page.runs._change_queue(lambda names: [folder.name])
     qtbot.waitUntil(lambda: panel.title_label.text() == "Waiting")
     assert (panel.title_label.text(), panel.subtitle_label.text()) == ("Waiting", "starts when its device is free")
+
+
+def test_a_run_that_waits_for_other_machines_says_so_and_gives_what_to_start_there_to_the_clipboard(qtbot, open_page, context, dataset):
+    training = {"training.machines": 3, "training.rendezvous": "big:29500"}
+    folder = create_run(runs_dir(), Experiment().changed(training), dataset.to_json())
+    page = open_page(folder)
+    entry = context.runs.entries[0]
+    page.show_argument(entry)
+    assert page.banner.isHidden(), "it was not started"
+    context.runs.start_now(entry)
+    qtbot.waitUntil(page.banner.details.isVisible)
+    banner, panel = page.banner.banner, page.starting._panel
+    assert banner.title_label.text() == "Waiting for the 2 other machines" and "60 minutes" in banner.detail_label.text()
+    assert panel.subtitle_label.text() == "waits for other machines"
+    next(b for b in page.banner.details.findChildren(QAbstractButton) if b.text() == "Copy").click()
+    assert QGuiApplication.clipboard().text() == command_elsewhere(folder) != ""
+
+    context.runs.take((RunUpdate(folder, fold(RunState(), [ev.RunStarted(wall_time=5.0, pid=1, session=0)]), None, True),))
+    qtbot.waitUntil(page.banner.isHidden)
+    assert panel.title_label.text() == "Starting" and "waits" not in panel.subtitle_label.text()
+
+    context.runs.take((RunUpdate(folder, build_run(runs_dir(), dataset, Status.FAILED).read_state(), None, False),))
+    context.runs.continue_run(entry)
+    qtbot.waitUntil(page.banner.details.isVisible)
+    assert page.banner.log.toPlainText() == command_elsewhere(folder, resume=True) and page.banner._close.isHidden()
 
 
 def test_in_a_narrow_window_the_figures_of_system_stay_whole(qtbot, open_page, dataset):

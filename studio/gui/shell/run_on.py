@@ -9,6 +9,7 @@ from studio.gui.store import ExperimentStore
 from studio.gui.theme import px
 from studio.gui.widgets import PlainLabel
 from studio.gui.widgets.form import FormRow
+from studio.supervise.engine import MEET_WITHIN_S
 
 FIELDS = ("processes", "machines", "rendezvous")
 
@@ -21,7 +22,10 @@ def run_on_words(processes: int, machines: int, batch_size: int) -> str:
     share = -(-batch_size // total)
     words = f"{total} processes train together. A batch of {batch_size} is divided among them, {share} images each, so a step sees the same images as ever. "
     if machines > 1:
-        words += "The run is started here; its log says what to start on the other machines. All of them must see the run folder and the images. "
+        words += (
+            f"The run is started here. Train then shows the command to start on the other machines and waits for them, for up to {MEET_WITHIN_S // 60} "
+            "minutes. All of them must see the run folder and the images. "
+        )
     return words.rstrip()
 
 

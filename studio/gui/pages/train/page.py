@@ -35,6 +35,7 @@ from studio.gui.widgets.combo import ComboBox
 from studio.gui.widgets.label import PlainLabel
 from studio.gui.widgets.panel import Panel, splitter
 from studio.gui.widgets.slider import Slider
+from studio.supervise.engine import command_elsewhere
 
 NARROW_PX = 1000  # page width under which words stand closer
 SHORT_PX = 700  # page height under which the batch strip goes, for the plots' sake
@@ -274,13 +275,20 @@ class TrainPage(Page):
             return
         state = entry.state
         self.set_subtitle(describe_run(entry))
-        self.banner.show_run(
-            state if not entry.is_launching else type(state)(), entry.outcome, on_resume=lambda: self.runs.continue_run(entry),
-            on_go_on=lambda: self.runs.resume(entry), on_move=lambda: self.runs.continue_on_processor(entry), on_results=lambda: self.context.shell.go_to("results", entry),
-        )  # fmt: skip
+        awaits = entry.awaits_machines
+        if awaits:
+            training = entry.experiment.training
+            command = command_elsewhere(entry.folder, resume=state.wall_time > 0, training=training)
+            self.banner.show_awaited(training.machines, shown(command))
+        else:
+            self.banner.show_run(
+                state if not entry.is_launching else type(state)(), entry.outcome, on_resume=lambda: self.runs.continue_run(entry),
+                on_go_on=lambda: self.runs.resume(entry), on_move=lambda: self.runs.continue_on_processor(entry), on_results=lambda: self.context.shell.go_to("results", entry),
+            )  # fmt: skip
         if entry.status in (Status.STARTING, Status.QUEUED) and not len(state.train_loss):
             self.stack.setCurrentWidget(self.starting)
-            standing = "starting" if entry.status is Status.STARTING else "waiting" if entry in self.runs.queued else "not begun"
+            is_started = entry.status is Status.STARTING
+            standing = "joining" if awaits else "starting" if is_started else "waiting" if entry in self.runs.queued else "not begun"
             self.starting.show_state(state, standing)
             return
         self.stack.setCurrentWidget(self.full)
@@ -372,7 +380,7 @@ class TrainPage(Page):
         ):  # both rows can be divided alike, where there is room for that
             above.setMinimumWidth(0 if is_narrow else below.minimumSizeHint().width())
         has_log = not self.banner.details.isHidden()
-        self.banner.log.setFixedHeight(px(150 if self.height() >= px(SHORT_PX) else 54))
+        self.banner.fit(is_short=self.height() < px(SHORT_PX))
         self.figures.setVisible(not has_log)
         self.batch.setVisible(self._maximised is None and not has_log and self.height() >= px(SHORT_PX))
 
@@ -422,6 +430,7 @@ class TrainPage(Page):
             "time": lambda page: (page.mode.set_value("time"), page.charts.set_mode("time")),
             "cross": lambda page: page.charts.set_cross(page.charts.position_of(page.entry.state.step // 2)),
             "queue": show_queue,
+            "machines": show_machines,
             "marks": show_marks,
         } | FAULT_STATES
 
@@ -436,6 +445,18 @@ def show_queue(page) -> None:
     numbers = range(runs.entries[-1].number + 1, 100)
     runs.take(tuple(RunUpdate(folder, RunState(), each, False, n) for folder, each, n in zip(folders, drafts, numbers, strict=False)))
     runs._change_queue(lambda _names: [folder.name for folder in folders])
+
+
+def show_machines(page) -> None:
+    """A run that waits for two other machines."""
+    from studio.core.run_folder import create_run
+
+    runs = page.runs
+    experiment = page.store.experiment.changed({"training.machines": 3, "training.rendezvous": "big-tower.local:29500"})
+    folder = create_run(runs.latest.folder.path.parent.with_name("machines"), experiment)
+    runs.take((RunUpdate(folder, RunState(), experiment, True, runs.entries[-1].number + 1),))
+    page.show_argument(runs.entries[-1])
+    page._pace.draw_now()
 
 
 def describe_run(entry: RunEntry) -> str:

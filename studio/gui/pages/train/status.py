@@ -18,6 +18,7 @@ from studio.gui.widgets.label import PlainLabel
 from studio.gui.widgets.panel import Panel
 from studio.gui.widgets.state import Banner, IconLabel, Spinner
 from studio.gui.wording import NBSP, duration
+from studio.supervise.engine import MEET_WITHIN_S
 
 Actions = tuple[tuple[str, Callable[[], object]], ...]
 
@@ -56,7 +57,8 @@ def seconds(s: float) -> str:
 
 
 _STANDING = {
-    "starting": "the training process begins", "waiting": "starts when its device is free", "not begun": "the menu of Results puts it into the queue",
+    "starting": "the training process begins", "joining": "waits for other machines", "waiting": "starts when its device is free",
+    "not begun": "the menu of Results puts it into the queue",
 }  # fmt: skip
 
 
@@ -95,11 +97,12 @@ class StartingView(QWidget):
         column.addStretch(3)
 
     def show_state(self, state: RunState, standing: str = "starting") -> None:
-        """standing: "starting", "waiting", or "not begun" of a run that does not wait either."""
+        """standing: "starting", "joining" while other machines are awaited, "waiting", or "not begun" of a run that does not wait either."""
+        is_started = standing in ("starting", "joining")
         self._state = state
-        self._panel.set_title(standing.capitalize())
+        self._panel.set_title("Starting" if is_started else standing.capitalize())
         self._words = _STANDING[standing]
-        self._hint.setVisible(standing == "starting")
+        self._hint.setVisible(is_started)
         self._refresh()
 
     def texts(self) -> list[str]:
@@ -132,13 +135,26 @@ class StartingView(QWidget):
                 time_label.setText(words)
 
 
+def others_words(num_machines: int) -> tuple[str, str]:
+    """What a run of several machines waits for before it begins, and what to do."""
+    others = "the other machine" if num_machines == 2 else f"the {num_machines - 1} other machines"
+    where = "there" if num_machines == 2 else "on each"
+    limit = f"{MEET_WITHIN_S // 60} minutes"
+    return (
+        f"Waiting for {others}",
+        f"Start the command below {where}, with Studio's Python. Training begins when all have joined; without them the run ends after {limit}.",
+    )
+
+
 class RunBanner(QWidget):
-    """Says that a run is paused or how it ended; with Details the end of its log unfolds."""
+    """Says that a run waits for other machines, is paused or how it ended. Below it stands what to start on those machines, or unfolds with
+    Details the end of the log."""
 
     details_toggled = Signal(bool)
 
     def __init__(self, parent: QWidget | None = None):
         super().__init__(parent)
+        self._is_command = False
         column = QVBoxLayout(self)
         column.setContentsMargins(0, 0, 0, 0)
         column.setSpacing(px(6))
@@ -149,22 +165,33 @@ class RunBanner(QWidget):
         inside = QVBoxLayout(self.details)
         inside.setContentsMargins(px(12), px(6), px(8), px(8))
         head = QHBoxLayout()
-        head.addWidget(PlainLabel("End of the training log", "panel"))
+        self._details_title = PlainLabel("", "panel")
+        head.addWidget(self._details_title)
         head.addStretch(1)
         head.addWidget(button("Copy", "copy", small=True, name="train.details.copy", on_click=self.copy_details))
-        head.addWidget(button("Close", small=True, kind="quiet", name="train.details.close", on_click=lambda: self.set_details_open(False)))
+        self._close = button("Close", small=True, kind="quiet", name="train.details.close", on_click=lambda: self.set_details_open(False))
+        head.addWidget(self._close)
         inside.addLayout(head)
         self.log = QPlainTextEdit(readOnly=True)
         self.log.setObjectName("train.details.log")
-        self.log.setAccessibleName("End of the training log")
         self.log.setFont(font("number"))
-        self.log.setFixedHeight(px(150))
-        self.log.setLineWrapMode(QPlainTextEdit.LineWrapMode.NoWrap)
+        self.fit(is_short=False)
         inside.addWidget(self.log)
         column.addWidget(self.details)
         self.details.hide()
         self.hide()
         self._key: object = None
+
+    def show_awaited(self, num_machines: int, command: str) -> None:
+        """What to start on the other machines, while the run waits for them."""
+        if command == self._key:
+            return
+        self._key = command
+        self.set_details_open(False)
+        self._fill_details("On each of the other machines" if num_machines > 2 else "On the other machine", command, is_command=True)
+        self.banner.show_message("info", *others_words(num_machines))
+        self.set_details_open(True)
+        self.show()
 
     def show_run(self, state: RunState, outcome: Outcome | None, *, on_resume: Callable[[], object], on_go_on: Callable[[], object],
                  on_results: Callable[[], object], on_move: Callable[[], object]) -> None:  # fmt: skip
@@ -180,7 +207,7 @@ class RunBanner(QWidget):
         resume: Actions = (("Resume", on_resume),) if outcome and outcome.can_resume else ()
         if outcome and outcome.can_move:
             resume = (*resume, ("Resume on the processor", on_move))
-        self.log.setPlainText(outcome.log_tail if outcome else "")
+        self._fill_details("End of the training log", outcome.log_tail if outcome else "", is_command=False)
         match state.status:
             case Status.PAUSED:
                 if (why := state.waits_for) is not None:  # it goes on by itself; the user has to do something else
@@ -207,6 +234,19 @@ class RunBanner(QWidget):
         self._key = None
         self.set_details_open(False)
         self.hide()
+
+    def _fill_details(self, title: str, text: str, *, is_command: bool) -> None:
+        """A command is shown whole; it stays open, since nothing else on the page leads back to it."""
+        self._is_command = is_command
+        self._details_title.setText(title)
+        self._close.setHidden(is_command)
+        self.log.setAccessibleName(title)
+        self.log.setLineWrapMode(QPlainTextEdit.LineWrapMode.WidgetWidth if is_command else QPlainTextEdit.LineWrapMode.NoWrap)
+        self.log.setPlainText(text)
+
+    def fit(self, *, is_short: bool) -> None:
+        """`is_short`: there is little height for details."""
+        self.log.setFixedHeight(px(76 if self._is_command else 54 if is_short else 150))
 
     def set_details_open(self, is_open: bool) -> None:
         if is_open != self.details.isHidden():
