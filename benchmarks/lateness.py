@@ -29,9 +29,10 @@ WRITER = """
 import sys, time
 from studio.core import event as ev
 from studio.core.journal import JournalWriter
-from studio.core.run_folder import EngineLock, RunFolder
+from studio.core.file_lock import FileLock
+from studio.core.run_folder import RunFolder
 folder = RunFolder(sys.argv[1])
-lock = EngineLock(folder.lock_path); assert lock.acquire()
+lock = FileLock(folder.lock_path); assert lock.acquire()
 journal = JournalWriter(folder.journal_path)
 journal.append(ev.RunStarted(wall_time=time.time(), pid=0, session=0))
 journal.append(ev.PhaseStarted(phase="training"))

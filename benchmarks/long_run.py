@@ -46,8 +46,8 @@ app.exec()
 
 HOLDER = """
 import sys
-from studio.core.run_folder import EngineLock
-lock = EngineLock(sys.argv[1]); assert lock.acquire()
+from studio.core.file_lock import FileLock
+lock = FileLock(sys.argv[1]); assert lock.acquire()
 print("held", flush=True)
 sys.stdin.read()
 """

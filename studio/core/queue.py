@@ -6,15 +6,14 @@ import contextlib
 import json
 import os
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 from studio.core.file import write_atomically
+from studio.core.file_lock import FileLock, in_turn
 from studio.core.json_text import parse_json
-from studio.core.run_folder import EngineLock
 
 QUEUE, STARTER, CHANGE = ".queue.json", ".queue.lock", ".queue-change.lock"
-CHANGE_TRIES, CHANGE_PAUSE_S = 400, 0.005  # a list that is not changed is worse than one that two windows change at once
 _one_thread = threading.Lock()  # the lock of a file belongs to a process
 
 
@@ -25,7 +24,7 @@ class RunQueue:
         self._runs = Path(runs)
         self._stamp: tuple[int, int] | None = None
         self._names: tuple[str, ...] = ()
-        self._lock: EngineLock | None = None
+        self._lock: FileLock | None = None
         self._is_starter = False
 
     @property
@@ -52,7 +51,7 @@ class RunQueue:
     def change(self, edit: Callable[[list[str]], list[str]]) -> None:
         """Replace the list by what `edit` makes of it as it stands now. OSError when it cannot be read or written."""
         self._runs.mkdir(parents=True, exist_ok=True)
-        with _one_thread, _in_turn(self._runs / CHANGE):
+        with _one_thread, in_turn(self._runs / CHANGE):
             new = list(dict.fromkeys(edit(list(self._read()))))
             write_atomically(self._runs / QUEUE, json.dumps(new).encode(), is_durable=False)
 
@@ -61,7 +60,7 @@ class RunQueue:
         if not self._is_starter:
             with contextlib.suppress(OSError):
                 self._runs.mkdir(parents=True, exist_ok=True)
-                self._lock = self._lock or EngineLock(self._runs / STARTER)
+                self._lock = self._lock or FileLock(self._runs / STARTER)
                 self._is_starter = self._lock.acquire(tries=1)
         return self._is_starter
 
@@ -70,14 +69,3 @@ class RunQueue:
         if self._lock is not None:
             self._lock.release()
         self._lock, self._is_starter = None, False
-
-
-@contextlib.contextmanager
-def _in_turn(path: Path) -> Iterator[None]:
-    """While other windows wait for a moment; without that where the lock is another user's."""
-    with contextlib.ExitStack() as stack:
-        with contextlib.suppress(OSError):
-            lock = EngineLock(path)
-            stack.callback(lock.release)
-            lock.acquire(CHANGE_TRIES, CHANGE_PAUSE_S)
-        yield

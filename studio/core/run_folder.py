@@ -17,16 +17,12 @@ from typing import Any, Literal
 from studio.core.experiment import Experiment
 from studio.core.experiment_file import experiment_to_toml, read_experiment
 from studio.core.file import write_atomically
+from studio.core.file_lock import is_locked
 from studio.core.fold import RunState, fold
 from studio.core.journal import JournalReader, ends_torn
 from studio.core.json_text import parse_json
 from studio.core.outcome import Outcome, Status, describe_exit_code
 from studio.core.problem import BadInput
-
-if os.name == "nt":
-    import msvcrt
-else:
-    import fcntl
 
 CommandKind = Literal["pause", "resume", "stop", "stop_after_epoch", "discard", "release", "save", "edit"]
 
@@ -302,72 +298,3 @@ def read_commands(path: Path, offset: int) -> tuple[list[Command], int]:
         except (ValueError, TypeError, KeyError, AttributeError):
             continue
     return commands, offset + end
-
-
-class EngineLock:
-    """The lock an engine holds while alive. Opened once: closing any descriptor of the file would drop it."""
-
-    def __init__(self, path: str | os.PathLike):
-        self._path = path
-        self._fd = os.open(path, os.O_RDWR | os.O_CREAT, 0o644)  # held for the life of the process
-
-    def acquire(self, tries: int = 20, pause_s: float = 0.05) -> bool:
-        """True when the lock is ours. A reader holds it for microseconds while it looks, hence the tries."""
-        for _ in range(tries):
-            if _try_lock(self._fd):
-                return True
-            time.sleep(pause_s)
-        return False
-
-    def is_in_place(self) -> bool:
-        """False where the file, most likely with its folder, was moved away or deleted. True where the drive does not answer."""
-        try:
-            return os.stat(self._path).st_ino == os.fstat(self._fd).st_ino
-        except (FileNotFoundError, NotADirectoryError):
-            return False
-        except OSError:
-            return True
-
-    def release(self) -> None:
-        """Give it up before the process ends; the lock is of no use afterwards."""
-        os.close(self._fd)
-
-
-def is_locked(path: str | os.PathLike) -> bool:
-    """True when another process holds the lock on `path`, and where nobody may look: what may go on is left alone."""
-    try:
-        fd = os.open(path, os.O_RDWR)
-    except (FileNotFoundError, NotADirectoryError):
-        return False
-    except OSError:  # of another user, or on a disk that is only to be read
-        return os.name != "nt" and _is_locked_to_readers(path)
-    try:
-        return not _try_lock(fd)
-    finally:
-        os.close(fd)
-
-
-def _is_locked_to_readers(path: str | os.PathLike) -> bool:
-    """As `is_locked`, for a file that may not be written: a shared lock, for which reading is enough, is refused beside the engine's too."""
-    try:
-        fd = os.open(path, os.O_RDONLY)
-    except OSError:
-        return True
-    try:
-        fcntl.lockf(fd, fcntl.LOCK_SH | fcntl.LOCK_NB)
-        return False
-    except OSError:
-        return True
-    finally:
-        os.close(fd)
-
-
-def _try_lock(fd: int) -> bool:
-    try:
-        if os.name == "nt":
-            msvcrt.locking(fd, msvcrt.LK_NBLCK, 1)
-        else:
-            fcntl.lockf(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        return True
-    except OSError:
-        return False

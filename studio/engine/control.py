@@ -6,7 +6,8 @@ import signal
 from pathlib import Path
 from typing import Any, Literal
 
-from studio.core.run_folder import EngineLock, read_commands
+from studio.core.file_lock import FileLock
+from studio.core.run_folder import read_commands
 from studio.engine.failure import RunFolderGone
 
 
@@ -22,7 +23,7 @@ class Control:
     """Wishes, in the order they were made, from a byte of their file on: what stands before it was meant for an earlier session. `lock`: that of
     the run, where this process holds it."""
 
-    def __init__(self, path: Path, commands_from: int = 0, lock: EngineLock | None = None):
+    def __init__(self, path: Path, commands_from: int = 0, lock: FileLock | None = None):
         self._path, self._lock = path, lock
         self.num_read = commands_from  # bytes of the file
         self.num_answered = 0  # bytes in which an earlier process of this session has answered all edits

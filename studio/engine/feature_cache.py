@@ -22,7 +22,7 @@ import numpy as np
 import torch
 
 from studio.core.file import fsync_folder, write_atomically
-from studio.core.run_folder import EngineLock, is_locked
+from studio.core.file_lock import FileLock, is_locked
 
 EMPTY, REFUSED = -2, -1  # instead of the sample a row shows: not computed yet; the file cannot be read
 NAME_BYTES = 16
@@ -71,7 +71,7 @@ class FeatureCache:
         self.size, self._first = size, first
         self.folder = folder
         folder.mkdir(parents=True, exist_ok=True)
-        self._lock = EngineLock(folder / "lock")
+        self._lock = FileLock(folder / "lock")
         try:
             if not self._lock.acquire(tries=3):
                 raise BlockingIOError(f"{folder} is in use")

@@ -21,9 +21,10 @@ from studio.core import event as ev
 from studio.core.device import num_cores
 from studio.core.experiment import Experiment
 from studio.core.file import write_atomically
+from studio.core.file_lock import FileLock
 from studio.core.problem import BadInput
 from studio.core.process_space import process_space
-from studio.core.run_folder import EngineLock, RunFolder
+from studio.core.run_folder import RunFolder
 from studio.engine.ahead import ahead
 from studio.engine.awake import kept_awake
 from studio.engine.calibration import counts, kept, set_waiting
@@ -104,7 +105,7 @@ def run(folder: RunFolder, *, resume: bool = False, commands_from: int | None = 
             signal.signal(number, signal.SIG_IGN)
         return _exit_code(_session(folder, SharedControl(ranks, None), Silence(folder), resume, None, ranks))
     try:
-        lock = None if LOCK_HELD in os.environ else EngineLock(folder.lock_path)
+        lock = None if LOCK_HELD in os.environ else FileLock(folder.lock_path)
         if lock is not None and not lock.acquire():
             print(f"{folder.path} is already being trained by another process.", file=sys.stderr)  # noqa: T201
             return BUSY

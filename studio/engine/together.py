@@ -11,8 +11,9 @@ import os
 import sys
 from collections.abc import Sequence
 
+from studio.core.file_lock import FileLock
 from studio.core.outcome import Status
-from studio.core.run_folder import EngineLock, RunFolder
+from studio.core.run_folder import RunFolder
 from studio.engine.main import BUSY, FAILED, FINISHED, STOPPED
 from studio.engine.ranks import ELSEWHERE, HERE, JOURNAL_AT_START, LOCK_HELD
 
@@ -20,7 +21,7 @@ from studio.engine.ranks import ELSEWHERE, HERE, JOURNAL_AT_START, LOCK_HELD
 def main(arguments: Sequence[str]) -> int:
     """`arguments` end with the engine's own: the run folder, and --resume where it goes on."""
     folder = RunFolder(next(text for text in reversed(arguments) if not text.startswith("--")))
-    lock = EngineLock(folder.lock_path)
+    lock = FileLock(folder.lock_path)
     is_holder = lock.acquire()
     if not is_holder and "--nnodes" not in arguments:
         print(f"{folder.path} is already being trained by another process.", file=sys.stderr)  # noqa: T201

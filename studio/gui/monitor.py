@@ -15,12 +15,13 @@ from pathlib import Path
 from PySide6.QtCore import QObject, QThread, QTimer, Signal
 
 from studio.core.experiment import Experiment
+from studio.core.file_lock import is_locked
 from studio.core.fold import RunState, fold
 from studio.core.journal import JournalReader
 from studio.core.outcome import Status
 from studio.core.problem import BadInput
 from studio.core.run_digest import RunDigest
-from studio.core.run_folder import RunFolder, is_locked, run_names, settled
+from studio.core.run_folder import RunFolder, run_names, settled
 from studio.core.run_index import RunIndex, Stamp, stamp_of
 
 TICK_MS = 200

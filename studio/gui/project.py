@@ -16,10 +16,10 @@ from PySide6.QtCore import QObject, QTimer, Signal
 from studio.core.experiment import Experiment
 from studio.core.experiment_file import experiment_to_toml, read_experiment
 from studio.core.file import write_atomically
+from studio.core.file_lock import FileLock, is_locked
 from studio.core.path_text import path_to_text, text_to_path
 from studio.core.place import state_dir
 from studio.core.problem import BadInput
-from studio.core.run_folder import EngineLock, is_locked
 from studio.gui.background import Background
 from studio.gui.setting import CURRENT_PROJECT, Settings
 from studio.gui.store import ExperimentStore
@@ -52,7 +52,7 @@ class Projects(QObject):
         self._store, self._settings, self._background = store, settings, background
         self.folder = state_dir() / "drafts"
         self._path = self._new_path("untitled")
-        self._hold: EngineLock | None = None  # on the draft being edited, so that no other window writes it
+        self._hold: FileLock | None = None  # on the draft being edited, so that no other window writes it
         self._saved: Experiment | None = None
         self._saved_at: datetime | None = None
         self._problem = ""
@@ -248,11 +248,11 @@ def _lock_of(path: Path) -> Path:
     return path.with_suffix(".lock")
 
 
-def _held(path: Path) -> EngineLock | None:
+def _held(path: Path) -> FileLock | None:
     """A lock beside the draft; None where the folder cannot be written: saving says so."""
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        lock = EngineLock(_lock_of(path))
+        lock = FileLock(_lock_of(path))
     except OSError:
         return None
     lock.acquire(tries=1)

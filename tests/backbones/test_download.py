@@ -177,7 +177,9 @@ def test_what_another_window_fetches_is_left_to_it(server, target):
     target.parent.mkdir()
     part = target.with_name("weights.pth.part")
     part.write_bytes(CONTENT[:1000])
-    hold = "import sys, time; from studio.core.run_folder import EngineLock; print(EngineLock(sys.argv[1]).acquire(), flush=True); time.sleep(60)"
+    hold = (
+        "import sys, time; from studio.core.file_lock import FileLock; print(FileLock(sys.argv[1]).acquire(), flush=True); time.sleep(60)"
+    )
     other = subprocess.Popen([sys.executable, "-c", hold, f"{part}.lock"], stdout=subprocess.PIPE, text=True)
     assert other.stdout.readline() == "True\n"
     with pytest.raises(BadInput, match="Another window or command is downloading these weights"):

@@ -19,10 +19,11 @@ ENGINE = """
 import os, sys, time
 from studio.core import event as ev
 from studio.core.journal import JournalWriter
-from studio.core.run_folder import EngineLock, RunFolder
+from studio.core.file_lock import FileLock
+from studio.core.run_folder import RunFolder
 from studio.engine.control import Control
 run = RunFolder(sys.argv[1])
-lock = EngineLock(run.lock_path)
+lock = FileLock(run.lock_path)
 assert lock.acquire()
 journal, control, was_paused = JournalWriter(run.journal_path), Control(run.commands_path), False
 journal.append(ev.RunStarted(wall_time=time.time(), pid=os.getpid(), session=0))

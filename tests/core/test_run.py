@@ -21,7 +21,7 @@ from studio.core.journal import JournalReader, JournalWriter
 from studio.core.outcome import Status, describe_exit_code
 from studio.core.problem import BadInput
 from studio.core.rng import epoch_order, sample_seed
-from studio.core.run_folder import Command, EngineLock, create_run, find_run, find_runs, is_locked, read_commands, settled
+from studio.core.run_folder import Command, create_run, find_run, find_runs, read_commands, settled
 from studio.core.step_columns import StepsPassed
 
 
@@ -233,36 +233,6 @@ def test_a_command_that_a_full_disk_cuts_short_is_an_error_and_does_not_swallow_
     run.command("stop")
     run.command("save")
     assert read_commands(run.commands_path, 0)[0] == [Command("stop"), Command("save")]
-
-
-def _hold(path) -> subprocess.Popen:
-    """Another process that holds the lock."""
-    code = f"from studio.core.run_folder import EngineLock\nlock = EngineLock({str(path)!r})\nassert lock.acquire()\nprint('held', flush=True)\ninput()"
-    holder = subprocess.Popen([sys.executable, "-c", code], stdin=subprocess.PIPE, stdout=subprocess.PIPE)
-    assert holder.stdout.readline() == b"held\n"
-    return holder
-
-
-def test_a_run_is_alive_exactly_while_a_process_holds_its_lock(tmp_path):
-    path = tmp_path / "engine.lock"
-    assert not is_locked(path)
-    holder = _hold(path)
-    assert is_locked(path) and not EngineLock(path).acquire(tries=1)
-    holder.kill()
-    holder.communicate()
-    assert not is_locked(path)
-
-
-def test_a_run_of_another_user_is_alive_exactly_while_its_engine_is_and_where_nobody_may_look(open_folder, as_ordinary_user):
-    path, hidden = open_folder / "engine.lock", open_folder / "hidden.lock"
-    holder = _hold(path)
-    path.chmod(0o444)
-    hidden.touch(mode=0)
-    with as_ordinary_user:
-        assert is_locked(path) and is_locked(hidden) and not is_locked(open_folder / "none.lock")
-        holder.kill()
-        holder.communicate()
-        assert not is_locked(path)
 
 
 def test_a_run_that_ends_while_it_is_read_is_not_taken_for_crashed(tmp_path, monkeypatch):

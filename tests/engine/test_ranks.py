@@ -29,8 +29,8 @@ from engine_runs import (
 from safetensors.torch import load_file
 
 from studio.core import event as ev
+from studio.core.file_lock import is_locked
 from studio.core.outcome import Status
-from studio.core.run_folder import is_locked
 from studio.engine.checkpoint import find_checkpoint
 from studio.engine.evaluate import Answers, joined
 from studio.engine.feature_cache import CacheSize, FeatureCache

@@ -78,7 +78,7 @@ def test_the_draft_being_edited_is_held_against_other_windows(context):
     context.projects.save()
 
     def is_held() -> bool:
-        code = f"from studio.core.run_folder import is_locked; print(is_locked({str(context.projects.path.with_suffix('.lock'))!r}))"
+        code = f"from studio.core.file_lock import is_locked; print(is_locked({str(context.projects.path.with_suffix('.lock'))!r}))"
         return subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60).stdout.strip() == "True"
 
     assert is_held()

@@ -11,11 +11,12 @@ from PySide6.QtTest import QTest
 
 from studio.core.event import RunStarted
 from studio.core.experiment import Data
+from studio.core.file_lock import is_locked
 from studio.core.journal import JournalWriter
 from studio.core.outcome import Status
 from studio.core.problem import errors_in
 from studio.core.run_digest import RunDigest
-from studio.core.run_folder import RunFolder, is_locked
+from studio.core.run_folder import RunFolder
 from studio.dataset.dataset import Dataset
 from studio.dataset.plan_check import check_run
 from studio.gui import attention as attention_module

@@ -23,10 +23,11 @@ import json, os, signal, sys, time
 from studio.core.event import RunStarted
 from studio.core.journal import JournalWriter
 from studio.core.process_space import process_space
-from studio.core.run_folder import EngineLock, RunFolder
+from studio.core.file_lock import FileLock
+from studio.core.run_folder import RunFolder
 signal.signal(signal.SIGTERM, signal.SIG_IGN)
 run = RunFolder(sys.argv[1])
-lock = EngineLock(run.lock_path)
+lock = FileLock(run.lock_path)
 assert lock.acquire()
 JournalWriter(run.journal_path).append(RunStarted(wall_time=1.0, pid=os.getpid(), session=0))
 run.engine_path.write_text(json.dumps({"started": 0.5, "session": 0, "process_space": process_space()}))  # the clock was set back at the start

@@ -17,6 +17,7 @@ from urllib.parse import urljoin, urlsplit
 from studio.catalog.backbones import installed
 from studio.catalog.backbones.backbone import BackboneInfo
 from studio.core.file import fsync_folder, sha256_of
+from studio.core.file_lock import FileLock
 from studio.core.json_text import parse_json
 from studio.core.path_text import path_to_text, shown
 from studio.core.problem import BadInput
@@ -80,10 +81,8 @@ def download(
 @contextlib.contextmanager
 def _alone(part: Path) -> Iterator[None]:
     """While no other process writes to a part file. Raises BadInput where one does."""
-    from studio.core.run_folder import EngineLock  # loads numpy, which listing backbones does without
-
     path = part.with_name(part.name + ".lock")
-    lock = EngineLock(path)
+    lock = FileLock(path)
     is_ours = lock.acquire(tries=1) and lock.is_in_place()
     try:
         if not is_ours:
