@@ -8,7 +8,6 @@ from dataclasses import dataclass
 
 from PySide6.QtCore import QObject, QTimer, Signal
 
-from studio.core.experiment import Model
 from studio.core.problem import Repair
 from studio.core.run_digest import model_id
 from studio.gui.runs import RunsController
@@ -50,7 +49,7 @@ class Estimates(QObject):
         self.stage_distances: dict[str, float | None] | None = None  # from what the backbone knows, in sigmas; None: not measured
         self._asked: tuple | None = None
         self._answered: tuple | None = None
-        self._stages_of: tuple = ()  # of which network `model` tells the stages
+        self._stages_of: tuple = ()  # of which architecture `model` tells the stages
         self._speed: tuple[tuple, float] | None = None  # of which draft, images per second
         self._stage_seconds: tuple[tuple, tuple[float, ...]] = ((), ())  # of which network
         self._titles: dict[tuple[str, str], str] = {}
@@ -75,7 +74,7 @@ class Estimates(QObject):
     @property
     def draft_model(self) -> dict | None:
         """`model` where its stages are the draft's, whatever of them trains; None while those of another network alone are known."""
-        return self.model if self._stages_of == _stages_question(self._store.experiment.model) else None
+        return self.model if self._stages_of == self._store.experiment.model.architecture else None
 
     @property
     def backbone_title(self) -> str:
@@ -138,9 +137,9 @@ class Estimates(QObject):
         return self._stage_seconds[1] if self._stage_seconds[0] == self._network() else ()
 
     def _network(self) -> tuple:
-        """What decides the work of the stages."""
+        """What decides the work of the stages: beside which there are, the size of what they see and where they run."""
         model = self._store.experiment.model
-        return model.source, model.backbone, model.cut, model.head, model.input_size, self._store.experiment.training.device
+        return *model.architecture, model.input_size, self._store.experiment.training.device
 
     def take_domain(self, found: dict | None) -> None:
         """The answer of the probe's domain_shift, or that it no longer holds."""
@@ -178,7 +177,7 @@ class Estimates(QObject):
             return
         self._asked = question
         experiment = self._store.experiment
-        stages_of = _stages_question(experiment.model)
+        stages_of = experiment.model.architecture
         params = {
             "model": experiment.model.model_dump(mode="json"),
             "num_classes": question[1],
@@ -201,8 +200,3 @@ class Estimates(QObject):
         self._answered = question
         self.model, self.problem, self.repair = None, _FIELD.sub("", error.sentence), error.repair
         self.changed.emit()
-
-
-def _stages_question(model: Model) -> tuple:
-    """What decides which stages there are."""
-    return model.source, model.backbone, model.cut, model.head

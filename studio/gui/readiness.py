@@ -80,7 +80,7 @@ class Readiness(QObject):
         names = tuple(sorted(model.layers.items())), model.thaw and model.layers and tuple(sorted(model.thaw.items()))
         trains = model.train_stages if model.layers else None  # without names the head trains in any case
         weights = model.pretrained, model.weights_file, model.weights_sha256, model.start_run
-        return model.source, model.backbone, weights, model.cut, model.head, model.input_size, names, trains, len(dataset.classes)
+        return model.architecture, weights, model.input_size, names, trains, len(dataset.classes)
 
     def _pipeline_problem(self) -> str:
         return self._pipeline_error if self._pipeline == self._pipeline_question() else ""

@@ -555,6 +555,7 @@ def test_a_report_that_was_closed_stays_closed_whatever_is_answered_late(page, p
         {"model.backbone": "torchvision_resnet18"},
         {"model.cut": "stage 3"},
         {"model.head": [Hidden().model_dump()]},
+        {"model.input_size": 256},
     ],
     ids=lambda values: next(iter(values)),
 )

@@ -104,3 +104,9 @@ class Model(Section):
         if sentence := order_problem(parts):
             raise ValueError(sentence)
         return parts
+
+    @property
+    def architecture(self) -> tuple:
+        """What decides which layers there are, whatever their weights and whatever of them trains. How wide some of them are depends on the input
+        size (a map that is flattened, positions) and on the number of classes as well."""
+        return self.source, self.backbone, self.cut, self.head

@@ -76,7 +76,7 @@ class PlanEditor(QObject):
     def _question(self) -> tuple:
         """What decides the tree: the network and its head, not what of it trains."""
         model, dataset = self._store.experiment.model, self._store.dataset
-        return model.source, model.backbone, model.cut, model.head, model.input_size, len(dataset.classes) if dataset else 10
+        return *model.architecture, model.input_size, len(dataset.classes) if dataset else 10
 
     def _ask_tree(self) -> None:
         question = self._question()

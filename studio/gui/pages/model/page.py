@@ -265,9 +265,9 @@ class ModelPage(Page):
         )
 
     def _weights_question(self, path: str) -> tuple:
-        """What a report holds for: the file, and what of the network decides which tensors it has."""
+        """What a report holds for: the file, and the tensors it is compared with."""
         model = self.store.experiment.model
-        return path, model.source, model.backbone, model.cut, model.head
+        return path, model.architecture, model.input_size
 
     def _on_weights_refused(self, question: tuple, error: WorkerError) -> None:
         if question is self._weights_asked:
