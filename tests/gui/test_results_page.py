@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import pickle
+import subprocess
+import sys
 import time
 from types import SimpleNamespace
 
@@ -165,6 +167,44 @@ def test_two_windows_that_write_of_one_run_keep_what_the_other_wrote(qtbot, open
     here.deactivate()
     here.activate()
     qtbot.waitUntil(lambda: "another" in names(here))
+
+
+def test_what_two_windows_confirm_and_count_adds_up(qtbot, context, three_runs):
+    run = three_runs[0]
+    write_notes(run, Notes(confirmed=("a", "b"), num_test_looks=1))
+    windows = [Notebook(context.background), Notebook(context.background)]
+    for window in windows:
+        window.read([run])
+    qtbot.waitUntil(lambda: all(window.of(run).num_test_looks == 1 for window in windows))
+    for window, confirmed in zip(windows, (("b",), ("a", "b", "c"))):
+        window.edit(run, confirmed=confirmed)
+        window.edit(run, num_test_looks=2)
+    context.background._pool.waitForDone()
+    qtbot.waitUntil(lambda: not any(window._num_writing[run.name] for window in windows))
+    assert read_notes(run) == Notes(confirmed=("b", "c"), num_test_looks=3)
+    assert read_notes(run) in [window.of(run) for window in windows], "who came last has seen both"
+
+
+def test_no_change_of_two_windows_that_write_at_once_is_lost(three_runs):
+    write = """
+import sys
+from studio.core.run_folder import RunFolder
+from studio.gui.pages.results.notes import Notes, change_notes
+print("ready", flush=True)
+input()
+for i in range(20):
+    change_notes(RunFolder(sys.argv[1]), [(Notes(), Notes(confirmed=(sys.argv[2] + str(i),), num_test_looks=1))])
+"""
+    command = [sys.executable, "-c", write, three_runs[0]]
+    windows = [subprocess.Popen([*command, who], stdin=subprocess.PIPE, stdout=subprocess.PIPE) for who in ("a", "b")]
+    assert [window.stdout.readline() for window in windows] == [b"ready\n"] * 2
+    for window in windows:
+        window.stdin.write(b"\n")
+        window.stdin.flush()
+    for window in windows:
+        window.communicate(timeout=60)
+    notes = read_notes(three_runs[0])
+    assert set(notes.confirmed) == {f"{who}{i}" for who in ("a", "b") for i in range(20)} and notes.num_test_looks == 40
 
 
 def test_a_change_that_cannot_be_written_is_taken_back_and_said(qtbot, context, three_runs):

@@ -30,7 +30,7 @@ class Notebook(QObject):
         self._notes: dict[str, Notes] = {}  # by folder name, with what is still to be written
         self._stored: dict[str, tuple[Stamp, Notes]] = {}  # as found or left on the disk
         self._unread: set[str] = set()  # asked for, and not here yet
-        self._unwritten: defaultdict[str, deque[dict]] = defaultdict(deque)  # changes of fields, the latest last
+        self._unwritten: defaultdict[str, deque[tuple[Notes, Notes]]] = defaultdict(deque)  # changes from notes to notes, the latest last
         self._num_writing: Counter[str] = Counter()
         self._one_at_a_time = threading.Lock()
 
@@ -55,22 +55,22 @@ class Notebook(QObject):
             self._stored[name] = _found(folder)
             self._notes[name] = self._stored[name][1]
         old = self.of(folder)
-        values = {field: value for field, value in values.items() if value != getattr(old, field)}
-        if not values:
+        new = replace(old, **values)
+        if new == old:
             return
-        self._unwritten[name].append(values)
+        self._unwritten[name].append((old, new))
         self._num_writing[name] += 1
-        self._notes[name] = replace(old, **values)
+        self._notes[name] = new
         self.changed.emit()
 
         def write() -> None:
             """All that is to be written by now: of two changes the later one stays, whichever thread comes first."""
             with self._one_at_a_time:
-                waiting, together = self._unwritten[name], {}
+                waiting, changes = self._unwritten[name], []
                 while waiting:
-                    together |= waiting.popleft()
-                if together:
-                    self._stored[name] = None, change_notes(folder, together)
+                    changes.append(waiting.popleft())
+                if changes:
+                    self._stored[name] = None, change_notes(folder, changes)
 
         self._background.run(write, lambda _: self._on_written(name), lambda exc: self._on_written(name, exc), is_promised=True)
 

@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Mapping
+import threading
+from collections.abc import Iterable
 from dataclasses import asdict, dataclass, replace
 
 from studio.core.file import write_atomically
+from studio.core.file_lock import in_turn
 from studio.core.json_text import parse_json
 from studio.core.run_folder import RunFolder
 
-FILE = "notes.json"
+FILE, CHANGE = "notes.json", ".notes-change.lock"
 MAX_TAGS = 20
+_one_thread = threading.Lock()  # the lock of a file belongs to a process
 
 
 @dataclass(frozen=True)
@@ -35,18 +38,20 @@ def read_notes(folder: RunFolder) -> Notes:
         return Notes()
 
 
-def change_notes(folder: RunFolder, values: Mapping[str, object]) -> Notes:
-    """Change fields of the notes as they stand on the disk, where another window may have written since; returns what is there now. OSError
-    when they cannot be read or written, or the run is gone; the old notes then stay."""
-    if not folder.path.is_dir():  # writing would make it anew
-        raise FileNotFoundError(f"the folder {folder.name} is gone")
-    try:
-        old = _read(folder)
-    except FileNotFoundError:
-        old = Notes()
-    new = replace(old, **values)
-    write_notes(folder, new)
-    return new
+def change_notes(folder: RunFolder, changes: Iterable[tuple[Notes, Notes]]) -> Notes:
+    """Make changes, each from what a window saw to what it wants, to the notes as they stand on the disk, where another window may have written
+    since; returns what is there now. OSError when they cannot be read or written, or the run is gone; the old notes then stay."""
+    with _one_thread, in_turn(folder.path.parent / CHANGE):
+        if not folder.path.is_dir():  # writing would make it anew
+            raise FileNotFoundError(f"the folder {folder.name} is gone")
+        try:
+            notes = _read(folder)
+        except FileNotFoundError:
+            notes = Notes()
+        for seen, wanted in changes:
+            notes = _merged(notes, seen, wanted)
+        write_notes(folder, notes)
+    return notes
 
 
 def write_notes(folder: RunFolder, notes: Notes) -> None:
@@ -73,3 +78,15 @@ def _read(folder: RunFolder) -> Notes:
         )
     except (ValueError, AttributeError, TypeError, OverflowError):
         return Notes()
+
+
+def _merged(notes: Notes, seen: Notes, wanted: Notes) -> Notes:
+    """`notes` with what was changed from `seen` to `wanted`: mistakes are confirmed or no longer, looks are counted on, other fields replaced."""
+    values = {name: value for name, value in vars(wanted).items() if value != getattr(seen, name)}
+    if "confirmed" in values:
+        gone = set(seen.confirmed).difference(wanted.confirmed)
+        new = [id_ for id_ in wanted.confirmed if id_ not in seen.confirmed]
+        values["confirmed"] = tuple(id_ for id_ in dict.fromkeys((*notes.confirmed, *new)) if id_ not in gone)
+    if "num_test_looks" in values:
+        values["num_test_looks"] = notes.num_test_looks + wanted.num_test_looks - seen.num_test_looks
+    return replace(notes, **values)

@@ -473,7 +473,7 @@ class ResultsPage(Page):
     def _confirm(self, card: Card) -> None:
         row = self.chosen
         if row is not None:
-            ids = [i for i in row.notes.confirmed if i != card.mistake.id]
+            ids = [i for i in self.notebook.of(row.entry.folder).confirmed if i != card.mistake.id]
             self.notebook.edit(row.entry.folder, confirmed=tuple(ids if card.is_confirmed else [*ids, card.mistake.id]))
             self.mistakes.next_mistake()
 
