@@ -92,6 +92,9 @@ def serve() -> None:
 
     import studio.engine.loop
     import studio.engine.setup  # noqa: F401
+    from studio.catalog.backbones import takes_input_size
+
+    takes_input_size("timm", "test_resnet", 32)  # loads what shapes without values take
 
     os.fsync = lambda fd: None  # as in the process of the tests
     gc.freeze()  # the pages of what is loaded stay shared

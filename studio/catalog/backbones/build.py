@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from functools import lru_cache
+from pathlib import Path
 from types import ModuleType
 
 from studio.catalog.backbones.backbone import Built, WeightsReport
@@ -87,14 +88,15 @@ def build_backbone(
         path = origin.weights_path(info)
         if path is None:
             raise BadInput(error("model.backbone", _not_here(info)))
-    if size != info.input_size:
+    is_tried = size < info.input_size and not (is_meta or cut or needs_map(head))
+    if size != info.input_size and not is_tried:
         check_input_size(origin, name, size)
     point = _cut(source, name, size, cut, head)
     if is_meta:
         body = build_shapes(origin, name, size)
     else:
         with seeded(seed):
-            body = origin.build(name, size, path)
+            body = _build_and_try(origin, name, size, path) if is_tried else origin.build(name, size, path)
     outlet = point.outlet if point else Outlet("vector", (body.num_features,))
     new_head = build_head(
         head, outlet, num_classes, dropout=dropout, init=head_init, fan=head_init_fan, class_shares=class_shares, seed=seed,
@@ -115,6 +117,29 @@ def build_backbone(
         report = file.load(network, body)
     stages = make_stages(body.module, new_head, body.groups)
     return Built(network.to(device), stages, report, outlet.channels, size, outlet)
+
+
+def _build_and_try(origin: ModuleType, name: str, size: int, weights: Path | None) -> Body:
+    """The backbone, after an image of `size` passed through it: on a new process that is a second less than torch takes to load shapes alone."""
+    import torch
+
+    try:
+        body = origin.build(name, size, weights)
+        with torch.no_grad():
+            fits = _gives_features(body, torch.zeros(1, 3, size, size))
+    except Exception:  # as in `_passes`
+        check_input_size(origin, name, size)
+        raise
+    if not fits:
+        check_input_size(origin, name, size)
+    return body
+
+
+def _gives_features(body: Body, images) -> bool:
+    was_training = body.module.training
+    features = body.module.eval()(images)
+    body.module.train(was_training)
+    return tuple(features.shape) == (1, body.num_features)
 
 
 def _cut(source: str, name: str, size: int, cut: str, head: tuple) -> CutPoint | None:
@@ -191,12 +216,11 @@ def _passes(origin: ModuleType, name: str, size: int) -> bool:
     try:
         body = build_shapes(origin, name, size)
         with torch.no_grad(), shapes_alone():
-            features = body.module.eval()(torch.empty(1, 3, size, size, device="meta"))
+            return _gives_features(body, torch.empty(1, 3, size, size, device="meta"))
     except BadInput:
         raise
     except Exception:  # libraries refuse a size with whatever error their first unfitting layer raises
         return False
-    return tuple(features.shape) == (1, body.num_features)
 
 
 def _not_here(info) -> str:
