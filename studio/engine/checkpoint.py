@@ -12,6 +12,7 @@ import errno
 import hashlib
 import json
 import os
+import re
 import secrets
 import shutil
 import time
@@ -39,6 +40,7 @@ MODEL, OPTIMISER, AVERAGE = "model.safetensors", "optimizer.safetensors", "ema.s
 STATE, MANIFEST = "state.json", "manifest.json"
 NUM_KEPT = 2  # besides the best, and those that whoever goes back needs again
 _GROUP_STEP = "group_step"
+_FULL = {39: errno.ENOSPC, 112: errno.ENOSPC} if os.name == "nt" else {}  # Windows: ERROR_HANDLE_DISK_FULL, ERROR_DISK_FULL
 _NO_FILE = (FileNotFoundError, NotADirectoryError, IsADirectoryError)
 
 
@@ -133,8 +135,9 @@ def save_checkpoint(
         raise exc
     except Exception as exc:  # safetensors wraps the system's error in its own type
         shutil.rmtree(temporary, ignore_errors=True)
-        if "No space left" in str(exc) or "os error 28" in str(exc):
-            raise OSError(28, "No space left on device") from exc
+        if found := re.search(r"([^:]*) \(os error (\d+)\)", str(exc)):
+            number = int(found[2])
+            raise OSError(_FULL.get(number, number), found[1].strip(), str(home)) from exc
         raise
     _prune(home, step, kept)
     return Saved(final, sum(f["bytes"] for f in files.values()), time.perf_counter() - start)

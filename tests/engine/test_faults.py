@@ -13,13 +13,14 @@ import numpy as np
 import pytest
 import torch
 from engine_runs import STEPS_PER_EPOCH, events, fork_engine, metrics, of_kind, small_run, train_here, wait_until
+from safetensors import SafetensorError
 
 from studio.core import event as ev
 from studio.core.outcome import Status
 from studio.core.run_folder import RunFolder
-from studio.engine.checkpoint import find_checkpoint
+from studio.engine.checkpoint import find_checkpoint, save_checkpoint
 from studio.engine.control import Control
-from studio.engine.failure import describe
+from studio.engine.failure import NO_SPACE, describe
 from studio.engine.reporter import Reporter
 from studio.engine.watch import GradientWatch, Waiting
 
@@ -263,6 +264,21 @@ def test_a_run_whose_last_word_has_to_wait_for_room_is_finished(tmp_path, full_a
     full_at(ev.RunFinished)
     assert train_here(folder) == 0
     assert warned(folder, "disk-full") and folder.read_journal().status is Status.FINISHED
+
+
+@pytest.mark.parametrize(
+    ("number", "is_full"), [(112 if os.name == "nt" else errno.EDQUOT, True), (errno.ENOSPC, os.name != "nt"), (errno.EIO, False)]
+)
+def test_what_the_system_said_to_safetensors_while_it_saved_is_told_from_a_bug(tmp_path, monkeypatch, number, is_full):
+    def refused(tensors, path):
+        raise SafetensorError(f"Error while serializing: I/O error: {os.strerror(number)} (os error {number})")
+
+    monkeypatch.setattr("safetensors.torch.save_file", refused)
+    with pytest.raises(OSError) as raised:
+        save_checkpoint(RunFolder(tmp_path), 3, {}, {}, {})
+    failure = describe(raised.value, None)
+    assert (raised.value.errno in NO_SPACE) == is_full, "for that a run waits"
+    assert failure.sentence == f"{tmp_path / 'checkpoints'} cannot be used: {os.strerror(number)}." and not failure.is_bug
 
 
 @pytest.mark.parametrize("workers", [0, 1])
