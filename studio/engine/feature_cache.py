@@ -89,6 +89,7 @@ class FeatureCache:
             kept = []
         if not kept:
             self._forget_names()
+            self._rows_path.unlink(missing_ok=True)  # no file shrinks by being written anew
         row_of = {name: row for row, name in enumerate(kept) if name != _NO_NAME}
         free = [row for row, name in enumerate(kept) if name == _NO_NAME][::-1]
         self._names, self._is_done = list(kept), [name != _NO_NAME for name in kept]

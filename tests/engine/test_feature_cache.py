@@ -233,7 +233,7 @@ def test_rows_are_kept_on_disk_and_found_by_their_names(tmp_path):
     assert other.num_found == 1 and torch.equal(other.get(0, np.array([1]))[0], rows[:1])  # the same picture elsewhere
     other.close()
     small = FeatureCache(tmp_path, CacheSize(1, 2, (3,), torch.bfloat16), [names[0], names[9]], max_bytes=20)
-    assert small.num_found == 0  # more than allowed in all: begun anew
+    assert small.num_found == 0 and (tmp_path / "rows.bin").stat().st_size == 12  # more than allowed in all: begun anew
     small.put(0, np.array([0]), np.array([0]), rows[1:])
     small.close()  # killed before it saves
     again = FeatureCache(tmp_path, size, names)
