@@ -47,7 +47,7 @@ def open_regular(path: str) -> tuple[int, os.stat_result]:
     try:
         fd = os.open(path, _OPEN_FLAGS)
     except (OSError, ValueError) as exc:
-        raise ImageRefused(os_reason(exc)) from None
+        raise ImageRefused(os_reason(exc), getattr(exc, "errno", None)) from None
     info = os.fstat(fd)
     if not stat.S_ISREG(info.st_mode):
         os.close(fd)

@@ -81,7 +81,7 @@ def read_bytes(path: str, *, longest: int = _LONGEST_FILE) -> bytes:
         try:
             return file.read()
         except OSError as exc:
-            raise ImageRefused(os_reason(exc)) from None
+            raise ImageRefused(os_reason(exc), exc.errno) from None
 
 
 def read_image(path: str, reading: Reading = AS_IT_IS) -> np.ndarray:

@@ -17,6 +17,7 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 import torch
@@ -156,21 +157,26 @@ class FeatureCache:
             self._names_path.unlink()
             fsync_folder(self.folder)
 
-    def put(self, view: int, samples: np.ndarray, shown: np.ndarray, features: torch.Tensor) -> None:
-        """Keep rows: features[i], computed from the picture of `shown[i]`, for sample `samples[i]`. -1 shown is a refused file.
+    def put(
+        self, view: int, samples: np.ndarray, shown: np.ndarray, features: torch.Tensor, is_named: np.ndarray | Literal[True] = True
+    ) -> None:
+        """Keep rows: features[i], computed from the picture of `shown[i]`, for sample `samples[i]`. -1 shown is a refused file. Where not
+        `is_named`, that picture is not the one that the sample's name stands for: later runs do not find it.
 
         What stands in for a file never takes the row that a sample with the same content has, or had in an earlier run.
         """
-        self.book(view, samples, shown)
+        self.book(view, samples, shown, is_named)
         rows = self._row_of[view, samples]
-        written = (shown == self._first + samples) | ~self._is_done[rows]
+        written = (shown == self._first + samples) & is_named | ~self._is_done[rows]
         self._rows[torch.from_numpy(rows[written])] = _fitted(features.detach().cpu()[torch.from_numpy(written)], self.size.dtype)
 
-    def book(self, view: int, samples: np.ndarray, shown: np.ndarray) -> None:
+    def book(self, view: int, samples: np.ndarray, shown: np.ndarray, is_named: np.ndarray | Literal[True] = True) -> None:
         """Take note of rows that are in the file by now."""
         rows = self._row_of[view, samples]
         self._shown[view, samples] = shown
-        self._is_done[rows[shown == self._first + samples]] = True  # what stands in for an unreadable file has no name of its own
+        self._is_done[rows[(shown == self._first + samples) & is_named]] = (
+            True  # what stands in for an unreadable file has no name of its own
+        )
 
     def has_all(self, view: int, samples: np.ndarray) -> bool:
         return bool((self._shown[view, samples] != EMPTY).all())
@@ -228,18 +234,9 @@ def cache_key(**parts) -> str:
     return hashlib.sha256(json.dumps(parts, sort_keys=True, default=str).encode()).hexdigest()[:32]
 
 
-def content_hash(path: str | os.PathLike) -> bytes:
-    """16 bytes; all zero for a file that cannot be read."""
-    try:
-        with open(path, "rb") as f:
-            return hashlib.file_digest(f, lambda: hashlib.blake2b(digest_size=NAME_BYTES)).digest()
-    except OSError:
-        return _NO_NAME
-
-
 def row_name(content: bytes, view: str) -> bytes:
-    """The name of a view of a file's content; no name where there is no content."""
-    return _NO_NAME if content == _NO_NAME else hashlib.blake2b(content + view.encode(), digest_size=NAME_BYTES).digest()
+    """The name of a view of a file's content (dataset.decoded.content_of); no name where it is empty, of a file that cannot be read."""
+    return _NO_NAME if not content else hashlib.blake2b(content + view.encode(), digest_size=NAME_BYTES).digest()
 
 
 def make_room(root: Path, num_bytes: int, kept: set[str]) -> None:

@@ -21,7 +21,7 @@ from studio.core.path_text import text_to_path
 from studio.core.rng import sample_seed
 from studio.dataset.decoded import decoded_folder
 from studio.engine.aside import Aside
-from studio.engine.loader import Batch, ImageReader, Request, Source, cache_bytes, fill, stamp_of
+from studio.engine.loader import Batch, ImageReader, Picture, Request, Source, cache_bytes, fill, stamp_of
 
 TICK_S = 0.05  # how often somebody who waits may do something else
 
@@ -31,7 +31,7 @@ class Made:
     """Pixels of a batch, and the decoded pictures it was made of."""
 
     batch: Batch
-    decoded: dict[tuple[int, bool], np.ndarray]  # as `ImageReader.keep` takes them
+    decoded: dict[tuple[int, bool], Picture]  # as `ImageReader.keep` takes them
 
 
 class FirstBatch:
@@ -126,8 +126,8 @@ class FirstBatch:
                 return None
             size, local = self._source.input_size, replace(self.request, indices=tuple(range(len(self._source.paths))))
             images = np.zeros((len(local.indices), size, size, 3), np.uint8)
-            fill(reader, images, local, local.indices)
+            _, contents = fill(reader, images, local, local.indices)
             if not reader.take_refused():
-                batch = Batch(images, np.array(self.request.indices, np.int64), tally=reader.take_tally())
+                batch = Batch(images, np.array(self.request.indices, np.int64), contents, tally=reader.take_tally())
                 return Made(batch, {(self.request.indices[i], True): picture for (i, _), picture in reader.kept.items()})
         return None

@@ -99,7 +99,7 @@ def _sweep(experiment: Experiment, dataset: Dataset, peaks: list[float], own_fol
     parts = {"train": range(num_train), "validation": range(num_train, len(samples)), "test": range(len(samples), len(samples))}
     view, size = view_for(experiment, dataset), experiment.training.batch_size
     source = source_for(experiment, dataset, samples, view, num_train)
-    plan = replace(cache_plan(experiment, source.paths, view, precision, device), views_at=lambda _share: 1)
+    plan = replace(cache_plan(experiment, view, precision, device), views_at=lambda _share: 1)
     normaliser = Normaliser(view["mean"], view["std"], device, precision.channels_last)
     with Loader(source, max(size, pictures_at_once(device)), choose_num_workers(experiment.training.workers, device.type)) as loader:
         prefix = Prefix(own_folder, plan, network, loader, parts, normaliser, lambda: precision.autocast(device), device)

@@ -25,7 +25,7 @@ from concurrent.futures import Future
 from dataclasses import dataclass, field
 from functools import partial
 from multiprocessing import connection
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
@@ -92,10 +92,20 @@ class Batch:
 
     images_NHWC: np.ndarray  # uint8; valid until the next batch is taken. Empty where features are given instead
     indices: np.ndarray  # int64
+    contents: list[bytes] = field(
+        default_factory=list
+    )  # `content_of` the file that each picture was read from, b"" of none; of a loader's batch
     refused: dict[int, str] = field(default_factory=dict)  # files that could not be read, or are CHANGED: index to reason
     features: torch.Tensor | None = None  # what the frozen start of the network gives for the pictures
     tally: Tally = field(default_factory=Tally)  # of the augmentation, over all workers
     mix: Mix | None = None  # how the loop blends the pictures
+
+
+class Picture(NamedTuple):
+    """A file's picture as it is kept."""
+
+    pixels: np.ndarray  # uint8 HWC
+    content: bytes  # `content_of` the file that they were read from
 
 
 class ImageReader:
@@ -106,17 +116,17 @@ class ImageReader:
         self._decoded = DecodedCache(source.decoded_folder, num_writers=num_readers) if source.decoded_folder else None
         self._pipeline: Pipeline | None = None
         self._augment: Augment | None = None  # what the pipeline does
-        self.kept: dict[tuple[int, bool], np.ndarray] = {}  # by sample, and whether it is for training
+        self.kept: dict[tuple[int, bool], Picture] = {}  # by sample, and whether it is for training
         self._room = cache_bytes
         self._refused: set[int] = set()
         self._reasons: dict[int, str] = {}
         self._num_taken = 0
 
-    def keep(self, pictures: dict[tuple[int, bool], np.ndarray]) -> None:
+    def keep(self, pictures: dict[tuple[int, bool], Picture]) -> None:
         """Pictures that another reader of the same files has decoded, as far as there is room."""
         for key, picture in pictures.items():
-            if picture.nbytes <= self._room and key not in self.kept:
-                self._room -= picture.nbytes
+            if picture.pixels.nbytes <= self._room and key not in self.kept:
+                self._room -= picture.pixels.nbytes
                 self.kept[key] = picture
 
     def decode(self, index: int) -> None:
@@ -140,8 +150,9 @@ class ImageReader:
             self._pipeline = build_pipeline(augment, self._source.input_size)
         self._augment = augment
 
-    def view(self, index: int, seed: int | None) -> tuple[np.ndarray | None, int]:
-        """The picture of a sample, and the index of the sample it really shows: the next readable one for a training image."""
+    def view(self, index: int, seed: int | None) -> tuple[np.ndarray | None, int, bytes]:
+        """The picture of a sample, the index of the sample it really shows (the next readable one for a training image), and the content of its
+        file."""
         num = self._source.num_trained
         tries = range(index, index + num) if seed is not None else (index,)
         for candidate in tries:
@@ -150,13 +161,13 @@ class ImageReader:
             if image is None:
                 continue
             if seed is None:
-                return image, shown
-            return self._pipeline(image, seed), shown
+                return image.pixels, shown, image.content
+            return self._pipeline(image.pixels, seed), shown, image.content
         if seed is not None:
             raise NoReadableImages("training")
-        return None, -1
+        return None, -1, b""
 
-    def _image(self, index: int, *, is_training: bool) -> np.ndarray | None:
+    def _image(self, index: int, *, is_training: bool) -> Picture | None:
         """The decoded image shrunk to working size (training) or the finished view (evaluation); None when it cannot be read."""
         key = (index, is_training)
         if key in self.kept:
@@ -177,11 +188,11 @@ class ImageReader:
         self.keep({key: image})
         return image
 
-    def _read(self, index: int, is_training: bool) -> np.ndarray:
+    def _read(self, index: int, is_training: bool) -> Picture:
         """The picture of a file as it is kept: decoded and reduced, or as it was kept on disk. Raises ImageRefused, OSError."""
         s = self._source
         data = read_bytes(s.paths[index])
-        content = content_of(data) if self._decoded else b""
+        content = content_of(data)
         view = decoded_view(s.input_size, s.reading, None if is_training else (s.interpolation, s.crop_fraction))
         image = self._decoded.get(content, view) if self._decoded else None
         if image is None:
@@ -192,7 +203,7 @@ class ImageReader:
                 image = evaluation_view(image, s.input_size, s.interpolation, s.crop_fraction)
             if self._decoded:
                 self._decoded.put(content, view, image)
-        return image
+        return Picture(image, content)
 
 
 def stamp_of(path: str) -> tuple[int, int] | None:
@@ -262,6 +273,14 @@ class Loader:
         while begun:
             yield self._waited_for(begun.popleft())
 
+    def contents(self, indices: Iterable[int]) -> dict[int, bytes]:
+        """`content_of` the files of samples as they are now, of those that can be read."""
+        found = {}
+        for index in indices:
+            with contextlib.suppress(ImageRefused, OSError):
+                found[index] = content_of(read_bytes(self._source.paths[index]))
+        return found
+
     def _waited_for(self, batch: Future[Batch]) -> Batch:
         return self._aside.wait(batch, lambda seconds: self.on_wait(seconds))
 
@@ -280,23 +299,21 @@ class Loader:
     def _load_here(self, request: Request) -> Batch:
         size = self._source.input_size
         images = np.zeros((len(request.indices), size, size, 3), np.uint8)
-        shown = fill(self._reader, images, request, range(len(request.indices)))
-        return Batch(images, np.array(shown, np.int64), self._reader.take_refused(), tally=self._reader.take_tally())
+        shown, contents = fill(self._reader, images, request, range(len(request.indices)))
+        return Batch(images, np.array(shown, np.int64), contents, self._reader.take_refused(), tally=self._reader.take_tally())
 
 
-def fill(reader: ImageReader, images_NHWC: np.ndarray, request: Request, rows: Iterable[int]) -> list[int]:
-    """Put the pictures of a request into these rows; returns the samples that they show."""
-    shown = []
+def fill(reader: ImageReader, images_NHWC: np.ndarray, request: Request, rows: Iterable[int]) -> tuple[list[int], list[bytes]]:
+    """Put the pictures of a request into these rows; returns the samples that they show, and the contents of their files."""
+    shown, contents = [], []
     if request.seeds is not None:
         reader.use(request.augment)
     for row, index, seed in zip(rows, request.indices, request.seeds or itertools.repeat(None)):
-        image, index = reader.view(index, seed)
-        if image is not None:
-            images_NHWC[row] = image
-        else:
-            images_NHWC[row] = 0
+        image, index, content = reader.view(index, seed)
+        images_NHWC[row] = 0 if image is None else image
         shown.append(index)
-    return shown
+        contents.append(content)
+    return shown, contents
 
 
 def cache_bytes() -> int:
@@ -399,6 +416,7 @@ class _Pool:
 
     def _collect(self, slot: int, request: Request, rows: list[list[int]]) -> Batch:
         indices = np.empty(len(request.indices), np.int64)
+        contents = [b""] * len(request.indices)
         refused: dict[int, str] = {}
         tally = Tally()
         failure: Exception | None = None
@@ -411,10 +429,11 @@ class _Pool:
                 if isinstance(shown, Exception):
                     failure = shown
                 else:
-                    indices[mine] = shown
+                    for row, index, content in zip(mine, *shown, strict=True):
+                        indices[row], contents[row] = index, content
         if failure:
             raise failure
-        return Batch(self._slots[slot, : len(indices)], indices, refused, tally=tally)
+        return Batch(self._slots[slot, : len(indices)], indices, contents, refused, tally=tally)
 
     def _receive(self, pipe: connection.Connection):
         start = time.monotonic()

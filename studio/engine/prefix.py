@@ -10,7 +10,7 @@ from __future__ import annotations
 import contextlib
 import shutil
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -24,7 +24,7 @@ from studio.engine.checkpoint import state_sha256
 from studio.engine.cut import Cut, find_cut
 from studio.engine.device import to_device
 from studio.engine.failure import NO_SPACE
-from studio.engine.feature_cache import CacheSize, FeatureCache, cache_key, content_hash, make_room, row_name
+from studio.engine.feature_cache import CacheSize, FeatureCache, cache_key, make_room, row_name
 from studio.engine.folding import Folding
 from studio.engine.lanes import Lanes
 from studio.engine.loader import Batch, Loader, Request
@@ -55,7 +55,6 @@ class CachePlan:
     num_bytes: int
     batch_size: int
     seed: int
-    paths: tuple[str, ...]  # of all samples
     origin: dict  # everything but network and files that a row depends on
     augmentation: dict  # besides, for rows of training
 
@@ -182,12 +181,19 @@ class Prefix:
         return training if self.views and not self._training else None
 
     def _contents_of(self, indices: range, between: Callable[[], None]) -> list[bytes]:
+        """`content_of` their files, b"" of one that cannot be read."""
         ranks, unknown = self._ranks, [i for i in indices if i not in self._contents]
         for some in _in_parts(unknown, HASHED_AT_ONCE * ranks.count):
-            for found in ranks.gather({i: content_hash(self._plan.paths[i]) for i in some[ranks.rank :: ranks.count]}):
+            for found in ranks.gather(self._loader.contents(some[ranks.rank :: ranks.count])):
                 self._contents |= found
             between()
-        return [self._contents[i] for i in indices]
+        return [self._contents.get(i, b"") for i in indices]
+
+    def _is_named(self, batch: Batch) -> np.ndarray:
+        """bool[N]: whether pictures are those that the names of their rows stand for. A file may have been replaced since it was hashed, and a
+        picture may have been kept since before."""
+        shown = zip(batch.indices.tolist(), batch.contents, strict=True)
+        return np.array([self._contents.get(index) == content for index, content in shown], bool)
 
     def fill(self, epoch: int, between: Callable[[int], None]) -> dict[int, str]:
         """Compute what this epoch's view lacks of training features. `between` gets the number done and may raise; files that were refused."""
@@ -200,7 +206,7 @@ class Prefix:
         requests = [Request(tuple(rows.tolist()), self._seeds(view, rows)) for rows in mine]
         self._network.train_mode()
         for some, rows, batch in zip(rounds, mine, self._loader.batches(requests, reads_ahead=True), strict=True):
-            keep_together(self._ranks, self._training, view, rows, batch.indices, self._features(batch))
+            keep_together(self._ranks, self._training, view, rows, batch.indices, self._is_named(batch), self._features(batch))
             refused |= batch.refused
             between(int(some[-1][-1]) + 1)
         if rounds:
@@ -247,8 +253,8 @@ class Prefix:
         else:
             for some, batch in zip(rows, self._loader.batches(requests, reads_ahead=True), strict=True):
                 features = self._features(batch)
-                keep_together(self._ranks, self._evaluation, 0, some, batch.indices, features)
-                yield Batch(batch.images_NHWC, batch.indices, batch.refused, features)
+                keep_together(self._ranks, self._evaluation, 0, some, batch.indices, self._is_named(batch), features)
+                yield replace(batch, features=features)
             self._evaluation.save()
 
     def _has_all(self, part: range) -> bool:

@@ -202,7 +202,7 @@ def prepare(
     edits = edited(experiment, reporter.earlier_edits)
     groups, _ = network.parameter_groups(experiment.optimiser.weight_decay)
     normaliser = Normaliser(view["mean"], view["std"], device, precision.channels_last)
-    plan = cache_plan(experiment, source.paths, view, precision, device)
+    plan = cache_plan(experiment, view, precision, device)
     folding = _folding(network, experiment, precision, device, checkpoint, ranks)
     own_cache = folder.path / ("cache" if ranks.first_here == 0 else f"cache-{ranks.first_here}")  # one for each computer
     setup = Setup(
@@ -332,7 +332,7 @@ def view_for(experiment: Experiment, dataset: Dataset) -> dict:
     }
 
 
-def cache_plan(experiment: Experiment, paths: tuple[str, ...], view: dict, precision: Precision, device: torch.device) -> CachePlan:
+def cache_plan(experiment: Experiment, view: dict, precision: Precision, device: torch.device) -> CachePlan:
     """What the run may keep of its frozen layers, as asked; training reads features only where its pictures come again."""
     training = experiment.training
     origin = {
@@ -348,7 +348,6 @@ def cache_plan(experiment: Experiment, paths: tuple[str, ...], view: dict, preci
         num_bytes=0 if training.feature_cache == "off" else int(training.cache_gigabytes * 1e9),
         batch_size=training.batch_size,
         seed=training.seed,
-        paths=paths,
         origin=origin,
         augmentation=experiment.augment.model_dump(),
     )

@@ -27,16 +27,22 @@ def open_together(ranks: Ranks, make: Callable[[], FeatureCache | None]) -> Feat
 
 
 def keep_together(
-    ranks: Ranks, cache: FeatureCache, view: int, samples: np.ndarray, shown: np.ndarray, features: torch.Tensor | None
+    ranks: Ranks,
+    cache: FeatureCache,
+    view: int,
+    samples: np.ndarray,
+    shown: np.ndarray,
+    is_named: np.ndarray,
+    features: torch.Tensor | None,
 ) -> None:
     """Every process calls it at the same time with the rows that it has computed, or with none (features are None then)."""
     if features is not None:
-        cache.put(view, samples, shown, features)
+        cache.put(view, samples, shown, features, is_named)
     sent = features.detach().cpu() if features is not None and not ranks.is_one_computer else None
-    for rank, (theirs, what, rows) in enumerate(ranks.gather((samples, shown, sent))):
+    for rank, (theirs, what, named, rows) in enumerate(ranks.gather((samples, shown, is_named, sent))):
         if rank == ranks.rank or not len(theirs):
             continue
         if rows is not None and ranks.is_first_here and not ranks.is_here(rank):
-            cache.put(view, theirs, what, rows)
+            cache.put(view, theirs, what, rows, named)
         else:
-            cache.book(view, theirs, what)
+            cache.book(view, theirs, what, named)

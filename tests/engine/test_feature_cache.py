@@ -30,8 +30,9 @@ from studio.core import event as ev
 from studio.core.experiment import Experiment
 from studio.core.place import cache_dir
 from studio.core.predictions import read_predictions
+from studio.dataset.image import ImageRefused
+from studio.engine import loader, saving
 from studio.engine import prefix as prefix_module
-from studio.engine import saving
 from studio.engine.checkpoint import find_checkpoint
 from studio.engine.cut import find_cut
 from studio.engine.feature_cache import CacheSize, FeatureCache, make_room, row_name
@@ -309,6 +310,57 @@ def test_a_later_run_finds_the_features_and_only_a_changed_file_is_made_anew(tmp
     Image.new("RGB", (80, 80), "teal").save(tmp_path / "c" / "images" / "class-1" / "0003.png")
     assert train_here(third) == 0
     assert sum(num_forwards) == 42 + 12 + 8  # one batch of training, where one row was missing
+
+
+@pytest.mark.parametrize(
+    "is_hashed_first", [True, False], ids=["replaced before it is read", "replaced after it was read, before it is hashed"]
+)
+def test_features_of_a_picture_are_never_found_under_the_name_of_another_one(tmp_path, monkeypatch, is_hashed_first):
+    values = FROZEN | {"augment__preset": "none", "schedule__epochs": 1}
+    first, second = (small_run(tmp_path / name, **values) for name in "ab")
+    ours, theirs = (tmp_path / name / "images" / "class-1" / "0003.png" for name in "ab")
+    named = prefix_module.Prefix._contents_of
+
+    def replaced_meanwhile(self, indices, between):
+        if (index := self._loader._source.paths.index(str(ours))) not in indices:
+            return named(self, indices, between)
+        found = named(self, indices, between) if is_hashed_first else self._loader._reader.decode(index)
+        Image.new("RGB", (80, 80), "teal").save(ours)
+        return found or named(self, indices, between)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(prefix_module.Prefix, "_contents_of", replaced_meanwhile)
+        assert train_here(first) == 0
+    if not is_hashed_first:
+        theirs.write_bytes(ours.read_bytes())
+    assert train_here(second) == 0
+    (detail,) = [e.detail for e in of_kind(second, ev.PhaseStarted) if e.phase == "caching features"]
+    assert "41 of 42 from earlier" in detail
+
+
+def test_a_file_that_could_not_be_read_for_a_moment_has_a_name_at_the_next_boundary(tmp_path, monkeypatch):
+    values = FROZEN | {"augment__preset": "none", "model__thaw": {"stage 4": 1}}
+    first, second = (small_run(tmp_path / name, **values) for name in "ab")
+    path, named, read = str(tmp_path / "a" / "images" / "class-1" / "0003.png"), prefix_module.Prefix._contents_of, loader.read_bytes
+    with monkeypatch.context() as patch:
+
+        def in_use(self, indices, between):
+            def refused(asked):
+                if asked == path:
+                    raise ImageRefused("no permission to read it", errno.EACCES)
+                return read(asked)
+
+            is_first = not self._contents.keys() & set(indices)
+            patch.setattr(loader, "read_bytes", refused if is_first else read)
+            found = named(self, indices, between)
+            patch.setattr(loader, "read_bytes", read)
+            return found
+
+        patch.setattr(prefix_module.Prefix, "_contents_of", in_use)
+        assert train_here(first) == 0
+    assert train_here(second) == 0
+    details = [e.detail for e in of_kind(second, ev.PhaseStarted) if e.phase == "caching features"]
+    assert ["41 of 42" in details[0], "42 of 42" in details[1]] == [True, True]
 
 
 def test_auto_takes_views_where_they_pay_and_says_so(tmp_path, num_forwards):

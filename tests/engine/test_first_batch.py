@@ -94,7 +94,7 @@ def test_its_pictures_are_not_decoded_again(plan, monkeypatch):
 
 def test_once_it_is_taken_its_pictures_are_the_loaders_alone(plan):
     first = plan.first()
-    thread, picture = first._aside._thread, weakref.ref(next(iter(first._made.result().decoded.values())))
+    thread, picture = first._aside._thread, weakref.ref(next(iter(first._made.result().decoded.values())).pixels)
     made = first.take(plan.source(), next(plan.requests()), lambda seconds: None)
     assert made is not None and picture() is not None
     del made

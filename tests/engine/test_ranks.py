@@ -232,7 +232,7 @@ def test_computers_send_each_other_the_features_they_have_run_and_those_of_a_com
     def work(ranks):
         cache = open_together(ranks, lambda: FeatureCache(tmp_path / str(ranks.first_here), size, names))
         mine = np.arange(8)[ranks.rank :: 4] if ranks.rank else np.empty(0, np.int64)  # the first has none in this round
-        keep_together(ranks, cache, 0, mine, mine, rows[mine] if len(mine) else None)
+        keep_together(ranks, cache, 0, mine, mine, np.ones(len(mine), bool), rows[mine] if len(mine) else None)
         ranks.gather(None)
         features, shown = cache.get(0, np.array([i for i in range(8) if i % 4]))
         is_all = cache.has_all(0, np.arange(8))
