@@ -32,6 +32,7 @@ class ExperimentStore(QObject):
         self._experiment = experiment or Experiment()
         self._dataset: Dataset | None = None
         self._dataset_data: Data | None = None  # the settings that the data set was read with
+        self._num_datasets = 0
         self._problems: tuple[Problem, ...] = ()
         self._undo: list[tuple[str, Experiment]] = []  # label of the step, experiment before it
         self._redo: list[tuple[str, Experiment]] = []  # label of the step, experiment after it
@@ -48,6 +49,11 @@ class ExperimentStore(QObject):
     def dataset(self) -> Dataset | None:
         """What the scan of experiment.data found; None before one succeeded."""
         return self._dataset
+
+    @property
+    def dataset_number(self) -> int:
+        """Another one for every data set that a scan has found: tells workers, which list the images for themselves, when to do so anew."""
+        return self._num_datasets
 
     @property
     def is_dataset_current(self) -> bool:
@@ -134,6 +140,7 @@ class ExperimentStore(QObject):
         self._dataset_data = data or self._experiment.data
         if dataset is not self._dataset:
             self._dataset = dataset
+            self._num_datasets += 1
             self.dataset_changed.emit(dataset)
         self.problems_changed.emit()
 

@@ -77,7 +77,7 @@ def test_the_signal_is_drawn_once_it_is_looked_at_and_again_when_the_start_chang
     qtbot.waitUntil(lambda: page.signal.sentence_label.text() == "The images cannot be read.")
 
 
-def test_signal_and_first_loss_are_those_of_the_present_classes(qtbot, page, dataset):
+def test_signal_and_first_loss_are_those_of_the_present_classes_and_images(qtbot, page, dataset):
     context, words = page.context, lambda: page.head_panel.loss_label.text()
     num = len(dataset.classes)
     context.probe.answer("first_loss", {"first_loss": 2.41, "are_real_images": True})
@@ -90,6 +90,14 @@ def test_signal_and_first_loss_are_those_of_the_present_classes(qtbot, page, dat
     context.store.set_dataset(fewer)
     assert words().startswith(f"loss of a guess: ln {num - 1} "), "the figure is that of one more class"
     qtbot.waitUntil(lambda: words().startswith("first loss 1.52") and asked(page, "signal") == 2)
+    context.probe.answer("first_loss", {"first_loss": 1.55, "are_real_images": True})
+    context.store.set_dataset(fewer.changed(samples=fewer.samples[1:]))
+    qtbot.waitUntil(lambda: words().startswith("first loss 1.55") and asked(page, "signal") == 3)
+    for method in ("first_loss", "signal"):
+        numbers = [params["list_number"] for name, params in context.probe.calls if name == method]
+        assert len(set(numbers)) == len(numbers) == 3, "the probe lists the images anew, too"
+    context.store.set_dataset(fewer.changed(samples=fewer.samples[1:]))
+    assert words().startswith("first loss 1.55"), "a scan that finds nothing new changes nothing"
 
 
 def test_domain_shift_is_measured_on_demand_and_its_remedy_is_one_click(qtbot, page, dataset):
@@ -104,6 +112,10 @@ def test_domain_shift_is_measured_on_demand_and_its_remedy_is_one_click(qtbot, p
     assert page.store.experiment == Experiment()
     page.store.set({"model.input_size": 128})
     assert page.domain.result is None and page.domain.empty.isVisibleTo(page)
+    page.domain.measure_button.click()
+    qtbot.waitUntil(lambda: page.domain.result is not None)
+    page.store.set_dataset(dataset.changed(samples=dataset.samples[1:]))
+    assert page.domain.result is None, "other images"
 
 
 def test_custom_mean_and_deviation_are_edited_channel_by_channel(qtbot, page):

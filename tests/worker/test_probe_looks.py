@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import shutil
 
 import pytest
 from builders import build_dataset
@@ -46,6 +47,18 @@ def test_the_signal_and_the_first_loss_are_measured_on_the_images_of_the_folder(
     assert zeros["first_loss"] == pytest.approx(math.log(3), abs=1e-4), "nothing is known yet: the loss of a guess"
     he = probe.ask("first_loss", experiment=asked(data))
     assert he["are_real_images"] and 0 < he["first_loss"] < 20 and he["first_loss"] != pytest.approx(math.log(3), abs=1e-4)
+
+
+def test_images_are_listed_anew_once_whoever_asks_has_done_so(probe, tmp_path):
+    build_dataset(tmp_path, CLASSES, 4, 2, size_px=80)
+    experiment = asked(str(tmp_path), model__head_init="zeros")
+
+    def first_loss(number: int) -> float:
+        return probe.ask("first_loss", experiment=experiment, list_number=number)["first_loss"]
+
+    assert first_loss(1) == pytest.approx(math.log(3), abs=1e-4)
+    shutil.rmtree(tmp_path / "class-0")
+    assert first_loss(2) == pytest.approx(math.log(2), abs=1e-4)
 
 
 def test_the_shift_of_the_images_is_told_by_stage_with_progress_and_leads_to_advice(probe, data):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Iterator
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -12,6 +12,9 @@ from studio.core.experiment import Experiment, Model, parse_experiment
 from studio.core.problem import BadInput
 from studio.engine.worker.place import openable
 from studio.engine.worker.service import Call, Superseded
+
+if TYPE_CHECKING:
+    from studio.dataset.dataset import Dataset
 
 BATCH = 8
 NUM_IMAGES = 32  # of the user's, for questions about his images
@@ -29,7 +32,7 @@ def model_tree(call: Call, model: dict[str, Any], num_classes: int) -> dict[str,
     return {"stages": tree(shapes.built, shapes.stages)}
 
 
-def signal(call: Call, experiment: dict[str, Any], whole: bool = False, dataset: str | None = None) -> dict[str, Any]:
+def signal(call: Call, experiment: dict[str, Any], whole: bool = False, dataset: str | None = None, list_number: int = 0) -> dict[str, Any]:
     """See engine.signal.trace_signal. On the user's images, or on noise where there are none ("are_real_images")."""
     import torch
 
@@ -37,28 +40,29 @@ def signal(call: Call, experiment: dict[str, Any], whole: bool = False, dataset:
     from studio.engine.signal import trace_signal
 
     spec = parse_experiment(experiment)
-    views, labels = (
-        zip(*found, strict=True) if (found := list(_views(call, spec, dataset, BATCH)) if spec.data.source else []) else ((), ())
-    )
+    images = _dataset(call, spec, dataset, list_number) if spec.data.source or spec.model.normalisation == "data" else None
+    views, labels = zip(*found, strict=True) if (found := list(_views(call, images, spec, BATCH)) if images else []) else ((), ())
     size, noise = spec.model.input_size, np.random.default_rng(0)
     is_real = len(views) > 1
-    classes = _classes(call, spec, dataset)
+    classes = _classes(images)
     pixels = np.stack(views) if is_real else noise.integers(0, 256, (BATCH, size, size, 3), np.uint8)
     targets = [classes.index(label) for label in labels] if is_real else noise.integers(0, len(classes), BATCH)
     call.progress(0, None, "building the network")
-    network = build_network(spec, len(classes), labels=Labels.of(_dataset(call, spec, dataset)) if is_real else None)
+    network = build_network(spec, len(classes), labels=Labels.of(images) if is_real else None)
     call.check()
-    traced = trace_signal(network, _normaliser(call, spec, dataset)(pixels), torch.as_tensor(np.asarray(targets)), whole)
+    traced = trace_signal(network, _normaliser(spec, images)(pixels), torch.as_tensor(np.asarray(targets)), whole)
     return traced | {"are_real_images": is_real}
 
 
-def first_loss(call: Call, experiment: dict[str, Any], dataset: str | None = None) -> dict[str, Any]:
+def first_loss(call: Call, experiment: dict[str, Any], dataset: str | None = None, list_number: int = 0) -> dict[str, Any]:
     """{"first_loss", "are_real_images"}: cross-entropy of the new network on a few of the user's images, before the first step."""
-    found = signal(call, experiment, False, dataset)
+    found = signal(call, experiment, False, dataset, list_number)
     return {key: found[key] for key in ("first_loss", "are_real_images")}
 
 
-def domain_shift(call: Call, experiment: dict[str, Any], dataset: str | None = None, num_images: int = NUM_IMAGES) -> dict[str, Any]:
+def domain_shift(
+    call: Call, experiment: dict[str, Any], dataset: str | None = None, num_images: int = NUM_IMAGES, list_number: int = 0
+) -> dict[str, Any]:
     """See engine.shift.measure_shift. Raises BadInput where there are no images, or no pretrained weights to compare with."""
     from studio.engine.network import build_network
     from studio.engine.shift import measure_shift
@@ -68,7 +72,8 @@ def domain_shift(call: Call, experiment: dict[str, Any], dataset: str | None = N
         raise BadInput("Random weights know no images. Switch Pretrained on to compare yours with what the backbone knows.")
     call.progress(0, None, "building the network")
     network = build_network(spec, 2)
-    views, normalise = _views(call, spec, dataset, num_images), _normaliser(call, spec, dataset)
+    images = _dataset(call, spec, dataset, list_number)
+    views, normalise = _views(call, images, spec, num_images), _normaliser(spec, images)
 
     def batches() -> Iterator:
         batch: list[np.ndarray] = []
@@ -103,49 +108,49 @@ def advice(
     return {"advice": [each | {"is_followed": is_followed} for found, is_followed in told for each in plain(found)]}
 
 
-def _normaliser(call: Call, spec: Experiment, dataset: str | None):
+def _normaliser(spec: Experiment, images: Dataset | None):
     import torch
 
     from studio.engine.network import Normaliser
     from studio.engine.setup import view_for
 
-    view = view_for(spec, _dataset(call, spec, dataset) if spec.model.normalisation == "data" else None)
+    view = view_for(spec, images)
     return Normaliser(view["mean"], view["std"], torch.device("cpu"), channels_last=False)
 
 
-def _views(call: Call, spec: Experiment, dataset: str | None, count: int) -> Iterator[tuple[np.ndarray, str]]:
+def _views(call: Call, images: Dataset, spec: Experiment, count: int) -> Iterator[tuple[np.ndarray, str]]:
     """Evaluation views of training images with their classes, spread over them all: uint8[S, S, 3]. Files that cannot be read are passed over."""
     from studio.catalog.augments import evaluation_view
     from studio.catalog.backbones import backbone_info
     from studio.dataset.image import ImageRefused, read_image
 
-    found = _dataset(call, spec, dataset)
     info = backbone_info(spec.model.source, spec.model.backbone)
-    samples = found.part("train")
+    samples = images.part("train")
     for position in np.linspace(0, len(samples) - 1, min(count, len(samples))).round().astype(int):
         call.check()
         try:
-            image = read_image(found.path_of(samples[position]), spec.data.reading)
+            image = read_image(images.path_of(samples[position]), spec.data.reading)
         except (ImageRefused, OSError):
             continue
         yield evaluation_view(image, spec.model.input_size, info.interpolation, info.crop_fraction), samples[position].label
 
 
-def _classes(call: Call, spec: Experiment, dataset: str | None) -> list[str]:
+def _classes(images: Dataset | None) -> list[str]:
     """As they are, two at least; ten without a name where there are no images."""
-    found = list(_dataset(call, spec, dataset).classes) if spec.data.source else [""] * 10
+    found = list(images.classes) if images else [""] * 10
     return found + [""] * (2 - len(found))
 
 
-def _dataset(call: Call, spec: Experiment, dataset: str | None):
-    """The list of images: a file as Dataset.to_json writes it, or a scan of the source, kept for the next question."""
+def _dataset(call: Call, spec: Experiment, dataset: str | None, list_number: int) -> Dataset:
+    """The list of images: a file as Dataset.to_json writes it, or a scan of the source, kept for the next question about the same settings and
+    `list_number`: whoever asks counts his own scans, as the files may have changed between two."""
     from studio.dataset.dataset import Cancelled, Dataset
     from studio.dataset.scan import scan
 
     if dataset:
         with open(openable(dataset), "rb") as file:
             return Dataset.from_json(file.read())
-    asked = spec.data.model_dump_json()
+    asked = spec.data.model_dump_json(), list_number
     if getattr(_kept, "asked", None) != asked:
         try:
             _kept.dataset = scan(

@@ -9,6 +9,7 @@ from PySide6.QtWidgets import QGridLayout, QHBoxLayout, QSizePolicy, QVBoxLayout
 from studio.core.path_text import shown
 from studio.core.problem import BadInput
 from studio.gui.context import Context
+from studio.gui.pages.model.signal_view import images_of
 from studio.gui.theme import colour, font, px
 from studio.gui.widgets import EmptyState, NumberField, PlainLabel, Spinner, button, scrolling, set_plain_tooltip
 from studio.gui.widgets.form import FieldEditor
@@ -86,7 +87,7 @@ class DomainView(QWidget):
             m.normalisation,
             m.custom_mean,
             m.custom_std,
-            dataset.root if dataset else "",
+            images_of(dataset),
         )
 
     def _follow(self) -> None:
@@ -103,7 +104,7 @@ class DomainView(QWidget):
         self.sentence_label.setText("Measuring…")
         self._context.probe.call(
             "domain_shift",
-            {"experiment": self._store.experiment.model_dump(mode="json")},
+            {"experiment": self._store.experiment.model_dump(mode="json"), "list_number": self._store.dataset_number},
             lambda result: self._on_answer(question, result),
             lambda error: self._on_failed(question, error),
             lambda done, total, what: self._on_progress(question, done, total),

@@ -49,7 +49,7 @@ class FirstLoss(QObject):
         if question == self._asked:
             return
         self._asked, self._loss = question, None
-        params = {"experiment": self._store.experiment.model_dump(mode="json")}
+        params = {"experiment": self._store.experiment.model_dump(mode="json"), "list_number": self._store.dataset_number}
         self._context.probe.call(
             "first_loss", params, lambda result: self._take(question, result), lambda _: self._on_failed(question), key="model.first_loss"
         )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 import pyqtgraph as pg
 from PySide6.QtCore import Qt, QTimer
@@ -16,6 +17,9 @@ from studio.gui.store import ExperimentStore
 from studio.gui.theme import colour, pen, px, series_pen, theme
 from studio.gui.widgets import PlainLabel, Segmented, Spinner
 from studio.gui.widgets.plot_style import QuietPlot, WordAxis, set_axis_label
+
+if TYPE_CHECKING:
+    from studio.dataset.dataset import Dataset
 
 _ASK_AFTER_MS = 400
 _LEAST = 1e-12  # what is drawn for a variance of zero
@@ -41,7 +45,12 @@ _ASKED = (
 def start_of(store: ExperimentStore) -> tuple:
     """What decides how the network starts on the user's images: an answer of the probe holds while this stays equal."""
     model, dataset = store.experiment.model, store.dataset
-    return (dataset.root, dataset.classes) if dataset else ("", ()), *(getattr(model, name) for name in _ASKED)
+    return images_of(dataset), *(getattr(model, name) for name in _ASKED)
+
+
+def images_of(dataset: Dataset | None) -> tuple:
+    """What decides which pictures the probe looks at: equal after a scan that has found nothing new."""
+    return (dataset.root, dataset.reading, dataset.classes, dataset.samples) if dataset else ()
 
 
 class SignalView(QWidget):
@@ -110,7 +119,8 @@ class SignalView(QWidget):
         experiment = self._context.store.experiment
         self._asked = question
         self.spinner.show()
-        params = {"experiment": experiment.model_dump(mode="json"), "whole": question[0]}
+        number = self._context.store.dataset_number
+        params = {"experiment": experiment.model_dump(mode="json"), "whole": question[0], "list_number": number}
         self._context.probe.call(
             "signal", params, lambda result: self._on_answer(question, result), lambda error: self._on_failed(question, error), key="model.signal"
         )  # fmt: skip
