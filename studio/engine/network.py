@@ -154,6 +154,12 @@ class Labels:
         counts = Counter(sample.label for sample in dataset.part("train"))
         return cls(tuple(dataset.classes), tuple(counts[name] for name in dataset.classes))
 
+    @property
+    def shares(self) -> list[float]:
+        """Of each class among the training images; where there are none, all have the same."""
+        total = sum(self.counts)
+        return [count / total if total else 1 / len(self.counts) for count in self.counts]
+
 
 def build_network(experiment: Experiment, num_classes: int, *, with_weights: bool = True, labels: Labels | None = None) -> Network:
     """The network an experiment asks for, on the CPU. Raises BadInput. `with_weights=False` when a checkpoint will be loaded over it.
@@ -162,9 +168,8 @@ def build_network(experiment: Experiment, num_classes: int, *, with_weights: boo
     """
     model = experiment.model
     from_run = bool(model.start_run) and with_weights
-    shares = [count / max(1, sum(labels.counts)) for count in labels.counts] if labels else None
     seed = init_seed(experiment.training.seed)
-    built = build_model(model, num_classes, with_weights=with_weights and not from_run, class_shares=shares, seed=seed)
+    built = build_model(model, num_classes, with_weights=with_weights and not from_run, class_shares=labels and labels.shares, seed=seed)
     taken = take_over(built.module, model, labels.classes if labels else ()) if from_run else None
     return replace(frozen_as_asked(built.module, built.stages, experiment), outlet=built.outlet, taken_over=taken)
 

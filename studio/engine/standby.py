@@ -54,10 +54,9 @@ class Prebuilt:
         if not self.suits(experiment, num_classes) or not model.pretrained or model.weights_file or model.start_run:
             return None  # weights depend on the seed, or on files that may change
         network, self.network = self.network, None
-        shares = [count / max(1, sum(labels.counts)) for count in labels.counts]
         network.module.head = build_head(
             model.head, network.outlet, num_classes, dropout=model.dropout, init=model.head_init, fan=model.head_init_fan,
-            class_shares=shares if model.head_bias == "class prior" else None, seed=init_seed(experiment.training.seed),
+            class_shares=labels.shares if model.head_bias == "class prior" else None, seed=init_seed(experiment.training.seed),
         )  # fmt: skip
         return network.frozen_as(experiment)
 

@@ -8,7 +8,9 @@ import shutil
 import pytest
 from builders import build_dataset
 
-from studio.core.experiment import Experiment
+from studio.core.experiment import Experiment, parse_experiment
+from studio.dataset.scan import scan
+from studio.engine.network import Labels
 from studio.engine.worker.model import BATCH, NUM_IMAGES
 from studio.supervise.worker import Worker
 from tests.worker.conftest import Asker
@@ -59,6 +61,22 @@ def test_images_are_listed_anew_once_whoever_asks_has_done_so(probe, tmp_path):
     assert first_loss(1) == pytest.approx(math.log(3), abs=1e-4)
     shutil.rmtree(tmp_path / "class-0")
     assert first_loss(2) == pytest.approx(math.log(2), abs=1e-4)
+
+
+def test_with_the_bias_at_the_class_prior_the_first_loss_is_that_of_all_images_whatever_the_few_are_that_it_is_measured_on(probe, tmp_path):
+    build_dataset(tmp_path, CLASSES, 24, 2, size_px=80)
+    for path in [path for name in ("class-1", "class-2") for path in sorted((tmp_path / name).iterdir())[4:]]:
+        path.unlink()
+    experiment = asked(str(tmp_path), model__head_init="zeros", model__head_bias="class prior")
+    shares = Labels.of(scan(parse_experiment(experiment).data)).shares
+    entropy = -sum(share * math.log(share) for share in shares)
+    assert entropy < 0.9 < math.log(3)
+    found = probe.ask("first_loss", experiment=experiment)
+    assert found["are_real_images"] and found["first_loss"] == pytest.approx(entropy, abs=1e-4)
+    for path in tmp_path.rglob("*.png"):
+        path.unlink()
+    found = probe.ask("first_loss", experiment=experiment)
+    assert not found["are_real_images"] and found["first_loss"] == pytest.approx(entropy, abs=1e-4), "on noise, with the same bias"
 
 
 def test_the_shift_of_the_images_is_told_by_stage_with_progress_and_leads_to_advice(probe, data):

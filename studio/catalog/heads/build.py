@@ -45,8 +45,15 @@ def build_head(
         initialise(head, init, fan, torch.Generator().manual_seed(seed))
         if class_shares is not None:
             with torch.no_grad():
-                head.linear.bias.copy_(torch.tensor([max(share, 1e-6) for share in class_shares]).log())
+                head.linear.bias.copy_(prior_bias(class_shares))
     return head
+
+
+def prior_bias(class_shares: Sequence[float]):
+    """float32[C]: logits that answer with the classes' shares of the training images."""
+    import torch
+
+    return torch.tensor([max(share, 1e-6) for share in class_shares]).log()
 
 
 def initialise(head: nn.Module, init: str, fan: str, generator) -> None:

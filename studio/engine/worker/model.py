@@ -15,6 +15,7 @@ from studio.engine.worker.service import Call, Superseded
 
 if TYPE_CHECKING:
     from studio.dataset.dataset import Dataset
+    from studio.engine.network import Labels
 
 BATCH = 8
 NUM_IMAGES = 32  # of the user's, for questions about his images
@@ -36,26 +37,33 @@ def signal(call: Call, experiment: dict[str, Any], whole: bool = False, dataset:
     """See engine.signal.trace_signal. On the user's images, or on noise where there are none ("are_real_images")."""
     import torch
 
-    from studio.engine.network import Labels, build_network
+    from studio.catalog.heads.build import prior_bias
+    from studio.engine.network import build_network
     from studio.engine.signal import trace_signal
 
     spec = parse_experiment(experiment)
     images = _dataset(call, spec, dataset, list_number) if spec.data.source or spec.model.normalisation == "data" else None
-    views, labels = zip(*found, strict=True) if (found := list(_views(call, images, spec, BATCH)) if images else []) else ((), ())
+    views, of_views = zip(*found, strict=True) if (found := list(_views(call, images, spec, BATCH)) if images else []) else ((), ())
     size, noise = spec.model.input_size, np.random.default_rng(0)
     is_real = len(views) > 1
-    classes = _classes(images)
+    labels = _labels(images)
+    num_classes = len(labels.classes)
     pixels = np.stack(views) if is_real else noise.integers(0, 256, (BATCH, size, size, 3), np.uint8)
-    targets = [classes.index(label) for label in labels] if is_real else noise.integers(0, len(classes), BATCH)
+    targets_N = torch.as_tensor([labels.classes.index(name) for name in of_views] if is_real else noise.integers(0, num_classes, BATCH))
     call.progress(0, None, "building the network")
-    network = build_network(spec, len(classes), labels=Labels.of(images) if is_real else None)
+    network = build_network(spec, num_classes, labels=labels)
     call.check()
-    traced = trace_signal(network, _normaliser(spec, images)(pixels), torch.as_tensor(np.asarray(targets)), whole)
+    traced = trace_signal(network, _normaliser(spec, images)(pixels), targets_N, whole)
+    prior_C = prior_bias(labels.shares)
+    if torch.equal(network.module.head.linear.bias.detach(), prior_C):  # and not that of a file or a run
+        losses_C = -prior_C.log_softmax(0)
+        traced["first_loss"] += float(losses_C @ torch.tensor(labels.shares) - losses_C[targets_N].mean())
     return traced | {"are_real_images": is_real}
 
 
 def first_loss(call: Call, experiment: dict[str, Any], dataset: str | None = None, list_number: int = 0) -> dict[str, Any]:
-    """{"first_loss", "are_real_images"}: cross-entropy of the new network on a few of the user's images, before the first step."""
+    """{"first_loss", "are_real_images"}: cross-entropy of the new network on a few of the user's images, before the first step; with the bias at the
+    class prior as if every class had its share of them."""
     found = signal(call, experiment, False, dataset, list_number)
     return {key: found[key] for key in ("first_loss", "are_real_images")}
 
@@ -135,10 +143,13 @@ def _views(call: Call, images: Dataset, spec: Experiment, count: int) -> Iterato
         yield evaluation_view(image, spec.model.input_size, info.interpolation, info.crop_fraction), samples[position].label
 
 
-def _classes(images: Dataset | None) -> list[str]:
-    """As they are, two at least; ten without a name where there are no images."""
-    found = list(images.classes) if images else [""] * 10
-    return found + [""] * (2 - len(found))
+def _labels(images: Dataset | None) -> Labels:
+    """Classes as they are, two at least; ten without a name where there are no images."""
+    from studio.engine.network import Labels
+
+    found = Labels.of(images) if images else Labels(("",) * 10, (0,) * 10)
+    num_missing = max(0, 2 - len(found.classes))
+    return Labels(found.classes + ("",) * num_missing, found.counts + (0,) * num_missing)
 
 
 def _dataset(call: Call, spec: Experiment, dataset: str | None, list_number: int) -> Dataset:
