@@ -21,7 +21,7 @@ class StopAsked(Exception):
 
 class Control:
     """Wishes, in the order they were made, from a byte of their file on: what stands before it was meant for an earlier session. `lock`: that of
-    the run, where this process holds it."""
+    the run, held by this process or its launcher."""
 
     def __init__(self, path: Path, commands_from: int = 0, lock: FileLock | None = None):
         self._path, self._lock = path, lock

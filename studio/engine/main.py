@@ -44,7 +44,7 @@ if TYPE_CHECKING:
     from studio.engine.standby import Prebuilt
 
 FINISHED, FAILED, BUSY, STOPPED, AGAIN = 0, 1, 2, 3, 4  # exit codes
-KNOWN_TO_ALL = (BadInput, LossNotFinite)  # faults that all processes of a run meet together
+KNOWN_TO_ALL = (BadInput, LossNotFinite, RunFolderGone)  # faults that all processes of a run meet together
 AGAIN_WORDS = "All are started again and go on from the last checkpoint."
 NICENESS = 5  # the window comes first
 BESIDE_GPU = 4  # threads of the processor's own work while a GPU trains
@@ -105,8 +105,8 @@ def run(folder: RunFolder, *, resume: bool = False, commands_from: int | None = 
             signal.signal(number, signal.SIG_IGN)
         return _exit_code(_session(folder, SharedControl(ranks, None), Silence(folder), resume, None, ranks))
     try:
-        lock = None if LOCK_HELD in os.environ else FileLock(folder.lock_path)
-        if lock is not None and not lock.acquire():
+        lock = FileLock(folder.lock_path)
+        if LOCK_HELD not in os.environ and not lock.acquire():
             print(f"{folder.path} is already being trained by another process.", file=sys.stderr)  # noqa: T201
             return BUSY
         is_restart = folder.journal_size() > int(os.environ.get(JOURNAL_AT_START, sys.maxsize))  # written since the launcher started

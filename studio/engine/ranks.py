@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from studio.core import event as ev
 from studio.core.problem import BadInput
 from studio.engine.control import Control, StopAsked
+from studio.engine.failure import RunFolderGone
 
 if TYPE_CHECKING:
     import torch
@@ -151,8 +152,8 @@ class Ranks:
         return found
 
     def from_first(self, make: Callable[[], T]) -> T:
-        """What the first process makes, for all of them; the others wait and make nothing. A stop and bad input are raised in all of them: one that
-        went alone would leave the others with a broken connection, for which torchrun starts all again."""
+        """What the first process makes, for all of them; the others wait and make nothing. A stop, bad input and a run folder that is
+        gone are raised in all of them: one that went alone would leave the others with a broken connection, for which torchrun starts all again."""
         if self.is_alone:
             return make()
         import torch.distributed as dist
@@ -161,7 +162,7 @@ class Ranks:
         if self.is_first:
             try:
                 box[0] = make()
-            except (StopAsked, BadInput) as exc:
+            except (StopAsked, BadInput, RunFolderGone) as exc:
                 box[1] = exc
         dist.broadcast_object_list(box, src=0)
         made, fault = box
