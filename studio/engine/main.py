@@ -46,6 +46,7 @@ if TYPE_CHECKING:
 FINISHED, FAILED, BUSY, STOPPED, AGAIN = 0, 1, 2, 3, 4  # exit codes
 KNOWN_TO_ALL = (BadInput, LossNotFinite, RunFolderGone)  # faults that all processes of a run meet together
 AGAIN_WORDS = "All are started again and go on from the last checkpoint."
+ENDED_BEFORE = "The change was not made: the run ended before it could count."
 NICENESS = 5  # the window comes first
 BESIDE_GPU = 4  # threads of the processor's own work while a GPU trains
 _PR_SET_PDEATHSIG = 1  # of Linux's sys/prctl.h
@@ -149,7 +150,7 @@ def _session(
     ranks: Ranks | None = None,
     is_restart: bool = False,
 ) -> int:
-    ranks = ranks or Ranks()
+    ranks, own = ranks or Ranks(), control
     experiment: Experiment | None = None
     setup: Setup | None = None
     beginning: Beginning | None = None
@@ -212,10 +213,12 @@ def _session(
             end_loading()
             try:
                 train(setup)
+                refuse_left(reporter, own, control)
                 return FINISHED
             except StopAsked as wish:
                 path = save(setup) if wish.keep else ""
                 is_pause = bool(path) and control.stop == "release"
+                refuse_left(reporter, own, control)
                 reporter.tell_last(ev.RunStopped(step=setup.progress.step, checkpoint=path, is_pause=is_pause))
                 return STOPPED
             except (DataGone, NoReadableImages):
@@ -225,6 +228,7 @@ def _session(
                 raise
     except StopAsked:
         is_pause = control.stop == "release" and reporter.saved_step == reporter.step
+        refuse_left(reporter, own, control)
         reporter.tell_last(ev.RunStopped(step=reporter.step, is_pause=is_pause))
         return STOPPED
     except BaseException as exc:  # the user must never have to look at a console: whatever it is, it becomes a sentence
@@ -239,12 +243,22 @@ def _session(
         can_resume = isinstance(exc, CheckpointUnreadable) or folder.has_checkpoint()
         if isinstance(exc, RunFolderGone):
             can_resume = reporter.saved_step > 0
+        refuse_left(reporter, own, control)
         facts = {"sentence": failure.sentence, "fix": failure.fix, "is_device": failure.is_device}
         reporter.tell_last(ev.RunFailed(step=reporter.step, trace=trace, can_resume=can_resume, **facts))
         return FAILED
     finally:
         if beginning is not None:
             beginning.close()
+
+
+def refuse_left(reporter: Reporter | Silence, own: Control, shared: Control) -> None:
+    """Answer every change that was read before a session ends and that no step has come to make. `own`: as the reporter listens; `shared`: as all
+    processes of the run do, the same where it is alone."""
+    if left := shared.take_edits() + own.take_edits():
+        for _ in left:
+            reporter.tell_last(ev.WarningRaised(code="edit-refused", sentence=ENDED_BEFORE, fix="Make it again when the run goes on."))
+        reporter.tell_last(ev.EditsAnswered(num_bytes=own.num_read))
 
 
 def set_up_torch(torch, experiment: Experiment, num_threads: int = 0) -> None:

@@ -83,8 +83,9 @@ def pause(s: Setup) -> None:
     """Wait until the user goes on. Raises StopAsked when the run is to end instead."""
     s.reporter.tell(ev.PauseChanged(is_paused=True, step=max(0, s.reporter.saved_step)))  # what is safe, not how far it is
     while s.control.is_paused:
-        s.control.raise_if_stopped()
+        s.control.poll()
         take_edits(s)
+        s.control.obey_stop()
         s.reporter.system(s.device)
         time.sleep(PAUSE_POLL_S)
     s.reporter.tell(ev.PauseChanged(is_paused=False, step=s.progress.step))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from engine_runs import STEPS_PER_EPOCH, fork_engine, kill, metrics, of_kind, small_run, train_here, wait_until
+from engine_runs import STEPS_PER_EPOCH, events, fork_engine, kill, metrics, of_kind, small_run, train_here, wait_until
 
 from studio.core import event as ev
 from studio.core.outcome import Status
@@ -112,6 +112,25 @@ def test_what_is_wished_right_after_a_resume_is_obeyed_and_what_was_wished_befor
     assert fork_engine(folder, before_the_engine_listens(folder, ("release",)), resume=True).wait(60) == 3
     state = folder.read_state()
     assert state.is_released and state.stopped.step == 2 * STEPS_PER_EPOCH == state.step, "nothing was loaded yet, and all is safe"
+
+
+@pytest.mark.parametrize("waits_for", ["the libraries", "an image"])
+def test_a_change_that_a_stop_follows_at_once_is_answered(tmp_path, monkeypatch, waits_for):
+    folder = small_run(tmp_path)
+
+    def wish() -> None:
+        folder.command("edit", {"schedule.peak_lr": 5e-4})
+        folder.command("stop")
+
+    def wished_while_no_image_comes(s, batches) -> None:
+        wish()
+        s.loader.on_wait(1.0)
+
+    monkeypatch.setattr("studio.engine.loop.train_step", wished_while_no_image_comes)
+    assert train_here(folder, before=lambda _: wish() if waits_for == "the libraries" else None) == 3
+    told = [e for e in events(folder) if isinstance(e, (ev.WarningRaised, ev.EditsAnswered, ev.RunStopped))]
+    assert [type(e) for e in told] == [ev.WarningRaised, ev.EditsAnswered, ev.RunStopped]
+    assert told[0].code == "edit-refused" and told[0].sentence == "The change was not made: the run ended before it could count."
 
 
 def test_an_engine_that_is_started_again_by_its_launcher_does_what_was_not_done_yet_and_nothing_twice(tmp_path, monkeypatch):
