@@ -54,6 +54,8 @@ class Reporter:
         self._sleep = SleepWatch()
         self._phase: ev.PhaseStarted | None = None  # the last one told
         self._pause = ev.PauseChanged(is_paused=False, step=0)  # likewise
+        self._hidden_phase: ev.PhaseStarted | None = None  # by a wait for room, and not told again yet
+        self._is_held = False  # a pause for want of room was told, and not yet how it stands since
         self._is_finished = False
         self.step = 0  # steps done, for events that happen outside the loop
         self.saved_step = -1  # of the newest checkpoint
@@ -85,11 +87,12 @@ class Reporter:
             case ev.RunFinished():
                 self._is_finished = True
         try:
-            told = self.with_room(lambda: self._journal.append(event))
+            told = self.with_room(lambda: self._append(event))
         except StopAsked:
             if self._is_alone:
                 raise
-            self._try(event)
+            with contextlib.suppress(OSError):
+                self._append(event)
             return event
         self._last_t = told.t
         return told
@@ -171,6 +174,7 @@ class Reporter:
         )
         self._try(ev.PauseChanged(is_paused=True, step=max(0, self.saved_step), reason="disk full"))
         self._try(ev.PhaseStarted(phase="waiting for disk"))
+        self._hidden_phase, self._is_held = self._phase, True
         while True:
             again_at = time.monotonic() + RETRY_S
             while time.monotonic() < again_at:
@@ -189,12 +193,23 @@ class Reporter:
         return result
 
     def _say_how_it_stands(self) -> None:
-        """After a wait for room: the phase that goes on, then, as a phase counts as running, whether the run was paused before."""
-        if self._is_finished:  # its last word is written
-            return
-        if self._phase:
-            self._try(self._phase)
-        self._try(self._pause if self._pause.is_paused else ev.PauseChanged(is_paused=False, step=self.step))
+        """After a wait for room: the phase that goes on and whether the run was paused before, unless what had to wait was to tell that."""
+        if self._is_held and not self._is_finished:  # else its last word is written
+            with contextlib.suppress(OSError):
+                self._append(self._pause if self._pause.is_paused else ev.PauseChanged(is_paused=False, step=self.step))
+
+    def _append(self, event: ev.Event) -> ev.Event:
+        """Write an event; a pause, or its end, behind the phase that a wait for room has hidden, as a phase counts as running."""
+        if isinstance(event, ev.PauseChanged) and self._hidden_phase:
+            self._journal.append(self._hidden_phase)
+            self._hidden_phase = None
+        told = self._journal.append(event)
+        match event:
+            case ev.PhaseStarted():
+                self._hidden_phase = None
+            case ev.PauseChanged():
+                self._is_held = False
+        return told
 
     def _try(self, event: ev.Event) -> None:
         with contextlib.suppress(OSError):

@@ -259,6 +259,25 @@ def test_when_there_is_room_again_a_run_is_in_the_phase_it_was_in_and_paused_if_
     assert (state.status, state.phase, state.phase_detail, state.waits_for) == (status, phase, "of 12", None)
 
 
+@pytest.mark.parametrize(
+    "late",
+    [ev.PhaseStarted(phase="validating"), ev.PauseChanged(is_paused=True, step=3), ev.PauseChanged(is_paused=False, step=3)],
+    ids=["phase", "pause", "end of a pause"],
+)
+def test_a_phase_or_a_pause_that_had_to_wait_for_room_is_told_once(tmp_path, full_at, late):
+    folder = RunFolder(tmp_path)
+    reporter = Reporter(folder, Control(folder.commands_path))
+    reporter.phase("training")
+    full_at(type(late))
+    reporter.tell(late)
+    reporter.close()
+    told = events(folder)
+    waited = next(i for i, event in enumerate(told) if getattr(event, "phase", "") == "waiting for disk")
+    phase, pause = told[waited + 1 :]
+    assert phase.phase == (late.phase if isinstance(late, ev.PhaseStarted) else "training")
+    assert pause.is_paused == getattr(late, "is_paused", False)
+
+
 def test_a_run_whose_last_word_has_to_wait_for_room_is_finished(tmp_path, full_at):
     folder = small_run(tmp_path, schedule__epochs=1)
     full_at(ev.RunFinished)
