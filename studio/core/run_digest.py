@@ -50,6 +50,7 @@ class RunSummary(msgspec.Struct, frozen=True, array_like=True, gc=False):
     images_per_s: float = 0.0  # of a finished run over all its steps, of another one in its last report
     has_checkpoint: bool = False  # as its journal says
     is_released: bool = False  # stopped as a pause
+    speed_id: int = 0  # equal where images take as long
 
 
 _unpacker = msgspec.msgpack.Decoder(RunSummary)
@@ -68,13 +69,23 @@ def summarise(experiment: Experiment, state: RunState) -> RunSummary:
         loss=best and best.validation_loss, best_epoch=best and best.epoch, losses=tuple(losses.tolist()),
         num_trainable=described and described.num_trainable,
         images_per_s=state.finished.images_per_s if state.finished else state.images_per_s, has_checkpoint=bool(state.checkpoints),
-        is_released=state.is_released,
+        is_released=state.is_released, speed_id=speed_id(experiment),
     )  # fmt: skip
 
 
 def model_id(model: Model) -> int:
     """To find runs of the same network without unpacking their settings."""
     return zlib.crc32(model.model_dump_json().encode())
+
+
+_SPEED_OF_MODEL = {"source", "backbone", "input_size", "cut", "head", "train_stages", "thaw", "layers", "batch_norm"}
+
+
+def speed_id(experiment: Experiment) -> int:
+    """To find runs in which an image takes as long: of the network, what of it trains, and how steps are taken on which device."""
+    training = experiment.training
+    steps = training.batch_size, training.precision, training.device, experiment.optimiser.kind
+    return zlib.crc32(f"{experiment.model.model_dump_json(include=_SPEED_OF_MODEL)}{steps}".encode())
 
 
 @dataclass(frozen=True, slots=True)

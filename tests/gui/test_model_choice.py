@@ -5,12 +5,13 @@ from __future__ import annotations
 from contextlib import closing
 
 import pytest
-from builders import build_dataset
+from builders import build_dataset, build_run
 from model_cases import BUNDLED, DESCRIBED, LIST, info
 from PySide6.QtCore import QCoreApplication, QEvent, QPointF, QRect, Qt
 from PySide6.QtGui import QMouseEvent
 from PySide6.QtWidgets import QApplication
 
+from studio.gui.monitor import RunUpdate
 from studio.gui.pages.model.compare import better
 from studio.gui.pages.model.listing import BY_ATTRIBUTE, Budget, Cost, arranged, best_for_cost, budget_for, fit_of, key_of, short_list
 from studio.gui.pages.model.page import ModelPage
@@ -146,6 +147,38 @@ def test_a_measured_speed_is_shown_sorted_plotted_and_kept(qtbot, page, context)
     assert not page.scatter.hint.isVisibleTo(page)
     measured = {key_of(RESNET50): Cost(images_per_s=125.0), key_of(RESNET18): Cost(images_per_s=100.0)}
     assert best_for_cost(LIST, "ms_per_image", measured) == [(8.0, 0.8)], "the slower one is less accurate as well"
+
+
+def test_a_speed_is_shown_for_the_network_and_the_steps_that_it_was_measured_with(qtbot, page, context, tmp_path):
+    def speed() -> float | None:
+        return page.chooser.costs.costs.get(page.chooser.chosen_key, Cost()).images_per_s
+
+    folder = build_run(tmp_path / "runs", build_dataset(tmp_path / "images", num_train=6, num_validation=2))
+    context.runs.take((RunUpdate(folder, folder.read_state(), folder.experiment(), True),))
+    of_run = context.runs.entries[0].summary.images_per_s
+    assert speed() == of_run > 0
+    others = {
+        "training.batch_size": 64,
+        "training.precision": "bf16",
+        "optimiser.kind": "sgd",
+        "model.train_stages": 0,
+        "model.input_size": 128,
+        "model.cut": "stage 4",
+        "model.head": ({"kind": "hidden", "width": 16},),
+    }
+    for name, value in others.items():
+        page.store.set({name: value})
+        assert speed() is None, name
+        page.store.undo()
+    assert speed() == of_run
+    context.probe.answer("measure", {"images_per_s": 120.0})
+    page.store.set({"model.cut": "stage 4"})
+    page.chooser.costs.measure(page.chooser.chosen_key)
+    qtbot.waitUntil(lambda: speed() == 120.0)
+    page.store.set({"training.batch_size": 64})
+    assert speed() is None
+    page.store.undo()
+    assert speed() == 120.0
 
 
 def test_timing_the_chosen_network_gives_the_time_of_an_epoch_until_the_draft_changes(qtbot, page, context, tmp_path):

@@ -15,6 +15,7 @@ from studio.core.file import write_atomically
 from studio.core.json_text import parse_json
 from studio.core.outcome import Status
 from studio.core.place import cache_dir
+from studio.core.run_digest import speed_id
 from studio.gui.context import Context
 from studio.gui.estimate import TimedDraft
 from studio.gui.pages.model.listing import NO_COST, Cost, Key, fit_of, key_of
@@ -85,7 +86,7 @@ class Costs(QObject):
         )  # fmt: skip
         before, self._model = self._model, e.model
         if plan == self._plan:
-            chosen = {(model.source, model.backbone) for model in (before, e.model)} & self.costs.keys() & self._infos.keys()
+            chosen = {(model.source, model.backbone) for model in (before, e.model)} & self._infos.keys()
             changed = [key for key in chosen if self._settings_of(key, before) != self._settings_of(key, e.model)]
             if changed:
                 self._ask_anew(changed)
@@ -100,9 +101,10 @@ class Costs(QObject):
 
     def _ask_anew(self, keys: list[Key]) -> None:
         """What is known of these no longer holds."""
+        asked = [key for key in keys if key in self.costs]
         self.costs = {key: cost for key, cost in self.costs.items() if key not in keys}
         self._take_runs()
-        self.want(list(dict.fromkeys([*keys, *self._waiting])))
+        self.want(list(dict.fromkeys([*asked, *self._waiting])))
 
     def _on_device_known(self, found: tuple[str, int | None]) -> None:
         self._device_name, self._device_bytes = found
@@ -114,9 +116,10 @@ class Costs(QObject):
         experiment, info = self._context.store.experiment, self._infos[key]
         if self._is_chosen(key):
             return experiment
-        plain = {name: field.get_default() for name, field in Model.model_fields.items() if name not in _KEPT}
-        values = plain | {"source": info.source, "backbone": info.name, "input_size": info.input_size, "pretrained": False}
-        return experiment.changed({f"model.{name}": value for name, value in values.items()} | {"optimiser.stage_lr_factors": {}})
+        kept = {name: getattr(experiment.model, name) for name in _KEPT}
+        own = {"source": info.source, "backbone": info.name, "input_size": info.input_size, "pretrained": False}
+        optimiser = experiment.optimiser.model_copy(update={"stage_lr_factors": {}})
+        return experiment.model_copy(update={"model": Model().model_copy(update=kept | own), "optimiser": optimiser})
 
     def _is_chosen(self, key: Key) -> bool:
         model = self._context.store.experiment.model
@@ -180,10 +183,8 @@ class Costs(QObject):
     # speed
 
     def _speed_key(self, key: Key) -> str:
-        """Under which a speed is remembered: what decides it, in words."""
-        draft = self._context.store.experiment
-        size = draft.model.input_size if self._is_chosen(key) else self._infos[key].input_size
-        return "|".join(str(v) for v in (*key, draft.model.train_stages, size, draft.training.precision, self._device_name))
+        """Under which a speed is remembered: what decides it, the backbone first."""
+        return "|".join((*key, str(speed_id(self._as_if(key))), self._device_name))
 
     def _on_measured(self, speed_key: str, draft: TimedDraft | None, result: dict) -> None:
         """`draft`: as it was when the measurement began, where its network is measured."""
@@ -200,17 +201,19 @@ class Costs(QObject):
         self.changed.emit()
 
     def _take_runs(self, *, is_news: bool = True) -> None:
-        """Speeds that were measured before, and those of finished runs with this plan on this device. Told also where none is new, if
-        something else is."""
-        draft = self._context.store.experiment
-        found: dict[Key, float] = {}
-        if self._speeds:
-            found = {key: self._speeds[name] for key in self._infos if (name := self._speed_key(key)) in self._speeds}
+        """Speeds that were measured before, and those of finished runs that were asked for the same on this device. Told also where none is new,
+        if something else is."""
+        measured = {tuple(name.split("|")[:2]) for name in self._speeds} & self._infos.keys()
+        found = {key: self._speeds[name] for key in measured if (name := self._speed_key(key)) in self._speeds}
+        wanted: dict[Key, int] = {}
         for entry in self._context.runs.entries:
             run = entry.summary
-            same_plan = run.train_stages == draft.model.train_stages and not run.thaws
-            if run.status is Status.FINISHED and run.images_per_s and same_plan and run.device == draft.training.device:
-                found[(run.backbone_source, run.backbone)] = run.images_per_s
+            key = run.backbone_source, run.backbone
+            if run.status is Status.FINISHED and run.images_per_s and not run.thaws and key in self._infos:
+                if key not in wanted:
+                    wanted[key] = speed_id(self._as_if(key))
+                if run.speed_id == wanted[key]:
+                    found[key] = run.images_per_s
         costs = self.costs | {k: replace(self.costs.get(k, NO_COST), images_per_s=speed) for k, speed in found.items()}
         is_news |= costs != self.costs
         self.costs = costs
@@ -218,7 +221,7 @@ class Costs(QObject):
             self.changed.emit()
 
 
-_KEPT = ("train_stages", "dropout", "head_init", "source", "backbone", "input_size", "pretrained")  # of the draft's model
+_KEPT = ("train_stages", "dropout", "head_init")  # of the draft's model
 _OWN = ("input_size", "cut", "head", "thaw", "layers", "batch_norm")  # settings of a network that its memory depends on
 
 
