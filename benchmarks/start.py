@@ -1,7 +1,8 @@
 """From pressing Train to the first training step, with a warm engine and with a cold one, against a steady step of the same run and a fastai script.
 
-The clock starts before the run folder is made and stops at the time the journal gives for the first step's report. The script trains the same
-network from the same weights on the same photographs with the same batch; its clock starts before its process and stops behind its first step.
+Warm: Train is clicked in a window that has the experiment open and has come to rest. Cold: the clock starts before the run folder is made. Both
+stop at the time the journal gives for the first step's report. The script trains the same network from the same weights on the same photographs
+with the same batch; its clock starts before its process and stops behind its first step.
 """
 
 from __future__ import annotations
@@ -13,11 +14,47 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from importlib.util import find_spec
 from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from studio.core.run_folder import RunFolder
 
 ROUNDS = 3
 STEPS = 6
+WINDOW = """
+import sys, time
+import psutil
+from PySide6.QtCore import QTimer, Qt
+from PySide6.QtTest import QTest
+from studio.gui import app as studio_app
+
+app = studio_app.make_application()
+window = studio_app.open_window(sys.argv[1])
+seen, rest_since = 0.0, time.monotonic()
+
+def is_at_rest():
+    global seen, rest_since
+    used = sum(sum(p.cpu_times()[:2]) for p in psutil.Process().children(recursive=True))
+    if used > seen + 0.02:
+        rest_since = time.monotonic()
+    seen = used
+    return time.monotonic() > rest_since + 3
+
+def look():
+    train = window.top_bar.train.main
+    if window.context is None or not train.isEnabled() or not is_at_rest():
+        QTimer.singleShot(200, look)
+        return
+    print(time.time(), flush=True)
+    QTest.mouseClick(train, Qt.MouseButton.LeftButton)
+
+QTimer.singleShot(200, look)
+studio_app.leave(app.exec(), window)
+"""
 FASTAI = """
 import sys, time
 import timm, torch
@@ -52,29 +89,24 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as scratch:
         os.environ.setdefault("STUDIO_HOME", f"{scratch}/home")
         from studio.core.experiment import Experiment
-        from studio.dataset.first_batch import first_samples
+        from studio.core.experiment_file import write_experiment
         from studio.dataset.scan import scan
-        from studio.supervise.engine import StandbyEngine, start_engine
 
         experiment = Experiment().changed({"data.source": options.data, "training.device": "cpu"})
+        write_experiment(experiment, Path(scratch) / "experiment.toml")
         dataset = scan(experiment.data)
         seen = {"cold": [], "warm": [], "step": [], "fastai": []}
         for _ in range(options.rounds):
-            first_s, step_s = _first_step(Path(scratch), experiment, dataset, start_engine)
-            seen["cold"].append(first_s)
-            seen["step"].append(step_s)
-            warm = StandbyEngine()
-            warm.prepare(experiment, len(dataset.classes), first_samples(experiment, dataset))
-            if not warm.wait_prepared(120):
-                raise SystemExit("the warm engine did not get ready within two minutes")
-            first_s, step_s = _first_step(Path(scratch), experiment, dataset, warm.start)
-            seen["warm"].append(first_s)
-            seen["step"].append(step_s)
+            for side, began in (("cold", _begin_cold(Path(scratch), experiment, dataset)), ("warm", _begin_in_window(Path(scratch)))):
+                with began as (pressed, folder):
+                    first, step_s = _first_step(folder)
+                seen[side].append(first - pressed)
+                seen["step"].append(step_s)
             if find_spec("fastai"):
                 seen["fastai"].append(_fastai_first_step(experiment))
     step = statistics.median(seen["step"])
     print("## From Train to the first step\n\n| engine | first step done after | in steady steps |\n|---|---|---|")
-    for side, name in (("warm", "warm"), ("cold", "cold"), ("fastai", "a fastai script")):
+    for side, name in (("warm", "warm, Train clicked in a window"), ("cold", "cold"), ("fastai", "a fastai script")):
         if seen[side]:
             print(f"| {name} | {statistics.median(seen[side]):.2f} s | {statistics.median(seen[side]) / step:.1f} |")
     if seen["fastai"]:
@@ -86,15 +118,40 @@ def main() -> None:
     )
 
 
-def _first_step(scratch: Path, experiment, dataset, start) -> tuple[float, float]:
-    """(seconds until the first step was reported, median seconds of the steps after it)."""
-    from studio.core import event as ev
-    from studio.core.journal import JournalReader
+@contextmanager
+def _begin_cold(scratch: Path, experiment, dataset) -> Iterator[tuple[float, RunFolder]]:
+    """(time of the start, the run)."""
     from studio.core.run_folder import create_run
+    from studio.supervise.engine import start_engine
 
     pressed = time.time()
     folder = create_run(scratch / "runs", experiment, dataset.to_json())
-    process = start(folder)
+    process = start_engine(folder)
+    yield pressed, folder
+    process.wait(60)
+
+
+@contextmanager
+def _begin_in_window(scratch: Path) -> Iterator[tuple[float, RunFolder]]:
+    """Likewise, from a window with a warm engine."""
+    from studio.core.run_folder import find_runs
+
+    runs = Path(os.environ["STUDIO_HOME"]) / "runs"
+    before = set(find_runs(runs))
+    command = [sys.executable, "-c", WINDOW, str(scratch / "experiment.toml")]
+    with subprocess.Popen(command, env=os.environ | {"QT_QPA_PLATFORM": "offscreen"}, stdout=subprocess.PIPE, text=True) as window:
+        pressed = float(window.stdout.readline())
+        while not (new := set(find_runs(runs)) - before):
+            time.sleep(0.01)
+        yield pressed, new.pop()
+        window.kill()
+
+
+def _first_step(folder: RunFolder) -> tuple[float, float]:
+    """(time of the first step's report, median seconds of the steps after it). Ends the run."""
+    from studio.core import event as ev
+    from studio.core.journal import JournalReader
+
     reader, started, reports = JournalReader(folder.journal_path), None, []
     while len(reports) < STEPS:
         for event in reader.read():
@@ -102,13 +159,14 @@ def _first_step(scratch: Path, experiment, dataset, start) -> tuple[float, float
                 started = event.wall_time - event.t
             elif isinstance(event, ev.StepsReported):
                 reports.append((event.first_step + len(event.losses), event.t))
-        if process.poll() is not None:
-            raise SystemExit(f"the run ended early: {folder.log_tail()}")
+            elif isinstance(event, ev.RunFailed):
+                raise SystemExit(f"the run ended early: {folder.log_tail()}")
         time.sleep(0.02)
     folder.command("discard")
-    process.wait(60)
+    while folder.is_alive():
+        time.sleep(0.02)
     steady = [(t1 - t0) / (n1 - n0) for (n0, t0), (n1, t1) in zip(reports[1:], reports[2:], strict=False)]
-    return started + reports[0][1] - pressed, statistics.median(steady)
+    return started + reports[0][1], statistics.median(steady)
 
 
 def _fastai_first_step(experiment) -> float:
