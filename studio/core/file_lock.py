@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import time
 from collections.abc import Iterator
@@ -12,6 +13,10 @@ if os.name == "nt":
     import msvcrt
 else:
     import fcntl
+
+
+_HELD = (errno.EACCES, errno.EAGAIN, errno.EDEADLK)
+_HAS_NO_LOCKS = (errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP, errno.EINVAL)  # NFS without its lock service, some cluster drives
 
 
 class FileLock:
@@ -28,7 +33,8 @@ class FileLock:
         self._fd = os.open(path, os.O_RDWR | os.O_CREAT, 0o644)
 
     def acquire(self, tries: int = 20, pause_s: float = 0.05) -> bool:
-        """True when the lock is ours. A reader holds it for microseconds while it looks, hence the tries."""
+        """True when the lock is ours. A reader holds it for microseconds while it looks, hence the tries. Raises OSError where files cannot be
+        locked."""
         for _ in range(tries):
             if _try_lock(self._fd):
                 return True
@@ -62,8 +68,8 @@ def in_turn(path: Path) -> Iterator[None]:
 
 
 def is_locked(path: str | os.PathLike) -> bool:
-    """True when another process holds the lock on `path`, and where nobody may look: what may go on is left alone. Never ask in the process that
-    holds it."""
+    """True when another process holds the lock on `path`, and where nobody may look: what may go on is left alone. False on a drive without
+    locks, where nobody can hold one. Never ask in the process that holds it."""
     try:
         fd = os.open(path, os.O_RDWR)
     except (FileNotFoundError, NotADirectoryError):
@@ -72,6 +78,8 @@ def is_locked(path: str | os.PathLike) -> bool:
         return os.name != "nt" and _is_locked_to_readers(path)
     try:
         return not _try_lock(fd)
+    except OSError as exc:
+        return exc.errno not in _HAS_NO_LOCKS
     finally:
         os.close(fd)
 
@@ -98,5 +106,9 @@ def _try_lock(fd: int) -> bool:
         else:
             fcntl.lockf(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
         return True
-    except OSError:
-        return False
+    except OSError as exc:
+        if exc.errno in _HELD:
+            return False
+        if exc.errno in _HAS_NO_LOCKS:
+            raise OSError(exc.errno, "files cannot be locked there: the drive has no locks, or its lock service does not run") from exc
+        raise

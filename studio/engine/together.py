@@ -21,8 +21,12 @@ from studio.engine.ranks import ELSEWHERE, HERE, JOURNAL_AT_START, LOCK_HELD
 def main(arguments: Sequence[str]) -> int:
     """`arguments` end with the engine's own: the run folder, and --resume where it goes on."""
     folder = RunFolder(next(text for text in reversed(arguments) if not text.startswith("--")))
-    lock = FileLock(folder.lock_path)
-    is_holder = lock.acquire()
+    try:
+        lock = FileLock(folder.lock_path)
+        is_holder = lock.acquire()
+    except OSError as exc:
+        print(f"The run cannot begin: {folder.path} cannot be written ({exc.strerror}).", file=sys.stderr)  # noqa: T201
+        return FAILED
     if not is_holder and "--nnodes" not in arguments:
         print(f"{folder.path} is already being trained by another process.", file=sys.stderr)  # noqa: T201
         return BUSY

@@ -249,13 +249,13 @@ def _lock_of(path: Path) -> Path:
 
 
 def _held(path: Path) -> FileLock | None:
-    """A lock beside the draft; None where the folder cannot be written: saving says so."""
+    """A lock beside the draft; None where the folder cannot be written, which saving says, or has no locks."""
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         lock = FileLock(_lock_of(path))
+        lock.acquire(tries=1)
     except OSError:
         return None
-    lock.acquire(tries=1)
     return lock
 
 

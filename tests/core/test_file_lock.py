@@ -1,9 +1,14 @@
 """A lock is held while its holder lives and not a moment longer; everybody may ask."""
 
+import errno
+import os
 import subprocess
 import sys
 
-from studio.core.file_lock import FileLock, is_locked
+import pytest
+
+from studio.core import file_lock
+from studio.core.file_lock import FileLock, in_turn, is_locked
 
 
 def _hold(path) -> subprocess.Popen:
@@ -34,3 +39,19 @@ def test_a_run_of_another_user_is_alive_exactly_while_its_engine_is_and_where_no
         holder.kill()
         holder.communicate()
         assert not is_locked(path)
+
+
+@pytest.mark.skipif(os.name == "nt", reason="needs fcntl")
+@pytest.mark.parametrize(("code", "is_taken_as_held"), [(errno.ENOLCK, False), (errno.EIO, True)])
+def test_where_files_cannot_be_locked_nobody_is_said_to_hold_one(code, is_taken_as_held, tmp_path, monkeypatch):
+    def refuse(*_):
+        raise OSError(code, os.strerror(code))
+
+    path = tmp_path / "engine.lock"
+    lock = FileLock(path)
+    monkeypatch.setattr(file_lock.fcntl, "lockf", refuse)
+    with pytest.raises(OSError, match="cannot be locked" if code == errno.ENOLCK else os.strerror(code)):
+        lock.acquire(tries=1)
+    assert is_locked(path) == is_taken_as_held, "a drive that does not answer may well hold a run that goes on"
+    with in_turn(path):
+        pass  # goes on

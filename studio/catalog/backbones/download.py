@@ -83,7 +83,10 @@ def _alone(part: Path) -> Iterator[None]:
     """While no other process writes to a part file. Raises BadInput where one does."""
     path = part.with_name(part.name + ".lock")
     lock = FileLock(path)
-    is_ours = lock.acquire(tries=1) and lock.is_in_place()
+    try:
+        is_ours = lock.acquire(tries=1) and lock.is_in_place()
+    except OSError:  # a drive without locks
+        is_ours = True
     try:
         if not is_ours:
             raise BadInput("Another window or command is downloading these weights. Wait until it is done.")
