@@ -206,6 +206,14 @@ class ImageReader:
         return Picture(image, content)
 
 
+def _contents(source: Source, indices: Iterable[int]) -> dict[int, bytes]:
+    found = {}
+    for index in indices:
+        with contextlib.suppress(ImageRefused, OSError):
+            found[index] = content_of(read_bytes(source.paths[index]))
+    return found
+
+
 def stamp_of(path: str) -> tuple[int, int] | None:
     with contextlib.suppress(OSError):
         info = os.stat(path)
@@ -226,7 +234,7 @@ class Loader:
         self.max_batch, self.num_workers = max_batch, num_workers
         self.on_wait: Callable[[float], None] = lambda seconds: None
         self._reader = None if num_workers else ImageReader(source, source.cache_bytes)
-        self._aside = None if num_workers else Aside()
+        self._aside = Aside()
         self._pool = self._new_pool() if num_workers else None
 
     def _new_pool(self) -> _Pool:
@@ -248,8 +256,7 @@ class Loader:
         if self._pool:
             self._pool.close()
             self._pool = None
-        if self._aside:
-            self._aside.close()
+        self._aside.close()
         if self._first:
             self._first.close()
 
@@ -275,11 +282,7 @@ class Loader:
 
     def contents(self, indices: Iterable[int]) -> dict[int, bytes]:
         """`content_of` the files of samples as they are now, of those that can be read."""
-        found = {}
-        for index in indices:
-            with contextlib.suppress(ImageRefused, OSError):
-                found[index] = content_of(read_bytes(self._source.paths[index]))
-        return found
+        return self._aside.run(partial(_contents, self._source, indices), lambda seconds: self.on_wait(seconds))
 
     def _waited_for(self, batch: Future[Batch]) -> Batch:
         return self._aside.wait(batch, lambda seconds: self.on_wait(seconds))

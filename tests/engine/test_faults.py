@@ -198,13 +198,19 @@ loop.train_step = hung
     assert state.status is Status.STOPPED and find_checkpoint(folder).step == state.stopped.step == state.step > 0
 
 
-def test_a_drive_that_hangs_without_loader_processes_is_said_and_stop_works_meanwhile(tmp_path):
-    folder = small_run(tmp_path, training__workers=0)
-    hanging = """
-import threading, studio.engine.loader as loader, studio.engine.watch as watch
-read, count = loader.read_bytes, [0]
+@pytest.mark.parametrize("is_hashing", [False, True], ids=["while it trains", "while files are hashed for cached features"])
+def test_a_drive_that_hangs_without_loader_processes_is_said_and_stop_works_meanwhile(tmp_path, is_hashing):
+    frozen = {"model__train_stages": 1, "augment__preset": "none"} if is_hashing else {}
+    folder = small_run(tmp_path, training__workers=0, **frozen)
+    hanging = f"""
+import threading, studio.engine.loader as loader, studio.engine.prefix as prefix, studio.engine.watch as watch
+read, count, contents_of = loader.read_bytes, [0], prefix.Prefix._contents_of
+def hashed(*given):
+    count[0] = 11
+    return contents_of(*given)
+prefix.Prefix._contents_of = hashed
 def hung(path):
-    count[0] += 1
+    count[0] += 0 if {is_hashing} and count[0] < 11 else 1
     if count[0] == 12:
         watch.HANGS_AFTER_S = 0.5  # from here on: the start of a busy computer is no hang
         threading.Event().wait()  # as a read from a network drive that does not answer
