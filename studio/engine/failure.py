@@ -23,11 +23,12 @@ class LossNotFinite(Exception):
 
 
 class DataGone(Exception):
-    """The folder with the images, `root` as the operating system names it, is not there any more."""
+    """The folder with the images, `root` as the operating system names it, is not there any more, or its drive fails."""
 
     def __init__(self, root: str):
         super().__init__(root)
         self.root = root
+        self.refused: dict[int, str] = {}  # as of a batch: files found unreadable on the way to it
 
 
 class CheckpointUnreadable(OSError):
@@ -52,6 +53,7 @@ class NoReadableImages(Exception):
     def __init__(self, part: str):
         super().__init__(part)
         self.part = part
+        self.refused: dict[int, str] = {}  # likewise
 
 
 @dataclass(frozen=True)

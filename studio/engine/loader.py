@@ -38,6 +38,7 @@ from studio.core.reading import Reading
 from studio.dataset.decoded import DecodedCache, content_of
 from studio.dataset.image import ImageRefused, decode, read_bytes
 from studio.engine.aside import Aside
+from studio.engine.drive import OF_ONE_FILE, drive_answers
 from studio.engine.failure import CHANGED, DataGone, NoReadableImages
 
 if TYPE_CHECKING:
@@ -52,6 +53,7 @@ LEAST_AHEAD, MOST_AHEAD = (
 )  # batches requested before they are needed: the rows of one fall unevenly on the workers, those of several evenly
 CACHE_SHARE = 0.25  # of the memory that is free at the start, for decoded images
 SHARED_BYTES = 256_000_000  # that they may take together, where they are more than the least
+RETRIES_S = (0.1, 0.4)  # after which a file is read again where a drive or a network failed
 WAIT_TICK_S = 0.5  # how often somebody who waits for a worker may do something else
 
 
@@ -119,8 +121,8 @@ class ImageReader:
         self.kept: dict[tuple[int, bool], Picture] = {}  # by sample, and whether it is for training
         self._room = cache_bytes
         self._refused: set[int] = set()
-        self._reasons: dict[int, str] = {}
-        self._num_taken = 0
+        self._changed: set[int] = set()
+        self._untold: dict[int, str] = {}
 
     def keep(self, pictures: dict[tuple[int, bool], Picture]) -> None:
         """Pictures that another reader of the same files has decoded, as far as there is room."""
@@ -135,9 +137,12 @@ class ImageReader:
 
     def take_refused(self) -> dict[int, str]:
         """Files found unreadable, or changed, since the last call: index to reason."""
-        new = dict(list(self._reasons.items())[self._num_taken :])
-        self._num_taken = len(self._reasons)
+        new, self._untold = self._untold, {}
         return new
+
+    def forget_refused(self) -> None:
+        """Try files again that could not be read."""
+        self._refused.clear()
 
     def take_tally(self) -> Tally:
         """What augmentation has done since the last call."""
@@ -168,7 +173,8 @@ class ImageReader:
         return None, -1, b""
 
     def _image(self, index: int, *, is_training: bool) -> Picture | None:
-        """The decoded image shrunk to working size (training) or the finished view (evaluation); None when it cannot be read."""
+        """The decoded image shrunk to working size (training) or the finished view (evaluation); None when it cannot be read. Raises
+        DataGone."""
         key = (index, is_training)
         if key in self.kept:
             return self.kept[key]
@@ -178,20 +184,19 @@ class ImageReader:
         try:
             image = self._read(index, is_training)
         except (ImageRefused, OSError) as exc:
-            if s.root and not os.path.isdir(s.root):
-                raise DataGone(s.root) from exc
             self._refused.add(index)
-            self._reasons[index] = str(exc)
+            self._untold[index] = str(exc)
             return None
-        if s.stamps and index not in self._reasons and stamp_of(s.paths[index]) != s.stamps[index]:
-            self._reasons[index] = CHANGED
+        if s.stamps and index not in self._changed and stamp_of(s.paths[index]) != s.stamps[index]:
+            self._changed.add(index)
+            self._untold[index] = CHANGED
         self.keep({key: image})
         return image
 
     def _read(self, index: int, is_training: bool) -> Picture:
-        """The picture of a file as it is kept: decoded and reduced, or as it was kept on disk. Raises ImageRefused, OSError."""
+        """The picture of a file as it is kept: decoded and reduced, or as it was kept on disk. Raises as `_read_file` does."""
         s = self._source
-        data = read_bytes(s.paths[index])
+        data = _read_file(s, index)
         content = content_of(data)
         view = decoded_view(s.input_size, s.reading, None if is_training else (s.interpolation, s.crop_fraction))
         image = self._decoded.get(content, view) if self._decoded else None
@@ -206,11 +211,26 @@ class ImageReader:
         return Picture(image, content)
 
 
+def _read_file(source: Source, index: int) -> bytes:
+    """The file of a sample. Raises ImageRefused, OSError, and DataGone where the drive fails rather than the file."""
+    waits_s = iter(RETRIES_S)
+    while True:
+        try:
+            return read_bytes(source.paths[index])
+        except (ImageRefused, OSError) as exc:
+            if exc.errno not in OF_ONE_FILE and (wait_s := next(waits_s, None)) is not None:
+                time.sleep(wait_s)
+                continue
+            if source.root and exc.errno is not None and not drive_answers(source.paths):
+                raise DataGone(source.root) from exc
+            raise
+
+
 def _contents(source: Source, indices: Iterable[int]) -> dict[int, bytes]:
     found = {}
     for index in indices:
         with contextlib.suppress(ImageRefused, OSError):
-            found[index] = content_of(read_bytes(source.paths[index]))
+            found[index] = content_of(_read_file(source, index))
     return found
 
 
@@ -241,10 +261,12 @@ class Loader:
         return _Pool(self._source, self.max_batch, self.num_workers, lambda seconds: self.on_wait(seconds))
 
     def restart(self) -> None:
-        """New worker processes in place of the old ones, one of which has died."""
+        """Try again what failed: new worker processes in place of the old ones, one of which may have died, and files that were refused."""
         if self._pool:
             self._pool.close()
             self._pool = self._new_pool()
+        else:
+            self._reader.forget_refused()
 
     def __enter__(self) -> Loader:
         return self
@@ -281,8 +303,12 @@ class Loader:
             yield self._waited_for(begun.popleft())
 
     def contents(self, indices: Iterable[int]) -> dict[int, bytes]:
-        """`content_of` the files of samples as they are now, of those that can be read."""
+        """`content_of` the files of samples as they are now, of those that can be read. Raises DataGone."""
         return self._aside.run(partial(_contents, self._source, indices), lambda seconds: self.on_wait(seconds))
+
+    def finds_images(self, on_wait: Callable[[float], None]) -> bool:
+        """Whether the drive with the images answers. `on_wait` is called while it takes long; what it raises ends the wait."""
+        return self._aside.run(partial(drive_answers, self._source.paths), on_wait)
 
     def _waited_for(self, batch: Future[Batch]) -> Batch:
         return self._aside.wait(batch, lambda seconds: self.on_wait(seconds))
@@ -302,7 +328,11 @@ class Loader:
     def _load_here(self, request: Request) -> Batch:
         size = self._source.input_size
         images = np.zeros((len(request.indices), size, size, 3), np.uint8)
-        shown, contents = fill(self._reader, images, request, range(len(request.indices)))
+        try:
+            shown, contents = fill(self._reader, images, request, range(len(request.indices)))
+        except (DataGone, NoReadableImages) as exc:
+            exc.refused = self._reader.take_refused()
+            raise
         return Batch(images, np.array(shown, np.int64), contents, self._reader.take_refused(), tally=self._reader.take_tally())
 
 
@@ -430,11 +460,12 @@ class _Pool:
                 refused |= newly_refused
                 tally.add(varied)
                 if isinstance(shown, Exception):
-                    failure = shown
+                    failure = failure if isinstance(failure, DataGone) else shown
                 else:
                     for row, index, content in zip(mine, *shown, strict=True):
                         indices[row], contents[row] = index, content
         if failure:
+            failure.refused = refused
             raise failure
         return Batch(self._slots[slot, : len(indices)], indices, contents, refused, tally=tally)
 

@@ -221,8 +221,10 @@ def _session(
                 refuse_left(reporter, own, control)
                 reporter.tell_last(ev.RunStopped(step=setup.progress.step, checkpoint=path, is_pause=is_pause))
                 return STOPPED
-            except (DataGone, NoReadableImages):
+            except (DataGone, NoReadableImages) as exc:
                 with contextlib.suppress(OSError):  # the run may lie on the drive that went away
+                    if isinstance(exc, NoReadableImages):
+                        reporter.unreadable({setup.ids[i]: reason for i, reason in exc.refused.items()})
                     if ranks.is_alone:  # the others are in the middle of a step
                         save(setup)
                 raise

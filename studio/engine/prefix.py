@@ -122,7 +122,11 @@ class Prefix:
             if boundary == self._boundary:
                 return None
             self._leave()
-            too_large = self._go_to(boundary, between) if boundary[0] and self._plan.num_bytes else None
+            try:
+                too_large = self._go_to(boundary, between) if boundary[0] and self._plan.num_bytes else None
+            except BaseException:
+                self._leave()  # the boundary is gone to anew where the run goes on
+                raise
             self._boundary = boundary
             self.reads = {"boundary": list(boundary), "views": self.views if self.trains_from_cache else 0}
             return too_large

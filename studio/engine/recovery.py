@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import time
 
 from studio.core import event as ev
@@ -56,11 +55,15 @@ class Recovery:
             "Bring it back, for instance by plugging the drive in. The run goes on by itself.",
         )  # fmt: skip
         s.reporter.tell(ev.PauseChanged(is_paused=True, step=s.progress.step, reason="the images are gone"))
-        while not os.path.isdir(fault.root):
-            s.control.raise_if_stopped()
-            s.reporter.system(s.device)
+        while not s.loader.finds_images(self._listen):
+            self._listen()
             time.sleep(POLL_S)
+        s.loader.restart()  # what was refused shortly before may have been the drive's fault
         s.reporter.tell(ev.PauseChanged(is_paused=False, step=s.progress.step))
+
+    def _listen(self, _seconds: float = 0.0) -> None:
+        self._s.control.raise_if_stopped()
+        self._s.reporter.system(self._s.device)
 
     def _take_smaller_parts(self, fault: OutOfMemory) -> None:
         """The same step again, with half as many images at once."""

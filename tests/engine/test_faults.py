@@ -18,6 +18,8 @@ from safetensors import SafetensorError
 from studio.core import event as ev
 from studio.core.outcome import Status
 from studio.core.run_folder import RunFolder
+from studio.dataset import header
+from studio.dataset.image import ImageRefused
 from studio.engine.checkpoint import find_checkpoint, save_checkpoint
 from studio.engine.control import Control
 from studio.engine.failure import NO_SPACE, describe
@@ -382,6 +384,36 @@ def test_a_run_whose_loader_finds_no_shared_memory_goes_on_in_the_temporary_fold
 
 
 # --- images ------------------------------------------------------------------------------------------
+
+
+def test_a_drive_that_fails_while_its_folder_stays_is_waited_for_and_costs_no_image(tmp_path, whole, monkeypatch):
+    opened, num_opened, failing = header.open_regular, [0], []
+
+    def pulled_out(path):
+        num_opened[0] += 1
+        if num_opened[0] == 20:
+            failing.append(True)
+        if failing:
+            raise ImageRefused("cannot be read (Input/output error)", errno.EIO)
+        return opened(path)
+
+    for module in ("studio.dataset.image", "studio.engine.drive"):
+        monkeypatch.setattr(f"{module}.open_regular", pulled_out)
+    monkeypatch.setattr("studio.engine.loader.RETRIES_S", (0.0,))
+    monkeypatch.setattr("studio.engine.recovery.time", SimpleNamespace(sleep=lambda seconds: failing.clear()))
+    folder = small_run(tmp_path)
+    assert train_here(folder) == 0
+    assert len(warned(folder, "images-gone")) == 1 and not warned(folder, "unreadable-image")
+    assert metrics(folder)["state_sha256"] == whole
+
+
+def test_a_run_that_ends_for_want_of_images_says_why_they_cannot_be_read(tmp_path):
+    folder = small_run(tmp_path)
+    for path in (tmp_path / "images").rglob("*.png"):
+        path.write_bytes(b"")
+    assert train_here(folder) == 1
+    assert folder.read_state().failed.sentence.startswith("Not one training image")
+    assert "(empty file)" in warned(folder, "unreadable-image")[0].sentence
 
 
 def test_an_image_replaced_in_mid_run_is_said_once(tmp_path):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import errno
 import json
 import os
 import subprocess
@@ -19,6 +20,8 @@ from studio.core.file import write_atomically
 from studio.core.problem import BadInput
 from studio.core.reading import Reading
 from studio.dataset.dataset import Dataset
+from studio.dataset.image import ImageRefused
+from studio.engine import loader as loader_module
 from studio.engine.evaluate import Answers, score, scores_json
 from studio.engine.failure import DataGone, describe
 from studio.engine.loader import LEAST_AHEAD, Loader, Request, Source
@@ -125,15 +128,42 @@ def test_a_loader_process_loads_neither_torch_nor_a_translator_of_fortran():
     assert done.stdout.strip() == "False False numpy.f2py", "who asks for it later gets it"
 
 
-def test_loader_processes_say_that_the_whole_folder_is_gone(tmp_path):
+@pytest.mark.parametrize("stays", [False, True], ids=["moved", "the folder stays, empty, as of a drive that is not mounted"])
+def test_loader_processes_say_that_the_whole_folder_is_gone(tmp_path, stays):
     folder = small_run(tmp_path)
     source = dataclasses.replace(_source(folder, 42, cache_bytes=0), root=str(tmp_path / "images"))
     with Loader(source, 8, num_workers=2) as loader:
         batches = loader.batches([Request(tuple(range(8)))] * 9)
         next(batches)
         (tmp_path / "images").rename(tmp_path / "elsewhere")
+        if stays:
+            (tmp_path / "images").mkdir()
         with pytest.raises(DataGone, match="images"):
             list(batches)
+
+
+def test_a_read_that_fails_is_tried_again_and_a_file_that_fails_alone_is_left_out_until_the_loader_starts_again(tmp_path, monkeypatch):
+    source = dataclasses.replace(_source(small_run(tmp_path), 42, cache_bytes=0), root=str(tmp_path / "images"))
+    read, fails = loader_module.read_bytes, {source.paths[2]: 1, source.paths[5]: 99}
+
+    def failing(path):
+        if fails.get(path, 0) > 0:
+            fails[path] -= 1
+            raise ImageRefused("cannot be read (Input/output error)", errno.EIO)
+        return read(path)
+
+    monkeypatch.setattr(loader_module, "read_bytes", failing)
+    monkeypatch.setattr(loader_module, "RETRIES_S", (0.0, 0.0))
+    asked = [Request(tuple(range(8)), tuple(range(8)))]
+    with Loader(source, 8) as loader:
+        (batch,) = loader.batches(asked)
+        assert batch.indices.tolist() == [0, 1, 2, 3, 4, 6, 6, 7] and list(batch.refused) == [5]
+        fails.clear()
+        (batch,) = loader.batches(asked)
+        assert batch.indices.tolist() == [0, 1, 2, 3, 4, 6, 6, 7], "not tried again in each epoch"
+        loader.restart()
+        (batch,) = loader.batches(asked)
+        assert batch.indices.tolist() == list(range(8)) and not batch.refused
 
 
 def test_an_epoch_started_in_its_middle_is_the_rest_of_the_whole_one():
