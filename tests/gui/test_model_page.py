@@ -599,6 +599,21 @@ def test_a_run_is_started_from_with_its_network_and_the_page_says_what_becomes_o
     assert page.store.undo_label == "start from run 1"
 
 
+def test_of_a_run_and_a_file_to_start_from_the_later_choice_counts_and_undo_brings_the_other_back(page, probe, tmp_path):
+    folder = build_run(tmp_path / "runs", build_dataset(tmp_path / "images", num_train=4, num_validation=2))
+    page.context.runs.take((RunUpdate(folder, folder.read_state(), folder.experiment(), False),))
+    page.start_from(page.context.runs.entries[0])
+    from_run = page.store.experiment.model
+    page.check_weights(str(tmp_path / "mine.safetensors"))
+    probe.held["check_weights_file"][0]({"matched": ["a"], "sha256": "a" * 64})
+    page.weights_report.apply_button.click()
+    assert page.store.experiment.model.start_run == "" and page.weights_banner.title_label.text() == "Starts from mine.safetensors"
+    page.store.undo()
+    assert page.store.experiment.model == from_run and page.weights_banner.title_label.text().startswith("Starts from Run 1")
+    page.chooser.use(page.chooser.chosen_info, pretrained=False)
+    assert page.store.experiment.model.start_run == "" and page.weights_banner.title_label.text() == "Starts from random weights"
+
+
 # The frame
 
 

@@ -213,7 +213,7 @@ class Chooser(QSplitter):
 
     def use(self, info: BackboneInfo, pretrained: bool = True) -> None:
         """Into the draft, in one undo step. What named stages and layers of the network before goes."""
-        plan = {"model.layers": {}, "model.batch_norm": {}, "model.cut": "", "model.thaw": {}, "model.start_run": ""}
+        plan = {"model.layers": {}, "model.batch_norm": {}, "model.cut": "", "model.thaw": {}}
         values = {
             "model.source": info.source,
             "model.backbone": info.name,
@@ -221,6 +221,7 @@ class Chooser(QSplitter):
             "model.pretrained": pretrained,
             "model.weights_file": "",
             "model.weights_sha256": "",
+            "model.start_run": "",
         }
         if key_of(info) != self.chosen_key:
             fields = type(self._store.experiment.model).model_fields
@@ -245,7 +246,7 @@ class Chooser(QSplitter):
         model = self._store.experiment.model
         selected, chosen = self.backbones.current_info(), self.chosen_info
         shown_info = selected if selected is not None and (chosen is None or selected is not chosen) else chosen
-        self.card.show_info(shown_info, self.chosen_key, model.pretrained and not model.weights_file)
+        self.card.show_info(shown_info, self.chosen_key, model.pretrained and not (model.weights_file or model.start_run))
         self.scatter.set_marks(self.chosen_key, key_of(selected) if selected else None)
 
     def follow(self) -> None:

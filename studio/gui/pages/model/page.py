@@ -280,7 +280,9 @@ class ModelPage(Page):
 
     def _on_weights_apply_wanted(self, path: str) -> None:
         self._end_weights_check()
-        values = {"model.weights_file": path, "model.weights_sha256": self.weights_report.sha256, "model.pretrained": True}
+        values = {
+            "model.weights_file": path, "model.weights_sha256": self.weights_report.sha256, "model.pretrained": True, "model.start_run": "",
+        }  # fmt: skip
         self.store.set(values, "weights from a file")
 
     def _show_weights_note(self, model) -> None:
