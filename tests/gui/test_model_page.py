@@ -6,7 +6,7 @@ import pytest
 from builders import build_dataset, build_run
 from model_cases import BUNDLED, DESCRIBED, LIST, TREE, info
 from PySide6.QtCore import QPoint, Qt
-from PySide6.QtWidgets import QAbstractButton, QLineEdit
+from PySide6.QtWidgets import QAbstractButton, QApplication, QLineEdit
 
 from studio.core.experiment import Experiment
 from studio.core.head import Hidden
@@ -14,7 +14,7 @@ from studio.core.path_text import path_to_text
 from studio.core.problem import Repair
 from studio.gui.context import make_context
 from studio.gui.monitor import RunUpdate
-from studio.gui.pages.model.listing import COLUMNS, Filter, arranged, best_for_cost, group_of
+from studio.gui.pages.model.listing import COLUMNS, Filter, arranged, best_for_cost, group_of, key_of
 from studio.gui.pages.model.network import Network, StageFacts, Stop, block_widths, network_from, with_times
 from studio.gui.pages.model.page import ModelPage
 from studio.gui.testing import FakeEngines, FakeWorker
@@ -570,6 +570,29 @@ def test_a_report_ends_with_the_network_it_was_made_for(page, probe, tmp_path, v
     answered({"matched": ["a"]})
     refused(WorkerError("The file ends too early."))
     assert not page.weights_report.isVisibleTo(page), "an answer about the former network"
+
+
+def test_a_comparison_and_a_report_stand_one_in_front_of_the_other_and_closing_one_gives_its_place_and_keys_to_the_other(
+    qtbot, page, probe, tmp_path
+):
+    def front() -> list:
+        return [each for each in (page.strip_panel, page.compare_panel, page.weights_report) if each.isVisibleTo(page)]
+
+    page.activateWindow()
+    qtbot.waitUntil(page.isActiveWindow)
+    page.backbones.select(key_of(LIST[1]))
+    page.chooser.compare()
+    page.check_weights(str(tmp_path / "mine.safetensors"))
+    assert front() == [page.weights_report] and page.weights_report.isAncestorOf(QApplication.focusWidget())
+    page.chooser.compare()
+    assert front() == [page.compare_panel], "the last one that was asked for"
+    probe.held["check_weights_file"][0]({"matched": ["a"]})
+    assert front() == [page.compare_panel], "an answer does not push itself before it"
+    qtbot.keyClick(QApplication.focusWidget(), Qt.Key.Key_Escape)
+    assert front() == [page.weights_report] and page.weights_report.tag.text() == "fits"
+    assert page.weights_report.isAncestorOf(QApplication.focusWidget())
+    qtbot.keyClick(QApplication.focusWidget(), Qt.Key.Key_Escape)
+    assert front() == [page.strip_panel] and QApplication.focusWidget() is page.load_button
 
 
 def test_a_weights_file_dropped_on_the_page_is_checked_and_a_folder_is_left_to_the_window(page, probe, tmp_path):

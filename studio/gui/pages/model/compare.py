@@ -46,7 +46,6 @@ class ComparePanel(QFrame):
     def show_pair(self, left: BackboneInfo, right: BackboneInfo, costs: Costs) -> None:
         self._pair = left, right
         self.refresh(costs)
-        self.show()
 
     def refresh(self, costs: Costs) -> None:
         """The figures as they are known now."""
@@ -86,7 +85,6 @@ class ComparePanel(QFrame):
 
     def close_view(self) -> None:
         self._pair = None
-        self.hide()
         self.closed.emit()
 
     def keyPressEvent(self, event: QKeyEvent) -> None:

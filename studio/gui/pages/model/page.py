@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from PySide6.QtCore import Qt
-from PySide6.QtWidgets import QMenu, QStackedWidget, QVBoxLayout, QWidget
+from PySide6.QtWidgets import QApplication, QMenu, QStackedWidget, QVBoxLayout, QWidget
 
 from studio.catalog.backbones import BackboneInfo
 from studio.core.experiment import Experiment
@@ -46,6 +46,7 @@ class ModelPage(Page):
     def make(self) -> Iterator[None]:
         context = self.context
         self._weights_asked: tuple | None = None  # the file and the network of the report that is shown or awaited
+        self._in_front: list[QWidget] = []  # what stands in the strip's place, the last one shown
         self.chooser = Chooser(context)
         self.backbones, self.scatter, self.card = self.chooser.backbones, self.chooser.scatter, self.chooser.card
         yield
@@ -159,16 +160,37 @@ class ModelPage(Page):
         is_shown = self.editor.has_tree and self.views.currentIndex() == 0
         self.views_panel.set_subtitle(f"{self.editor.plan.tree.num_layers:,}" if is_shown else "")
 
+    # in place of the strip
+
+    def bring(self, panel: ComparePanel | WeightsReport) -> None:
+        """Show a panel in the strip's place, in front of the other one where that is open: there is room for one."""
+        self._in_front = [*(each for each in self._in_front if each is not panel), panel]
+        self._show_front()
+        panel.focus_first()
+
+    def _take_away(self, panel: ComparePanel | WeightsReport, before: QWidget) -> None:
+        """What stands behind a panel comes back. The keyboard, where the panel had it, goes there, or to `before` where it came from."""
+        had_focus = panel.isAncestorOf(QApplication.focusWidget())
+        self._in_front = [each for each in self._in_front if each is not panel]
+        self._show_front()
+        if had_focus and self._in_front:
+            self._in_front[-1].focus_first()
+        elif had_focus:
+            before.setFocus(Qt.FocusReason.OtherFocusReason)
+
+    def _show_front(self) -> None:
+        front = self._in_front[-1] if self._in_front else self.strip_panel
+        for each in (self.strip_panel, self.compare_panel, self.weights_report):
+            each.setVisible(each is front)
+
     # two side by side
 
     def _on_compare_wanted(self, left: BackboneInfo, right: BackboneInfo) -> None:
-        self.strip_panel.hide()
         self.compare_panel.show_pair(left, right, self.chooser.costs)
-        self.compare_panel.focus_first()
+        self.bring(self.compare_panel)
 
     def _on_compare_closed(self) -> None:
-        self.strip_panel.show()
-        self.backbones.table.setFocus(Qt.FocusReason.OtherFocusReason)
+        self._take_away(self.compare_panel, self.backbones.table)
 
     def _on_compare_used(self, info: BackboneInfo) -> None:
         self.compare_panel.close_view()
@@ -253,8 +275,8 @@ class ModelPage(Page):
         """Compare a file with the draft's network and show what fits. Nothing is applied."""
         text = path_to_text(path)
         question = self._weights_asked = self._weights_question(text)
-        self.strip_panel.hide()  # the report takes its place
         self.weights_report.show_checking(text, path.rpartition("/")[2])
+        self.bring(self.weights_report)
         num_classes = len(self.store.dataset.classes) if self.store.dataset else 10
         model = self.store.experiment.model.model_dump(mode="json")
         self.context.probe.call(
@@ -275,8 +297,7 @@ class ModelPage(Page):
 
     def _end_weights_check(self) -> None:
         self._weights_asked = None
-        self.weights_report.hide()
-        self.strip_panel.show()
+        self._take_away(self.weights_report, self.load_button)
 
     def _on_weights_apply_wanted(self, path: str) -> None:
         self._end_weights_check()

@@ -59,7 +59,7 @@ def _expand(stage: str) -> Callable:
 
 
 def _show_report(page) -> None:
-    page.strip_panel.hide()
+    page.bring(page.weights_report)
     page.weights_report.show_checking("/home/me/earlier-run.safetensors", "earlier-run.safetensors")
     page.weights_report.show_report(
         {

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from PySide6.QtCore import Qt, Signal
+from PySide6.QtGui import QKeyEvent
 from PySide6.QtWidgets import QFrame, QHBoxLayout, QPlainTextEdit, QVBoxLayout, QWidget
 
 from studio.core.path_text import shown
@@ -29,7 +30,7 @@ _MOST_NAMES = 2000
 
 
 class WeightsReport(QFrame):
-    """Checking, the report or the refusal of one file. `apply_wanted` carries the path; `closed` when the user turns it down."""
+    """Checking, the report or the refusal of one file. `apply_wanted` carries the path; `closed` when the user turns it down, also by Esc."""
 
     apply_wanted = Signal(str)
     closed = Signal()
@@ -51,7 +52,8 @@ class WeightsReport(QFrame):
         top.addWidget(self.spinner)
         top.addWidget(self.title_label, 1)
         top.addWidget(self.tag)
-        top.addWidget(icon_button("x", "Close the report", small=True, name="model.weights.close", on_click=self._on_close))
+        self.close_button = icon_button("x", "Close the report", small=True, name="model.weights.close", on_click=self.closed.emit)
+        top.addWidget(self.close_button)
         column.addLayout(top)
         self.sentence_label = PlainLabel("", "label", "text2", wrap=True)
         column.addWidget(self.sentence_label)
@@ -75,7 +77,7 @@ class WeightsReport(QFrame):
             "Use these weights", "check", kind="primary", name="model.weights.apply", on_click=lambda: self.apply_wanted.emit(self._path)
         )
         row.addWidget(self.apply_button)
-        row.addWidget(button("Leave it", name="model.weights.leave", on_click=self._on_close))
+        row.addWidget(button("Leave it", name="model.weights.leave", on_click=self.closed.emit))
         row.addStretch(1)
         column.addLayout(row)
         self.hide()
@@ -133,7 +135,6 @@ class WeightsReport(QFrame):
             widget.setVisible(has_report)
         self.apply_button.setVisible(has_report)
         self.setAccessibleName(f"Weights file {self.title_label.text()}: {words}. {sentence}")
-        self.show()
 
     def _show_part(self) -> None:
         key = str(self.parts.value)
@@ -142,6 +143,11 @@ class WeightsReport(QFrame):
         self.explained_label.setText(f"{counted(len(names), 'tensor')}. {_EXPLAINED[key]}")
         self.names.setPlainText("\n".join(shown(n) for n in names[:_MOST_NAMES]) + more)
 
-    def _on_close(self) -> None:
-        self.hide()
-        self.closed.emit()
+    def focus_first(self) -> None:
+        self.close_button.setFocus(Qt.FocusReason.OtherFocusReason)
+
+    def keyPressEvent(self, event: QKeyEvent) -> None:
+        if event.key() == Qt.Key.Key_Escape:
+            self.closed.emit()
+        else:
+            super().keyPressEvent(event)
