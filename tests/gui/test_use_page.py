@@ -13,7 +13,7 @@ from builders import build_dataset, build_run
 from PIL import Image
 from PySide6.QtCore import QMimeData, QPoint, QPointF, Qt, QUrl
 from PySide6.QtGui import QDragEnterEvent, QDropEvent, QGuiApplication, QImage
-from PySide6.QtWidgets import QAbstractButton, QAbstractSlider
+from PySide6.QtWidgets import QAbstractButton, QAbstractSlider, QFileDialog
 
 from studio.core.outcome import Status
 from studio.core.path_text import path_to_text, text_to_path
@@ -211,12 +211,9 @@ def take(context, dataset, nickname: str, skill: float = 0.9) -> None:
 
 
 @pytest.mark.parametrize("use", ["nothing", "try", "folder", "export"])
-def test_a_new_best_run_takes_over_only_where_nothing_was_asked_of_the_one_before(
-    page, context, dataset, probe, pictures, monkeypatch, use
-):
+def test_a_new_best_run_takes_over_only_where_nothing_was_asked_of_the_one_before(page, context, dataset, probe, pictures, use):
     context.runs.monitor.removed.emit((page.entry.folder,))
     card = page.export_column.cards["onnx"]
-    monkeypatch.setattr("studio.gui.pages.use.export.pick_new_folder", lambda *args: args[-1](str(pictures / "out")))
     match use:
         case "try":
             page.try_panel.try_path(str(pictures / "a01.png"))
@@ -224,6 +221,9 @@ def test_a_new_best_run_takes_over_only_where_nothing_was_asked_of_the_one_befor
             page.folder_panel.predict(str(pictures))
         case "export":
             card.export_button.click()
+            dialog = card.findChild(QFileDialog)
+            dialog.fileSelected.emit(str(pictures / "out"))
+            dialog.reject()
     take(context, dataset, "best-bee")
     assert page.picker.itemText(0).startswith("★") and "best-bee" in page.picker.itemText(0)
     assert page.entry.folder.nickname == ("best-bee" if use == "nothing" else "weak-wren")
@@ -523,6 +523,18 @@ def test_a_stopped_export_says_that_nothing_was_written(page, probe, tmp_path):
     card.stop_button.click()
     assert len(probe.cancelled) == 1 and card.outcome_label.text() == "Stopped."
     assert card.export_button.isVisibleTo(page)
+
+
+def test_the_folder_is_asked_for_no_longer_when_the_last_run_goes(page, context, probe, tmp_path):
+    said = []
+    context.shell.toast_requested.connect(lambda *words: said.append(words[0]))
+    card = page.export_column.cards["onnx"]
+    card.export_button.click()
+    dialog = card.findChild(QFileDialog)
+    context.runs.monitor.removed.emit(tuple(entry.folder for entry in context.runs.finished))
+    assert not dialog.isVisible() and not card.export_button.isEnabled() and page.empty.isVisibleTo(page)
+    assert len(said) == 1 and said[0].startswith("Nothing was exported")
+    assert "export" not in {method for method, _ in probe.calls}
 
 
 def test_random_pictures_are_called_so():

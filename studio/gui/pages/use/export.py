@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from PySide6.QtCore import Qt, QUrl, Signal
 from PySide6.QtGui import QDesktopServices, QGuiApplication
-from PySide6.QtWidgets import QFrame, QHBoxLayout, QPlainTextEdit, QProgressBar, QSizePolicy, QVBoxLayout, QWidget
+from PySide6.QtWidgets import QFileDialog, QFrame, QHBoxLayout, QPlainTextEdit, QProgressBar, QSizePolicy, QVBoxLayout, QWidget
 
 from studio.catalog.exporters import EXPORTERS, Exporter
 from studio.core.path_text import path_to_text, shown, text_to_path
@@ -37,6 +37,7 @@ class ExportCard(QFrame):
         super().__init__(parent)
         self.exporter, self._context = exporter, context
         self._model: Model | None = None
+        self._dialog: QFileDialog | None = None  # that asks for the folder, while it is open
         self._request = 0
         self._folder = ""
         self._is_running = False
@@ -89,6 +90,9 @@ class ExportCard(QFrame):
         if model != self._model:
             self._model = model
             self._folder = ""
+            if self._dialog is not None:
+                self._dialog.reject()
+                self._context.shell.toast("Nothing was exported: the network that a folder was asked for is not in use any more.")
             self.size_label.setText("")
             if self._is_running:
                 self._on_stop()
@@ -102,7 +106,11 @@ class ExportCard(QFrame):
         self.used.emit()
         nickname = text_to_path(self._model.run).rpartition("_")[2]
         title = f"Export as {self.exporter.title}: name a new folder"
-        pick_new_folder(self, "export", title, f"{nickname}-{self.exporter.key}", self.export_to)
+        self._dialog = pick_new_folder(self, "export", title, f"{nickname}-{self.exporter.key}", self.export_to)
+        self._dialog.finished.connect(self._on_dialog_finished)
+
+    def _on_dialog_finished(self) -> None:
+        self._dialog = None
 
     def export_to(self, path: str) -> None:
         """Write into a folder; an earlier export there is replaced, anything else refused by the worker."""
