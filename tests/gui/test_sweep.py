@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Iterator
 
 import pytest
@@ -9,6 +10,7 @@ from PySide6.QtCore import Qt
 from PySide6.QtWidgets import QApplication, QWidget
 
 from studio.core.outcome import Status
+from studio.core.problem import error
 from studio.gui import runs as runs_module
 from studio.gui.removal import remove_from_queue
 from studio.gui.run_entry import RunEntry
@@ -60,14 +62,35 @@ def test_queueing_starts_the_first_and_lets_the_others_wait_in_order(sheet, read
     assert ready.store.experiment == draft, "the draft is left alone"
 
 
-def test_a_value_that_cannot_run_is_said_before_anything_is_queued(sheet):
+def test_a_value_that_cannot_run_is_said_before_anything_is_queued(sheet, ready, qtbot):
     setting, values = sheet.rows[0]
     setting.set_value("training.batch_size")
     setting.value_changed.emit("training.batch_size")
     assert values.text() == "16, 32, 64"  # of 36 training images
-    assert "Batch size 64 cannot run: " in sheet.summary.text() and not sheet.queue_button.isEnabled()
+    sheet.queue()  # at once, before that is known
+    qtbot.waitUntil(lambda: "Batch size 64 cannot run: " in sheet.summary.text())
+    assert not sheet.queue_button.isEnabled() and sheet.isVisible() and not ready.runs.never_begun
     values.setText("16, 32")
     assert sheet.queue_button.text() == "Queue 2 runs" and sheet.queue_button.isEnabled()
+
+
+def test_while_a_disk_does_not_answer_one_plan_is_asked_about_and_then_the_newest(sheet, ready, qtbot, monkeypatch):
+    may_answer, asked = threading.Event(), []
+
+    def check_run(experiment, dataset):
+        asked.append(experiment.schedule.peak_lr)
+        may_answer.wait()
+        return [error("", "Not there.")] if experiment.schedule.peak_lr == 0.3 else []
+
+    qtbot.waitUntil(lambda: sheet._check is None)
+    monkeypatch.setattr("studio.dataset.plan_check.check_run", check_run)
+    for text in ("0.1", "0.12", "0.123", "0.2", "0.3"):
+        sheet.rows[0][1].setText(text)
+    assert sheet.queue_button.isEnabled(), "typing goes on meanwhile"
+    may_answer.set()
+    qtbot.waitUntil(lambda: "0.3 cannot run: Not there." in sheet.summary.text())
+    draft = ready.store.experiment.schedule.peak_lr
+    assert asked == [draft, 0.1, draft, 0.3]
 
 
 def test_the_sheet_follows_the_draft_behind_it(sheet, ready, qtbot):

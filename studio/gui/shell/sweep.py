@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from functools import cache
-from typing import get_args
+from typing import TYPE_CHECKING, get_args
 
 from PySide6.QtCore import Qt
 from PySide6.QtWidgets import QHBoxLayout, QLineEdit, QWidget
@@ -11,14 +11,18 @@ from PySide6.QtWidgets import QHBoxLayout, QLineEdit, QWidget
 from studio.core.edit import label_of
 from studio.core.experiment import SECTIONS, Experiment, choices
 from studio.core.path_text import shown
-from studio.core.problem import BadInput, error, errors_in
+from studio.core.problem import BadInput, errors_in
 from studio.core.sweep import MOST_RUNS, Axis, parse_axis, plan_sweep
 from studio.core.words import counted
 from studio.gui import wording
+from studio.gui.background import Task
 from studio.gui.context import Context
 from studio.gui.shell.sheet import Sheet
 from studio.gui.theme import px
 from studio.gui.widgets import ComboBox, NumberField, PlainLabel, Segmented, button
+
+if TYPE_CHECKING:
+    from studio.dataset.dataset import Dataset
 
 NONE = ""
 FIRST = "schedule.peak_lr"
@@ -43,12 +47,15 @@ def sweepable() -> tuple[str, ...]:
 
 
 class SweepSheet(Sheet):
-    """Edits nothing until Queue: the draft stays as it is."""
+    """Edits nothing until Queue: the draft stays as it is. Whether the runs can run is asked in the background, of one plan at a time and then
+    of the newest: what they start from may lie on a disk that takes long to answer."""
 
     def __init__(self, host: QWidget, context: Context):
         super().__init__(host, "Train with several values", name="shell.sweep", width=620, has_input=True)
         self._context = context
         self.experiments: list[Experiment] = []
+        self._check: Task | None = None  # until the plan is known to be fine, or why not
+        self._is_wanted = False  # Queue was pressed meanwhile
         options = [(path, f"{label_of(path)}  ({path.partition('.')[0]})") for path in sweepable()]
         self.rows = [self._make_row(0, options, FIRST), self._make_row(1, [(NONE, "No second setting"), *options], NONE)]
         self.way = Segmented([("grid", "Every combination"), ("random", "Random draws")], "grid", name="sweep.way")
@@ -118,6 +125,7 @@ class SweepSheet(Sheet):
         return [parse_axis(f"{setting.value}={values.text()}") for setting, values in self.rows if setting.value]
 
     def _plan(self, *_) -> None:
+        self._is_wanted = False
         is_random = self.way.value == "random"
         self.draws.setEnabled(is_random)
         self.hint.setText(
@@ -128,13 +136,10 @@ class SweepSheet(Sheet):
         try:
             num_random, num_seeds = int(self.draws.value) if is_random else 0, int(self.seeds.value)
             self.experiments = plan_sweep(self._context.store.experiment, self._axes(), num_random=num_random, num_seeds=num_seeds)
-            self._refuse_what_cannot_run()
         except BadInput as exc:
-            self.experiments = []
             problem = exc.problems[0]
             field = f"{label_of(problem.field)}: " if problem.field else ""
-            self.summary.setText(shown(f"{field}{problem.sentence}"))
-            self.listing.setText("")
+            self._refuse(f"{field}{problem.sentence}")
         else:
             time = self._context.estimates.time
             seconds = sum(time.seconds_per_epoch * e.schedule.epochs for e in self.experiments) if time else None
@@ -143,6 +148,16 @@ class SweepSheet(Sheet):
             names = [e.name.rpartition(" · ")[2] for e in self.experiments]
             more = [f"and {len(names) - _NUM_LISTED:,} more"] if len(names) > _NUM_LISTED else []
             self.listing.setText("\n".join([shown(name) for name in names[:_NUM_LISTED]] + more))
+            self._tell_number()
+            self._ask()
+
+    def _refuse(self, words: str) -> None:
+        self.experiments = []
+        self.summary.setText(shown(words))
+        self.listing.setText("")
+        self._tell_number()
+
+    def _tell_number(self) -> None:
         self.queue_button.setEnabled(bool(self.experiments))
         self.queue_button.setText(f"Queue {counted(len(self.experiments), 'run')}" if self.experiments else "Queue")
         self._tell_disk()
@@ -155,20 +170,29 @@ class SweepSheet(Sheet):
         if self.isVisible():
             self._place()
 
-    def _refuse_what_cannot_run(self) -> None:
-        """Raises BadInput with the first one; what keeps the draft itself from training is said when they are queued."""
-        from studio.dataset.plan_check import check_run
-
-        store = self._context.store
-        if store.dataset is None:
+    def _ask(self) -> None:
+        """Whether the plan can run; the answer about an older one asks again."""
+        draft, dataset, asked = self._context.store.experiment, self._context.store.dataset, self.experiments
+        if self._check is not None or dataset is None or not asked:
             return
-        known = {problem.sentence for problem in errors_in(check_run(store.experiment, store.dataset))}
-        for experiment in self.experiments:
-            if new := [p for p in errors_in(check_run(experiment, store.dataset)) if p.sentence not in known]:
-                raise BadInput(error("", f"{experiment.name.rpartition(' · ')[2]} cannot run: {new[0].sentence}"))
+
+        def answer(refusal: str) -> None:
+            self._check = None
+            if asked is not self.experiments:
+                self._ask()
+            elif refusal:
+                self._refuse(refusal)
+            elif self._is_wanted:
+                self.queue()
+
+        self._check = self._context.background.run(lambda: _refusal(draft, asked, dataset), answer, lambda error: answer(""))
+        self.destroyed.connect(self._check.cancel)
 
     def queue(self) -> None:
-        """Put them behind what waits already; the first begins when its device is free."""
+        """Put them behind what waits already; the first begins when its device is free. Before the plan is checked this waits for the answer."""
+        if self._check is not None:
+            self._is_wanted = True
+            return
         runs, toast = self._context.runs, self._context.shell.toast
         if reason := runs.reason_not_to_train():
             self.summary.setText(reason)
@@ -177,8 +201,24 @@ class SweepSheet(Sheet):
         runs.sweep(self.experiments, lambda: toast(words))
         self.dismiss()
 
+    def dismiss(self) -> None:
+        if self._check is not None:  # whatever it answers, nothing is queued any more
+            self._check.cancel()
+        super().dismiss()
+
     def keyPressEvent(self, event) -> None:
         if event.key() in (Qt.Key.Key_Return, Qt.Key.Key_Enter) and self.experiments:
             self.queue()
             return
         super().keyPressEvent(event)
+
+
+def _refusal(draft: Experiment, experiments: list[Experiment], dataset: Dataset) -> str:
+    """Which one cannot run, and why; empty where all can. What keeps the draft itself from training is said when they are queued."""
+    from studio.dataset.plan_check import check_run
+
+    known = {problem.sentence for problem in errors_in(check_run(draft, dataset))}
+    for experiment in experiments:
+        if new := [p for p in errors_in(check_run(experiment, dataset)) if p.sentence not in known]:
+            return f"{experiment.name.rpartition(' · ')[2]} cannot run: {new[0].sentence}"
+    return ""
