@@ -405,12 +405,15 @@ def test_every_strength_of_a_parameter_can_be_measured_into_its_strip(page, imag
     assert "60" in page.form.rows["brightness"].strip.verdict_words(4)
 
 
-def test_verdicts_that_come_late_go_neither_to_another_transform_nor_to_the_step_as_it_was_changed(page, images):
+def test_verdicts_that_come_late_go_neither_to_another_transform_nor_to_the_step_as_it_was_changed(page, images, qtbot):
     probe = page.context.probe
     give_data(page, images)
     page.draft.take_steps((TransformSpec(name="ColorJitter"), TransformSpec(name="ColorJitter", params={"hue": 0.5})), "two")
+    said = []
+    page.context.shell.toast_requested.connect(lambda *words: said.append(words[0]))
 
     def verdict_after(change) -> str:
+        said.clear()
         page.draft.choose((0,))
         page.form.sweep_button.click()
         change()
@@ -423,8 +426,20 @@ def test_verdicts_that_come_late_go_neither_to_another_transform_nor_to_the_step
         return words
 
     assert not verdict_after(lambda: page.draft.choose((1,)))
+    assert said == ["The strengths of colour jitter are measured no further: another step was chosen."]
     assert not verdict_after(lambda: page.draft.set_params((0,), {"contrast": 1.5}, "contrast"))
+    assert len(said) == 1 and "no further: the step was changed" in said[0]
     assert "60" in verdict_after(lambda: page.draft.set_p((0,), 0.3)), "how often it is done changes nothing of what it does"
+    assert "60" in verdict_after(lambda: page.draft.set_params((0,), {"brightness": 0.5, "contrast": 1.5}, "brightness")), (
+        "it is swept over"
+    )
+    assert probe.calls[-1][1]["experiment"]["augment"]["transforms"][0]["params"]["brightness"] == 0.5, (
+        "the others are of the step as it is"
+    )
+    assert "60" in verdict_after(lambda: (page.draft.move((0,), 1), page.draft.move((1,), 0))), "it went to another place and back"
+    assert said == []
+    page.draft.set_params((0,), {"hue": 0.2}, "hue")  # nothing is answered any more
+    qtbot.waitUntil(lambda: len(said) == 1)
 
 
 def test_a_pipeline_that_the_network_waits_for_is_said_with_both_figures():

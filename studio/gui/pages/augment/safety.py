@@ -10,7 +10,8 @@ from PySide6.QtCore import QObject, QTimer, Signal
 from studio.core.experiment import Augment, TransformSpec
 from studio.core.path_text import path_to_text
 from studio.gui.context import Context
-from studio.gui.pages.augment.draft import PipelineDraft
+from studio.gui.pages.augment.draft import PipelineDraft, Target
+from studio.gui.pages.augment.words import lower_first, title_of
 from studio.gui.wording import percent
 from studio.gui.workers import plain_experiment
 
@@ -62,6 +63,12 @@ class SafetyCheck(QObject):
         self._asked: tuple = ()
         self._network: str | None = None  # the run whose network measured what is known; None for the bundled one
         self.problem = ""  # why it could not be measured
+        self._sweep: _Sweep | None = None
+        self._sweep_request = 0
+        self._follow_timer = QTimer(self, singleShot=True, interval=0)  # a step that is moved is another one for a moment
+        self._follow_timer.timeout.connect(self._follow_sweep)
+        draft.settled.connect(self._follow_timer.start)
+        draft.current_changed.connect(self._follow_timer.start)
         self._timer = QTimer(self, singleShot=True, interval=_ASK_AFTER_MS)
         self._timer.timeout.connect(self.measure)
         draft.changed.connect(self._timer.start)
@@ -85,6 +92,8 @@ class SafetyCheck(QObject):
 
     def _forget(self) -> None:
         self._known.clear()
+        if self._sweep is not None:
+            self._end_sweep("the images are others now")
         self._asked, self.problem = (), ""
         self.changed.emit()
         self._timer.start()
@@ -165,42 +174,75 @@ class SafetyCheck(QObject):
 
     def sweep(self, strips: dict[str, tuple[float, ...]]) -> None:
         """Measure the chosen step at all steps of its strips, one parameter after the other."""
-        step, samples = self._draft.current_step, self.samples()
-        if step is None or not samples:
+        if self._draft.current_step is not None and (samples := self.samples()):
+            self._measure_strips(list(strips.items()), samples, self._run())
+
+    def _measure_strips(self, strips: list[tuple[str, tuple[float, ...]]], samples: list, run: str | None) -> None:
+        if not strips:
+            self._sweep = None
             return
-        params = list(strips)
+        (param, values), *others = strips
+        step = self._draft.current_step
+        sweep = self._sweep = _Sweep(self._draft.current, step, param)
 
-        def ask(index: int, run: str | None) -> None:
-            if index == len(params) or not self._is_current(step):
-                return
-            param, values = params[index], list(strips[params[index]])
-            self._context.probe.call(
-                "label_safety",
-                {
-                    "experiment": self._experiment((step,)), "samples": samples, "run": run,
-                    "sweep": {"step": 0, "param": param, "values": values},
-                },
-                lambda result: ask(index + 1, run),
-                lambda error: ask(index + (run is None), None),  # as in measure: then with the bundled network
-                on_part=lambda part: self._on_sweep(step, param, values, part),
-                key="augment.safety.sweep",
-            )  # fmt: skip
+        def go_on(strips: list, run: str | None) -> None:
+            if self._goes_on(sweep):
+                self._measure_strips(strips, samples, run)
 
-        ask(0, self._run())
+        self._sweep_request = self._context.probe.call(
+            "label_safety",
+            {
+                "experiment": self._experiment((step,)), "samples": samples, "run": run,
+                "sweep": {"step": 0, "param": param, "values": list(values)},
+            },
+            lambda result: go_on(others, run),
+            lambda error: go_on(strips if run is not None else others, None),  # as in measure: then with the bundled network
+            on_part=lambda part: self._on_sweep_part(sweep, values, part),
+            key="augment.safety.sweep",
+        )  # fmt: skip
 
-    def _is_current(self, step: TransformSpec) -> bool:
-        """Whether the chosen step still does what this one did: what is measured of another one does not belong into its strips."""
+    def _on_sweep_part(self, sweep: _Sweep, values: tuple[float, ...], part: dict[str, Any]) -> None:
+        if self._goes_on(sweep) and "ratio" in part and part["value"] in values:
+            self.sweep_came.emit(sweep.param, values.index(part["value"]), _verdict(part))
+
+    def _goes_on(self, sweep: _Sweep) -> bool:
+        """Whether this is being measured still, and of the step as it is; else it ends. The value of the parameter itself is swept over, so that
+        it may change meanwhile."""
+        if sweep is not self._sweep:
+            return False
         current = self._draft.current_step
-        return current is not None and _key(current) == _key(step)
+        if current is not None and sweep.holds_for(current):
+            return True
+        is_other = self._draft.current != sweep.path or current is None or current.name != sweep.step.name
+        self._end_sweep("another step was chosen" if is_other else "the step was changed, and what was measured is of the step before")
+        return False
 
-    def _on_sweep(self, step: TransformSpec, param: str, values: list[float], part: dict[str, Any]) -> None:
-        if self._is_current(step) and "ratio" in part and part["value"] in values:
-            self.sweep_came.emit(param, values.index(part["value"]), _verdict(part))
+    def _follow_sweep(self) -> None:
+        if self._sweep is not None:
+            self._goes_on(self._sweep)
+
+    def _end_sweep(self, why: str) -> None:
+        self._context.probe.cancel(self._sweep_request)
+        title = title_of(self._sweep.step.name)
+        self._sweep = None
+        self._context.shell.toast(f"The strengths of {lower_first(title)} are measured no further: {why}.")
+
+
+@dataclass(frozen=True, eq=False)
+class _Sweep:
+    """What is being measured: a step as it is set, and where it is, at all strengths of one parameter."""
+
+    path: Target
+    step: TransformSpec
+    param: str
+
+    def holds_for(self, step: TransformSpec) -> bool:
+        return _key(step, without=self.param) == _key(self.step, without=self.param)
 
 
 def _verdict(part: dict[str, Any]) -> Verdict:
     return Verdict(part["ratio"], part["verdict"], part["accuracy"], part["accuracy_before"])
 
 
-def _key(step: TransformSpec) -> tuple:
-    return step.name, repr(sorted(step.params.items())), repr(step.of)
+def _key(step: TransformSpec, *, without: str = "") -> tuple:
+    return step.name, repr(sorted((name, value) for name, value in step.params.items() if name != without)), repr(step.of)
