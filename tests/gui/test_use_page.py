@@ -562,6 +562,15 @@ def test_the_page_fits_the_least_window_and_every_control_has_a_name(qtbot, page
     qtbot.waitUntil(lambda: page.minimumSizeHint().width() <= 798 and page.minimumSizeHint().height() <= 556)
     page.resize(798, 556)
     assert page.size().toTuple() == (798, 556)
+    folder = pictures.with_name("pictures that somebody has given a very long name")
+    pictures.rename(folder)
+    page.folder_panel.predict(str(folder))
+    wait_for_folder(qtbot, page)
+    for state in ("done", "predicting", "stopped"):
+        page.folder_panel.work.state = state
+        page.folder_panel.work.changed.emit()
+        qtbot.waitUntil(lambda: page.minimumSizeHint().width() <= 798 and page.minimumSizeHint().height() <= 556)
+        qtbot.waitUntil(lambda: page.folder_panel.rate_label.width() >= 60)
     for kind in (QAbstractButton, QAbstractSlider):
         for control in page.findChildren(kind):
             if control.isVisibleTo(page) and type(control).__name__ not in ("QScrollBar", "QTableCornerButton"):

@@ -10,9 +10,13 @@ from studio.gui.widgets.label import PlainLabel
 
 
 class Panel(QFrame):
-    """A titled surface. Add controls of the title row to `head` (right of the stretch), content to `body`."""
+    """A titled surface. Add controls of the title row to `head` (right of the stretch), content to `body`. With `elide` a long subtitle takes
+    what room there is, and asks for none."""
 
-    def __init__(self, title: str = "", subtitle: str = "", *, name: str = "", margins: bool = True, parent: QWidget | None = None):
+    def __init__(
+        self, title: str = "", subtitle: str = "", *, name: str = "", margins: bool = True, elide: bool = False,
+        parent: QWidget | None = None,
+    ):  # fmt: skip
         super().__init__(parent)
         self.setProperty("frame", "panel")
         self.setObjectName(name)
@@ -20,14 +24,15 @@ class Panel(QFrame):
         column.setContentsMargins(1, 1, 1, 1)
         column.setSpacing(0)
         self.title_label = PlainLabel(title, "panel")
-        self.subtitle_label = PlainLabel(subtitle, "label", "muted")
+        self.subtitle_label = PlainLabel(subtitle, "label", "muted", elide=Qt.TextElideMode.ElideMiddle if elide else None)
         self.head = QHBoxLayout()
         self.head.setContentsMargins(px(12), px(4), px(8), 0)
         self.head.setSpacing(px(8))
         if title:
             self.head.addWidget(self.title_label)
-            self.head.addWidget(self.subtitle_label)
-            self.head.addStretch(1)
+            self.head.addWidget(self.subtitle_label, int(elide))
+            if not elide:
+                self.head.addStretch(1)
             holder = QWidget()
             holder.setMinimumHeight(px(36))
             holder.setLayout(self.head)

@@ -25,7 +25,7 @@ from studio.gui.icon import paint_icon
 from studio.gui.pages.use.folder_work import FolderWork, Row, write_csv
 from studio.gui.pages.use.trial import Model
 from studio.gui.theme import colour, font, px
-from studio.gui.widgets import EmptyState, EpochProgress, Panel, PlainLabel, button, plain_tooltip
+from studio.gui.widgets import EmptyState, EpochProgress, Panel, PlainLabel, button, plain_tooltip, set_plain_tooltip
 from studio.gui.widgets.count_chips import CountChips
 from studio.gui.widgets.file_dialog import pick_folder, pick_new_file, unwritable
 from studio.gui.widgets.thumb import ThumbLoader, paint_cover
@@ -33,6 +33,7 @@ from studio.gui.wording import count, percent
 
 _COLUMNS = ("", "File", "Prediction", "Confidence", "Second")
 _ROW_PX, _THUMB_PX = 36, 64
+_DENSE_BELOW_PX = 560  # more than the title row needs with all its words
 UNSURE, UNREADABLE = "\0unsure", "\0unreadable"  # keys of filters; no class can have such a name
 
 
@@ -205,20 +206,21 @@ class FolderPanel(Panel):
     used = Signal()  # somebody wants to know what the model says
 
     def __init__(self, context: Context, parent: QWidget | None = None):
-        super().__init__("Folder", name="use.folder", margins=False, parent=parent)
+        super().__init__("Folder", name="use.folder", margins=False, elide=True, parent=parent)
         self._context = context
         self._model: Model | None = None
         self.work = FolderWork(context, self)
         self.work.changed.connect(self._on_work_changed)
         self._loader = ThumbLoader(self)
-        self.rate_label = PlainLabel("", "number", "muted")
+        self.rate_label = PlainLabel("", "number", "muted", elide=Qt.TextElideMode.ElideRight)
+        self.rate_label.setAlignment(Qt.AlignmentFlag.AlignRight | Qt.AlignmentFlag.AlignVCenter)
         self.progress = EpochProgress(6)
-        self.progress.setFixedWidth(px(84))
         self.choose_button = button("Choose folder…", "folder-notch-open", small=True, name="use.folder.choose", on_click=self._on_choose)
         self.stop_button = button("Stop", "stop-fill", small=True, name="use.folder.stop", on_click=self.work.cancel)
         self.resume_button = button("Go on", "play-fill", small=True, name="use.folder.resume", on_click=self.work.go_on)
         self.save_button = button("Save CSV…", "table", small=True, name="use.folder.save", on_click=self._on_save)
-        for widget in (self.rate_label, self.progress, self.stop_button, self.resume_button, self.save_button, self.choose_button):
+        self.head.addWidget(self.rate_label, 2)
+        for widget in (self.progress, self.stop_button, self.resume_button, self.save_button, self.choose_button):
             self.head.addWidget(widget)
         self.filters = CountChips(name="use.folder.filter")
         self.filters.chosen.connect(self._on_filter_chosen)
@@ -248,6 +250,7 @@ class FolderPanel(Panel):
         self.body.setContentsMargins(0, 0, 0, px(4))
         self.setMinimumHeight(px(150))
         self._threshold = 0.5
+        self._set_dense(False)
         self._on_work_changed()
 
     def _make_table(self) -> _Table:
@@ -277,9 +280,17 @@ class FolderPanel(Panel):
         return table
 
     def resizeEvent(self, event) -> None:
-        """A narrow table keeps the names of the files readable."""
+        """A narrow panel keeps the names of the files readable, and says how far it is: two buttons are their icons alone."""
         super().resizeEvent(event)
         self.table.setColumnHidden(4, self.width() < px(520))
+        self._set_dense(self.width() < px(_DENSE_BELOW_PX))
+
+    def _set_dense(self, is_dense: bool) -> None:
+        self.progress.setFixedWidth(px(48 if is_dense else 84))
+        for made in (self.save_button, self.choose_button):
+            words = made.accessibleName()
+            made.setText("" if is_dense else words)
+            set_plain_tooltip(made, words if is_dense else "")
 
     # what the page says
 
