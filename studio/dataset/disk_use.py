@@ -73,6 +73,29 @@ class DiskUse:
 
 
 @dataclass(frozen=True)
+class Others:
+    """What other runs that wait and that train will write yet, at the most, on the same disks."""
+
+    num_waiting: int = 0
+    num_training: int = 0
+    in_runs: int = 0
+    in_cache: int = 0  # beside what they share
+
+    @property
+    def words(self) -> list[str]:
+        """ "the one that trains", "the 2 that wait"."""
+        found = []
+        if self.num_training:
+            found.append("the one that trains" if self.num_training == 1 else f"the {self.num_training:,} that train")
+        if self.num_waiting:
+            found.append("the one that waits" if self.num_waiting == 1 else f"the {self.num_waiting:,} that wait")
+        return found
+
+
+NO_OTHERS = Others()
+
+
+@dataclass(frozen=True)
 class Room:
     """What runs write on one disk against what is free there. `folder` is what they were told to write into."""
 
@@ -80,6 +103,7 @@ class Room:
     needed: int
     free: int
     num_runs: int = 1
+    others: Others = NO_OTHERS  # which are in `needed`
 
     @property
     def is_short(self) -> bool:
@@ -92,7 +116,8 @@ class Room:
 
     @property
     def who(self) -> str:
-        return "The run" if self.num_runs == 1 else f"The {self.num_runs:,} runs"
+        *most, last = ["The run" if self.num_runs == 1 else f"The {self.num_runs:,} runs", *self.others.words]
+        return f"{', '.join(most)} and {last}" if most else last
 
 
 def disk_use(experiment: Experiment, dataset: Dataset, network: NetworkUse, free: int) -> DiskUse:
@@ -105,11 +130,35 @@ def disk_use(experiment: Experiment, dataset: Dataset, network: NetworkUse, free
     )
 
 
-def rooms(use: DiskUse, runs: Path, cache: Path) -> tuple[Room, ...]:
+def others_of(
+    own: tuple[Experiment, DiskUse], waiting: Sequence[tuple[Experiment, DiskUse]], training: Sequence[tuple[DiskUse, int]], free: int
+) -> Others:
+    """`training`: with the bytes of checkpoints that are there, which give way to new ones; what such a run caches counts as there. `free`: bytes
+    on the disk with the cache.
+
+    Runs of one network on the same pictures share features, and all on the same pictures decoded images. What would be more than is allowed
+    takes the place of what was used longest ago.
+    """
+    features, images = {}, {}
+    for e, use in (own, *waiting):
+        pictures = e.data.model_dump_json()
+        for found, key, size in (
+            (features, (pictures, e.model.model_dump_json(), e.augment.model_dump_json()), use.features),
+            (images, (pictures, e.model.input_size), use.images),
+        ):
+            found[key] = max(size, found.get(key, 0))
+    allowed = max(most_features(e) for e, _ in (own, *waiting))
+    in_cache = min(sum(features.values()), allowed) + min(sum(images.values()), most_images(free))
+    in_runs = sum(use.in_runs for _, use in waiting) + sum(max(0, use.checkpoints - there) + use.records for use, there in training)
+    return Others(len(waiting), len(training), in_runs, max(0, in_cache - own[1].in_cache))
+
+
+def rooms(use: DiskUse, runs: Path, cache: Path, others: Others = NO_OTHERS) -> tuple[Room, ...]:
     """One for each disk. Raises OSError where one does not answer."""
+    in_runs, in_cache = use.in_runs + others.in_runs, use.in_cache + others.in_cache
     if os.stat(existing(runs)).st_dev == os.stat(existing(cache)).st_dev:
-        return (Room(runs, use.in_runs + use.in_cache, free_bytes(runs)),)
-    return Room(runs, use.in_runs, free_bytes(runs)), Room(cache, use.in_cache, free_bytes(cache))
+        return (Room(runs, in_runs + in_cache, free_bytes(runs), others=others),)
+    return Room(runs, in_runs, free_bytes(runs), others=others), Room(cache, in_cache, free_bytes(cache), others=others)
 
 
 def free_bytes(folder: Path) -> int:

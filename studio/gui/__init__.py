@@ -41,7 +41,8 @@ What a page may override (see page.Page): `activate`, `deactivate`, `focus_searc
                 Images in results: workers.take_image(result["image"]) -> QImage.
     estimates   Estimates: .model (result of the probe's describe_model | None) .draft_model (the same, None while of another network) .backbone_title .num_parameters .num_trainable .stages
                 .memory_bytes ({use: bytes} | None) .time (TimeEstimate(seconds_per_epoch, source) | None) .is_stale; signal changed()
-    disk        DiskForecast: .use (DiskUse | None) .needed .is_short .sentence .repair of what the draft would write; signal changed()
+    disk        DiskForecast: .use (DiskUse | None) .needed .is_short .sentence .repair of what the draft would write, .others of what runs
+                that wait and train do; signal changed()
     background  Background.run(function, on_done, on_error) -> Task(.cancel()): anything slow that is not torch (reading results, csv).
     projects    Projects: .recent() .open(project) .create() .open_data(path) .open_experiment(path) .saved_text; signal changed()
     shell       Shell: .toast(sentence, "Undo", store.undo) (after the change; gone with the next one), .go_to("results", entry), .open_folder_dialog()

@@ -103,6 +103,7 @@ def make_context(
     """Everything a window needs, on the folders of core.place. Nothing is started or read yet."""
     from studio.gui.attention import Attention
     from studio.gui.background import Background
+    from studio.gui.backlog import Backlog
     from studio.gui.disk import DiskForecast
     from studio.gui.engine import Engines
     from studio.gui.estimate import Estimates
@@ -132,7 +133,7 @@ def make_context(
         probe=probe,
         finder=finder or WorkerClient("finder"),
         estimates=estimates,
-        disk=DiskForecast(store, estimates, runs, background),
+        disk=DiskForecast(store, estimates, runs, Backlog(store, estimates, runs, background), background),
         engines=engines,
         background=background,
     )

@@ -1,4 +1,4 @@
-"""What a run of the draft would write to the disk, against what is free there: told before Train is pressed."""
+"""What a run of the draft would write to the disk, with those that wait and that train, against what is free: told before Train is pressed."""
 
 from __future__ import annotations
 
@@ -10,8 +10,10 @@ from PySide6.QtCore import QObject, QTimer, Signal
 
 from studio.core.place import cache_dir, runs_dir
 from studio.core.problem import Repair
+from studio.core.trim import total_bytes
 from studio.core.words import NBSP, num_bytes
 from studio.gui.background import Background, Task
+from studio.gui.backlog import Backlog, Counted
 from studio.gui.estimate import Estimates
 from studio.gui.runs import RunsController
 from studio.gui.store import ExperimentStore
@@ -19,7 +21,7 @@ from studio.gui.store import ExperimentStore
 if TYPE_CHECKING:
     from studio.core.experiment import Experiment
     from studio.dataset.dataset import Dataset
-    from studio.dataset.disk_use import DiskUse, Room
+    from studio.dataset.disk_use import DiskUse, Others, Room
 
 ASK_AFTER_MS = 200
 _JOINER = "\N{WORD JOINER}"
@@ -33,12 +35,14 @@ class DiskForecast(QObject):
     changed = Signal()
 
     def __init__(
-        self, store: ExperimentStore, estimates: Estimates, runs: RunsController, background: Background, parent: QObject | None = None
-    ):
+        self, store: ExperimentStore, estimates: Estimates, runs: RunsController, backlog: Backlog, background: Background,
+        parent: QObject | None = None,
+    ):  # fmt: skip
         super().__init__(parent)
-        self._store, self._estimates, self._background = store, estimates, background
-        self.use: DiskUse | None = None  # None while it is not known
+        self._store, self._estimates, self._backlog, self._background = store, estimates, backlog, background
+        self.use: DiskUse | None = None  # of the draft; None while it is not known
         self.rooms: tuple[Room, ...] = ()  # one for each disk
+        self._bare_rooms: tuple[Room, ...] = ()  # where the draft kept no features
         self._question: tuple = ()
         self._dataset: Dataset | None = None  # of the question
         self._task: Task | None = None
@@ -49,12 +53,18 @@ class DiskForecast(QObject):
         store.experiment_changed.connect(lambda old, new: self._follow())
         store.dataset_changed.connect(lambda _: self._follow())
         estimates.changed.connect(self._follow)
+        backlog.changed.connect(self._follow)
         runs.ended.connect(lambda _: self.look_again())
 
     @property
     def needed(self) -> int | None:
-        """Bytes that the run writes at the most; None while not known."""
-        return sum(room.needed for room in self.rooms) if self.rooms else None
+        """Bytes that a run of the draft alone writes at the most; None while not known."""
+        return self.use.in_runs + self.use.in_cache if self.use else None
+
+    @property
+    def others(self) -> Others | None:
+        """The runs that write on the same disks and are counted, too; None where there is none."""
+        return self.rooms[0].others if self.rooms and self.rooms[0].others.words else None
 
     @property
     def sentence(self) -> str:
@@ -76,11 +86,8 @@ class DiskForecast(QObject):
     @property
     def repair(self) -> Repair | None:
         """A way out within the draft, where there is one: features only save time."""
-        if not self.is_short or self.use is None or not self.use.features:
-            return None
-        *others, last = self.rooms  # features are on the last
-        without = (*others, replace(last, needed=last.needed - self.use.features))
-        return None if any(room.is_short for room in without) else Repair("Keep no features", {"training.feature_cache": "off"})
+        is_way_out = self.is_short and _short(self._bare_rooms) is None
+        return Repair("Keep no features", {"training.feature_cache": "off"}) if is_way_out else None
 
     def look_again(self) -> None:
         """The disks may have changed."""
@@ -104,36 +111,46 @@ class DiskForecast(QObject):
         return f"{short.sentence} Free some space, or let kept features take less (Schedule, Feature cache)."
 
     def _follow(self) -> None:
-        """Ask when something has changed on which the answer hangs."""
-        e, dataset = self._store.experiment, self._store.dataset
-        network = self._estimates.model.get("disk") if self._estimates.model else None
+        """Ask when something has changed on which the answer hangs. While the draft's network is being described the answer stays that was
+        given of the same stages; of another network none is."""
+        e, dataset, described = self._store.experiment, self._store.dataset, self._estimates.draft_model
+        network = described.get("disk") if described else None
         if network is None or dataset is None:
             self._question = ()
             self._timer.stop()
-            self._take(None, ())
+            self._stop_asking()
+            self._take(None)
             return
-        question = network, e.training, e.augment, e.schedule.epochs, e.model.input_size, e.data.synthetic_fraction
+        if self._estimates.is_stale:
+            self._question = ()
+            self._timer.stop()
+            return
+        settings = e.model, e.training, e.augment, e.schedule.epochs, e.data
+        question = network, settings, self._backlog.waiting, self._backlog.training
         if dataset is not self._dataset or question != self._question:
             self._question, self._dataset = question, dataset
             self._timer.start()
 
     def _ask(self) -> None:
-        network, e, dataset, runs, cache = (
-            self._estimates.model["disk"],
-            self._store.experiment,
-            self._store.dataset,
-            runs_dir(),
-            cache_dir(),
-        )
-        if self._task is not None:
-            self._task.cancel()
+        if not self._question:  # what is described meanwhile asks
+            return
+        network, _, waiting, training = self._question
+        e, dataset, runs, cache = self._store.experiment, self._store.dataset, runs_dir(), cache_dir()
+        self._stop_asking()
         self._task = self._background.run(
-            lambda: _look(network, e, dataset, runs, cache), lambda found: self._take(*found), lambda error: self._take(None, ())
+            lambda: _look(network, e, dataset, runs, cache, waiting, training),
+            lambda found: self._take(*found),
+            lambda error: self._take(None),
         )
 
-    def _take(self, use: DiskUse | None, rooms: tuple[Room, ...]) -> None:
+    def _stop_asking(self) -> None:
+        if self._task is not None:
+            self._task.cancel()
+            self._task = None
+
+    def _take(self, use: DiskUse | None, rooms: tuple[Room, ...] = (), bare_rooms: tuple[Room, ...] = ()) -> None:
         if (use, rooms) != (self.use, self.rooms):
-            self.use, self.rooms = use, rooms
+            self.use, self.rooms, self._bare_rooms = use, rooms, bare_rooms
             self.changed.emit()
         if self.is_short:
             self._again.start()
@@ -145,9 +162,15 @@ def _short(rooms: tuple[Room, ...]) -> Room | None:
     return next((room for room in rooms if room.is_short), None)
 
 
-def _look(network: dict, experiment: Experiment, dataset: Dataset, runs: Path, cache: Path) -> tuple[DiskUse, tuple[Room, ...]]:
-    """Raises OSError where a disk does not answer."""
-    from studio.dataset.disk_use import NetworkUse, disk_use, free_bytes, rooms
+def _look(
+    network: dict, e: Experiment, dataset: Dataset, runs: Path, cache: Path, waiting: tuple[Counted, ...], training: tuple[Counted, ...]
+) -> tuple[DiskUse, tuple[Room, ...], tuple[Room, ...]]:
+    """What it writes, the disks, and the disks where it kept no features. Raises OSError where a disk does not answer."""
+    from studio.dataset.disk_use import NetworkUse, disk_use, free_bytes, others_of, rooms
 
-    use = disk_use(experiment, dataset, NetworkUse.of(network), free_bytes(cache))
-    return use, rooms(use, runs, cache)
+    free = free_bytes(cache)
+    use = disk_use(e, dataset, NetworkUse.of(network), free)
+    wait = [(each.experiment, each.use) for each in waiting]
+    train = [(each.use, total_bytes(each.folder.checkpoints_path.glob("*/*"))) for each in training]
+    found = [rooms(own, runs, cache, others_of((e, own), wait, train, free)) for own in (use, replace(use, features=0))]
+    return use, found[0], found[1]

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from PySide6.QtCore import QObject, QTimer, Signal
 
+from studio.core.experiment import Experiment
 from studio.core.problem import Repair
 from studio.core.run_digest import model_id
 from studio.gui.runs import RunsController
@@ -47,6 +49,7 @@ class Estimates(QObject):
         self.problem = ""
         self.repair: Repair | None = None  # a way out of the problem
         self.stage_distances: dict[str, float | None] | None = None  # from what the backbone knows, in sigmas; None: not measured
+        self._disks: dict[tuple, dict] = {}  # by question, what decides the use of the disk
         self._asked: tuple | None = None
         self._answered: tuple | None = None
         self._stages_of: tuple = ()  # of which architecture `model` tells the stages
@@ -163,13 +166,27 @@ class Estimates(QObject):
     def _speed_question(self) -> tuple:
         return *self._question(), self._store.experiment.training.device
 
+    def find_disk_use(self, experiment: Experiment, num_classes: int, then: Callable[[dict | None], object]) -> None:
+        """Tell what of a network decides its use of the disk (a dataset.disk_use.NetworkUse as plain data), None where it cannot be made. The
+        probe is asked about what was never a draft here."""
+        question = _question_of(experiment, num_classes)
+        if question in self._disks:
+            then(self._disks[question])
+            return
+
+        def take(result: dict) -> None:
+            self._note_disk(question, result)
+            then(self._disks.get(question))
+
+        self._probe.call("describe_model", _params(experiment, num_classes), take, lambda error: then(None), key="estimates.disk")
+
+    def _note_disk(self, question: tuple, result: dict) -> None:
+        if "disk" in result:
+            self._disks[question] = result["disk"]
+
     def _question(self) -> tuple:
-        experiment, dataset = self._store.experiment, self._store.dataset
-        num_classes, training, optimiser = len(dataset.classes) if dataset else 0, experiment.training, experiment.optimiser
-        return (
-            experiment.model.model_dump_json(), num_classes or 10, training.batch_size, training.precision, training.not_finite,
-            bool(training.roll_back_steps), optimiser.kind, bool(optimiser.ema_decay),
-        )  # fmt: skip
+        dataset = self._store.dataset
+        return _question_of(self._store.experiment, len(dataset.classes) if dataset else 10)
 
     def _ask(self) -> None:
         question = self._question()
@@ -178,21 +195,16 @@ class Estimates(QObject):
         self._asked = question
         experiment = self._store.experiment
         stages_of = experiment.model.architecture
-        params = {
-            "model": experiment.model.model_dump(mode="json"),
-            "num_classes": question[1],
-            "training": experiment.training.model_dump(mode="json"),
-            "optimiser": experiment.optimiser.model_dump(mode="json"),
-        }
         self._probe.call(
             "describe_model",
-            params,
+            _params(experiment, question[1]),
             lambda result: self._on_described(question, stages_of, result),
             lambda error: self._on_failed(question, error),
         )
 
     def _on_described(self, question: tuple, stages_of: tuple, result: dict) -> None:
         self._answered, self._stages_of = question, stages_of
+        self._note_disk(question, result)
         self.model, self.problem, self.repair = result, "", None
         self.changed.emit()
 
@@ -200,3 +212,18 @@ class Estimates(QObject):
         self._answered = question
         self.model, self.problem, self.repair = None, _FIELD.sub("", error.sentence), error.repair
         self.changed.emit()
+
+
+def _question_of(experiment: Experiment, num_classes: int) -> tuple:
+    """What decides the answer of describe_model."""
+    training, optimiser = experiment.training, experiment.optimiser
+    return (
+        experiment.model.model_dump_json(), num_classes or 10, training.batch_size, training.precision, training.not_finite,
+        bool(training.roll_back_steps), optimiser.kind, bool(optimiser.ema_decay),
+    )  # fmt: skip
+
+
+def _params(experiment: Experiment, num_classes: int) -> dict[str, Any]:
+    """Of describe_model."""
+    sections = {name: getattr(experiment, name).model_dump(mode="json") for name in ("model", "training", "optimiser")}
+    return sections | {"num_classes": num_classes}

@@ -124,6 +124,52 @@ def test_a_sweep_counts_what_each_of_its_runs_keeps_and_what_is_cached_once(wind
     assert sheet.disk.isHidden()
 
 
+def test_runs_that_wait_and_train_are_counted_with_the_sizes_of_their_own_networks(window, qtbot, free):
+    context = window.context
+    disk, draft, own = context.disk, context.store.experiment, context.disk.use
+    large = draft.changed({"model.source": "torchvision", "model.backbone": "resnet18"})
+    told = context.estimates.model
+    context.probe.answer(
+        "describe_model",
+        lambda params: told | {"disk": {"checkpoints": 7 * GB, "frozen_starts": []}} if params["model"]["backbone"] == "resnet18" else told,
+    )
+    context.runs.sweep([draft, draft.changed({"optimiser.weight_decay": 0.5}), large])
+    qtbot.waitUntil(lambda: disk.others is not None and (disk.others.num_training, disk.others.num_waiting) == (1, 2))
+    others = disk.others
+    assert 8 * GB < others.in_runs < 8.1 * GB and disk.use == own
+    assert others.in_cache == 0, "they look at the same pictures, and only two keep features, which are the same"
+    window.inspector.set_folded(False)
+    shorten(window, qtbot, free, 8 * GB)
+    assert disk.sentence.startswith("The run, the one that trains and the 2 that wait will write up to 8.5")
+    assert "the one that trains and the 2 that wait: 8.0" in window.inspector._disk_words.toolTip()
+    assert window.inspector._disk_figure.text().startswith("up to 5"), "the draft alone"
+
+    saved = context.runs.active.folder.checkpoints_path / "step-1"
+    saved.mkdir()
+    with open(saved / "weights", "wb") as file:
+        file.truncate(GB // 2)
+    disk.look_again()
+    qtbot.waitUntil(lambda: disk.others.in_runs == others.in_runs - GB // 2)
+    context.runs.unqueue(context.runs.queued)
+    qtbot.waitUntil(lambda: disk.others.num_waiting == 0)
+    assert not disk.is_short
+
+
+def test_of_another_backbone_nothing_is_told_before_it_is_described(window, qtbot):
+    context = window.context
+    described = context.estimates.model
+    context.probe.answer("describe_model", None)
+    context.store.set({"model.train_stages": 1})
+    assert context.disk.use is not None, "stages are the same: what was told stays until the answer"
+    context.disk._timer.timeout.emit()  # an answer that is under way
+    context.store.set({"model.source": "torchvision", "model.backbone": "resnet18"})
+    qtbot.waitUntil(lambda: not context.background._tasks and context.probe.calls[-1][1]["model"]["backbone"] == "resnet18")
+    assert context.disk.use is None and context.disk.sentence == "" and context.disk.repair is None
+    context.probe.on_result(described | {"disk": {"checkpoints": 3 * GB, "frozen_starts": []}})
+    qtbot.waitUntil(lambda: context.disk.use is not None)
+    assert context.disk.use.checkpoints == 3 * GB
+
+
 def test_two_disks_are_told_apart(monkeypatch, tmp_path):
     from pathlib import Path
 

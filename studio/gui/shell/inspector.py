@@ -20,7 +20,7 @@ from studio.gui.widgets import MeterBar, Metric, PlainLabel, button, icon_button
 from studio.gui.widgets.state import IconLabel
 
 if TYPE_CHECKING:
-    from studio.dataset.disk_use import DiskUse
+    from studio.dataset.disk_use import DiskUse, Others
 
 WIDTH = 258
 STRIP = 53
@@ -313,7 +313,7 @@ class Inspector(QFrame):
         self._disk_words.set_tone("warn" if disk.is_short else "")
         self._disk_words.setVisible(use is not None)
         for part in (self._disk_figure, self._disk_words):
-            set_plain_tooltip(part, "" if use is None else _why_disk(use))
+            set_plain_tooltip(part, "" if use is None else _why_disk(use, disk.others))
         repair = disk.repair
         self._disk_repair.setVisible(repair is not None)
         self._disk_repair.setText(repair.label if repair else "")
@@ -463,13 +463,14 @@ def _why_memory(memory: dict[str, int], batch_size: int) -> str:
     return "\n".join(["Estimated from the network’s layers, for a step of " + counted(batch_size, "image") + ":", *lines])
 
 
-def _why_disk(use: DiskUse) -> str:
-    """The parts, without those that are nothing."""
+def _why_disk(use: DiskUse, others: Others | None) -> str:
+    """The parts, without those that are nothing, and what other runs write beside."""
     parts = (
         ("checkpoints", use.checkpoints), ("records of the run", use.records), ("kept features", use.features),
         ("decoded images, for later runs too", use.images),
     )  # fmt: skip
-    return "\n".join(["At the most, while it runs:", *(f"{name}: {wording.num_bytes(size)}" for name, size in parts if size)])
+    beside = [f"beside it {' and '.join(others.words)}: {wording.num_bytes(others.in_runs + others.in_cache)}"] if others else []
+    return "\n".join(["At the most, while it runs:", *(f"{name}: {wording.num_bytes(size)}" for name, size in parts if size), *beside])
 
 
 def _short_duration(seconds: float) -> str:
