@@ -293,7 +293,7 @@ class Window(QMainWindow):
             ("Ctrl+Shift+T", "Dark or light", self.toggle_theme),
             ("Ctrl+F", "Search on the page", self._focus_search),
             ("F1", "Keyboard map", self.open_keyboard_map),
-            ("F6", "Next part of the window", self._focus_next_part),
+            ("F6", "To the message, or the next part of the window", self._focus_next_part),
         ]
 
     def page_keys(self, key: str) -> tuple[tuple[str, str, object], ...]:
@@ -326,9 +326,13 @@ class Window(QMainWindow):
             self.open_palette()
 
     def _focus_next_part(self) -> None:
+        """A message first, which goes soon; what lies under a sheet is out of reach."""
+        focus = self.toast.came_from if self.toast.has_keyboard else self.focusWidget()
+        if self.toast.take_keyboard():
+            return
+        sheets = [child for child in self.centralWidget().children() if isinstance(child, Scrim) and child.isVisible()]
         page = self._pages.get(self._current)
-        parts = [p for p in (self.top_bar, self.rail, page, self.inspector, self.run_bar) if p is not None and p.isVisible()]
-        focus = self.focusWidget()
+        parts = sheets[-1:] or [p for p in (self.top_bar, self.rail, page, self.inspector, self.run_bar) if p is not None and p.isVisible()]
         at = next((i for i, part in enumerate(parts) if focus is not None and (part is focus or part.isAncestorOf(focus))), -1)
         for offset in range(1, len(parts) + 1):
             part = parts[(at + offset) % len(parts)]

@@ -392,6 +392,18 @@ def test_a_run_is_deleted_by_keys_alone_and_keep_keeps_it(qtbot, open_page, thre
     qtbot.waitUntil(lambda: not folder.path.exists())
 
 
+def test_runs_are_sorted_by_keys_alone(qtbot, open_page, three_runs):
+    page = open_page(*three_runs)
+    header = page.table.horizontalHeader()
+    keys = {key: act for key, _, act in page.shortcuts()}
+    while header.sortIndicatorSection() != BY_KEY["top1"]:
+        keys["S"]()
+    figures = [float(cell(page, r, "top1")) for r in range(3)]
+    assert figures == sorted(figures, reverse=True)
+    keys["Shift+S"]()
+    assert [float(cell(page, r, "top1")) for r in range(3)] == sorted(figures) and page.chosen.entry is page.runs.best
+
+
 def test_columns_that_matter_less_go_first_in_a_narrow_window(open_page, three_runs):
     page = open_page(*three_runs, size=(944, 616))
     shown = {c.key for i, c in enumerate(COLUMNS) if not page.table.isColumnHidden(i)}

@@ -345,6 +345,49 @@ def test_f6_goes_round_the_parts_and_every_button_has_a_name(window, qtbot):
     assert nameless == []
 
 
+def test_f6_reaches_a_message_which_stays_meanwhile_and_gives_the_keyboard_back_and_nothing_under_a_sheet(window, context, qtbot):
+    window.activateWindow()
+    qtbot.waitUntil(window.isActiveWindow)
+    window.rail.steps.setFocus()
+    done = []
+    context.shell.toast("A run moved to the bin.", "Undo", lambda: done.append("undone"))
+    qtbot.keyClick(window, Qt.Key.Key_F6)
+    assert window.focusWidget().objectName() == "toast.action"
+    window.toast._timer.timeout.emit()
+    assert window.toast.isVisible(), "who is about to press it has the time"
+    qtbot.keyClick(window.focusWidget(), Qt.Key.Key_Space)
+    assert done == ["undone"] and not window.toast.isVisible() and window.rail.steps.hasFocus()
+    window.open_settings()
+    sheet = next(sheet for sheet in window.findChildren(Sheet) if sheet.isVisible())
+    for _ in range(3):
+        qtbot.keyClick(window, Qt.Key.Key_F6)
+        assert sheet.isAncestorOf(window.focusWidget())
+
+
+def test_a_waiting_run_in_the_rail_shows_and_keeps_the_keyboard_while_the_queue_changes(window, context, qtbot, tmp_path):
+    with_data(context, tmp_path)
+    window.resize(1440, 900)
+    window.activateWindow()
+    qtbot.waitUntil(window.isActiveWindow)
+    draft = context.store.experiment
+    context.runs.sweep([draft.changed({"schedule.epochs": epochs}) for epochs in (2, 3, 4, 5)])
+    qtbot.waitUntil(lambda: len(context.runs.queued) == 3)
+    rows = window.rail.queue._rows
+
+    def row(place: int):
+        return rows.itemAt(place).widget()
+
+    qtbot.waitUntil(lambda: rows.count() == 4 and row(1).isVisible())
+    plain = row(1).grab().toImage()
+    moved = row(1).entry
+    row(1).setFocus(Qt.FocusReason.TabFocusReason)
+    assert row(1).grab().toImage() != plain
+    context.runs.move_in_queue(moved, 1)
+    assert window.focusWidget() is row(2) and row(2).entry is moved
+    context.runs.unqueue([moved])
+    assert window.focusWidget() is row(2) and row(2).entry.number == 4, "the one that came to its place"
+
+
 def _is_inside(window, widget, name) -> bool:
     while widget is not None and widget is not window:
         if widget.objectName() == name:

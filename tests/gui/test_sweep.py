@@ -62,6 +62,31 @@ def test_queueing_starts_the_first_and_lets_the_others_wait_in_order(sheet, read
     assert ready.store.experiment == draft, "the draft is left alone"
 
 
+def test_a_sweep_is_filled_and_queued_by_keys_alone_and_enter_on_cancel_cancels(sheet, ready, qtbot):
+    def press(key) -> None:
+        qtbot.keyClick(QApplication.focusWidget(), key)
+
+    sheet.window().activateWindow()
+    qtbot.waitUntil(sheet.rows[0][1].hasFocus)
+    while QApplication.focusWidget().objectName() != "sweep.cancel":
+        press(Qt.Key.Key_Tab)
+    press(Qt.Key.Key_Return)
+    assert sheet.isHidden() and not ready.runs.never_begun
+    again = SweepSheet(sheet.parentWidget(), ready)
+    again.open()
+    reached = []
+    while (name := QApplication.focusWidget().objectName()) not in reached:
+        reached.append(name)
+        press(Qt.Key.Key_Tab)
+    assert reached == [
+        "sweep.values0", "sweep.setting1", "sweep.way.0", "sweep.seeds", "sweep.cancel", "sweep.queue", "shell.sweep.close",
+        "sweep.setting0",
+    ]  # fmt: skip
+    qtbot.keyClicks(QApplication.focusWidget(), "1e-4, 1e-3")
+    press(Qt.Key.Key_Return)
+    qtbot.waitUntil(lambda: len(ready.engines.started) == 1 and len(ready.runs.queued) == 1)
+
+
 def test_a_value_that_cannot_run_is_said_before_anything_is_queued(sheet, ready, qtbot):
     setting, values = sheet.rows[0]
     setting.set_value("training.batch_size")
@@ -199,6 +224,19 @@ def test_the_queue_is_put_in_order_by_keys(queue, ready, qtbot):
     qtbot.keyClick(queue.listing, Qt.Key.Key_Down, Qt.KeyboardModifier.AltModifier)
     assert [e.number for e in ready.runs.queued] == shown_in(queue) == [2, 4, 5, 3, 6, 7]
     assert [e.number for e in queue.chosen] == [3], "the run that was moved stays the chosen one"
+
+
+def test_the_keyboard_is_seen_in_the_queue_and_no_button_hands_it_to_the_one_that_does_the_opposite(queue, ready, qtbot):
+    queue.window().activateWindow()
+    qtbot.waitUntil(queue.listing.hasFocus)
+    with_keys = queue.listing.grab().toImage()
+    queue.later.setFocus(Qt.FocusReason.TabFocusReason)
+    assert queue.listing.grab().toImage() != with_keys
+    queue.listing.setCurrentRow(1)
+    queue.earlier.setFocus(Qt.FocusReason.TabFocusReason)
+    for _ in range(3):
+        qtbot.keyClick(QApplication.focusWidget(), Qt.Key.Key_Space)
+    assert shown_in(queue) == [3, 2, 4, 5, 6, 7] and queue.listing.hasFocus()
 
 
 def test_a_run_dragged_to_another_place_starts_there(queue, ready):

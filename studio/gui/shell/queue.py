@@ -6,6 +6,7 @@ from PySide6.QtCore import QItemSelectionModel, QRect, QSize, Qt, Signal
 from PySide6.QtGui import QKeyEvent, QPainter
 from PySide6.QtWidgets import (
     QAbstractItemView,
+    QApplication,
     QHBoxLayout,
     QListWidget,
     QListWidgetItem,
@@ -22,6 +23,7 @@ from studio.gui.run_entry import RunEntry
 from studio.gui.shell.sheet import Sheet
 from studio.gui.theme import colour, font, px
 from studio.gui.widgets import PlainLabel, button
+from studio.gui.widgets.focus import paint_focus
 from studio.gui.widgets.label import fitting
 
 _ENTRY, _NOTE, _DEVICE = (Qt.ItemDataRole.UserRole + i for i in range(1, 4))
@@ -102,10 +104,13 @@ class QueueSheet(Sheet):
 
     def _refresh_buttons(self) -> None:
         chosen, queued = self.chosen, self._context.runs.queued
+        pressed = QApplication.focusWidget()
         self.earlier.setEnabled(len(chosen) == 1 and chosen[0] is not queued[0])
         self.later.setEnabled(len(chosen) == 1 and chosen[0] is not queued[-1])
         self.remove.setEnabled(bool(chosen))
         self.start.setEnabled(len(chosen) == 1)
+        if queued and pressed in (self.earlier, self.later, self.remove, self.start) and not pressed.isEnabled():
+            self.listing.setFocus(Qt.FocusReason.TabFocusReason)  # and not the button beside it, which does the opposite
 
     def _move(self, by: int) -> None:
         if len(chosen := self.chosen) == 1:
@@ -171,6 +176,8 @@ class _QueueDelegate(QStyledItemDelegate):
         rect = QRect(option.rect)
         if option.state & QStyle.StateFlag.State_Selected:
             painter.fillRect(rect, colour("accentWash"))
+        if option.state & QStyle.StateFlag.State_HasFocus:
+            paint_focus(painter, rect)
         rect.adjust(px(10), 0, -px(10), 0)
         align = int(Qt.AlignmentFlag.AlignVCenter)
         painter.setFont(font("number"))

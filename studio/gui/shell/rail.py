@@ -26,6 +26,7 @@ from studio.gui.icon import icon, paint_icon
 from studio.gui.pages import PAGES
 from studio.gui.theme import colour, font, pen, px
 from studio.gui.widgets import PlainLabel, button, icon_button, line, plain_tooltip
+from studio.gui.widgets.focus import paint_focus
 from studio.gui.widgets.label import fitting
 
 if TYPE_CHECKING:
@@ -34,6 +35,7 @@ if TYPE_CHECKING:
 _SUMMARY = Qt.ItemDataRole.UserRole + 1
 _ICON = Qt.ItemDataRole.UserRole + 2
 MOST_WAITING = 4  # that have a row of their own in the rail
+_RING_PX = 5  # beside the words of such a row, for the ring of the keyboard
 WIDTH, COMPACT, NARROW = 250, 176, 60  # whole, in a narrow window, and folded to its icons
 
 
@@ -262,9 +264,10 @@ class _Queue(QWidget):
         self._is_short = self._is_folded = False
         self._shown: tuple = ()
         column = QVBoxLayout(self)
-        column.setContentsMargins(px(10), px(8), px(10), px(8))
+        column.setContentsMargins(px(10 - _RING_PX), px(8), px(10 - _RING_PX), px(8))
         column.setSpacing(px(2))
         head = QHBoxLayout()
+        head.setContentsMargins(px(_RING_PX), 0, px(_RING_PX), 0)
         head.addWidget(PlainLabel("Queue", "caption"))
         head.addStretch(1)
         self.all = button(
@@ -296,12 +299,20 @@ class _Queue(QWidget):
         self.setVisible(self._rows.count() > 0 and not self._is_short and not self._is_folded)
 
     def _rebuild(self) -> None:
-        while self._rows.count():
-            self._rows.takeAt(0).widget().deleteLater()
+        """The row that has the keyboard keeps it, or the one that comes to its place."""
+        rows = [self._rows.takeAt(0).widget() for _ in range(self._rows.count())]
+        place = next((i for i, row in enumerate(rows) if row.hasFocus()), None)
         runs = self._context.runs
         self._shown = self._wanted()
         for entry in self._shown:
             self._rows.addWidget(_QueueRow(self._context, entry))
+        if place is not None and self._shown:
+            entry = rows[place].entry
+            place = self._shown.index(entry) if entry in self._shown else min(place, len(self._shown) - 1)
+            self._rows.itemAt(place).widget().show()
+            self._rows.itemAt(place).widget().setFocus(Qt.FocusReason.TabFocusReason)
+        for row in rows:
+            row.deleteLater()
         self.all.setText(f"All {len(runs.queued)}…" if len(runs.queued) > MOST_WAITING else "Order…")
         self.all.setVisible(bool(runs.queued))
         self._show()
@@ -334,7 +345,7 @@ class _QueueRow(QWidget):
         self.setObjectName(f"queue.{entry.folder.nickname}")
         self.setFocusPolicy(Qt.FocusPolicy.TabFocus)
         row = QHBoxLayout(self)
-        row.setContentsMargins(0, px(3), 0, px(3))
+        row.setContentsMargins(px(_RING_PX), px(3), px(_RING_PX), px(3))
         row.setSpacing(px(8))
         self._dot = _Dot(entry.is_active)
         row.addWidget(self._dot)
@@ -379,6 +390,12 @@ class _QueueRow(QWidget):
             self._on_context_menu_requested(self.rect().center())
         else:
             super().keyPressEvent(event)
+
+    def paintEvent(self, event) -> None:
+        if self.hasFocus():
+            painter = QPainter(self)
+            paint_focus(painter, self.rect())
+            painter.end()
 
     def mouseDoubleClickEvent(self, event: QMouseEvent) -> None:
         self._context.shell.go_to("train", self.entry)

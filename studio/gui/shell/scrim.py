@@ -4,14 +4,15 @@ from __future__ import annotations
 
 from PySide6.QtCore import Qt
 from PySide6.QtGui import QKeyEvent, QMouseEvent, QPainter
-from PySide6.QtWidgets import QFrame, QWidget
+from PySide6.QtWidgets import QAbstractButton, QApplication, QFrame, QWidget
 
 from studio.gui.theme import colour
 from studio.gui.widgets.focus import step_focus
 
 
 class Scrim(QWidget):
-    """Covers its host with one box on it. Esc and a click beside the box call `dismiss`; subclasses also place the box."""
+    """Covers its host with one box on it. Esc and a click beside the box call `dismiss`, Enter presses the button that has the keyboard;
+    subclasses also place the box."""
 
     def __init__(self, host: QWidget):
         super().__init__(host)
@@ -28,6 +29,8 @@ class Scrim(QWidget):
     def keyPressEvent(self, event: QKeyEvent) -> None:
         if event.key() == Qt.Key.Key_Escape:
             self.dismiss()
+        elif event.key() in (Qt.Key.Key_Return, Qt.Key.Key_Enter) and isinstance(pressed := QApplication.focusWidget(), QAbstractButton):
+            pressed.click()
         else:
             super().keyPressEvent(event)
 

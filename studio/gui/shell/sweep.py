@@ -6,7 +6,7 @@ from functools import cache
 from typing import TYPE_CHECKING, get_args
 
 from PySide6.QtCore import Qt
-from PySide6.QtWidgets import QHBoxLayout, QLineEdit, QWidget
+from PySide6.QtWidgets import QAbstractButton, QApplication, QHBoxLayout, QLineEdit, QWidget
 
 from studio.core.edit import label_of
 from studio.core.experiment import SECTIONS, Experiment, choices
@@ -207,10 +207,11 @@ class SweepSheet(Sheet):
         super().dismiss()
 
     def keyPressEvent(self, event) -> None:
-        if event.key() in (Qt.Key.Key_Return, Qt.Key.Key_Enter) and self.experiments:
+        is_enter = event.key() in (Qt.Key.Key_Return, Qt.Key.Key_Enter)
+        if is_enter and self.experiments and not isinstance(QApplication.focusWidget(), QAbstractButton):
             self.queue()
-            return
-        super().keyPressEvent(event)
+        else:
+            super().keyPressEvent(event)
 
 
 def _refusal(draft: Experiment, experiments: list[Experiment], dataset: Dataset) -> str:

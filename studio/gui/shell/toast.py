@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from PySide6.QtCore import Qt, QTimer
-from PySide6.QtWidgets import QFrame, QHBoxLayout, QWidget
+from PySide6.QtWidgets import QApplication, QFrame, QHBoxLayout, QWidget
+from shiboken6 import isValid
 
 from studio.gui.theme import px
 from studio.gui.widgets import PlainLabel, button, icon_button
@@ -14,7 +15,7 @@ SHOWN_MS = 6000
 
 
 class Toast(QFrame):
-    """A child of the window, laid over it; one at a time, a new one replaces the old. Stays while the pointer is on it."""
+    """A child of the window, laid over it; one at a time, a new one replaces the old. Stays while the pointer or the keyboard is on it."""
 
     def __init__(self, host: QWidget):
         super().__init__(host)
@@ -22,6 +23,7 @@ class Toast(QFrame):
         self.setObjectName("shell.toast")
         self._on_action: Callable[[], object] | None = None
         self._bottom = 0
+        self.came_from: QWidget | None = None  # what had the keyboard before
         row = QHBoxLayout(self)
         row.setContentsMargins(px(14), px(8), px(8), px(8))
         row.setSpacing(px(10))
@@ -29,9 +31,10 @@ class Toast(QFrame):
         row.addWidget(self._label, 1)
         self._action = button("Undo", kind="link", name="toast.action", on_click=self._on_action_clicked)
         row.addWidget(self._action)
-        row.addWidget(icon_button("x", "Close", small=True, name="toast.close", on_click=self.hide))
+        self._close = icon_button("x", "Close", small=True, name="toast.close", on_click=self.hide)
+        row.addWidget(self._close)
         self._timer = QTimer(self, singleShot=True, interval=SHOWN_MS)
-        self._timer.timeout.connect(self.hide)
+        self._timer.timeout.connect(self._on_timer_timeout)
         self.hide()
 
     @property
@@ -67,6 +70,31 @@ class Toast(QFrame):
         self._bottom = bottom
         host = self.parentWidget()
         self.move(host.width() - self.width() - px(16), host.height() - self.height() - bottom - px(16))
+
+    @property
+    def has_keyboard(self) -> bool:
+        return self.isAncestorOf(QApplication.focusWidget())
+
+    def take_keyboard(self) -> bool:
+        """Go to the action, or the cross. False where the keyboard is there already, or nothing is said. `hide` gives it back."""
+        if not self.isVisible() or self.has_keyboard:
+            return False
+        self.came_from = QApplication.focusWidget()
+        (self._action if self._action.isVisible() else self._close).setFocus(Qt.FocusReason.TabFocusReason)
+        return True
+
+    def hide(self) -> None:
+        had_keyboard = self.has_keyboard
+        super().hide()
+        if had_keyboard and self.came_from is not None and isValid(self.came_from):
+            self.came_from.setFocus(Qt.FocusReason.OtherFocusReason)
+        self.came_from = None
+
+    def _on_timer_timeout(self) -> None:
+        if self.has_keyboard:
+            self._timer.start()
+        else:
+            self.hide()
 
     def enterEvent(self, event) -> None:
         self._timer.stop()

@@ -1,9 +1,22 @@
-"""Keeping the keyboard inside what lies over the window."""
+"""Where the keyboard is: the ring of painted parts, and keeping it inside what lies over the window."""
 
 from __future__ import annotations
 
-from PySide6.QtCore import Qt
+from PySide6.QtCore import QRect, QRectF, Qt
+from PySide6.QtGui import QPainter
 from PySide6.QtWidgets import QApplication, QWidget
+
+from studio.gui.theme import pen
+
+
+def paint_focus(painter: QPainter, rect: QRect) -> None:
+    """The ring inside a row that has the keyboard."""
+    painter.save()
+    painter.setRenderHint(QPainter.RenderHint.Antialiasing)
+    painter.setBrush(Qt.BrushStyle.NoBrush)
+    painter.setPen(pen("focus", 2))
+    painter.drawRoundedRect(QRectF(rect).adjusted(1, 1, -1, -1), 4, 4)
+    painter.restore()
 
 
 def step_focus(inside: QWidget, forward: bool) -> bool:

@@ -238,6 +238,8 @@ class ResultsPage(Page):
             ("Shift+X", "Clear Compare", self.clear_checks),
             ("*", "Star the run", lambda: on_chosen(self.toggle_star)),
             ("F2", "Rename the run", self.rename_chosen),
+            ("S", "Sort runs by the next column", self.table.sort_by_next),
+            ("Shift+S", "Turn the order of the runs", self.table.turn_order),
             ("N", "Next mistake", self.mistakes.next_mistake),
             ("L", "Relabel the mistake", self.mistakes.open_relabel_menu),
         )

@@ -24,6 +24,7 @@ from studio.gui.icon import paint_icon
 from studio.gui.pages.results.rows import BY_KEY, COLUMNS, RunRow, matches
 from studio.gui.run_entry import RunEntry
 from studio.gui.theme import colour, font, pen, px, series_pen
+from studio.gui.widgets.focus import paint_focus
 from studio.gui.widgets.label import plain_tooltip
 from studio.gui.widgets.sort_header import SortHeader
 
@@ -234,6 +235,20 @@ class RunsTable(QTableView):
                 self.setCurrentIndex(index)
             self.edit(index)
 
+    def sort_by_next(self) -> None:
+        """By the next column in view, in the same order; after the last one by the first."""
+        shown_columns = [i for i in range(len(COLUMNS)) if not self.isColumnHidden(i)]
+        header = self.horizontalHeader()
+        now = header.sortIndicatorSection()
+        self.sortByColumn(next((i for i in shown_columns if i > now), shown_columns[0]), header.sortIndicatorOrder())
+        self.scrollTo(self.currentIndex())
+
+    def turn_order(self) -> None:
+        header = self.horizontalHeader()
+        ascending, descending = Qt.SortOrder.AscendingOrder, Qt.SortOrder.DescendingOrder
+        self.sortByColumn(header.sortIndicatorSection(), descending if header.sortIndicatorOrder() == ascending else ascending)
+        self.scrollTo(self.currentIndex())
+
     def closeEditor(self, editor: QWidget, hint: QStyledItemDelegate.EndEditHint) -> None:
         super().closeEditor(editor, hint)
         self.editor_closed.emit()
@@ -363,9 +378,7 @@ class _RowDelegate(QStyledItemDelegate):
                 words = QFontMetrics(painter.font()).elidedText(column.text(row), Qt.TextElideMode.ElideRight, box.width())
                 painter.drawText(box, int(align | Qt.AlignmentFlag.AlignVCenter), words)
         if option.state & QStyle.StateFlag.State_HasFocus and table.hasFocus():
-            painter.setBrush(Qt.BrushStyle.NoBrush)
-            painter.setPen(pen("focus", 2))
-            painter.drawRoundedRect(QRectF(rect).adjusted(1, 1, -1, -1), 4, 4)
+            paint_focus(painter, rect)
         painter.restore()
 
     @staticmethod
