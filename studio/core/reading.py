@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 WHITE_16_BIT = 65_535
+DECODING = 2  # number of the rules by which a file becomes pixels (dataset.image); with others, nothing that was kept is used
 
 
 def suggested_bands(num_bands: int) -> tuple[int, int, int]:
@@ -28,7 +29,7 @@ class Reading:
 
     @property
     def choice_key(self) -> str:
-        """Equal where a file that is not refused gives the same pixels; empty where nothing was chosen."""
+        """Equal where a file that is not refused gives the same pixels."""
         bands = f" bands {','.join(map(str, self.bands))}" if self.bands else ""
         white = f" white {self.white}" if self.white != WHITE_16_BIT else ""
-        return bands + white
+        return f" decoding {DECODING}{bands}{white}"

@@ -1,7 +1,7 @@
-"""TIFF files with more bands than a picture has colours, as satellites and multi-spectral cameras write them: how many there are, and three of
-them as a picture.
+"""TIFF files with more bands than a picture has colours, as satellites and multi-spectral cameras write them, or with 16 bits for each colour: how
+many bands there are, and three of them as a picture.
 
-Pillow refuses these, or drops bands without a word. tifffile takes a file apart, piece by piece, so that no more than three bands are held;
+Pillow refuses these, or drops bands or the low byte of every value without a word. tifffile takes a file apart, piece by piece, so that no more than three bands and their transparency are held;
 what is compressed Pillow's libtiff unpacks, into as many bytes as the piece may have and no more.
 """
 
@@ -27,6 +27,7 @@ _MOST_BYTES = 1 << 30  # of all bands together, unpacked
 _UNPACKED, _PACKED = 1, (5, 8, 32773, 32946, 34925, 50000)  # LZW, Deflate, PackBits, Deflate, LZMA, Zstandard
 _GREY, _RGB = (0, 1), 2  # photometric interpretations; palette, CMYK and the like say themselves what their channels are
 _ALPHA = (1, 2, 999)  # kinds of extra samples that are transparency; 999 is Corel Draw's
+_PREMULTIPLIED = 1  # the one of them whose colours are stored darker, as seen on black
 _RANGE_TAGS = ((340, 341), (280, 281))  # SMinSampleValue and SMaxSampleValue, MinSampleValue and MaxSampleValue
 
 
@@ -35,7 +36,8 @@ class BandsUndecided(ImageRefused):
 
 
 def count_bands(file: BinaryIO) -> tuple[int, int, int]:
-    """(bands, width, height) of the first page of a TIFF; 0 bands for a usual picture, with transparency or without, which Pillow reads.
+    """(bands, width, height) of the first page of a TIFF; 0 bands for a usual picture, with transparency or without, which Pillow reads; 3 for one
+    of 16 bits for each colour, which it reads half.
 
     Damage raises what it raises in Pillow's reading of the tags. TIFF 6.0, sections 8 and 18.
     """
@@ -45,10 +47,22 @@ def count_bands(file: BinaryIO) -> tuple[int, int, int]:
     tags.load(file)
     number, kind, extra = int(tags.get(277, 1)), tags.get(262, 1), tags.get(338, ())
     extra = extra if isinstance(extra, tuple) else (extra,)
-    has_alpha = any(each in _ALPHA for each in extra) or kind == _RGB and number == 4 and not extra
-    colours = number - has_alpha
-    is_usual = kind != _RGB and kind not in _GREY or colours < 3 or colours == 3 and kind == _RGB
-    return 0 if is_usual else number, int(tags[256]), int(tags[257])
+    colours = number - _has_alpha(number, kind, extra)
+    if kind == _RGB and colours == 3:
+        number = 3 if _is_16_bit(tags) else 0
+    elif kind != _RGB and kind not in _GREY or colours < 3:
+        number = 0
+    return number, int(tags[256]), int(tags[257])
+
+
+def _has_alpha(number: int, kind: int, extra: tuple[int, ...]) -> bool:
+    return any(each in _ALPHA for each in extra) or kind == _RGB and number == 4 and not extra
+
+
+def _is_16_bit(tags: TiffImagePlugin.ImageFileDirectory_v2) -> bool:
+    """Whether its values are whole numbers from 0 to 65,535."""
+    bits, kinds = (np.atleast_1d(tags.get(tag, 1)) for tag in (258, 339))
+    return bool((bits == 16).any() and (kinds == 1).all())
 
 
 def chosen_bands(num_bands: int, reading: Reading) -> tuple[int, ...]:
@@ -63,8 +77,8 @@ def chosen_bands(num_bands: int, reading: Reading) -> tuple[int, ...]:
 
 
 def read_bands(data: bytes, reading: Reading, notes: list[str]) -> tuple[Image.Image, int]:
-    """Three bands of a TIFF as an RGB picture, and its orientation as EXIF counts: 8 bits as they are, 16 bits scaled by `reading.white`, others
-    by the range that the file declares.
+    """Three bands of a TIFF as an RGB picture, or RGBA or RGBa where it is one with transparency, and its orientation as EXIF counts: 8 bits as
+    they are, 16 bits scaled by `reading.white`, others by the range that the file declares.
 
     Raises ImageRefused; what damage raises elsewhere is the caller's to put into words.
     """
@@ -73,27 +87,31 @@ def read_bands(data: bytes, reading: Reading, notes: list[str]) -> tuple[Image.I
     logging.getLogger("tifffile").setLevel(logging.CRITICAL)  # what is wrong is said by what is raised
     with tifffile.TiffFile(io.BytesIO(data)) as file:
         page = file.pages[0]
-        bands = chosen_bands(page.samplesperpixel, reading)
+        extra = tuple(map(int, page.extrasamples))
+        is_rgba = page.photometric == _RGB and page.samplesperpixel == 4 and page.dtype == np.uint16 and _has_alpha(4, _RGB, extra)
+        bands = chosen_bands(3 if is_rgba else page.samplesperpixel, reading)
         if page.dtype is None or page.imagedepth != 1:
             raise ImageRefused("a kind of TIFF that is not read; save it with 8 or 16 bits per channel")
         if page.imagewidth * page.imagelength * page.samplesperpixel * page.dtype.itemsize > _MOST_BYTES:
             raise ImageRefused(f"too large: {page.samplesperpixel} bands of {page.imagewidth} × {page.imagelength}")
-        values_HWC = _read_pieces(page, data, [band - 1 for band in bands])
+        values_HWC = _read_pieces(page, data, [band - 1 for band in bands] + [3] * is_rgba)
         ranges = _declared_ranges(page, bands)
         orientation = page.tags.valueof(274, 1)
         if file.pages.is_multipage:
             notes.append("page 1 of several")
+    if is_rgba:
+        return picture_of_16_bits(values_HWC, reading.white, notes, is_premultiplied=_PREMULTIPLIED in extra), orientation
     return Image.fromarray(_to_8_bits(values_HWC, reading.white, ranges, notes)), orientation
 
 
 def _read_pieces(page: TiffPage, data: bytes, wanted: list[int]) -> np.ndarray:
-    """Three bands, [H, W, 3] in the file's own type. Pieces that a sparse file leaves out are 0."""
+    """The bands `wanted`, counted from 0: [H, W, bands] in the file's own type. Pieces that a sparse file leaves out are 0."""
     packing, page.compression = page.compression, _UNPACKED  # from here on tifffile is given unpacked pieces
     if packing != _UNPACKED and packing not in _PACKED:
         raise ImageRefused(f"its compression ({packing}) is not read; save it uncompressed, or with LZW or Deflate")
     if page.predictor not in (1, 2):
         raise ImageRefused("its compression (with a predictor for floating-point numbers) is not read; save it without")
-    values_HWC = np.zeros((page.imagelength, page.imagewidth, 3), page.dtype)
+    values_HWC = np.zeros((page.imagelength, page.imagewidth, len(wanted)), page.dtype)
     is_planar = page.planarconfig == 2
     for number, (offset, num_bytes) in enumerate(zip(page.dataoffsets, page.databytecounts, strict=True)):
         if not num_bytes:
@@ -150,6 +168,17 @@ def _to_8_bits(values_HWC: np.ndarray, white: int, ranges: tuple[np.ndarray, np.
     return _by_rows(values_HWC, lambda some: np.rint(np.clip((some - low) / (high - low), 0, 1) * 255))
 
 
+def picture_of_16_bits(values_HWC: np.ndarray, white: int, notes: list[str], *, is_premultiplied: bool = False) -> Image.Image:
+    """uint16 grey or RGB values, with transparency as last channel or without (one to four channels), as an RGB, RGBA or RGBa picture."""
+    num_colours = 3 if values_HWC.shape[2] > 2 else 1
+    scaled = scale_16_bits(values_HWC[..., :num_colours], white, notes)
+    picture = Image.fromarray(scaled if num_colours == 3 else scaled[..., 0]).convert("RGB")
+    if values_HWC.shape[2] == num_colours:
+        return picture
+    picture.putalpha(Image.fromarray(_scaled(values_HWC[..., num_colours], WHITE_16_BIT)))
+    return Image.frombytes("RGBa", picture.size, picture.tobytes()) if is_premultiplied else picture
+
+
 def scale_16_bits(values: np.ndarray, white: int, notes: list[str]) -> np.ndarray:
     """uint16 of any shape -> uint8: 0 stays 0, `white` and above become 255. Nothing is clipped where `white` is 65535."""
     top = int(values.max())
@@ -157,6 +186,10 @@ def scale_16_bits(values: np.ndarray, white: int, notes: list[str]) -> np.ndarra
         notes.append(f"uses {100 * top / WHITE_16_BIT:.0f} % of the 16-bit range")
     elif top > white:
         notes.append("brighter than the value of white")
+    return _scaled(values, white)
+
+
+def _scaled(values: np.ndarray, white: int) -> np.ndarray:
     return _by_rows(values, lambda some: (np.minimum(some, white).astype(np.uint32) * 255 + white // 2) // white)
 
 

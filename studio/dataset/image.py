@@ -26,6 +26,7 @@ from PIL import AvifImagePlugin, BmpImagePlugin, GifImagePlugin, Image, JpegImag
 from studio.core.reading import Reading
 from studio.dataset.bands import chosen_bands, read_bands, scale_16_bits
 from studio.dataset.damage import has_archive_behind, has_lost_bytes, has_lost_restarts, lacks_rows, without_long_metadata
+from studio.dataset.deep_png import is_deep, read_deep
 
 try:
     import simplejpeg
@@ -90,7 +91,7 @@ def read_image(path: str, reading: Reading = AS_IT_IS) -> np.ndarray:
 
 
 def decode(data: bytes, reading: Reading = AS_IT_IS) -> np.ndarray:
-    """uint8 HWC RGB, contiguous, upright. Raises ImageRefused; memory stays below about 10 bytes per allowed pixel."""
+    """uint8 HWC RGB, contiguous, upright. Raises ImageRefused; memory stays below about 10 bytes per allowed pixel, 20 of 16 bits per channel."""
     return decode_noted(data, reading).pixels
 
 
@@ -124,7 +125,9 @@ def decode_noted(data: bytes, reading: Reading = AS_IT_IS, *, least_px: int | No
                 pixels = np.ascontiguousarray(np.asarray(Image.fromarray(pixels).transpose(turn)))
             return Decoded(pixels, mode, turn is not None, tuple(notes))
         try:
+            deep = header.format == "PNG" and is_deep(im)
             im.load()
+            whole = read_deep(data, im, reading.white, notes) if deep else im
         except Exception as exc:  # any damage can surface as any error in a decoder
             if header.format != "JPEG":
                 raise ImageRefused(_reason(exc)) from None
@@ -133,7 +136,7 @@ def decode_noted(data: bytes, reading: Reading = AS_IT_IS, *, least_px: int | No
         else:
             if header.format == "PNG" and _ends_empty(im) and lacks_rows(data):
                 raise ImageRefused("truncated: rows of the picture are missing")
-            rgb = _to_rgb(im, reading.white, notes)
+            rgb = _to_rgb(whole, reading.white, notes)
         turn = _turn(im)
         if turn is not None:
             rgb = rgb.transpose(turn)
@@ -143,7 +146,8 @@ def decode_noted(data: bytes, reading: Reading = AS_IT_IS, *, least_px: int | No
 def _decode_bands(data: bytes, reading: Reading, num_bands: int, notes: list[str]) -> Decoded:
     chosen_bands(num_bands, reading)
     try:
-        rgb, orientation = read_bands(data, reading, notes)
+        picture, orientation = read_bands(data, reading, notes)
+        rgb = _to_rgb(picture, reading.white, notes)
     except ImageRefused:
         raise
     except Exception as exc:  # as above

@@ -54,7 +54,7 @@ def _shrink(pixels: np.ndarray, size_px: int, is_square: bool) -> Image.Image:
 
 
 def _kept_path(path: str, size_px: int, is_square: bool, reading: Reading) -> Path:
-    """Named after the file's place, size and time of change, so that a changed file gets a new thumbnail, and after the bands. Raises ImageRefused."""
+    """Named after the file's place, size and time of change, so that a changed file gets a new thumbnail, and after its reading. Raises ImageRefused."""
     fd, info = open_regular(path)
     os.close(fd)
     stamp = f"{info.st_dev} {info.st_ino} {info.st_size} {info.st_mtime_ns} {size_px} {is_square}{reading.choice_key}".encode()

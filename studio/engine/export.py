@@ -300,7 +300,14 @@ def to_8_bits(values, white={white}):
 
 def read(path):
     """The picture upright, RGB on white: uint8[height, width, 3]"""
-{bands}    picture = ImageOps.exif_transpose(Image.open(path))
+{bands}    picture = Image.open(path)
+    if picture.mode in ("RGB", "RGBA") and ";16" in str(picture.tile) and "a;16" not in str(picture.tile):  # Pillow drops 8 bits of each colour
+        values = cv2.imdecode(np.fromfile(path, np.uint8), cv2.IMREAD_UNCHANGED)
+        turn = 1 if picture.format == "TIFF" else picture.getexif().get(274, 1)  # cv2 turns a TIFF upright
+        picture.close()
+        picture = Image.fromarray(np.dstack([to_8_bits(values[..., 2::-1]), to_8_bits(values[..., 3:], 65535)]))
+        picture.getexif()[274] = turn
+    picture = ImageOps.exif_transpose(picture)
     if picture.mode.startswith("I;16"):
         picture = Image.fromarray(to_8_bits(np.asarray(picture)))
     picture = picture.convert("RGBA")

@@ -378,11 +378,12 @@ def wmf() -> bytes:
     return head + b"\x01\0\t\0\0\x03" + bytes(40)
 
 
-def interlaced(num_passes: int = 7) -> bytes:
+def interlaced(num_passes: int = 7, pixels_HWC: np.ndarray | None = None) -> bytes:
     """Adam7, with whole chunks and right checksums however many passes it holds."""
     passes = ((0, 0, 8, 8), (4, 0, 8, 8), (0, 4, 4, 8), (2, 0, 4, 4), (0, 2, 2, 4), (1, 0, 2, 2), (0, 1, 1, 2))
-    rows = (row for x, y, dx, dy in passes[:num_passes] for row in photo()[y::dy, x::dx])
-    header = b"IHDR", struct.pack(">IIBBBBB", 64, 48, 8, 2, 0, 0, 1)
+    pixels_HWC = photo() if pixels_HWC is None else pixels_HWC.astype(">u2")
+    rows = (row for x, y, dx, dy in passes[:num_passes] for row in pixels_HWC[y::dy, x::dx])
+    header = b"IHDR", struct.pack(">IIBBBBB", 64, 48, 8 * pixels_HWC.itemsize, 2, 0, 0, 1)
     return png([header, (b"IDAT", zlib.compress(b"".join(b"\0" + row.tobytes() for row in rows))), (b"IEND", b"")])
 
 
@@ -449,7 +450,9 @@ CASES = [
     Case(27, "grey with alpha png", lambda: encoded(Image.new("LA", (64, 48), (0, 0)), "PNG"), Good(mean=255, note="fully transparent")),
     Case(20, "16-bit png", lambda: grey16(65535), Good(mean=127.5)),
     Case(21, "12-bit data in a 16-bit png", lambda: grey16(4095), Good(mean=7.96, note="uses 6 % of the 16-bit range")),
-    Case(20, "16-bit rgb png", lambda: rgb16_png(), Good(mean=127.5)),
+    Case(20, "16-bit rgb png", lambda: png16(colours16()), Good(mean=127.5)),
+    Case(21, "12-bit data in a 16-bit rgb png", lambda: png16(colours16(4095)), Good(mean=7.96, note="uses 6 % of the 16-bit range")),
+    Case(55, "interlaced 16-bit rgb png cut in its third pass", lambda: interlaced(2, colours16()), "truncated"),
     Case(22, "float tiff with a declared range", lambda: float_tiff(ramp() * 50 - 10, -10, 40), Good(mean=127.5)),
     Case(22, "float tiff without a range", lambda: float_tiff(ramp()), "floating-point pixels without a declared range"),
     Case(23, "float tiff with infinities", lambda: float_tiff(np.where(ramp() > 0.9, np.inf, ramp()), 0, 1), "NaN pixels"),
@@ -555,7 +558,13 @@ CASES = [
 ]
 
 
-def rgb16_png() -> bytes:
-    values = np.linspace(0, 65535, 64 * 48 * 3).astype(">u2").reshape(48, -1)
-    rows = b"".join(b"\0" + row.tobytes() for row in values)
-    return png([png_header(64, 48, 16, 2), (b"IDAT", zlib.compress(rows)), (b"IEND", b"")])
+def png16(values_HWC: np.ndarray, *chunks: tuple[bytes, bytes]) -> bytes:
+    """16 bits for each of two to four channels, and what else stands before the pixels."""
+    height, width, num_channels = values_HWC.shape
+    rows = b"".join(b"\0" + row.tobytes() for row in values_HWC.astype(">u2"))
+    header = png_header(width, height, 16, {2: 4, 3: 2, 4: 6}[num_channels])
+    return png([header, *chunks, (b"IDAT", zlib.compress(rows)), (b"IEND", b"")])
+
+
+def colours16(top: int = 65_535) -> np.ndarray:
+    return np.linspace(0, top, 64 * 48 * 3).astype(np.uint16).reshape(48, 64, 3)

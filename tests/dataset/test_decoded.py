@@ -10,7 +10,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from studio.catalog.augments.view import decoded_view
+from studio.core import reading
 from studio.core.experiment import Augment
+from studio.core.place import cache_dir
 from studio.core.reading import Reading
 from studio.core.rng import sample_seed
 from studio.core.trim import drop_oldest, files_two_below
@@ -18,7 +21,10 @@ from studio.dataset import decoded
 from studio.dataset import image as image_module
 from studio.dataset.decoded import DecodedCache, budget, clear, content_of, decoded_folder, set_budget, used_bytes
 from studio.dataset.image import decode
+from studio.dataset.thumbnail import thumbnail
 from tests.builders import build_dataset
+
+from .corpus import jpeg
 
 
 def _picture(height: int = 20, width: int = 30, seed: int = 0) -> np.ndarray:
@@ -55,6 +61,20 @@ def test_who_finds_all_pictures_does_not_look_through_the_cache(tmp_path, monkey
 
     monkeypatch.setattr(decoded, "total_bytes", look)
     assert DecodedCache(tmp_path).get(content_of(b"file"), "v") is not None
+
+
+def test_nothing_that_is_kept_is_used_once_files_become_pixels_by_other_rules(studio_home, tmp_path, monkeypatch):
+    (tmp_path / "a.jpg").write_bytes(jpeg())
+
+    def names() -> tuple[str, int]:
+        thumbnail(str(tmp_path / "a.jpg"), 32)
+        return decoded_view(32, Reading(), None), len(list((cache_dir() / "thumbnails").glob("*/*")))
+
+    before, num_before = names()
+    assert names() == (before, num_before)
+    monkeypatch.setattr(reading, "DECODING", reading.DECODING + 1)
+    after, num_after = names()
+    assert after != before and num_after == num_before + 1
 
 
 def test_a_cut_or_missing_file_and_a_place_that_is_no_folder_mean_decoding_again(tmp_path):
@@ -127,8 +147,6 @@ def test_the_chosen_budget_holds_for_every_process_and_what_is_too_much_goes_at_
 
 
 def test_a_thumbnail_is_made_of_the_picture_that_training_has_kept(studio_home, tmp_path):
-    from studio.dataset.thumbnail import thumbnail
-
     data = io.BytesIO()
     Image.fromarray(_picture(300, 400)).save(data, "JPEG")
     (tmp_path / "a.jpg").write_bytes(data.getvalue())
@@ -140,7 +158,7 @@ def test_a_thumbnail_is_made_of_the_picture_that_training_has_kept(studio_home, 
 
 def test_preview_and_thumbnails_show_what_a_run_has_decoded_without_decoding_it_again(studio_home, tmp_path, monkeypatch):
     from studio.core.experiment import Experiment
-    from studio.dataset import thumbnail
+    from studio.dataset import thumbnail as thumbnail_module
     from studio.engine.loader import Loader, Request
     from studio.engine.setup import source_for, view_for
     from studio.engine.worker import pictures
@@ -159,7 +177,7 @@ def test_preview_and_thumbnails_show_what_a_run_has_decoded_without_decoding_it_
         raise AssertionError("decoded again")
 
     monkeypatch.setattr(pictures, "decode", again)
-    monkeypatch.setattr(thumbnail, "decode_noted", again)
+    monkeypatch.setattr(thumbnail_module, "decode_noted", again)
     read = thumbnail_reader(SimpleNamespace(experiment=experiment))
     for path, picture in zip(paths, kept, strict=True):
         np.testing.assert_array_equal(pictures.working_picture(path, dataset.reading, 64), picture)

@@ -8,8 +8,10 @@ import sys
 import time
 import tracemalloc
 
+import cv2
 import numpy as np
 import pytest
+import tifffile
 from PIL import Image, ImageCms
 
 from studio.core.reading import Reading
@@ -18,7 +20,26 @@ from studio.dataset.header import parse_header, read_header
 from studio.dataset.image import ImageRefused, decode, decode_noted, open_image, read_bytes, read_image
 
 from .conftest import measured
-from .corpus import ADOBE_RGB, BANDS, CASES, P3, Asked, Case, Good, encoded, jpeg, one_bit_png, photo, profile, rgba, with_exif, with_icc
+from .corpus import (
+    ADOBE_RGB,
+    BANDS,
+    CASES,
+    P3,
+    Asked,
+    Case,
+    Good,
+    colours16,
+    encoded,
+    interlaced,
+    jpeg,
+    one_bit_png,
+    photo,
+    png16,
+    profile,
+    rgba,
+    with_exif,
+    with_icc,
+)
 
 WITHIN_A_SECOND = (33, 57, 58)  # rows that say so
 OTHER_FORMATS = {
@@ -132,6 +153,70 @@ def test_16_bits_are_scaled_and_not_clipped():
     pixels = decode(encoded(Image.fromarray(values), "PNG"))
     assert np.array_equal(pixels[..., 0], np.rint(values / 257).astype(np.uint8))
     assert len(np.unique(pixels)) == 256
+
+
+def colours_as(kind: str, values_HWC: np.ndarray) -> bytes:
+    """16-bit RGB in one of the ways in which files hold it; what has transparency is opaque."""
+    opaque = np.dstack([values_HWC, np.full(values_HWC.shape[:2], 65_535, np.uint16)])
+    if kind == "filtered png":
+        return cv2.imencode(".png", values_HWC[..., ::-1])[1].tobytes()
+    if kind.endswith("png"):
+        return interlaced(pixels_HWC=values_HWC) if kind == "interlaced png" else png16(opaque if kind == "rgba png" else values_HWC)
+    out = io.BytesIO()
+    options = {
+        "tiff": {},
+        "packed tiff": {"compression": "zlib", "predictor": 2, "byteorder": ">"},
+        "planar tiff": {"planarconfig": "separate"},
+        "rgba tiff": {"extrasamples": ["unassalpha"]},
+        "tiff with premultiplied colours": {"extrasamples": ["assocalpha"]},
+    }[kind]
+    stored = opaque if "extrasamples" in options else np.moveaxis(values_HWC, -1, 0) if kind == "planar tiff" else values_HWC
+    tifffile.imwrite(out, stored, photometric="rgb", **options)
+    return out.getvalue()
+
+
+@pytest.mark.parametrize(
+    "kind",
+    [
+        "png",
+        "filtered png",
+        "interlaced png",
+        "rgba png",
+        "tiff",
+        "packed tiff",
+        "planar tiff",
+        "rgba tiff",
+        "tiff with premultiplied colours",
+    ],
+)
+def test_no_bit_is_lost_of_16_bits_per_colour(kind):
+    values = colours16(4095)
+    data = colours_as(kind, values)
+    dark, bright = decode_noted(data), decode_noted(data, Reading(white=4095))
+    assert dark.notes == ("uses 6 % of the 16-bit range",) and bright.notes == ()
+    assert np.array_equal(bright.pixels, np.rint(values / 4095 * 255).astype(np.uint8))
+    assert np.array_equal(decode(colours_as(kind, colours16())), np.rint(colours16() / 257).astype(np.uint8))
+
+
+@pytest.mark.parametrize("kind", ["grey png", "rgba png", "rgba tiff", "tiff with premultiplied colours"])
+def test_transparent_16_bit_pictures_are_laid_over_white(kind):
+    colours = colours16(4095)[..., :1] if kind == "grey png" else colours16(4095)
+    alpha = np.linspace(9_000, 65_535, 64 * 48).astype(np.uint16).reshape(48, 64, 1)
+    stored = np.dstack([(colours * (alpha / 65_535)).astype(np.uint16) if "premultiplied" in kind else colours, alpha])
+    out = io.BytesIO()
+    if kind.endswith("png"):
+        out.write(png16(stored))
+    else:
+        tifffile.imwrite(out, stored, photometric="rgb", extrasamples=["assocalpha" if "premultiplied" in kind else "unassalpha"])
+    wanted = 255 + (colours / 4095 * 255 - 255) * (alpha / 65_535)
+    assert np.abs(decode(out.getvalue(), Reading(white=4095)) - wanted).max() <= (3 if "premultiplied" in kind else 1.5)
+
+
+def test_the_transparent_colour_of_a_16_bit_png_is_told_from_one_that_differs_in_its_low_byte():
+    values = np.zeros((8, 8, 3), np.uint16)
+    values[:4], values[4:] = 0x1234, 0x1235
+    pixels = decode(png16(values, (b"tRNS", b"\x12\x34" * 3)))
+    assert (pixels[:4] == 255).all() and (pixels[4:] == 0x12).all()
 
 
 def test_transparency_is_laid_over_white():

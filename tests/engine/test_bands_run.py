@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import runpy
 
+import cv2
 import numpy as np
 import pytest
 import tifffile
@@ -89,6 +90,15 @@ def test_an_export_says_the_bands_and_its_program_reads_them(run, images, tmp_pa
     program = runpy.run_path(str(tmp_path / "st" / "preprocess.py"))
     path = str(images / "grown" / "0.tif")
     assert np.array_equal(program["read"](path), read_image(path, run.experiment().data.reading))
+    deep = np.linspace(0, 10_000, 40 * 56 * 4).astype(np.uint16).reshape(40, 56, 4)
+    for number, (values, suffix) in enumerate(((deep[..., :3], "png"), (deep, "png"), (deep[..., :3], "tif"), (deep, "tif"))):
+        name = str(tmp_path / f"{number}.{suffix}")
+        if suffix == "png":
+            cv2.imwrite(name, values)
+        else:
+            options = {"extrasamples": ["unassalpha"]} if values.shape[2] == 4 else {}
+            tifffile.imwrite(name, values, photometric="rgb", extratags=[(274, "H", 1, 6, True)], **options)
+        assert np.abs(program["read"](name) - read_image(name, run.experiment().data.reading).astype(int)).max() <= 1
     turned, floats = str(tmp_path / "turned.tif"), str(tmp_path / "floats.tif")
     stored = tifffile.imread(path)
     options = {"photometric": "minisblack", "planarconfig": "contig"}
