@@ -41,6 +41,17 @@ def rename(old: str | os.PathLike, new: str | os.PathLike) -> None:
     os.replace(old, new)
 
 
+def allocate(fd: int, num_bytes: int) -> None:
+    """Make an open file at least so long, on blocks of its own: a full disk says so now (OSError), not as a fault when the mapped file is
+    written to."""
+    if hasattr(os, "posix_fallocate"):
+        os.posix_fallocate(fd, 0, num_bytes)
+        return
+    size, zeros = os.lseek(fd, 0, os.SEEK_END), bytes(1 << 20)
+    while size < num_bytes:  # macOS: what is only made longer stays without blocks
+        size += os.write(fd, zeros[: num_bytes - size])
+
+
 def fsync_folder(folder: str | os.PathLike) -> None:
     """Make a rename in `folder` durable. A no-op where folders cannot be opened (Windows)."""
     if os.name == "nt":

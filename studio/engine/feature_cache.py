@@ -22,7 +22,7 @@ from typing import Literal
 import numpy as np
 import torch
 
-from studio.core.file import fsync_folder, write_atomically
+from studio.core.file import allocate, fsync_folder, write_atomically
 from studio.core.file_lock import FileLock, is_locked
 
 EMPTY, REFUSED = -2, -1  # instead of the sample a row shows: not computed yet; the file cannot be read
@@ -116,10 +116,7 @@ class FeatureCache:
         self.num_found = int((self._shown != EMPTY).sum())
         num_bytes = len(self._names) * size.row_bytes
         with open(self._rows_path, "r+b" if self._rows_path.exists() else "w+b") as f:
-            if hasattr(os, "posix_fallocate"):
-                os.posix_fallocate(f.fileno(), 0, max(1, num_bytes))  # a full disk says so now, not as a fault on a later write
-            else:
-                f.truncate(max(num_bytes, os.fstat(f.fileno()).st_size))
+            allocate(f.fileno(), max(1, num_bytes))
         self._map_rows()
         os.utime(self.folder / "lock")
 

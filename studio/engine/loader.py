@@ -34,6 +34,7 @@ from studio.catalog.augments.load import load_albumentations
 from studio.catalog.augments.view import decoded_view
 from studio.core.device import num_cores
 from studio.core.experiment import Augment
+from studio.core.file import allocate
 from studio.core.reading import Reading
 from studio.dataset.decoded import DecodedCache, content_of
 from studio.dataset.image import ImageRefused, decode, read_bytes
@@ -502,10 +503,7 @@ def _make_shared(num_bytes: int) -> tuple[str, mmap.mmap]:
     for folder in folders:
         fd, path = tempfile.mkstemp(prefix="studio-batches-", dir=folder)
         try:
-            if hasattr(os, "posix_fallocate"):
-                os.posix_fallocate(fd, 0, num_bytes)  # says now that there is no room, not by a bus error later
-            else:
-                os.truncate(fd, num_bytes)
+            allocate(fd, num_bytes)
             return path, mmap.mmap(fd, num_bytes)
         except OSError:
             os.unlink(path)

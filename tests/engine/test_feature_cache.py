@@ -242,6 +242,21 @@ def test_rows_are_kept_on_disk_and_found_by_their_names(tmp_path):
     again.close()
 
 
+@pytest.mark.skipif(os.name == "nt", reason="counts blocks")
+def test_all_of_the_file_is_on_the_disk_before_it_is_mapped_also_where_the_system_has_no_call_for_that(tmp_path, monkeypatch):
+    monkeypatch.delattr(os, "posix_fallocate", raising=False)
+    size, names = CacheSize(1, 2, (700_000,), torch.float32), [row_name(bytes([i + 1]) * 16, "still") for i in range(2)]
+    cache = FeatureCache(tmp_path, size, names)
+    cache.put(0, np.array([1]), np.array([1]), torch.ones(1, 700_000))
+    cache.save()
+    cache.close()
+    info = (tmp_path / "rows.bin").stat()
+    assert info.st_size == size.num_bytes and info.st_blocks * 512 >= size.num_bytes
+    again = FeatureCache(tmp_path, size, names)
+    assert again.num_found == 1 and bool((again.get(0, np.array([1]))[0] == 1).all()), "what is there stays"
+    again.close()
+
+
 def test_names_that_do_not_belong_to_the_rows_are_forgotten_before_the_rows_are_written(tmp_path):
     size, names = CacheSize(1, 4, (3,), torch.float32), [row_name(bytes([i + 1]) * 16, "still") for i in range(4)]
     cache = FeatureCache(tmp_path, size, names)
