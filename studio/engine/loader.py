@@ -25,6 +25,7 @@ from concurrent.futures import Future
 from dataclasses import dataclass, field
 from functools import partial
 from multiprocessing import connection
+from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
@@ -54,6 +55,7 @@ LEAST_AHEAD, MOST_AHEAD = (
 )  # batches requested before they are needed: the rows of one fall unevenly on the workers, those of several evenly
 CACHE_SHARE = 0.25  # of the memory that is free at the start, for decoded images
 SHARED_BYTES = 256_000_000  # that they may take together, where they are more than the least
+SHARED_PREFIX = "studio-batches-"  # of the names of their files
 RETRIES_S = (0.1, 0.4)  # after which a file is read again where a drive or a network failed
 WAIT_TICK_S = 0.5  # how often somebody who waits for a worker may do something else
 
@@ -491,17 +493,19 @@ class _Pool:
             if process.is_alive():
                 process.kill()
                 process.join()
-        self._unlink()
         self._slots = None
-        with contextlib.suppress(BufferError):
+        with contextlib.suppress(BufferError):  # somebody has a batch in hand
             self._map.close()
+        self._unlink()  # once more: Windows refuses it while the file is mapped
 
 
 def _make_shared(num_bytes: int) -> tuple[str, mmap.mmap]:
     """A file of its own in memory where there is room for it, else in the temporary folder."""
+    if os.name == "nt":
+        _remove_left_behind()
     folders = [f for f in ("/dev/shm", None) if f is None or os.path.isdir(f)]
     for folder in folders:
-        fd, path = tempfile.mkstemp(prefix="studio-batches-", dir=folder)
+        fd, path = tempfile.mkstemp(prefix=SHARED_PREFIX, dir=folder)
         try:
             allocate(fd, num_bytes)
             return path, mmap.mmap(fd, num_bytes)
@@ -512,6 +516,13 @@ def _make_shared(num_bytes: int) -> tuple[str, mmap.mmap]:
         finally:
             os.close(fd)
     raise AssertionError
+
+
+def _remove_left_behind() -> None:
+    """Files of engines that were killed. For Windows, which keeps a name while the file is in use, and refuses to remove those of others."""
+    for path in Path(tempfile.gettempdir()).glob(f"{SHARED_PREFIX}*"):
+        with contextlib.suppress(OSError):
+            path.unlink()
 
 
 _importing = threading.Lock()

@@ -8,6 +8,7 @@ import json
 import os
 import subprocess
 import sys
+import tempfile
 
 import numpy as np
 import pytest
@@ -140,6 +141,30 @@ def test_loader_processes_say_that_the_whole_folder_is_gone(tmp_path, stays):
             (tmp_path / "images").mkdir()
         with pytest.raises(DataGone, match="images"):
             list(batches)
+
+
+def test_a_file_that_cannot_be_removed_while_it_is_mapped_is_gone_when_the_loader_is_closed(tmp_path, monkeypatch):
+    unlink = os.unlink
+
+    def as_on_windows(path, **where):
+        if path == pool._path and not pool._map.closed:
+            raise PermissionError(13, "in use")
+        unlink(path, **where)
+
+    monkeypatch.setattr(os, "unlink", as_on_windows)
+    loader = Loader(_source(small_run(tmp_path), 42), 8, num_workers=1)
+    pool = loader._pool
+    assert list(loader.batches([Request(tuple(range(8)))])) and os.path.exists(pool._path)
+    loader.close()
+    assert not os.path.exists(pool._path)
+
+
+def test_files_of_killed_loaders_are_removed_and_nothing_else(tmp_path, monkeypatch):
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    for name in ("studio-batches-abc", "studio-other"):
+        (tmp_path / name).touch()
+    loader_module._remove_left_behind()
+    assert [path.name for path in tmp_path.iterdir()] == ["studio-other"]
 
 
 def test_a_read_that_fails_is_tried_again_and_a_file_that_fails_alone_is_left_out_until_the_loader_starts_again(tmp_path, monkeypatch):
