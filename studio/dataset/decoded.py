@@ -10,6 +10,7 @@ import contextlib
 import hashlib
 import os
 import secrets
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -107,10 +108,9 @@ class DecodedCache:
         budget_bytes = budget() if self._budget_bytes is None else self._budget_bytes
         try:
             self._folder.mkdir(parents=True, exist_ok=True)
-            info = os.statvfs(self._folder) if hasattr(os, "statvfs") else None
+            free = shutil.disk_usage(self._folder).free
         except OSError:
             return 0
-        free = info.f_bavail * info.f_frsize if info else budget_bytes / FREE_SHARE
         used = total_bytes(files_two_below(self._folder))
         if used > 0.9 * budget_bytes:
             used = drop_oldest(files_two_below(self._folder), budget_bytes // 2)

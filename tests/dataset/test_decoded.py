@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import os
+import shutil
 from types import SimpleNamespace
 
 import numpy as np
@@ -51,6 +52,18 @@ def test_the_budget_holds_and_the_least_recently_used_go_first(tmp_path):
     assert cache.get(content_of(b"\2"), "v") is not None
     assert drop_oldest(files_two_below(tmp_path), 2_000) <= 2_000
     assert [i for i in range(8) if cache.get(content_of(bytes([i])), "v") is not None] == [2]
+
+
+def test_no_more_than_a_tenth_of_what_is_free_on_the_disk_is_filled(tmp_path, monkeypatch):
+    monkeypatch.setattr(shutil, "disk_usage", lambda _: SimpleNamespace(free=50_000))
+    cache = DecodedCache(tmp_path, budget_bytes=1_000_000)
+    for i in range(8):
+        cache.put(content_of(bytes([i])), "v", _picture())
+    assert 0 < used_in(tmp_path) <= 5_000
+
+
+def used_in(folder) -> int:
+    return sum(path.stat().st_size for path in folder.glob("*/*"))
 
 
 def test_who_finds_all_pictures_does_not_look_through_the_cache(tmp_path, monkeypatch):
