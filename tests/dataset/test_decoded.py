@@ -184,7 +184,7 @@ def test_preview_and_thumbnails_show_what_a_run_has_decoded_without_decoding_it_
     source = source_for(experiment, dataset, samples, view_for(experiment, dataset), len(samples))
     with Loader(source, 4) as loader:
         list(loader.batches([Request(tuple(range(4)), tuple(range(4)))]))
-        kept = [loader._reader._image(i, is_training=True) for i in range(4)]
+        kept = [loader._reader._image(i, is_training=True).pixels for i in range(4)]
 
     def again(*_args, **_options):
         raise AssertionError("decoded again")
