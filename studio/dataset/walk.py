@@ -53,9 +53,9 @@ def list_files(root: str, *, on_found: Callable[[int], None] | None = None, is_c
             raise Cancelled
         prefix, path, depth = folders.pop() if folders else links.pop(0)
         try:
-            info = os.stat(path)
+            info = os.stat(path)  # on Windows an entry of the folder above does not know the number
             key = (info.st_dev, info.st_ino)
-            if key in seen and os.name != "nt":
+            if info.st_ino and key in seen:  # not every network drive has numbers
                 found.repeated.append(prefix[:-1])
                 continue
             seen.add(key)
@@ -115,7 +115,7 @@ def _sort_in(
             if depth + 1 >= MAX_DEPTH:
                 found.too_deep.append(id_)
             else:
-                (links if entry.is_symlink() else folders).append((id_ + "/", entry.path, depth + 1))
+                (links if _is_link(entry) else folders).append((id_ + "/", entry.path, depth + 1))
         elif entry.is_symlink() and not os.path.exists(entry.path):
             found.broken_links.append(id_)
         else:
@@ -123,6 +123,11 @@ def _sort_in(
     except OSError as exc:
         kinds = {errno.ELOOP: found.broken_links, errno.ENAMETOOLONG: found.too_long}
         kinds.get(exc.errno, found.denied).append(id_)
+
+
+def _is_link(folder: os.DirEntry) -> bool:
+    """Also a junction of Windows, which Python tells from 3.12 on."""
+    return folder.is_symlink() or hasattr(folder, "is_junction") and folder.is_junction()
 
 
 def _names_of_hidden(entry: os.DirEntry, is_cancelled: Callable[[], bool] | None) -> list[str]:

@@ -6,13 +6,16 @@ import hashlib
 import json
 import os
 import sys
+from contextlib import contextmanager
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
 from studio.core.experiment import Data, Experiment
 from studio.core.path_text import path_to_text
 from studio.core.problem import BadInput, Severity, errors_in
+from studio.dataset import walk
 from studio.dataset.dataset import Cancelled, Dataset
 from studio.dataset.scan import scan
 from studio.dataset.walk import list_files
@@ -266,6 +269,47 @@ def test_a_loop_of_links_is_walked_once(tmp_path):
     found = scanned(tmp_path)
     assert len(found.samples) == 40 and found.classes == ("cat", "dog")
     assert "skipped: again and cat/up" in sentences(found)
+
+
+class SystemOf:
+    """`os` as another system shows it to a walk: its name, its folders' numbers, and its links to folders, which are no symbolic ones."""
+
+    def __init__(self, name: str, *, has_numbers: bool, junctions: tuple[str, ...] = ()):
+        self.name, self._has_numbers, self._junctions = name, has_numbers, junctions
+
+    def __getattr__(self, attribute: str):
+        return getattr(os, attribute)
+
+    def stat(self, path: str):
+        info = os.stat(path)
+        return SimpleNamespace(st_dev=info.st_dev, st_ino=info.st_ino if self._has_numbers else 0)
+
+    @contextmanager
+    def scandir(self, path: str):
+        with os.scandir(path) as entries:
+            yield [self._entry(entry) for entry in entries]
+
+    def _entry(self, entry: os.DirEntry) -> SimpleNamespace:
+        is_junction = entry.name in self._junctions
+        return SimpleNamespace(
+            name=entry.name, path=entry.path, is_file=entry.is_file, is_dir=entry.is_dir, is_junction=lambda: is_junction,
+            is_symlink=lambda: entry.is_symlink() and not is_junction,
+        )  # fmt: skip
+
+
+@needs_posix
+def test_folders_are_known_again_on_windows_too_and_are_all_read_where_they_have_no_numbers(tmp_path, monkeypatch):
+    make_images(tmp_path, {"cat": 2, "dog": 2})
+    for name in ("a", "z"):
+        os.symlink("dog", tmp_path / name)
+    os.symlink("..", tmp_path / "cat" / "up")
+    monkeypatch.setattr(walk, "os", SystemOf("nt", has_numbers=True, junctions=("a", "z", "up")))
+    found = list_files(str(tmp_path))
+    assert (found.folders, found.repeated, len(found.files)) == (["cat", "dog"], ["a", "cat/up", "z"], 4)
+    (tmp_path / "cat" / "up").unlink()
+    monkeypatch.setattr(walk, "os", SystemOf("nt", has_numbers=False))
+    found = list_files(str(tmp_path))
+    assert (found.folders, found.repeated, len(found.files)) == (["a", "cat", "dog", "z"], [], 8)
 
 
 @needs_posix
