@@ -21,7 +21,7 @@ from studio.dataset.dataset import Split
 
 def position(id_: str, seed: int) -> float:
     """A fixed place in [0, 1) for this path and seed, uniform over paths."""
-    return int.from_bytes(hashlib.sha256(f"{id_}|{seed}".encode()).digest()[:8]) / 2**64
+    return int.from_bytes(hashlib.sha256(f"{id_}|{seed}".encode("utf-8", "surrogatepass")).digest()[:8]) / 2**64
 
 
 def split_by_hash(

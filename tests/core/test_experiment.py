@@ -224,6 +224,14 @@ def test_any_file_name_survives_as_text(name):
     assert os.fsencode(text_to_path(text)) == name
 
 
+@given(st.text(st.characters(), min_size=1, max_size=20) | st.text("\ud83d\udc80\\uD8x3", max_size=12))
+def test_any_name_that_windows_keeps_survives_as_text(name):
+    """Names there are any 16-bit units, also halves of a pair."""
+    text = path_to_text(name)
+    text.encode("utf-8")
+    assert text_to_path(text) == name
+
+
 def test_names_are_shown_without_control_characters():
     assert shown("a\n\u202eb") == "a\\u000A\\u202Eb"
     assert path_to_text(b"caf\xe9.jpg") == "caf\\xE9.jpg"

@@ -28,6 +28,10 @@ def test_each_class_gets_about_the_share_that_was_asked_for():
         assert parts["test"] / number == pytest.approx(0.10, abs=0.04)
 
 
+def test_half_a_pair_of_a_windows_name_has_its_place():
+    assert 0 <= position("cat/\ud83d.jpg", 0) < 1
+
+
 def test_adding_images_moves_none():
     before = split(files("cat", 100) | files("dog", 100))
     after = split(files("cat", 300) | files("dog", 100) | files("bird", 50))
