@@ -33,7 +33,7 @@ from studio.gui.wording import count, percent
 
 _COLUMNS = ("", "File", "Prediction", "Confidence", "Second")
 _ROW_PX, _THUMB_PX = 36, 64
-_DENSE_BELOW_PX = 560  # more than the title row needs with all its words
+_DENSE_BELOW_PX, _DENSE_RUNNING_PX = 470, 560  # more than the title row needs with all its words; with progress and Stop, or Go on
 UNSURE, UNREADABLE = "\0unsure", "\0unreadable"  # keys of filters; no class can have such a name
 
 
@@ -250,7 +250,6 @@ class FolderPanel(Panel):
         self.body.setContentsMargins(0, 0, 0, px(4))
         self.setMinimumHeight(px(150))
         self._threshold = 0.5
-        self._set_dense(False)
         self._on_work_changed()
 
     def _make_table(self) -> _Table:
@@ -283,9 +282,10 @@ class FolderPanel(Panel):
         """A narrow panel keeps the names of the files readable, and says how far it is: two buttons are their icons alone."""
         super().resizeEvent(event)
         self.table.setColumnHidden(4, self.width() < px(520))
-        self._set_dense(self.width() < px(_DENSE_BELOW_PX))
+        self._fit_words()
 
-    def _set_dense(self, is_dense: bool) -> None:
+    def _fit_words(self) -> None:
+        is_dense = self.width() < px(_DENSE_RUNNING_PX if self.work.is_running or self.work.can_go_on else _DENSE_BELOW_PX)
         self.progress.setFixedWidth(px(48 if is_dense else 84))
         for made in (self.save_button, self.choose_button):
             words = made.accessibleName()
@@ -339,6 +339,7 @@ class FolderPanel(Panel):
         self.save_button.setVisible(has_rows)
         self.choose_button.setVisible(bool(work.state))
         self.filter_bar.setVisible(has_rows)
+        self._fit_words()
         problem = f"{work.lost} These are its answers." if work.lost else work.problem
         self.problem_label.setText(shown(problem))
         self.problem_label.setVisible(bool(problem))
