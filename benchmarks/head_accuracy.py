@@ -78,8 +78,9 @@ def _sweep(data: str) -> dict[str, float]:
     import torch
 
     from studio.core.experiment import Experiment
+    from studio.core.head_sweep import peaks_around
     from studio.dataset.scan import scan
-    from studio.engine.head_sweep import peaks_around, sweep_head
+    from studio.engine.head_sweep import sweep_head
     from studio.engine.main import set_up_torch
 
     source, name = NETWORKS[-1]

@@ -14,6 +14,7 @@ from studio.command import terminal
 from studio.command.train import model_problems, planned
 from studio.core.device import device_problem
 from studio.core.experiment import Experiment
+from studio.core.head_sweep import peaks_around
 from studio.core.problem import BadInput, errors_in
 from studio.core.rate_test import RULES, RateTest
 from studio.dataset.dataset import Dataset
@@ -83,18 +84,17 @@ def _sweep(experiment: Experiment, dataset: Dataset, wants_json: bool) -> int:
         from studio.engine.no_compiler import load_torch
 
         torch = load_torch()
-        from studio.engine.head_sweep import peaks_around, sweep_head
+        from studio.engine.head_sweep import sweep_head
 
         set_up_torch(torch, experiment)
         found = sweep_head(experiment, dataset, peaks_around(experiment.schedule.peak_lr), Path(scratch), progress)
     terminal.say("Only the head trains, without augmentation; validation after the last epoch:")
     for head in found.heads:
         mark = "  best" if head is found.best else ""
-        terminal.say(f"  {head.peak:<9.2e} top-1 {head.top1:6.1%}  loss {head.loss:.3f}{mark}")
-    share = found.head_seconds / (found.feature_seconds + found.head_seconds)
-    terminal.say(
-        f"{len(found.heads)} heads, {found.epochs} epochs: {found.feature_seconds + found.head_seconds:.0f} s, {share:.0%} of it for all heads together."
-    )
+        loss = "no number" if head.loss is None else f"{head.loss:.3f}"
+        terminal.say(f"  {head.peak:<7.1e} top-1 {head.top1:6.1%}  loss {loss}{mark}")
+    share = found.head_seconds / found.seconds
+    terminal.say(f"{len(found.heads)} heads, {found.epochs} epochs: {found.seconds:.0f} s, {share:.0%} of it for all heads together.")
     terminal.say(f"Take it: studio train ... --set schedule.peak_lr={found.best.peak:.2g}")
     if wants_json:
         terminal.say_json(

@@ -6,15 +6,15 @@ steps of training on a network of its own; where the loss falls fastest is a goo
 
 from __future__ import annotations
 
-import hashlib
 import json
 from dataclasses import asdict, dataclass
-from functools import cache, cached_property
+from functools import cached_property
 
 import numpy as np
 
+from studio.core import made_with
 from studio.core.curve import smoothed
-from studio.core.experiment import SECTIONS, Experiment
+from studio.core.experiment import Experiment
 from studio.core.json_text import parse_json
 from studio.core.problem import BadInput
 
@@ -81,8 +81,7 @@ class RateTest:
 
     def changed_since(self, experiment: Experiment) -> tuple[str, ...]:
         """Settings that have another value now and that the curve depends on; none where the test still fits."""
-        now, then = digests(experiment), _defaults() | self.made_with  # a setting that an older version did not know had its default
-        return tuple(path for path in sorted(now.keys() | then.keys()) if now.get(path) != then.get(path))
+        return made_with.changed_since(self.made_with, experiment, _counts)
 
     def to_json(self) -> bytes:
         return json.dumps({"version": 1} | asdict(self), separators=(",", ":"), allow_nan=False).encode()
@@ -96,6 +95,8 @@ class RateTest:
                 raise ValueError("another version")
             raw["rates"], raw["losses"] = tuple(map(float, raw["rates"])), tuple(map(float, raw["losses"]))
             made = cls(**raw)
+            if not isinstance(made.made_with, dict):
+                raise ValueError("no settings")
             if len(made.rates) != len(made.losses) or not np.isfinite([*made.rates, *made.losses]).all() or min(made.rates, default=1) <= 0:
                 raise ValueError("not a curve")
             return made
@@ -171,21 +172,15 @@ def valley(course: np.ndarray) -> int:
 
 
 _LEFT_OUT = {"optimiser.ema_decay", "optimiser.weight_decay_course", "optimiser.weight_decay_final"}  # no part in the test
-_TRAINING = {"training.batch_size", "training.accumulation", "training.label_smoothing", "training.class_weights"}
+_TRAINING = {"batch_size", "accumulation", "label_smoothing", "class_weights"}
+
+
+def _counts(path: str) -> bool:
+    """The schedule, the device and the seed do not."""
+    section, _, name = path.partition(".")
+    return section != "schedule" and path not in _LEFT_OUT and (section != "training" or name in _TRAINING)
 
 
 def digests(experiment: Experiment) -> dict[str, str]:
-    """Each setting that the curve depends on, with a short SHA-256 of its value. The schedule, the device and the seed do not count."""
-    raw = experiment.model_dump(mode="json")
-    paths = (f"{section}.{name}" for section in SECTIONS if section != "schedule" for name in raw[section])
-    kept = (p for p in paths if p not in _LEFT_OUT and (not p.startswith("training.") or p in _TRAINING))
-    return {path: _digest(raw[path.partition(".")[0]][path.partition(".")[2]]) for path in kept}
-
-
-@cache
-def _defaults() -> dict[str, str]:
-    return digests(Experiment())
-
-
-def _digest(value) -> str:
-    return hashlib.sha256(json.dumps(value, sort_keys=True).encode()).hexdigest()[:12]
+    """Each setting that the curve depends on, with a short SHA-256 of its value."""
+    return made_with.digests(experiment, _counts)

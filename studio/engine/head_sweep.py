@@ -7,11 +7,10 @@ Pictures are taken without augmentation, since features of fresh ones could not 
 
 from __future__ import annotations
 
+import math
 import time
-from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
-from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -21,6 +20,7 @@ from torch.nn.functional import cross_entropy, dropout
 from studio.catalog import schedules
 from studio.catalog.optimisers import build_optimiser
 from studio.core.experiment import Augment, Experiment
+from studio.core.head_sweep import Head, HeadSweep, digests
 from studio.core.problem import BadInput, errors_in
 from studio.core.rng import step_seed
 from studio.dataset.dataset import Dataset
@@ -32,37 +32,8 @@ from studio.engine.network import Normaliser, build_network
 from studio.engine.plan import steps_per_epoch, training_requests
 from studio.engine.precision import choose_precision
 from studio.engine.prefix import Prefix, pictures_at_once
-from studio.engine.rate_test import in_words
+from studio.engine.rate_test import Progress, in_words
 from studio.engine.setup import cache_plan, class_weights_on, source_for, view_for
-
-NUM_RATES = 32
-SPAN = 1000.0  # between the lowest and the highest peak
-
-
-class Head(NamedTuple):
-    """What became of one peak."""
-
-    peak: float
-    loss: float  # on validation
-    top1: float
-
-
-@dataclass(frozen=True)
-class Sweep:
-    heads: tuple[Head, ...]  # by rising peak
-    epochs: int
-    feature_seconds: float
-    head_seconds: float  # for all heads together
-
-    @property
-    def best(self) -> Head:
-        """Most right answers, then the least loss."""
-        return max(self.heads, key=lambda head: (head.top1, -head.loss))
-
-
-def peaks_around(peak: float, count: int = NUM_RATES) -> list[float]:
-    """Rising in equal factors, the experiment's own peak in their middle."""
-    return np.geomspace(peak / SPAN**0.5, peak * SPAN**0.5, count).tolist()
 
 
 def sweep_head(
@@ -70,20 +41,21 @@ def sweep_head(
     dataset: Dataset,
     peaks: list[float],
     own_folder: Path,
-    progress: Callable[[int, int | None, str], None] = lambda done, total, words: None,
-) -> Sweep:
+    progress: Progress = lambda done, total, words: None,
+) -> HeadSweep:
     """Train one head per peak for the experiment's epochs. `own_folder` is scratch. Raises BadInput where the head is not a single layer on
-    pooled features, and for what keeps a run from starting or ends it."""
+    pooled features, for what keeps a run from starting or ends it, and what `progress` raises, which is called before every batch."""
     if problems := errors_in(check_run(experiment, dataset)):
         raise BadInput(*problems)
     with in_words(experiment):
         return _sweep(experiment, dataset, peaks, own_folder, progress)
 
 
-def _sweep(experiment: Experiment, dataset: Dataset, peaks: list[float], own_folder: Path, progress: Callable) -> Sweep:
+def _sweep(experiment: Experiment, dataset: Dataset, peaks: list[float], own_folder: Path, progress: Progress) -> HeadSweep:
     if not dataset.part("validation"):
         raise BadInput("A sweep compares heads on validation images, and none are held back. Choose a validation share.")
-    experiment = experiment.changed({"model.train_stages": 0, "model.thaw": {}})
+    made_with = digests(experiment)
+    experiment = experiment.changed({"model.train_stages": 0, "model.thaw": {}, "training.feature_cache": "exact"})
     experiment = experiment.model_copy(update={"augment": Augment(preset="none")})
     start, device = time.perf_counter(), choose_device(experiment.training.device)
     progress(0, None, "Building the network")
@@ -104,12 +76,15 @@ def _sweep(experiment: Experiment, dataset: Dataset, peaks: list[float], own_fol
     with Loader(source, max(size, pictures_at_once(device)), choose_num_workers(experiment.training.workers, device.type)) as loader:
         prefix = Prefix(own_folder, plan, network, loader, parts, normaliser, lambda: precision.autocast(device), device)
         try:
-            prefix.follow()
+            prefix.follow(lambda: progress(0, None, "Looking at the images"))
             if not prefix.trains_from_cache:
                 raise BadInput("The features of this network cannot be kept, so many heads cannot share them.")
-            prefix.fill(0, lambda done: progress(done, num_train, "Running the frozen network"))
+            prefix.fill(0, lambda done: progress(done, num_train, "Making features"))
             features, shown = prefix.everything()
-            scored = list(prefix.evaluation_batches(parts["validation"], size, network.module))
+            scored = []
+            for batch in prefix.evaluation_batches(parts["validation"], size, network.module):
+                scored.append(batch)
+                progress(sum(len(some.indices) for some in scored), len(parts["validation"]), "Making features of validation images")
         finally:
             prefix.close()
     if features.ndim != 2:
@@ -125,8 +100,11 @@ def _sweep(experiment: Experiment, dataset: Dataset, peaks: list[float], own_fol
         logits_KNC = torch.stack([tested @ weight.T + bias for weight, bias in heads])
         losses = [float(cross_entropy(logits_NC, wanted)) for logits_NC in logits_KNC]
         top1s = (logits_KNC.argmax(2) == wanted).float().mean(1).tolist()
-    found = tuple(Head(*figures) for figures in zip(peaks, losses, top1s, strict=True))
-    return Sweep(found, experiment.schedule.epochs, feature_seconds, time.perf_counter() - start)
+    found = tuple(
+        Head(peak, loss, top1) if math.isfinite(loss) else Head(peak, None, 0.0)
+        for peak, loss, top1 in zip(peaks, losses, top1s, strict=True)
+    )
+    return HeadSweep(found, experiment.schedule.epochs, feature_seconds, time.perf_counter() - start, made_with, str(device))
 
 
 def _train(
@@ -139,7 +117,8 @@ def _train(
     groups = [{"params": [w], "weight_decay": experiment.optimiser.weight_decay, "is_decayed": True} for w in weights]
     groups += [{"params": [b], "weight_decay": 0.0, "is_decayed": False} for b in biases]
     optimiser = build_optimiser(experiment.optimiser, groups)
-    per_epoch = steps_per_epoch(num, t.batch_size)
+    batch_size = t.batch_size * t.accumulation  # features are small
+    per_epoch = steps_per_epoch(num, batch_size)
     total = per_epoch * experiment.schedule.epochs
     stages = [stage.name for stage in network.stages]
     shape = schedules.lr(experiment, np.arange(total), stages=stages, steps_per_epoch=per_epoch)[:, -1] / experiment.schedule.peak_lr
@@ -147,8 +126,8 @@ def _train(
     clip = experiment.optimiser.clip_norm or float("inf")
     step = 0
     for epoch in range(experiment.schedule.epochs):
-        progress(epoch, experiment.schedule.epochs, f"Training {len(peaks)} heads")
-        for request in training_requests(t.seed, epoch, num, t.batch_size):
+        for request in training_requests(t.seed, epoch, num, batch_size):
+            progress(step, total, f"Training {len(peaks)} heads")
             rows = torch.tensor(request.indices, device=device)
             seed_draws(step_seed(t.seed, step), device)
             batch_BD = dropout(features[rows], experiment.model.dropout)
@@ -167,5 +146,5 @@ def _train(
             optimiser.step()
             optimiser.zero_grad(set_to_none=True)
             step += 1
-    progress(experiment.schedule.epochs, experiment.schedule.epochs, f"Training {len(peaks)} heads")
+    progress(total, total, f"Training {len(peaks)} heads")
     return list(zip((w.detach() for w in weights), (b.detach() for b in biases), strict=True))

@@ -107,7 +107,8 @@ _PARTS = (
 )  # fmt: skip
 _PAGE_MODULES = (
     "cuda.bindings.runtime", "multiprocessing.connection", "pydoc", "xml.etree.ElementTree",  # pyqtgraph's; the first where it is there
-    "studio.catalog.exporters", "studio.core.predictions", "studio.core.rate_test", "studio.core.reliability", "studio.dataset.look",
+    "studio.catalog.exporters", "studio.core.predictions", "studio.core.head_sweep", "studio.core.rate_test", "studio.core.reliability",
+    "studio.dataset.look",
 )  # fmt: skip
 
 

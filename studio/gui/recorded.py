@@ -20,9 +20,11 @@ import numpy as np
 
 from studio.catalog.schedules import head_lr, stage_factors
 from studio.core import event as ev
+from studio.core import head_sweep
 from studio.core.experiment import Experiment
 from studio.core.experiment_file import experiment_to_toml
 from studio.core.file import write_atomically
+from studio.core.head_sweep import Head, HeadSweep, peaks_around
 from studio.core.outcome import Status
 from studio.core.rate_test import NUM_STEPS, RateTest, digests, has_diverged, planned_rates
 from studio.core.run_folder import RunFolder
@@ -93,6 +95,17 @@ def recorded_rate_test(experiment: Experiment, *, falls: bool = True) -> RateTes
         device="cpu",
         seconds=92.0,
     )
+
+
+def recorded_head_sweep(experiment: Experiment) -> HeadSweep:
+    """A sweep of peaks as one comes out on the bundled backbone: too careful to the left, unsteady to the right, one head beside itself."""
+    peaks = peaks_around(experiment.schedule.peak_lr)
+    x = np.log10(peaks) - np.log10(peaks[20])
+    top1s = 0.936 - np.where(x < 0, 0.075, 0.16) * x**2 + np.random.default_rng(5).normal(0, 0.004, len(x))
+    losses = 0.24 + np.where(x < 0, 0.3, 0.9) * x**2
+    heads = [Head(peak, float(loss), float(top1)) for peak, loss, top1 in zip(peaks, losses, top1s, strict=True)]
+    heads[-1] = Head(peaks[-1], None, 0.0)
+    return HeadSweep(tuple(heads), experiment.schedule.epochs, 21.0, 1.6, head_sweep.digests(experiment), "cpu")
 
 
 def recorded_events(recording: Recording, dataset: Dataset) -> Iterator[ev.Event]:

@@ -11,6 +11,7 @@ from studio.catalog.augments.own import own_presets, save_preset
 from studio.catalog.backbones.listing import cached_backbones
 from studio.core.event import decode
 from studio.core.experiment import Augment
+from studio.core.head_sweep import HeadSweep
 from studio.core.place import cache_dir
 from studio.core.problem import BadInput
 from studio.core.queue import QUEUE, RunQueue
@@ -33,6 +34,7 @@ MADE = {  # of each file, what it may say
     "scores": SCORES,
     "dataset": json.loads(Dataset("/x", "class folders", (), ()).to_json()),
     "rate test": {"version": 1, "rates": [0.1], "losses": [0.1]},
+    "head sweep": {"version": 1, "heads": [[0.1, 1.2, 0.5]], "epochs": 3, "feature_seconds": 1.0, "head_seconds": 1.0, "made_with": {}},
     "manifest": {"schema": 1, "files": {name: {"sha256": "0", "bytes": 1} for name in (MODEL, OPTIMISER, STATE)}},
     "engine": {"pid": 7, "host": "x"},
     "command": {"command": "stop", "values": {}},
@@ -74,6 +76,8 @@ def read_back(kind: str, content: bytes, tmp_path) -> object:
             return Dataset.from_json(content)
         case "rate test":
             return RateTest.from_json(content)
+        case "head sweep":
+            return HeadSweep.from_json(content)
         case "manifest":
             (folder.checkpoints_path / "step-00000001" / MANIFEST).write_bytes(content)
             return find_checkpoint(folder)

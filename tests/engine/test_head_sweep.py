@@ -8,10 +8,11 @@ import pytest
 from engine_runs import of_kind, small_run, train_here
 
 from studio.core.event import EpochFinished
+from studio.core.head_sweep import peaks_around
 from studio.core.problem import BadInput, error
 from studio.dataset.dataset import Dataset
 from studio.engine.failure import DataGone
-from studio.engine.head_sweep import peaks_around, sweep_head
+from studio.engine.head_sweep import sweep_head
 
 HEAD = {"model__train_stages": 0, "augment__preset": "none", "schedule__epochs": 3, "optimiser__clip_norm": 0.5}
 

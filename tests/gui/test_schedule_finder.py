@@ -8,15 +8,13 @@ import numpy as np
 import pytest
 from builders import build_dataset
 from PySide6.QtCore import Qt
-from PySide6.QtWidgets import QHBoxLayout, QVBoxLayout, QWidget
 
 from studio.core.experiment import Experiment
 from studio.core.rate_test import RULES, RateTest
-from studio.gui.pages.schedule.finder import FinderView
 from studio.gui.pages.schedule.finder_strip import stale_words
-from studio.gui.pages.schedule.plot import RatePlot
 from studio.gui.recorded import recorded_rate_test
 from studio.supervise.worker import WorkerError
+from tests.gui.finder_place import Place, shown_place
 
 
 @pytest.fixture(scope="module")
@@ -24,36 +22,9 @@ def dataset(tmp_path_factory):
     return build_dataset(tmp_path_factory.mktemp("images"), num_train=30, num_validation=4)
 
 
-class Place(QWidget):
-    """A page with nothing but a plot and the finder."""
-
-    def __init__(self, context):
-        super().__init__()
-        column = QVBoxLayout(self)
-        head = QHBoxLayout()
-        column.addLayout(head)
-        self.plot = RatePlot(name="schedule.plot")
-        self.finder = FinderView(context, self)
-        head.addWidget(self.finder.button)
-        column.addWidget(self.plot, 1)
-        column.addWidget(self.finder.strip)
-        self.finder.attach(self.plot)
-
-    @property
-    def has_curve(self) -> bool:
-        return self.finder.item in self.plot.graphics.ci.items
-
-
 @pytest.fixture
 def place(qtbot, context, dataset) -> Place:
-    context.store.set({"data.source": dataset.root})
-    context.store.set_dataset(dataset)
-    made = Place(context)
-    qtbot.addWidget(made)
-    made.resize(900, 500)
-    made.show()
-    qtbot.waitExposed(made)
-    return made
+    return shown_place(qtbot, context, dataset)
 
 
 def answer_of(test: RateTest) -> dict:
@@ -309,7 +280,7 @@ def test_whoever_is_on_another_page_hears_that_it_is_done(qtbot, place, context)
 def test_the_large_view_shows_loss_over_the_rate_and_every_value(qtbot, place, context):
     test = finish(qtbot, place, context)
     qtbot.mouseClick(place.finder.strip.large_button, Qt.MouseButton.LeftButton)
-    large = place.finder._large
+    large = place.finder._covers["test"]
     assert large.isVisible() and large.geometry() == place.rect()
     x, y = large._raw.getData()
     assert x == pytest.approx(np.log10(test.rates)) and y == pytest.approx(test.losses)
@@ -325,7 +296,7 @@ def test_the_large_view_shows_loss_over_the_rate_and_every_value(qtbot, place, c
 def test_a_suggestion_can_be_taken_in_the_large_view_and_escape_closes_it(qtbot, place, context):
     test = finish(qtbot, place, context)
     place.finder.open_large()
-    large = place.finder._large
+    large = place.finder._covers["test"]
     qtbot.mouseClick(large.use_buttons["minimum"], Qt.MouseButton.LeftButton)
     assert context.store.value("schedule.peak_lr") == test.suggestions["minimum"] and not large.isVisible()
     place.finder.open_large()
@@ -336,7 +307,7 @@ def test_a_suggestion_can_be_taken_in_the_large_view_and_escape_closes_it(qtbot,
 def test_the_large_view_grows_with_the_test(qtbot, place, context):
     begin(qtbot, place, context)
     place.finder.open_large()
-    large = place.finder._large
+    large = place.finder._covers["test"]
     test = recorded_rate_test(context.store.experiment)
     for i in range(10):
         context.finder.on_part({"first": i, "rates": [test.rates[i]], "losses": [test.losses[i]]})

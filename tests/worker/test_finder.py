@@ -9,7 +9,9 @@ import pytest
 from builders import build_dataset
 
 from studio.core.experiment import Experiment
+from studio.core.head_sweep import NUM_PEAKS, HeadSweep
 from studio.core.rate_test import LOWEST, RateTest
+from studio.dataset.dataset import Dataset
 from studio.supervise.worker import Worker
 from tests.worker.test_protocol import wait_until
 
@@ -39,7 +41,9 @@ def finder(tmp_path_factory):
         worker.close(5)
 
 
-def start(finder: Worker, params: dict, gate: threading.Event | None = None) -> tuple[int, queue.SimpleQueue, list, list]:
+def start(
+    finder: Worker, params: dict, gate: threading.Event | None = None, method: str = "find_rate"
+) -> tuple[int, queue.SimpleQueue, list, list]:
     """With a `gate`, nothing is heard behind the first part until it is open: the test is under way as long as that takes."""
     answers, parts, progress = queue.SimpleQueue(), [], []
 
@@ -49,7 +53,7 @@ def start(finder: Worker, params: dict, gate: threading.Event | None = None) -> 
             gate.wait()
 
     number = finder.call(
-        "find_rate",
+        method,
         params,
         lambda result: answers.put(("result", result)),
         lambda error: answers.put(("error", error)),
@@ -89,6 +93,38 @@ def test_bad_settings_come_back_as_a_sentence(finder, request_params):
     _, answers, _, _ = start(finder, request_params | {"experiment": experiment.model_dump(mode="json")})
     kind, error = answers.get(timeout=120)
     assert kind == "error" and "Batch size 512" in error.sentence and not error.trace
+
+
+def head_only(params: dict, **more) -> dict:
+    draft = Experiment(**params["experiment"]).changed({"model.train_stages": 0, "schedule.epochs": 2} | more)
+    return params | {"experiment": draft.model_dump(mode="json")}
+
+
+def test_a_sweep_trains_every_peak_and_says_how_far_it_is(finder, request_params):
+    params = head_only(request_params)
+    _, answers, _, progress = start(finder, params, method="sweep_head")
+    kind, result = answers.get(timeout=120)
+    assert kind == "result", result
+    sweep = HeadSweep.from_json(result["sweep"].encode())
+    assert len(sweep.heads) == NUM_PEAKS and sweep.epochs == 2 and sweep.device == "cpu"
+    assert len({head.loss for head in sweep.heads}) > NUM_PEAKS // 2, "they learn at different rates"
+    assert sweep.changed_since(Experiment(**params["experiment"])) == ()
+    words = [what for _, _, what in progress]
+    assert words[:2] == ["Loading torch", "Building the network"] and "Making features" in words
+    assert progress[-1] == (12, 12, f"Training {NUM_PEAKS} heads"), "42 images in batches of 8, twice"
+
+
+def test_a_sweep_that_is_given_up_falls_silent_and_one_without_validation_images_is_refused_in_a_sentence(finder, request_params, tmp_path):
+    number, silent, _, progress = start(finder, head_only(request_params, **{"schedule.epochs": 10_000}), method="sweep_head")
+    wait_until(lambda: any("heads" in what for _, _, what in progress), timeout_s=120)
+    finder.cancel(number)
+    with open(request_params["dataset"], "rb") as file:
+        dataset = Dataset.from_json(file.read())
+    none_held_back = tmp_path / "list.json"
+    none_held_back.write_bytes(dataset.changed(samples=tuple(s for s in dataset.samples if s.split == "train")).to_json())
+    _, answers, _, _ = start(finder, head_only(request_params) | {"dataset": str(none_held_back)}, method="sweep_head")
+    kind, error = answers.get(timeout=120)
+    assert kind == "error" and "validation images" in error.sentence and silent.empty()
 
 
 def test_a_list_of_images_that_is_gone_comes_back_as_a_sentence(finder, request_params):

@@ -71,7 +71,7 @@ class SchedulePage(Page):
         self.head.addWidget(self.reset_button)
         self.export = ScheduleExport(context, lambda: self.plot.grab(), self)
         self.head.addWidget(self.export.button)
-        self.head.addWidget(self.finder.button)
+        self.head.addWidget(self.finder.choice)
         self.epochs_editor.rejected.connect(self._on_entry_rejected)
         left = QWidget()
         self.settings = SettingsPanel(self.store)
@@ -294,6 +294,7 @@ class SchedulePage(Page):
     def shortcuts(self):
         return (
             ("F", "Find the learning rate, or cancel", self.finder.start_or_cancel),
+            ("P", "Compare peaks of a new head, or cancel", self.finder.compare_or_cancel),
             ("L", "Logarithmic or linear", self._toggle_scale),
             ("T", "Epochs or steps", self._toggle_time),
             ("C", "Copy the schedule as code, table or picture", self.export.button.showMenu),
