@@ -22,6 +22,11 @@ class LossNotFinite(Exception):
         self.step = step
 
 
+class OutOfMemory(Exception):
+    """A step did not fit into memory and left nothing behind. The cause is what torch raised; of several processes that of those whose memory it
+    was, and all of them raise this."""
+
+
 class DataGone(Exception):
     """The folder with the images, `root` as the operating system names it, is not there any more, or its drive fails."""
 
@@ -56,6 +61,9 @@ class NoReadableImages(Exception):
         self.refused: dict[int, str] = {}  # likewise
 
 
+KNOWN_TO_ALL = (BadInput, LossNotFinite, OutOfMemory, RunFolderGone)  # faults that all processes of a run meet together
+
+
 @dataclass(frozen=True)
 class Failure:
     sentence: str
@@ -77,6 +85,8 @@ def describe(exc: BaseException, experiment: Experiment | None) -> Failure:
             "Check the drive and its permissions, then resume: nothing of the run is lost. Where a checkpoint stays so, move its folder away; the "
             "run then goes on from the one before.",
         )
+    if isinstance(exc, OutOfMemory):
+        return _out_of_memory(str(exc.__cause__ or ""), experiment)
     if isinstance(exc, LossNotFinite):
         return Failure(f"The loss stopped being a number at step {exc.step + 1:,}; that step was not applied.", _calmer(experiment))
     if (

@@ -18,10 +18,10 @@ from studio.engine.compiled_step import follow_compiling
 from studio.engine.control import StopAsked
 from studio.engine.dry_step import put_right, taken_by
 from studio.engine.evaluate import scores_json
-from studio.engine.failure import LossNotFinite
+from studio.engine.failure import LossNotFinite, OutOfMemory
 from studio.engine.heap import suit_step
 from studio.engine.lean import keep_less
-from studio.engine.memory import ROOM, OutOfMemory, advice, free_bytes, is_out_of_memory, step_memory
+from studio.engine.memory import ROOM, advice, free_bytes, is_out_of_memory, step_memory
 from studio.engine.plan import training_requests
 from studio.engine.recompute import recompute
 from studio.engine.recorded_step import follow_recording
@@ -91,12 +91,12 @@ def train_epoch(s: Setup) -> None:
         hold(s, steps.report)
         try:
             steps.add(train_step(s, islice(batches, t.accumulation)))
-        except LossNotFinite:
+        except (LossNotFinite, OutOfMemory):
             steps.report()  # the steps before it are booked, and count after a recovery
             raise
-        except (MemoryError, RuntimeError) as exc:
-            if not is_out_of_memory(exc):
-                raise
+        except (MemoryError, RuntimeError) as exc:  # in the update itself
+            if not (s.ranks.is_alone and is_out_of_memory(exc)):
+                raise  # of several processes the others have taken the step
             steps.report()
             raise OutOfMemory from exc
         p.step += 1

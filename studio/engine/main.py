@@ -30,7 +30,7 @@ from studio.engine.awake import kept_awake
 from studio.engine.calibration import counts, kept, set_waiting
 from studio.engine.checkpoint import checkpoint_names, find_checkpoint, take_back
 from studio.engine.control import Control, StopAsked
-from studio.engine.failure import CheckpointUnreadable, DataGone, LossNotFinite, NoReadableImages, RunFolderGone, describe
+from studio.engine.failure import KNOWN_TO_ALL, CheckpointUnreadable, DataGone, NoReadableImages, RunFolderGone, describe
 from studio.engine.heap import keep_freed_memory
 from studio.engine.loading import begin_loading, end_loading
 from studio.engine.no_compiler import load_torch
@@ -44,7 +44,6 @@ if TYPE_CHECKING:
     from studio.engine.standby import Prebuilt
 
 FINISHED, FAILED, BUSY, STOPPED, AGAIN = 0, 1, 2, 3, 4  # exit codes
-KNOWN_TO_ALL = (BadInput, LossNotFinite, RunFolderGone)  # faults that all processes of a run meet together
 AGAIN_WORDS = "All are started again and go on from the last checkpoint."
 ENDED_BEFORE = "The change was not made: the run ended before it could count."
 NICENESS = 5  # the window comes first

@@ -24,10 +24,6 @@ from studio.engine.recompute import blocks_of, recompute, recomputed
 ROOM = 0.9  # of the free memory is planned with
 
 
-class OutOfMemory(Exception):
-    """A step did not fit into memory and left nothing behind. The cause is what torch raised."""
-
-
 def is_out_of_memory(exc: BaseException) -> bool:
     """Whether an exception says that memory ran out, on the device or here."""
     if isinstance(exc, MemoryError) or type(exc).__name__ == "OutOfMemoryError":

@@ -141,6 +141,17 @@ class Ranks:
             for tensor, part in zip(group, flat.split([t.numel() for t in group]), strict=True):
                 tensor.copy_(part.view(tensor.shape))
 
+    def any(self, is_so: bool) -> bool:
+        """Whether it is so in one of the processes, for all of them. One number over the processors: cheap enough for every step, and no GPU is
+        waited for."""
+        if self.is_alone:
+            return is_so
+        import torch
+
+        count = torch.tensor([float(is_so)])
+        self.add([count])
+        return count.item() > 0
+
     def gather(self, value: T) -> list[T]:
         """The values of all processes, in order, for all of them."""
         if self.is_alone:

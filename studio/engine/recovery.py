@@ -7,9 +7,9 @@ import time
 from studio.core import event as ev
 from studio.core.path_text import path_to_text, shown
 from studio.engine.checkpoint import find_checkpoint
-from studio.engine.failure import DataGone, LossNotFinite
+from studio.engine.failure import KNOWN_TO_ALL, DataGone, LossNotFinite, OutOfMemory
 from studio.engine.loader import WorkerDied
-from studio.engine.memory import OutOfMemory, let_go
+from studio.engine.memory import let_go
 from studio.engine.saving import save
 from studio.engine.setup import Setup, put_back, restore
 from studio.engine.wishes import apply_edit
@@ -29,7 +29,7 @@ class Recovery:
 
     def go_on_after(self, fault: Exception) -> None:
         """Bring everything to where training can go on, and say so. Raises the fault where it cannot, and StopAsked."""
-        if not (self._s.ranks.is_alone or isinstance(fault, LossNotFinite)):
+        if not (self._s.ranks.is_alone or isinstance(fault, KNOWN_TO_ALL)):
             raise fault  # the other processes know nothing of it, and wait for this one
         count = self._count[type(fault)] = self._count.get(type(fault), 0) + 1
         if isinstance(fault, DataGone):
@@ -69,9 +69,10 @@ class Recovery:
         """The same step again, with half as many images at once."""
         s = self._s
         size = s.asked.training.batch_size
-        before = min(s.micro_batch or size, size)
+        share = -(-size // s.ranks.count)
+        before = min(s.ranks.gather(min(s.micro_batch or share, share)))  # one of several processes may have taken smaller parts already
         if before <= 1:
-            raise fault.__cause__
+            raise fault
         let_go(fault)
         s.micro_batch = -(-before // 2)
         s.reporter.warn(

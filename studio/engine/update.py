@@ -11,8 +11,9 @@ from studio.core import event as ev
 from studio.core.rng import step_seed
 from studio.engine.average import Average
 from studio.engine.device import seed_draws, to_device
-from studio.engine.failure import LossNotFinite
+from studio.engine.failure import LossNotFinite, OutOfMemory
 from studio.engine.loader import Batch
+from studio.engine.memory import is_out_of_memory
 from studio.engine.mix import draw_mix, mixed_loss, training_loss
 from studio.engine.plan import images_of_step
 from studio.engine.setup import Setup
@@ -25,12 +26,13 @@ def train_step(s: Setup, batches: Iterable[Batch]) -> Step:
     step = Step(s.rates.apply(s.optimiser, p.step, s.experiment))
     num_images = images_of_step(s.epoch_size, t.batch_size, t.accumulation, p.step_in_epoch)
     with _whole_or_not_at_all(s):
-        for number, batch in enumerate(batches):
-            number = number * s.ranks.count + s.ranks.rank
-            seed_draws(step_seed(t.seed, p.step, number), s.device)  # dropout and drop-path are a function of the step and the batch
-            batch.mix = draw_mix(s.asked.augment, len(batch.indices), s.view["input_size"], t.seed, p.step, number)
-            if len(batch.indices):
-                step.add(batch, *_add_gradient(s, batch, num_images))
+        with _out_of_memory_together(s):
+            for number, batch in enumerate(batches):
+                number = number * s.ranks.count + s.ranks.rank
+                seed_draws(step_seed(t.seed, p.step, number), s.device)  # dropout and drop-path are a function of the step and the batch
+                batch.mix = draw_mix(s.asked.augment, len(batch.indices), s.view["input_size"], t.seed, p.step, number)
+                if len(batch.indices):
+                    step.add(batch, *_add_gradient(s, batch, num_images))
         if not s.ranks.is_alone:
             step.share(s.ranks, s.network.trainable(), num_images)
         s.scaler.unscale_(s.optimiser)
@@ -71,6 +73,20 @@ def _add_gradient(s: Setup, batch: Batch, num_images: int) -> tuple[torch.Tensor
         logits.append(logits_NC.detach())
         losses.append(mixed_loss(batch.mix, logits[-1], labels_N, rows, reduction="none"))
     return batch.mix.main_labels(labels_N) if batch.mix else labels_N, torch.cat(losses), torch.cat(logits)
+
+
+@contextlib.contextmanager
+def _out_of_memory_together(s: Setup) -> Iterator[None]:
+    """Raise OutOfMemory in all processes where the images of one did not fit into memory: the others would wait for its gradients for ever."""
+    fault = None
+    try:
+        yield
+    except (MemoryError, RuntimeError) as exc:
+        if not is_out_of_memory(exc):
+            raise
+        fault = exc
+    if s.ranks.any(fault is not None):
+        raise OutOfMemory from fault
 
 
 @contextlib.contextmanager

@@ -122,6 +122,20 @@ def fork_engine(folder: RunFolder, code: str = "", *, resume: bool = False) -> E
     return process
 
 
+def fork_two(folder: RunFolder, code: str = "", **environment) -> list[EngineProcess]:
+    """The two processes of a run, as torchrun starts them."""
+    both = {"WORLD_SIZE": 2, "LOCAL_WORLD_SIZE": 2, "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": free_port()} | environment
+    before, processes = dict(os.environ), []
+    try:
+        for rank in range(2):
+            os.environ.update({name: str(value) for name, value in (both | {"RANK": rank, "LOCAL_RANK": rank}).items()})
+            processes.append(fork_engine(folder, code))
+    finally:
+        os.environ.clear()
+        os.environ.update(before)
+    return processes
+
+
 def held_at_step(step: int, reached: Path, until: str = "False") -> str:
     """The engine says by a file that it is there, and waits once: until something is so, or for its end."""
     return f"""
@@ -159,6 +173,7 @@ __all__ = [
     "end_started",
     "events",
     "fork_engine",
+    "fork_two",
     "held_at_step",
     "kill",
     "metrics",

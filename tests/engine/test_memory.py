@@ -6,7 +6,7 @@ import copy
 
 import pytest
 import torch
-from engine_runs import metrics, of_kind, small_run, train_here
+from engine_runs import fork_two, metrics, of_kind, small_run, train_here
 from safetensors.torch import load_file
 from torch import nn
 
@@ -17,6 +17,7 @@ from studio.engine.checkpoint import find_checkpoint
 from studio.engine.describe import describe_model
 from studio.engine.dry_step import put_right, taken_by
 from studio.engine.footprint import known_trace, trace_memory
+from studio.engine.main import FAILED
 from studio.engine.memory import is_out_of_memory, step_memory
 from studio.engine.network import build_network
 from studio.engine.recompute import recompute
@@ -85,6 +86,39 @@ def test_a_single_image_that_does_not_fit_ends_the_run_with_a_sentence(tmp_path,
     (failed,) = of_kind(folder, ev.RunFailed)
     assert "memory" in failed.sentence
     assert not is_out_of_memory(RuntimeError("shapes differ")) and not is_out_of_memory(KeyError("out of memory"))
+
+
+ROOM_OF_THE_SECOND = """
+import os
+from studio.engine.setup import Setup
+before = Setup.logits
+def logits(self, module, batch, inputs, run=None):
+    if len(inputs) > {limit} and module.training and os.environ["RANK"] == "1":
+        raise MemoryError
+    return before(self, module, batch, inputs, run)
+Setup.logits = logits
+"""
+
+
+def test_where_one_of_two_processes_runs_out_of_memory_both_take_smaller_parts_and_keep_the_step(tmp_path, whole):
+    parts = small_run(tmp_path, **STILL)
+    processes = fork_two(parts, ROOM_OF_THE_SECOND.format(limit=2), TORCHELASTIC_MAX_RESTARTS=3)
+    assert [process.wait(120) for process in processes] == [0, 0], parts.log_tail()
+    (told,) = (e.sentence for e in of_kind(parts, ev.WarningRaised))
+    assert told.startswith("4 images at once do not fit") and "from here on 2" in told and "still sees 8" in told
+    ours, theirs = (load_file(find_checkpoint(folder, "last").path / "model.safetensors") for folder in (parts, whole))
+    for name, tensor in theirs.items():
+        torch.testing.assert_close(ours[name], tensor, rtol=1e-4, atol=1e-6)
+    assert list(parts.read_state().train_loss.x) == list(whole.read_state().train_loss.x), "no step is told twice"
+    assert find_checkpoint(parts).state["micro_batch"] == 2
+
+
+def test_where_a_single_image_does_not_fit_one_of_two_processes_none_is_started_again(tmp_path):
+    folder = small_run(tmp_path, **STILL)
+    processes = fork_two(folder, ROOM_OF_THE_SECOND.format(limit=0), TORCHELASTIC_MAX_RESTARTS=3)
+    assert [process.wait(120) for process in processes] == [FAILED, FAILED], folder.log_tail()
+    (failed,) = of_kind(folder, ev.RunFailed)
+    assert "Batch size 8 does not fit into memory" in failed.sentence
 
 
 def tiny_network(**values):

@@ -17,7 +17,7 @@ import torch
 from engine_runs import (
     NUM_VALIDATION,
     STEPS_PER_EPOCH,
-    fork_engine,
+    fork_two,
     free_port,
     held_at_step,
     metrics,
@@ -41,7 +41,7 @@ from studio.engine.main import STOPPED
 from studio.engine.plan import training_requests
 from studio.engine.ranks import ELSEWHERE, HERE, LOCK_HELD, Ranks
 from studio.engine.shared_cache import keep_together, open_together
-from studio.supervise.engine import EngineProcess, command_elsewhere, launcher_of, start_engine
+from studio.supervise.engine import command_elsewhere, launcher_of, start_engine
 
 pytestmark = pytest.mark.usefixtures("measured")
 
@@ -161,22 +161,25 @@ setup.scan = scan
 }
 
 
+LAUNCHED = {LOCK_HELD: HERE, "TORCHELASTIC_MAX_RESTARTS": 3}  # by a launcher that starts them again
+
+
 @pytest.mark.parametrize("where", WHERE_THE_FIRST_WAITS)
-def test_a_stop_while_the_first_process_waits_ends_all_of_them_and_none_asks_to_be_started_again(tmp_path, monkeypatch, where):
+def test_a_stop_while_the_first_process_waits_ends_all_of_them_and_none_asks_to_be_started_again(tmp_path, where):
     folder = small_run(tmp_path, **STILL)
     if where == "for the list of images":
         folder.dataset_path.unlink()
-    processes = start_both(folder, monkeypatch, WHERE_THE_FIRST_WAITS[where])
+    processes = fork_two(folder, WHERE_THE_FIRST_WAITS[where], **LAUNCHED)
     wait_until(lambda: folder.read_journal().phase in ("waiting for disk", "scanning images"))
     folder.command("stop")
     assert [process.wait(60) for process in processes] == [0, 0], folder.log_tail()
     assert folder.read_journal().status is Status.STOPPED
 
 
-def test_a_run_of_several_processes_whose_folder_is_moved_ends_in_words_and_none_asks_to_be_started_again(tmp_path, monkeypatch):
+def test_a_run_of_several_processes_whose_folder_is_moved_ends_in_words_and_none_asks_to_be_started_again(tmp_path):
     folder, moved = small_run(tmp_path, **STILL), tmp_path / "elsewhere"
     code = held_at_step(STEPS_PER_EPOCH + 2, tmp_path / "reached", f"__import__('os').path.isdir({str(moved)!r})")
-    processes = start_both(folder, monkeypatch, code)
+    processes = fork_two(folder, code, **LAUNCHED)
     wait_until((tmp_path / "reached").exists)
     folder.path.rename(moved)
     assert [process.wait(60) for process in processes] == [0, 0]
@@ -184,17 +187,6 @@ def test_a_run_of_several_processes_whose_folder_is_moved_ends_in_words_and_none
     state = RunFolder(moved).read_journal()
     assert state.status is Status.FAILED and state.failed.can_resume
     assert state.failed.sentence == "The folder of this run was moved or deleted while it trained."
-
-
-def start_both(folder, monkeypatch, code: str) -> list[EngineProcess]:
-    """Two processes of a run, as their launcher starts them."""
-    both = {"WORLD_SIZE": 2, "LOCAL_WORLD_SIZE": 2, "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": free_port(), LOCK_HELD: HERE}
-    processes = []
-    for rank in range(2):
-        for name, value in (both | {"RANK": rank, "LOCAL_RANK": rank, "TORCHELASTIC_MAX_RESTARTS": 3}).items():
-            monkeypatch.setenv(name, str(value))
-        processes.append(fork_engine(folder, code))
-    return processes
 
 
 def start_as_told(folder) -> subprocess.Popen:

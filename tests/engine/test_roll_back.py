@@ -7,7 +7,7 @@ from types import SimpleNamespace
 
 import pytest
 import torch
-from engine_runs import STEPS_PER_EPOCH, fork_engine, free_port, metrics, of_kind, small_run, train_here
+from engine_runs import STEPS_PER_EPOCH, fork_two, metrics, of_kind, small_run, train_here
 from safetensors.torch import load_file
 
 from studio.catalog.optimisers import KINDS, build_optimiser
@@ -139,17 +139,10 @@ def test_behind_its_best_epoch_the_run_shows_the_answers_of_the_best_that_is_lef
         assert stored["step"] == best["step"] == STEPS_PER_EPOCH and stored["loss"] == pytest.approx(first.validation_loss, rel=1e-5)
 
 
-def test_two_processes_go_back_together(tmp_path, bad_step, monkeypatch):
+def test_two_processes_go_back_together(tmp_path, bad_step):
     still = {"model__backbone": "test_convnext", "model__dropout": 0.0, "augment__preset": "none", "optimiser__kind": "sgd"}
     alone, together = (small_run(tmp_path / name, **GO_BACK, **still) for name in "ab")
-    for name, value in {"WORLD_SIZE": 2, "LOCAL_WORLD_SIZE": 2, "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": free_port()}.items():
-        monkeypatch.setenv(name, str(value))
-    processes = []
-    for rank in "01":
-        monkeypatch.setenv("RANK", rank)
-        monkeypatch.setenv("LOCAL_RANK", rank)
-        processes.append(fork_engine(together, BROKEN))
-    assert [process.wait(120) for process in processes] == [0, 0], together.log_tail()
+    assert [process.wait(120) for process in fork_two(together, BROKEN)] == [0, 0], together.log_tail()
     bad_step(9, limit=6e-4)
     assert train_here(alone) == 0
     assert warning(together).sentence == warning(alone).sentence and "went back 4 steps to step 5" in warning(alone).sentence
