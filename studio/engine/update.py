@@ -104,15 +104,21 @@ def _whole_or_not_at_all(s: Setup) -> Iterator[None]:
 def _refuse_if_not_finite(s: Setup, figure: torch.Tensor) -> None:
     """See to it that a step whose loss or gradient is no number is never applied.
 
-    On a GPU without waiting for it where the optimiser is fused: it skips the update while `found_inf` is set, and it stays set until a
-    report finds the loss and ends the run. Elsewhere looking is free.
+    Where nobody needs to know at once, the optimiser skips the update while `found_inf` is set, and it stays set until a report finds the loss
+    and the run goes back or ends.
     """
-    must_know = s.experiment.training.not_finite == "lower the rate"  # leaving out one step means to know of it before the next
-    if s.device.type == "cuda" and s.optimiser.defaults.get("fused") and not must_know:
+    if may_learn_later(s):
         is_bad = (~torch.isfinite(figure)).float()
         s.optimiser.found_inf = torch.maximum(is_bad, getattr(s.optimiser, "found_inf", torch.zeros_like(is_bad)))
     elif not torch.isfinite(figure):
         raise LossNotFinite(s.progress.step)
+
+
+def may_learn_later(s: Setup) -> bool:
+    """Whether a loss that is no number need not be known before the next step: a GPU is not waited for where the optimiser is fused. Elsewhere
+    looking is free."""
+    must_know = s.experiment.training.not_finite == "lower the rate"  # leaving out one step means to know of it before the next
+    return s.device.type == "cuda" and bool(s.optimiser.defaults.get("fused")) and not must_know
 
 
 def _average_weights(s: Setup) -> None:
@@ -127,8 +133,10 @@ def _average_weights(s: Setup) -> None:
 
 
 def tell_flow(s: Setup) -> None:
-    """Tell how the gradient flowed through the step that was sampled."""
+    """Tell how the gradient flowed through the step that was sampled, unless the optimiser skipped it."""
     norms, ratios = s.flow.end(s.progress.step)
+    if getattr(s.optimiser, "found_inf", 0):
+        return
     s.reporter.tell(ev.GradientsSampled(step=s.progress.step, norms=norms, ratios=ratios))
     for stage in s.flow.silent(norms):
         s.reporter.warn(

@@ -14,11 +14,13 @@ from studio.catalog.optimisers import KINDS, build_optimiser
 from studio.core import event as ev
 from studio.core.experiment import Optimiser
 from studio.core.outcome import Status
-from studio.engine import loop, snapshot
+from studio.engine import loop, snapshot, update
 from studio.engine.checkpoint import checkpoint_names, find_checkpoint, optimiser_tensors, restore_optimiser, state_sha256
+from studio.engine.flow import Flow
 from studio.engine.progress import Progress
 from studio.engine.saving import tensors_of
 from studio.engine.snapshot import Held, Snapshots
+from studio.engine.steps import StepBuffer
 
 pytestmark = pytest.mark.usefixtures("measured")
 
@@ -83,6 +85,43 @@ def test_the_run_goes_back_by_the_steps_that_were_chosen_over_a_thaw_and_an_epoc
     assert metrics(other)["state_sha256"] == metrics(folder)["state_sha256"]
     theirs = other.read_state()
     assert (list(state.train_loss.y), list(state.lr.y)) == (list(theirs.train_loss.y), list(theirs.lr.y))
+
+
+@pytest.mark.parametrize("kind", ["sgd", "adamw"])
+def test_a_step_without_a_number_that_is_found_steps_later_is_not_applied_and_the_run_goes_back_before_it(
+    tmp_path, bad_step, before_step, monkeypatch, kind
+):
+    """As on a GPU, which nobody waits for: the report at the end of the epoch finds it."""
+    bad, target = 8, 4
+    settings = {"optimiser__kind": kind, "optimiser__ema_decay": 0.9}
+    weights, told = [], []
+    monkeypatch.setattr(update, "may_learn_later", lambda s: s.optimiser.defaults["fused"])
+    monkeypatch.setattr(StepBuffer, "is_due", lambda steps: False)
+    monkeypatch.setattr(Flow, "is_due", lambda flow, step: True)
+
+    def look(s):
+        if s.progress.step >= bad and s.experiment.schedule.peak_lr > 6e-4:
+            weights.append([p.detach().clone() for p in s.network.module.parameters()])
+            told[:] = of_kind(s.folder, ev.GradientsSampled)
+
+    before_step(look)
+    bad_step(bad, limit=6e-4)
+    folder = small_run(tmp_path, **GO_BACK, **settings)
+    assert train_here(folder) == 0
+    assert "at step 9; the run went back 4 steps to step 4 and goes on at half the rate" in warning(folder).sentence
+    assert len(weights) == 2 * STEPS_PER_EPOCH - bad, "until the report"
+    assert all(torch.equal(*pair) for later in weights[1:] for pair in zip(later, weights[0], strict=True))
+    assert [event.step for event in told] == list(range(bad)), "of the bad step nothing is told, nor of those after it"
+
+    def edit_by_hand(s):
+        if s.progress.step == target - 1:
+            s.control.edits.append({"schedule.peak_lr": 5e-4})
+
+    before_step(edit_by_hand)
+    other = small_run(tmp_path / "other", **settings)
+    assert train_here(other) == 0
+    assert metrics(other)["state_sha256"] == metrics(folder)["state_sha256"]
+    assert list(folder.read_state().train_loss.y) == list(other.read_state().train_loss.y)
 
 
 def test_before_anything_is_saved_the_run_goes_back_to_its_start(tmp_path, bad_step):
