@@ -43,7 +43,8 @@ def test_the_dialog_asks_for_a_meeting_point_only_where_machines_meet(qtbot, the
     assert dialog.rows["rendezvous"].isHidden() and "One process" in dialog.words.text()
     store.set({"training.processes": 2, "training.machines": 2})
     assert not dialog.rows["rendezvous"].isHidden() and "4 processes" in dialog.words.text()
-    assert "8 images each" in run_on_words(2, 2, 32)
+    words = run_on_words(2, 2, 32)
+    assert "8 images each" in words and "batch norms that train normalise with the images of their own process" in words
 
 
 def test_processes_that_cannot_meet_or_have_no_images_are_found_before_the_start():

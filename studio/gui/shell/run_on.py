@@ -20,7 +20,10 @@ def run_on_words(processes: int, machines: int, batch_size: int) -> str:
     if total == 1:
         return "One process trains, as usual."
     share = -(-batch_size // total)
-    words = f"{total} processes train together. A batch of {batch_size} is divided among them, {share} images each, so a step sees the same images as ever. "
+    words = (
+        f"{total} processes train together. A batch of {batch_size} is divided among them, {share} images each, so a step sees the same images as ever; "
+        "only batch norms that train normalise with the images of their own process. "
+    )
     if machines > 1:
         words += (
             f"The run is started here. Train then shows the command to start on the other machines and waits for them, for up to {MEET_WITHIN_S // 60} "
