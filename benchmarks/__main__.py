@@ -18,6 +18,7 @@ MODULES = (
     "drag",
     "augment_page",
     "start",
+    "control",
     "train",
     "accuracy",
     "calibration",
