@@ -253,8 +253,12 @@ def _held(path: Path) -> FileLock | None:
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         lock = FileLock(_lock_of(path))
+    except OSError:
+        return None
+    try:
         lock.acquire(tries=1)
     except OSError:
+        lock.release()
         return None
     return lock
 

@@ -183,6 +183,12 @@ def test_what_two_windows_confirm_and_count_adds_up(qtbot, context, three_runs):
     qtbot.waitUntil(lambda: not any(window._num_writing[run.name] for window in windows))
     assert read_notes(run) == Notes(confirmed=("b", "c"), num_test_looks=3)
     assert read_notes(run) in [window.of(run) for window in windows], "who came last has seen both"
+    blind = Notebook(context.background)
+    blind.read([run])
+    blind.edit(run, confirmed=("d",))  # before anything is read
+    blind.edit(run, num_test_looks=1)
+    qtbot.waitUntil(lambda: blind.of(run) == Notes(confirmed=("b", "c", "d"), num_test_looks=4))
+    assert read_notes(run) == blind.of(run)
 
 
 def test_no_change_of_two_windows_that_write_at_once_is_lost(three_runs):

@@ -91,10 +91,14 @@ class DomainView(QWidget):
         )
 
     def _follow(self) -> None:
-        if self._asked is not None and self._question() != self._asked:
-            self._asked, self.result = None, None
-            self.measured.emit(None)
-            self.sentence_label.setText("")
+        if self._asked is not None:
+            question = self._question()
+            if question == self._asked:
+                self._asked = question
+            else:
+                self._asked, self.result = None, None
+                self.measured.emit(None)
+                self.sentence_label.setText("")
         self._show()
 
     def measure(self) -> None:

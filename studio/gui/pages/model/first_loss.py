@@ -37,16 +37,22 @@ class FirstLoss(QObject):
         counts = [parts.get("train", 0) for parts in dataset.counts().values()] if dataset else []
         counts = counts if sum(counts) else [1] * (len(counts) or 10)
         loss = first_loss(self._store.experiment.model, [count / sum(counts) for count in counts])
-        if loss is None and start_of(self._store) == self._asked:
+        if loss is None and self._is_asked(start_of(self._store)):
             loss = self._loss
         elif loss is None:
             self._timer.start()
         guess = f"ln {len(counts):,} = {math.log(len(counts)):.2f}"
         return f"loss of a guess: {guess}" if loss is None else f"first loss {loss:.2f} (a guess: {guess})"
 
+    def _is_asked(self, question: tuple) -> bool:
+        if question != self._asked:
+            return False
+        self._asked = question
+        return True
+
     def _ask(self) -> None:
         question = start_of(self._store)
-        if question == self._asked:
+        if self._is_asked(question):
             return
         self._asked, self._loss = question, None
         params = {"experiment": self._store.experiment.model_dump(mode="json"), "list_number": self._store.dataset_number}

@@ -49,7 +49,8 @@ def start_of(store: ExperimentStore) -> tuple:
 
 
 def images_of(dataset: Dataset | None) -> tuple:
-    """What decides which pictures the probe looks at: equal after a scan that has found nothing new."""
+    """What decides which pictures the probe looks at: equal after a scan that has found nothing new. Who finds it equal keeps the newer one: of
+    the same tuple of samples no hundred thousand are compared."""
     return (dataset.root, dataset.reading, dataset.classes, dataset.samples) if dataset else ()
 
 
@@ -113,8 +114,11 @@ class SignalView(QWidget):
         return bool(self.scope.value), *start_of(self._context.store)
 
     def _ask(self) -> None:
+        if not self.isVisible():
+            return
         question = self._question()
-        if question == self._asked or not self.isVisible():
+        if question == self._asked:
+            self._asked = question
             return
         experiment = self._context.store.experiment
         self._asked = question

@@ -48,19 +48,16 @@ class Notebook(QObject):
         self._read([f for f in folders if f.name not in self._unread and not self._num_writing[f.name]])
 
     def edit(self, folder: RunFolder, **values) -> None:
-        """Change fields of a run's notes."""
+        """Change fields of a run's notes, from what is seen of them now, which may be nothing yet, to `values`."""
         name = folder.name
-        if name in self._unread:  # a field of what is there, not of nothing
-            self._unread.discard(name)
-            self._stored[name] = _found(folder)
-            self._notes[name] = self._stored[name][1]
-        old = self.of(folder)
-        new = replace(old, **values)
-        if new == old:
+        seen = self.of(folder)
+        wanted = replace(seen, **values)
+        if wanted == seen:
             return
-        self._unwritten[name].append((old, new))
+        self._unread.discard(name)  # what is being read is older; all that is there comes with the answer to the change
+        self._unwritten[name].append((seen, wanted))
         self._num_writing[name] += 1
-        self._notes[name] = new
+        self._notes[name] = wanted
         self.changed.emit()
 
         def write() -> None:
@@ -72,7 +69,7 @@ class Notebook(QObject):
                 if changes:
                     self._stored[name] = None, change_notes(folder, changes)
 
-        self._background.run(write, lambda _: self._on_written(name), lambda exc: self._on_written(name, exc), is_promised=True)
+        self._background.run(write, lambda _: self._on_written(folder), lambda exc: self._on_written(folder, exc), is_promised=True)
 
     def _read(self, folders: list[RunFolder]) -> None:
         if folders:
@@ -89,11 +86,13 @@ class Notebook(QObject):
         self._stored |= found
         self._show({name: notes for name, (_, notes) in found.items()})
 
-    def _on_written(self, name: str, exc: Exception | None = None) -> None:
+    def _on_written(self, folder: RunFolder, exc: Exception | None = None) -> None:
+        name = folder.name
         self._num_writing[name] -= 1
         if not self._num_writing[name]:
             self._show({name: self._stored.get(name, (None, _NONE))[1]})
         if exc is not None:
+            self.read_again([folder])
             self.failed.emit(f"The note could not be saved: {exc}.")
 
     def _show(self, notes: dict[str, Notes]) -> None:
