@@ -31,7 +31,7 @@ from studio.core.file import write_atomically
 from studio.core.place import cache_dir
 from studio.engine.lean import is_lean_norm, is_on_processor, keep_less, large_step_bytes
 from studio.engine.recipe import Recipe, note_kept, recipe_of
-from studio.engine.snapshot import CHEAP_BYTES, NUM_HELD, goes_back
+from studio.engine.snapshot import NUM_HELD, goes_back
 
 _BYTES = {"fp32": 4, "bf16": 2, "fp16": 2}
 _IMAGES = 2  # batch norm needs two
@@ -339,8 +339,7 @@ def estimate_memory(trace: Trace, trainable: Collection[str], training: Training
     learnt = 4 * values * sum(own) + average
     state, is_here, may_go_back = 4 * trained + learnt, is_on_processor(training), goes_back(training)
     copies = NUM_HELD * state if may_go_back and is_here else 0
-    is_written_at_once = 4 * trace.num_values + learnt < CHEAP_BYTES  # then no best epoch is held
-    best = 0 if is_written_at_once or not is_here else state * (2 if may_go_back else 1)  # a copy may hold the best of an epoch before
+    best = state * (2 if may_go_back else 1) if is_here else 0  # a copy may hold the best of an epoch before
     return {
         "weights": 4 * trace.num_values + cast,
         "gradients": 4 * peak[1],

@@ -12,9 +12,9 @@ from studio.core import event as ev
 from studio.engine.checkpoint import optimiser_tensors, save_checkpoint
 from studio.engine.freezing import has_statistics
 from studio.engine.setup import Setup, checkpoint_state
-from studio.engine.snapshot import CHEAP_BYTES, Held, goes_back
+from studio.engine.snapshot import Held, goes_back
 
-SAVE_SHARE = 0.02  # of the time goes into checkpoints in mid-epoch, at most
+SAVE_SHARE = 0.02  # of the time goes into checkpoints, at most; the first one, the last and those before a thaw come all the same
 
 
 def is_save_due(s: Setup) -> bool:
@@ -24,9 +24,9 @@ def is_save_due(s: Setup) -> bool:
 
 
 def keep_epoch(s: Setup, is_best: bool, is_last: bool) -> None:
-    """Save at the end of an epoch, unless epochs are so short that saving large weights would take more than its share of the time: then what
-    is best is held in memory, and written with the next checkpoint, at the latest before the run ends or other layers train."""
-    is_due = s.saved_bytes < CHEAP_BYTES or time.monotonic() - s.saved_at >= s.save_seconds / SAVE_SHARE
+    """Save at the end of an epoch, unless epochs are so short that saving would take more than its share of the time: then what is best is held
+    in memory, and written with the next checkpoint, at the latest before the run ends or other layers train."""
+    is_due = time.monotonic() - s.saved_at >= s.save_seconds / SAVE_SHARE
     is_due |= is_last or s.control.stops_after_epoch or s.control.is_save_wanted
     if s.ranks.from_first(lambda: is_due):
         save(s, is_best)
@@ -43,8 +43,9 @@ def save(s: Setup, is_best: bool = False) -> str:
     """Save a checkpoint, waiting for room on a full disk; returns its path relative to the run folder."""
     s.control.is_save_wanted = False
     agree_on_statistics(s)
-    if s.held is not None and s.held.step == s.progress.step:
-        s.held = None  # nothing has changed since: it is this checkpoint
+    if is_best or (s.held is not None and s.held.step == s.progress.step):
+        s.held = None  # another is the best now; or nothing has changed since, and it is this checkpoint
+    s.save_seconds = 0.0
     save_held(s)
     return s.ranks.from_first(lambda: _save(s, is_best))  # the others read it later, so they wait until it is there
 
@@ -60,7 +61,8 @@ def _save(s: Setup, is_best: bool, held: Held | None = None) -> str:
     held = held or Held(s.progress.step, tensors_of(s), checkpoint_state(s))
     kept = s.snapshots.best_steps
     saved = s.reporter.with_room(lambda: save_checkpoint(s.folder, held.step, **held.tensors, state=held.state, also_kept=kept))
-    s.save_seconds, s.saved_bytes, s.reporter.saved_step = saved.seconds, saved.num_bytes, held.step
+    s.save_seconds += saved.seconds
+    s.reporter.saved_step = held.step
     if held.step == s.progress.step:  # what was done since an earlier one that was held is still at risk
         s.saved_at = time.monotonic()
     path = saved.path.relative_to(s.folder.path).as_posix()

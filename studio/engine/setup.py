@@ -105,8 +105,7 @@ class Setup:
     )
     step_bytes: int = 0  # of the computer's memory that a step is estimated to take; 0 where that was not looked at, or is a GPU's
     ranks: Ranks = field(default_factory=Ranks)
-    save_seconds: float = 0.0  # that the last checkpoint took
-    saved_bytes: int = 0  # of the last checkpoint of this session
+    save_seconds: float = 0.0  # that the last checkpoint took, with a best epoch written before it
     saved_at: float = field(default_factory=time.monotonic)  # the last checkpoint, or the start of the session
     read_before: dict | None = None  # what training read when the checkpoint was made that the run goes on from, until that is compared
     held: Held | None = None  # the best epoch, while it is not written yet

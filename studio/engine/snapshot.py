@@ -20,7 +20,6 @@ if TYPE_CHECKING:
 NUM_HELD = 2
 EVERY_S = 1.0  # a copy takes milliseconds, and steps done again cost as much as steps
 SHARE = 0.02  # of the time goes into copies, at most
-CHEAP_BYTES = 20_000_000  # a checkpoint up to this size is written after every epoch, however short
 
 
 def goes_back(training: Training) -> bool:

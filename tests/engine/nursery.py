@@ -91,12 +91,14 @@ def serve() -> None:
     import timm  # noqa: F401
 
     import studio.engine.loop
-    import studio.engine.setup  # noqa: F401
+    import studio.engine.saving
+    import studio.engine.setup
     from studio.catalog.backbones import takes_input_size
 
     takes_input_size("timm", "test_resnet", 32)  # loads what shapes without values take
 
     os.fsync = lambda fd: None  # as in the process of the tests
+    studio.engine.saving.SAVE_SHARE = 1e9
     gc.freeze()  # the pages of what is loaded stay shared
     ends: dict[int, int] = {}  # of the engines that run, by the descriptor that tells of their end
     rest = b""

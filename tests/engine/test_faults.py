@@ -603,8 +603,8 @@ def test_a_resume_where_nothing_changed_says_nothing(tmp_path):
     assert not warned(folder, "resume-inexact") and not warned(folder, "disk-small")
 
 
-def make_steps_long(monkeypatch, save_seconds: float) -> None:
-    """A step takes ten seconds by the clock that is asked when to save, so an epoch a minute."""
+def set_pace(monkeypatch, save_seconds: float, step_seconds: float = 10.0) -> None:
+    """What a step takes by the clock that is asked when to save, by default so much that an epoch takes a minute."""
     from studio.engine import loop, saving
 
     counted, took, real = [], saving.save_checkpoint, loop.train_step
@@ -615,32 +615,45 @@ def make_steps_long(monkeypatch, save_seconds: float) -> None:
         counted.append(s)
         return real(s, batches)
 
-    monkeypatch.setattr(saving, "time", SimpleNamespace(monotonic=lambda: 10.0 * len(counted)))
+    monkeypatch.setattr(saving, "SAVE_SHARE", 0.02)
+    monkeypatch.setattr(saving, "time", SimpleNamespace(monotonic=lambda: step_seconds * len(counted)))
     monkeypatch.setattr(saving, "save_checkpoint", lambda *a, **k: replace(took(*a, **k), seconds=save_seconds))
     monkeypatch.setattr(loop, "train_step", counting)
 
 
-@pytest.mark.parametrize(("seconds", "saved"), [(0.05, [7, 14, 21, 24]), (2.1, [7, 18, 24])])
-def test_no_more_training_is_at_risk_than_was_asked_for_and_saving_takes_no_more_than_its_share(tmp_path, monkeypatch, seconds, saved):
-    """None is saved at the end of an epoch."""
-    from studio.engine import loop
+@pytest.mark.parametrize(
+    ("step_seconds", "seconds", "are_best", "saved"),
+    [
+        (10.0, 0.05, True, [6, 12, 18, 24]),  # at the ends of epochs
+        (10.0, 2.1, True, [6, 12, 17, 24]),  # at most every 105 s; the second epoch was held
+        (25.0, 0.05, False, [*range(3, 25, 3), 24]),  # within epochs, which are longer than what may be at risk
+        (0.01, 0.002, True, [6, 18, 24]),  # a head on cached features: at most every 0.1 s
+        (0.01, 0.02, True, [6, 24]),
+    ],
+)
+def test_no_more_training_is_at_risk_than_was_asked_for_and_saving_takes_no_more_than_its_share(
+    tmp_path, monkeypatch, step_seconds, seconds, are_best, saved
+):
+    """`are_best`: every epoch is the best so far; one that was held is not written when a later one is."""
+    from studio.engine import loop, saving
 
-    make_steps_long(monkeypatch, seconds)
-    monkeypatch.setattr(loop, "keep_epoch", lambda *_args, **_options: None)
+    set_pace(monkeypatch, seconds, step_seconds)
+    keep = saving.keep_epoch
+    monkeypatch.setattr(loop, "keep_epoch", lambda s, _is_best, is_last: keep(s, are_best, is_last))
     folder = small_run(tmp_path, schedule__epochs=4)
     assert train_here(folder) == 0
     assert [c.step for c in of_kind(folder, ev.CheckpointSaved)] == saved
 
 
 def test_what_was_trained_since_an_epoch_that_was_held_is_still_at_risk_when_that_is_written(tmp_path, monkeypatch):
-    """The second epoch, which is held, is written before the fourth, in which other layers train; the clock goes on from the first."""
+    """The second epoch, which is held, is written before the fourth, in which other layers train; the clock goes on from the first, and counts both
+    savings."""
     from studio.engine import loop, saving
 
-    make_steps_long(monkeypatch, 3.1)  # at most every 155 s
-    monkeypatch.setattr(saving, "CHEAP_BYTES", 0)
+    set_pace(monkeypatch, 2.5)  # at most every 125 s
     keep = saving.keep_epoch
     monkeypatch.setattr(loop, "keep_epoch", lambda s, is_best, is_last: keep(s, s.progress.epoch <= 2, is_last))
     thaw = {"stem": 3, "stage 1": -1, "stage 2": -1, "stage 3": -1}
-    folder = small_run(tmp_path, schedule__epochs=4, model__train_stages=1, model__thaw=thaw, training__feature_cache="off")
+    folder = small_run(tmp_path, schedule__epochs=6, model__train_stages=1, model__thaw=thaw, training__feature_cache="off")
     assert train_here(folder) == 0
-    assert [c.step for c in of_kind(folder, ev.CheckpointSaved)] == [6, 12, 22, 24]
+    assert [c.step for c in of_kind(folder, ev.CheckpointSaved)] == [6, 12, 32, 36]

@@ -154,9 +154,7 @@ def test_the_run_and_the_window_estimate_a_step_alike_and_nothing_changes_by_it(
 
 def test_the_average_the_best_epoch_and_the_states_to_go_back_to_count(tmp_path, monkeypatch):
     """Of a run whose first stages are frozen, so that their weights are in no copy."""
-    from studio.engine import footprint, loop, saving, snapshot
-
-    monkeypatch.setattr(footprint, "CHEAP_BYTES", 0)  # as of a large network
+    from studio.engine import loop, saving, snapshot
 
     monkeypatch.setattr(snapshot, "EVERY_S", 0.0)
     monkeypatch.setattr(snapshot, "SHARE", 1e9)
