@@ -16,7 +16,8 @@ else:
 
 
 _HELD = (errno.EACCES, errno.EAGAIN, errno.EDEADLK)
-_HAS_NO_LOCKS = (errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP, errno.EINVAL)  # NFS without its lock service, some cluster drives
+# NFS without its lock service, some cluster drives; ENOTSUP is another number on macOS
+_HAS_NO_LOCKS = (errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP, errno.ENOTSUP, errno.EINVAL)
 
 
 class FileLock:
@@ -93,8 +94,8 @@ def _is_locked_to_readers(path: str | os.PathLike) -> bool:
     try:
         fcntl.lockf(fd, fcntl.LOCK_SH | fcntl.LOCK_NB)
         return False
-    except OSError:
-        return True
+    except OSError as exc:
+        return exc.errno not in _HAS_NO_LOCKS
     finally:
         os.close(fd)
 

@@ -53,5 +53,6 @@ def test_where_files_cannot_be_locked_nobody_is_said_to_hold_one(code, is_taken_
     with pytest.raises(OSError, match="cannot be locked" if code == errno.ENOLCK else os.strerror(code)):
         lock.acquire(tries=1)
     assert is_locked(path) == is_taken_as_held, "a drive that does not answer may well hold a run that goes on"
+    assert file_lock._is_locked_to_readers(path) == is_taken_as_held
     with in_turn(path):
         pass  # goes on
