@@ -68,8 +68,9 @@ def test_a_sweep_is_filled_and_queued_by_keys_alone_and_enter_on_cancel_cancels(
 
     sheet.window().activateWindow()
     qtbot.waitUntil(sheet.rows[0][1].hasFocus)
-    while QApplication.focusWidget().objectName() != "sweep.cancel":
-        press(Qt.Key.Key_Tab)
+    for _ in range(20):
+        if QApplication.focusWidget().objectName() != "sweep.cancel":
+            press(Qt.Key.Key_Tab)
     press(Qt.Key.Key_Return)
     assert sheet.isHidden() and not ready.runs.never_begun
     again = SweepSheet(sheet.parentWidget(), ready)
@@ -104,7 +105,7 @@ def test_while_a_disk_does_not_answer_one_plan_is_asked_about_and_then_the_newes
 
     def check_run(experiment, dataset):
         asked.append(experiment.schedule.peak_lr)
-        may_answer.wait()
+        may_answer.wait(10)
         return [error("", "Not there.")] if experiment.schedule.peak_lr == 0.3 else []
 
     qtbot.waitUntil(lambda: sheet._check is None)

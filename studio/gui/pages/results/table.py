@@ -236,8 +236,8 @@ class RunsTable(QTableView):
             self.edit(index)
 
     def sort_by_next(self) -> None:
-        """By the next column in view, in the same order; after the last one by the first."""
-        shown_columns = [i for i in range(len(COLUMNS)) if not self.isColumnHidden(i)]
+        """By the next column in view that has a title, in the same order; after the last one by the first."""
+        shown_columns = [i for i, column in enumerate(COLUMNS) if column.title and not self.isColumnHidden(i)]
         header = self.horizontalHeader()
         now = header.sortIndicatorSection()
         self.sortByColumn(next((i for i in shown_columns if i > now), shown_columns[0]), header.sortIndicatorOrder())
