@@ -386,6 +386,13 @@ def test_a_waiting_run_in_the_rail_shows_and_keeps_the_keyboard_while_the_queue_
     assert window.focusWidget() is row(2) and row(2).entry is moved
     context.runs.unqueue([moved])
     assert window.focusWidget() is row(2) and row(2).entry.number == 4, "the one that came to its place"
+    other = QWidget()
+    qtbot.addWidget(other)
+    other.show()
+    other.activateWindow()
+    qtbot.waitUntil(lambda: not window.isActiveWindow())
+    context.runs.unqueue([row(1).entry])
+    assert window.focusWidget() is row(1) and row(1).entry.number == 4, "the user works elsewhere and comes back"
 
 
 def _is_inside(window, widget, name) -> bool:

@@ -299,9 +299,9 @@ class _Queue(QWidget):
         self.setVisible(self._rows.count() > 0 and not self._is_short and not self._is_folded)
 
     def _rebuild(self) -> None:
-        """The row that has the keyboard keeps it, or the one that comes to its place."""
+        """The row that has the keyboard keeps it, or the one that comes to its place; also for when the user comes back to the window."""
         rows = [self._rows.takeAt(0).widget() for _ in range(self._rows.count())]
-        place = next((i for i, row in enumerate(rows) if row.hasFocus()), None)
+        place = next((i for i, row in enumerate(rows) if row is self.window().focusWidget()), None)
         runs = self._context.runs
         self._shown = self._wanted()
         for entry in self._shown:
