@@ -158,7 +158,7 @@ def _letter_problems(letters: Decoded) -> list[Problem]:
     """What is to be asked, or is wrong, about how the letters are stored."""
     how = "Say how its letters are stored, on the Data page or with --set data.encoding=cp1252."
     if letters.mixed:
-        lines = listed([f"{line:,}" for line in letters.mixed], 8)
+        lines = listed(letters.mixed, 8)
         which = f"line {lines} is" if len(letters.mixed) == 1 else f"lines {lines} are"
         return [warning("data.encoding", f"The CSV file is UTF-8, but {which} not; read as Latin-1 there. Check names with accents. {how}")]
     if not letters.is_sure:
@@ -208,6 +208,7 @@ class _Reading:
         self._at = at_path, at_label, at_split
         self._refused: dict[str, list[int]] = {}
         self._line_of: dict[str, int] = {}
+        self._gone: set[str] = set()  # folders; nothing needs to be asked of a million files in them
 
     def add(self, line: int, cells: list[str], *, is_wide: bool = False) -> None:
         name, label, part = [cells[at].strip() if at is not None and at < len(cells) else "" for at in self._at]
@@ -223,7 +224,7 @@ class _Reading:
             self._refused.setdefault(reason, []).append(line)
             return
         id_, path = (name, self._before + name) if is_plain else self._resolve(name)
-        if not os.path.exists(path):
+        if not self._exists(path):
             self._refused.setdefault("there is no such file", []).append(line)
             self._found.reasons[id_] = f"{MISSING_IN_TABLE} {line})"
             return
@@ -247,6 +248,16 @@ class _Reading:
         if split:
             found.named[label].add(split)
 
+    def _exists(self, path: str) -> bool:
+        folder = os.path.dirname(path)
+        if folder in self._gone:
+            return False
+        if os.path.exists(path):
+            return True
+        if not os.path.exists(folder):
+            self._gone.add(folder)
+        return False
+
     def _resolve(self, name: str) -> tuple[str, str]:
         """Id and path of a relative name; a backslash is a folder separator unless a file has just this name."""
         relative = posixpath.normpath(name)
@@ -267,7 +278,7 @@ class _Reading:
                 warning(
                     "data.source",
                     f"{counted(len(lines), 'row is', 'rows are')} not used because {reason}: "
-                    f"{'row' if len(lines) == 1 else 'rows'} {listed([f'{line:,}' for line in lines], 8)}.",
+                    f"{'row' if len(lines) == 1 else 'rows'} {listed(lines, 8)}.",
                 )
             )
         if not found.labels:

@@ -10,10 +10,10 @@ from collections.abc import Iterable, Sequence
 from studio.core.path_text import shown
 
 
-def listed(names: Sequence[str], most: int = 5) -> str:
-    """“a, b and c” with at most `most` names, then “and 7 more”; each safe to show on one line."""
+def listed(names: Sequence[str] | Sequence[int], most: int = 5) -> str:
+    """“a, b and c” with at most `most` names or numbers, then “and 7 more”; each safe to show on one line."""
     more = len(names) - most
-    names = [shown(name) if len(name) <= 80 else shown(name[:79]) + "…" for name in names[:most]]
+    names = [f"{name:,}" if isinstance(name, int) else shown(name) if len(name) <= 80 else shown(name[:79]) + "…" for name in names[:most]]
     if more > 0:
         return f"{', '.join(names)} and {more:,} more"
     return names[0] if len(names) == 1 else f"{', '.join(names[:-1])} and {names[-1]}" if names else ""
