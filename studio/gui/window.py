@@ -31,7 +31,7 @@ from studio.gui.shell.rail import COMPACT as RAIL_COMPACT
 from studio.gui.shell.rail import NARROW as RAIL_NARROW
 from studio.gui.shell.rail import WIDTH as RAIL_WIDTH
 from studio.gui.shell.rail import Rail
-from studio.gui.shell.scrim import Scrim
+from studio.gui.shell.scrim import Scrim, open_scrims
 from studio.gui.shell.toast import Toast
 from studio.gui.shell.topbar import TopBar
 from studio.gui.slices import Slices
@@ -330,9 +330,10 @@ class Window(QMainWindow):
         focus = self.toast.came_from if self.toast.has_keyboard else self.focusWidget()
         if self.toast.take_keyboard():
             return
-        sheets = [child for child in self.centralWidget().children() if isinstance(child, Scrim) and child.isVisible()]
         page = self._pages.get(self._current)
-        parts = sheets[-1:] or [p for p in (self.top_bar, self.rail, page, self.inspector, self.run_bar) if p is not None and p.isVisible()]
+        parts = open_scrims(self.centralWidget())[-1:] or [
+            p for p in (self.top_bar, self.rail, page, self.inspector, self.run_bar) if p is not None and p.isVisible()
+        ]
         at = next((i for i, part in enumerate(parts) if focus is not None and (part is focus or part.isAncestorOf(focus))), -1)
         for offset in range(1, len(parts) + 1):
             part = parts[(at + offset) % len(parts)]

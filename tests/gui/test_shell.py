@@ -9,6 +9,7 @@ import pytest
 from PySide6.QtCore import QEvent, QMimeData, QObject, QPointF, Qt, QUrl
 from PySide6.QtGui import QDropEvent, QShortcut
 from PySide6.QtWidgets import QLineEdit, QPushButton, QWidget
+from shiboken6 import delete
 
 from studio.core.experiment import Experiment
 from studio.core.outcome import Status
@@ -362,6 +363,25 @@ def test_f6_reaches_a_message_which_stays_meanwhile_and_gives_the_keyboard_back_
     for _ in range(3):
         qtbot.keyClick(window, Qt.Key.Key_F6)
         assert sheet.isAncestorOf(window.focusWidget())
+    context.shell.toast("A run moved to the bin.", "Undo", lambda: None)
+    qtbot.keyClick(window, Qt.Key.Key_F6)
+    assert window.focusWidget().objectName() == "toast.action"
+    for name in ("toast.close", "toast.action"):
+        qtbot.keyClick(window.focusWidget(), Qt.Key.Key_Tab)
+        assert window.focusWidget().objectName() == name, "the way to what lies under the sheet is closed"
+
+
+def test_f6_goes_on_from_a_message_also_where_what_had_the_keyboard_before_is_gone(window, context, qtbot):
+    window.activateWindow()
+    qtbot.waitUntil(window.isActiveWindow)
+    gone = QPushButton("rebuilt", window.rail)
+    gone.show()
+    gone.setFocus()
+    context.shell.toast("A run moved to the bin.", "Undo", lambda: None)
+    qtbot.keyClick(window, Qt.Key.Key_F6)
+    delete(gone)
+    qtbot.keyClick(window, Qt.Key.Key_F6)
+    assert _is_inside(window, window.focusWidget(), "shell.topbar")
 
 
 def test_a_waiting_run_in_the_rail_shows_and_keeps_the_keyboard_while_the_queue_changes(window, context, qtbot, tmp_path):

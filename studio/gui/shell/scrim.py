@@ -10,6 +10,11 @@ from studio.gui.theme import colour
 from studio.gui.widgets.focus import step_focus
 
 
+def open_scrims(host: QWidget) -> list[Scrim]:
+    """Those over a host, the last one in front."""
+    return [child for child in host.children() if isinstance(child, Scrim) and child.isVisible()]
+
+
 class Scrim(QWidget):
     """Covers its host with one box on it. Esc and a click beside the box call `dismiss`, Enter presses the button that has the keyboard;
     subclasses also place the box."""

@@ -8,8 +8,10 @@ from PySide6.QtCore import Qt, QTimer
 from PySide6.QtWidgets import QApplication, QFrame, QHBoxLayout, QWidget
 from shiboken6 import isValid
 
+from studio.gui.shell.scrim import open_scrims
 from studio.gui.theme import px
 from studio.gui.widgets import PlainLabel, button, icon_button
+from studio.gui.widgets.focus import step_focus
 
 SHOWN_MS = 6000
 
@@ -23,7 +25,7 @@ class Toast(QFrame):
         self.setObjectName("shell.toast")
         self._on_action: Callable[[], object] | None = None
         self._bottom = 0
-        self.came_from: QWidget | None = None  # what had the keyboard before
+        self._came_from: QWidget | None = None
         row = QHBoxLayout(self)
         row.setContentsMargins(px(14), px(8), px(8), px(8))
         row.setSpacing(px(10))
@@ -75,20 +77,25 @@ class Toast(QFrame):
     def has_keyboard(self) -> bool:
         return self.isAncestorOf(QApplication.focusWidget())
 
+    @property
+    def came_from(self) -> QWidget | None:
+        """What had the keyboard before; None where that is gone."""
+        return self._came_from if self._came_from is not None and isValid(self._came_from) else None
+
     def take_keyboard(self) -> bool:
         """Go to the action, or the cross. False where the keyboard is there already, or nothing is said. `hide` gives it back."""
         if not self.isVisible() or self.has_keyboard:
             return False
-        self.came_from = QApplication.focusWidget()
+        self._came_from = QApplication.focusWidget()
         (self._action if self._action.isVisible() else self._close).setFocus(Qt.FocusReason.TabFocusReason)
         return True
 
     def hide(self) -> None:
         had_keyboard = self.has_keyboard
         super().hide()
-        if had_keyboard and self.came_from is not None and isValid(self.came_from):
-            self.came_from.setFocus(Qt.FocusReason.OtherFocusReason)
-        self.came_from = None
+        if had_keyboard and (before := self.came_from) is not None:
+            before.setFocus(Qt.FocusReason.OtherFocusReason)
+        self._came_from = None
 
     def _on_timer_timeout(self) -> None:
         if self.has_keyboard:
@@ -102,6 +109,10 @@ class Toast(QFrame):
     def leaveEvent(self, event) -> None:
         if self.isVisible():
             self._timer.start()
+
+    def focusNextPrevChild(self, forward: bool) -> bool:
+        """Under an open sheet Tab leads nowhere: it stays here until F6 or Esc."""
+        return step_focus(self, forward) if open_scrims(self.parentWidget()) else super().focusNextPrevChild(forward)
 
     def _on_action_clicked(self) -> None:
         self.hide()
