@@ -31,6 +31,7 @@ class Shell(QObject):
     """Requests to the window. Pages call the methods; the window listens to the signals."""
 
     toast_requested = Signal(str, str, object)  # sentence, action label, what the action does
+    mention_requested = Signal(str)  # sentence
     page_requested = Signal(str, object)  # page key, argument
     folder_requested = Signal()  # open the folder dialog
     notice_added = Signal(str)  # sentence, for the list behind the bell
@@ -39,6 +40,11 @@ class Shell(QObject):
     def toast(self, sentence: str, action: str = "", on_action: Callable[[], object] | None = None) -> None:
         """One sentence at the lower right for 6 s, with an action such as Undo."""
         self.toast_requested.emit(sentence, action, on_action)
+        self.notice_added.emit(sentence)
+
+    def mention(self, sentence: str) -> None:
+        """What nobody asked for: takes the place of no message that offers an action, and then is only in the list behind the bell."""
+        self.mention_requested.emit(sentence)
         self.notice_added.emit(sentence)
 
     def toast_change(self, sentence: str, store: ExperimentStore, is_changed: bool) -> None:

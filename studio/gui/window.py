@@ -163,6 +163,7 @@ class Window(QMainWindow):
         ):  # fmt: skip
             signal.connect(self._refresh_soon)
         context.shell.toast_requested.connect(self.toast.show_message)
+        context.shell.mention_requested.connect(self.toast.mention)
         context.store.history_changed.connect(lambda: self.toast.withdraw(context.store.undo))  # of the change that it tells of
         context.shell.notice_added.connect(self._on_notice_added)
         context.shell.refused.connect(self._on_refused)

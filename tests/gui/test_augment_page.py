@@ -410,7 +410,7 @@ def test_verdicts_that_come_late_go_neither_to_another_transform_nor_to_the_step
     give_data(page, images)
     page.draft.take_steps((TransformSpec(name="ColorJitter"), TransformSpec(name="ColorJitter", params={"hue": 0.5})), "two")
     said = []
-    page.context.shell.toast_requested.connect(lambda *words: said.append(words[0]))
+    page.context.shell.mention_requested.connect(said.append)
 
     def verdict_after(change) -> str:
         said.clear()

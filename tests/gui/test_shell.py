@@ -371,6 +371,17 @@ def test_f6_reaches_a_message_which_stays_meanwhile_and_gives_the_keyboard_back_
         assert window.focusWidget().objectName() == name, "the way to what lies under the sheet is closed"
 
 
+def test_what_nobody_asked_for_takes_away_no_undo(window, context):
+    context.shell.mention("Measured no further.")
+    assert window.toast.text == "Measured no further."
+    context.shell.toast("A run moved to the bin.", "Undo", context.store.undo)
+    context.shell.mention("Measured no further.")
+    assert window.toast.text == "A run moved to the bin." and [words for _, words in window._notices].count("Measured no further.") == 2
+    window.toast.withdraw(context.store.undo)
+    context.shell.mention("Measured no further.")
+    assert window.toast.text == "Measured no further."
+
+
 def test_f6_goes_on_from_a_message_also_where_what_had_the_keyboard_before_is_gone(window, context, qtbot):
     window.activateWindow()
     qtbot.waitUntil(window.isActiveWindow)

@@ -56,6 +56,11 @@ class Toast(QFrame):
         self.raise_()
         self._timer.start()
 
+    def mention(self, sentence: str) -> None:
+        """Only where no action is on offer, which would be lost."""
+        if self.isHidden() or self._on_action is None:
+            self.show_message(sentence)
+
     def withdraw(self, action: Callable[[], object]) -> None:
         """Offer this action no longer: it would do something else than the sentence says."""
         if self._on_action == action:

@@ -225,7 +225,7 @@ class SafetyCheck(QObject):
         self._context.probe.cancel(self._sweep_request)
         title = title_of(self._sweep.step.name)
         self._sweep = None
-        self._context.shell.toast(f"The strengths of {lower_first(title)} are measured no further: {why}.")
+        self._context.shell.mention(f"The strengths of {lower_first(title)} are measured no further: {why}.")
 
 
 @dataclass(frozen=True, eq=False)
