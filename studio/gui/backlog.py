@@ -34,7 +34,8 @@ class Counted:
 
 class Backlog(QObject):
     """Looks once at each run, since what it was asked is frozen, and at one after the other: the probe has a user to answer, too. A run whose
-    network cannot be made, or whose list of images cannot be read, will write nothing."""
+    network cannot be made, or whose list of images cannot be read, will write nothing. What fails otherwise, as with a disk that does not
+    answer, is tried again when the runs have changed."""
 
     changed = Signal()
 
@@ -44,6 +45,7 @@ class Backlog(QObject):
         super().__init__(parent)
         self._store, self._estimates, self._runs, self._background = store, estimates, runs, background
         self._counted: dict[RunFolder, Counted | None] = {}  # None where nothing can be counted
+        self._failed: set[RunFolder] = set()  # since the runs changed
         self._looked_at: RunEntry | None = None
         runs.entries_changed.connect(self._follow)
         runs.active_changed.connect(lambda _: self._follow())
@@ -63,6 +65,7 @@ class Backlog(QObject):
     def _follow(self) -> None:
         there = {entry.folder for entry in self._all()}
         self._counted = {folder: found for folder, found in self._counted.items() if folder in there}
+        self._failed.clear()
         self.changed.emit()
         self._look_at_next()
 
@@ -70,14 +73,16 @@ class Backlog(QObject):
         return *self._runs.going, *self._runs.queued
 
     def _look_at_next(self) -> None:
-        entry = next((each for each in self._all() if each.folder not in self._counted), None)
+        entry = next((each for each in self._all() if each.folder not in self._counted and each.folder not in self._failed), None)
         if self._looked_at is not None or entry is None:
             return
         self._looked_at = entry
         if self._store.is_dataset_current and entry.experiment.data == self._store.experiment.data:
             self._describe(entry, self._store.dataset)
         else:
-            self._background.run(lambda: self._runs.dataset_of(entry), lambda dataset: self._describe(entry, dataset))
+            self._background.run(
+                lambda: self._runs.dataset_of(entry), lambda dataset: self._describe(entry, dataset), lambda _: self._give_up(entry)
+            )
 
     def _describe(self, entry: RunEntry, dataset: Dataset | None) -> None:
         if dataset is None:
@@ -87,6 +92,7 @@ class Backlog(QObject):
                 entry.experiment,
                 len(dataset.classes),
                 lambda network: self._count(entry, dataset, network) if network else self._take(entry, None),
+                lambda _: self._give_up(entry),
             )
 
     def _count(self, entry: RunEntry, dataset: Dataset, network: dict) -> None:
@@ -97,11 +103,17 @@ class Backlog(QObject):
 
             return Counted(folder, experiment, disk_use(experiment, dataset, NetworkUse.of(network), free_bytes(cache)))
 
-        self._background.run(count, lambda found: self._take(entry, found), lambda error: self._take(entry, None))
+        self._background.run(count, lambda found: self._take(entry, found), lambda _: self._give_up(entry))
 
     def _take(self, entry: RunEntry, found: Counted | None) -> None:
-        self._counted[entry.folder] = found
         self._looked_at = None
-        if found is not None:
-            self.changed.emit()
+        if any(each.folder == entry.folder for each in self._all()):
+            self._counted[entry.folder] = found
+            if found is not None:
+                self.changed.emit()
+        self._look_at_next()
+
+    def _give_up(self, entry: RunEntry) -> None:
+        self._looked_at = None
+        self._failed.add(entry.folder)
         self._look_at_next()

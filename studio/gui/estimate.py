@@ -166,9 +166,11 @@ class Estimates(QObject):
     def _speed_question(self) -> tuple:
         return *self._question(), self._store.experiment.training.device
 
-    def find_disk_use(self, experiment: Experiment, num_classes: int, then: Callable[[dict | None], object]) -> None:
-        """Tell what of a network decides its use of the disk (a dataset.disk_use.NetworkUse as plain data), None where it cannot be made. The
-        probe is asked about what was never a draft here."""
+    def find_disk_use(
+        self, experiment: Experiment, num_classes: int, then: Callable[[dict | None], object], on_error: Callable[[WorkerError], object]
+    ) -> None:
+        """Tell what of a network decides its use of the disk (a dataset.disk_use.NetworkUse as plain data), None where it cannot be made; an
+        error is told where that is not known. The probe is asked about what was never a draft here."""
         question = _question_of(experiment, num_classes)
         if question in self._disks:
             then(self._disks[question])
@@ -178,7 +180,13 @@ class Estimates(QObject):
             self._note_disk(question, result)
             then(self._disks.get(question))
 
-        self._probe.call("describe_model", _params(experiment, num_classes), take, lambda error: then(None), key="estimates.disk")
+        def refuse(error: WorkerError) -> None:
+            if error.is_refusal:
+                then(None)
+            else:
+                on_error(error)
+
+        self._probe.call("describe_model", _params(experiment, num_classes), take, refuse, key="estimates.disk")
 
     def _note_disk(self, question: tuple, result: dict) -> None:
         if "disk" in result:

@@ -44,6 +44,11 @@ class WorkerError:
     trace: str = ""
     repair: Repair | None = None
 
+    @property
+    def is_refusal(self) -> bool:
+        """Whether what was asked for cannot be, as the method itself says; else something else failed, and another try may do better."""
+        return not self.fix and not self.trace  # as engine.worker.service tells BadInput from all other exceptions
+
 
 OnResult = Callable[[dict[str, Any]], None]
 OnError = Callable[[WorkerError], None]

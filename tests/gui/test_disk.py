@@ -10,6 +10,7 @@ import pytest
 from studio.gui.scan import ScanState
 from studio.gui.shell.summary import summaries
 from studio.gui.window import Window
+from studio.supervise.worker import WorkerError
 from tests.builders import build_dataset
 
 GB = 10**9
@@ -153,6 +154,25 @@ def test_runs_that_wait_and_train_are_counted_with_the_sizes_of_their_own_networ
     context.runs.unqueue(context.runs.queued)
     qtbot.waitUntil(lambda: disk.others.num_waiting == 0)
     assert not disk.is_short
+
+
+def test_a_run_that_could_not_be_looked_at_is_tried_again_when_the_runs_change_and_one_that_was_refused_is_not(window, qtbot):
+    context = window.context
+    disk, draft, told = context.disk, context.store.experiment, context.estimates.model
+    errors = {"resnet18": WorkerError("A helper process was killed.", "Try again."), "resnet34": WorkerError("There is no such network.")}
+    context.probe.answer("describe_model", lambda params: errors.get(params["model"]["backbone"], told))
+    others = [draft.changed({"model.source": "torchvision", "model.backbone": name}) for name in errors]
+    context.runs.sweep([draft, *others])
+
+    def asked() -> list[str]:
+        return [params["model"]["backbone"] for method, params in context.probe.calls if method == "describe_model"]
+
+    qtbot.waitUntil(lambda: "resnet34" in asked() and context.disk._backlog._looked_at is None)
+    assert [counted.experiment for counted in disk._backlog.waiting] == []
+    errors.pop("resnet18")
+    context.runs.entries_changed.emit()
+    qtbot.waitUntil(lambda: disk.others is not None and (disk.others.num_training, disk.others.num_waiting) == (1, 1))
+    assert asked().count("resnet34") == 1
 
 
 def test_of_another_backbone_nothing_is_told_before_it_is_described(window, qtbot):
