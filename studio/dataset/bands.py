@@ -23,7 +23,8 @@ if TYPE_CHECKING:
     from tifffile import TiffPage
 
 _ROWS = 64
-_MOST_BYTES = 1 << 30  # of all bands together, unpacked
+_NUM_USUAL = 4  # bands of a colour picture, for which the limit of pixels is enough
+_MOST_BYTES = 1 << 30  # of all bands together where there are more, unpacked
 _UNPACKED, _PACKED = 1, (5, 8, 32773, 32946, 34925, 50000)  # LZW, Deflate, PackBits, Deflate, LZMA, Zstandard
 _GREY, _RGB = (0, 1), 2  # photometric interpretations; palette, CMYK and the like say themselves what their channels are
 _ALPHA = (1, 2, 999)  # kinds of extra samples that are transparency; 999 is Corel Draw's
@@ -92,7 +93,8 @@ def read_bands(data: bytes, reading: Reading, notes: list[str]) -> tuple[Image.I
         bands = chosen_bands(3 if is_rgba else page.samplesperpixel, reading)
         if page.dtype is None or page.imagedepth != 1:
             raise ImageRefused("a kind of TIFF that is not read; save it with 8 or 16 bits per channel")
-        if page.imagewidth * page.imagelength * page.samplesperpixel * page.dtype.itemsize > _MOST_BYTES:
+        num_bytes = page.imagewidth * page.imagelength * page.samplesperpixel * page.dtype.itemsize
+        if page.samplesperpixel > _NUM_USUAL and num_bytes > _MOST_BYTES:
             raise ImageRefused(f"too large: {page.samplesperpixel} bands of {page.imagewidth} × {page.imagelength}")
         values_HWC = _read_pieces(page, data, [band - 1 for band in bands] + [3] * is_rgba)
         ranges = _declared_ranges(page, bands)
@@ -172,7 +174,7 @@ def picture_of_16_bits(values_HWC: np.ndarray, white: int, notes: list[str], *, 
     """uint16 grey or RGB values, with transparency as last channel or without (one to four channels), as an RGB, RGBA or RGBa picture."""
     num_colours = 3 if values_HWC.shape[2] > 2 else 1
     scaled = scale_16_bits(values_HWC[..., :num_colours], white, notes)
-    picture = Image.fromarray(scaled if num_colours == 3 else scaled[..., 0]).convert("RGB")
+    picture = Image.fromarray(scaled) if num_colours == 3 else Image.fromarray(scaled[..., 0]).convert("RGB")
     if values_HWC.shape[2] == num_colours:
         return picture
     picture.putalpha(Image.fromarray(_scaled(values_HWC[..., num_colours], WHITE_16_BIT)))

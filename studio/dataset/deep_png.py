@@ -46,4 +46,5 @@ def read_deep(data: bytes, high: Image.Image, white: int, notes: list[str]) -> I
         if key is not None:
             some = np.dstack([some, np.where((some == key).all(-1), 0, 65_535)])
         values_HWC[top : top + _ROWS] = some
+    del low
     return picture_of_16_bits(values_HWC, white, notes)

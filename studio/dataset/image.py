@@ -91,7 +91,7 @@ def read_image(path: str, reading: Reading = AS_IT_IS) -> np.ndarray:
 
 
 def decode(data: bytes, reading: Reading = AS_IT_IS) -> np.ndarray:
-    """uint8 HWC RGB, contiguous, upright. Raises ImageRefused; memory stays below about 10 bytes per allowed pixel, 20 of 16 bits per channel."""
+    """uint8 HWC RGB, contiguous, upright. Raises ImageRefused; memory stays below about 10 bytes per allowed pixel, 25 of 16 bits per channel."""
     return decode_noted(data, reading).pixels
 
 

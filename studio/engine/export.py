@@ -303,6 +303,8 @@ def read(path):
 {bands}    picture = Image.open(path)
     if picture.mode in ("RGB", "RGBA") and ";16" in str(picture.tile) and "a;16" not in str(picture.tile):  # Pillow drops 8 bits of each colour
         values = cv2.imdecode(np.fromfile(path, np.uint8), cv2.IMREAD_UNCHANGED)
+        if values is None:
+            raise ValueError(f"{{path}} is compressed in a way that OpenCV does not know; save it as PNG")
         turn = 1 if picture.format == "TIFF" else picture.getexif().get(274, 1)  # cv2 turns a TIFF upright
         picture.close()
         picture = Image.fromarray(np.dstack([to_8_bits(values[..., 2::-1]), to_8_bits(values[..., 3:], 65535)]))
