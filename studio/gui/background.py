@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 import traceback
 from collections.abc import Callable
 from contextlib import suppress
@@ -63,7 +64,7 @@ class _Job(QRunnable):
 
 
 class Background(QObject):
-    """A small pool. Functions must not touch widgets."""
+    """A small pool, and threads beside it for what may hang. Functions must not touch widgets."""
 
     def __init__(self, max_threads: int = 2, parent: QObject | None = None):
         super().__init__(parent)
@@ -78,13 +79,19 @@ class Background(QObject):
         on_error: Callable[[Exception], object] | None = None,
         *,
         is_promised: bool = False,
+        may_hang: bool = False,
     ) -> Task:
         """Run `function` on a pool thread; `on_done(result)` or `on_error(exception)` follow on the GUI thread. What is promised, as a change that
-        the user has seen happen, is done even if the window closes before it began."""
+        the user has seen happen, is done even if the window closes before it began. What may hang, on a disk that does not answer, has a thread
+        of its own: it keeps none of the pool, and nobody waits for it."""
         task = Task(on_done, on_error, self, is_promised=is_promised)
         self._tasks.add(task)
         task.destroyed.connect(lambda *_, task=task: self._tasks.discard(task))
-        self._pool.start(_Job(task, function))
+        job = _Job(task, function)
+        if may_hang:
+            threading.Thread(target=job.run, name="background beside", daemon=True).start()
+        else:
+            self._pool.start(job)
         return task
 
     def close(self) -> None:

@@ -119,6 +119,67 @@ def test_while_a_disk_does_not_answer_one_plan_is_asked_about_and_then_the_newes
     assert asked == [draft, 0.1, draft, 0.3]
 
 
+def test_a_press_while_the_plan_is_checked_is_shown_and_where_another_plan_drops_it_that_is_said(sheet, ready, qtbot, monkeypatch):
+    may_answer = threading.Event()
+
+    def check_run(experiment, dataset):
+        may_answer.wait(10)
+        return []
+
+    qtbot.waitUntil(lambda: sheet._check is None)
+    monkeypatch.setattr("studio.dataset.plan_check.check_run", check_run)
+    sheet.window().activateWindow()
+    qtbot.waitUntil(sheet.rows[0][1].hasFocus)
+    sheet.rows[0][1].setText("0.1, 0.2")
+    sheet.queue_button.setFocus()
+    qtbot.keyClick(sheet.queue_button, Qt.Key.Key_Return)
+    assert "Checking" in sheet.summary.text() and not sheet.queue_button.isEnabled()
+    assert sheet.rows[0][1].hasFocus(), "not Close, which a second press would press"
+    ready.store.set_dataset(ready.store.dataset)
+    ready.store.set({"schedule.epochs": 7})
+    assert "2 runs" in sheet.summary.text() and "queue them again" in sheet.summary.text() and sheet.queue_button.isEnabled()
+    sheet.queue()
+    assert "Checking" in sheet.summary.text()
+    may_answer.set()
+    qtbot.waitUntil(lambda: len(ready.engines.started) == 1 and len(ready.runs.queued) == 1)
+    assert ready.runs.active.experiment.schedule.epochs == 7
+
+
+def test_a_disk_that_hangs_keeps_none_of_the_windows_threads_and_a_sheet_that_is_left_asks_no_further(sheet, ready, qtbot, monkeypatch):
+    may_answer, asked, ended = threading.Event(), [], threading.Event()
+
+    def check_run(experiment, dataset):
+        asked.append(experiment.schedule.peak_lr)
+        may_answer.wait(10)
+        return []
+
+    qtbot.waitUntil(lambda: sheet._check is None)
+    monkeypatch.setattr("studio.dataset.plan_check.check_run", check_run)
+    sheet.rows[0][1].setText("0.1, 0.2")
+    sheet.queue()
+    sheet.dismiss()
+    again = SweepSheet(sheet.parentWidget(), ready)
+    again.open()
+    ready.background.run(lambda: None, lambda _: ended.set())
+    qtbot.waitUntil(ended.is_set)
+    again.dismiss()
+    may_answer.set()
+    qtbot.waitUntil(lambda: not any(thread.name == "background beside" for thread in threading.enumerate()))
+    assert len(asked) == 2 and not ready.runs.never_begun, "the draft alone, by each sheet"
+
+
+def test_a_check_that_fails_queues_nothing_and_says_so(sheet, ready, qtbot, monkeypatch, capsys):
+    def check_run(experiment, dataset):
+        raise RuntimeError("out of luck")
+
+    qtbot.waitUntil(lambda: sheet._check is None)
+    monkeypatch.setattr("studio.dataset.plan_check.check_run", check_run)
+    sheet.rows[0][1].setText("0.1, 0.2")
+    sheet.queue()
+    qtbot.waitUntil(lambda: "out of luck" in sheet.summary.text())
+    assert not sheet.queue_button.isEnabled() and not ready.runs.never_begun and "Traceback" in capsys.readouterr().err
+
+
 def test_the_sheet_follows_the_draft_behind_it(sheet, ready, qtbot):
     ready.store.set({"schedule.epochs": 7})
     assert {e.schedule.epochs for e in sheet.experiments} == {7}

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import threading
+import traceback
+from collections.abc import Callable
 from functools import cache
 from typing import TYPE_CHECKING, get_args
 
@@ -55,7 +58,10 @@ class SweepSheet(Sheet):
         self._context = context
         self.experiments: list[Experiment] = []
         self._check: Task | None = None  # until the plan is known to be fine, or why not
-        self._is_wanted = False  # Queue was pressed meanwhile
+        self._is_wanted = False  # Queue was pressed, and waits for that
+        self._is_dropped = False  # it was, and the plan is another one now
+        self._is_left = threading.Event()  # from here on nothing is checked or queued
+        self.destroyed.connect(self._is_left.set)
         options = [(path, f"{label_of(path)}  ({path.partition('.')[0]})") for path in sweepable()]
         self.rows = [self._make_row(0, options, FIRST), self._make_row(1, [(NONE, "No second setting"), *options], NONE)]
         self.way = Segmented([("grid", "Every combination"), ("random", "Random draws")], "grid", name="sweep.way")
@@ -125,7 +131,7 @@ class SweepSheet(Sheet):
         return [parse_axis(f"{setting.value}={values.text()}") for setting, values in self.rows if setting.value]
 
     def _plan(self, *_) -> None:
-        self._is_wanted = False
+        self._is_dropped, self._is_wanted = self._is_dropped or self._is_wanted, False
         is_random = self.way.value == "random"
         self.draws.setEnabled(is_random)
         self.hint.setText(
@@ -144,7 +150,8 @@ class SweepSheet(Sheet):
             time = self._context.estimates.time
             seconds = sum(time.seconds_per_epoch * e.schedule.epochs for e in self.experiments) if time else None
             about = f", about {wording.duration(seconds)} in all" if seconds else ""
-            self.summary.setText(f"{counted(len(self.experiments), 'run')}{about}")
+            dropped = ". They changed while they were being checked: queue them again." if self._is_dropped else ""
+            self.summary.setText(f"{counted(len(self.experiments), 'run')}{about}{dropped}")
             names = [e.name.rpartition(" · ")[2] for e in self.experiments]
             more = [f"and {len(names) - _NUM_LISTED:,} more"] if len(names) > _NUM_LISTED else []
             self.listing.setText("\n".join([shown(name) for name in names[:_NUM_LISTED]] + more))
@@ -152,13 +159,15 @@ class SweepSheet(Sheet):
             self._ask()
 
     def _refuse(self, words: str) -> None:
-        self.experiments = []
+        self.experiments, self._is_wanted = [], False
         self.summary.setText(shown(words))
         self.listing.setText("")
         self._tell_number()
 
     def _tell_number(self) -> None:
-        self.queue_button.setEnabled(bool(self.experiments))
+        if self._is_wanted and self.queue_button.hasFocus():
+            self.setFocus(Qt.FocusReason.OtherFocusReason)  # else the keyboard goes on to Close
+        self.queue_button.setEnabled(bool(self.experiments) and not self._is_wanted)
         self.queue_button.setText(f"Queue {counted(len(self.experiments), 'run')}" if self.experiments else "Queue")
         self._tell_disk()
 
@@ -175,23 +184,34 @@ class SweepSheet(Sheet):
         draft, dataset, asked = self._context.store.experiment, self._context.store.dataset, self.experiments
         if self._check is not None or dataset is None or not asked:
             return
+        is_left = self._is_left
 
         def answer(refusal: str) -> None:
+            if is_left.is_set():  # it may be deleted
+                return
             self._check = None
             if asked is not self.experiments:
                 self._ask()
             elif refusal:
                 self._refuse(refusal)
-            elif self._is_wanted:
+            if self._is_wanted and self._check is None:
+                self._is_wanted = False
+                self._tell_number()
                 self.queue()
 
-        self._check = self._context.background.run(lambda: _refusal(draft, asked, dataset), answer, lambda error: answer(""))
-        self.destroyed.connect(self._check.cancel)
+        def fail(error: Exception) -> None:
+            traceback.print_exception(error)
+            answer(f"Whether these runs can run could not be found out ({type(error).__name__}: {error}). Change a value to try again.")
+
+        self._check = self._context.background.run(lambda: _refusal(draft, asked, dataset, is_left.is_set), answer, fail, may_hang=True)
 
     def queue(self) -> None:
         """Put them behind what waits already; the first begins when its device is free. Before the plan is checked this waits for the answer."""
+        self._is_dropped = False
         if self._check is not None:
             self._is_wanted = True
+            self.summary.setText("Checking whether they can run…")
+            self._tell_number()
             return
         runs, toast = self._context.runs, self._context.shell.toast
         if reason := runs.reason_not_to_train():
@@ -202,8 +222,7 @@ class SweepSheet(Sheet):
         self.dismiss()
 
     def dismiss(self) -> None:
-        if self._check is not None:  # whatever it answers, nothing is queued any more
-            self._check.cancel()
+        self._is_left.set()
         super().dismiss()
 
     def keyPressEvent(self, event) -> None:
@@ -214,12 +233,15 @@ class SweepSheet(Sheet):
             super().keyPressEvent(event)
 
 
-def _refusal(draft: Experiment, experiments: list[Experiment], dataset: Dataset) -> str:
-    """Which one cannot run, and why; empty where all can. What keeps the draft itself from training is said when they are queued."""
+def _refusal(draft: Experiment, experiments: list[Experiment], dataset: Dataset, is_cancelled: Callable[[], bool]) -> str:
+    """Which one cannot run, and why; empty where all can, or it was cancelled. What keeps the draft itself from training is said when they
+    are queued."""
     from studio.dataset.plan_check import check_run
 
     known = {problem.sentence for problem in errors_in(check_run(draft, dataset))}
     for experiment in experiments:
+        if is_cancelled():
+            break
         if new := [p for p in errors_in(check_run(experiment, dataset)) if p.sentence not in known]:
             return f"{experiment.name.rpartition(' · ')[2]} cannot run: {new[0].sentence}"
     return ""
