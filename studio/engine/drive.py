@@ -3,21 +3,83 @@ every file of it fails at once."""
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import os
+import stat
+import time
 from collections.abc import Sequence
+from functools import cached_property
 
 from studio.dataset.header import open_regular
 from studio.dataset.refused import ImageRefused
+from studio.engine.failure import DataGone
 
-OF_ONE_FILE = (None, errno.ENOENT, errno.EACCES, errno.EISDIR, errno.ENAMETOOLONG)  # what says nothing of the drive; None: no system error
-NUM_TRIED = 8  # files, spread over the data set
+# What says nothing of the drive: folders may have been renamed, or closed to the user. None: no system error.
+OF_ONE_FILE = (None, errno.ENOENT, errno.ENOTDIR, errno.EACCES, errno.EISDIR, errno.ENAMETOOLONG)
+NUM_TRIED = 8  # files, spread evenly over the data set
+REMEMBERED_S = 2.0  # a good answer: many files may fail, one after the other, on a drive that is well
 
 
-def drive_answers(paths: Sequence[str]) -> bool:
-    """Whether at least one of some files can be read, and no more than half of them fail as those of a failing drive do."""
-    faults = [_fault_of(path) for path in paths[:: max(1, len(paths) // NUM_TRIED)][:NUM_TRIED]]
-    return 0 in faults and 2 * sum(fault not in (0, *OF_ONE_FILE) for fault in faults) <= len(faults)
+class Drive:
+    """The drive of a data set, as one reader of it finds it. `check` and `check_after` raise DataGone where it fails."""
+
+    def __init__(self, root: str, paths: Sequence[str], device: int | None = None):
+        """`root` is the folder of the images; those of `paths` that lie elsewhere say nothing of it. `device` as `device_of` gave it when the
+        folder was there; None does not look."""
+        self._root, self._paths, self._device = root, paths, device
+        self._good_until = 0.0
+
+    def check_after(self, code: int) -> None:
+        """As `check`, after a file could not be read for the errno `code`; costs little where that says nothing of the drive."""
+        self._check(reads=code not in OF_ONE_FILE and time.monotonic() >= self._good_until)
+
+    def check(self) -> None:
+        self._check(reads=True)
+
+    def _check(self, *, reads: bool) -> None:
+        try:
+            info = os.stat(self._root)
+        except (FileNotFoundError, NotADirectoryError):
+            raise DataGone(self._root) from None
+        except OSError as exc:
+            raise DataGone(self._root, exc.strerror) from exc
+        if not stat.S_ISDIR(info.st_mode):
+            raise DataGone(self._root)
+        away = ""  # why it may be that the drive is not mounted
+        if _is_empty(self._root):
+            away = "the folder is empty"
+        elif self._device not in (None, info.st_dev):
+            away = "its drive is not there"
+        if not (reads or away):
+            return
+        faults = [_fault_of(path) for path in self._tried]
+        broken = [fault for fault in faults if fault not in (0, *OF_ONE_FILE)]
+        if broken and (0 not in faults or 2 * len(broken) > len(faults)):
+            raise DataGone(self._root, os.strerror(broken[0]))
+        if away and faults and 0 not in faults:
+            raise DataGone(self._root, away)
+        self._good_until = time.monotonic() + REMEMBERED_S
+
+    @cached_property
+    def _tried(self) -> list[str]:
+        below = [path for path in self._paths if path.startswith(os.path.join(self._root, ""))]
+        return [below[i] for i in sorted({n * (len(below) - 1) // (NUM_TRIED - 1) for n in range(NUM_TRIED)})] if below else []
+
+
+def device_of(folder: str) -> int | None:
+    """Number of the drive that a folder lies on; None where it is not there."""
+    try:
+        return os.stat(folder).st_dev
+    except OSError:
+        return None
+
+
+def _is_empty(folder: str) -> bool:
+    """False where it cannot be listed."""
+    with contextlib.suppress(OSError), os.scandir(folder) as entries:
+        return next(entries, None) is None
+    return False
 
 
 def _fault_of(path: str) -> int | None:

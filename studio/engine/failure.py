@@ -28,12 +28,17 @@ class OutOfMemory(Exception):
 
 
 class DataGone(Exception):
-    """The folder with the images, `root` as the operating system names it, is not there any more, or its drive fails."""
+    """The folder with the images, `root` as the operating system names it, is not there any more, or its drive fails, with `reason`."""
 
-    def __init__(self, root: str):
-        super().__init__(root)
-        self.root = root
-        self.refused: dict[int, str] = {}  # as of a batch: files found unreadable on the way to it
+    def __init__(self, root: str, reason: str = ""):
+        super().__init__(root, reason)
+        self.root, self.reason = root, reason
+
+    @property
+    def what(self) -> str:
+        """In words, without a full stop."""
+        name = shown(path_to_text(self.root))
+        return f"The images in {name} cannot be read ({self.reason})" if self.reason else f"The folder {name} is not there any more"
 
 
 class CheckpointUnreadable(OSError):
@@ -58,7 +63,7 @@ class NoReadableImages(Exception):
     def __init__(self, part: str):
         super().__init__(part)
         self.part = part
-        self.refused: dict[int, str] = {}  # likewise
+        self.refused: dict[int, str] = {}  # as of a batch: files found unreadable on the way to it
 
 
 KNOWN_TO_ALL = (BadInput, LossNotFinite, OutOfMemory, RunFolderGone)  # faults that all processes of a run meet together
@@ -100,7 +105,7 @@ def describe(exc: BaseException, experiment: Experiment | None) -> Failure:
             "The folder of this run was moved or deleted while it trained.", "Resume it where it lies now, or bring its drive back."
         )
     if isinstance(exc, DataGone):
-        return Failure(f"The folder {shown(path_to_text(exc.root))} is not there any more.", "Bring it back, then resume.")
+        return Failure(f"{exc.what}.", "Check the drive or the network, then resume." if exc.reason else "Bring it back, then resume.")
     if isinstance(exc, NoReadableImages):
         return Failure(f"Not one {exc.part} image can be read any more.", "Check that the folder or drive is still there, then resume.")
     if name == "WorkerDied":

@@ -40,7 +40,7 @@ from studio.core.reading import Reading
 from studio.dataset.decoded import DecodedCache, content_of
 from studio.dataset.image import ImageRefused, decode, read_bytes
 from studio.engine.aside import Aside
-from studio.engine.drive import OF_ONE_FILE, drive_answers
+from studio.engine.drive import OF_ONE_FILE, Drive
 from studio.engine.failure import CHANGED, DataGone, NoReadableImages
 
 if TYPE_CHECKING:
@@ -74,6 +74,7 @@ class Source:
     cache_bytes: int  # for decoded images, over all workers
     decoded_folder: str = ""  # where decoded pictures are kept between runs; "" for nowhere
     root: str = ""  # the folder of the images: when it is gone, so is the run's data, which is more than an unreadable file
+    root_device: int | None = None  # that it lay on at first, see `drive.device_of`; None does not look
     stamps: tuple[tuple[int, int], ...] = ()  # size and time of change (ns) of each file when it was listed; empty does not look
 
 
@@ -117,7 +118,7 @@ class ImageReader:
     """Reads, keeps and views images. One per process; not thread-safe."""
 
     def __init__(self, source: Source, cache_bytes: int, num_readers: int = 1):
-        self._source = source
+        self._source, self._drive = source, _drive_of(source)
         self._decoded = DecodedCache(source.decoded_folder, num_writers=num_readers) if source.decoded_folder else None
         self._pipeline: Pipeline | None = None
         self._augment: Augment | None = None  # what the pipeline does
@@ -144,7 +145,9 @@ class ImageReader:
         return new
 
     def forget_refused(self) -> None:
-        """Try files again that could not be read."""
+        """Try files again that could not be read; of those that nobody was told of, nobody is."""
+        for index in self._refused:
+            self._untold.pop(index, None)
         self._refused.clear()
 
     def take_tally(self) -> Tally:
@@ -199,7 +202,7 @@ class ImageReader:
     def _read(self, index: int, is_training: bool) -> Picture:
         """The picture of a file as it is kept: decoded and reduced, or as it was kept on disk. Raises as `_read_file` does."""
         s = self._source
-        data = _read_file(s, index)
+        data = _read_file(s, self._drive, index)
         content = content_of(data)
         view = decoded_view(s.input_size, s.reading, None if is_training else (s.interpolation, s.crop_fraction))
         image = self._decoded.get(content, view) if self._decoded else None
@@ -214,7 +217,11 @@ class ImageReader:
         return Picture(image, content)
 
 
-def _read_file(source: Source, index: int) -> bytes:
+def _drive_of(source: Source) -> Drive:
+    return Drive(source.root, source.paths, source.root_device)
+
+
+def _read_file(source: Source, drive: Drive, index: int) -> bytes:
     """The file of a sample. Raises ImageRefused, OSError, and DataGone where the drive fails rather than the file."""
     waits_s = iter(RETRIES_S)
     while True:
@@ -224,16 +231,16 @@ def _read_file(source: Source, index: int) -> bytes:
             if exc.errno not in OF_ONE_FILE and (wait_s := next(waits_s, None)) is not None:
                 time.sleep(wait_s)
                 continue
-            if source.root and exc.errno is not None and not drive_answers(source.paths):
-                raise DataGone(source.root) from exc
+            if source.root and exc.errno is not None:
+                drive.check_after(exc.errno)
             raise
 
 
-def _contents(source: Source, indices: Iterable[int]) -> dict[int, bytes]:
+def _contents(source: Source, drive: Drive, indices: Iterable[int]) -> dict[int, bytes]:
     found = {}
     for index in indices:
         with contextlib.suppress(ImageRefused, OSError):
-            found[index] = content_of(_read_file(source, index))
+            found[index] = content_of(_read_file(source, drive, index))
     return found
 
 
@@ -253,7 +260,7 @@ class Loader:
 
     def __init__(self, source: Source, max_batch: int, num_workers: int = 0, first: FirstBatch | None = None):
         """`first` may hold the first batch that will be asked for; the loader closes it."""
-        self._source, self._first = source, first
+        self._source, self._drive, self._first = source, _drive_of(source), first
         self.max_batch, self.num_workers = max_batch, num_workers
         self.on_wait: Callable[[float], None] = lambda seconds: None
         self._reader = None if num_workers else ImageReader(source, source.cache_bytes)
@@ -307,11 +314,15 @@ class Loader:
 
     def contents(self, indices: Iterable[int]) -> dict[int, bytes]:
         """`content_of` the files of samples as they are now, of those that can be read. Raises DataGone."""
-        return self._aside.run(partial(_contents, self._source, indices), lambda seconds: self.on_wait(seconds))
+        return self._aside.run(partial(_contents, self._source, self._drive, indices), lambda seconds: self.on_wait(seconds))
 
     def finds_images(self, on_wait: Callable[[float], None]) -> bool:
         """Whether the drive with the images answers. `on_wait` is called while it takes long; what it raises ends the wait."""
-        return self._aside.run(partial(drive_answers, self._source.paths), on_wait)
+        try:
+            self._aside.run(self._drive.check, on_wait)
+        except DataGone:
+            return False
+        return True
 
     def _waited_for(self, batch: Future[Batch]) -> Batch:
         return self._aside.wait(batch, lambda seconds: self.on_wait(seconds))
@@ -333,7 +344,7 @@ class Loader:
         images = np.zeros((len(request.indices), size, size, 3), np.uint8)
         try:
             shown, contents = fill(self._reader, images, request, range(len(request.indices)))
-        except (DataGone, NoReadableImages) as exc:
+        except NoReadableImages as exc:
             exc.refused = self._reader.take_refused()
             raise
         return Batch(images, np.array(shown, np.int64), contents, self._reader.take_refused(), tally=self._reader.take_tally())
@@ -467,8 +478,9 @@ class _Pool:
                 else:
                     for row, index, content in zip(mine, *shown, strict=True):
                         indices[row], contents[row] = index, content
-        if failure:
+        if isinstance(failure, NoReadableImages):
             failure.refused = refused
+        if failure:
             raise failure
         return Batch(self._slots[slot, : len(indices)], indices, contents, refused, tally=tally)
 

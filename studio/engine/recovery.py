@@ -5,7 +5,6 @@ from __future__ import annotations
 import time
 
 from studio.core import event as ev
-from studio.core.path_text import path_to_text, shown
 from studio.engine.checkpoint import find_checkpoint
 from studio.engine.failure import KNOWN_TO_ALL, DataGone, LossNotFinite, OutOfMemory
 from studio.engine.loader import WorkerDied
@@ -51,8 +50,9 @@ class Recovery:
         except OSError:  # the run may lie on the drive that went away
             raise fault from None
         s.reporter.warn(
-            "images-gone", f"The folder {shown(path_to_text(fault.root))} is not there any more; the run waits for it.",
-            "Bring it back, for instance by plugging the drive in. The run goes on by itself.",
+            "images-gone", f"{fault.what}; the run waits for {'the drive' if fault.reason else 'it'}.",
+            f"{'Check the drive, its cable or the network.' if fault.reason else 'Bring it back, for instance by plugging the drive in.'} "
+            "The run goes on by itself.",
         )  # fmt: skip
         s.reporter.tell(ev.PauseChanged(is_paused=True, step=s.progress.step, reason="the images are gone"))
         while not s.loader.finds_images(self._listen):

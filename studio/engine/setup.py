@@ -31,6 +31,7 @@ from studio.engine.beginning import Beginning
 from studio.engine.checkpoint import MODEL, OPTIMISER, Checkpoint, restore_optimiser
 from studio.engine.control import Control, StopAsked
 from studio.engine.device import choose_device, device_key, device_name
+from studio.engine.drive import device_of
 from studio.engine.failure import DeviceGone
 from studio.engine.feeding import Feeding
 from studio.engine.flow import Flow
@@ -354,6 +355,7 @@ def cache_plan(experiment: Experiment, view: dict, precision: Precision, device:
 
 def source_for(experiment: Experiment, dataset: Dataset, samples: Sequence[Sample], view: dict, num_trained: int) -> Source:
     """What a loader needs to know of `samples`, the first `num_trained` of which are trained on."""
+    root = text_to_path(dataset.root)
     return Source(
         paths=tuple(dataset.path_of(s) for s in samples),
         augment=experiment.augment,
@@ -363,7 +365,8 @@ def source_for(experiment: Experiment, dataset: Dataset, samples: Sequence[Sampl
         reading=experiment.data.reading,
         num_trained=num_trained,
         cache_bytes=cache_bytes(),
-        root=text_to_path(dataset.root),
+        root=root,
+        root_device=device_of(root),
         decoded_folder=str(decoded_folder()),
     )
 

@@ -403,7 +403,9 @@ def test_a_drive_that_fails_while_its_folder_stays_is_waited_for_and_costs_no_im
     monkeypatch.setattr("studio.engine.recovery.time", SimpleNamespace(sleep=lambda seconds: failing.clear()))
     folder = small_run(tmp_path)
     assert train_here(folder) == 0
-    assert len(warned(folder, "images-gone")) == 1 and not warned(folder, "unreadable-image")
+    (warning,) = warned(folder, "images-gone")
+    assert warning.sentence == f"The images in {tmp_path / 'images'} cannot be read (Input/output error); the run waits for the drive."
+    assert not warned(folder, "unreadable-image")
     assert metrics(folder)["state_sha256"] == whole
 
 
