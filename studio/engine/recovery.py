@@ -17,6 +17,8 @@ RECOVERABLE = (DataGone, WorkerDied, LossNotFinite, OutOfMemory)
 MOST_TIMES = 3  # per kind and session: what comes back again and again needs a person
 CALMER = 0.5  # what is left of the rate after a loss that was no number
 POLL_S = 0.2
+STEADY_S = 2.0  # for which a drive has to answer before the run goes on; each time longer than before, as its contact may be loose
+MOST_STEADY_S = 60.0
 
 
 class Recovery:
@@ -32,7 +34,7 @@ class Recovery:
             raise fault  # the other processes know nothing of it, and wait for this one
         count = self._count[type(fault)] = self._count.get(type(fault), 0) + 1
         if isinstance(fault, DataGone):
-            self._wait_for_images(fault)
+            self._wait_for_images(fault, min(count * STEADY_S, MOST_STEADY_S))
         elif isinstance(fault, OutOfMemory):
             self._take_smaller_parts(fault)
         elif count > MOST_TIMES:
@@ -42,8 +44,8 @@ class Recovery:
         else:
             self._calm_down(fault)
 
-    def _wait_for_images(self, fault: DataGone) -> None:
-        """As on a full disk: save, say so, and go on by itself when they are back."""
+    def _wait_for_images(self, fault: DataGone, steady_s: float) -> None:
+        """As on a full disk: save, say so, and go on by itself when they have been back for `steady_s`."""
         s = self._s
         try:
             save(s)
@@ -55,9 +57,11 @@ class Recovery:
             "The run goes on by itself.",
         )  # fmt: skip
         s.reporter.tell(ev.PauseChanged(is_paused=True, step=s.progress.step, reason="the images are gone"))
-        while not s.loader.finds_images(self._listen):
+        num_good = 0  # answers, one after the other
+        while num_good * POLL_S < steady_s:
             self._listen()
             time.sleep(POLL_S)
+            num_good = num_good + 1 if s.loader.finds_images(self._listen) else 0
         s.loader.restart()  # what was refused shortly before may have been the drive's fault
         s.reporter.tell(ev.PauseChanged(is_paused=False, step=s.progress.step))
 

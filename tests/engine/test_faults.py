@@ -23,6 +23,7 @@ from studio.dataset.image import ImageRefused
 from studio.engine.checkpoint import find_checkpoint, save_checkpoint
 from studio.engine.control import Control
 from studio.engine.failure import NO_SPACE, describe
+from studio.engine.recovery import STEADY_S
 from studio.engine.reporter import Reporter
 from studio.engine.watch import GradientWatch, Waiting
 
@@ -400,12 +401,20 @@ def test_a_drive_that_fails_while_its_folder_stays_is_waited_for_and_costs_no_im
     for module in ("studio.dataset.image", "studio.engine.drive"):
         monkeypatch.setattr(f"{module}.open_regular", pulled_out)
     monkeypatch.setattr("studio.engine.loader.RETRIES_S", (0.0,))
-    monkeypatch.setattr("studio.engine.recovery.time", SimpleNamespace(sleep=lambda seconds: failing.clear()))
+    slept = []
+
+    def sleep(seconds):
+        """It answers, is gone once more, and is back."""
+        slept.append(seconds)
+        failing[:] = [True] if len(slept) == 5 else []
+
+    monkeypatch.setattr("studio.engine.recovery.time", SimpleNamespace(sleep=sleep))
     folder = small_run(tmp_path)
     assert train_here(folder) == 0
     (warning,) = warned(folder, "images-gone")
     assert warning.sentence == f"The images in {tmp_path / 'images'} cannot be read (Input/output error); the run waits for the drive."
     assert not warned(folder, "unreadable-image")
+    assert sum(slept[5:]) == pytest.approx(STEADY_S), "it has to answer for a while on end"
     assert metrics(folder)["state_sha256"] == whole
 
 
