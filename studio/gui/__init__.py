@@ -37,15 +37,17 @@ What a page may override (see page.Page): `activate`, `deactivate`, `focus_searc
                 .delete(e) (into the bin) .dataset_of(e) .readiness.ask_again() (weights came, a GPU too) signals entries_changed(), state_changed(RunEntry), active_changed(RunEntry | None)
                 .reason_not_to_train() -> str, "" when Train can work. Queue: .queued, .start_now(e), .enqueue(e)
     preview, probe, finder   WorkerClient: .call(method, params, on_result, on_error=None, on_progress=None, key=None) -> id, .cancel(id).
-                Callbacks run on the GUI thread; the newest call of a key wins. on_error gets a WorkerError (.sentence .fix .trace).
+                Callbacks run on the GUI thread; the newest call of a key wins. on_error gets a WorkerError (.sentence .fix .trace .is_refusal).
                 Images in results: workers.take_image(result["image"]) -> QImage.
     estimates   Estimates: .model (result of the probe's describe_model | None) .draft_model (the same, None while of another network) .backbone_title .num_parameters .num_trainable .stages
                 .memory_bytes ({use: bytes} | None) .time (TimeEstimate(seconds_per_epoch, source) | None) .is_stale; signal changed()
     disk        DiskForecast: .use (DiskUse | None) .needed .is_short .sentence .repair of what the draft would write, .others of what runs
                 that wait and train do; signal changed()
-    background  Background.run(function, on_done, on_error) -> Task(.cancel()): anything slow that is not torch (reading results, csv).
+    background  Background.run(function, on_done, on_error) -> Task(.cancel()): anything slow that is not torch (reading results, csv);
+                may_hang=True on a thread of its own.
     projects    Projects: .recent() .open(project) .create() .open_data(path) .open_experiment(path) .saved_text; signal changed()
-    shell       Shell: .toast(sentence, "Undo", store.undo) (after the change; gone with the next one), .go_to("results", entry), .open_folder_dialog()
+    shell       Shell: .toast(sentence, "Undo", store.undo) (after the change; gone with the next one), .mention(sentence) that
+                replaces no message with an action, .go_to("results", entry), .open_folder_dialog()
     settings    Settings: window-level choices kept between sessions: .text/.flag/.number(key, default), .set(key, value)
 
 **Looks** (theme.py, icon.py, resources/tokens.json, resources/style.qss). No hex value, no font size anywhere else.
