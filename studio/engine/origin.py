@@ -10,9 +10,12 @@ from importlib import metadata
 from typing import Any
 
 from studio import __version__
+from studio.core.reading import DECODING
 from studio.dataset.dataset import Dataset
 
 _PACKAGES = ("torch", "torchvision", "timm", "albumentations", "opencv-python-headless", "numpy", "Pillow", "safetensors")
+
+_MAY_BE_DEEP = (".png", ".tif", ".tiff")
 
 
 @functools.cache
@@ -26,7 +29,13 @@ def package_versions() -> dict[str, str]:
 
 def origin_of(device_name: str, num_threads: int) -> dict[str, Any]:
     """`num_threads` as torch counts them: sums over threads end at other bits when there are more of them."""
-    return {"versions": package_versions(), "machine": platform.machine(), "device": device_name, "threads": num_threads}
+    return {
+        "versions": package_versions(),
+        "machine": platform.machine(),
+        "device": device_name,
+        "threads": num_threads,
+        "decoding": DECODING,
+    }
 
 
 def changes(before: dict[str, Any], now: dict[str, Any]) -> list[str]:
@@ -46,6 +55,15 @@ def changes(before: dict[str, Any], now: dict[str, Any]) -> list[str]:
         if before.get(key) not in (None, now[key]):
             found.append(words.format(before[key], now[key]))
     return found
+
+
+def other_decoding(dataset: Dataset, before: dict[str, Any]) -> str:
+    """In words, when files of the data set may become other pixels than before. Rules 1 kept no number, and differ from 2 in 16-bit colour files,
+    of which the list of images does not tell."""
+    samples = (*dataset.samples, *dataset.synthetic)
+    if before.get("decoding", 1) == DECODING or not any(sample.id.lower().endswith(_MAY_BE_DEEP) for sample in samples):
+        return ""
+    return "PNG and TIFF files of 16 bits per colour, where there are such, are decoded to other pixels now"
 
 
 def changed_files(dataset: Dataset) -> list[str]:

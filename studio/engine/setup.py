@@ -39,7 +39,7 @@ from studio.engine.folding import Folding
 from studio.engine.freezing import has_statistics
 from studio.engine.loader import Batch, Loader, Source, cache_bytes, choose_num_workers
 from studio.engine.network import Labels, Network, Normaliser, build_network
-from studio.engine.origin import changed_files, changes, origin_of, other_images
+from studio.engine.origin import changed_files, changes, origin_of, other_decoding, other_images
 from studio.engine.plan import steps_per_epoch
 from studio.engine.precision import Precision, choose_precision, trial_key
 from studio.engine.prefix import CachePlan, Prefix, pictures_at_once
@@ -379,7 +379,10 @@ def class_weights_on(device: torch.device, experiment: Experiment, dataset: Data
 
 def _say_what_changed(setup: Setup, checkpoint: Checkpoint) -> None:
     """A resume that may end at other bits than an undisturbed run says why."""
-    found = changes(checkpoint.state.get("origin", {}), origin_of(device_name(setup.device), torch.get_num_threads()))
+    before = checkpoint.state.get("origin", {})
+    found = changes(before, origin_of(device_name(setup.device), torch.get_num_threads()))
+    if words := other_decoding(setup.dataset, before):
+        found.append(words)
     if setup.device.type != "cpu" and not setup.asked.training.exact:
         found.append("a GPU adds in an order of its own where “Exact on a GPU” is off")
     if words := other_images(setup.dataset, checkpoint.state.get("dataset")):

@@ -17,12 +17,15 @@ from safetensors import SafetensorError
 
 from studio.core import event as ev
 from studio.core.outcome import Status
+from studio.core.reading import DECODING
 from studio.core.run_folder import RunFolder
 from studio.dataset import header
+from studio.dataset.dataset import Dataset, Sample
 from studio.dataset.image import ImageRefused
 from studio.engine.checkpoint import find_checkpoint, save_checkpoint
 from studio.engine.control import Control
 from studio.engine.failure import NO_SPACE, describe
+from studio.engine.origin import origin_of, other_decoding
 from studio.engine.recovery import STEADY_S
 from studio.engine.reporter import Reporter
 from studio.engine.watch import GradientWatch, Waiting
@@ -597,6 +600,7 @@ def test_a_resume_that_cannot_be_exact_says_what_changed(tmp_path, monkeypatch):
     os.utime(tmp_path / "images" / "class-0" / "0000.png", ns=(1, 1))
     torch.set_num_threads(2)
     monkeypatch.setattr("studio.engine.origin.package_versions", lambda: {"torch": "1.2.3"})
+    monkeypatch.setattr("studio.engine.origin.DECODING", DECODING + 1)
     try:
         assert train_here(folder, resume=True) == 0
     finally:
@@ -605,6 +609,13 @@ def test_a_resume_that_cannot_be_exact_says_what_changed(tmp_path, monkeypatch):
     assert f"torch {torch.__version__.split('+')[0]}" in warning.sentence and "is now 1.2.3" in warning.sentence
     assert "1 threads are now 2" in warning.sentence
     assert "1 image was changed (class-0/0000.png)" in warning.sentence
+    assert "files of 16 bits per colour" in warning.sentence
+
+
+def test_a_resume_says_that_files_may_become_other_pixels_only_where_they_may():
+    photos, scans = (Dataset("/", "", ("a",), (Sample(f"a.{kind}", "a", "train", 8, 8, 1, 0),)) for kind in ("jpg", "PNG"))
+    assert "16 bits per colour" in other_decoding(scans, {"threads": 1}), "rules 1 kept no number"
+    assert not other_decoding(photos, {"threads": 1}) and not other_decoding(scans, origin_of("cpu", 1))
 
 
 def test_a_resume_where_nothing_changed_says_nothing(tmp_path):
