@@ -62,7 +62,7 @@ def _sweep(experiment: Experiment, dataset: Dataset, peaks: list[float], own_fol
     network = build_network(experiment, len(dataset.classes))
     linear = getattr(getattr(network.module, "head", None), "linear", None)
     if not isinstance(linear, nn.Linear) or experiment.model.head:
-        raise BadInput("A sweep compares heads of one layer. Leave the head at its default, or use `studio find-rate` without --sweep.")
+        raise BadInput("A sweep compares heads of one layer. Leave the head at its default, or run a range test instead.")
     precision = choose_precision(network, experiment, device)
     network.module.to(device, memory_format=torch.channels_last if precision.channels_last else torch.contiguous_format)
     samples = [*dataset.part("train"), *dataset.part("validation")]
@@ -78,7 +78,10 @@ def _sweep(experiment: Experiment, dataset: Dataset, peaks: list[float], own_fol
         try:
             prefix.follow(lambda: progress(0, None, "Looking at the images"))
             if not prefix.trains_from_cache:
-                raise BadInput("The features of this network cannot be kept, so many heads cannot share them.")
+                raise BadInput(
+                    "The features of this network cannot be kept, so many heads cannot share them. "
+                    "Allow more room under “Cache at most” (training.cache_gigabytes), or run a range test instead."
+                )
             prefix.fill(0, lambda done: progress(done, num_train, "Making features"))
             features, shown = prefix.everything()
             scored = []
