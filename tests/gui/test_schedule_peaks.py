@@ -6,10 +6,12 @@ import numpy as np
 import pytest
 from builders import build_dataset
 from PySide6.QtCore import QPointF, Qt
+from PySide6.QtWidgets import QAbstractButton
 
 from studio.core.experiment import Model
 from studio.core.head_sweep import HeadSweep
 from studio.gui.pages.model.network import Network, StageFacts
+from studio.gui.pages.schedule.page import SchedulePage
 from studio.gui.pages.schedule.sweep_check import obstacle
 from studio.gui.recorded import recorded_head_sweep, recorded_rate_test
 from studio.supervise.worker import WorkerError
@@ -127,7 +129,11 @@ def test_another_peak_is_chosen_by_a_click_or_by_the_steps_beside_it(qtbot, plac
     qtbot.mouseClick(cell.use_button, Qt.MouseButton.LeftButton)
     assert context.store.value("schedule.peak_lr") == head.peak
     run.choose(99)
-    assert run.chosen == 31 and cell.loss_label.text() == "no\N{NO-BREAK SPACE}number" and not cell.higher_button.isEnabled()
+    assert run.chosen == 31 and cell.loss_label.text() == "no\N{NO-BREAK SPACE}number"
+    cell.higher_button.setFocus()
+    qtbot.keyClick(cell.higher_button, Qt.Key.Key_Space)
+    assert run.chosen == 31 and cell.higher_button.hasFocus(), "the next Space does not take the peak"
+    assert context.store.value("schedule.peak_lr") == head.peak
 
 
 def test_the_large_view_is_worked_by_keys_and_shows_every_head(qtbot, place, context):
@@ -145,6 +151,42 @@ def test_the_large_view_is_worked_by_keys_and_shows_every_head(qtbot, place, con
     assert context.store.value("schedule.peak_lr") == sweep.heads[9].peak and not large.isVisible()
 
 
+def test_enter_on_the_close_button_of_the_large_view_takes_no_peak(qtbot, place, context):
+    finish(qtbot, place, context)
+    before = context.store.experiment
+    place.finder.open_large()
+    large = place.finder._covers["sweep"]
+    close = large.findChild(QAbstractButton, "schedule.finder.peaks.close")
+    close.setFocus()
+    qtbot.keyClick(close, Qt.Key.Key_Return)
+    assert context.store.experiment == before and not large.isVisible()
+    assert large.table.accessibleName() == "Values of the comparison"
+
+
+@pytest.mark.parametrize("kind", ["sweep", "test"])
+def test_a_large_view_goes_with_the_page_and_shows_no_finding_of_another_draft(qtbot, context, kind):
+    context.store.set({"model.train_stages": 0})
+    page = SchedulePage(context)
+    qtbot.addWidget(page)
+    page.show()
+    recorded = recorded_head_sweep if kind == "sweep" else recorded_rate_test
+    page.finder.run.hold("done", recorded(context.store.experiment))
+    page.finder.open_large()
+    page.hide()
+    page.deactivate()
+    context.projects.create()
+    page.show()
+    page.activate()
+    assert page.finder.run.found is None and not page.finder._covers[kind].isVisible()
+    context.store.set({"schedule.peak_lr": 0.02})
+
+
+def test_the_keyboard_goes_to_what_gives_up_the_search_as_the_menu_beside_it_is_shut(qtbot, place, context):
+    place.finder.more_button.setFocus()
+    compare(qtbot, place, context)
+    assert not place.finder.more_button.isEnabled() and place.finder.button.hasFocus()
+
+
 def test_it_is_outdated_with_what_it_depends_on_and_cannot_be_run_again_where_more_trains(qtbot, place, context):
     finish(qtbot, place, context)
     strip = place.finder.strip
@@ -153,6 +195,13 @@ def test_it_is_outdated_with_what_it_depends_on_and_cannot_be_run_again_where_mo
     assert strip.note_label.text() == "Changed since: epochs" and strip.again_button.isVisible() and strip.again_button.isEnabled()
     context.store.set({"model.train_stages": 2})
     assert not strip.again_button.isEnabled() and "Head only" in strip.again_button.accessibleDescription()
+    stages = [{"name": name, "title": name, "num_parameters": 10} for name in ("stem", "head")]
+    context.store.set({"model.train_stages": 0, "model.batch_norm": {"stem": "adapt"}})
+    assert strip.again_button.isEnabled(), "which stages there are is not known yet"
+    context.probe.answer("describe_model", {"stages": stages, "num_parameters": 20, "num_trainable": 10})
+    qtbot.waitUntil(lambda: not strip.again_button.isEnabled())
+    assert "Batch normalisation adapts" in strip.again_button.accessibleDescription()
+    context.store.undo()
     context.store.undo()
     context.store.undo()
     assert strip.again_button.isHidden()
@@ -171,6 +220,15 @@ def test_a_failure_is_a_sentence_and_another_try_is_a_comparison_again(qtbot, pl
     qtbot.mouseClick(strip.again_button, Qt.MouseButton.LeftButton)
     qtbot.waitUntil(lambda: place.finder.run.state == "done")
     assert place.finder.run.sweep == sweep and place.finder.run.test is None
+
+
+def test_the_draft_s_peak_is_marked_beside_a_failure_too(qtbot, place, context):
+    finish(qtbot, place, context)
+    context.finder.answer("sweep_head", WorkerError("None are held back."))
+    place.finder.run.start_again()
+    qtbot.waitUntil(lambda: place.finder.run.state == "failed")
+    context.store.set({"schedule.peak_lr": 0.02})
+    assert place.has_curve and place.finder.peaks._now.value() == pytest.approx(np.log10(0.02))
 
 
 def test_a_comparison_is_kept_with_its_draft(qtbot, place, context):

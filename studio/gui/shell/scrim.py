@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from PySide6.QtCore import Qt
 from PySide6.QtGui import QKeyEvent, QMouseEvent, QPainter
-from PySide6.QtWidgets import QAbstractButton, QApplication, QFrame, QWidget
+from PySide6.QtWidgets import QFrame, QWidget
 
 from studio.gui.theme import colour
-from studio.gui.widgets.focus import step_focus
+from studio.gui.widgets.focus import press_focused, step_focus
 
 
 def open_scrims(host: QWidget) -> list[Scrim]:
@@ -34,9 +34,7 @@ class Scrim(QWidget):
     def keyPressEvent(self, event: QKeyEvent) -> None:
         if event.key() == Qt.Key.Key_Escape:
             self.dismiss()
-        elif event.key() in (Qt.Key.Key_Return, Qt.Key.Key_Enter) and isinstance(pressed := QApplication.focusWidget(), QAbstractButton):
-            pressed.click()
-        else:
+        elif not press_focused(event):
             super().keyPressEvent(event)
 
     def focusNextPrevChild(self, forward: bool) -> bool:

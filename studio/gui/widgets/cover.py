@@ -8,14 +8,15 @@ from PySide6.QtWidgets import QFrame, QHBoxLayout, QVBoxLayout, QWidget
 
 from studio.gui.theme import px
 from studio.gui.widgets.button import icon_button
-from studio.gui.widgets.focus import step_focus
+from studio.gui.widgets.focus import press_focused, step_focus
 from studio.gui.widgets.label import PlainLabel
 
 _STEPS = {Qt.Key.Key_Left: -1, Qt.Key.Key_Up: -1, Qt.Key.Key_Right: 1, Qt.Key.Key_Down: 1}
 
 
 class Cover(QFrame):
-    """Covers its parent while open. Arrow keys ask for the neighbours; other keys go to the caller.
+    """Covers its parent while open. Arrow keys ask for the neighbours, Enter presses the button that has the keyboard; other keys go to the
+    caller.
 
     Subclasses put what they say into `head` before they call `finish_head`, and paint into `room`.
     """
@@ -72,7 +73,7 @@ class Cover(QFrame):
             self.close_view()
         elif event.key() in _STEPS:
             self.step_wanted.emit(_STEPS[event.key()])
-        else:
+        elif not press_focused(event):
             event.ignore()
             self.key_pressed.emit(event)
 

@@ -1,10 +1,10 @@
-"""Where the keyboard is: the ring of painted parts, and keeping it inside what lies over the window."""
+"""Where the keyboard is: the ring of painted parts, and keeping it, and Enter, inside what lies over the window."""
 
 from __future__ import annotations
 
 from PySide6.QtCore import QRect, QRectF, Qt
-from PySide6.QtGui import QPainter
-from PySide6.QtWidgets import QApplication, QWidget
+from PySide6.QtGui import QKeyEvent, QPainter
+from PySide6.QtWidgets import QAbstractButton, QApplication, QWidget
 
 from studio.gui.theme import pen
 
@@ -29,6 +29,16 @@ def step_focus(inside: QWidget, forward: bool) -> bool:
     place = stops.index(now) if now in stops else (-1 if forward else 0)
     reason = Qt.FocusReason.TabFocusReason if forward else Qt.FocusReason.BacktabFocusReason
     stops[(place + (1 if forward else -1)) % len(stops)].setFocus(reason)
+    return True
+
+
+def press_focused(event: QKeyEvent) -> bool:
+    """What Enter does in an overlay: press the button that has the keyboard, which on most platforms ignores it outside dialogs. False where
+    none has it, or of another key."""
+    pressed = QApplication.focusWidget()
+    if event.key() not in (Qt.Key.Key_Return, Qt.Key.Key_Enter) or not isinstance(pressed, QAbstractButton):
+        return False
+    pressed.click()
     return True
 
 

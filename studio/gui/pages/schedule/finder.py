@@ -102,6 +102,7 @@ class FinderView(QObject):
         self.run.changed.connect(self.refresh)
         self.run.finished.connect(self._on_run_finished)
         context.store.experiment_changed.connect(lambda *_: self._on_experiment_changed())
+        context.estimates.changed.connect(self.strip.refresh)  # whether heads can be compared waits for them
         self.item.getViewBox().sigRangeChanged.connect(lambda *_: self._place_names())
         self.item.getViewBox().sigResized.connect(lambda *_: self._place_names())
         theme().changed.connect(self.restyle)
@@ -156,6 +157,11 @@ class FinderView(QObject):
             self._covers[self.run.kind] = self._make_cover()
         self._covers[self.run.kind].open_view()
 
+    def close_large(self) -> None:
+        """As the page is left: hidden with it, a large view would not follow the run, and come back with what is not there any more."""
+        for cover in self._covers.values():
+            cover.hide()
+
     def _make_cover(self) -> FinderCover:
         if self.run.kind == "sweep":
             made = LargeHeadSweep(self.run, self._peak, self._page)
@@ -204,6 +210,8 @@ class FinderView(QObject):
         is_running = run.state == "running"
         what = "comparison" if run.kind == "sweep" else "test"
         self.button.setText(f"Cancel the {what}" if is_running else "Find learning rate")
+        if is_running and self.more_button.hasFocus():  # disabled, it would leave the keyboard to whatever comes next
+            self.button.setFocus(Qt.FocusReason.OtherFocusReason)
         self.more_button.setEnabled(not is_running)
         self.button.setIcon(icon("x" if is_running else "magnifying-glass", "text2"))
         self.button.setAccessibleName(self.button.text())
@@ -313,7 +321,7 @@ class FinderView(QObject):
 
     def _on_experiment_changed(self) -> None:
         self.strip.refresh()
-        if self.run.state == "done" and self.run.sweep:
+        if self.run.state != "running" and self.run.sweep:
             self.peaks.show_sweep(self.run.sweep, self.run.chosen, self._peak(), self._y)
         for cover in self._covers.values():
             if cover.isVisible():

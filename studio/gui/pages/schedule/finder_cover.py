@@ -24,8 +24,10 @@ class FinderCover(Cover):
 
     use_wanted = Signal(object)  # what the page takes: key of a rule, or a peak
 
-    def __init__(self, run: FinderRun, parent: QWidget, *, name: str, title: str, hint: str, left: pg.AxisItem, columns: Sequence[str]):
-        super().__init__(parent, name=name, what="test", hint=hint)
+    def __init__(
+        self, run: FinderRun, parent: QWidget, *, name: str, what: str, title: str, hint: str, left: pg.AxisItem, columns: Sequence[str]
+    ):
+        super().__init__(parent, name=name, what=what, hint=hint)
         self._run = run
         self.setAccessibleName(title)
         self.words_label = PlainLabel("", "label", "muted", elide=Qt.TextElideMode.ElideRight)
@@ -44,7 +46,7 @@ class FinderCover(Cover):
         self.graphics.scene().sigMouseMoved.connect(self._on_scene_mouse_moved)
         self.side = QVBoxLayout()
         self.side.setSpacing(px(8))
-        self.table = self._make_table(f"{name}.values", columns)
+        self.table = self._make_table(f"{name}.values", f"Values of the {what}", columns)
         self.side.addWidget(self.table, 1)
         middle = QHBoxLayout()
         middle.setSpacing(px(12))
@@ -95,10 +97,10 @@ class FinderCover(Cover):
         self.use_wanted.emit(what)
         self.close_view()
 
-    def _make_table(self, name: str, columns: Sequence[str]) -> QTableWidget:
+    def _make_table(self, name: str, title: str, columns: Sequence[str]) -> QTableWidget:
         table = QTableWidget(0, len(columns))
         table.setObjectName(name)
-        table.setAccessibleName("Values of the test")
+        table.setAccessibleName(title)
         table.setHorizontalHeaderLabels(columns)
         table.horizontalHeader().setSectionResizeMode(QHeaderView.ResizeMode.Stretch)
         table.verticalHeader().hide()

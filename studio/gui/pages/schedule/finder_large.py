@@ -33,6 +33,7 @@ class LargeRateTest(FinderCover):
             run,
             parent,
             name="schedule.finder.view",
+            what="test",
             title="Loss against learning rate",
             hint="Point at the curve to read it   Esc close",
             left=PlainAxis("left"),

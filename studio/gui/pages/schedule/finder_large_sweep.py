@@ -27,6 +27,7 @@ class LargeHeadSweep(FinderCover):
             run,
             parent,
             name="schedule.finder.peaks",
+            what="comparison",
             title="Validation top-1 against peak learning rate",
             hint="Left Right choose a peak   Enter use it   Esc close",
             left=PlainAxis("left", factor=100),

@@ -159,7 +159,8 @@ class _SuggestionCell(QWidget):
 
 
 class _PeakCell(QWidget):
-    """The chosen head of a sweep, steps to its neighbours, and "Use 3.2e-3"."""
+    """The chosen head of a sweep, steps to its neighbours, and "Use 3.2e-3". The steps stay enabled at either end: the keyboard would go from one
+    that is disabled to "Use", and the next Space take the peak."""
 
     def __init__(self, run: FinderRun, use: Callable[[float], object]):
         super().__init__()
@@ -185,14 +186,12 @@ class _PeakCell(QWidget):
     def show_head(self, sweep: HeadSweep, chosen: int, peak: float) -> None:
         """`peak` is the draft's now."""
         head = sweep.heads[chosen]
-        is_best, is_used, last = head is sweep.best, head.peak == peak, len(sweep.heads) - 1
-        self.title_label.setText(f"Best of {last + 1}" if is_best else f"{chosen + 1} of {last + 1}")
+        is_best, is_used, num = head is sweep.best, head.peak == peak, len(sweep.heads)
+        self.title_label.setText(f"Best of {num}" if is_best else f"{chosen + 1} of {num}")
         self.rate_label.setText(rate(head.peak))
         self.rate_label.set_tone("good" if is_best else "text")
         self.top1_label.setText(percent(head.top1))
         self.loss_label.setText(loss_text(head))
-        self.lower_button.setEnabled(chosen > 0)
-        self.higher_button.setEnabled(chosen < last)
         words = f"{head_words(head)[:1].upper()}{head_words(head)[1:]}. Best: {head_words(sweep.best)}."
         set_plain_tooltip(self, words)
         self.use_button.setText("In use" if is_used else f"Use {rate(head.peak)}")

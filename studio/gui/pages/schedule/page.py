@@ -240,6 +240,7 @@ class SchedulePage(Page):
 
     def deactivate(self) -> None:
         self._is_in_front = False
+        self.finder.close_large()
 
     def _on_run_state_changed(self, entry: RunEntry) -> None:
         if self._is_in_front and entry is self.context.runs.active:
