@@ -57,11 +57,14 @@ class Recovery:
             "The run goes on by itself.",
         )  # fmt: skip
         s.reporter.tell(ev.PauseChanged(is_paused=True, step=s.progress.step, reason="the images are gone"))
-        num_good = 0  # answers, one after the other
-        while num_good * POLL_S < steady_s:
+        good_since = None
+        while good_since is None or time.monotonic() - good_since < steady_s:
             self._listen()
             time.sleep(POLL_S)
-            num_good = num_good + 1 if s.loader.finds_images(self._listen) else 0
+            if not s.loader.finds_images(self._listen):
+                good_since = None
+            elif good_since is None:
+                good_since = time.monotonic()
         s.loader.restart()  # what was refused shortly before may have been the drive's fault
         s.reporter.tell(ev.PauseChanged(is_paused=False, step=s.progress.step))
 
