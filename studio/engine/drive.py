@@ -24,10 +24,10 @@ REMEMBERED_S = 2.0  # a good answer: many files may fail, one after the other, o
 class Drive:
     """The drive of a data set, as one reader of it finds it. `check` and `check_after` raise DataGone where it fails."""
 
-    def __init__(self, root: str, paths: Sequence[str], device: int | None = None):
-        """`root` is the folder of the images; those of `paths` that lie elsewhere say nothing of it. `device` as `device_of` gave it when the
-        folder was there; None does not look."""
-        self._root, self._paths, self._device = root, paths, device
+    def __init__(self, root: str, paths: Sequence[str], devices: Sequence[tuple[str, int | None]] = ()):
+        """`root` is the folder of the images; those of `paths` that lie elsewhere say nothing of it. `devices` as `devices_of` gave them at
+        first."""
+        self._root, self._paths, self._devices = root, paths, devices
         self._good_until = 0.0
 
     def check_after(self, code: int) -> None:
@@ -46,11 +46,7 @@ class Drive:
             raise DataGone(self._root, exc.strerror) from exc
         if not stat.S_ISDIR(info.st_mode):
             raise DataGone(self._root)
-        away = ""  # why it may be that the drive is not mounted
-        if _is_empty(self._root):
-            away = "the folder is empty"
-        elif self._device not in (None, info.st_dev):
-            away = "its drive is not there"
+        away = "the folder is empty" if _is_empty(self._root) else self._lacks()  # why it may be that a drive is not mounted
         if not (reads or away):
             return
         faults = [_fault_of(path) for path in self._tried]
@@ -61,14 +57,38 @@ class Drive:
             raise DataGone(self._root, away)
         self._good_until = time.monotonic() + REMEMBERED_S
 
+    def _lacks(self) -> str:
+        for folder, device in self._devices:
+            now = _device_of(folder)
+            if now is None:
+                return "a folder that holds them is not there"
+            if device not in (None, now):
+                return "their drive is not there"
+        return ""
+
     @cached_property
     def _tried(self) -> list[str]:
-        below = [path for path in self._paths if path.startswith(os.path.join(self._root, ""))]
-        return [below[i] for i in sorted({n * (len(below) - 1) // (NUM_TRIED - 1) for n in range(NUM_TRIED)})] if below else []
+        return _spread(self._root, self._paths)
 
 
-def device_of(folder: str) -> int | None:
-    """Number of the drive that a folder lies on; None where it is not there."""
+def devices_of(root: str, paths: Sequence[str]) -> tuple[tuple[str, int | None], ...]:
+    """The folder `root` of the images, and those that hold some of them elsewhere: behind links, or on another drive that is mounted in it. Each
+    with the number of its drive, None where it is not there. To be asked at first: afterwards nobody can tell where they were."""
+    own, inside = _device_of(root), os.path.join(os.path.realpath(root), "")
+    found = [(root, own)]
+    for folder in sorted({os.path.dirname(os.path.realpath(path)) for path in _spread(root, paths)}):
+        device = _device_of(folder)
+        if not os.path.join(folder, "").startswith(inside) or device not in (None, own):
+            found.append((folder, device))
+    return tuple(found)
+
+
+def _spread(root: str, paths: Sequence[str]) -> list[str]:
+    below = [path for path in paths if path.startswith(os.path.join(root, ""))]
+    return [below[i] for i in sorted({n * (len(below) - 1) // (NUM_TRIED - 1) for n in range(NUM_TRIED)})] if below else []
+
+
+def _device_of(folder: str) -> int | None:
     try:
         return os.stat(folder).st_dev
     except OSError:

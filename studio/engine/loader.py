@@ -74,7 +74,7 @@ class Source:
     cache_bytes: int  # for decoded images, over all workers
     decoded_folder: str = ""  # where decoded pictures are kept between runs; "" for nowhere
     root: str = ""  # the folder of the images: when it is gone, so is the run's data, which is more than an unreadable file
-    root_device: int | None = None  # that it lay on at first, see `drive.device_of`; None does not look
+    devices: tuple[tuple[str, int | None], ...] = ()  # that the images lay on at first, see `drive.devices_of`; empty does not look
     stamps: tuple[tuple[int, int], ...] = ()  # size and time of change (ns) of each file when it was listed; empty does not look
 
 
@@ -218,7 +218,7 @@ class ImageReader:
 
 
 def _drive_of(source: Source) -> Drive:
-    return Drive(source.root, source.paths, source.root_device)
+    return Drive(source.root, source.paths, source.devices)
 
 
 def _read_file(source: Source, drive: Drive, index: int) -> bytes:

@@ -31,7 +31,7 @@ from studio.engine.beginning import Beginning
 from studio.engine.checkpoint import MODEL, OPTIMISER, Checkpoint, restore_optimiser
 from studio.engine.control import Control, StopAsked
 from studio.engine.device import choose_device, device_key, device_name
-from studio.engine.drive import device_of
+from studio.engine.drive import devices_of
 from studio.engine.failure import DeviceGone
 from studio.engine.feeding import Feeding
 from studio.engine.flow import Flow
@@ -355,9 +355,9 @@ def cache_plan(experiment: Experiment, view: dict, precision: Precision, device:
 
 def source_for(experiment: Experiment, dataset: Dataset, samples: Sequence[Sample], view: dict, num_trained: int) -> Source:
     """What a loader needs to know of `samples`, the first `num_trained` of which are trained on."""
-    root = text_to_path(dataset.root)
+    root, paths = text_to_path(dataset.root), tuple(dataset.path_of(s) for s in samples)
     return Source(
-        paths=tuple(dataset.path_of(s) for s in samples),
+        paths=paths,
         augment=experiment.augment,
         input_size=view["input_size"],
         interpolation=view["interpolation"],
@@ -366,7 +366,7 @@ def source_for(experiment: Experiment, dataset: Dataset, samples: Sequence[Sampl
         num_trained=num_trained,
         cache_bytes=cache_bytes(),
         root=root,
-        root_device=device_of(root),
+        devices=devices_of(root, paths),
         decoded_folder=str(decoded_folder()),
     )
 

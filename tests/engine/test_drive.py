@@ -2,6 +2,7 @@
 
 import dataclasses
 import errno
+import os
 import time
 from types import SimpleNamespace
 
@@ -11,7 +12,7 @@ from engine_runs import small_run
 from studio.dataset.dataset import Dataset
 from studio.dataset.image import ImageRefused
 from studio.engine import drive as drive_module
-from studio.engine.drive import NUM_TRIED, Drive, device_of
+from studio.engine.drive import NUM_TRIED, Drive, devices_of
 from studio.engine.failure import DataGone, NoReadableImages
 from studio.engine.loader import Loader, Request
 from studio.engine.setup import source_for
@@ -88,13 +89,56 @@ def test_renamed_class_folders_are_missing_images_and_no_missing_drive(tmp_path,
 
 def test_a_folder_that_has_become_one_of_another_drive_and_holds_no_image_is_waited_for(images):
     root, paths = images
-    before = Drive(str(root), paths, device_of(str(root)) + 1)
+    ((_, device),) = devices_of(str(root), paths)
+    before = Drive(str(root), paths, [(str(root), device + 1)])
     before.check_after(errno.ENOENT)  # plugged in again, a drive may have another number
     for folder in root.iterdir():
         folder.rename(folder.with_name(f"old {folder.name}"))
     with pytest.raises(DataGone) as found:
         before.check_after(errno.ENOENT)
-    assert found.value.what == f"The images in {root} cannot be read (its drive is not there)"
+    assert found.value.what == f"The images in {root} cannot be read (their drive is not there)"
+
+
+@pytest.mark.parametrize("linked", ["folders", "files"])
+def test_a_pulled_drive_that_the_folder_links_to_is_noticed_and_renamed_links_are_no_missing_drive(tmp_path, linked):
+    source = _source_of(tmp_path, made=40)
+    (tmp_path / "images").rename(tmp_path / "drive")
+    (tmp_path / "images").mkdir()
+    for folder in (tmp_path / "drive").iterdir():
+        here = tmp_path / "images" / folder.name
+        if linked == "folders":
+            here.symlink_to(folder)
+        else:
+            here.mkdir()
+            for path in folder.iterdir():
+                (here / path.name).symlink_to(path)
+    with Loader(dataclasses.replace(source, devices=devices_of(source.root, source.paths)), 8) as loader:
+        (tmp_path / "drive").rename(tmp_path / "pulled")
+        with pytest.raises(DataGone):
+            list(loader.batches(ASKED))
+        assert not loader.finds_images(lambda seconds: None)
+        (tmp_path / "pulled").rename(tmp_path / "drive")
+        assert loader.finds_images(lambda seconds: None)
+        loader.restart()
+        for folder in (tmp_path / "images").iterdir():
+            folder.rename(folder.with_name(f"old {folder.name}"))
+        with pytest.raises(NoReadableImages):
+            list(loader.batches(ASKED))
+
+
+def test_drives_mounted_in_the_folder_are_known_and_noticed_when_pulled(images, monkeypatch):
+    root, paths = images
+    real = drive_module._device_of
+    mounted = {str(root / "cat"): 1001, str(root / "dog"): 1002}
+    monkeypatch.setattr(drive_module, "_device_of", lambda folder: mounted.get(folder) or real(folder))
+    drive = Drive(str(root), paths, devices_of(str(root), paths))
+    drive.check_after(errno.ENOENT)
+    for path in paths:
+        os.remove(path)
+    drive.check_after(errno.ENOENT)  # deleted, while their drives are there
+    mounted.clear()
+    with pytest.raises(DataGone):
+        drive.check_after(errno.ENOENT)
 
 
 def test_one_class_that_cannot_be_read_is_no_drive_that_fails_and_the_answer_is_remembered_for_moments(images, opened, monkeypatch):
