@@ -28,7 +28,7 @@ from studio.dataset.plan_check import check_run
 from studio.engine.device import choose_device, seed_draws
 from studio.engine.loader import Loader, choose_num_workers
 from studio.engine.mix import training_loss
-from studio.engine.network import Normaliser, build_network
+from studio.engine.network import Labels, Normaliser, build_network
 from studio.engine.plan import steps_per_epoch, training_requests
 from studio.engine.precision import choose_precision
 from studio.engine.prefix import Prefix, pictures_at_once
@@ -59,7 +59,7 @@ def _sweep(experiment: Experiment, dataset: Dataset, peaks: list[float], own_fol
     experiment = experiment.model_copy(update={"augment": Augment(preset="none")})
     start, device = time.perf_counter(), choose_device(experiment.training.device)
     progress(0, None, "Building the network")
-    network = build_network(experiment, len(dataset.classes))
+    network = build_network(experiment, len(dataset.classes), labels=Labels.of(dataset))
     linear = getattr(getattr(network.module, "head", None), "linear", None)
     if not isinstance(linear, nn.Linear) or experiment.model.head:
         raise BadInput("A sweep compares heads of one layer. Leave the head at its default, or run a range test instead.")

@@ -35,6 +35,17 @@ def test_a_head_of_the_sweep_is_the_head_of_a_run_with_its_peak(asked, tmp_path)
     assert len({round(head.loss, 4) for head in found.heads}) == 3
 
 
+def test_heads_begin_where_a_run_begins_that_starts_from_another(tmp_path):
+    folder = small_run(tmp_path, **HEAD)
+    dataset = Dataset.from_json(folder.dataset_path.read_bytes())
+    assert train_here(folder) == 0
+    kept = min(of_kind(folder, EpochFinished), key=lambda e: (-e.validation_top1, e.validation_loss))
+    again = folder.experiment().changed({"model.start_run": str(folder.path)})
+    head = sweep_head(again, dataset, [1e-9], tmp_path / "scratch").heads[0]
+    assert head.top1 == pytest.approx(kept.validation_top1)
+    assert head.loss == pytest.approx(kept.validation_loss, rel=2e-3)
+
+
 def test_what_keeps_a_run_from_starting_keeps_a_sweep_from_it_too(asked, tmp_path):
     _, experiment, dataset = asked
     with pytest.raises(BadInput, match="Only one class"):
