@@ -23,8 +23,8 @@ if TYPE_CHECKING:
     from tifffile import TiffPage
 
 _ROWS = 64
-_NUM_USUAL = 4  # bands of a colour picture, for which the limit of pixels is enough
-_MOST_BYTES = 1 << 30  # of all bands together where there are more, unpacked
+_NUM_USUAL = 4  # bands of a colour picture, for which the limit of pixels is enough where each has 16 bits at the most
+_MOST_BYTES = 1 << 30  # of all bands together where there is more, unpacked
 _UNPACKED, _PACKED = 1, (5, 8, 32773, 32946, 34925, 50000)  # LZW, Deflate, PackBits, Deflate, LZMA, Zstandard
 _GREY, _RGB = (0, 1), 2  # photometric interpretations; palette, CMYK and the like say themselves what their channels are
 _ALPHA = (1, 2, 999)  # kinds of extra samples that are transparency; 999 is Corel Draw's
@@ -94,7 +94,7 @@ def read_bands(data: bytes, reading: Reading, notes: list[str]) -> tuple[Image.I
         if page.dtype is None or page.imagedepth != 1:
             raise ImageRefused("a kind of TIFF that is not read; save it with 8 or 16 bits per channel")
         num_bytes = page.imagewidth * page.imagelength * page.samplesperpixel * page.dtype.itemsize
-        if page.samplesperpixel > _NUM_USUAL and num_bytes > _MOST_BYTES:
+        if (page.samplesperpixel > _NUM_USUAL or page.dtype.itemsize > 2) and num_bytes > _MOST_BYTES:
             raise ImageRefused(f"too large: {page.samplesperpixel} bands of {page.imagewidth} × {page.imagelength}")
         values_HWC = _read_pieces(page, data, [band - 1 for band in bands] + [3] * is_rgba)
         ranges = _declared_ranges(page, bands)

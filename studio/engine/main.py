@@ -195,7 +195,7 @@ def _session(
 
         torch = load_torch()
         from studio.engine.loop import train
-        from studio.engine.saving import save
+        from studio.engine.saving import save, save_held
         from studio.engine.setup import prepare
 
         set_up_torch(torch, experiment, checkpoint.state.get("origin", {}).get("threads", 0) if checkpoint else 0)
@@ -226,6 +226,11 @@ def _session(
                         reporter.unreadable({setup.ids[i]: reason for i, reason in exc.refused.items()})
                     if ranks.is_alone:  # the others are in the middle of a step
                         save(setup)
+                raise
+            except Exception as exc:
+                if not isinstance(exc, RunFolderGone) and (ranks.is_alone or isinstance(exc, KNOWN_TO_ALL)):
+                    with contextlib.suppress(Exception):  # what ended the run is what counts
+                        save_held(setup)
                 raise
     except StopAsked:
         is_pause = control.stop == "release" and reporter.saved_step == reporter.step

@@ -73,17 +73,19 @@ class Recovery:
         self._s.reporter.system(self._s.device)
 
     def _take_smaller_parts(self, fault: OutOfMemory) -> None:
-        """The same step again, with half as many images at once."""
+        """The same step again, with half as many images at once; of several processes each takes its own parts, which may be smaller already."""
         s = self._s
         size = s.asked.training.batch_size
         share = -(-size // s.ranks.count)
-        before = min(s.ranks.gather(min(s.micro_batch or share, share)))  # one of several processes may have taken smaller parts already
-        if before <= 1:
+        own, is_own = min(s.micro_batch or share, share), fault.__cause__ is not None
+        failed = [num for num, is_its in s.ranks.gather((own, is_own)) if is_its]
+        if min(failed) <= 1:
             raise fault
         let_go(fault)
-        s.micro_batch = -(-before // 2)
+        before = max(failed)
+        s.micro_batch = min(-(-own // 2) if is_own else own, -(-before // 2))
         s.reporter.warn(
-            "out-of-memory", f"{before} images at once do not fit into memory; from here on {s.micro_batch} go through the network at once. "
+            "out-of-memory", f"{before} images at once do not fit into memory; from here on {-(-before // 2)} go through the network at once. "
             f"A step still sees {size * s.asked.training.accumulation}.",
             "Close other programs, freeze more of the network, or choose a smaller batch.",
         )  # fmt: skip

@@ -672,6 +672,18 @@ def test_no_more_training_is_at_risk_than_was_asked_for_and_saving_takes_no_more
     assert [c.step for c in of_kind(folder, ev.CheckpointSaved)] == saved
 
 
+def test_a_best_epoch_that_was_held_is_written_before_the_run_fails(tmp_path, monkeypatch, bad_step):
+    from studio.engine import loop, saving
+
+    set_pace(monkeypatch, 2.5)  # the second epoch is held
+    keep = saving.keep_epoch
+    monkeypatch.setattr(loop, "keep_epoch", lambda s, _is_best, is_last: keep(s, True, is_last))
+    bad_step(14)
+    folder = small_run(tmp_path, schedule__epochs=4, training__not_finite="stop")
+    assert train_here(folder) == 1
+    assert [(c.step, c.is_best) for c in of_kind(folder, ev.CheckpointSaved)] == [(6, True), (12, True)]
+
+
 def test_what_was_trained_since_an_epoch_that_was_held_is_still_at_risk_when_that_is_written(tmp_path, monkeypatch):
     """The second epoch, which is held, is written before the fourth, in which other layers train; the clock goes on from the first, and counts both
     savings."""

@@ -17,6 +17,8 @@ from studio.catalog.heads.build import seeded
 from studio.core.experiment import Model
 from studio.core.problem import BadInput, Repair, error
 
+MOST_TRIED = 100_000_000  # parameters; an image takes seconds through larger networks
+
 
 def build_model(
     model: Model,
@@ -88,7 +90,8 @@ def build_backbone(
         path = origin.weights_path(info)
         if path is None:
             raise BadInput(error("model.backbone", _not_here(info)))
-    is_tried = size < info.input_size and not (is_meta or cut or needs_map(head))
+    is_small = (info.num_parameters or 0) < MOST_TRIED
+    is_tried = size < info.input_size and is_small and not (is_meta or cut or needs_map(head))
     if size != info.input_size and not is_tried:
         check_input_size(origin, name, size)
     point = _cut(source, name, size, cut, head)
