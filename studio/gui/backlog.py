@@ -34,7 +34,7 @@ class Counted:
 
 class Backlog(QObject):
     """Looks once at each run, since what it was asked is frozen, and at one after the other: the probe has a user to answer, too. A run whose
-    network cannot be made, or whose list of images cannot be read, will write nothing. What fails otherwise, as with a disk that does not
+    network cannot be made, or whose list of images is missing or damaged, will write nothing. What fails otherwise, as with a disk that does not
     answer, is tried again when the runs have changed."""
 
     changed = Signal()

@@ -155,12 +155,13 @@ class RunList(QObject):
             old.let_go()
 
     def dataset_of(self, entry: RunEntry) -> Dataset | None:
-        """The data set that a run was given; reads its file, so call it in the background for large ones."""
+        """The data set that a run was given, None where it has none or one that is damaged; reads its file, so call it in the background for
+        large ones. Raises OSError where the file cannot be read now."""
         from studio.dataset.dataset import Dataset
 
         try:
             return Dataset.from_json(entry.folder.dataset_path.read_bytes())
-        except (OSError, ValueError, KeyError, TypeError):
+        except (FileNotFoundError, NotADirectoryError, ValueError, KeyError, TypeError):
             return None
 
     def start(self) -> None:
