@@ -164,16 +164,18 @@ class FeatureCache:
         """
         self.book(view, samples, shown, is_named)
         rows = self._row_of[view, samples]
-        written = (shown == self._first + samples) & is_named | ~self._is_done[rows]
+        written = self.is_own(samples, shown, is_named) | ~self._is_done[rows]
         self._rows[torch.from_numpy(rows[written])] = _fitted(features.detach().cpu()[torch.from_numpy(written)], self.size.dtype)
 
     def book(self, view: int, samples: np.ndarray, shown: np.ndarray, is_named: np.ndarray | Literal[True] = True) -> None:
         """Take note of rows that are in the file by now."""
         rows = self._row_of[view, samples]
         self._shown[view, samples] = shown
-        self._is_done[rows[(shown == self._first + samples) & is_named]] = (
-            True  # what stands in for an unreadable file has no name of its own
-        )
+        self._is_done[rows[self.is_own(samples, shown, is_named)]] = True
+
+    def is_own(self, samples: np.ndarray, shown: np.ndarray, is_named: np.ndarray | Literal[True]) -> np.ndarray:
+        """bool[N]: whether pictures are what the names of the samples stand for; what stands in for an unreadable file is not."""
+        return (shown == self._first + samples) & is_named
 
     def has_all(self, view: int, samples: np.ndarray) -> bool:
         return bool((self._shown[view, samples] != EMPTY).all())

@@ -35,14 +35,26 @@ def keep_together(
     is_named: np.ndarray,
     features: torch.Tensor | None,
 ) -> None:
-    """Every process calls it at the same time with the rows that it has computed, or with none (features are None then)."""
-    if features is not None:
-        cache.put(view, samples, shown, features, is_named)
-    sent = features.detach().cpu() if features is not None and not ranks.is_one_computer else None
-    for rank, (theirs, what, named, rows) in enumerate(ranks.gather((samples, shown, is_named, sent))):
-        if rank == ranks.rank or not len(theirs):
-            continue
-        if rows is not None and ranks.is_first_here and not ranks.is_here(rank):
-            cache.put(view, theirs, what, rows, named)
-        else:
-            cache.book(view, theirs, what, named)
+    """Every process calls it at the same time with the rows that it has computed, or with none (features are None then).
+
+    Samples of several processes may have one row, by the same content. So what stands in for a file is written when all know which rows are done,
+    and all wait for it.
+    """
+    rows = None if features is None else features.detach().cpu()
+    is_own = cache.is_own(samples, shown, is_named)
+    if rows is not None:
+        cache.put(view, samples[is_own], shown[is_own], rows[torch.from_numpy(is_own)], is_named[is_own])
+    found = ranks.gather((samples, shown, is_named, None if ranks.is_one_computer else rows))
+    for are_own in (True, False):
+        for rank, (theirs, what, named, sent) in enumerate(found):
+            some = cache.is_own(theirs, what, named) == are_own
+            is_mine = rank == ranks.rank
+            if not some.any() or is_mine and are_own:
+                continue
+            written = rows if is_mine else sent if ranks.is_first_here and not ranks.is_here(rank) else None
+            if written is not None:
+                cache.put(view, theirs[some], what[some], written[torch.from_numpy(some)], named[some])
+            else:
+                cache.book(view, theirs[some], what[some], named[some])
+    if not all(cache.is_own(*which).all() for *which, _ in found):
+        ranks.gather(None)

@@ -262,6 +262,25 @@ def test_computers_send_each_other_the_features_they_have_run_and_those_of_a_com
         later.close()
 
 
+def test_a_picture_that_was_replaced_never_takes_the_row_that_another_process_computes_by_the_same_content(tmp_path):
+    size, name, kept = CacheSize(1, 2, (1,), torch.float32), b"n" * 16, {}
+
+    def work(ranks):
+        kept[ranks.rank] = cache = open_together(ranks, lambda: FeatureCache(tmp_path, size, [name, name]))
+        if ranks.rank == 1:
+            wait_until(lambda: kept[0].get(0, np.array([0]))[0] == 1, 20)
+        mine = np.array([ranks.rank])
+        keep_together(ranks, cache, 0, mine, mine, mine == 0, torch.ones(1, 1) + ranks.rank)
+        cache.save()
+        ranks.gather(None)
+        cache.close()
+
+    in_threads(work, 2, 2)
+    later = FeatureCache(tmp_path, size, [name, name])
+    assert later.get(0, np.array([0, 1]))[0].tolist() == [[1], [1]]
+    later.close()
+
+
 def test_where_one_computer_has_no_room_none_reads_features(tmp_path):
     def make(ranks):
         return FeatureCache(tmp_path / str(ranks.rank), CacheSize(1, 1, (3,), torch.float32), [bytes(16)]) if ranks.rank == 0 else None
