@@ -16,6 +16,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 ROUNDS = 8
+CACHED = {"model.train_stages": 0, "training.feature_cache": "exact", "augment.preset": "none"}
 
 
 def main() -> None:
@@ -41,7 +42,7 @@ def main() -> None:
         stops = {"training": run.stop()}
         longest = run.longest_step
         for phase in ("loading weights", "caching features", "validating"):
-            run = _Run(Path(scratch), options.data, train_stages=0 if phase == "caching features" else -1)
+            run = _Run(Path(scratch), options.data, **CACHED if phase == "caching features" else {})
             run.wait_for(lambda e, phase=phase: isinstance(e, ev.PhaseStarted) and e.phase == phase)
             time.sleep(draws.uniform(0, 1))
             stops[phase] = run.stop()
@@ -59,14 +60,14 @@ def main() -> None:
 
 
 class _Run:
-    def __init__(self, scratch: Path, data: str, train_stages: int = -1):
+    def __init__(self, scratch: Path, data: str, **values):
         from studio.core.experiment import Experiment
         from studio.core.journal import JournalReader
         from studio.core.run_folder import create_run
         from studio.supervise.engine import start_engine
 
-        values = {"data.source": data, "training.device": "cpu", "model.train_stages": train_stages, "schedule.epochs": 50}
-        self._folder = create_run(scratch / "runs", Experiment().changed(values))
+        asked = {"data.source": data, "training.device": "cpu", "schedule.epochs": 50} | values
+        self._folder = create_run(scratch / "runs", Experiment().changed(asked))
         self._process = start_engine(self._folder)
         self._reader = JournalReader(self._folder.journal_path)
         self._began = 0.0
