@@ -84,10 +84,11 @@ def _sweep(experiment: Experiment, dataset: Dataset, peaks: list[float], own_fol
                 )
             prefix.fill(0, lambda done: progress(done, num_train, "Making features"))
             features, shown = prefix.everything()
-            scored = []
+            scored, num_scored = [], 0
             for batch in prefix.evaluation_batches(parts["validation"], size, network.module):
                 scored.append(batch)
-                progress(sum(len(some.indices) for some in scored), len(parts["validation"]), "Making features of validation images")
+                num_scored += len(batch.indices)
+                progress(num_scored, len(parts["validation"]), "Making features of validation images")
         finally:
             prefix.close()
     if features.ndim != 2:

@@ -83,9 +83,10 @@ class Recovery:
             raise fault
         let_go(fault)
         before = max(failed)
-        s.micro_batch = min(-(-own // 2) if is_own else own, -(-before // 2))
+        after = -(-before // 2)
+        s.micro_batch = min(-(-own // 2) if is_own else own, after)
         s.reporter.warn(
-            "out-of-memory", f"{before} images at once do not fit into memory; from here on {-(-before // 2)} go through the network at once. "
+            "out-of-memory", f"{before} images at once do not fit into memory; from here on {after} go through the network at once. "
             f"A step still sees {size * s.asked.training.accumulation}.",
             "Close other programs, freeze more of the network, or choose a smaller batch.",
         )  # fmt: skip

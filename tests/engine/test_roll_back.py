@@ -50,6 +50,20 @@ def warning(folder) -> ev.WarningRaised:
     return found
 
 
+def same_bits_as_halved_by_hand(folder, target: int, place, before_step, **settings):
+    """A run of the same settings at `place` whose rate was halved by hand before step `target` ends with the bits of `folder`; gives that run."""
+
+    def edit(s):
+        if s.progress.step == target - 1:
+            s.control.edits.append({"schedule.peak_lr": 5e-4})
+
+    before_step(edit)
+    other = small_run(place, **settings)
+    assert train_here(other) == 0
+    assert metrics(other)["state_sha256"] == metrics(folder)["state_sha256"]
+    return other
+
+
 def test_the_run_goes_back_by_the_steps_that_were_chosen_over_a_thaw_and_an_epoch(tmp_path, bad_step, before_step):
     settings = {"optimiser__ema_decay": 0.9, "model__train_stages": 1, "model__thaw": {"stem": 1}}
     bad, target = 9, 5  # the stem thaws at step 6
@@ -74,16 +88,7 @@ def test_the_run_goes_back_by_the_steps_that_were_chosen_over_a_thaw_and_an_epoc
     state = folder.read_state()
     assert state.status is Status.FINISHED and list(state.train_loss.x) == list(range(2 * STEPS_PER_EPOCH)) and len(state.epochs) == 2
 
-    # the same bits and figures as a run whose rate was halved at that step by hand
-    def edit_by_hand(s):
-        if s.progress.step == target - 1:
-            s.control.edits.append({"schedule.peak_lr": 5e-4})
-
-    before_step(edit_by_hand)
-    other = small_run(tmp_path / "other", **settings)
-    assert train_here(other) == 0
-    assert metrics(other)["state_sha256"] == metrics(folder)["state_sha256"]
-    theirs = other.read_state()
+    theirs = same_bits_as_halved_by_hand(folder, target, tmp_path / "other", before_step, **settings).read_state()
     assert (list(state.train_loss.y), list(state.lr.y)) == (list(theirs.train_loss.y), list(theirs.lr.y))
 
 
@@ -113,14 +118,7 @@ def test_a_step_without_a_number_that_is_found_steps_later_is_not_applied_and_th
     assert all(torch.equal(*pair) for later in weights[1:] for pair in zip(later, weights[0], strict=True))
     assert [event.step for event in told] == list(range(bad)), "of the bad step nothing is told, nor of those after it"
 
-    def edit_by_hand(s):
-        if s.progress.step == target - 1:
-            s.control.edits.append({"schedule.peak_lr": 5e-4})
-
-    before_step(edit_by_hand)
-    other = small_run(tmp_path / "other", **settings)
-    assert train_here(other) == 0
-    assert metrics(other)["state_sha256"] == metrics(folder)["state_sha256"]
+    other = same_bits_as_halved_by_hand(folder, target, tmp_path / "other", before_step, **settings)
     assert list(folder.read_state().train_loss.y) == list(other.read_state().train_loss.y)
 
 
