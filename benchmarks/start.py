@@ -95,25 +95,28 @@ def main() -> None:
         experiment = Experiment().changed({"data.source": options.data, "training.device": "cpu"})
         write_experiment(experiment, Path(scratch) / "experiment.toml")
         dataset = scan(experiment.data)
-        seen = {"cold": [], "warm": [], "step": [], "fastai": []}
+        seen: dict[str, list[float]] = {"cold": [], "warm": [], "fastai": []}
+        steps: dict[str, list[float]] = {"cold": [], "warm": []}
         for _ in range(options.rounds):
             for side, began in (("cold", _begin_cold(Path(scratch), experiment, dataset)), ("warm", _begin_in_window(Path(scratch)))):
                 with began as (pressed, folder):
                     first, step_s = _first_step(folder)
                 seen[side].append(first - pressed)
-                seen["step"].append(step_s)
+                steps[side].append(step_s)
             if find_spec("fastai"):
                 seen["fastai"].append(_fastai_first_step(experiment))
-    step = statistics.median(seen["step"])
-    print("## From Train to the first step\n\n| engine | first step done after | in steady steps |\n|---|---|---|")
-    for side, name in (("warm", "warm, Train clicked in a window"), ("cold", "cold"), ("fastai", "a fastai script")):
-        if seen[side]:
-            print(f"| {name} | {statistics.median(seen[side]):.2f} s | {statistics.median(seen[side]) / step:.1f} |")
+    step = {side: statistics.median(of_side) for side, of_side in steps.items()}
+    print(
+        "## From Train to the first step\n\n| engine | first step done after | a steady step of it | in steady steps |\n|---|---|---|---|"
+    )
+    for side, name in (("warm", "warm, Train clicked in a window"), ("cold", "cold, no window")):
+        print(f"| {name} | {statistics.median(seen[side]):.2f} s | {step[side]:.2f} s | {statistics.median(seen[side]) / step[side]:.1f} |")
     if seen["fastai"]:
+        print(f"| a fastai script | {statistics.median(seen['fastai']):.2f} s | | |")
         fastai, warm, cold = (statistics.median(seen[side]) for side in ("fastai", "warm", "cold"))
         print(f"\nfastai over warm: **{fastai / warm:.1f}** (limit 8), over cold: {fastai / cold:.1f}.")
     print(
-        f"\nThe default experiment: batch {experiment.training.batch_size}, {experiment.model.input_size} px; a steady step takes {step:.2f} s. "
+        f"\nThe default experiment: batch {experiment.training.batch_size}, {experiment.model.input_size} px. "
         f"Medians of {options.rounds} rounds; the first start of all also measures the precision. Load {os.getloadavg()[0]:.1f}."
     )
 

@@ -6,6 +6,7 @@ import contextlib
 import ctypes
 
 EVERYTHING = -1
+PIECE_BYTES = 1 << 30  # malloc takes more than 2 GB from the system alone, outside of the heap
 _M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD, _M_ARENA_MAX = -1, -3, -8  # of glibc's malloc.h
 
 
@@ -27,3 +28,25 @@ def trim() -> None:
     """Give back what is free."""
     with contextlib.suppress(OSError, AttributeError, TypeError):
         ctypes.CDLL(None).malloc_trim(0)
+
+
+def take(num_bytes: int) -> list[tuple[int, int]]:
+    """(address, bytes) of pieces of this thread's heap, as many as there are, whose pages come as they are written to; for `give`. To be called
+    while everything comes from the heap."""
+    pieces: list[tuple[int, int]] = []
+    with contextlib.suppress(OSError, AttributeError, TypeError):
+        malloc = ctypes.CDLL(None).malloc
+        malloc.restype, malloc.argtypes = ctypes.c_void_p, [ctypes.c_size_t]
+        while num_bytes > 0 and (address := malloc(size := min(num_bytes, PIECE_BYTES))):
+            pieces.append((address, size))
+            num_bytes -= size
+    return pieces
+
+
+def give(pieces: list[tuple[int, int]]) -> None:
+    """Pieces that were taken, to whatever is allocated next."""
+    if pieces:
+        free = ctypes.CDLL(None).free
+        free.argtypes = [ctypes.c_void_p]
+        for address, _ in pieces:
+            free(address)

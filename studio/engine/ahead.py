@@ -11,7 +11,6 @@ But meanwhile nothing else can be mapped, and every call hands Python's lock bac
 
 from __future__ import annotations
 
-import contextlib
 import ctypes
 import json
 import threading
@@ -24,10 +23,9 @@ from studio.core.experiment import Experiment
 from studio.engine.verdict import remember, remembered
 
 MOST = 0.25  # of the memory that is free
-PIECE_BYTES = 1 << 30  # malloc takes more than 2 GB from the system alone, outside of the heap
 TICK_S = 0.02  # how often somebody who waits for it may do something else
 CHUNK_BYTES = 32 << 20  # written in one call, for which `hand_over` may have to wait: about 25 ms
-_VERDICTS = "heap-4"
+_VERDICTS = "heap-5"
 _DECIDES = {  # how much memory a step takes
     "model": {"source", "backbone", "cut", "head", "input_size", "train_stages", "thaw", "layers", "batch_norm"},
     "optimiser": {"kind", "ema_decay"},
@@ -45,7 +43,7 @@ class Ahead:
     """One for a process, since there is one heap: `begin` as it starts, `hand_over` before the first step, `note` after some steps."""
 
     def __init__(self):
-        self._pieces: list[int] = []
+        self._pieces: list[tuple[int, int]] = []
         self._thread: threading.Thread | None = None
         self._stops = threading.Event()
         self._begun = ""  # key of what it was begun for
@@ -66,22 +64,12 @@ class Ahead:
             "" if wish is not None else key
         )  # measured again, what was taken ahead would count too, and the figure grow from run to run
         if isinstance(wish, int) and 0 < wish < MOST * psutil.virtual_memory().available / num_processes:
-            with contextlib.suppress(AttributeError):
-                self._take(wish)
+            self._pieces = malloc.take(wish)  # by this thread: others have heaps of their own
+            self._thread = threading.Thread(target=self._write, args=(list(self._pieces),), name="memory ahead", daemon=True)
+            self._thread.start()
 
-    def _take(self, num_bytes: int) -> None:
-        library = _library()
-        library.malloc.restype, library.malloc.argtypes = ctypes.c_void_p, [ctypes.c_size_t]
-        sizes = []
-        while num_bytes > 0 and (piece := library.malloc(min(num_bytes, PIECE_BYTES))):  # by this thread: others have heaps of their own
-            self._pieces.append(piece)
-            sizes.append(min(num_bytes, PIECE_BYTES))
-            num_bytes -= PIECE_BYTES
-        self._thread = threading.Thread(target=self._write, args=(sizes,), name="memory ahead", daemon=True)
-        self._thread.start()
-
-    def _write(self, sizes: list[int]) -> None:
-        for piece, size in zip(list(self._pieces), sizes, strict=True):
+    def _write(self, pieces: list[tuple[int, int]]) -> None:
+        for piece, size in pieces:
             for at in range(0, size, CHUNK_BYTES):
                 if self._stops.is_set():
                     return
@@ -100,11 +88,7 @@ class Ahead:
         if self._thread is not None:
             self._thread.join()
             self._thread = None
-        if self._pieces:
-            library = _library()
-            library.free.argtypes = [ctypes.c_void_p]
-            for piece in self._pieces:
-                library.free(piece)
+        malloc.give(self._pieces)
         self._pieces, self.num_bytes = [], 0
         if self._used_before is None and (use := _use()):
             self._used_before = use.uordblks

@@ -48,8 +48,8 @@ def describe_model(model: Model, training: Training, optimiser: Optimiser, num_c
     traced = partial(_trace, _asked(model), num_classes, num_bytes_of(training.precision))
 
     def memory(trainable: frozenset[str]) -> dict[str, int]:
-        lean = may_be_lean(training) and is_large(traced(lean=False), trainable, training, optimiser)
-        return estimate_memory(traced(lean=lean), trainable, training, optimiser)
+        large = is_large(traced(lean=False), trainable, training, optimiser)
+        return estimate_memory(traced(lean=large and may_be_lean(training)), trainable, training, optimiser, is_large=large)
 
     spec = parse_experiment({"model": model.model_dump(), "training": training.model_dump(), "optimiser": optimiser.model_dump()})
     network = frozen_as_asked(shapes.built.module, shapes.built.stages, spec, must_train=False)  # the page shows it, and says so

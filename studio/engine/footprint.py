@@ -35,6 +35,7 @@ from studio.engine.snapshot import NUM_HELD, goes_back
 
 _BYTES = {"fp32": 4, "bf16": 2, "fp16": 2}
 _IMAGES = 2  # batch norm needs two
+HEAP_SHARE = 0.2  # of a large step's activations: what is free between its pieces (engine.heap), and what convolutions need in passing
 
 
 @dataclass(frozen=True)
@@ -314,9 +315,12 @@ def is_large(whole: Trace, trainable: Collection[str], training: Training, optim
     return estimate_memory(whole, trainable, training, optimiser)["activations"] >= large_step_bytes()
 
 
-def estimate_memory(trace: Trace, trainable: Collection[str], training: Training, optimiser: Optimiser) -> dict[str, int]:
+def estimate_memory(
+    trace: Trace, trainable: Collection[str], training: Training, optimiser: Optimiser, *, is_large: bool = False
+) -> dict[str, int]:
     """Bytes at the peak of a step, by use: weights, gradients, optimiser, activations, batch; "average", and in the memory of the computer "copies" to
-    go back to and "best", the best epoch until it is written (see engine.saving), where a run has them."""
+    go back to and "best", the best epoch until it is written (see engine.saving), where a run has them. A step that is large, as `is_large` says,
+    takes some "heap" there besides."""
     width = num_bytes_of(training.precision)
     scale = training.batch_size * width / trace.width
     start = next((i for i, layer in enumerate(trace.layers) if any(name in trainable for name, _ in layer.parameters)), len(trace.layers))
@@ -340,10 +344,12 @@ def estimate_memory(trace: Trace, trainable: Collection[str], training: Training
     state, is_here, may_go_back = 4 * trained + learnt, is_on_processor(training), goes_back(training)
     copies = NUM_HELD * state if may_go_back and is_here else 0
     best = state * (2 if may_go_back else 1) if is_here else 0  # a copy may hold the best of an epoch before
+    activations = round(scale * peak[0])
+    heap = round(HEAP_SHARE * activations) if is_large and is_here else 0
     return {
         "weights": 4 * trace.num_values + cast,
         "gradients": 4 * peak[1],
         "optimiser": 4 * values * sum(own),
-        "activations": round(scale * peak[0]),
+        "activations": activations,
         "batch": 4 * trace.image * training.batch_size,
-    } | {name: size for name, size in (("average", average), ("copies", copies), ("best", best)) if size}
+    } | {name: size for name, size in (("heap", heap), ("average", average), ("copies", copies), ("best", best)) if size}

@@ -186,7 +186,8 @@ def fit_memory(s: Setup) -> str:
         )
     taken = need.peak(min(fits, now), holds_best=False)
     s.step_bytes = taken if s.device.type == "cpu" else 0
-    suit_step(is_large=s.device.type == "cpu" and (need.is_large or s.recomputes))
+    kept = round((need.stays if fits >= now else 0) * need.of_pass(min(fits, now))) - ahead.num_bytes  # which is handed over
+    suit_step(is_large=s.device.type == "cpu" and (need.is_large or s.recomputes), kept_bytes=kept)
     return f"a step takes about {taken / 1e9:.1f} GB, {free / 1e9:.1f} GB are free"
 
 

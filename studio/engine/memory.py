@@ -17,6 +17,7 @@ import torch
 from studio.core.experiment import Experiment, Optimiser, Training
 from studio.engine.ahead import ahead
 from studio.engine.footprint import Trace, estimate_memory, is_large, known_trace, num_bytes_of, trace_memory, without_values
+from studio.engine.heap import LITTLE, MUCH
 from studio.engine.lean import keep_less, may_be_lean
 from studio.engine.network import Network
 from studio.engine.recompute import blocks_of, recompute, recomputed
@@ -51,13 +52,14 @@ class StepMemory:
     optimiser: Optimiser
     is_large: bool  # with everything kept
     is_lean: bool  # the batch norms keep less
+    stays: float  # of what a pass takes, between the steps where they are large
     factor: float = 1.0  # of what a pass takes, where one was tried
 
     def peak(self, num_images: int, *, holds_best: bool = True) -> int:
         """Bytes with so many images at once, the weights left out. Copies of states, to go back to and of the best epoch, are not on a GPU; the
         latter is there after the first epoch only, where saving takes long beside an epoch."""
         found = self._estimate(num_images)
-        beside = sum(found.get(name, 0) for name in ("optimiser", "average", "copies", *["best"] * holds_best))
+        beside = sum(found.get(name, 0) for name in ("heap", "optimiser", "average", "copies", *["best"] * holds_best))
         return round(self.factor * self.of_pass(num_images)) + beside
 
     def of_pass(self, num_images: int) -> int:
@@ -66,7 +68,8 @@ class StepMemory:
         return found["gradients"] + found["activations"] + found["batch"]
 
     def _estimate(self, num_images: int) -> dict[str, int]:
-        return estimate_memory(self.trace, self.trainable, self.training.model_copy(update={"batch_size": num_images}), self.optimiser)
+        training = self.training.model_copy(update={"batch_size": num_images})
+        return estimate_memory(self.trace, self.trainable, training, self.optimiser, is_large=self.is_large)
 
     def fitting(self, batch_size: int, room: int) -> int:
         """The largest even part of the batch that fits; 1 where none does."""
@@ -82,7 +85,8 @@ def step_memory(network: Network, precision: str, experiment: Experiment, *, rec
     training = experiment.training.model_copy(update={"precision": precision})
     size, width = experiment.model.input_size, num_bytes_of(precision)
     trace = known_trace(network.module, size, width)
-    large = is_large(trace, network.plan.trainable, training, experiment.optimiser)
+    whole = trace
+    large = is_large(whole, network.plan.trainable, training, experiment.optimiser)
     lean = large and may_be_lean(training)
     if lean and not recomputes:  # blocks that are recomputed are not
         trace = known_trace(network.module, size, width, is_lean=True)
@@ -92,7 +96,12 @@ def step_memory(network: Network, precision: str, experiment: Experiment, *, rec
             keep_less(module, hooks=False)
         recompute(module, network.stages)
         trace = recomputed(trace, trace_memory(module, size, width), list(blocks_of(module, network.stages)))
-    return StepMemory(trace, network.plan.trainable, training, experiment.optimiser, large, lean)
+
+    def activations(of: Trace) -> int:
+        return estimate_memory(of, network.plan.trainable, training, experiment.optimiser)["activations"]
+
+    stays = 0.0 if recomputes else MUCH if activations(trace) <= activations(whole) / 2 else LITTLE  # in all 0.8 of what `whole` takes
+    return StepMemory(trace, network.plan.trainable, training, experiment.optimiser, large, lean, stays)
 
 
 def free_bytes(device: torch.device) -> int:

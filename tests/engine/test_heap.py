@@ -58,3 +58,32 @@ def test_torch_asks_the_kernel_for_large_pages():
     environment = {name: value for name, value in os.environ.items() if name != "THP_MEM_ALLOC_ENABLE"}
     done = subprocess.run([sys.executable, "-c", PAGES], env=environment, capture_output=True, text=True, timeout=120)
     assert done.stdout.strip() == "True", done.stderr
+
+
+SHARE = (
+    PROGRAM.split("suit_step(")[0]
+    + """
+import resource
+
+def faults():
+    blocks, before = [], resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+    for _ in range(4):
+        blocks.append(libc.malloc(SIZE // 2))
+        ctypes.memset(blocks[-1], 1, SIZE // 2)
+    for block in blocks:
+        libc.free(block)
+    return resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before
+
+suit_step(is_large=True, kept_bytes=SIZE + (1 << 20))
+process, before = psutil.Process(), psutil.Process().memory_info().rss
+first, second = faults(), faults()
+print(first // 1000, second // 1000, round((process.memory_info().rss - before) / SIZE))
+"""
+)
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="glibc alone can be told")
+def test_a_share_of_a_large_step_stays_and_the_rest_goes_back():
+    done = subprocess.run([sys.executable, "-c", SHARE], capture_output=True, text=True, timeout=120)
+    first, second, stayed = map(int, done.stdout.split())
+    assert (second, stayed) == (first // 2, 1), "of two blocks that fit the pages are there the second time, those of the other two are new"

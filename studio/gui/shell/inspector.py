@@ -454,7 +454,7 @@ def _grouped(memory: dict[str, int]) -> dict[str, int]:
     return {
         "weights": sum(memory.get(name, 0) for name in ("weights", "average", "copies", "best")),
         "optimiser": memory.get("gradients", 0) + memory.get("optimiser", 0),
-        "activations": memory.get("activations", 0) + memory.get("batch", 0),
+        "activations": sum(memory.get(name, 0) for name in ("activations", "heap", "batch")),
     }
 
 
