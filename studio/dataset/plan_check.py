@@ -16,16 +16,37 @@ NOTHING_TRAINS = error("model.layers", "Nothing trains: every layer is frozen. L
 
 def check_run(experiment: Experiment, dataset: Dataset) -> list[Problem]:
     """All findings, those of the data set first. Any of Severity.ERROR keeps the run from starting."""
+    return check_settings(experiment, dataset) + check_files(experiment.model)
+
+
+def check_settings(experiment: Experiment, dataset: Dataset) -> list[Problem]:
+    """What can be said without looking at a disk."""
     found = list(dataset.problems)
     found += _parts(dataset)
     num_train = 0 if errors_in(dataset.problems) else dataset.epoch_size(experiment.data.synthetic_fraction)  # it would only repeat those
     found += schedule_problems(experiment, num_train=num_train)
     found += augment_problems(experiment)
-    found += _files(experiment)
     found += _without_validation(experiment) if dataset.is_unmeasured else []
     found += [NOTHING_TRAINS] if trains_nothing(experiment.model) else []
     found += _together(experiment)
     return found
+
+
+def check_files(model: Model) -> list[Problem]:
+    """Whether what the network starts from lies where the settings say. Waits as long as that disk takes to answer."""
+    start = model.start_run
+    if start and not os.path.isdir(text_to_path(start)):
+        return [error("model.start_run", f"There is no run “{start}”. Choose it again, or clear the field.")]
+    path = model.weights_file
+    if path and not (os.path.isfile(text_to_path(path)) or os.path.isfile(path)):
+        return [error("model.weights_file", f"There is no weights file “{path}”. Choose it again, or clear the field.")]
+    if path and not model.pretrained:
+        return [
+            warning(
+                "model.weights_file", "A weights file is chosen, but the model starts from random weights. Switch Pretrained on to use it."
+            )
+        ]
+    return []
 
 
 def trains_nothing(model: Model) -> bool:
@@ -93,19 +114,3 @@ def _without_validation(experiment: Experiment) -> list[Problem]:
             )
         )
     return found
-
-
-def _files(experiment: Experiment) -> list[Problem]:
-    start = experiment.model.start_run
-    if start and not os.path.isdir(text_to_path(start)):
-        return [error("model.start_run", f"There is no run “{start}”. Choose it again, or clear the field.")]
-    path = experiment.model.weights_file
-    if path and not (os.path.isfile(text_to_path(path)) or os.path.isfile(path)):
-        return [error("model.weights_file", f"There is no weights file “{path}”. Choose it again, or clear the field.")]
-    if path and not experiment.model.pretrained:
-        return [
-            warning(
-                "model.weights_file", "A weights file is chosen, but the model starts from random weights. Switch Pretrained on to use it."
-            )
-        ]
-    return []

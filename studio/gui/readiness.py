@@ -12,13 +12,15 @@ from studio.gui.store import ExperimentStore
 from studio.gui.wording import in_window
 
 if TYPE_CHECKING:
+    from studio.core.problem import Problem
     from studio.gui.workers import WorkerClient
 
 ASK_AFTER_MS = 300
 
 
 class Readiness(QObject):
-    """Follows the draft. `reason` is cheap: what takes long is asked in the background, and counts as fine until it is answered."""
+    """Follows the draft. `reason` is cheap: what takes long is asked in the background. Files to start from are waited for, as their disk may
+    not answer at all; what workers say counts as fine until it is said."""
 
     changed = Signal()
     device_refused = Signal(str)  # sentence: the chosen device is not there; a run never goes to the CPU in silence
@@ -28,14 +30,16 @@ class Readiness(QObject):
     ):  # fmt: skip
         super().__init__(parent)
         self._store, self._background, self._probe, self._preview = store, background, probe, preview
-        self._settings: tuple = (None, None, "")  # experiment, dataset, what check_run says about them
+        self._settings: tuple = (None, None, "")  # experiment, dataset, what check_settings says about them
+        self._files: tuple = ((), "")  # those that were looked for last, and what check_files says about them
+        self._looked_for: set[tuple] = set()  # now: a disk that does not answer is asked once for the same files
         self._devices: dict[str, str] = {}  # why a device cannot be had; "" when it can or while it is being asked
         self._network: tuple | None = None  # the one that was asked about last
         self._network_error = ""
         self._pipeline: tuple | None = None  # the one that was asked about last
         self._pipeline_error = ""
         self._timer = QTimer(self, singleShot=True, interval=ASK_AFTER_MS)
-        self._timer.timeout.connect(self._ask_workers)
+        self._timer.timeout.connect(self._ask_settled)
         store.experiment_changed.connect(lambda old, new: self._ask())
         store.dataset_changed.connect(lambda _: self._ask())
 
@@ -48,7 +52,9 @@ class Readiness(QObject):
             return in_window(errors[0].sentence)
         if store.dataset is None or not store.is_dataset_current:
             return "The images are still being read."
-        return self._settings_error() or self._network_problem() or self._pipeline_problem() or self.device_reason()
+        return (
+            self._settings_error() or self._files_problem() or self._network_problem() or self._pipeline_problem() or self.device_reason()
+        )
 
     def device_reason(self) -> str:
         """Why the chosen device cannot be had; empty when it can."""
@@ -56,18 +62,31 @@ class Readiness(QObject):
 
     def ask_again(self) -> None:
         """The machine may have changed: weights were downloaded, a file was put back, a GPU came or went. Answers so far hold meanwhile."""
-        self._settings = (None, None, "")
         self._ask_device(again=True)
+        self._ask_files(again=True)
         self._ask_network(again=True)
 
     def _settings_error(self) -> str:
         experiment, dataset = self._store.experiment, self._store.dataset
         if self._settings[0] is not experiment or self._settings[1] is not dataset:
-            from studio.dataset.plan_check import check_run
+            from studio.dataset.plan_check import check_settings
 
-            errors = errors_in(check_run(experiment, dataset))
+            errors = errors_in(check_settings(experiment, dataset))
             self._settings = (experiment, dataset, errors[0].sentence if errors else "")
         return self._settings[2]
+
+    def _files_question(self) -> tuple[str, str]:
+        """The run and the file that the network starts from; empty where it does not."""
+        model = self._store.experiment.model
+        return model.start_run, model.weights_file
+
+    def _files_problem(self) -> str:
+        run, weights = question = self._files_question()
+        if not (run or weights):
+            return ""
+        if question == self._files[0]:
+            return self._files[1]
+        return f"The {'run to start from' if run else 'weights file'} is still being looked for."
 
     def _network_problem(self) -> str:
         return self._network_error if self._network == self._question() else ""
@@ -94,10 +113,13 @@ class Readiness(QObject):
 
     def _ask(self) -> None:
         self._ask_device()
-        if self._question() not in (None, self._network) or self._pipeline_question() not in (None, self._pipeline):
+        self._ask_files()
+        has_files = any(self._files_question())  # one may have been put back meanwhile, or be gone
+        if has_files or self._question() not in (None, self._network) or self._pipeline_question() not in (None, self._pipeline):
             self._timer.start()
 
-    def _ask_workers(self) -> None:
+    def _ask_settled(self) -> None:
+        self._ask_files(again=True)
         self._ask_network()
         self._ask_pipeline()
 
@@ -115,6 +137,24 @@ class Readiness(QObject):
 
         self._devices.setdefault(device, "")
         self._background.run(lambda: device_problem(device), found)
+
+    def _ask_files(self, *, again: bool = False) -> None:
+        question = self._files_question()
+        if not any(question) or question in self._looked_for or question == self._files[0] and not again:
+            return
+        from studio.dataset.plan_check import check_files
+
+        def looked(found: list[Problem]) -> None:
+            self._looked_for.discard(question)
+            errors = errors_in(found)
+            answer = question, errors[0].sentence if errors else ""
+            if question == self._files_question() and answer != self._files:
+                self._files = answer
+                self.changed.emit()
+
+        model = self._store.experiment.model
+        self._looked_for.add(question)
+        self._background.run(lambda: check_files(model), looked, may_hang=True)
 
     def _ask_pipeline(self) -> None:
         question = self._pipeline_question()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import replace
 from threading import Event, Timer
 
@@ -210,6 +211,35 @@ def test_a_batch_larger_than_the_training_images_keeps_train_off(ready):
 def test_a_transform_that_there_is_not_keeps_train_off(ready):
     ready.store.set({"augment.preset": "custom", "augment.transforms": ({"name": "Blurr"},)})
     assert "Did you mean Blur" in ready.runs.reason_not_to_train()
+
+
+def test_a_weights_file_on_a_disk_that_does_not_answer_keeps_train_off_and_the_newest_one_counts(ready, qtbot, tmp_path, monkeypatch):
+    slow, here, gone = (str(tmp_path / f"{name}.safetensors") for name in ("slow", "here", "gone"))
+    (tmp_path / "here.safetensors").touch()
+    may_answer, asked, is_file = Event(), [], os.path.isfile
+
+    def isfile(path):
+        asked.append(path)
+        return bool(path == slow and may_answer.wait(10)) or is_file(path)
+
+    monkeypatch.setattr("os.path.isfile", isfile)
+    reason, waits = ready.runs.reason_not_to_train, "The weights file is still being looked for."
+    ready.store.set({"model.weights_file": here})
+    qtbot.waitUntil(lambda: reason() == "")
+    ready.store.set({"model.weights_file": slow})
+    assert reason() == waits, "the answer about another file does not count"
+    for _ in range(3):
+        ready.runs.readiness.ask_again()
+    assert not may_answer.is_set(), "nobody waited for it"
+    ready.store.set({"model.weights_file": gone})
+    assert reason() == waits
+    qtbot.waitUntil(lambda: reason().startswith(f"There is no weights file “{gone}”"))
+    may_answer.set()
+    qtbot.waitUntil(lambda: not ready.runs.readiness._looked_for)
+    assert "gone" in reason() and asked.count(slow) == 1
+    (tmp_path / "gone.safetensors").touch()
+    ready.store.set({"schedule.epochs": 7})
+    qtbot.waitUntil(lambda: reason() == "", timeout=ASK_AFTER_MS * 10)
 
 
 def test_a_network_that_cannot_be_made_keeps_train_off_until_its_weights_are_there(ready, qtbot):
