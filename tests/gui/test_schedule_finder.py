@@ -152,6 +152,30 @@ def test_use_this_sets_the_peak_in_one_undo_step(qtbot, place, context, rule):
     assert context.store.experiment == before and cell.use_button.isEnabled()
 
 
+def test_space_takes_one_suggestion_and_a_second_one_takes_or_starts_nothing(qtbot, place, context):
+    def press(button) -> None:
+        button.setFocus()
+        qtbot.waitUntil(button.hasFocus)
+        qtbot.keyClick(button, Qt.Key.Key_Space)
+
+    place.activateWindow()
+    test, strip = finish(qtbot, place, context), place.finder.strip
+    first = RULES[0].key
+    press(strip.cells[first].use_button)
+    assert context.store.value("schedule.peak_lr") == test.suggestions[first] and strip.large_button.hasFocus()
+    context.store.set({"training.batch_size": 16})
+    context.finder.answer("find_rate", None)
+    press(strip.again_button)
+    assert place.finder.run.state == "running" and strip.cancel_button.hasFocus()
+    press(strip.cancel_button)
+    assert place.finder.run.state == "done" and strip.large_button.hasFocus()
+    press(strip.close_button)
+    assert strip.isHidden() and place.plot.hasFocus()
+    place.finder.run.start()
+    press(strip.cancel_button)
+    assert place.finder.run.state == "idle" and place.plot.hasFocus()
+
+
 def test_every_suggestion_says_its_rule_and_what_its_button_does(qtbot, place, context):
     test = finish(qtbot, place, context)
     for rule in RULES:

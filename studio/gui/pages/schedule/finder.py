@@ -115,6 +115,7 @@ class FinderView(QObject):
         self._bands = [self._make_band(plot.plot), self._make_band(self.item)]
         plot.plot.addItem(self._words, ignoreBounds=True)
         self.peaks.listen(plot.graphics.scene())
+        self.strip.keyboard_left.connect(lambda: plot.setFocus(Qt.FocusReason.ShortcutFocusReason))
         self.item.setYLink(plot.plot)
         plot.plot.getViewBox().sigRangeChanged.connect(lambda *_: self._place_words())
         self.restyle()

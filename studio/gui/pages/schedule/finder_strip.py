@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from PySide6.QtCore import Qt, Signal
-from PySide6.QtWidgets import QFrame, QHBoxLayout, QVBoxLayout, QWidget
+from PySide6.QtWidgets import QApplication, QFrame, QHBoxLayout, QVBoxLayout, QWidget
 
 from studio.core.experiment import field_info
 from studio.core.head_sweep import HeadSweep
@@ -24,6 +24,7 @@ class FinderStrip(QFrame):
     use_wanted = Signal(str)  # key of a rule
     peak_wanted = Signal(object)  # float
     large_wanted = Signal()
+    keyboard_left = Signal()  # what had it is gone, and here is nothing where another Space would do no harm
 
     def __init__(self, run: FinderRun, peak: Callable[[], float], obstacle: Callable[[], str], parent: QWidget | None = None):
         """peak: the draft's peak learning rate now. obstacle: why its heads cannot be compared, empty where they can."""
@@ -64,6 +65,17 @@ class FinderStrip(QFrame):
         self.hide()
 
     def refresh(self) -> None:
+        pressed = QApplication.focusWidget()
+        has_keyboard = pressed is not None and self.isAncestorOf(pressed)
+        self._show_run()
+        if has_keyboard and not (pressed.isVisible() and pressed.isEnabled()):  # the next button would take a suggestion, or start a test
+            rest = next((each for each in (self.large_button, self.cancel_button) if each.isVisible()), None)
+            if rest is not None:
+                rest.setFocus(Qt.FocusReason.TabFocusReason)
+            else:
+                self.keyboard_left.emit()
+
+    def _show_run(self) -> None:
         run = self._run
         is_running, is_failed, is_done, test, sweep = (
             run.state == "running",
