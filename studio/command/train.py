@@ -61,7 +61,7 @@ def run(args: argparse.Namespace) -> int:
 def elsewhere(folder: RunFolder, is_resumed: bool) -> list[str]:
     """What to start on the other machines of a run, in lines; none for a run of one."""
     line = command_elsewhere(folder, is_resumed)
-    return ["Start this on each of the other machines; the run begins when all are there:", f"  {terminal.safe(line)}"] if line else []
+    return ["Start this on each of the other machines; the run begins when all are there:", f"  {line}"] if line else []
 
 
 def _new_run(args: argparse.Namespace) -> tuple[RunFolder, Callable[..., EngineProcess]]:

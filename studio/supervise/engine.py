@@ -170,11 +170,22 @@ def launcher_of(folder: RunFolder, training: Training | None = None) -> list[str
 
 
 def command_elsewhere(folder: RunFolder, resume: bool = False, training: Training | None = None) -> str:
-    """What to start on each of the other machines of a run; empty for a run of one. Reads the experiment where its `training` is not given."""
+    """What to start on each of the other machines of a run, for a shell, all of it printable; empty for a run of one. Reads the experiment where
+    its `training` is not given."""
     launcher = launcher_of(folder, training)
     if "--nnodes" not in launcher:
         return ""
-    return shlex.join(["python", *launcher, "-m", "studio.engine", str(folder.path), *(["--resume"] if resume else [])])
+    arguments = ["python", *launcher, "-m", "studio.engine", str(folder.path), *(["--resume"] if resume else [])]
+    return " ".join(map(_quoted, arguments))
+
+
+def _quoted(argument: str) -> str:
+    """What a shell reads as `argument`: bytes that cannot be shown are written as bash, zsh and POSIX 2024 read them, so that what is shown can
+    be copied."""
+    if argument.isprintable():
+        return shlex.quote(argument)
+    written = {"\\": "\\\\", "'": "\\'"}
+    return "$'" + "".join(written.get(c, c) if c.isprintable() else "".join(f"\\x{b:02X}" for b in os.fsencode(c)) for c in argument) + "'"
 
 
 def _launch(arguments: list[str], launcher: Sequence[str] = (), **streams) -> subprocess.Popen:

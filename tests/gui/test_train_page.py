@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
+import shutil
+import subprocess
 from dataclasses import replace
 
 import numpy as np
@@ -20,7 +23,7 @@ from studio.core.fold import RunState, fold
 from studio.core.journal import JournalWriter
 from studio.core.outcome import Status
 from studio.core.place import runs_dir
-from studio.core.run_folder import create_run
+from studio.core.run_folder import RunFolder, create_run
 from studio.gui.context import make_context
 from studio.gui.icon import icon
 from studio.gui.monitor import RunUpdate
@@ -281,6 +284,23 @@ def test_a_run_that_waits_for_other_machines_says_so_and_gives_what_to_start_the
     context.runs.continue_run(entry)
     qtbot.waitUntil(page.banner.details.isVisible)
     assert page.banner.log.toPlainText() == command_elsewhere(folder, resume=True) and page.banner._close.isHidden()
+
+
+def test_the_command_for_other_machines_is_copied_as_a_shell_reads_it_whatever_the_folder_is_called(qtbot, open_page, context, dataset):
+    training = {"training.machines": 2, "training.rendezvous": "big:29500"}
+    made = create_run(runs_dir(), Experiment().changed(training), dataset.to_json())
+    name = "it's \\ \u202eesrever\n\udcff $HOME" if os.name == "posix" else "it's $HOME"
+    folder = RunFolder(made.path.rename(made.path.with_name(name)))
+    page = open_page(folder)
+    page.show_argument(context.runs.entries[0])
+    context.runs.start_now(context.runs.entries[0])
+    qtbot.waitUntil(page.banner.details.isVisible)
+    page.banner.copy_details()
+    copied = QGuiApplication.clipboard().text()
+    assert copied.isprintable()
+    if bash := shutil.which("bash"):
+        read = subprocess.run([bash, "-c", f"python() {{ printf '%s\\0' \"$@\"; }}; {copied}"], stdout=subprocess.PIPE, check=True).stdout
+        assert os.fsencode(folder.path) in read.split(b"\0")
 
 
 def test_in_a_narrow_window_the_figures_of_system_stay_whole(qtbot, open_page, dataset):

@@ -279,7 +279,7 @@ class TrainPage(Page):
         if awaits:
             training = entry.experiment.training
             command = command_elsewhere(entry.folder, resume=state.wall_time > 0, training=training)
-            self.banner.show_awaited(training.machines, shown(command))
+            self.banner.show_awaited(training.machines, command)
         else:
             self.banner.show_run(
                 state if not entry.is_launching else type(state)(), entry.outcome, on_resume=lambda: self.runs.continue_run(entry),
