@@ -100,6 +100,10 @@ class RunsController(RunList):
             return True
         return False
 
+    def take_as_draft(self, entry: RunEntry, label: str) -> bool:
+        """The settings of a run become the draft, in an undo step of this name; the project keeps its own. False where they are that already."""
+        return self._store.replace(entry.experiment.changed({"name": self._store.experiment.name}), label)
+
     def reason_not_to_train(self) -> str:
         """Why Train cannot work now, and what to do; empty when it can."""
         return "A run is being prepared." if self._is_creating else self.readiness.reason()

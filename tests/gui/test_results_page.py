@@ -391,6 +391,14 @@ def test_a_run_is_deleted_by_keys_alone_and_keep_keeps_it(qtbot, open_page, thre
     qtbot.keyClick(keep, Qt.Key.Key_Space)
     assert not page.banner.isVisible() and folder.path.exists()
     qtbot.keyClick(page.table, Qt.Key.Key_Delete)
+    qtbot.keyClick(page.banner.findChild(QAbstractButton, "results.banner.action0"), Qt.Key.Key_Escape)
+    assert not page.banner.isVisible() and page.table.hasFocus() and folder.path.exists()
+    page.ask_to_delete()  # by the pointer: the keyboard is elsewhere
+    page.search.setFocus()
+    qtbot.keyClick(page.search, Qt.Key.Key_Escape)
+    assert not page.banner.isVisible() and folder.path.exists()
+    page.table.setFocus()
+    qtbot.keyClick(page.table, Qt.Key.Key_Delete)
     QCoreApplication.sendPostedEvents(None, QEvent.Type.DeferredDelete)  # the buttons of the question before
     answer = page.banner.findChild(QAbstractButton, "results.banner.action0")
     assert answer.hasFocus()

@@ -162,8 +162,10 @@ def test_a_run_that_neither_began_nor_waits_is_listed_and_can_be_queued(ready, w
     window.show_page("results")
     qtbot.waitUntil(lambda: page.model.row_of(entry) is not None)
     page.table.choose(entry)
-    queue = next(action for action in run_menu(page).actions() if action.text() == "Put into the queue")
-    queue.trigger()
+    actions = {action.text(): action for action in run_menu(page).actions()}
+    actions["Edit as draft"].trigger()  # as in the rail
+    assert ready.store.experiment == entry.experiment.changed({"name": ready.store.experiment.name})
+    actions["Put into the queue"].trigger()
     qtbot.waitUntil(lambda: [folder for folder, _ in ready.engines.started] == [entry.folder])
     assert ready.runs.left_over == ()
 

@@ -8,7 +8,7 @@ from threading import Event
 import pytest
 from PySide6.QtCore import QEvent, QMimeData, QObject, QPointF, Qt, QUrl
 from PySide6.QtGui import QDropEvent, QShortcut
-from PySide6.QtWidgets import QLineEdit, QPushButton, QWidget
+from PySide6.QtWidgets import QLineEdit, QMenu, QPushButton, QWidget
 from shiboken6 import delete
 
 from studio.core.experiment import Experiment
@@ -424,6 +424,20 @@ def test_a_waiting_run_in_the_rail_shows_and_keeps_the_keyboard_while_the_queue_
     qtbot.waitUntil(lambda: not window.isActiveWindow())
     context.runs.unqueue([row(1).entry])
     assert window.focusWidget() is row(1) and row(1).entry.number == 4, "the user works elsewhere and comes back"
+
+
+def test_a_waiting_run_is_edited_as_the_draft_of_this_project(window, context, qtbot, tmp_path):
+    with_data(context, tmp_path)
+    context.runs.sweep([context.store.experiment.changed({"name": f"sweep · {epochs}", "schedule.epochs": epochs}) for epochs in (2, 3)])
+    qtbot.waitUntil(lambda: len(context.runs.queued) == 1)
+    context.store.set({"name": "Mine"})
+    row = next(row for row in window.rail.queue.findChildren(QWidget) if getattr(row, "entry", None) is context.runs.queued[0])
+    row._on_context_menu_requested(row.rect().center())
+    menu = row.findChild(QMenu)
+    next(action for action in menu.actions() if action.text() == "Edit as draft").trigger()
+    menu.close()
+    assert (context.store.experiment.name, context.store.experiment.schedule.epochs) == ("Mine", 3)
+    qtbot.waitUntil(lambda: "are the draft now" in window.toast.text)
 
 
 def _is_inside(window, widget, name) -> bool:

@@ -374,11 +374,14 @@ class _QueueRow(QWidget):
             menu.addAction(icon("play-fill"), "Start now", lambda: runs.start_now(entry))
             menu.addAction(icon("caret-up"), "Earlier", lambda: runs.move_in_queue(entry, -1))
             menu.addAction(icon("caret-down"), "Later", lambda: runs.move_in_queue(entry, 1))
-            menu.addAction(
-                icon("arrow-u-up-left"), "Edit as draft", lambda: self._context.store.replace(entry.experiment, f"edit {entry.name}")
-            )
+            menu.addAction(icon("arrow-u-up-left"), "Edit as draft", lambda: self._edit(entry))
             menu.addAction(icon("trash"), "Remove", lambda: self._remove(entry))
         menu.popup(self.mapToGlobal(pos))
+
+    def _edit(self, entry: RunEntry) -> None:
+        context = self._context
+        is_changed = context.runs.take_as_draft(entry, f"edit {entry.name}")
+        context.shell.toast_change(f"The settings of {entry.name} are the draft now.", context.store, is_changed)
 
     def _remove(self, entry: RunEntry) -> None:
         from studio.gui.removal import remove_from_queue  # numpy comes with it, which the first picture does without

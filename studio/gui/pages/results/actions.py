@@ -17,9 +17,8 @@ class RunActions:
         self._store, self._shell = context.store, context.shell
 
     def restore(self, row: RunRow) -> None:
-        """The settings of a run become the draft; the project keeps its name."""
-        name = self._store.experiment.name
-        is_changed = self._store.replace(row.experiment.changed({"name": name}), f"restore {row.name}")
+        """The settings of a run become the draft."""
+        is_changed = self._context.runs.take_as_draft(row.entry, f"restore {row.name}")
         self._shell.toast_change(f"The settings of {row.name} are the draft now.", self._store, is_changed)
 
     def resume(self, row: RunRow) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 
 from PySide6.QtCore import QEvent, QPoint, Qt, QTimer
-from PySide6.QtGui import QAction
+from PySide6.QtGui import QAction, QKeyEvent
 from PySide6.QtWidgets import QAbstractButton, QHBoxLayout, QLineEdit, QMenu, QSizePolicy, QStackedWidget, QVBoxLayout, QWidget
 
 from studio.core.path_text import shown
@@ -450,6 +450,12 @@ class ResultsPage(Page):
         )  # fmt: skip
         if self.table.hasFocus():  # it was asked for by the keyboard: so can the answer be
             self.banner.findChild(QAbstractButton, "results.banner.action0").setFocus(Qt.FocusReason.ShortcutFocusReason)
+
+    def keyPressEvent(self, event: QKeyEvent) -> None:
+        if event.key() == Qt.Key.Key_Escape and self.banner.isVisible():
+            self._keep()
+        else:
+            super().keyPressEvent(event)
 
     def _keep(self) -> None:
         self.banner.hide()

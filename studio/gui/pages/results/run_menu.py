@@ -25,13 +25,14 @@ def run_menu(page: ResultsPage) -> QMenu:
     entry = row.entry
     menu.addAction("Show on the Train page", lambda: page.context.shell.go_to("train", entry))
     menu.addAction("Try and export", page.use_chosen).setEnabled(page.use_button.isEnabled())
-    menu.addAction("Restore into the draft", page.restore_chosen)
+    is_waiting = entry.status is Status.QUEUED
+    menu.addAction("Edit as draft" if is_waiting else "Restore into the draft", page.restore_chosen)  # the former as in the rail
     start = menu.addAction("Start from its weights", lambda: page.context.shell.go_to("model", entry))
     start.setToolTip("Train its network further, also with more classes: rows of classes of the same name are kept")
     start.setEnabled(bool(entry.state.epochs) and not entry.is_active)
     menu.addAction("Clone with changes…", page.clone_chosen)
     menu.addAction(f"Compare the first {MAX_RUNS} of the list\tA", page.check_first)
-    if entry.status is Status.QUEUED:
+    if is_waiting:
         menu.addAction("Start now", lambda: page.context.runs.start_now(entry))
         menu.addAction("Put into the queue", lambda: page.context.runs.enqueue(entry)).setEnabled(entry not in page.context.runs.queued)
     outcome = entry.outcome
