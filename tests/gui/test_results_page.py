@@ -6,6 +6,7 @@ import json
 import pickle
 import subprocess
 import sys
+import threading
 import time
 from types import SimpleNamespace
 
@@ -131,7 +132,7 @@ def test_a_star_a_name_tags_and_a_note_are_kept_in_the_run_folder(qtbot, open_pa
     page.table.choose(page.runs.entries[0])
     page.toggle_star(page.chosen.entry)
     page.table.source.renamed.emit(page.chosen, "  the good one ")
-    page.table.source.tagged.emit(page.chosen, "paper, low LR, paper")
+    page.table.source.tagged.emit(page.chosen, "", "paper, low LR, paper")
     page.side.details.note_edited.emit(page.chosen, "mirrored images help")
     wanted = Notes("the good one", "mirrored images help", ("paper", "low LR"), True)
     qtbot.waitUntil(lambda: read_notes(three_runs[0]) == wanted)
@@ -189,6 +190,54 @@ def test_what_two_windows_confirm_and_count_adds_up(qtbot, context, three_runs):
     blind.edit(run, num_test_looks=1)
     qtbot.waitUntil(lambda: blind.of(run) == Notes(confirmed=("b", "c", "d"), num_test_looks=4))
     assert read_notes(run) == blind.of(run)
+
+
+def test_tags_of_two_windows_come_together(qtbot, open_page, context, three_runs):
+    run = three_runs[0]
+    write_notes(run, Notes(tags=("a", "b")))
+    here, there = open_page(*three_runs), Notebook(context.background)
+    details = here.side.details
+    there.read([run])
+    qtbot.waitUntil(lambda: there.of(run).tags == ("a", "b"))
+    here.table.choose(here.runs.entries[0])
+    here.edit_details()
+    qtbot.waitUntil(lambda: details.tags.text() == "a, b")
+    details.tags.selectAll()
+    qtbot.keyClicks(details.tags, "b, mine")
+    there.tag(run, "a, b", "a, b, theirs")
+    qtbot.waitUntil(lambda: read_notes(run).tags == ("a", "b", "theirs"))
+    QApplication.sendEvent(here, QEvent(QEvent.Type.WindowActivate))  # reads what was written there, while the field is typed in
+    qtbot.waitUntil(lambda: "theirs" in here.notebook.of(run).tags)
+    qtbot.keyClick(details.tags, Qt.Key.Key_Return)
+    qtbot.waitUntil(lambda: read_notes(run).tags == ("b", "theirs", "mine"))
+    there.tag(run, "a, b, theirs", "a, b, theirs, last")  # has not seen that
+    qtbot.waitUntil(lambda: there.of(run).tags == read_notes(run).tags == ("b", "theirs", "mine", "last"))
+    there.tag(run, "b, theirs, mine, last", "last, mine, b")
+    qtbot.waitUntil(lambda: read_notes(run).tags == ("last", "mine", "b"))
+
+
+def test_an_older_read_neither_hides_a_star_nor_drops_the_answer_of_a_newer_one(qtbot, context, three_runs, monkeypatch):
+    run, gates, notebook, marks = three_runs[0], [threading.Event(), threading.Event()], Notebook(context.background), []
+    write_notes(run, Notes("a title"))
+    waiting = iter(gates)
+
+    def read(folder):
+        notes = read_notes(folder)
+        next(waiting).wait(10)
+        return notes
+
+    monkeypatch.setattr("studio.gui.pages.results.notebook.read_notes", read)
+    notebook.read([run])
+    notebook.edit(run, is_starred=True)
+    qtbot.waitUntil(lambda: notebook.of(run) == Notes("a title", is_starred=True))
+    write_notes(run, Notes("another", is_starred=True))
+    notebook.read_again([run])
+    gates[0].set()
+    context.background.run(lambda: None, marks.append)
+    qtbot.waitUntil(lambda: len(marks) == 1)
+    assert notebook.of(run).is_starred
+    gates[1].set()
+    qtbot.waitUntil(lambda: notebook.of(run) == Notes("another", is_starred=True))
 
 
 def test_no_change_of_two_windows_that_write_at_once_is_lost(three_runs):

@@ -9,6 +9,7 @@ from PySide6.QtWidgets import QGridLayout, QHBoxLayout, QLineEdit, QPlainTextEdi
 
 from studio.core.path_text import shown
 from studio.core.words import counted
+from studio.gui.pages.results.notes import tags_to_text
 from studio.gui.pages.results.rows import RunRow
 from studio.gui.theme import font, px
 from studio.gui.widgets.label import PlainLabel
@@ -63,12 +64,13 @@ class DetailsView(QWidget):
     typed for."""
 
     title_edited = Signal(object, str)  # RunRow
-    tags_edited = Signal(object, str)
+    tags_edited = Signal(object, str, str)  # RunRow, the tags that stood there before, those now
     note_edited = Signal(object, str)
 
     def __init__(self, parent: QWidget | None = None):
         super().__init__(parent)
         self._row: RunRow | None = None
+        self._tags_before = ""  # what is typed in the field changes
         content = QWidget()
         column = QVBoxLayout(content)
         column.setContentsMargins(px(12), 0, px(12), px(8))
@@ -116,10 +118,12 @@ class DetailsView(QWidget):
             self._save()
         self._row = row
         self.setEnabled(row is not None)
-        texts = (row.name, ", ".join(row.notes.tags), row.notes.note) if row else ("", "", "")
+        texts = (row.name, tags_to_text(row.notes.tags), row.notes.note) if row else ("", "", "")
         for field, text in zip((self.title, self.tags, self.note), texts, strict=True):
             if not field.isModified() and field.text() != text:
                 field.setText(text)
+        if not self.tags.isModified():
+            self._tags_before = self.tags.text()
         self._show_facts(facts(row) if row else [])
 
     def texts(self) -> list[str]:
@@ -135,12 +139,16 @@ class DetailsView(QWidget):
 
     def _save(self) -> None:
         """Tell what was typed since the fields were filled. Whoever hears of it may fill them anew."""
-        row, fields = self._row, ((self.title, self.title_edited), (self.tags, self.tags_edited), (self.note, self.note_edited))
-        typed = [(field, edited, field.text()) for field, edited in fields if row is not None and field.isModified()]
+        row, fields = self._row, ((self.title, self.title_edited.emit), (self.tags, self._tell_tags), (self.note, self.note_edited.emit))
+        typed = [(field, tell, field.text()) for field, tell in fields if row is not None and field.isModified()]
         for field, _, _ in typed:
             field.setModified(False)
-        for _, edited, text in typed:
-            edited.emit(row, text)
+        for _, tell, text in typed:
+            tell(row, text)
+
+    def _tell_tags(self, row: RunRow, text: str) -> None:
+        before, self._tags_before = self._tags_before, text
+        self.tags_edited.emit(row, before, text)
 
 
 class _NoteEdit(QPlainTextEdit):

@@ -12,7 +12,7 @@ from PySide6.QtCore import QObject, Signal
 
 from studio.core.run_folder import RunFolder
 from studio.gui.background import Background
-from studio.gui.pages.results.notes import FILE, Notes, change_notes, read_notes
+from studio.gui.pages.results.notes import FILE, MAX_TAGS, Notes, change_notes, merged, read_notes, tags_from_text
 
 _NONE = Notes()
 Stamp = tuple[int, int, int] | None  # None where there is no file, or it has to be read again
@@ -29,7 +29,8 @@ class Notebook(QObject):
         self._background = background
         self._notes: dict[str, Notes] = {}  # by folder name, with what is still to be written
         self._stored: dict[str, tuple[Stamp, Notes]] = {}  # as found or left on the disk
-        self._unread: set[str] = set()  # asked for, and not here yet
+        self._unread: dict[str, int] = {}  # asked for, and not here yet: by which read
+        self._num_reads = 0
         self._unwritten: defaultdict[str, deque[tuple[Notes, Notes]]] = defaultdict(deque)  # changes from notes to notes, the latest last
         self._num_writing: Counter[str] = Counter()
         self._one_at_a_time = threading.Lock()
@@ -54,7 +55,7 @@ class Notebook(QObject):
         wanted = replace(seen, **values)
         if wanted == seen:
             return
-        self._unread.discard(name)  # what is being read is older; all that is there comes with the answer to the change
+        self._unread.pop(name, None)  # what is being read is older; all that is there comes with the answer to the change
         self._unwritten[name].append((seen, wanted))
         self._num_writing[name] += 1
         self._notes[name] = wanted
@@ -71,18 +72,28 @@ class Notebook(QObject):
 
         self._background.run(write, lambda _: self._on_written(folder), lambda exc: self._on_written(folder, exc), is_promised=True)
 
+    def tag(self, folder: RunFolder, seen: str, wanted: str) -> None:
+        """Change the tags from those that were `seen` where they were typed to those `wanted`, both as text: others may have come meanwhile."""
+        tags = merged(self.of(folder).tags, tags_from_text(seen), tags_from_text(wanted))
+        self.edit(folder, tags=tags[:MAX_TAGS])
+
     def _read(self, folders: list[RunFolder]) -> None:
         if folders:
-            self._unread.update(f.name for f in folders)
+            self._num_reads += 1
+            number = self._num_reads
+            self._unread |= dict.fromkeys((f.name for f in folders), number)
             stamps = {f.name: self._stored[f.name][0] for f in folders if f.name in self._stored}
             self._background.run(
                 lambda: {f.name: _found(f) for f in folders if _stamp_of(f) != stamps.get(f.name)},
-                lambda found: self._on_read([f.name for f in folders], found),
+                lambda found: self._on_read(number, [f.name for f in folders], found),
             )
 
-    def _on_read(self, names: list[str], found: dict[str, tuple[Stamp, Notes]]) -> None:
-        found = {name: each for name, each in found.items() if name in self._unread}  # not what was changed meanwhile
-        self._unread.difference_update(names)
+    def _on_read(self, number: int, names: list[str], found: dict[str, tuple[Stamp, Notes]]) -> None:
+        """Not of those that were changed meanwhile, and perhaps asked for anew since."""
+        current = {name for name in names if self._unread.get(name) == number}
+        for name in current:
+            del self._unread[name]
+        found = {name: each for name, each in found.items() if name in current}
         self._stored |= found
         self._show({name: notes for name, (_, notes) in found.items()})
 

@@ -65,6 +65,11 @@ def tags_from_text(text: str) -> tuple[str, ...]:
     return tuple(dict.fromkeys(tag for tag in tags if tag))[:MAX_TAGS]
 
 
+def tags_to_text(tags: Iterable[str]) -> str:
+    """As they are typed."""
+    return ", ".join(tags)
+
+
 def _read(folder: RunFolder) -> Notes:
     with open(os.path.join(folder, FILE), "rb") as file:
         content = file.read()
@@ -80,13 +85,23 @@ def _read(folder: RunFolder) -> Notes:
         return Notes()
 
 
+def merged(now: tuple[str, ...], seen: tuple[str, ...], wanted: tuple[str, ...]) -> tuple[str, ...]:
+    """`now` with what was added and taken away from `seen` to `wanted`, whose order counts where nobody else has changed anything."""
+    if now == seen:
+        return wanted
+    new = [each for each in wanted if each not in seen]
+    return tuple(each for each in dict.fromkeys((*now, *new)) if each in wanted or each not in seen)
+
+
 def _merged(notes: Notes, seen: Notes, wanted: Notes) -> Notes:
-    """`notes` with what was changed from `seen` to `wanted`: mistakes are confirmed or no longer, looks are counted on, other fields replaced."""
+    """`notes` with what was changed from `seen` to `wanted`: tags and confirmed mistakes come and go, looks are counted on, other fields
+    replaced."""
     values = {name: value for name, value in vars(wanted).items() if value != getattr(seen, name)}
-    if "confirmed" in values:
-        gone = set(seen.confirmed).difference(wanted.confirmed)
-        new = [id_ for id_ in wanted.confirmed if id_ not in seen.confirmed]
-        values["confirmed"] = tuple(id_ for id_ in dict.fromkeys((*notes.confirmed, *new)) if id_ not in gone)
+    for name in ("tags", "confirmed"):
+        if name in values:
+            values[name] = merged(getattr(notes, name), getattr(seen, name), values[name])
+    if "tags" in values:
+        values["tags"] = values["tags"][:MAX_TAGS]
     if "num_test_looks" in values:
         values["num_test_looks"] = notes.num_test_looks + wanted.num_test_looks - seen.num_test_looks
     return replace(notes, **values)

@@ -19,7 +19,6 @@ from studio.gui.pages.results.compare import MAX_RUNS, ComparePanel
 from studio.gui.pages.results.confusion_panel import ConfusionPanel
 from studio.gui.pages.results.mistakes import Card, MistakesPanel
 from studio.gui.pages.results.notebook import Notebook
-from studio.gui.pages.results.notes import tags_from_text
 from studio.gui.pages.results.rows import COLUMNS, SEARCH_HELP, RunRow
 from studio.gui.pages.results.run_menu import run_menu
 from studio.gui.pages.results.sample_states import states
@@ -179,7 +178,7 @@ class ResultsPage(Page):
         for renamed in (model.renamed, details.title_edited):
             renamed.connect(lambda row, text: self._rename(row.entry, text))
         for tagged in (model.tagged, details.tags_edited):
-            tagged.connect(lambda row, text: self.notebook.edit(row.entry.folder, tags=tags_from_text(text)))
+            tagged.connect(lambda row, before, text: self.notebook.tag(row.entry.folder, before, text))
         table.chosen_changed.connect(self._on_table_chosen_changed)
         table.check_toggled.connect(lambda row: self.toggle_check(row.entry))
         table.star_toggled.connect(lambda row: self.toggle_star(row.entry))

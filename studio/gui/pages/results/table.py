@@ -21,6 +21,7 @@ from studio.core.outcome import Status
 from studio.core.path_text import shown
 from studio.core.run_digest import MAX_LOSSES
 from studio.gui.icon import paint_icon
+from studio.gui.pages.results.notes import tags_to_text
 from studio.gui.pages.results.rows import BY_KEY, COLUMNS, RunRow, matches
 from studio.gui.run_entry import RunEntry
 from studio.gui.theme import colour, font, pen, px, series_pen
@@ -43,7 +44,7 @@ class RunsModel(QAbstractTableModel):
     """
 
     renamed = Signal(object, str)  # RunRow, title
-    tagged = Signal(object, str)  # RunRow, text
+    tagged = Signal(object, str, str)  # RunRow, the tags that stood there before, those now
 
     def __init__(self, parent=None):
         super().__init__(parent)
@@ -114,7 +115,7 @@ class RunsModel(QAbstractTableModel):
             case Qt.ItemDataRole.DisplayRole:
                 return column.text(row)
             case Qt.ItemDataRole.EditRole:
-                return row.name if column.key == "run" else ", ".join(row.notes.tags)
+                return row.name if column.key == "run" else tags_to_text(row.notes.tags)
             case Qt.ItemDataRole.AccessibleTextRole:
                 return self._spoken(row, column.key, column.text(row))
             case Qt.ItemDataRole.ToolTipRole:
@@ -148,7 +149,7 @@ class RunsModel(QAbstractTableModel):
         if key == "run":
             self.renamed.emit(row, str(value))
         elif key == "tags":
-            self.tagged.emit(row, str(value))
+            self.tagged.emit(row, tags_to_text(row.notes.tags), str(value))  # the row stays as it is while its editor is open
         return True
 
     def headerData(self, section: int, orientation: Qt.Orientation, role: int = Qt.ItemDataRole.DisplayRole):
