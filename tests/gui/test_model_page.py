@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 from builders import build_dataset, build_run
 from model_cases import BUNDLED, DESCRIBED, LIST, TREE, info
@@ -371,6 +373,20 @@ def test_figures_say_how_they_changed_against_the_plan_before(qtbot, page):
     )
 
 
+def test_another_head_is_told_against_the_plan_before_and_another_batch_is_no_plan(qtbot, page, probe):
+    *stages, head = DESCRIBED["stages"]
+    larger = DESCRIBED | {"stages": [*stages, head | {"num_parameters": 512_810}]}
+    probe.answer("describe_model", lambda params: larger if params["model"]["head"] else DESCRIBED)
+    figures = page.layers.figures
+    page.store.set({"model.train_stages": 0})
+    assert "Against the plan before: −2.59" in figures.text()
+    page.store.set({"model.head": [Hidden().model_dump()]})
+    qtbot.waitUntil(lambda: "512.8\xa0K train" in figures.text())
+    assert figures.text().endswith("Against the plan before: +500.0\xa0K")
+    page.store.set({"training.batch_size": 8})
+    assert "Against" not in figures.text()
+
+
 def test_a_stage_opens_to_its_branches_and_ways_around(qtbot, page, probe):
     probe.answer("model_tree", {"stages": TREE})
     page.editor._tree_asked = None
@@ -570,6 +586,16 @@ def test_a_report_ends_with_the_network_it_was_made_for(page, probe, tmp_path, v
     answered({"matched": ["a"]})
     refused(WorkerError("The file ends too early."))
     assert not page.weights_report.isVisibleTo(page), "an answer about the former network"
+
+
+def test_a_report_ends_with_the_number_of_classes_it_was_made_for(page, tmp_path):
+    dataset = build_dataset(tmp_path / "images")
+    page.store.set_dataset(dataset)
+    page.check_weights(str(tmp_path / "mine.safetensors"))
+    page.store.set_dataset(replace(dataset, samples=dataset.samples[1:]))
+    assert page.weights_report.isVisibleTo(page)
+    page.store.set_dataset(replace(dataset, classes=(*dataset.classes, "zebra")))
+    assert not page.weights_report.isVisibleTo(page)
 
 
 def test_a_comparison_and_a_report_stand_one_in_front_of_the_other_and_closing_one_gives_its_place_and_keys_to_the_other(

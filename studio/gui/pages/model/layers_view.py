@@ -64,7 +64,7 @@ class LayersView(QWidget):
         self.figures.setObjectName("model.figures")
         self.figures.setContentsMargins(px(10), 0, px(10), 0)
         column.addWidget(self.figures)
-        self._before: tuple | None = None  # what the plan before came to
+        self._before: tuple | None = None  # what the plan before came to: the same network's, and all else alike
         self._now: tuple | None = None
         editor.changed.connect(self.refresh)
         context.estimates.changed.connect(self._show_figures)
@@ -167,16 +167,16 @@ class LayersView(QWidget):
             self.figures.setText("")
             return
         estimates = self._context.estimates
-        model = self._context.store.experiment.model
-        key = (model.source, model.backbone, model.train_stages, str(model.thaw), str(model.layers), str(model.batch_norm), model.cut)
+        experiment, dataset = self._context.store.experiment, self._context.store.dataset
+        model = experiment.model
+        # what else the figures hang on: a change of that is not the plan's
+        alike = (model.source, model.backbone, dataset and len(dataset.classes), experiment.training, experiment.optimiser.kind)
+        key = (alike, model)
         memory = sum((estimates.memory_bytes or {}).values()) or None
         time = estimates.time.seconds_per_epoch if estimates.time else None
         counts = plan.counts()
         if self._now is None or key != self._now[0]:
-            if self._now is not None and self._now[0][:2] == key[:2]:
-                self._before = self._now
-            elif self._now is not None:
-                self._before = None
+            self._before = self._now if self._now is not None and self._now[0][0] == alike else None
             self._now = (key, counts, None, None)
         if not estimates.is_stale:
             self._now = (key, counts, memory, time)

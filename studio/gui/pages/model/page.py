@@ -84,7 +84,7 @@ class ModelPage(Page):
         self.chooser.selection_changed.connect(self._refresh)
         self.chooser.compare_wanted.connect(self._on_compare_wanted)
         self.chooser.costs.changed.connect(self._on_costs_changed)
-        self.store.dataset_changed.connect(lambda _: self._show_weights_note(self.store.experiment.model))
+        self.store.dataset_changed.connect(lambda _: self._on_store_dataset_changed())
         self.store.experiment_changed.connect(self._on_store_experiment_changed)
         self.editor.changed.connect(self._refresh)
         self.editor.refresh()
@@ -210,8 +210,11 @@ class ModelPage(Page):
     def _on_store_experiment_changed(self, old: Experiment, new: Experiment) -> None:
         if old.model != new.model:
             self._refresh()
-        if self._weights_asked and self._weights_asked != self._weights_question(self.weights_report.path):
-            self._end_weights_check()
+        self._end_old_weights_check()
+
+    def _on_store_dataset_changed(self) -> None:
+        self._show_weights_note(self.store.experiment.model)
+        self._end_old_weights_check()
 
     def _refresh(self) -> None:
         model = self.store.experiment.model
@@ -277,11 +280,10 @@ class ModelPage(Page):
         question = self._weights_asked = self._weights_question(text)
         self.weights_report.show_checking(text, path.rpartition("/")[2])
         self.bring(self.weights_report)
-        num_classes = len(self.store.dataset.classes) if self.store.dataset else 10
         model = self.store.experiment.model.model_dump(mode="json")
         self.context.probe.call(
             "check_weights_file",
-            {"model": model, "num_classes": num_classes, "path": text},
+            {"model": model, "num_classes": question[-1], "path": text},
             lambda report: self.weights_report.show_report(report) if question is self._weights_asked else None,
             lambda error: self._on_weights_refused(question, error),
         )
@@ -289,7 +291,12 @@ class ModelPage(Page):
     def _weights_question(self, path: str) -> tuple:
         """What a report holds for: the file, and the tensors it is compared with."""
         model = self.store.experiment.model
-        return path, model.architecture, model.input_size
+        return path, model.architecture, model.input_size, len(self.store.dataset.classes) if self.store.dataset else 10
+
+    def _end_old_weights_check(self) -> None:
+        """Where it is about another network than the draft's."""
+        if self._weights_asked and self._weights_asked != self._weights_question(self.weights_report.path):
+            self._end_weights_check()
 
     def _on_weights_refused(self, question: tuple, error: WorkerError) -> None:
         if question is self._weights_asked:
