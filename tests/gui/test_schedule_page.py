@@ -14,6 +14,7 @@ from studio.catalog.schedules import SHAPES, body_of, head_lr, lr
 from studio.core.experiment import Experiment
 from studio.gui.pages.schedule.curve import MAX_JUMPS, MAX_POINTS, Length, length_of, make_curves, stage_names, steps_per_epoch
 from studio.gui.pages.schedule.page import SchedulePage
+from studio.gui.recorded import recorded_rate_test
 
 STAGES = [
     {"name": name, "num_parameters": 1000 * (i + 1), "output_shape": [8, 28, 28], "num_blocks": 1, "has_batch_norm": True}
@@ -314,6 +315,20 @@ def test_a_double_click_adds_a_point_and_delete_takes_it_away(qtbot, page):
     assert abs(page.plot.place_of("point 3").x() - at.x()) <= 2 and abs(page.plot.place_of("point 3").y() - at.y()) <= 2
     qtbot.keyClick(page.plot, Qt.Key.Key_Delete)
     assert len(page.store.experiment.schedule.points) == 4
+
+
+def test_a_double_click_beside_the_plot_adds_no_point(qtbot, page):
+    page.store.set({"schedule.shape": "points", "schedule.points": [[0.0, 0.1], [0.6, 1.0]]})
+    page.finder.run.hold("done", recorded_rate_test(page.store.experiment))
+    viewport, box = page.plot.graphics.viewport(), page.finder.item.getViewBox()
+    qtbot.waitUntil(lambda: box.width() > 50)
+    before = page.store.experiment
+    at = page.plot.graphics.mapFromScene(box.sceneBoundingRect().center())
+    qtbot.mouseDClick(viewport, Qt.MouseButton.LeftButton, pos=at)
+    assert page.store.experiment == before
+    inside = page.plot.graphics.mapFromScene(page.plot.plot.getViewBox().sceneBoundingRect().center()) + QPoint(40, 20)
+    qtbot.mouseDClick(viewport, Qt.MouseButton.LeftButton, pos=inside)
+    assert len(page.store.experiment.schedule.points) == 3
 
 
 def test_a_stage_under_the_pointer_in_the_timeline_is_drawn_strongly(qtbot, page):

@@ -129,8 +129,10 @@ class PlotPointer(QObject):
 
     def _add(self, at: QPointF) -> bool:
         """A point, milestone or piece more, where the pointer is."""
-        plot = self._plot
-        place = plot.plot.getViewBox().mapSceneToView(at)
+        plot, box = self._plot, self._plot.plot.getViewBox()
+        if not box.sceneBoundingRect().contains(at):  # another plot, which shares the scene
+            return False
+        place = box.mapSceneToView(at)
         rate = 10 ** place.y() if plot.scale == "log" else max(0.0, place.y())
         settings = added_at(plot.shown.schedule, plot.shown.length, place.x(), rate)
         if settings is None or plot.grips.handle_at(at) is not None:
