@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 WHITE_16_BIT = 65_535
-DECODING = 2  # number of the rules by which a file becomes pixels (dataset.image); with others, nothing that was kept is used
+DECODING = 3  # number of the rules by which a file becomes pixels (dataset.image); with others, nothing that was kept is used
 
 
 def suggested_bands(num_bands: int) -> tuple[int, int, int]:

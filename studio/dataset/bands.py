@@ -1,7 +1,7 @@
-"""TIFF files with more bands than a picture has colours, as satellites and multi-spectral cameras write them, or with 16 bits for each colour: how
-many bands there are, and three of them as a picture.
+"""TIFF files with more bands than a picture has colours, as satellites and multi-spectral cameras write them, or with 16 bits for each colour, each
+ink, or grey and transparency: how many bands there are, and three of them or what they stand for as a picture.
 
-Pillow refuses these, or drops bands or the low byte of every value without a word. tifffile takes a file apart, piece by piece, so that no more than three bands and their transparency are held;
+Pillow refuses these, or drops bands or the low byte of every value without a word. tifffile takes a file apart, piece by piece, so that no more than three bands and their transparency, or four inks, are held;
 what is compressed Pillow's libtiff unpacks, into as many bytes as the piece may have and no more.
 """
 
@@ -26,7 +26,15 @@ _ROWS = 64
 _NUM_USUAL = 4  # bands of a colour picture, for which the limit of pixels is enough where each has 16 bits at the most
 _MOST_BYTES = 1 << 30  # of all bands together where there is more, unpacked
 _UNPACKED, _PACKED = 1, (5, 8, 32773, 32946, 34925, 50000)  # LZW, Deflate, PackBits, Deflate, LZMA, Zstandard
-_GREY, _RGB = (0, 1), 2  # photometric interpretations; palette, CMYK and the like say themselves what their channels are
+_WHITE_IS_ZERO, _BLACK_IS_ZERO, _RGB, _CMYK = (
+    0,
+    1,
+    2,
+    5,
+)  # photometric interpretations; palettes and the like say themselves what their channels are
+_GREY = _WHITE_IS_ZERO, _BLACK_IS_ZERO
+# Pictures that are read here where they have 16 bits: their kind, how many channels they have, and how many of these are not transparency.
+_PICTURES = {(_RGB, 3, 3), (_RGB, 4, 3), (_CMYK, 4, 4), (_WHITE_IS_ZERO, 2, 1), (_BLACK_IS_ZERO, 2, 1)}
 _ALPHA = (1, 2, 999)  # kinds of extra samples that are transparency; 999 is Corel Draw's
 _PREMULTIPLIED = 1  # the one of them whose colours are stored darker, as seen on black
 _RANGE_TAGS = ((340, 341), (280, 281))  # SMinSampleValue and SMaxSampleValue, MinSampleValue and MaxSampleValue
@@ -38,7 +46,7 @@ class BandsUndecided(ImageRefused):
 
 def count_bands(file: BinaryIO) -> tuple[int, int, int]:
     """(bands, width, height) of the first page of a TIFF; 0 bands for a usual picture, with transparency or without, which Pillow reads; 3 for one
-    of 16 bits for each colour, which it reads half.
+    of 16 bits for each colour or ink, or for grey and transparency, which it reads half or not.
 
     Damage raises what it raises in Pillow's reading of the tags. TIFF 6.0, sections 8 and 18.
     """
@@ -49,7 +57,7 @@ def count_bands(file: BinaryIO) -> tuple[int, int, int]:
     number, kind, extra = int(tags.get(277, 1)), tags.get(262, 1), tags.get(338, ())
     extra = extra if isinstance(extra, tuple) else (extra,)
     colours = number - _has_alpha(number, kind, extra)
-    if kind == _RGB and colours == 3:
+    if (kind, number, colours) in _PICTURES:
         number = 3 if _is_16_bit(tags) else 0
     elif kind != _RGB and kind not in _GREY or colours < 3:
         number = 0
@@ -78,7 +86,7 @@ def chosen_bands(num_bands: int, reading: Reading) -> tuple[int, ...]:
 
 
 def read_bands(data: bytes, reading: Reading, notes: list[str]) -> tuple[Image.Image, int]:
-    """Three bands of a TIFF as an RGB picture, or RGBA or RGBa where it is one with transparency, and its orientation as EXIF counts: 8 bits as
+    """Three bands of a TIFF as an RGB picture, or RGBA, RGBa or CMYK where it is one of that kind, and its orientation as EXIF counts: 8 bits as
     they are, 16 bits scaled by `reading.white`, others by the range that the file declares.
 
     Raises ImageRefused; what damage raises elsewhere is the caller's to put into words.
@@ -88,22 +96,26 @@ def read_bands(data: bytes, reading: Reading, notes: list[str]) -> tuple[Image.I
     logging.getLogger("tifffile").setLevel(logging.CRITICAL)  # what is wrong is said by what is raised
     with tifffile.TiffFile(io.BytesIO(data)) as file:
         page = file.pages[0]
-        extra = tuple(map(int, page.extrasamples))
-        is_rgba = page.photometric == _RGB and page.samplesperpixel == 4 and page.dtype == np.uint16 and _has_alpha(4, _RGB, extra)
-        bands = chosen_bands(3 if is_rgba else page.samplesperpixel, reading)
         if page.dtype is None or page.imagedepth != 1:
             raise ImageRefused("a kind of TIFF that is not read; save it with 8 or 16 bits per channel")
-        num_bytes = page.imagewidth * page.imagelength * page.samplesperpixel * page.dtype.itemsize
-        if (page.samplesperpixel > _NUM_USUAL or page.dtype.itemsize > 2) and num_bytes > _MOST_BYTES:
-            raise ImageRefused(f"too large: {page.samplesperpixel} bands of {page.imagewidth} × {page.imagelength}")
-        values_HWC = _read_pieces(page, data, [band - 1 for band in bands] + [3] * is_rgba)
-        ranges = _declared_ranges(page, bands)
+        kind, number, extra = page.photometric, page.samplesperpixel, tuple(map(int, page.extrasamples))
+        is_picture = page.dtype == np.uint16 and (kind, number, number - _has_alpha(number, kind, extra)) in _PICTURES
+        bands = range(1, number + 1) if is_picture else chosen_bands(number, reading)
+        num_bytes = page.imagewidth * page.imagelength * number * page.dtype.itemsize
+        if (number > _NUM_USUAL or page.dtype.itemsize > 2) and num_bytes > _MOST_BYTES:
+            raise ImageRefused(f"too large: {number} bands of {page.imagewidth} × {page.imagelength}")
+        values_HWC = _read_pieces(page, data, [band - 1 for band in bands])
+        ranges = None if is_picture else _declared_ranges(page, bands)
         orientation = page.tags.valueof(274, 1)
         if file.pages.is_multipage:
             notes.append("page 1 of several")
-    if is_rgba:
-        return picture_of_16_bits(values_HWC, reading.white, notes, is_premultiplied=_PREMULTIPLIED in extra), orientation
-    return Image.fromarray(_to_8_bits(values_HWC, reading.white, ranges, notes)), orientation
+    if not is_picture:
+        return Image.fromarray(_to_8_bits(values_HWC, reading.white, ranges, notes)), orientation
+    if kind == _CMYK:  # `white` is of light, and says nothing of inks
+        return Image.frombytes("CMYK", values_HWC.shape[1::-1], _scaled(values_HWC, WHITE_16_BIT).tobytes()), orientation
+    if kind == _WHITE_IS_ZERO:
+        values_HWC[..., 0] = WHITE_16_BIT - values_HWC[..., 0]
+    return picture_of_16_bits(values_HWC, reading.white, notes, is_premultiplied=_PREMULTIPLIED in extra), orientation
 
 
 def _read_pieces(page: TiffPage, data: bytes, wanted: list[int]) -> np.ndarray:

@@ -58,8 +58,8 @@ def changes(before: dict[str, Any], now: dict[str, Any]) -> list[str]:
 
 
 def other_decoding(dataset: Dataset, before: dict[str, Any]) -> str:
-    """In words, when files of the data set may become other pixels than before. Rules 1 kept no number, and differ from 2 in 16-bit colour files,
-    of which the list of images does not tell."""
+    """In words, when files of the data set may become other pixels than before. Rules 1 kept no number; 1, 2 and 3 differ in files of 16 bits
+    for each colour or ink, of which the list of images does not tell."""
     samples = (*dataset.samples, *dataset.synthetic)
     if before.get("decoding", 1) == DECODING or not any(sample.id.lower().endswith(_MAY_BE_DEEP) for sample in samples):
         return ""

@@ -198,16 +198,22 @@ def test_no_bit_is_lost_of_16_bits_per_colour(kind):
     assert np.array_equal(decode(colours_as(kind, colours16())), np.rint(colours16() / 257).astype(np.uint8))
 
 
-@pytest.mark.parametrize("kind", ["grey png", "rgba png", "rgba tiff", "tiff with premultiplied colours"])
+@pytest.mark.parametrize(
+    "kind",
+    ["grey png", "rgba png", "rgba tiff", "tiff with premultiplied colours", "grey tiff", "inverted grey tiff", "grey tiff, premultiplied"],
+)
 def test_transparent_16_bit_pictures_are_laid_over_white(kind):
-    colours = colours16(4095)[..., :1] if kind == "grey png" else colours16(4095)
+    colours = colours16(4095)[..., :1] if "grey" in kind else colours16(4095)
     alpha = np.linspace(9_000, 65_535, 64 * 48).astype(np.uint16).reshape(48, 64, 1)
-    stored = np.dstack([(colours * (alpha / 65_535)).astype(np.uint16) if "premultiplied" in kind else colours, alpha])
+    held = 65_535 - colours if "inverted" in kind else colours
+    stored = np.dstack([(colours * (alpha / 65_535)).astype(np.uint16) if "premultiplied" in kind else held, alpha])
     out = io.BytesIO()
     if kind.endswith("png"):
         out.write(png16(stored))
     else:
-        tifffile.imwrite(out, stored, photometric="rgb", extrasamples=["assocalpha" if "premultiplied" in kind else "unassalpha"])
+        photometric = "miniswhite" if "inverted" in kind else "minisblack" if "grey" in kind else "rgb"
+        transparency = "assocalpha" if "premultiplied" in kind else "unassalpha"
+        tifffile.imwrite(out, stored, photometric=photometric, planarconfig="contig", extrasamples=[transparency])
     wanted = 255 + (colours / 4095 * 255 - 255) * (alpha / 65_535)
     assert np.abs(decode(out.getvalue(), Reading(white=4095)) - wanted).max() <= (3 if "premultiplied" in kind else 1.5)
 
@@ -229,6 +235,13 @@ def test_cmyk_is_converted_to_fixed_values():
     stored = Image.new("CMYK", (16, 16), (0, 128, 255, 64))
     pixels = decode(encoded(stored, "TIFF"))
     assert tuple(pixels[8, 8]) == (191, 95, 0)
+
+
+def test_16_bit_inks_are_rounded_and_white_says_nothing_of_them():
+    inks, out = np.random.default_rng(0).integers(0, 65_536, (24, 32, 4)).astype(np.uint16), io.BytesIO()
+    tifffile.imwrite(out, inks, photometric="separated", planarconfig="contig")
+    rounded = Image.frombytes("CMYK", (32, 24), np.rint(inks / 257).astype(np.uint8).tobytes())
+    assert np.array_equal(decode(out.getvalue(), Reading(white=4095)), decode(encoded(rounded, "TIFF")))
 
 
 def test_a_larger_limit_lets_a_large_image_in_and_a_smaller_one_keeps_a_small_one_out():
