@@ -29,6 +29,7 @@ def check_settings(experiment: Experiment, dataset: Dataset) -> list[Problem]:
     found += _without_validation(experiment) if dataset.is_unmeasured else []
     found += [NOTHING_TRAINS] if trains_nothing(experiment.model) else []
     found += _together(experiment)
+    found += _start(experiment.model)
     return found
 
 
@@ -77,6 +78,13 @@ def _together(experiment: Experiment) -> list[Problem]:
             )
         ]
     return []
+
+
+def _start(model: Model) -> list[Problem]:
+    if not (model.start_run and model.weights_file):
+        return []
+    words = "A run to start from and a weights file are both chosen, and weights can come from one alone. Clear one of the two fields."
+    return [error("model.weights_file", words, Repair("Keep the run", {"model.weights_file": "", "model.weights_sha256": ""}))]
 
 
 def _parts(dataset: Dataset) -> list[Problem]:

@@ -59,3 +59,12 @@ def test_a_missing_weights_file_is_an_error(dataset, tmp_path):
     assert findings(dataset, model__weights_file=str(tmp_path / "x.pth"))["model.weights_file"].severity is Severity.ERROR
     (tmp_path / "x.pth").touch()
     assert findings(dataset, model__weights_file=str(tmp_path / "x.pth")) == {}
+
+
+def test_weights_of_a_run_and_of_a_file_are_not_both_taken(dataset, tmp_path):
+    (tmp_path / "x.pth").touch()
+    both = {"model__weights_file": str(tmp_path / "x.pth"), "model__start_run": str(tmp_path)}
+    problem = findings(dataset, **both)["model.weights_file"]
+    assert problem.severity is Severity.ERROR and "both chosen" in problem.sentence
+    left = Experiment().changed({path.replace("__", "."): value for path, value in both.items()}).changed(problem.repair.values)
+    assert not [p for p in check_run(left, dataset) if p.field.startswith("model.")]
