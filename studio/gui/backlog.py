@@ -47,6 +47,7 @@ class Backlog(QObject):
         self._counted: dict[RunFolder, Counted | None] = {}  # None where nothing can be counted
         self._failed: set[RunFolder] = set()  # since the runs changed
         self._looked_at: RunEntry | None = None
+        self._dataset: Dataset | None = None  # of the last one, held while there are others
         runs.entries_changed.connect(self._follow)
         runs.active_changed.connect(lambda _: self._follow())
 
@@ -74,7 +75,10 @@ class Backlog(QObject):
 
     def _look_at_next(self) -> None:
         entry = next((each for each in self._all() if each.folder not in self._counted and each.folder not in self._failed), None)
-        if self._looked_at is not None or entry is None:
+        if self._looked_at is not None:
+            return
+        if entry is None:
+            self._dataset = None
             return
         self._looked_at = entry
         if self._store.is_dataset_current and entry.experiment.data == self._store.experiment.data:
@@ -85,6 +89,7 @@ class Backlog(QObject):
             )
 
     def _describe(self, entry: RunEntry, dataset: Dataset | None) -> None:
+        self._dataset = dataset
         if dataset is None:
             self._take(entry, None)
         else:

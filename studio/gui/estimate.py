@@ -18,6 +18,10 @@ from studio.gui.workers import WorkerClient
 from studio.supervise.worker import WorkerError
 
 ASK_AFTER_MS = 150
+_NOT_ON_DISK = {  # settings of a model that change neither what is kept of it nor where its features may be
+    "pretrained", "weights_file", "weights_sha256", "start_run", "dropout", "head_init", "head_init_fan", "head_bias", "normalisation", "custom_mean",
+    "custom_std",
+}  # fmt: skip
 _FIELD = re.compile(r"^(?:model|training|optimiser)\.\w+: ", re.MULTILINE)  # which field a sentence is about, for the command line
 
 
@@ -49,7 +53,7 @@ class Estimates(QObject):
         self.problem = ""
         self.repair: Repair | None = None  # a way out of the problem
         self.stage_distances: dict[str, float | None] | None = None  # from what the backbone knows, in sigmas; None: not measured
-        self._disks: dict[tuple, dict] = {}  # by question, what decides the use of the disk
+        self._disks: dict[tuple, dict] = {}  # by what decides the use of the disk
         self._asked: tuple | None = None
         self._answered: tuple | None = None
         self._stages_of: tuple = ()  # of which architecture `model` tells the stages
@@ -171,7 +175,7 @@ class Estimates(QObject):
     ) -> None:
         """Tell what of a network decides its use of the disk (a dataset.disk_use.NetworkUse as plain data), None where it cannot be made; an
         error is told where that is not known. The probe is asked about what was never a draft here."""
-        question = _question_of(experiment, num_classes)
+        question = _disk_question(experiment, num_classes)
         if question in self._disks:
             then(self._disks[question])
             return
@@ -201,18 +205,17 @@ class Estimates(QObject):
         if question == self._asked:
             return
         self._asked = question
-        experiment = self._store.experiment
-        stages_of = experiment.model.architecture
+        experiment, num_classes = self._store.experiment, question[1]
         self._probe.call(
             "describe_model",
-            _params(experiment, question[1]),
-            lambda result: self._on_described(question, stages_of, result),
+            _params(experiment, num_classes),
+            lambda result: self._on_described(question, experiment, result),
             lambda error: self._on_failed(question, error),
         )
 
-    def _on_described(self, question: tuple, stages_of: tuple, result: dict) -> None:
-        self._answered, self._stages_of = question, stages_of
-        self._note_disk(question, result)
+    def _on_described(self, question: tuple, experiment: Experiment, result: dict) -> None:
+        self._answered, self._stages_of = question, experiment.model.architecture
+        self._note_disk(_disk_question(experiment, question[1]), result)
         self.model, self.problem, self.repair = result, "", None
         self.changed.emit()
 
@@ -224,11 +227,15 @@ class Estimates(QObject):
 
 def _question_of(experiment: Experiment, num_classes: int) -> tuple:
     """What decides the answer of describe_model."""
-    training, optimiser = experiment.training, experiment.optimiser
-    return (
-        experiment.model.model_dump_json(), num_classes or 10, training.batch_size, training.precision, training.not_finite,
-        bool(training.roll_back_steps), optimiser.kind, bool(optimiser.ema_decay),
-    )  # fmt: skip
+    model, training = experiment.model, experiment.training
+    return model.model_dump_json(), num_classes or 10, training.batch_size, training.precision, *_disk_question(experiment, num_classes)
+
+
+def _disk_question(experiment: Experiment, num_classes: int) -> tuple:
+    """What decides the use of the disk in it."""
+    model, training, optimiser = experiment.model.model_dump_json(exclude=_NOT_ON_DISK), experiment.training, experiment.optimiser
+    goes_back = training.not_finite, bool(training.roll_back_steps)
+    return model, num_classes or 10, *goes_back, optimiser.kind, bool(optimiser.ema_decay)
 
 
 def _params(experiment: Experiment, num_classes: int) -> dict[str, Any]:

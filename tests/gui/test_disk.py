@@ -7,6 +7,7 @@ from types import SimpleNamespace
 
 import pytest
 
+from studio.dataset.dataset import Dataset
 from studio.gui.scan import ScanState
 from studio.gui.shell.summary import summaries
 from studio.gui.window import Window
@@ -154,6 +155,18 @@ def test_runs_that_wait_and_train_are_counted_with_the_sizes_of_their_own_networ
     context.runs.unqueue(context.runs.queued)
     qtbot.waitUntil(lambda: disk.others.num_waiting == 0)
     assert not disk.is_short
+
+
+def test_runs_that_differ_in_nothing_that_lies_on_a_disk_are_asked_about_and_read_once(window, qtbot, monkeypatch):
+    context, read = window.context, []
+    monkeypatch.setattr(Dataset, "from_json", lambda content, real=Dataset.from_json: read.append(content) or real(content))
+    draft = context.store.experiment.changed({"data.validation_fraction": 0.3})  # so that their own list of images counts
+    asked = len(context.probe.calls)
+    context.runs.sweep([draft.changed({"model.dropout": value, "optimiser.kind": "sgd"}) for value in (0.1, 0.2, 0.3, 0.4)])
+    qtbot.waitUntil(
+        lambda: context.disk.others is not None and (context.disk.others.num_training, context.disk.others.num_waiting) == (1, 3)
+    )
+    assert [method for method, _ in context.probe.calls[asked:]].count("describe_model") == 1 == len(read)
 
 
 def test_a_run_that_could_not_be_looked_at_is_tried_again_when_the_runs_change_and_one_that_was_refused_is_not(window, qtbot):
