@@ -22,7 +22,8 @@ MAX_CHECKPOINTS = 64
 MAX_HISTORY = 60  # reports of the computer, one a second
 MAX_POINTS = 1 << 17  # of a curve over steps: 30 times what a screen shows; a run of days must not fill the memory of the window
 SLOW = ("data-wait", "augmentation-slow")  # warnings that training waits for images
-AT_WORK = ("training", "caching features", "validating", "testing")  # phases in which a run is past its start
+CACHING = "caching features"
+AT_WORK = ("training", CACHING, "validating", "testing")  # phases in which a run is past its start
 WAITS_FOR = ("disk-full", "images-gone", "loader-hangs")  # warnings after which a run pauses until that is mended
 
 

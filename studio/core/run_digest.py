@@ -12,7 +12,7 @@ import msgspec
 
 from studio.core import event as ev
 from studio.core.experiment import Experiment, Model
-from studio.core.fold import RunState, fold
+from studio.core.fold import CACHING, RunState, fold
 from studio.core.outcome import Status
 
 MAX_LOSSES = 64  # more than a cell of a table has room for
@@ -50,7 +50,7 @@ class RunSummary(msgspec.Struct, frozen=True, array_like=True, gc=False):
     images_per_s: float = 0.0  # of a finished run over all its steps, of another one in its last report
     has_checkpoint: bool = False  # as its journal says
     is_released: bool = False  # stopped as a pause
-    speed_id: int = 0  # equal where images take as long
+    speed_id: int = 0  # equal where images take as long; 0 where it trained on kept features, whose speed is not that of the network
 
 
 _unpacker = msgspec.msgpack.Decoder(RunSummary)
@@ -69,8 +69,12 @@ def summarise(experiment: Experiment, state: RunState) -> RunSummary:
         loss=best and best.validation_loss, best_epoch=best and best.epoch, losses=tuple(losses.tolist()),
         num_trainable=described and described.num_trainable,
         images_per_s=state.finished.images_per_s if state.finished else state.images_per_s, has_checkpoint=bool(state.checkpoints),
-        is_released=state.is_released, speed_id=speed_id(experiment),
+        is_released=state.is_released, speed_id=0 if _reads_features(state) else speed_id(experiment),
     )  # fmt: skip
+
+
+def _reads_features(state: RunState) -> bool:
+    return any(phase.phase == CACHING for phase in state.phases)  # it is told in each epoch that does
 
 
 def model_id(model: Model) -> int:

@@ -21,7 +21,7 @@ from studio.core.problem import BadInput
 from studio.core.run_digest import RunDigest, pack_summary, unpack_summary
 from studio.core.run_folder import RunFolder, find_runs
 
-SCHEMA = 5  # raise it with every change of what a digest holds
+SCHEMA = 6  # raise it with every change of what a digest holds
 PATIENCE_S, POLL_S = 1.0, 0.01  # for another window that writes
 # What is packed has a table of its own: all summaries are read at the start, and of what is packed only that of runs that are looked at.
 _TABLES = {

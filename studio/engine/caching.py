@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 
+from studio.core.fold import CACHING
 from studio.engine.setup import Setup, say_inexact
 from studio.engine.wishes import listen
 
@@ -30,7 +31,7 @@ def follow_boundary(s: Setup, is_last: bool = True) -> None:
 
 def fill_cache(s: Setup) -> None:
     """Run the frozen start of the network once over what this epoch needs of it."""
-    s.reporter.phase("caching features", s.prefix.described())
+    s.reporter.phase(CACHING, s.prefix.described())
     start = time.perf_counter()
     refused = s.prefix.fill(s.progress.epoch, lambda _num_done: listen(s))
     s.reporter.unreadable({s.ids[i]: reason for i, reason in refused.items()})

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from contextlib import closing
+from dataclasses import replace
 
 import pytest
 from builders import build_dataset, build_run
@@ -11,7 +12,9 @@ from PySide6.QtCore import QCoreApplication, QEvent, QPointF, QRect, Qt
 from PySide6.QtGui import QMouseEvent
 from PySide6.QtWidgets import QApplication
 
+from studio.core.event import PhaseStarted
 from studio.gui.monitor import RunUpdate
+from studio.gui.pages.augment.cost import Speed, network_speed
 from studio.gui.pages.model.compare import better
 from studio.gui.pages.model.listing import BY_ATTRIBUTE, Budget, Cost, arranged, best_for_cost, budget_for, fit_of, key_of, short_list
 from studio.gui.pages.model.page import ModelPage
@@ -154,7 +157,12 @@ def test_a_speed_is_shown_for_the_network_and_the_steps_that_it_was_measured_wit
         return page.chooser.costs.costs.get(page.chooser.chosen_key, Cost()).images_per_s
 
     folder = build_run(tmp_path / "runs", build_dataset(tmp_path / "images", num_train=6, num_validation=2))
-    context.runs.take((RunUpdate(folder, folder.read_state(), folder.experiment(), True),))
+    state, experiment = folder.read_state(), folder.experiment()
+    of_features = replace(state, phases=(*state.phases, PhaseStarted(phase="caching features")))
+    context.runs.take((RunUpdate(folder, of_features, experiment, True),))
+    assert speed() is None and network_speed(experiment, context.runs.finished) == Speed(), "that of the network is another"
+    context.runs.take((RunUpdate(folder, state, experiment, True),))
+    context.runs.ended.emit(context.runs.entries[0])
     of_run = context.runs.entries[0].summary.images_per_s
     assert speed() == of_run > 0
     others = {

@@ -33,10 +33,10 @@ class Speed:
 
 
 def network_speed(experiment: Experiment, entries: Sequence[RunEntry]) -> Speed:
-    """The draft's network in its fastest run; nothing where it has none."""
+    """The draft's network in its fastest run that ran it on pictures; nothing where it has none."""
     same = model_id(experiment.model)
     fastest = max(
-        (e for e in entries if e.summary.model_id == same and e.summary.status is Status.FINISHED),
+        (e for e in entries if e.summary.model_id == same and e.summary.status is Status.FINISHED and e.summary.speed_id),
         key=lambda e: e.summary.images_per_s,
         default=None,
     )
