@@ -11,7 +11,7 @@ from studio.engine.loader import WorkerDied
 from studio.engine.memory import let_go
 from studio.engine.saving import save
 from studio.engine.setup import Setup, put_back, restore
-from studio.engine.wishes import apply_edit
+from studio.engine.wishes import apply_edit, take_edits
 
 RECOVERABLE = (DataGone, WorkerDied, LossNotFinite, OutOfMemory)
 MOST_TIMES = 3  # per kind and session: what comes back again and again needs a person
@@ -70,6 +70,7 @@ class Recovery:
 
     def _listen(self, _seconds: float = 0.0) -> None:
         self._s.control.raise_if_stopped()
+        take_edits(self._s)
         self._s.reporter.system(self._s.device)
 
     def _take_smaller_parts(self, fault: OutOfMemory) -> None:

@@ -237,6 +237,10 @@ def test_a_data_folder_that_vanishes_pauses_the_run_which_goes_on_to_the_same_bi
     assert state.warnings[-1].sentence == f"The folder {images} is not there any more; the run waits for it."
     assert "goes on by itself" in state.warnings[-1].fix
     assert state.checkpoints[-1].step == state.step < STEPS_PER_EPOCH * 2, "what was learnt is saved"
+    folder.command("edit", {"training.batch_size": 1})
+    wait_until(lambda: of_kind(folder, ev.EditsAnswered))
+    state = folder.read_state()
+    assert state.status is Status.PAUSED and state.warnings[-1].code == "edit-refused", "a wish is answered while it waits"
 
     away.rename(images)
     assert process.wait(60) == 0
