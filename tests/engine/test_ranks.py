@@ -136,6 +136,15 @@ def test_when_a_process_on_one_of_two_machines_is_killed_all_start_again_by_them
     assert metrics(together)["best_epoch"] == metrics(alone)["best_epoch"]
 
 
+def test_a_stop_is_heard_while_a_run_waits_for_another_machine(tmp_path):
+    folder = small_run(tmp_path, **STILL, training__machines=2, training__rendezvous=f"127.0.0.1:{free_port()}")
+    process = start_engine(folder)
+    folder.command("stop")
+    assert process.wait(60) == STOPPED, folder.log_tail()
+    state = folder.read_state()
+    assert state.status is Status.STOPPED and folder.outcome(state).sentence == "Stopped at step 0"
+
+
 FULL = """
 import studio.core.event as ev, studio.core.journal as j, studio.engine.checkpoint as checkpoint, studio.engine.scoring as scoring
 def full(*_):
