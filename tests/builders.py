@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import functools
+import io
 import tempfile
 from pathlib import Path
 
@@ -16,22 +18,35 @@ CLASSES = ("boot", "dress", "hat", "shirt", "shoe", "shorts")
 _recorded: dict[tuple[str, bytes], tuple[str, dict[Path, bytes | None]]] = {}  # the files of runs, by what they were recorded from
 
 
+@functools.cache
+def _pictures(num_classes: int, num_of_each: int, size_px: int) -> list[list[bytes]]:
+    """PNG files, class by class: most tests want the same ones, and drawing them takes longer than writing them."""
+    from PIL import Image
+
+    rng = np.random.default_rng(0)
+    found = []
+    for _ in range(num_classes):
+        base = rng.integers(40, 215, 3)
+        found.append([])
+        for _ in range(num_of_each):
+            pixels = np.clip(base + rng.normal(0, 25, (size_px, size_px, 3)), 0, 255).astype(np.uint8)
+            packed = io.BytesIO()
+            Image.fromarray(pixels).save(packed, "PNG")
+            found[-1].append(packed.getvalue())
+    return found
+
+
 def build_dataset(
     root: Path, classes: tuple[str, ...] = CLASSES, num_train: int = 40, num_validation: int = 20, size_px: int = 24
 ) -> Dataset:
     """A data set with one colour per class, `num_train` and `num_validation` PNG files of each class."""
-    from PIL import Image
-
-    rng = np.random.default_rng(0)
     samples = []
-    for index, name in enumerate(classes):
+    for index, (name, pictures) in enumerate(zip(classes, _pictures(len(classes), num_train + num_validation, size_px))):
         folder = root / f"class-{index}"
         folder.mkdir(parents=True, exist_ok=True)
-        base = rng.integers(40, 215, 3)
-        for i in range(num_train + num_validation):
+        for i, content in enumerate(pictures):
             path = folder / f"{i:04d}.png"
-            pixels = np.clip(base + rng.normal(0, 25, (size_px, size_px, 3)), 0, 255).astype(np.uint8)
-            Image.fromarray(pixels).save(path)
+            path.write_bytes(content)
             stat = path.stat()
             split = "train" if i < num_train else "validation"
             samples.append(Sample(f"class-{index}/{path.name}", name, split, size_px, size_px, stat.st_size, stat.st_mtime_ns))
