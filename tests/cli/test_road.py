@@ -20,7 +20,7 @@ from studio import cli
 from studio.core.outcome import Status
 from studio.core.run_folder import RunFolder, find_runs
 from studio.supervise.engine import wait_for_end
-from tests.cli.conftest import QUICK, last_json, opened_terminal, snapshot, studio, write_images
+from tests.cli.conftest import QUICK, last_json, opened_terminal, snapshot, write_images
 
 
 def test_training_ends_with_one_line_of_json_about_the_run(trained):
@@ -228,19 +228,18 @@ def test_a_finished_run_is_not_resumed(run_here):
     assert code == 2 and "finished" in err
 
 
-def test_classes_are_added_to_a_finished_run_and_a_pattern_that_means_nothing_is_refused_first(trained, tmp_path):
-    home, done = trained
+def test_classes_are_added_to_a_finished_run_and_a_pattern_that_means_nothing_is_refused_first(trained, run_here, tmp_path):
     more = write_images(tmp_path / "shapes", classes=("blue square", "green", "red disc"), num=6)
     start = ["train", "--from", "last", "--data", more, "--json", "--set", "schedule.epochs=1", "--set", "data.validation_fraction=0.4"]
-    refused = studio(*start, "--freeze", "blokcs.*", home=home)
-    assert refused.returncode == 2 and "“blokcs.*” matches no layer of this network" in refused.stderr
-    found = studio(*start, "--freeze", "blocks.0", home=home)
-    assert found.returncode == 0, found.stderr
-    run = RunFolder(last_json(found)["run"])
+    code, _, err = run_here(*start, "--freeze", "blokcs.*")
+    assert code == 2 and "“blokcs.*” matches no layer of this network" in err
+    code, out, err = run_here(*start, "--freeze", "blocks.0")
+    assert code == 0, err
+    run = RunFolder(json.loads(out.splitlines()[-1])["run"])
     try:
-        assert "2 classes taken over, 1 new" in found.stdout
+        assert "2 classes taken over, 1 new" in out
         assert run.experiment().model.layers == {"backbone.blocks.0": "frozen"}
-        assert run.experiment().model.start_run == last_json(done)["run"]
+        assert run.experiment().model.start_run == last_json(trained[1])["run"]
     finally:
         shutil.rmtree(run.path)  # other tests count the runs
 

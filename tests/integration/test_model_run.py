@@ -29,12 +29,12 @@ def act(window):
         window.close()
         app.quit()
         return True
-    if not page.editor.is_current or len(page.editor.plan.names) < 7:
+    if not page.editor.is_current or len(page.editor.plan.names) < 6:
         return False
     tree = page.tree
     if "typed" not in state:
         QTest.keyClick(page.strip, Qt.Key.Key_End)  # the head alone
-        tree.select_stage(5)
+        tree.select_stage(4)
         QTest.keyClick(tree, Qt.Key.Key_T)
         editor = tree.viewport().findChild(QLineEdit)
         editor.selectAll()
@@ -51,7 +51,8 @@ state = {}
 
 def test_a_stage_thaws_at_epoch_2_and_frozen_hashes_hold(tmp_path, studio_home, screen):
     quick = {
-        "data.source": str(write_images(tmp_path / "shapes")), "data.validation_fraction": 0.4, "model.input_size": 32, "augment.preset": "none",
+        "data.source": str(write_images(tmp_path / "shapes")), "data.validation_fraction": 0.4, "augment.preset": "none",
+        "model.source": "timm", "model.backbone": "test_resnet", "model.pretrained": False, "model.input_size": 32,
         "schedule.epochs": 4, "training.batch_size": 4, "training.precision": "fp32", "training.workers": 0, "training.feature_cache": "off",
     }  # fmt: skip
     path = tmp_path / "experiment.toml"
@@ -64,19 +65,19 @@ def test_a_stage_thaws_at_epoch_2_and_frozen_hashes_hold(tmp_path, studio_home, 
         if window.poll() is None:
             window.kill()
         window.communicate()
-    assert seen["thaw"] == {"stage 5": 2}
+    assert seen["thaw"] == {"stage 4": 2}
     run = RunFolder(seen["folder"])
     wait_for(lambda: not run.is_alive() and run.read_state().status is Status.FINISHED, 300)
     events = JournalReader(run.journal_path).read()
     described = next(e for e in events if isinstance(e, ev.RunDescribed))
     assert [s.name for s in described.stages if not s.is_frozen] == ["head"]
     thawed = [e for e in events if isinstance(e, ev.StagesThawed)]
-    assert [(e.epoch, e.stages) for e in thawed] == [(2, ("stage 5",))]
-    assert thawed[0].num_trainable == sum(s.num_parameters for s in described.stages if s.name in ("stage 5", "head"))
+    assert [(e.epoch, e.stages) for e in thawed] == [(2, ("stage 4",))]
+    assert thawed[0].num_trainable == sum(s.num_parameters for s in described.stages if s.name in ("stage 4", "head"))
     checks = [e for e in events if isinstance(e, ev.FrozenChecked)]
     assert [e.epoch for e in checks] == [0, 1, 2, 3] and all(not e.changed and e.num_tensors for e in checks)
     assert checks[0].fingerprint == checks[1].fingerprint and checks[2].fingerprint == checks[3].fingerprint
-    assert checks[2].num_tensors < checks[1].num_tensors  # stage 5 moves from then on
+    assert checks[2].num_tensors < checks[1].num_tensors  # stage 4 moves from then on
     samples = [e for e in events if isinstance(e, ev.GradientsSampled)]
-    stage_5 = [s.name for s in described.stages].index("stage 5")
-    assert samples and samples[0].step == 0 and samples[0].norms[stage_5] == 0 < samples[0].norms[-1]
+    stage_4 = [s.name for s in described.stages].index("stage 4")
+    assert samples and samples[0].step == 0 and samples[0].norms[stage_4] == 0 < samples[0].norms[-1]

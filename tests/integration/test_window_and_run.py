@@ -71,7 +71,7 @@ state = {}
 
 
 def open_window(act: str, path: str, home: Path, screen: dict[str, str]) -> subprocess.Popen:
-    env = os.environ | screen | {"STUDIO_HOME": str(home), "OMP_NUM_THREADS": "2", "PYTHONPATH": str(Path(__file__).parents[2])}
+    env = os.environ | screen | {"STUDIO_HOME": str(home), "PYTHONPATH": str(Path(__file__).parents[2])}
     code = WINDOW + act + "\nlook()\nstudio_app.leave(app.exec(), window)\n"
     return subprocess.Popen([sys.executable, "-c", code, path], env=env, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
 
@@ -101,6 +101,9 @@ def experiment(tmp_path, images) -> Path:
     quick = {
         "data.source": str(images),
         "data.validation_fraction": 0.4,
+        "model.source": "timm",
+        "model.backbone": "test_resnet",
+        "model.pretrained": False,
         "model.input_size": 64,
         "model.train_stages": 1,
         "augment.preset": "none",
