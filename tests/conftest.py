@@ -19,6 +19,7 @@ from pytestqt.qtbot import QtBot
 
 os.environ.setdefault("QT_QPA_PLATFORM", "offscreen")
 os.environ.setdefault("NO_ALBUMENTATIONS_UPDATE", "1")
+os.environ["OMP_NUM_THREADS"] = "1"  # of small networks a second thread costs more than it saves, most of all where tests run side by side
 
 # The same examples in every run, and no verdict on how fast a busy computer makes them; STUDIO_EXPLORE=1 looks for new ones.
 hypothesis.settings.register_profile("same", derandomize=True, deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow])

@@ -91,6 +91,9 @@ def serve() -> None:
     import timm  # noqa: F401
 
     import studio.engine.loop
+    import studio.engine.precision
+    import studio.engine.recovery
+    import studio.engine.reporter
     import studio.engine.saving
     import studio.engine.setup
     from studio.catalog.backbones import takes_input_size
@@ -98,7 +101,9 @@ def serve() -> None:
     takes_input_size("timm", "test_resnet", 32)  # loads what shapes without values take
 
     os.fsync = lambda fd: None  # as in the process of the tests
+    studio.engine.precision.PROBE_SECONDS = 0.0
     studio.engine.saving.SAVE_SHARE = 1e9
+    studio.engine.recovery.STEADY_S = studio.engine.reporter.RETRY_S = 0.4  # a disk or drive that is back stays: a second look is enough
     gc.freeze()  # the pages of what is loaded stay shared
     ends: dict[int, int] = {}  # of the engines that run, by the descriptor that tells of their end
     rest = b""

@@ -131,7 +131,6 @@ def test_forms_that_are_hopeless_are_left_out_and_the_plain_one_runs_in_every_ro
     monkeypatch.setattr(precision, "_pass_seconds", lambda _module, _images, option, _device: calls.append(option) or seconds[option])
     network = SimpleNetwork(nn.Sequential(nn.Conv2d(3, 3, 1)))
     options = [LAST, FIRST, HALF, FAST]
-    monkeypatch.setattr(precision, "PROBE_SECONDS", 0.0)
     found = measure(network, options, 8, torch.device("cpu"))
     assert HALF not in found and FAST not in found, "a layer showed that half precision is slow"
     assert found == {LAST: [1.0] * 3, FIRST: [5.0] * 3}
@@ -144,7 +143,6 @@ def test_forms_that_are_hopeless_are_left_out_and_the_plain_one_runs_in_every_ro
 def test_as_long_as_rounds_do_not_agree_more_are_taken(monkeypatch, last, num_rounds):
     seconds = {LAST: itertools.cycle(last), FIRST: itertools.repeat(1.0)}
     monkeypatch.setattr(precision, "_pass_seconds", lambda _module, _images, option, _device: next(seconds[option]))
-    monkeypatch.setattr(precision, "PROBE_SECONDS", 0.0)
     found = measure(SimpleNetwork(nn.Sequential(nn.Conv2d(3, 3, 1))), [LAST, FIRST], 8, torch.device("cpu"))
     assert [len(rounds) for rounds in found.values()] == [num_rounds, num_rounds]
 

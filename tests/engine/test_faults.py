@@ -35,23 +35,10 @@ from studio.engine.watch import GradientWatch, Waiting
 pytestmark = pytest.mark.usefixtures("measured")
 
 
-@pytest.fixture(scope="module")
-def undisturbed(tmp_path_factory) -> tuple[str, str]:
-    """Where the program keeps its files, and the hash of a run that nothing disturbed."""
-    home = str(tmp_path_factory.mktemp("home"))
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("STUDIO_HOME", home)
-        folder = small_run(tmp_path_factory.mktemp("whole"))
-        assert train_here(folder) == 0
-    return home, metrics(folder)["state_sha256"]
-
-
 @pytest.fixture
-def whole(undisturbed, monkeypatch) -> str:
-    """The hash of a run that nothing disturbed; the test's own run takes the same memory layout, which was measured once."""
-    home, sha256 = undisturbed
-    monkeypatch.setenv("STUDIO_HOME", home)
-    return sha256
+def whole(undisturbed) -> str:
+    """The hash of a run that nothing disturbed."""
+    return metrics(undisturbed)["state_sha256"]
 
 
 def warned(folder, code: str) -> list[ev.WarningRaised]:

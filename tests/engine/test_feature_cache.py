@@ -136,23 +136,20 @@ def test_a_run_killed_in_the_middle_resumes_to_the_same_bits(tmp_path):
 
 
 @pytest.mark.parametrize(("source", "name"), [("torchvision", "resnet18"), ("torchvision", "vgg11"), ("timm", "test_vit"), ("timm", "test_efficientnet")])  # fmt: skip
-@pytest.mark.parametrize("train_stages", [0, 1])
-def test_networks_of_every_kind_are_cut_exactly(source, name, train_stages):
-    experiment = Experiment().changed(
-        {"model.source": source, "model.backbone": name, "model.pretrained": False, "model.input_size": 160 if name == "test_vit" else 64,
-         "model.train_stages": train_stages}
-    )  # fmt: skip
-    network = build_network(experiment, 3)
-    network.train_mode()
-    size = experiment.model.input_size
-    images = torch.randn(2, 3, size, size)
-    cut = find_cut(network.module, network.stages, network.is_frozen, images)
-    assert cut is not None
-    module = network.module.eval()
-    more = torch.randn(5, 3, size, size)
-    with torch.no_grad():
-        assert torch.equal(cut.rest(cut.prefix(more)), module(more))
-        assert torch.equal(module(more), module(more))  # the network is as it was
+def test_networks_of_every_kind_are_cut_exactly_wherever_they_are_frozen(source, name):
+    size = 160 if name == "test_vit" else 64
+    asked = Experiment().changed({"model.source": source, "model.backbone": name, "model.pretrained": False, "model.input_size": size})
+    built = build_network(asked, 3)
+    for train_stages in (0, 1):
+        network = built.frozen_as(asked.changed({"model.train_stages": train_stages}))
+        network.train_mode()
+        cut = find_cut(network.module, network.stages, network.is_frozen, torch.randn(2, 3, size, size))
+        assert cut is not None and sum(network.is_frozen) == len(network.stages) - 1 - train_stages
+        module = network.module.eval()
+        more = torch.randn(5, 3, size, size)
+        with torch.no_grad():
+            assert torch.equal(cut.rest(cut.prefix(more)), module(more))
+            assert torch.equal(module(more), module(more))  # the network is as it was
 
 
 def test_a_stopped_run_leaves_no_features_behind_and_goes_on(tmp_path):

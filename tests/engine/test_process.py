@@ -99,7 +99,7 @@ def test_a_run_paused_twice_in_an_epoch_with_its_memory_released_resumes_with_an
     assert fork_engine(stopped, _at_step(10, "release"), resume=True).wait(120) == 3
     assert stopped.read_state().stopped.step == 10 < 2 * STEPS_PER_EPOCH, "in the same epoch"
     stopped.experiment_path.write_text(text.replace("workers = 0", "workers = 1"))
-    assert start_engine(stopped, resume=True).wait(120) == 0
+    assert fork_engine(stopped, resume=True).wait(120) == 0
     assert [e.resumed_step for e in of_kind(stopped, ev.RunStarted)] == [None, 8, 10]
     assert metrics(stopped)["state_sha256"] == metrics(whole)["state_sha256"]
     ours, theirs = stopped.read_state(), whole.read_state()
@@ -122,7 +122,7 @@ loop.train_step = stopping
 
 def test_pause_resume_and_stop_act_between_steps_and_stop_saves_a_checkpoint_before_the_engine_exits(tmp_path):
     folder = small_run(tmp_path, schedule__epochs=10_000)
-    process = start_engine(folder)
+    process = fork_engine(folder)
     wait_until(lambda: folder.read_state().step > 2)
 
     folder.command("pause")
@@ -144,7 +144,7 @@ def test_pause_resume_and_stop_act_between_steps_and_stop_saves_a_checkpoint_bef
     assert folder.outcome(state).can_resume
 
 
-def test_a_pause_during_validation_is_safe_too(tmp_path):
+def test_a_pause_during_validation_is_safe_too(tmp_path, undisturbed):
     folder = small_run(tmp_path)
     pausing = """
 import studio.engine.loop as loop
@@ -159,10 +159,8 @@ loop.evaluate = evaluate
     wait_until(lambda: folder.read_state().status is Status.PAUSED)
     kill(process)
     assert [c.step for c in of_kind(folder, ev.CheckpointSaved)] == [STEPS_PER_EPOCH]
-    whole = small_run(tmp_path / "whole")
-    assert train_here(whole) == 0
     assert train_here(folder, resume=True) == 0
-    assert metrics(folder)["state_sha256"] == metrics(whole)["state_sha256"]
+    assert metrics(folder)["state_sha256"] == metrics(undisturbed)["state_sha256"]
 
 
 def test_discard_ends_the_run_without_a_checkpoint(tmp_path):
@@ -186,8 +184,7 @@ def test_a_second_engine_leaves_a_running_run_alone(tmp_path):
     folder = small_run(tmp_path, schedule__epochs=10_000)
     process = fork_engine(folder)
     wait_until(lambda: folder.read_state().step > 0)
-    second = start_engine(folder)
-    assert second.wait(60) == 2
+    assert fork_engine(folder).wait(60) == 2
     assert len(of_kind(folder, ev.RunStarted)) == 1
     kill(process)
     wait_until(lambda: not folder.is_alive())
@@ -224,9 +221,7 @@ def _reading_every_image_anew_and_held_until_gone(images: Path, reached: Path) -
     return no_memory + held_at_step(2, reached, f"not os.path.isdir({str(images)!r})")
 
 
-def test_a_data_folder_that_vanishes_pauses_the_run_which_goes_on_to_the_same_bits_when_it_is_back(tmp_path):
-    whole = small_run(tmp_path / "a")
-    assert train_here(whole) == 0
+def test_a_data_folder_that_vanishes_pauses_the_run_which_goes_on_to_the_same_bits_when_it_is_back(tmp_path, undisturbed):
     folder = small_run(tmp_path / "b")
     images, away = tmp_path / "b" / "images", tmp_path / "b" / "elsewhere"
     process = fork_engine(folder, _reading_every_image_anew_and_held_until_gone(images, tmp_path / "reached"))
@@ -244,12 +239,12 @@ def test_a_data_folder_that_vanishes_pauses_the_run_which_goes_on_to_the_same_bi
 
     away.rename(images)
     assert process.wait(60) == 0
-    assert metrics(folder)["state_sha256"] == metrics(whole)["state_sha256"]
+    assert metrics(folder)["state_sha256"] == metrics(undisturbed)["state_sha256"]
 
 
-def test_a_run_whose_folder_is_moved_ends_in_words_writes_nothing_at_the_old_place_and_resumes_at_the_new_one_to_the_same_bits(tmp_path):
-    whole = small_run(tmp_path / "a")
-    assert train_here(whole) == 0
+def test_a_run_whose_folder_is_moved_ends_in_words_writes_nothing_at_the_old_place_and_resumes_at_the_new_one_to_the_same_bits(
+    tmp_path, undisturbed
+):
     folder = small_run(tmp_path / "b")
     moved = tmp_path / "b" / "elsewhere"
     process = fork_engine(folder, held_at_step(STEPS_PER_EPOCH + 2, tmp_path / "reached", f"__import__('os').path.isdir({str(moved)!r})"))
@@ -262,7 +257,7 @@ def test_a_run_whose_folder_is_moved_ends_in_words_writes_nothing_at_the_old_pla
     assert state.failed.sentence == "The folder of this run was moved or deleted while it trained."
 
     assert fork_engine(RunFolder(moved), resume=True).wait(60) == 0
-    assert metrics(RunFolder(moved))["state_sha256"] == metrics(whole)["state_sha256"]
+    assert metrics(RunFolder(moved))["state_sha256"] == metrics(undisturbed)["state_sha256"]
 
 
 def test_a_run_that_waits_for_its_images_can_be_stopped(tmp_path):
@@ -302,13 +297,12 @@ def test_a_run_folder_that_cannot_be_written_is_said_in_the_log_without_a_trace(
     assert f"The run cannot begin: {folder.path} cannot be written" in log and "Traceback" not in log
 
 
-def test_a_warm_engine_takes_a_run_and_ends_with_its_window_otherwise(tmp_path):
+def test_a_warm_engine_takes_a_run_and_ends_with_its_window_otherwise(tmp_path, undisturbed):
     idle = StandbyEngine()
     idle.close()
     assert idle._process.poll() == 0 or idle._process.poll() == -signal.SIGKILL
 
     folder = small_run(tmp_path)
-    cold = small_run(tmp_path / "cold")
     warm = StandbyEngine()
     warm._send({"prepare": {}})
     assert warm.wait_prepared(120)
@@ -318,8 +312,7 @@ def test_a_warm_engine_takes_a_run_and_ends_with_its_window_otherwise(tmp_path):
     process = warm.start(folder)
     assert process.wait(60) == 0
     assert folder.read_state().status is Status.FINISHED
-    assert train_here(cold) == 0
-    assert metrics(folder)["state_sha256"] == metrics(cold)["state_sha256"], "warm or cold, the run is the same"
+    assert metrics(folder)["state_sha256"] == metrics(undisturbed)["state_sha256"], "warm or cold, the run is the same"
 
 
 def test_a_warm_engine_reads_what_it_is_told_while_its_libraries_load(tmp_path, monkeypatch):

@@ -131,23 +131,21 @@ def test_a_prebuilt_network_its_optimiser_the_data_order_and_all_random_states_a
     assert state()[:2] == before[:2]
 
 
-def test_a_run_after_a_test_is_the_run_without_one(tmp_path):
-    alone, after = small_run(tmp_path / "alone"), small_run(tmp_path / "after")
-    assert train_here(alone) == 0
+def test_a_run_after_a_test_is_the_run_without_one(tmp_path, undisturbed):
+    after = small_run(tmp_path)
     find_rate(after.experiment(), Dataset.from_json(after.dataset_path.read_bytes()), num_steps=20)
     assert train_here(after) == 0
-    hashes = [json.loads((f.results_path / "metrics.json").read_text())["state_sha256"] for f in (alone, after)]
+    hashes = [json.loads((f.results_path / "metrics.json").read_text())["state_sha256"] for f in (undisturbed, after)]
     assert hashes[0] == hashes[1], "weights, buffers and optimiser state"
-    losses = [[loss for e in of_kind(f, ev.StepsReported) for loss in e.losses] for f in (alone, after)]
+    losses = [[loss for e in of_kind(f, ev.StepsReported) for loss in e.losses] for f in (undisturbed, after)]
     assert losses[0] == losses[1], "and every step on the way"
 
 
-def test_a_test_between_two_steps_of_a_run_leaves_the_run_alone(tmp_path):
+def test_a_test_between_two_steps_of_a_run_leaves_the_run_alone(tmp_path, undisturbed):
     """The same Setup is trained on, with a test in the middle of it, in the very process."""
     from studio.engine import loop
 
-    alone, disturbed = small_run(tmp_path / "alone"), small_run(tmp_path / "disturbed")
-    assert train_here(alone) == 0
+    disturbed = small_run(tmp_path)
     whole_step, calls = loop.train_step, []
 
     def step(setup, *args):
@@ -161,7 +159,7 @@ def test_a_test_between_two_steps_of_a_run_leaves_the_run_alone(tmp_path):
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(loop, "train_step", step)
         assert train_here(disturbed) == 0
-    hashes = [json.loads((f.results_path / "metrics.json").read_text())["state_sha256"] for f in (alone, disturbed)]
+    hashes = [json.loads((f.results_path / "metrics.json").read_text())["state_sha256"] for f in (undisturbed, disturbed)]
     assert len(calls) > 4 and hashes[0] == hashes[1]
 
 

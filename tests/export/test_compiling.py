@@ -29,18 +29,10 @@ def tiny_run(tmp_path_factory):
     return make_run(tmp_path_factory.mktemp("tiny"), "timm", "test_resnet", is_pretrained=False)
 
 
-@pytest.fixture(scope="module", autouse=True)
-def one_thread():
-    """A second thread costs a small network more than it saves, most of all on a busy machine."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
-
-
 @pytest.fixture(autouse=True)
 def own_home(tmp_path, monkeypatch):
     monkeypatch.setenv("STUDIO_HOME", str(tmp_path / "home"))
+    monkeypatch.setenv("AOT_INDUCTOR_COMPILE_WRAPPER_OPT_LEVEL", "O0")  # what calls the kernels, and takes most of the compiler's time
 
 
 def test_a_compiled_network_gives_the_same_answers_and_the_next_pass_begins_with_it(tiny_run, monkeypatch):

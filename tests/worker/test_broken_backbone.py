@@ -33,7 +33,6 @@ runpy.run_module("studio.engine.worker", run_name="__main__", alter_sys=True)
 def probe(tmp_path_factory):
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("STUDIO_HOME", str(tmp_path_factory.mktemp("broken-home")))
-        patch.setenv("OMP_NUM_THREADS", "1")
         worker = Worker("probe", [sys.executable, "-c", PROBE])
         yield Asker(worker)
         worker.close(5)

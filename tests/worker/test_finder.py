@@ -35,7 +35,6 @@ def request_params(tmp_path_factory) -> dict:
 def finder(tmp_path_factory):
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("STUDIO_HOME", str(tmp_path_factory.mktemp("finder-home")))
-        patch.setenv("OMP_NUM_THREADS", "1")
         worker = Worker("finder")
         yield worker
         worker.close(5)

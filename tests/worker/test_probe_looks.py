@@ -22,7 +22,6 @@ CLASSES = ("boot", "dress", "hat")
 def probe(tmp_path_factory):
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("STUDIO_HOME", str(tmp_path_factory.mktemp("looks-home")))
-        patch.setenv("OMP_NUM_THREADS", "1")
         worker = Worker("probe")
         yield Asker(worker)
         worker.close(5)
