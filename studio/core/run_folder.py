@@ -187,7 +187,9 @@ class RunFolder:
                 return Outcome(state.status, f"Finished, {state.finished.words}")
             case Status.STOPPED if state.stopped:
                 how = "Paused, its memory released," if state.is_released else "Stopped"
-                return Outcome(state.status, f"{how} at step {state.stopped.step:,}", resume, can_resume=self.has_checkpoint())
+                can_resume = self.has_checkpoint()
+                fix = resume if can_resume else "Nothing was saved before; its settings can be trained anew."
+                return Outcome(state.status, f"{how} at step {state.stopped.step:,}", fix, can_resume=can_resume)
             case Status.FAILED if state.failed:
                 failed = state.failed
                 can_move = failed.can_resume and failed.is_device

@@ -77,6 +77,11 @@ class Ahead:
                 ctypes.memset(piece + at, 0, num_bytes)  # lets go of Python's lock
                 self.num_bytes += num_bytes
 
+    @property
+    def held_bytes(self) -> int:
+        """Of all pieces, written or not."""
+        return sum(size for _, size in self._pieces)
+
     def wait(self, is_over: Callable[[], bool]) -> None:
         """Until all of it is taken, or `is_over`, which is asked many times a second."""
         while self._thread is not None and self._thread.is_alive() and not is_over():

@@ -149,6 +149,8 @@ def fit_memory(s: Setup) -> str:
     if s.fitted_for == plan:
         return ""
     s.fitted_for = plan
+    if s.device.type == "cpu":
+        suit_step(is_large=False)  # what steps of another plan have kept is free again
     if s.prefix.trains_from_cache and all(s.network.is_frozen[:-1]):
         return ""  # a head on features takes next to nothing
     need = step_memory(s.network, s.precision.name, s.experiment, recomputes=s.recomputes or s.asked.training.checkpointing == "on")
@@ -186,8 +188,9 @@ def fit_memory(s: Setup) -> str:
         )
     taken = need.peak(min(fits, now), holds_best=False)
     s.step_bytes = taken if s.device.type == "cpu" else 0
-    kept = round((need.stays if fits >= now else 0) * need.of_pass(min(fits, now))) - ahead.num_bytes  # which is handed over
-    suit_step(is_large=s.device.type == "cpu" and (need.is_large or s.recomputes), kept_bytes=kept)
+    if s.device.type == "cpu" and (need.is_large or s.recomputes):
+        kept = round(need.stays * need.of_pass(now)) if min(fits, now) == share else 0  # nothing where memory is short
+        suit_step(is_large=True, kept_bytes=kept - ahead.held_bytes)  # which is handed over
     return f"a step takes about {taken / 1e9:.1f} GB, {free / 1e9:.1f} GB are free"
 
 

@@ -7,6 +7,7 @@ import time
 from studio.core import event as ev
 from studio.engine.checkpoint import find_checkpoint
 from studio.engine.failure import KNOWN_TO_ALL, DataGone, LossNotFinite, OutOfMemory
+from studio.engine.heap import suit_step
 from studio.engine.loader import WorkerDied
 from studio.engine.memory import let_go
 from studio.engine.saving import save
@@ -83,6 +84,8 @@ class Recovery:
         if min(failed) <= 1:
             raise fault
         let_go(fault)
+        if s.device.type == "cpu":
+            suit_step(is_large=True)  # nothing is kept for steps that do not fit
         before = max(failed)
         after = -(-before // 2)
         s.micro_batch = min(-(-own // 2) if is_own else own, after)

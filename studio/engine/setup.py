@@ -157,7 +157,7 @@ def prepare(
     if device.type == "cuda":
         torch.cuda.set_device(device)  # events and streams are those of the current device
     dataset = beginning.dataset or ranks.from_first(lambda: _dataset(folder, experiment, getattr(control, "own", control), reporter))
-    problems = errors_in(check_run(experiment, dataset))
+    problems = errors_in(check_run(_as_begun(experiment) if checkpoint else experiment, dataset))
     if problems:
         raise BadInput(*problems)
     each = {part: dataset.part(part) for part in ("train", "validation", "test")}
@@ -257,6 +257,11 @@ def _device(asked: str, folder: RunFolder, checkpoint: Checkpoint | None) -> tor
         safe = error("training.device", f"{why} Nothing of the run is lost: it is safe at step {checkpoint.step:,}.")
         command = f"studio train --resume {folder.nickname} --set training.device=cpu"
         raise DeviceGone(safe, f"Resume when it is back, or go on on the processor: {command}") from None
+
+
+def _as_begun(experiment: Experiment) -> Experiment:
+    """Without what the network started from, which a run that goes on does not need any more."""
+    return experiment.changed({"model.start_run": "", "model.weights_file": "", "model.weights_sha256": ""})
 
 
 def _is_from_such(device: torch.device, checkpoint: Checkpoint) -> bool:

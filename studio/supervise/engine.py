@@ -180,12 +180,12 @@ def command_elsewhere(folder: RunFolder, resume: bool = False, training: Trainin
 
 
 def _quoted(argument: str) -> str:
-    """What a shell reads as `argument`: bytes that cannot be shown are written as bash, zsh and POSIX 2024 read them, so that what is shown can
+    """What a shell reads as `argument`: bytes that cannot be shown are written as bash, zsh and POSIX 2024 read them, in octal, so that what is shown can
     be copied."""
     if argument.isprintable():
         return shlex.quote(argument)
     written = {"\\": "\\\\", "'": "\\'"}
-    return "$'" + "".join(written.get(c, c) if c.isprintable() else "".join(f"\\x{b:02X}" for b in os.fsencode(c)) for c in argument) + "'"
+    return "$'" + "".join(written.get(c, c) if c.isprintable() else "".join(f"\\{b:03o}" for b in os.fsencode(c)) for c in argument) + "'"
 
 
 def _launch(arguments: list[str], launcher: Sequence[str] = (), **streams) -> subprocess.Popen:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import shutil
+
 import pytest
 import torch
 from builders import build_dataset
@@ -13,6 +15,7 @@ from studio.core.experiment import Experiment
 from studio.core.problem import BadInput
 from studio.core.run_folder import create_run
 from studio.engine.checkpoint import find_checkpoint
+from studio.engine.main import FINISHED, STOPPED
 from studio.engine.network import Labels, build_network
 from studio.engine.setup import view_for
 
@@ -70,3 +73,17 @@ def test_a_run_with_more_classes_starts_from_an_earlier_one_and_says_so(earlier,
 def test_a_run_of_another_network_is_refused_with_the_reason(earlier, values, words):
     with pytest.raises(BadInput, match=words):
         build_network(experiment_from(earlier, **values), 3)
+
+
+@pytest.mark.parametrize("setting", ["start_run", "weights_file"])
+def test_what_a_run_started_from_is_not_needed_when_it_goes_on(earlier, tmp_path, setting):
+    source = tmp_path / "source.safetensors"
+    if setting == "start_run":
+        shutil.copytree(earlier.path, source)
+    else:
+        shutil.copy(find_checkpoint(earlier, "best").weights_path, source)
+    folder = small_run(tmp_path, **{f"model__{setting}": str(source), "model__pretrained": setting == "weights_file"})
+    folder.command("stop_after_epoch")
+    assert train_here(folder) == STOPPED
+    source.rename(tmp_path / "on another drive")
+    assert train_here(folder, resume=True) == FINISHED

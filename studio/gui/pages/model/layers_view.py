@@ -169,9 +169,10 @@ class LayersView(QWidget):
         estimates = self._context.estimates
         experiment, dataset = self._context.store.experiment, self._context.store.dataset
         model = experiment.model
-        # what else the figures hang on: a change of that is not the plan's
-        alike = (model.source, model.backbone, dataset and len(dataset.classes), experiment.training, experiment.optimiser.kind)
-        key = (alike, model)
+        training = experiment.training
+        step = (training.batch_size, training.precision, training.checkpointing, training.device, experiment.optimiser.kind)
+        alike = (model.source, model.backbone, dataset and len(dataset.classes), step)  # a change of this is not the plan's
+        key = (alike, model.train_stages, model.thaw, model.layers, model.batch_norm, model.cut, model.head, model.input_size)
         memory = sum((estimates.memory_bytes or {}).values()) or None
         time = estimates.time.seconds_per_epoch if estimates.time else None
         counts = plan.counts()
