@@ -274,6 +274,20 @@ def test_a_run_that_would_not_fit_recomputes_with_the_same_bits_before_it_takes_
     assert len(set(sums)) == 1
 
 
+def test_what_large_steps_keep_is_free_again_before_those_of_another_plan_are_fitted(tmp_path, monkeypatch):
+    from studio.engine import loop
+
+    told = []
+    monkeypatch.setattr(lean, "LARGE_STEP_BYTES", 0)
+    monkeypatch.setattr(loop, "free_bytes", lambda _device: told.append("looks what is free") or int(1e12))
+    monkeypatch.setattr(
+        loop, "suit_step", lambda *, is_large, kept_bytes=0: told.append("keeps" if is_large and kept_bytes > 0 else "frees")
+    )
+    thawing = {"model__train_stages": 0, "model__thaw": {"stage 4": 1}, "training__feature_cache": "off"}
+    assert train_here(small_run(tmp_path, **thawing)) == 0
+    assert told == 2 * ["frees", "looks what is free", "keeps"]
+
+
 def test_what_was_traced_is_known_the_next_time_and_only_for_the_same_network(tmp_path, monkeypatch):
     monkeypatch.setenv("STUDIO_HOME", str(tmp_path))  # where nothing was traced yet
     with torch.device("meta"):
