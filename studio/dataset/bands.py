@@ -1,8 +1,9 @@
 """TIFF files with more bands than a picture has colours, as satellites and multi-spectral cameras write them, or with 16 bits for each colour, each
 ink, or grey and transparency: how many bands there are, and three of them or what they stand for as a picture.
 
-Pillow refuses these, or drops bands or the low byte of every value without a word. tifffile takes a file apart, piece by piece, so that no more than three bands and their transparency, or four inks, are held;
-what is compressed Pillow's libtiff unpacks, into as many bytes as the piece may have and no more.
+Pillow refuses these, or drops bands or the low byte of every value without a word. tifffile takes a file apart, piece by piece, so that no more than
+three bands and their transparency, or four inks, are held; what is compressed Pillow's libtiff unpacks, into as many bytes as the piece may have and
+no more.
 """
 
 from __future__ import annotations
@@ -26,12 +27,7 @@ _ROWS = 64
 _NUM_USUAL = 4  # bands of a colour picture, for which the limit of pixels is enough where each has 16 bits at the most
 _MOST_BYTES = 1 << 30  # of all bands together where there is more, unpacked
 _UNPACKED, _PACKED = 1, (5, 8, 32773, 32946, 34925, 50000)  # LZW, Deflate, PackBits, Deflate, LZMA, Zstandard
-_WHITE_IS_ZERO, _BLACK_IS_ZERO, _RGB, _CMYK = (
-    0,
-    1,
-    2,
-    5,
-)  # photometric interpretations; palettes and the like say themselves what their channels are
+_WHITE_IS_ZERO, _BLACK_IS_ZERO, _RGB, _CMYK = 0, 1, 2, 5  # photometric interpretations; palettes and the like say what their channels are
 _GREY = _WHITE_IS_ZERO, _BLACK_IS_ZERO
 # Pictures that are read here where they have 16 bits: their kind, how many channels they have, and how many of these are not transparency.
 _PICTURES = {(_RGB, 3, 3), (_RGB, 4, 3), (_CMYK, 4, 4), (_WHITE_IS_ZERO, 2, 1), (_BLACK_IS_ZERO, 2, 1)}

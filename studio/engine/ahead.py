@@ -65,7 +65,7 @@ class Ahead:
         )  # measured again, what was taken ahead would count too, and the figure grow from run to run
         if isinstance(wish, int) and 0 < wish < MOST * psutil.virtual_memory().available / num_processes:
             self._pieces = malloc.take(wish)  # by this thread: others have heaps of their own
-            self._thread = threading.Thread(target=self._write, args=(list(self._pieces),), name="memory ahead", daemon=True)
+            self._thread = threading.Thread(target=self._write, args=(self._pieces,), name="memory ahead", daemon=True)
             self._thread.start()
 
     def _write(self, pieces: list[tuple[int, int]]) -> None:

@@ -149,8 +149,7 @@ def fit_memory(s: Setup) -> str:
     if s.fitted_for == plan:
         return ""
     s.fitted_for = plan
-    if s.device.type == "cpu":
-        suit_step(is_large=False)  # what steps of another plan have kept is free again
+    suit_step(is_large=False)  # what steps of another plan have kept is free again
     if s.prefix.trains_from_cache and all(s.network.is_frozen[:-1]):
         return ""  # a head on features takes next to nothing
     need = step_memory(s.network, s.precision.name, s.experiment, recomputes=s.recomputes or s.asked.training.checkpointing == "on")

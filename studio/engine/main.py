@@ -51,7 +51,8 @@ BESIDE_GPU = 4  # threads of the processor's own work while a GPU trains
 _PR_SET_PDEATHSIG = 1  # of Linux's sys/prctl.h
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
+def options_of(arguments: Sequence[str] | None = None) -> argparse.Namespace:
+    """What the arguments of an engine say."""
     parser = argparse.ArgumentParser(prog="python -m studio.engine", description="Train a run in this process.")
     parser.add_argument("run", nargs="?", help="run folder")
     parser.add_argument("--resume", action="store_true", help="go on from the last checkpoint")
@@ -60,12 +61,17 @@ def main(arguments: Sequence[str] | None = None) -> int:
     )
     parser.add_argument("--standby", action="store_true", help="load everything and wait for a run on standard input")
     options = parser.parse_args(arguments)
+    if not options.run and not options.standby:
+        parser.error("a run folder is needed")
+    return options
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    options = options_of(arguments)
     be_a_good_neighbour()
     begin_loading()
     if options.standby:
         return wait_for_run()
-    if not options.run:
-        parser.error("a run folder is needed")
     return run(RunFolder(options.run), resume=options.resume, commands_from=options.commands_from)
 
 
@@ -94,6 +100,11 @@ def wait_for_run() -> int:
     return run(wanted.folder, resume=wanted.resume, commands_from=wanted.commands_from, prebuilt=wanted.prebuilt)
 
 
+def listens_from(folder: RunFolder, resume: bool, commands_from: int | None) -> int:
+    """The byte of commands.jsonl on from which wishes are meant for this session."""
+    return commands_from if commands_from is not None else folder.commands_size() if resume else 0
+
+
 def run(folder: RunFolder, *, resume: bool = False, commands_from: int | None = None, prebuilt: Prebuilt | None = None) -> int:
     """One engine session of a run, from the lock to the exit code. `commands_from`: the size of commands.jsonl when the resume was asked for; what
     it is now, where nobody says."""
@@ -110,10 +121,9 @@ def run(folder: RunFolder, *, resume: bool = False, commands_from: int | None = 
             print(f"{folder.path} is already being trained by another process.", file=sys.stderr)  # noqa: T201
             return BUSY
         is_restart = folder.journal_size() > int(os.environ.get(JOURNAL_AT_START, sys.maxsize))  # written since the launcher started
-        if commands_from is None:
-            commands_from = folder.commands_size() if resume else 0
+        first_wish = listens_from(folder, resume, commands_from)
         resume |= is_restart  # goes on listening where the process before began to: a wish it had heard may not be fulfilled
-        control = Control(folder.commands_path, commands_from, lock)
+        control = Control(folder.commands_path, first_wish, lock)
         control.catch_signals()
         reporter = Reporter(folder, control, ranks.is_alone)
         control.num_answered = reporter.num_answered

@@ -84,8 +84,7 @@ def step_memory(network: Network, precision: str, experiment: Experiment, *, rec
     module may be on any device; it is left as it was."""
     training = experiment.training.model_copy(update={"precision": precision})
     size, width = experiment.model.input_size, num_bytes_of(precision)
-    trace = known_trace(network.module, size, width)
-    whole = trace
+    trace = whole = known_trace(network.module, size, width)
     large = is_large(whole, network.plan.trainable, training, experiment.optimiser)
     lean = large and may_be_lean(training)
     if lean and not recomputes:  # blocks that are recomputed are not

@@ -24,16 +24,16 @@ from studio.core.journal import JournalWriter
 from studio.core.outcome import Status
 from studio.core.run_folder import RunFolder
 from studio.engine.control import Control
-from studio.engine.main import BUSY, FAILED, FINISHED, STOPPED
+from studio.engine.main import BUSY, FAILED, FINISHED, STOPPED, listens_from, options_of
 from studio.engine.ranks import ELSEWHERE, HERE, JOURNAL_AT_START, LOCK_HELD
 
 POLL_S = 0.2
-COMMANDS_FROM = "--commands-from="
 
 
 def main(arguments: Sequence[str]) -> int:
-    """`arguments` end with the engine's own: the run folder, and --resume where it goes on."""
-    folder = RunFolder(next(text for text in reversed(arguments) if not text.startswith("--")))
+    """`arguments` are torchrun's; those of the engine, which it starts as a module, come last."""
+    options = options_of(arguments[arguments.index("studio.engine") + 1 :])
+    folder = RunFolder(options.run)
     try:
         lock = FileLock(folder.lock_path)
         is_holder = lock.acquire()
@@ -44,7 +44,7 @@ def main(arguments: Sequence[str]) -> int:
         print(f"{folder.path} is already being trained by another process.", file=sys.stderr)  # noqa: T201
         return BUSY
     size_at_start = folder.journal_size()
-    control = Control(folder.commands_path, _commands_from(folder, arguments))
+    control = Control(folder.commands_path, listens_from(folder, options.resume, options.commands_from))
     os.environ[LOCK_HELD] = HERE if is_holder else ELSEWHERE
     os.environ[JOURNAL_AT_START] = str(size_at_start)
     os.environ["TORCH_DISABLE_SHARE_RDZV_TCP_STORE"] = "1"  # a start after a fault must not find what the one before has left there
@@ -66,15 +66,9 @@ def main(arguments: Sequence[str]) -> int:
         control.stop = control.stop or "stop"
     if control.stop and not _is_told(folder, size_at_start):
         if is_holder:
-            _tell_stopped(folder, control, size_at_start, is_resumed="--resume" in arguments)
+            _tell_stopped(folder, control, size_at_start, is_resumed=options.resume)
         return STOPPED
     return {Status.FINISHED: FINISHED, Status.STOPPED: STOPPED}.get(folder.read_journal().status, FAILED)
-
-
-def _commands_from(folder: RunFolder, arguments: Sequence[str]) -> int:
-    """As the engine's own option says, or would be without it."""
-    told = [int(text.removeprefix(COMMANDS_FROM)) for text in arguments if text.startswith(COMMANDS_FROM)]
-    return told[-1] if told else folder.commands_size() if "--resume" in arguments else 0
 
 
 @contextlib.contextmanager

@@ -180,8 +180,8 @@ def command_elsewhere(folder: RunFolder, resume: bool = False, training: Trainin
 
 
 def _quoted(argument: str) -> str:
-    """What a shell reads as `argument`: bytes that cannot be shown are written as bash, zsh and POSIX 2024 read them, in octal, so that what is shown can
-    be copied."""
+    """What a shell reads as `argument`: bytes that cannot be shown are written in octal, as bash, zsh and POSIX 2024 read them, so that what is
+    shown can be copied."""
     if argument.isprintable():
         return shlex.quote(argument)
     written = {"\\": "\\\\", "'": "\\'"}

@@ -9,7 +9,7 @@ import sys
 
 import pytest
 
-PROGRAM = """
+START = """
 import ctypes, sys
 import psutil
 from studio.engine.heap import keep_freed_memory, suit_step
@@ -18,6 +18,10 @@ libc = ctypes.CDLL(None)
 libc.malloc.restype, libc.malloc.argtypes, libc.free.argtypes = ctypes.c_void_p, [ctypes.c_size_t], [ctypes.c_void_p]
 SIZE = 64 << 20
 keep_freed_memory()
+"""
+WHOLE = (
+    START
+    + """
 suit_step(is_large=sys.argv[1] == "large")
 process, before = psutil.Process(), psutil.Process().memory_info().rss
 block = libc.malloc(SIZE)
@@ -26,12 +30,13 @@ assert process.memory_info().rss - before > SIZE / 2
 libc.free(block)
 print("kept" if process.memory_info().rss - before > SIZE / 2 else "given back")
 """
+)
 
 
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="glibc alone can be told")
 @pytest.mark.parametrize(("step", "outcome"), [("large", "given back"), ("small", "kept")])
 def test_what_a_step_frees_is_kept_where_steps_are_small(step, outcome):
-    done = subprocess.run([sys.executable, "-c", PROGRAM, step], capture_output=True, text=True, timeout=120)
+    done = subprocess.run([sys.executable, "-c", WHOLE, step], capture_output=True, text=True, timeout=120)
     assert done.stdout.strip() == outcome, done.stderr
 
 
@@ -62,7 +67,7 @@ def test_torch_asks_the_kernel_for_large_pages():
 
 
 SHARE = (
-    PROGRAM.split("suit_step(")[0]
+    START
     + """
 import resource
 

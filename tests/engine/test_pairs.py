@@ -61,6 +61,7 @@ def plain(tmp_path_factory, measured_cache):
 
 PAIRS = [
     {},
+    {"compile": "on"},
     {"accumulation": 2, "compile": "on"},
     {"accumulation": 2, "checkpointing": "on"},
     {"checkpointing": "on", "compile": "on"},
