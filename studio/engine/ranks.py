@@ -103,13 +103,6 @@ class Ranks:
         dist.init_process_group(backend, store=store, rank=rank, world_size=count, timeout=PATIENCE)
         return replace(self, rank=rank)
 
-    def leave(self) -> None:
-        if not self.is_alone:
-            import torch.distributed as dist
-
-            if dist.is_initialized():
-                dist.destroy_process_group()
-
     def device(self, asked: str) -> str:
         """The device of this process where a GPU is asked for: one each."""
         return f"cuda:{self.local_rank}" if not self.is_alone and asked in ("auto", "cuda") and _has_cuda() else asked

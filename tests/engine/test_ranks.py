@@ -277,7 +277,7 @@ def test_a_picture_that_was_replaced_never_takes_the_row_that_another_process_co
     def work(ranks):
         kept[ranks.rank] = cache = open_together(ranks, lambda: FeatureCache(tmp_path, size, [name, name]))
         if ranks.rank == 1:
-            wait_until(lambda: kept[0].get(0, np.array([0]))[0] == 1, 20)
+            wait_until(lambda: 0 in kept and kept[0].get(0, np.array([0]))[0] == 1, 20)
         mine = np.array([ranks.rank])
         keep_together(ranks, cache, 0, mine, mine, mine == 0, torch.ones(1, 1) + ranks.rank)
         cache.save()
