@@ -318,7 +318,8 @@ class Prefix:
             missing = -len(images) % size
             if missing:
                 images = torch.cat([images, images[-1:].expand(missing, *images.shape[1:])])
-            return torch.cat(self._compute.prefixes(images.split(size), self._side_by_side))[: len(batch.images_NHWC)]
+            made = torch.cat(self._compute.prefixes(images.split(size), self._side_by_side))[: len(batch.images_NHWC)]
+            return made.contiguous()  # as a row that was kept: what lies in another order may be added up in another one
 
     def _side_by_side(self, compute: Callable[[torch.Tensor], torch.Tensor], chunks: Iterable[torch.Tensor]) -> list[torch.Tensor]:
         def compute_chunk(chunk: torch.Tensor) -> torch.Tensor:

@@ -31,12 +31,13 @@ from studio.core.experiment import Experiment
 from studio.core.place import cache_dir
 from studio.core.predictions import read_predictions
 from studio.dataset.image import ImageRefused
-from studio.engine import loader, saving
+from studio.engine import loader, saving, setup
 from studio.engine import prefix as prefix_module
 from studio.engine.checkpoint import find_checkpoint
 from studio.engine.cut import find_cut
 from studio.engine.feature_cache import CacheSize, FeatureCache, make_room, row_name
 from studio.engine.network import build_network
+from studio.engine.precision import Precision
 from studio.engine.progress import Progress
 
 pytestmark = pytest.mark.usefixtures("measured")
@@ -68,6 +69,18 @@ def test_cached_validation_changes_no_bit_of_what_is_learnt(tmp_path, more, num_
     assert losses[0] == pytest.approx(losses[1], rel=1e-5)  # batch norms are folded, in chunks of another size
     assert sum(num_forwards) == (24 if "model__thaw" in more else 12)  # each validation picture once per place of the boundary
     assert not (cached.path / "cache").exists()
+
+
+@pytest.mark.parametrize("channels_last", [True, False])
+def test_features_that_were_just_made_are_scored_to_the_bit_as_those_that_were_kept(tmp_path, monkeypatch, channels_last):
+    """A mean over pixels that lie in another order rounds otherwise."""
+    layout = Precision("fp32", channels_last)
+    monkeypatch.setattr(setup, "choose_precision", lambda *asked: layout)
+    values = FROZEN | {"optimiser__ema_decay": 0.95, "model__thaw": {"stem": 1}, "training__feature_cache": "exact"}
+    first, second = (small_run(tmp_path / name, **values) for name in "ab")
+    assert train_here(first) == train_here(second) == 0
+    ours, theirs = ([e.validation_loss for e in of_kind(folder, ev.EpochFinished)] for folder in (second, first))
+    assert ours == theirs
 
 
 @pytest.mark.parametrize(

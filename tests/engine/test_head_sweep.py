@@ -14,7 +14,7 @@ from studio.dataset.dataset import Dataset
 from studio.engine.failure import DataGone
 from studio.engine.head_sweep import sweep_head
 
-HEAD = {"model__train_stages": 0, "augment__preset": "none", "schedule__epochs": 3, "optimiser__clip_norm": 0.5}
+HEAD = {"model__input_size": 64, "model__train_stages": 0, "augment__preset": "none", "schedule__epochs": 3, "optimiser__clip_norm": 0.5}
 
 
 @pytest.fixture(scope="module")

@@ -231,7 +231,8 @@ def test_a_run_whose_steps_grow_as_layers_thaw_keeps_less_from_then_on_with_the_
     thaw, sums = {"stem": 1, "stage 1": 1, "stage 2": 1, "stage 3": 1}, []
     for asked, large_bytes in (("auto", GROWN_BYTES), ("on", GROWN_BYTES), ("off", 0)):
         monkeypatch.setattr(leaning, "LARGE_STEP_BYTES", large_bytes)
-        values = {"model__train_stages": 1, "model__thaw": thaw, "training__feature_cache": "off", "training__checkpointing": asked}
+        values = {"model__input_size": 64, "model__train_stages": 1, "model__thaw": thaw, "training__checkpointing": asked}
+        values |= {"training__feature_cache": "off"}
         folder = small_run(tmp_path / asked, **values)
         assert train_here(folder) == 0
         sums.append(metrics(folder)["state_sha256"])

@@ -265,7 +265,7 @@ def test_a_run_that_would_not_fit_recomputes_with_the_same_bits_before_it_takes_
     whole, lighter = (step_memory(network, "fp32", experiment, recomputes=more).peak(8) for more in (False, True))
     for name, asked, room in (("plain", "off", 1e12), ("on", "on", 1e12), ("auto", "auto", (whole + lighter) / 2)):
         monkeypatch.setattr(loop, "free_bytes", lambda _device, room=room: int(room / loop.ROOM))
-        folder = small_run(tmp_path / name, training__checkpointing=asked, schedule__epochs=1)
+        folder = small_run(tmp_path / name, training__checkpointing=asked, schedule__epochs=1, model__input_size=64)
         assert train_here(folder) == 0
         told = [e.sentence for e in of_kind(folder, ev.WarningRaised) if e.code == "memory-short"]
         assert len(told) == (name == "auto") and all("computed again" in sentence for sentence in told)

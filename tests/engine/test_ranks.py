@@ -56,7 +56,7 @@ def weights(folder):
 
 
 def test_two_processes_with_a_feature_cache_give_the_weights_and_figures_of_one_without_and_resume(tmp_path):
-    head = STILL | {"model__train_stages": 1}
+    head = STILL | {"model__train_stages": 1, "model__input_size": 64}
     alone = small_run(tmp_path / "a", **head)
     together = small_run(tmp_path / "b", **head | {"training__processes": 2, "training__feature_cache": "exact"})
     assert train_here(alone) == 0

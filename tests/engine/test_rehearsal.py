@@ -60,7 +60,7 @@ def test_the_run_changes_in_nothing_and_its_first_step_makes_no_kernels(network,
 
     trial = build_network(experiment, 3)
     trial.train_mode()
-    images = torch.rand(IMAGES, 3, 64, 64)
+    images = torch.rand(IMAGES, 3, *[experiment.model.input_size] * 2)
     assert num_made(capfd, lambda: trial.module(images).square().mean().backward()) == 0
 
 

@@ -167,7 +167,7 @@ def test_behind_its_best_epoch_the_run_shows_the_answers_of_the_best_that_is_lef
             shown.append((json.loads((s.folder.results_path / "validation.json").read_bytes()), s.progress.best))
 
     before_step(look)
-    folder = small_run(tmp_path, **(GO_BACK | {"training__roll_back_steps": 4, "schedule__epochs": 3}))
+    folder = small_run(tmp_path, **(GO_BACK | {"training__roll_back_steps": 4, "schedule__epochs": 3, "model__input_size": 64}))
     assert train_here(folder) == 0
     first, second, *_ = of_kind(folder, ev.EpochFinished)
     assert first.is_best and second.is_best, "it went back behind an epoch that was the best"
