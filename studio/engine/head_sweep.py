@@ -84,11 +84,9 @@ def _sweep(experiment: Experiment, dataset: Dataset, peaks: list[float], own_fol
                 )
             prefix.fill(0, lambda done: progress(done, num_train, "Making features"))
             features, shown = prefix.everything()
-            scored, num_scored = [], 0
-            for batch in prefix.evaluation_batches(parts["validation"], size, network.module):
-                scored.append(batch)
-                num_scored += len(batch.indices)
-                progress(num_scored, len(parts["validation"]), "Making features of validation images")
+            num_scored, what = len(parts["validation"]), "Making features of validation images"
+            batches = prefix.evaluation_batches(parts["validation"], size, network.module, lambda done: progress(done, num_scored, what))
+            scored = [batch for batch in batches if len(batch.indices)]
         finally:
             prefix.close()
     if features.ndim != 2:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import contextlib
 import shutil
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -236,30 +236,37 @@ class Prefix:
         (batch,) = self._loader.batches([Request(tuple(indices.tolist()), self._seeds(view, indices))])
         return batch.images_NHWC
 
-    def evaluation_batches(self, part: range, batch_size: int, module: nn.Module) -> Iterator[Batch]:
-        """All of a part, or this process's share of it, for a module that is the network or was made alike; features where they are kept, and
-        kept where they are not. `batch_size` is that of one process."""
-        is_alike = self._evaluation is not None and self._starts_alike(module)
-        is_kept = is_alike and self._has_all(part)
-        if is_kept and self._is_head_left():
-            batch_size = HEAD_BATCH
-        elif is_alike and not is_kept:
-            batch_size = max(batch_size, pictures_at_once(self._device))
-        size = self._ranks.count * batch_size
-        requests = list(self._ranks.share(evaluation_requests(part.start, len(part), size)))
-        rows = [np.array(request.indices, np.int64) - self._parts["validation"].start for request in requests]
-        if not is_alike:
-            yield from self._loader.batches(requests)
-        elif is_kept:
-            for some in rows:
-                features, shown = self._evaluation.get(0, some)
-                yield Batch(NO_IMAGES, shown, features=features)
-        else:
-            for some, batch in zip(rows, self._loader.batches(requests, reads_ahead=True), strict=True):
-                features = self._features(batch)
-                keep_together(self._ranks, self._evaluation, 0, some, batch.indices, self._is_named(batch), features)
-                yield replace(batch, features=features)
+    def evaluation_batches(
+        self, part: range, batch_size: int, module: nn.Module, between: Callable[[int], None] = lambda done: None
+    ) -> Iterator[Batch]:
+        """All of a part, or this process's share of it, for a module that is the network or was made alike; features where they are kept.
+        `batch_size` is that of one process.
+
+        Features that are missing are made first: a head that was given other rows at once, or rows in another layout, would round otherwise than
+        in later epochs and after a resume. `between` gets the number done and may raise; an empty batch names the files that were refused.
+        """
+        if self._evaluation is None or not self._starts_alike(module):
+            yield from self._loader.batches(self._shares(part, batch_size))
+            return
+        first = self._parts["validation"].start
+        if not self._has_all(part):
+            refused, done = {}, 0
+            requests = self._shares(part, max(batch_size, pictures_at_once(self._device)))
+            for request, batch in zip(requests, self._loader.batches(requests, reads_ahead=True), strict=True):
+                rows = np.array(request.indices, np.int64) - first
+                keep_together(self._ranks, self._evaluation, 0, rows, batch.indices, self._is_named(batch), self._features(batch))
+                refused |= batch.refused
+                done += len(rows)
+                between(done)
             self._evaluation.save()
+            self._ranks.gather(None)  # nobody reads before all have written
+            yield Batch(NO_IMAGES, NO_ROWS, refused=refused)
+        for request in self._shares(part, HEAD_BATCH if self._is_head_left() else batch_size):
+            features, shown = self._evaluation.get(0, np.array(request.indices, np.int64) - first)
+            yield Batch(NO_IMAGES, shown, features=features)
+
+    def _shares(self, part: range, batch_size: int) -> list[Request]:
+        return list(self._ranks.share(evaluation_requests(part.start, len(part), self._ranks.count * batch_size)))
 
     def _has_all(self, part: range) -> bool:
         """Whether every computer has the features of a part."""
@@ -318,8 +325,7 @@ class Prefix:
             missing = -len(images) % size
             if missing:
                 images = torch.cat([images, images[-1:].expand(missing, *images.shape[1:])])
-            made = torch.cat(self._compute.prefixes(images.split(size), self._side_by_side))[: len(batch.images_NHWC)]
-            return made.contiguous()  # as a row that was kept: what lies in another order may be added up in another one
+            return torch.cat(self._compute.prefixes(images.split(size), self._side_by_side))[: len(batch.images_NHWC)]
 
     def _side_by_side(self, compute: Callable[[torch.Tensor], torch.Tensor], chunks: Iterable[torch.Tensor]) -> list[torch.Tensor]:
         def compute_chunk(chunk: torch.Tensor) -> torch.Tensor:

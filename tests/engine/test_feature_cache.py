@@ -73,8 +73,9 @@ def test_cached_validation_changes_no_bit_of_what_is_learnt(tmp_path, more, num_
 
 @pytest.mark.parametrize("channels_last", [True, False])
 def test_features_that_were_just_made_are_scored_to_the_bit_as_those_that_were_kept(tmp_path, monkeypatch, channels_last):
-    """A mean over pixels that lie in another order rounds otherwise."""
+    """A mean over pixels that lie in another order rounds otherwise, and so does a product of one row."""
     layout = Precision("fp32", channels_last)
+    monkeypatch.setattr(prefix_module, "pictures_at_once", lambda device: NUM_VALIDATION - 1)
     monkeypatch.setattr(setup, "choose_precision", lambda *asked: layout)
     values = FROZEN | {"optimiser__ema_decay": 0.95, "model__thaw": {"stem": 1}, "training__feature_cache": "exact"}
     first, second = (small_run(tmp_path / name, **values) for name in "ab")
