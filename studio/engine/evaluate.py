@@ -77,7 +77,7 @@ def answer(
     indices, probabilities, losses = [], [], []
     with torch.inference_mode():
         for batch in batches:
-            if not len(batch.indices):  # another process has all of it
+            if not len(batch.indices):  # another process has all of it, or none of it could be read
                 between()
                 continue
             logits = forward(module, batch).float()

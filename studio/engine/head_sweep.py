@@ -35,6 +35,11 @@ from studio.engine.prefix import Prefix, pictures_at_once
 from studio.engine.rate_test import Progress, in_words
 from studio.engine.setup import cache_plan, class_weights_on, source_for, view_for
 
+NO_ROOM = (
+    "The features of this network cannot be kept, so many heads cannot share them. "
+    "Allow more room under “Cache at most” (training.cache_gigabytes), or run a range test instead."
+)
+
 
 def sweep_head(
     experiment: Experiment,
@@ -44,7 +49,7 @@ def sweep_head(
     progress: Progress = lambda done, total, words: None,
 ) -> HeadSweep:
     """Train one head per peak for the experiment's epochs. `own_folder` is scratch. Raises BadInput where the head is not a single layer on
-    pooled features, for what keeps a run from starting or ends it, and what `progress` raises, which is called before every batch."""
+    pooled features, for what keeps a run from starting or ends it, and what `progress` raises, which is called with every batch."""
     if problems := errors_in(check_run(experiment, dataset)):
         raise BadInput(*problems)
     with in_words(experiment):
@@ -78,23 +83,25 @@ def _sweep(experiment: Experiment, dataset: Dataset, peaks: list[float], own_fol
         try:
             prefix.follow(lambda: progress(0, None, "Looking at the images"))
             if not prefix.trains_from_cache:
-                raise BadInput(
-                    "The features of this network cannot be kept, so many heads cannot share them. "
-                    "Allow more room under “Cache at most” (training.cache_gigabytes), or run a range test instead."
-                )
+                raise BadInput(NO_ROOM)
             prefix.fill(0, lambda done: progress(done, num_train, "Making features"))
             features, shown = prefix.everything()
             num_scored, what = len(parts["validation"]), "Making features of validation images"
-            batches = prefix.evaluation_batches(parts["validation"], size, network.module, lambda done: progress(done, num_scored, what))
+            batches = prefix.evaluation_batches(
+                parts["validation"], size, network.module, lambda done, _refused: progress(done, num_scored, what)
+            )
             scored = [batch for batch in batches if len(batch.indices)]
+            if any(batch.features is None for batch in scored):
+                raise BadInput(NO_ROOM)
         finally:
             prefix.close()
     if features.ndim != 2:
         raise BadInput("The head of this network takes more than pooled features, so a sweep cannot stack it.")
+    if not scored:
+        raise BadInput("None of the validation images can be read.")
     indices = np.concatenate([batch.indices for batch in scored])
-    is_read = indices >= 0
-    tested = torch.cat([batch.features for batch in scored])[torch.from_numpy(is_read)].to(device).float()
-    wanted = labels[indices[is_read]]
+    tested = torch.cat([batch.features for batch in scored]).to(device).float()
+    wanted = labels[indices]
     class_weights = class_weights_on(device, experiment, dataset.changed(synthetic=()))  # real images alone are swept over
     feature_seconds, start = time.perf_counter() - start, time.perf_counter()
     heads = _train(experiment, network, linear, features.to(device).float(), labels[shown], peaks, device, progress, class_weights)

@@ -237,13 +237,14 @@ class Prefix:
         return batch.images_NHWC
 
     def evaluation_batches(
-        self, part: range, batch_size: int, module: nn.Module, between: Callable[[int], None] = lambda done: None
+        self, part: range, batch_size: int, module: nn.Module, between: Callable[[int, dict[int, str]], None]
     ) -> Iterator[Batch]:
         """All of a part, or this process's share of it, for a module that is the network or was made alike; features where they are kept.
         `batch_size` is that of one process.
 
         Features that are missing are made first: a head that was given other rows at once, or rows in another layout, would round otherwise than
-        in later epochs and after a resume. `between` gets the number done and may raise; an empty batch names the files that were refused.
+        in later epochs and after a resume. Meanwhile `between` gets the number that this process has done and what was refused of the last ones, at
+        the end what others were refused; it may raise.
         """
         if self._evaluation is None or not self._starts_alike(module):
             yield from self._loader.batches(self._shares(part, batch_size))
@@ -257,10 +258,10 @@ class Prefix:
                 keep_together(self._ranks, self._evaluation, 0, rows, batch.indices, self._is_named(batch), self._features(batch))
                 refused |= batch.refused
                 done += len(rows)
-                between(done)
+                between(done, batch.refused)
             self._evaluation.save()
-            self._ranks.gather(None)  # nobody reads before all have written
-            yield Batch(NO_IMAGES, NO_ROWS, refused=refused)
+            by_rank = self._ranks.gather(refused)  # nobody reads before all have written
+            between(done, {i: why for rank, theirs in enumerate(by_rank) if rank != self._ranks.rank for i, why in theirs.items()})
         for request in self._shares(part, HEAD_BATCH if self._is_head_left() else batch_size):
             features, shown = self._evaluation.get(0, np.array(request.indices, np.int64) - first)
             yield Batch(NO_IMAGES, shown, features=features)

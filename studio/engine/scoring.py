@@ -28,7 +28,12 @@ def evaluate(s: Setup, part: str, *, is_again: bool = False) -> tuple[Scores, An
     # on a processor few enough for its caches
     size = LANE_CHUNK * torch.get_num_threads() if s.device.type == "cpu" else 2 * s.experiment.training.batch_size
     follow_boundary(s, is_last)
-    batches = s.prefix.evaluation_batches(indices, min(size, s.loader.max_batch), module, lambda done: listen(s, is_last))
+
+    def between(_done: int, refused: dict[int, str]) -> None:
+        s.reporter.unreadable({s.ids[i]: reason for i, reason in refused.items()})
+        listen(s, is_last)
+
+    batches = s.prefix.evaluation_batches(indices, min(size, s.loader.max_batch), module, between)
     answers = answer(_without_batch_norms(s, module, indices), _warned(s, batches), s.labels, s.forward, lambda: listen(s, is_last))
     answers = joined(s.ranks.gather(answers))
     if not len(answers.labels_N):

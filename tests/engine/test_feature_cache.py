@@ -72,14 +72,17 @@ def test_cached_validation_changes_no_bit_of_what_is_learnt(tmp_path, more, num_
 
 
 @pytest.mark.parametrize("channels_last", [True, False])
-def test_features_that_were_just_made_are_scored_to_the_bit_as_those_that_were_kept(tmp_path, monkeypatch, channels_last):
+def test_features_that_were_just_made_are_scored_to_the_bit_as_those_that_were_kept(tmp_path, monkeypatch, num_forwards, channels_last):
     """A mean over pixels that lie in another order rounds otherwise, and so does a product of one row."""
     layout = Precision("fp32", channels_last)
-    monkeypatch.setattr(prefix_module, "pictures_at_once", lambda device: NUM_VALIDATION - 1)
+    for module in (prefix_module, setup):
+        monkeypatch.setattr(module, "pictures_at_once", lambda device: NUM_VALIDATION - 1)
     monkeypatch.setattr(setup, "choose_precision", lambda *asked: layout)
     values = FROZEN | {"optimiser__ema_decay": 0.95, "model__thaw": {"stem": 1}, "training__feature_cache": "exact"}
     first, second = (small_run(tmp_path / name, **values) for name in "ab")
-    assert train_here(first) == train_here(second) == 0
+    assert train_here(first) == 0
+    num_made = sum(num_forwards)
+    assert train_here(second) == 0 and sum(num_forwards) == num_made == NUM_VALIDATION
     ours, theirs = ([e.validation_loss for e in of_kind(folder, ev.EpochFinished)] for folder in (second, first))
     assert ours == theirs
 
